@@ -1,0 +1,291 @@
+"""What was written, with spans. Knows sources; knows neither names nor types."""
+
+from dataclasses import dataclass, fields
+from typing import TypeAlias
+
+from tsdl.source import Source, Span
+
+# Nodes compare by identity, so that side tables keyed by node never confuse two equal expressions.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Number:
+    """A number as written, with its unit if it has one: `80 GiB`, `0.5`, `2_000`."""
+
+    value: int | float
+    unit: str | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Text:
+    """A text in quotes."""
+
+    value: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Name:
+    """A bare name."""
+
+    id: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attribute:
+    """`value.name`."""
+
+    value: "Expr"
+    name: str
+    span: Span
+    name_span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Argument:
+    """One argument: positional, `name = value`, or `key: weight` (then `weight` is set).
+
+    Among the parameters of a declaration, `n: int = 3` is a name, a type and a default.
+    """
+
+    name: str | None
+    value: "Expr"
+    weight: "Expr | None"
+    default: "Expr | None"
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """`function(arguments)`."""
+
+    function: "Expr"
+    arguments: tuple[Argument, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Index:
+    """`value[arguments]`."""
+
+    value: "Expr"
+    arguments: tuple[Argument, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Generator:
+    """`element by key for variable in iterable if condition`."""
+
+    element: "Expr"
+    key: "Expr | None"
+    variable: str
+    iterable: "Expr"
+    condition: "Expr | None"
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListOf:
+    """`[a, b] unit`; an item may carry a weight or a name, as an argument does."""
+
+    items: tuple[Argument, ...]
+    unit: str | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unary:
+    """`-x`, `+x`, `not x`."""
+
+    operator: str
+    operand: "Expr"
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Binary:
+    """Arithmetic (`+ - * / // **`), comparison (`< <= …`) and logic (`and`, `or`) of two."""
+
+    operator: str
+    left: "Expr"
+    right: "Expr"
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conditional:
+    """`then if test else otherwise`."""
+
+    then: "Expr"
+    test: "Expr"
+    otherwise: "Expr"
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interval:
+    """`low..high step step`, both ends included."""
+
+    low: "Expr"
+    high: "Expr"
+    step: "Expr | None"
+    span: Span
+
+
+Expr: TypeAlias = (
+    Number
+    | Text
+    | Name
+    | Attribute
+    | Call
+    | Index
+    | Generator
+    | ListOf
+    | Unary
+    | Binary
+    | Conditional
+    | Interval
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """The members between braces."""
+
+    items: tuple["Item", ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """`target = value`; the target is a dotted path, or a call that defines a formula."""
+
+    target: Expr
+    operator: str
+    value: Expr
+    doc: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bound:
+    """A comparison that must hold."""
+
+    comparison: Binary
+    doc: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GraphNode:
+    """`name: Operator(arguments)`."""
+
+    name: str
+    operator: Expr
+    doc: str
+    span: Span
+    name_span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preposition:
+    """A preposition and what follows it: `from a, b`, `when x > 1`."""
+
+    word: str
+    objects: tuple[Expr, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clause:
+    """A verb and what it is about: every declaration, every clause, every action.
+
+    `objects[0]` is the head (`hello` in `scenario hello`, `token(r, w)` in `on token(r, w)`).
+    """
+
+    verb: str
+    objects: tuple[Expr, ...]
+    count: Expr | None
+    type: Expr | None
+    within: Expr | None
+    prepositions: tuple[Preposition, ...]
+    value: Expr | None
+    body: Body | None
+    doc: str
+    span: Span
+    verb_span: Span
+
+    @property
+    def head(self) -> Expr | None:
+        """Return the first object."""
+        return self.objects[0] if self.objects else None
+
+    def preposition(self, word: str) -> Preposition | None:
+        """Return the (first) preposition of this word."""
+        return next((p for p in self.prepositions if p.word == word), None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class If:
+    """`if test { … } else { … }`, a statement."""
+
+    test: Expr
+    then: Body
+    otherwise: Body | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class For:
+    """`for variable in iterable { … }`, a statement."""
+
+    variable: str
+    iterable: Expr
+    body: Body
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Let:
+    """`let name = value`, a statement."""
+
+    name: str
+    value: Expr
+    span: Span
+
+
+Item: TypeAlias = Field | Bound | GraphNode | Clause | If | For | Let
+Node: TypeAlias = Expr | Item | Argument | Preposition | Body
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class File:
+    """A file: its items in order."""
+
+    source: Source
+    items: tuple[Item, ...]
+
+
+def path_of(expression: Expr) -> str | None:
+    """Return a dotted path as text (`compute.fp16`), or None where it is something else."""
+    match expression:
+        case Name(id=name):
+            return name
+        case Attribute(value=value, name=name):
+            front = path_of(value)
+            return f"{front}.{name}" if front else None
+        case _:
+            return None
+
+
+def dump(node: object) -> object:
+    """Return a tree without its spans, to compare trees by."""
+    if isinstance(node, tuple):
+        return [dump(item) for item in node]
+    if hasattr(node, "__dataclass_fields__") and not isinstance(node, (Source, Span)):
+        shown = [f.name for f in fields(node) if not f.name.endswith(("span", "source"))]
+        return [type(node).__name__, *(dump(getattr(node, name)) for name in shown)]
+    return node

@@ -1,0 +1,166 @@
+"""Types and units of every declaration, used or not. Knows the schema; knows no values."""
+
+from dataclasses import replace
+from functools import cache
+
+from tsdl import ast
+from tsdl.check import calls
+from tsdl.check.expressions import infer, require
+from tsdl.check.graphs import check_graph
+from tsdl.check.policies import check_admission, check_handler
+from tsdl.check.scope import Scope
+from tsdl.diagnostics import Sink
+from tsdl.parse import parse
+from tsdl.program import Members, Part, Program
+from tsdl.schema import KINDS, METRICS, Block
+from tsdl.source import Source
+from tsdl.types import Boolean, Record, Samples, Type, Unknown, describe
+
+
+def check(program: Program, sink: Sink) -> None:
+    """Check every declaration of the program; meanings and types are noted in it."""
+    _check_defaults(program)
+    for declaration in program.declarations:
+        scope = Scope(program, sink, declaration)
+        if declaration.kind == "param":
+            calls.param_type(declaration, scope)
+            continue
+        for parameter in declaration.parameters:
+            calls.parameter_type(declaration, parameter, scope)
+        for base in declaration.bases:
+            if isinstance(base.expression, ast.Call):
+                calls.check_derived(base.expression, base.declaration, scope)
+            elif isinstance(base.expression, ast.Name) and any(
+                p.default is None for p in base.declaration.parameters
+            ):
+                calls.check_derived(
+                    ast.Call(base.expression, (), base.expression.span), base.declaration, scope
+                )
+        if declaration.members:
+            scope = Scope(program, sink, declaration, symbols=dict(declaration.members.shape.symbols))
+            _members(declaration.members, scope, own_only=True)
+
+
+def _members(members: Members, scope: Scope, *, own_only: bool) -> None:
+    """Check a block; what is inherited was checked where it was written."""
+    scope = scope.inside(members)
+    for key, definition in members.fields.items():
+        if own_only and definition.owner is not scope.owner:
+            continue
+        place = scope.defining(key)
+        subject = f"`{_full_name(scope, key)}`"
+        function = members.shape.functions.get(key)
+        if function is not None:
+            names, result = {}, function[-1]
+            for written, (_, record) in zip(definition.parameters, function[:-1], strict=False):
+                names[written] = Record(record)
+            if len(definition.parameters) != len(function) - 1 or "?" in definition.parameters:
+                scope.sink.error(
+                    "E0408",
+                    f"`{key}` takes {len(function) - 1} name in brackets",
+                    definition.span,
+                    help=(f"write `{key}(r) = …`",),
+                )
+                continue
+            require(definition.value, result, place.with_locals(names), subject)
+            continue
+        field = members.shape.fields.get(key) or members.shape.open_field
+        if field is not None:
+            require(definition.value, field.type, place, subject)
+    for block in members.blocks.values():
+        symbols = {**scope.symbols, **block.shape.symbols}
+        _members(block, replace(scope, symbols=symbols), own_only=own_only)
+    for parts in members.parts.values():
+        for part in parts:
+            if part.owner is scope.owner:
+                _part(part, members, scope)
+
+
+def _full_name(scope: Scope, key: str) -> str:
+    """Return a field's path within its declaration."""
+    front = [
+        block.shape.kind
+        for block in reversed(scope.blocks[:-1])
+        if not block.name and block.shape.kind != "efficiency class"
+    ]
+    return ".".join([*front, key])
+
+
+def _part(part: Part, members: Members, scope: Scope) -> None:
+    match part.item:
+        case ast.Bound(comparison=comparison):
+            _bound(comparison, scope)
+        case ast.Clause(verb="expect", objects=objects):
+            metrics = replace(scope, own=None, symbols={}, metrics=True)
+            for expression in objects:
+                require(expression, Boolean(), metrics, "what is expected")
+        case ast.Clause(verb="graph") as graph:
+            check_graph(graph, scope)
+        case ast.Clause(verb="admit" | "evict") as clause:
+            check_admission(clause, scope)
+        case ast.Clause(verb="on") as clause if members.shape.kind == "global":
+            check_handler(clause, scope)
+        case _:
+            return
+
+
+def _bound(comparison: ast.Binary, scope: Scope) -> None:
+    metrics = replace(scope, own=None, symbols={}, metrics=True)
+    left = infer(comparison.left, metrics)
+    if isinstance(left, Unknown):
+        return
+    if not isinstance(left, Samples):
+        names = [name for name, (type_, _) in METRICS.items() if isinstance(type_, Samples)]
+        scope.sink.error(
+            "E0304",
+            f"an SLO bounds a metric of each request, this is {describe(left)}",
+            comparison.left.span,
+            help=(f"the metrics are {', '.join(names)}",),
+        )
+        return
+    infer(comparison, metrics)
+
+
+# -- defaults of the schema ---------------------------------------------------------------------------
+
+
+def _check_defaults(program: Program) -> None:
+    """Type the schema's default expressions, once, in the scope of the library."""
+    sink = Sink()
+    for kind, block in KINDS.items():
+        _block_defaults(program, kind, block, (), dict(block.symbols), sink)
+    assert not sink.found, [(d.title, d.span.text if d.span else "") for d in sink.found]
+
+
+def _block_defaults(
+    program: Program,
+    path: str,
+    block: Block,
+    outer: tuple[Members, ...],
+    symbols: dict[str, Type],
+    sink: Sink,
+) -> None:
+    blocks = (Members(block), *outer)
+    for key, field in block.fields.items():
+        if field.default is None:
+            continue
+        expression = default_expression(field.default)
+        program.defaults[f"{path}.{key}"] = expression
+        scope = Scope(program, sink, program.library, blocks, key, {}, symbols)
+        require(expression, field.type, scope, f"the default of {path}.{key}")
+    for verb, nested in block.blocks.items():
+        inner = {**symbols, **nested.block.symbols}
+        _block_defaults(program, f"{path}.{verb}", nested.block, blocks, inner, sink)
+    if block.open_block:
+        _block_defaults(program, f"{path}.*", block.open_block, blocks, symbols, sink)
+
+
+@cache
+def default_expression(text: str) -> ast.Expr:
+    """Parse the default of a field."""
+    sink = Sink()
+    file = parse(Source("<default>", f"x = {text}"), sink)
+    item = file.items[0]
+    assert isinstance(item, ast.Field)
+    assert not sink.found
+    return item.value

@@ -1,0 +1,41 @@
+"""Where an expression stands: which names it may use, and what the compiler says of them."""
+
+from dataclasses import dataclass, field, replace
+
+from tsdl.diagnostics import Sink
+from tsdl.program import Declaration, Members, Program
+from tsdl.types import Type
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The names that an expression may use, innermost first.
+
+    `blocks` are the blocks around it, the innermost first; `own` is the field being defined, whose
+    name then means the outer thing (`requests = requests` takes the parameter of that name).
+    """
+
+    program: Program
+    sink: Sink
+    owner: Declaration
+    blocks: tuple[Members, ...] = ()
+    own: str | None = None
+    locals: dict[str, Type] = field(default_factory=dict)
+    symbols: dict[str, Type] = field(default_factory=dict)
+    metrics: bool = False
+
+    def defining(self, key: str) -> "Scope":
+        """Return the scope of the value of a field."""
+        return replace(self, own=key)
+
+    def inside(self, block: Members) -> "Scope":
+        """Return the scope of a nested block."""
+        return replace(self, blocks=(block, *self.blocks), own=None)
+
+    def with_locals(self, names: dict[str, Type]) -> "Scope":
+        """Return the scope with more variables."""
+        return replace(self, locals={**self.locals, **names}, own=None)
+
+    def owned_by(self, owner: Declaration) -> "Scope":
+        """Return the same place as another declaration wrote it."""
+        return replace(self, owner=owner)

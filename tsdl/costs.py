@@ -1,0 +1,91 @@
+"""The cost of an iteration as a Python function, generated once from the plan's formulas."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from tsdl import formula
+from tsdl.plan import Cost
+from tsdl.schema import BATCH_FEATURES
+
+
+@dataclass(slots=True)
+class Batch:
+    """The aggregates of one iteration that a cost may depend on (SPEC.md, section 7.2)."""
+
+    tokens: int = 0
+    requests: int = 0
+    last_tokens: int = 0
+    prefills: int = 0
+    prefill_tokens: int = 0
+    prefill_contexts: int = 0
+    prefill_products: int = 0
+    prefill_squares: int = 0
+    decodes: int = 0
+    contexts: int = 0
+    context_blocks: int = 0
+    longest_context: int = 0
+    peer_tokens: int = 0
+
+    def add_prefill(self, chunk: int, cached: int, *, last: bool) -> None:
+        """Add a prefill chunk after `cached` tokens; the last one of a prompt yields a token."""
+        self.tokens += chunk
+        self.requests += 1
+        self.last_tokens += last
+        self.prefills += 1
+        self.prefill_tokens += chunk
+        self.prefill_contexts += cached + chunk
+        self.prefill_products += chunk * cached
+        self.prefill_squares += chunk * chunk
+
+    def add_decode(self, context: int) -> None:
+        """Add a decode whose context, the new token included, is so long."""
+        self.tokens += 1
+        self.requests += 1
+        self.last_tokens += 1
+        self.decodes += 1
+        self.contexts += context
+        self.context_blocks += -(-context // 16)
+        if context > self.longest_context:
+            self.longest_context = context
+
+
+assert [f.name for f in fields(Batch)] == list(BATCH_FEATURES)
+
+
+def features(cost: Cost) -> set[str]:
+    """Return the features of the batch that a cost depends on."""
+    found = formula.symbols(cost.overhead)
+    for stage in cost.stages:
+        for kernel in stage.kernels:
+            found |= formula.symbols(kernel.time)
+    return found
+
+
+def source(cost: Cost) -> str:
+    """Return the Python source of a cost: the sum over stages, in their order."""
+    needed = sorted(features(cost))
+    lines = ["def iteration_time(batch):"]
+    lines += [f"    {name} = batch.{name}" for name in needed]
+    lines.append(f"    total = {formula.python(cost.overhead)}")
+    for stage in cost.stages:
+        terms = [formula.python(kernel.time) for kernel in stage.kernels]
+        terms = [term for term in terms if term != "0"]
+        for index, term in enumerate(terms):
+            lines.append(f"    stage {'+=' if index else '='} {term}")
+        if terms:
+            times = f" * {stage.repeat}" if stage.repeat != 1 else ""
+            lines.append(f"    total += stage{times}")
+    lines.append("    return total")
+    return "\n".join(lines)
+
+
+def compiled(cost: Cost) -> Callable[[Batch], float]:
+    """Return the function from a batch to the seconds that its iteration takes.
+
+    The source is generated from formulas of a closed set of operations, never from a user's text.
+    """
+    names = dict(formula.RUNTIME_NAMES)
+    exec(compile(source(cost), "<cost>", "exec"), names)  # noqa: S102
+    function = names["iteration_time"]
+    assert callable(function)
+    return function

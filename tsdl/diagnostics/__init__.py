@@ -1,0 +1,124 @@
+"""What the compiler says to people: one diagnostic type, and the sink that collects them."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tsdl.source import Span
+
+
+class Severity(StrEnum):
+    """How bad it is: an error stops the pipeline, a warning and a note do not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A further place that matters, and why."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace a span by a text."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """Edits that would mend the mistake."""
+
+    title: str
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding. If only one thing is shown of it, it is `title`."""
+
+    code: str
+    severity: Severity
+    title: str
+    span: Span | None
+    label: str = ""
+    secondary: tuple[Label, ...] = ()
+    notes: tuple[str, ...] = ()
+    help: tuple[str, ...] = ()
+    fix: Fix | None = None
+
+
+@dataclass(slots=True)
+class Sink:
+    """Collects diagnostics; the same finding at the same place is kept once."""
+
+    found: list[Diagnostic] = field(default_factory=list)
+    _seen: set[tuple[str, int, int, int, str]] = field(default_factory=set, repr=False)
+
+    def add(self, diagnostic: Diagnostic) -> None:
+        """Keep a diagnostic, unless this place was already told the same."""
+        span = diagnostic.span
+        place = (id(span.source), span.start, span.end) if span else (0, 0, 0)
+        key = (diagnostic.code, *place, diagnostic.title)
+        if key not in self._seen:
+            self._seen.add(key)
+            self.found.append(diagnostic)
+
+    def error(
+        self,
+        code: str,
+        title: str,
+        span: Span | None,
+        label: str = "",
+        *,
+        secondary: tuple[Label, ...] = (),
+        notes: tuple[str, ...] = (),
+        help: tuple[str, ...] = (),  # noqa: A002 (the field's name, as people read it)
+        fix: Fix | None = None,
+    ) -> None:
+        """Report an error."""
+        self.add(
+            Diagnostic(code, Severity.ERROR, title, span, label, secondary, notes, help, fix)
+        )
+
+    def warning(
+        self,
+        code: str,
+        title: str,
+        span: Span | None,
+        label: str = "",
+        *,
+        secondary: tuple[Label, ...] = (),
+        notes: tuple[str, ...] = (),
+        help: tuple[str, ...] = (),  # noqa: A002
+        fix: Fix | None = None,
+    ) -> None:
+        """Report a warning."""
+        self.add(
+            Diagnostic(code, Severity.WARNING, title, span, label, secondary, notes, help, fix)
+        )
+
+    def note(self, code: str, title: str, span: Span | None, label: str = "") -> None:
+        """Report a note."""
+        self.add(Diagnostic(code, Severity.NOTE, title, span, label))
+
+    @property
+    def has_errors(self) -> bool:
+        """Tell whether any error was found."""
+        return any(d.severity is Severity.ERROR for d in self.found)
+
+    def sorted(self) -> list[Diagnostic]:
+        """Return the findings by source (in order of first appearance) and place."""
+        order: dict[int, int] = {}
+        for diagnostic in self.found:
+            if diagnostic.span:
+                order.setdefault(id(diagnostic.span.source), len(order))
+        return sorted(
+            self.found,
+            key=lambda d: (order[id(d.span.source)], d.span.start) if d.span else (len(order), 0),
+        )

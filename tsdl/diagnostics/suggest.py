@@ -1,0 +1,91 @@
+"""Which known names a misspelt one may have meant.
+
+Names are compared with case and underscores folded away. The measure is the number of single
+edits (insert, delete, replace, swap two neighbours) that lead from one to the other; a third of
+the name may be wrong, at least one character, and at least one must be right.
+"""
+
+from bisect import insort
+from collections.abc import Iterable
+
+# Nobody misspells a name so long or so thoroughly by hand, and the work grows with both.
+_LONGEST = 60
+_MOST_EDITS = 6
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that is most like a name, or None if none is close."""
+    return next(iter(close(name, candidates, at_most=1)), None)
+
+
+def close(name: str, candidates: Iterable[str], at_most: int = 4) -> list[str]:
+    """Return the candidates that are close to a name, the closest first, then by alphabet."""
+    wanted = _folded(name)
+    letters = set(wanted)
+    limit = max(1, min(len(wanted) // 3, _MOST_EDITS))
+    found: list[tuple[int, str]] = []
+    for candidate in dict.fromkeys(candidates):
+        known = _folded(candidate)
+        allowed = _allowed(limit, max(len(wanted), len(known)))
+        # Both tests are cheap and never refuse what the edits would allow: each edit changes the
+        # length by at most one, and brings at most one new letter.
+        if abs(len(wanted) - len(known)) > allowed or len(letters.difference(known)) > allowed:
+            continue
+        distance = _distance(wanted, known, allowed)
+        if distance <= allowed and candidate != name:
+            insort(found, (distance, candidate))
+            if len(found) > at_most:
+                found.pop()
+                limit = found[-1][0] if found else 0  # a worse one would not be kept
+    return [candidate for _, candidate in found]
+
+
+def _allowed(limit: int, longer: int) -> int:
+    """Return how many edits to allow if the longer of both texts has so many characters."""
+    return min(limit, max(longer - 1, 0)) if longer <= _LONGEST else 0
+
+
+def _folded(name: str) -> str:
+    return name.casefold().replace("_", "")
+
+
+def _distance(one: str, other: str, limit: int) -> int:
+    """Return the number of edits between two texts, or any number above the limit if it is more.
+
+    The usual table, row by row, but without what both have in common at their ends, and only the
+    band around its diagonal where a number can still be within the limit; everything outside
+    counts as one more than the limit.
+    """
+    beyond = limit + 1
+    if one == other or limit == 0:
+        return 0 if one == other else beyond
+    one, other = _where_they_differ(one, other)
+    before: list[int] = []
+    above = [column if column <= limit else beyond for column in range(len(other) + 1)]
+    for row, letter in enumerate(one, start=1):
+        here = [beyond] * (len(other) + 1)
+        if row <= limit:
+            here[0] = row
+        for column in range(max(1, row - limit), min(len(other), row + limit) + 1):
+            against = other[column - 1]
+            if letter == against:
+                here[column] = above[column - 1]
+                continue
+            best = min(above[column - 1], above[column], here[column - 1])
+            swapped = row > 1 and column > 1 and letter == other[column - 2]
+            if swapped and against == one[row - 2]:
+                best = min(best, before[column - 2])
+            here[column] = best + 1
+        if min(here) > limit:
+            return beyond
+        before, above = above, here
+    return above[-1]
+
+
+def _where_they_differ(one: str, other: str) -> tuple[str, str]:
+    shorter = min(len(one), len(other))
+    same = next((i for i in range(shorter) if one[i] != other[i]), shorter)
+    one, other = one[same:], other[same:]
+    shorter -= same
+    same = next((i for i in range(shorter) if one[-1 - i] != other[-1 - i]), shorter)
+    return one[: len(one) - same], other[: len(other) - same]

@@ -1,0 +1,291 @@
+"""Formulas: what is left of an expression once everything that is known has been put in.
+
+A formula is a tree of plain data: it is kept in the plan, printed, hashed, and turned into Python
+source once, before a run. It knows nothing of syntax or types.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Atom: TypeAlias = int | float | bool | str
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """An operation on atoms and formulas; `symbol` names what only the running system knows."""
+
+    operation: str
+    arguments: tuple["Value", ...]
+
+    def __str__(self) -> str:
+        """Show it as people write it."""
+        return _show(self, 0)
+
+
+Value: TypeAlias = Atom | Formula
+
+ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "**"})
+COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
+FUNCTIONS = frozenset(
+    {"min", "max", "abs", "clamp", "round_up", "mod", "floor", "ceil", "sqrt", "log2", "round_up_to"}
+)
+
+
+def symbol(name: str) -> Formula:
+    """Return the formula of a symbol."""
+    return Formula("symbol", (name,))
+
+
+def make(operation: str, *arguments: Value) -> Value:
+    """Return an operation, computed at once where everything is known.
+
+    Raises ArithmeticError where the numbers allow no result.
+    """
+    if operation == "if":
+        test, then, otherwise = arguments
+        if not isinstance(test, Formula):
+            return then if test else otherwise
+        return then if then == otherwise else Formula(operation, arguments)
+    if not any(isinstance(a, Formula) for a in arguments):
+        return compute(operation, arguments)
+    if operation in ("and", "or"):
+        return _logic(operation, arguments)
+    if len(arguments) == 2:  # noqa: PLR2004 (a binary operation)
+        return _simplified(operation, *arguments)
+    return Formula(operation, arguments)
+
+
+def _logic(operation: str, arguments: tuple[Value, ...]) -> Value:
+    decides = operation == "or"
+    left: list[Value] = []
+    for argument in arguments:
+        if isinstance(argument, Formula):
+            left.append(argument)
+        elif bool(argument) is decides:
+            return decides
+    return left[0] if len(left) == 1 else Formula(operation, tuple(left))
+
+
+def _simplified(operation: str, left: Value, right: Value) -> Value:
+    match operation, left, right:
+        case ("+", 0, _):
+            return right
+        case ("+" | "-", _, 0):
+            return left
+        case ("*", 0, _) | ("*", _, 0):
+            return 0
+        case ("*", 1, _):
+            return right
+        case ("*" | "/" | "**", _, 1):
+            return left
+        case ("*", Formula(operation="*", arguments=(a, b)), _) if _known(b) and _known(right):
+            return make("*", a, make("*", b, right))
+        case ("*", Formula(), _) if _known(right):
+            return make("*", right, left)
+        case ("*", _, Formula(operation="*", arguments=(a, b))) if _known(left) and _known(a):
+            return make("*", make("*", left, a), b)
+        case ("/", Formula(operation="*", arguments=(a, b)), _) if _known(a) and _known(right):
+            return make("*", make("/", a, right), b)
+        case _:
+            return Formula(operation, (left, right))
+
+
+def _known(value: Value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def compute(operation: str, arguments: Iterable[Value]) -> Atom:
+    """Compute an operation on atoms. Raises ArithmeticError."""
+    values = tuple(arguments)
+    function = _COMPUTE[operation]
+    try:
+        result: Atom = function(*values)  # type: ignore[operator]
+    except OverflowError as error:
+        raise ArithmeticError("the result is too large") from error
+    except ValueError as error:
+        raise ArithmeticError(str(error)) from error
+    if isinstance(result, complex) or (isinstance(result, float) and not math.isfinite(result)):
+        raise ArithmeticError("the result is not a number")
+    return result
+
+
+def _power(a: float, b: float) -> float:
+    if isinstance(a, int) and isinstance(b, int) and abs(a) > 1 and b > 4096:  # noqa: PLR2004
+        raise OverflowError
+    return a**b  # type: ignore[no-any-return]
+
+
+def _divide_down(a: float, b: float) -> float:
+    return a // b
+
+
+def round_up(value: float, step: float) -> float:
+    """Return the least multiple of `step` that is not below `value`."""
+    if isinstance(value, int) and isinstance(step, int):
+        return -(-value // step) * step
+    return math.ceil(value / step) * step
+
+
+def round_up_to(value: float, *steps: float) -> float:
+    """Return the least of `steps` that is not below `value`; past the last, the value itself."""
+    return min((s for s in steps if s >= value), default=value)
+
+
+def clamp(value: float, low: float, high: float) -> float:
+    """Return the value, brought between low and high."""
+    return max(low, min(value, high))
+
+
+_COMPUTE: dict[str, object] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "//": _divide_down,
+    "**": _power,
+    "negate": lambda a: -a,
+    "not": lambda a: not a,
+    "and": lambda *a: all(a),
+    "or": lambda *a: any(a),
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+    "==": lambda a, b: a == b,
+    "!=": lambda a, b: a != b,
+    "min": lambda *a: min(a),
+    "max": lambda *a: max(a),
+    "abs": abs,
+    "clamp": clamp,
+    "round_up": round_up,
+    "mod": lambda a, b: a % b,
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "sqrt": math.sqrt,
+    "log2": math.log2,
+    "round_up_to": round_up_to,
+}
+
+# Names that generated source may call.
+RUNTIME_NAMES: dict[str, object] = {
+    "min": min,
+    "max": max,
+    "abs": abs,
+    "clamp": clamp,
+    "round_up": round_up,
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "sqrt": math.sqrt,
+    "log2": math.log2,
+    "round_up_to": round_up_to,
+}
+
+
+def symbols(value: Value) -> set[str]:
+    """Return the names of the symbols in a formula."""
+    if not isinstance(value, Formula):
+        return set()
+    if value.operation == "symbol":
+        return {str(value.arguments[0])}
+    parts = value.arguments[:1] if value.operation == "field" else value.arguments
+    return {name for part in parts for name in symbols(part)}
+
+
+def flattened(value: Value, record: str) -> Value:
+    """Return a formula with the fields of a record as symbols of their own: `r.x` becomes `x`."""
+    if not isinstance(value, Formula):
+        return value
+    if value.operation == "field" and value.arguments[0] == symbol(record):
+        return symbol(str(value.arguments[1]))
+    return Formula(value.operation, tuple(flattened(a, record) for a in value.arguments))
+
+
+def python(value: Value) -> str:
+    """Return a formula as a Python expression over its symbols and RUNTIME_NAMES."""
+    if not isinstance(value, Formula):
+        return repr(value)
+    parts = [python(argument) for argument in value.arguments]
+    match value.operation:
+        case "symbol":
+            return str(value.arguments[0])
+        case "negate":
+            return f"(-{parts[0]})"
+        case "not":
+            return f"(not {parts[0]})"
+        case "and" | "or" as word:
+            return "(" + f" {word} ".join(parts) + ")"
+        case "if":
+            return f"({parts[1]} if {parts[0]} else {parts[2]})"
+        case "mod":
+            return f"({parts[0]} % {parts[1]})"
+        case "round_up" if isinstance(value.arguments[1], int):
+            return f"(-(-{parts[0]} // {parts[1]}) * {parts[1]})"
+        case "field":
+            return f"{parts[0]}.{value.arguments[1]}"
+        case "call":
+            return f"{parts[0]}.{value.arguments[1]}({', '.join(parts[2:])})"
+        case operation if operation in ARITHMETIC | COMPARISONS:
+            return f"({parts[0]} {operation} {parts[1]})"
+        case operation:
+            return f"{operation}({', '.join(parts)})"
+
+
+_LEVELS = {"or": 1, "and": 2, "not": 3, "+": 5, "-": 5, "*": 6, "/": 6, "//": 6, "negate": 7, "**": 8}
+
+
+def _show(value: Value, level: int) -> str:
+    if not isinstance(value, Formula):
+        return f"{value:.6g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+    operation, arguments = value.operation, value.arguments
+    match operation:
+        case "symbol":
+            return str(arguments[0])
+        case "field":
+            return f"{_show(arguments[0], 9)}.{arguments[1]}"
+        case "call":
+            inner = ", ".join(_show(a, 0) for a in arguments[2:])
+            return f"{_show(arguments[0], 9)}.{arguments[1]}({inner})"
+        case "if":
+            text = " ".join(
+                [_show(arguments[1], 1), "if", _show(arguments[0], 1), "else", _show(arguments[2], 0)]
+            )
+            return f"({text})" if level > 0 else text
+        case "select":
+            return _show_selection(arguments)
+    own = _LEVELS.get(operation, 4 if operation in COMPARISONS else 0)
+    if not own:
+        return f"{operation}({', '.join(_show(a, 0) for a in arguments)})"
+    if operation in ("negate", "not"):
+        sign = "-" if operation == "negate" else "not "
+        text = sign + _show(arguments[0], own)
+    else:
+        text = f" {operation} ".join(
+            _show(a, own + (1 if i and operation not in ("+", "*", "and", "or") else 0))
+            for i, a in enumerate(arguments)
+        )
+    return f"({text})" if level > own else text
+
+
+def _show_selection(arguments: tuple[Value, ...]) -> str:
+    function, variable, element, iterable, key, condition = arguments
+    by = f" by {_show(key, 0)}" if key != "" else ""
+    if_ = f" if {_show(condition, 0)}" if condition is not True else ""
+    inside = f"{_show(element, 0)}{by} for {variable} in {_show(iterable, 0)}{if_}"
+    return f"{function}({inside})"
+
+
+def to_json(value: Value) -> object:
+    """Return a formula as lists of JSON values."""
+    if not isinstance(value, Formula):
+        return value
+    return [value.operation, *(to_json(argument) for argument in value.arguments)]
+
+
+def from_json(data: object) -> Value:
+    """Read what `to_json` returned."""
+    if isinstance(data, list):
+        return Formula(str(data[0]), tuple(from_json(item) for item in data[1:]))
+    assert isinstance(data, (int, float, bool, str))
+    return data

@@ -1,0 +1,174 @@
+"""A checked program and a scenario to a plan. What only values can show is reported here."""
+
+from tsdl import ast
+from tsdl.diagnostics import Label, Sink
+from tsdl.evaluate import Evaluator, Failed, Instance
+from tsdl.evaluate.values import Place
+from tsdl.formula import Value
+from tsdl.lower.policies import lower_dispatch, lower_local
+from tsdl.lower.workers import lower_workers
+from tsdl.lower.workloads import FileReader, lower_workload
+from tsdl.plan import FORMAT, Condition, Model, Plan
+from tsdl.program import Declaration, Program
+
+__all__ = ["Evaluator", "Failed", "lower"]
+
+
+def lower(
+    program: Program, scenario: Declaration, params: dict[str, object], read: FileReader, sink: Sink
+) -> Plan | None:
+    """Return the plan of a scenario, or None with the reasons in the sink."""
+    evaluator = Evaluator(program, params, sink)  # type: ignore[arg-type]
+    before = len(sink.found)
+    try:
+        plan = _plan(evaluator, scenario, read)
+    except Failed:
+        return None
+    return None if any(d.severity == "error" for d in sink.found[before:]) else plan
+
+
+def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> Plan:
+    scenario = evaluator.instance(declaration)
+    parts = {
+        key: evaluator.reference(scenario, key)
+        for key in ("model", "cluster", "policy", "workload", "slo")
+    }
+    model, cluster, policy = parts["model"], parts["cluster"], parts["policy"]
+    workload, slo = parts["workload"], parts["slo"]
+    assert model is not None
+    assert cluster is not None
+    assert policy is not None
+    assert workload is not None
+    refuse_unsimulated(evaluator, [scenario, *(p for p in parts.values() if p)])
+    overhead = _overhead(evaluator, policy)
+    workers = []
+    for members in cluster.members.named("worker"):
+        worker = evaluator.block(cluster, "worker", members.name)
+        assert worker is not None
+        workers.append(lower_workers(evaluator, worker, model, overhead))
+    if not workers:
+        raise evaluator.fail(
+            "E0513",
+            f"cluster `{cluster.name}` has no workers",
+            evaluator.place_of(cluster),
+            help=("write `worker gpu { hardware = A100_80G }`",),
+        )
+    _check_roles(evaluator, cluster, any(w.prefills for w in workers), any(w.decodes for w in workers))
+    _refuse_hand_over(evaluator, cluster)
+    dtype = evaluator.reference(model, "dtype")
+    assert dtype is not None
+    size = evaluator.real(dtype, "size")
+    until = evaluator.optional(scenario, "until")
+    return Plan(
+        format=FORMAT,
+        scenario=declaration.name,
+        seed=evaluator.whole(scenario, "seed"),
+        model=Model(
+            model.name, dtype.name, round(workers[0].weights / size), evaluator.whole(model, "context")
+        ),
+        workers=tuple(workers),
+        policy=policy.name,
+        local=lower_local(evaluator, policy),
+        dispatch=lower_dispatch(evaluator, policy),
+        workload=lower_workload(evaluator, workload, read),
+        slo=_conditions(evaluator, slo, "bound") if slo else (),
+        expects=_conditions(evaluator, scenario, "expect"),
+        until=until,
+        sample=evaluator.optional(scenario, "sample"),
+    )
+
+
+def _overhead(evaluator: Evaluator, policy: Instance) -> Value:
+    local = evaluator.block(policy, "local")
+    assert local is not None
+    value = evaluator.get(local, "overhead")
+    assert value is not None
+    return value  # type: ignore[return-value]
+
+
+def _check_roles(evaluator: Evaluator, cluster: Instance, prefills: bool, decodes: bool) -> None:  # noqa: FBT001
+    """Every request must reach a worker that prefills it, and one that decodes it."""
+    for phase, present in (("prefill", prefills), ("decode", decodes)):
+        if not present:
+            raise evaluator.fail(
+                "E0513",
+                f"no worker of `{cluster.name}` runs {phase}, so no request can finish",
+                evaluator.place_of(cluster),
+                help=(f"add a worker with `runs = {phase}`, or leave `runs` out",),
+            )
+
+
+def _refuse_hand_over(evaluator: Evaluator, cluster: Instance) -> None:
+    for members in cluster.members.named("worker"):
+        worker = evaluator.block(cluster, "worker", members.name)
+        assert worker is not None
+        if evaluator.word(worker, "runs") != "both":
+            raise evaluator.fail(
+                "E0590",
+                "handing requests over between workers is checked, but not simulated yet",
+                evaluator.span(worker, "runs"),
+                help=("leave `runs` out: each worker then runs both phases",),
+            )
+
+
+def _conditions(evaluator: Evaluator, holder: Instance, verb: str) -> tuple[Condition, ...]:
+    found = []
+    for part in holder.members.clauses(verb):
+        match part.item:
+            case ast.Bound(comparison=expression):
+                expressions: tuple[ast.Expr, ...] = (expression,)
+            case ast.Clause(objects=expressions):
+                pass
+            case _:
+                continue
+        for expression in expressions:
+            value = evaluator.value(expression, Place(part.owner, holder))
+            line, _ = expression.span.source.position(expression.span.start)
+            text = " ".join(expression.span.text.split())
+            found.append(Condition(text, value, line))  # type: ignore[arg-type]
+    return tuple(found)
+
+
+# -- what check knows and no engine runs yet ------------------------------------------------------------
+
+
+def refuse_unsimulated(evaluator: Evaluator, instances: list[Instance]) -> None:
+    """Report what is declared but has no effect yet, rather than to pass over it in silence."""
+    before = len(evaluator.sink.found)
+    for instance in instances:
+        _unsimulated(evaluator, instance)
+    if len(evaluator.sink.found) > before:
+        raise Failed
+
+
+def _unsimulated(evaluator: Evaluator, instance: Instance) -> None:
+    shape = instance.members.shape
+
+    def refuse(what: str, place: object) -> None:
+        evaluator.fail(
+            "E0590",
+            f"{what} is checked, but not simulated yet",
+            getattr(place, "span", None),
+            help=("this version would run as if it were not there, so it does not run at all",),
+            secondary=(Label(instance.declaration.span, f"used by `{instance.root.name}`"),),
+        )
+
+    for key, definition in instance.members.fields.items():
+        field = shape.fields.get(key)
+        if field and not field.simulated:
+            refuse(f"`{key}`", definition)
+    for key, parts in instance.members.parts.items():
+        clause = shape.clauses.get(key[0])
+        for part in parts:
+            arrives = shape.kind == "global" and key == ("on", "arrive")
+            if clause and not arrives and (not clause.simulated or key[0] == "on"):
+                refuse(f"`{' '.join(key)}`", part.item)
+    for (verb, name), members in instance.members.blocks.items():
+        nested = shape.blocks.get(verb)
+        if nested and not nested.simulated:
+            head = next(iter(members.fields.values()), None) or instance.declaration
+            refuse(f"`{verb}`", head)
+            continue
+        child = evaluator.block(instance, verb, name)
+        if child:
+            _unsimulated(evaluator, child)

@@ -1,0 +1,184 @@
+"""Workloads to the plan: arrivals, lengths, tables from files."""
+
+from collections.abc import Callable
+
+from tsdl.diagnostics import Label
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.evaluate.values import Constructed, Path, Range, Value
+from tsdl.plan import Draw, Table, Workload
+from tsdl.traces import AZURE, Columns, read_table
+
+# Reads a file by its path and the file that it is relative to; returns its name and text.
+FileReader = Callable[[Path], tuple[str, str]]
+
+
+def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:
+    """Return a workload; report what is missing in it or contradicts itself."""
+    replayed = _table(evaluator, workload, "trace", read)
+    drawn = _table(evaluator, workload, "lengths", read)
+    arrivals = evaluator.get(workload, "arrivals")
+    prompt, output = evaluator.get(workload, "prompt"), evaluator.get(workload, "output")
+    requests = evaluator.optional(workload, "requests")
+    duration = evaluator.optional(workload, "duration")
+    _check(evaluator, workload)
+    if replayed is None and requests is None and duration is None:
+        raise evaluator.fail(
+            "E0520",
+            f"workload `{workload.name}` has no end",
+            evaluator.place_of(workload),
+            help=("write `requests = 1000` or `duration = 10 min`",),
+        )
+    if replayed is not None:
+        replayed = _speed(replayed, evaluator.real(workload, "speed"))
+    total = evaluator.optional(workload, "total")
+    return Workload(
+        name=workload.name,
+        requests=int(requests) if requests is not None else None,
+        duration=duration,
+        warmup=evaluator.real(workload, "warmup"),
+        arrivals=_draw(evaluator, workload, "arrivals", arrivals),
+        prompt=_draw(evaluator, workload, "prompt", prompt),
+        output=_draw(evaluator, workload, "output", output),
+        correlation=evaluator.real(workload, "correlation"),
+        total=int(total) if total is not None else None,
+        table=replayed if replayed is not None else drawn,
+        replay=replayed is not None,
+    )
+
+
+def _speed(table: Table, speed: float) -> Table:
+    if speed == 1:
+        return table
+    return Table(tuple(a / speed for a in table.arrived), table.prompt, table.output)
+
+
+def _is_set(instance: Instance, key: str) -> bool:
+    return key in instance.overrides or key in instance.members.fields
+
+
+def _check(evaluator: Evaluator, workload: Instance) -> None:
+    """A workload says each thing once: where arrivals and where lengths come from."""
+    sources = {
+        "trace": ("arrivals", "prompt", "output", "lengths"),
+        "lengths": ("prompt", "output"),
+    }
+    for source, others in sources.items():
+        for other in others:
+            if _is_set(workload, source) and _is_set(workload, other):
+                raise evaluator.fail(
+                    "E0521",
+                    f"workload `{workload.name}` has both `{source}` and `{other}`",
+                    evaluator.span(workload, other),
+                    f"`{source}` brings its own",
+                    secondary=(Label(evaluator.span(workload, source), "set here"),),
+                    help=("leave one of them out",),
+                )
+    if _is_set(workload, "trace"):
+        return
+    needed = ["arrivals"] if _is_set(workload, "lengths") else ["arrivals", "prompt", "output"]
+    for key in needed:
+        if not _is_set(workload, key):
+            raise evaluator.fail(
+                "E0404",
+                f"`{key}` of workload `{workload.name}` is not set",
+                evaluator.place_of(workload),
+                f"needs `{key}`",
+                help=(f"write `{key} = {_EXAMPLES[key]}`, or replay a `trace`",),
+            )
+
+
+_EXAMPLES = {
+    "arrivals": "poisson(8 req/s)",
+    "prompt": "constant(512 tokens)",
+    "output": "constant(128 tokens)",
+}
+
+
+def _draw(evaluator: Evaluator, workload: Instance, key: str, value: Value | None) -> Draw | None:
+    if value is None:
+        return None
+    if isinstance(value, (int, float)):
+        return Draw("constant", (("value", float(value)),))
+    assert isinstance(value, Constructed), key
+    place = evaluator.span(workload, key)
+    parameters: list[tuple[str, float]] = []
+    values: tuple[float, ...] = ()
+    for name, part in value.parameters.items():
+        match part:
+            case Range(low=low, high=high):
+                parameters += [("low", float(low)), ("high", float(high))]
+            case list():
+                values = tuple(float(v) for v in part if isinstance(v, (int, float)))
+            case int() | float():
+                parameters.append((name, float(part)))
+    known = dict(parameters)
+    if value.name == "quantiles" and (
+        len(values) < 2 or any(a > b for a, b in zip(values, values[1:], strict=False))  # noqa: PLR2004
+    ):
+        raise evaluator.fail(
+            "E0522", f"the quantiles of `{key}` are two values or more that never decrease", place
+        )
+    if known.get("min", 0) > known.get("max", float("inf")):
+        raise evaluator.fail("E0522", f"`min` of `{key}` is above its `max`", place)
+    if value.name == "on_off" and known["off"] == 0 and known["low"] == 0:
+        known["low"] = known["rate"]
+    weights = [weight for _, weight in value.weighted]
+    if value.name == "choice" and (min(weights) < 0 or sum(weights) <= 0):
+        raise evaluator.fail(
+            "E0522", f"the weights of `{key}` are not negative, and not all zero", place
+        )
+    parts = tuple(
+        found
+        for part, _ in value.weighted
+        if (found := _draw(evaluator, workload, key, part)) is not None
+    )
+    if value.name == "choice":
+        values = tuple(weight / sum(weights) for weight in weights)
+    return Draw(value.name, tuple(parameters), values, parts)
+
+
+def _table(
+    evaluator: Evaluator, workload: Instance, key: str, read: FileReader
+) -> Table | None:
+    path = evaluator.get(workload, key)
+    if path is None:
+        return None
+    if isinstance(path, str):
+        path = Path(path, evaluator.span(workload, key).source.name)
+    assert isinstance(path, Path)
+    place = evaluator.span(workload, key)
+    try:
+        name, text = read(path)
+    except UnicodeDecodeError:
+        raise evaluator.fail("E0108", f"`{path.text}` is not UTF-8 text", place) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        beside = "the working folder" if not path.beside else "the file that names it"
+        raise evaluator.fail(
+            "E0604",
+            f"cannot read `{path.text}`: {reason}",
+            place,
+            help=(f"the path is relative to {beside}",),
+        ) from None
+    form = evaluator.word(workload, "format")
+    block = evaluator.block(workload, "columns")
+    assert block is not None
+    columns = Columns(
+        evaluator.word(block, "arrived"),
+        evaluator.word(block, "prompt"),
+        evaluator.word(block, "output"),
+        evaluator.real(block, "unit"),
+    )
+    if form == "azure":
+        columns = AZURE
+    table = read_table(
+        name, text, columns, evaluator.sink, arrivals=key == "trace", stamps=form == "azure"
+    )
+    if table is None:
+        raise evaluator.fail(
+            "E0605",
+            f"`{path.text}` cannot be used",
+            place,
+            help=("what is wrong with it is said above, row by row",),
+        )
+    return table

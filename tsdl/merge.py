@@ -1,0 +1,338 @@
+"""Bodies to members: what a declaration holds with all that it inherits. Knows the schema."""
+
+from tsdl import ast
+from tsdl.diagnostics import Edit, Fix, Label, Sink
+from tsdl.diagnostics.suggest import nearest
+from tsdl.program import Declaration, Definition, Members, Part
+from tsdl.schema import KINDS, Block
+from tsdl.source import Span
+from tsdl.types import article
+
+
+def merge_all(declarations: list[Declaration], sink: Sink) -> None:
+    """Fill in the members of every declaration, bases first."""
+    done: set[int] = set()
+    for declaration in declarations:
+        _merge(declaration, [], done, sink)
+
+
+def _merge(declaration: Declaration, ring: list[Declaration], done: set[int], sink: Sink) -> None:
+    if id(declaration) in done or declaration.kind == "param":
+        return
+    if declaration in ring:
+        names = [d.name for d in ring[ring.index(declaration) :]]
+        sink.error(
+            "E0205",
+            f"`{declaration.name}` is derived from itself",
+            declaration.span,
+            notes=(" → ".join([*names, declaration.name]),),
+        )
+        declaration.members = Members(KINDS[declaration.kind], declaration.name, declaration.span)
+        declaration.bases = ()
+        done.add(id(declaration))
+        return
+    for base in declaration.bases:
+        _merge(base.declaration, [*ring, declaration], done, sink)
+    if id(declaration) in done:
+        return
+    members = Members(KINDS[declaration.kind], declaration.name, declaration.span)
+    conflicts: dict[tuple[int, str], tuple[Definition, Definition]] = {}
+    for base in declaration.bases:
+        if base.declaration.members:
+            _inherit(members, base.declaration.members, conflicts)
+    if declaration.clause.body:
+        _Merger(declaration, sink).body(members, declaration.clause.body)
+    _report_conflicts(declaration, members, conflicts, sink)
+    declaration.members = members
+    done.add(id(declaration))
+
+
+def _inherit(
+    into: Members, base: Members, conflicts: dict[tuple[int, str], tuple[Definition, Definition]]
+) -> None:
+    for key, definition in base.fields.items():
+        other = into.fields.get(key)
+        if other and other is not definition:
+            conflicts[(id(into), key)] = (other, definition)
+        else:
+            into.fields[key] = definition
+    for name, block in base.blocks.items():
+        own = into.blocks.setdefault(name, Members(block.shape, block.name, block.span))
+        _inherit(own, block, conflicts)
+    for clause_key, parts in base.parts.items():
+        into.parts[clause_key] = list(parts)
+
+
+def _report_conflicts(
+    declaration: Declaration,
+    members: Members,
+    conflicts: dict[tuple[int, str], tuple[Definition, Definition]],
+    sink: Sink,
+) -> None:
+    def holders(block: Members) -> dict[int, Members]:
+        found = {id(block): block}
+        for inner in block.blocks.values():
+            found |= holders(inner)
+        return found
+
+    blocks = holders(members)
+    for (holder, key), (one, other) in conflicts.items():
+        if blocks[holder].fields[key] is one:
+            sink.error(
+                "E0405",
+                f"the bases of `{declaration.name}` disagree about `{key}`",
+                declaration.span,
+                secondary=(Label(one.span, "one says this"), Label(other.span, "another this")),
+                help=(f"decide: write `{key} = …` in `{declaration.name}`",),
+            )
+
+
+class _Merger:
+    """Puts the members that one declaration writes over those that it inherits."""
+
+    def __init__(self, owner: Declaration, sink: Sink) -> None:
+        self.owner = owner
+        self.sink = sink
+
+    def body(self, members: Members, body: ast.Body) -> None:
+        """Merge a body into members."""
+        written: dict[tuple[int, str], Span] = {}
+        replaced: set[tuple[str, ...]] = set()
+        for item in body.items:
+            match item:
+                case ast.Field():
+                    self._field(members, item, written)
+                case ast.Clause():
+                    self._clause(members, item, written, replaced)
+                case ast.Bound() if members.shape.bounds:
+                    self._part(members, ("bound",), item, replaced)
+                case _ if members.shape.unchecked:
+                    continue
+                case _:
+                    self.sink.error(
+                        "E0406",
+                        f"this cannot stand in {article(members.shape.kind)} {members.shape.kind}",
+                        item.span,
+                        help=(_allowed(members.shape),),
+                    )
+
+    # -- fields ---------------------------------------------------------------------------------
+
+    def _field(self, members: Members, item: ast.Field, written: dict[tuple[int, str], Span]) -> None:
+        if members.shape.unchecked:
+            return
+        if item.operator != "=":
+            self.sink.error(
+                "E0407",
+                f"`{item.operator}` changes state, and only a handler can do that",
+                item.span,
+                help=("a declaration sets a field once, with `=`",),
+            )
+            return
+        parameters: tuple[str, ...] = ()
+        target = item.target
+        if isinstance(target, ast.Call):
+            parameters = tuple(
+                a.value.id if isinstance(a.value, ast.Name) and a.name is None else "?"
+                for a in target.arguments
+            )
+            target = target.function
+        path = ast.path_of(target)
+        if path is None:
+            self.sink.error("E0408", "only a field can be set here", target.span)
+            return
+        *blocks, key = path.split(".")
+        holder = self._holder(members, blocks, target)
+        if holder is None or not self._known(holder, key, target, is_function=bool(parameters)):
+            return
+        earlier = written.get((id(holder), key))
+        if earlier:
+            self.sink.error(
+                "E0403",
+                f"`{path}` is set twice",
+                item.span,
+                "set again here",
+                secondary=(Label(earlier, "first set here"),),
+            )
+            return
+        written[(id(holder), key)] = item.span
+        holder.fields[key] = Definition(
+            key, item.value, self.owner, item.span, holder.fields.get(key), parameters
+        )
+
+    def _holder(self, members: Members, blocks: list[str], target: ast.Expr) -> Members | None:
+        for verb in blocks:
+            shape = _nested_shape(members.shape, verb)
+            if shape is None:
+                if verb in members.shape.fields:
+                    self.sink.error(
+                        "E0409",
+                        f"`{verb}` is another declaration, which cannot be changed from here",
+                        target.span,
+                        help=("derive from it: `kind own from it { … }`",),
+                    )
+                else:
+                    self._unknown(members.shape, verb, target.span)
+                return None
+            members = members.blocks.setdefault((verb, ""), Members(shape, "", target.span))
+        return members
+
+    def _known(self, members: Members, key: str, target: ast.Expr, *, is_function: bool) -> bool:
+        shape = members.shape
+        if is_function and key in shape.functions:
+            return True
+        if not is_function and (key in shape.fields or shape.open_field):
+            return True
+        if is_function and key in shape.fields:
+            self.sink.error("E0408", f"`{key}` takes no parameters", target.span)
+        elif key in shape.functions:
+            names = ", ".join(name for name, _ in shape.functions[key][:-1])
+            self.sink.error(
+                "E0408",
+                f"`{key}` is a formula of a {shape.functions[key][0][1]}",
+                target.span,
+                help=(f"write `{key}({names or 'r'}) = …`",),
+            )
+        else:
+            place = target.name_span if isinstance(target, ast.Attribute) else target.span
+            self._unknown(shape, key, place)
+        return False
+
+    def _unknown(self, shape: Block, name: str, span: Span) -> None:
+        candidates = [*shape.fields, *shape.functions, *shape.blocks, *shape.clauses]
+        near = nearest(name, candidates)
+        self.sink.error(
+            "E0410",
+            f"{article(shape.kind)} {shape.kind} has no `{name}`",
+            span,
+            "unknown",
+            help=(f"did you mean `{near}`?",) if near else (_allowed(shape),),
+            fix=Fix(f"write `{near}`", (Edit(span, near),)) if near else None,
+        )
+
+    # -- clauses and blocks ---------------------------------------------------------------------
+
+    def _clause(
+        self,
+        members: Members,
+        item: ast.Clause,
+        written: dict[tuple[int, str], Span],
+        replaced: set[tuple[str, ...]],
+    ) -> None:
+        shape = members.shape
+        if shape.unchecked:
+            return
+        if item.verb == "graph" and shape.graph and item.body and not item.objects:
+            self._part(members, ("graph",), item, replaced)
+        elif item.verb in shape.clauses:
+            self._check_prepositions(shape, item)
+            self._part(members, _clause_key(item), item, replaced)
+        elif _nested_shape(shape, item.verb) is not None:
+            self._block(members, item, written)
+        elif item.verb in shape.fields and item.objects:
+            self.sink.error(
+                "E0411",
+                f"`{item.verb}` is a field",
+                item.span,
+                "not set with `=`",
+                help=(f"write `{item.verb} = {item.objects[0].span.text}`",),
+            )
+        else:
+            self._unknown(shape, item.verb, item.verb_span)
+
+    def _check_prepositions(self, shape: Block, item: ast.Clause) -> None:
+        allowed = shape.clauses[item.verb].prepositions
+        if not shape.clauses[item.verb].checked:
+            return
+        for preposition in item.prepositions:
+            if preposition.word not in allowed:
+                self.sink.error(
+                    "E0412",
+                    f"`{item.verb}` takes no `{preposition.word}` here",
+                    preposition.span,
+                    help=(f"it takes {' and '.join(f'`{w}`' for w in allowed)}",) if allowed else (),
+                )
+
+    def _block(
+        self, members: Members, item: ast.Clause, written: dict[tuple[int, str], Span]
+    ) -> None:
+        nested = members.shape.blocks.get(item.verb)
+        shape = nested.block if nested else members.shape.open_block
+        assert shape is not None
+        name = ""
+        if nested and nested.named:
+            if not isinstance(item.head, ast.Name) or len(item.objects) != 1:
+                self.sink.error(
+                    "E0402",
+                    f"{article(item.verb)} {item.verb} needs one name",
+                    item.verb_span,
+                    help=(f"write `{item.verb} name {{ … }}`",),
+                )
+                return
+            name = item.head.id
+        extra: tuple[ast.Expr | ast.Preposition | None, ...] = (
+            *(() if name else item.objects),
+            *item.prepositions,
+            item.type,
+            item.value,
+            item.within,
+            None if nested and nested.counted else item.count,
+        )
+        wrong = next((e for e in extra if e is not None), None)
+        if wrong is not None or (item.body is None and item.count is None):
+            self.sink.error(
+                "E0402",
+                f"{article(item.verb)} {item.verb} is not declared like this",
+                wrong.span if wrong else item.span,
+                help=(f"write `{item.verb}{' name' if name else ''} {{ … }}`",),
+            )
+            return
+        if name and (id(members), name) in written:
+            self.sink.error(
+                "E0403",
+                f"{item.verb} `{name}` stands twice",
+                item.verb_span,
+                secondary=(Label(written[(id(members), name)], "first here"),),
+            )
+            return
+        if name:
+            written[(id(members), name)] = item.verb_span
+        inner = members.blocks.setdefault((item.verb, name), Members(shape, name))
+        inner.span = item.head.span if item.head else item.verb_span
+        if item.count is not None:
+            inner.fields["count"] = Definition(
+                "count", item.count, self.owner, item.count.span, inner.fields.get("count")
+            )
+        if item.body:
+            self.body(inner, item.body)
+
+    def _part(
+        self, members: Members, key: tuple[str, ...], item: ast.Item, replaced: set[tuple[str, ...]]
+    ) -> None:
+        """Add a clause; the first of its key in a body replaces all that are inherited."""
+        if key not in replaced:
+            replaced.add(key)
+            members.parts[key] = []
+        members.parts[key].append(Part(item, self.owner))
+
+
+def _clause_key(item: ast.Clause) -> tuple[str, ...]:
+    head = item.head
+    if item.verb in {"on", "state", "breakpoint"} and head is not None:
+        function = head.function if isinstance(head, ast.Call) else head
+        return (item.verb, ast.path_of(function) or "")
+    return (item.verb, *(p.word for p in item.prepositions))
+
+
+def _nested_shape(shape: Block, verb: str) -> Block | None:
+    nested = shape.blocks.get(verb)
+    return nested.block if nested else shape.open_block
+
+
+def _allowed(shape: Block) -> str:
+    names = [*shape.fields, *shape.functions, *shape.blocks, *shape.clauses]
+    if shape.graph:
+        names.append("graph")
+    if shape.bounds:
+        return "write a bound: `ttft <= 2 s`"
+    return f"it has {', '.join(names)}" if names else "it holds no such thing"

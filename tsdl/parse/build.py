@@ -1,0 +1,279 @@
+"""Lark's tree to our syntax tree. Knows the grammar's rule names and `ast`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tsdl import ast
+from tsdl.parse.parser import Token, Tree
+from tsdl.source import Source, Span
+
+Branch = Tree[Any]
+
+
+class Builder:
+    """Builds the nodes of one source; `docs` are its doc comments by the line that they stand on."""
+
+    def __init__(self, source: Source, comments: list[Token]) -> None:
+        """Take a source and its comments."""
+        self.source = source
+        self.docs = {
+            token.line: str(token)[2:].removeprefix(" ").rstrip()
+            for token in comments
+            if token.startswith("##") and token.line is not None
+        }
+
+    def items(self, trees: list[Branch]) -> tuple[ast.Item, ...]:
+        """Build the items of a file or of a body."""
+        return tuple(self._item(tree) for tree in trees)
+
+    # -- places ---------------------------------------------------------------------------------
+
+    def _span(self, tree: Branch | Token) -> Span:
+        place = tree if isinstance(tree, Token) else tree.meta
+        if getattr(place, "empty", False):
+            return Span(self.source, 0, 0)
+        start, end = place.start_pos, place.end_pos
+        return Span(self.source, start or 0, end or 0)
+
+    def _doc(self, tree: Branch) -> str:
+        line = tree.meta.line - 1
+        before = self.source.line(tree.meta.line)[: tree.meta.column - 1]
+        found: list[str] = []
+        if before.strip():  # a doc comment belongs to the first thing on its line
+            return ""
+        while line in self.docs:
+            found.append(self.docs[line])
+            line -= 1
+        return "\n".join(reversed(found))
+
+    # -- items ----------------------------------------------------------------------------------
+
+    def _item(self, tree: Branch) -> ast.Item:
+        match tree.data:
+            case "field":
+                target, operator, value = tree.children
+                return ast.Field(
+                    self.expr(target),
+                    str(operator),
+                    self.expr(value),
+                    self._doc(tree),
+                    self._span(tree),
+                )
+            case "bound":
+                left, operator, right = tree.children
+                comparison = ast.Binary(
+                    str(operator), self.expr(left), self.expr(right), self._span(tree)
+                )
+                return ast.Bound(comparison, self._doc(tree), self._span(tree))
+            case "node":
+                name, operator = tree.children
+                return ast.GraphNode(
+                    str(name),
+                    self.expr(operator),
+                    self._doc(tree),
+                    self._span(tree),
+                    self._span(name),
+                )
+            case "let":
+                name, value = tree.children
+                return ast.Let(str(name), self.expr(value), self._span(tree))
+            case "for_each":
+                name, iterable, body = tree.children
+                return ast.For(
+                    str(name), self.expr(iterable), self._body(body), self._span(tree)
+                )
+            case "if_":
+                return self._if(tree)
+            case "clause" | "bare_clause":
+                return self._clause(tree)
+            case _:  # expect, where, table, log, record: their keyword is not among the children
+                return self._keyword(tree)
+
+    def _body(self, tree: Branch) -> ast.Body:
+        return ast.Body(self.items(tree.children), self._span(tree))
+
+    def _if(self, tree: Branch) -> ast.If:
+        test, then, *rest = tree.children
+        otherwise = None
+        if rest:
+            branch = rest[0]
+            otherwise = (
+                self._body(branch)
+                if branch.data == "body"
+                else ast.Body((self._if(branch),), self._span(branch))
+            )
+        return ast.If(self.expr(test), self._body(then), otherwise, self._span(tree))
+
+    def _keyword(self, tree: Branch) -> ast.Clause:
+        verb, span = str(tree.data), self._span(tree)
+        return ast.Clause(
+            verb=verb,
+            objects=tuple(self.expr(child) for child in tree.children),
+            count=None,
+            type=None,
+            within=None,
+            prepositions=(),
+            value=None,
+            body=None,
+            doc=self._doc(tree),
+            span=span,
+            verb_span=Span(self.source, span.start, span.start + len(verb)),
+        )
+
+    def _clause(self, tree: Branch) -> ast.Clause:
+        verb, *parts = tree.children
+        objects: list[ast.Expr] = []
+        prepositions: list[ast.Preposition] = []
+        single: dict[str, ast.Expr] = {}
+        body: ast.Body | None = None
+        for part in parts:
+            match part.data:
+                case "head":
+                    child = part.children[0]
+                    objects.append(self._text(child) if isinstance(child, Token) else self.expr(child))
+                case "counted":
+                    objects.append(self.expr(part.children[0]))
+                    single["count"] = self.expr(part.children[1])
+                case "more":
+                    objects.append(self.expr(part.children[0]))
+                case "type" | "within" | "value":
+                    single[part.data] = self.expr(part.children[0])
+                case "preposition":
+                    prepositions.append(self._preposition(part))
+                case "body":
+                    body = self._body(part)
+        return ast.Clause(
+            verb=str(verb),
+            objects=tuple(objects),
+            count=single.get("count"),
+            type=single.get("type"),
+            within=single.get("within"),
+            prepositions=tuple(prepositions),
+            value=single.get("value"),
+            body=body,
+            doc=self._doc(tree),
+            span=self._span(tree),
+            verb_span=self._span(verb),
+        )
+
+    def _preposition(self, tree: Branch) -> ast.Preposition:
+        word, *objects = tree.children
+        return ast.Preposition(
+            str(word), tuple(self.expr(child) for child in objects), self._span(tree)
+        )
+
+    # -- expressions ----------------------------------------------------------------------------
+
+    def expr(self, tree: Branch) -> ast.Expr:
+        """Build an expression."""
+        return _EXPRESSIONS[tree.data](self, tree)
+
+    def _name(self, tree: Branch) -> ast.Expr:
+        return ast.Name(str(tree.children[0]), self._span(tree))
+
+    def _text(self, token: Token) -> ast.Text:
+        return ast.Text(str(token)[1:-1], self._span(token))
+
+    def _attribute(self, tree: Branch) -> ast.Expr:
+        value, name = tree.children
+        return ast.Attribute(self.expr(value), str(name), self._span(tree), self._span(name))
+
+    def _call(self, tree: Branch) -> ast.Expr:
+        function, *arguments = tree.children
+        return ast.Call(self.expr(function), self._arguments(arguments), self._span(tree))
+
+    def _index(self, tree: Branch) -> ast.Expr:
+        value, *arguments = tree.children
+        return ast.Index(self.expr(value), self._arguments(arguments), self._span(tree))
+
+    def _arguments(self, trees: list[Branch]) -> tuple[ast.Argument, ...]:
+        return tuple(self._argument(tree) for tree in trees)
+
+    def _argument(self, tree: Branch) -> ast.Argument:
+        span = self._span(tree)
+        match tree.data:
+            case "keyword_argument":
+                name, value = tree.children
+                return ast.Argument(str(name), self.expr(value), None, None, span)
+            case "weighted_argument":
+                value, weight, *default = (self.expr(child) for child in tree.children)
+                return ast.Argument(None, value, weight, default[0] if default else None, span)
+            case "argument":
+                return ast.Argument(None, self.expr(tree.children[0]), None, None, span)
+            case _:
+                return ast.Argument(None, self._generator(tree), None, None, span)
+
+    def _generator(self, tree: Branch) -> ast.Generator:
+        parts = list(tree.children)
+        at = next(i for i, part in enumerate(parts) if isinstance(part, Token))
+        key = self.expr(parts[1]) if at == 2 else None  # noqa: PLR2004 (element, key, variable)
+        condition = self.expr(parts[at + 2]) if len(parts) > at + 2 else None
+        return ast.Generator(
+            self.expr(parts[0]),
+            key,
+            str(parts[at]),
+            self.expr(parts[at + 1]),
+            condition,
+            self._span(tree),
+        )
+
+    def _list(self, tree: Branch) -> ast.Expr:
+        parts = list(tree.children)
+        unit = str(parts.pop()) if parts and isinstance(parts[-1], Token) else None
+        return ast.ListOf(self._arguments(parts), unit, self._span(tree))
+
+    def _quantity(self, tree: Branch) -> ast.Expr:
+        number, *unit = (str(child) for child in tree.children)
+        digits = number.replace("_", "")
+        value = int(digits) if digits.isdigit() else float(digits)
+        return ast.Number(value, unit[0] if unit else None, self._span(tree))
+
+    def _binary(self, tree: Branch) -> ast.Expr:
+        left, operator, right = tree.children
+        return ast.Binary(str(operator), self.expr(left), self.expr(right), self._span(tree))
+
+    def _logic(self, tree: Branch) -> ast.Expr:
+        left, right = tree.children
+        operator = str(tree.data).rstrip("_")
+        return ast.Binary(operator, self.expr(left), self.expr(right), self._span(tree))
+
+    def _power(self, tree: Branch) -> ast.Expr:
+        left, right = tree.children
+        return ast.Binary("**", self.expr(left), self.expr(right), self._span(tree))
+
+    def _sign(self, tree: Branch) -> ast.Expr:
+        operator, operand = tree.children
+        return ast.Unary(str(operator), self.expr(operand), self._span(tree))
+
+    def _negation(self, tree: Branch) -> ast.Expr:
+        return ast.Unary("not", self.expr(tree.children[0]), self._span(tree))
+
+    def _conditional(self, tree: Branch) -> ast.Expr:
+        then, test, otherwise = (self.expr(child) for child in tree.children)
+        return ast.Conditional(then, test, otherwise, self._span(tree))
+
+    def _interval(self, tree: Branch) -> ast.Expr:
+        low, high, *step = (self.expr(child) for child in tree.children)
+        return ast.Interval(low, high, step[0] if step else None, self._span(tree))
+
+
+_EXPRESSIONS: dict[str, Callable[[Builder, Branch], ast.Expr]] = {
+    "name": Builder._name,
+    "attribute": Builder._attribute,
+    "call": Builder._call,
+    "index": Builder._index,
+    "list": Builder._list,
+    "quantity": Builder._quantity,
+    "text": lambda self, tree: self._text(tree.children[0]),
+    "group": lambda self, tree: self.expr(tree.children[0]),
+    "sum": Builder._binary,
+    "product": Builder._binary,
+    "compare": Builder._binary,
+    "power": Builder._power,
+    "or_": Builder._logic,
+    "and_": Builder._logic,
+    "sign": Builder._sign,
+    "negation": Builder._negation,
+    "conditional": Builder._conditional,
+    "interval": Builder._interval,
+}

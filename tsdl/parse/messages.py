@@ -1,0 +1,134 @@
+"""Words for syntax errors: what was found, what could stand there, and the usual slips."""
+
+from tsdl.diagnostics import Label, Sink
+from tsdl.parse.parser import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from tsdl.source import Source, Span
+
+_NAMES = {
+    "NAME": "a name",
+    "NUMBER": "a number",
+    "TEXT": "a text in quotes",
+    "UNIT": "a unit",
+    "_NL": "a line end",
+    "SEMICOLON": "`;`",
+    "LBRACE": "`{`",
+    "RBRACE": "`}`",
+    "LPAR": "`(`",
+    "RPAR": "`)`",
+    "LSQB": "`[`",
+    "RSQB": "`]`",
+    "EQUAL": "`=`",
+    "COLON": "`:`",
+    "COMMA": "`,`",
+    "$END": "the end",
+}
+
+# What people type who come from elsewhere, and what to write here.
+_SLIPS = {
+    "'": 'texts stand in double quotes: "text"',
+    "%": "`%` is a unit (`90 %`); modulo is `mod(a, b)`",
+    "&": "logic is written `and`",
+    "|": "logic is written `or`",
+    "!": "negation is written `not`, inequality `!=`",
+    "\\": "texts know no escapes, and a line inside ( ) or [ ] needs no `\\` to go on",
+    "?": "a choice is written `a if condition else b`",
+    "^": "a power is written `**`; `^` stands only inside a unit",
+    "@": "there are no decorators; declare with `kind name { … }`",
+    '"': "a text ends on the line that it begins on; is the closing quote missing?",
+    "µ": "`µ` stands only inside a unit, right after a number: `2 µs` (or `2 us`)",
+}
+
+_AT_MOST = 6
+
+
+def report(error: UnexpectedInput, source: Source, end: int, sink: Sink) -> None:
+    """Tell one syntax error; `end` is where the parsed part of the source ends."""
+    if isinstance(error, UnexpectedCharacters):
+        place = error.pos_in_stream
+        found = source.text[place : place + 1]
+        shown = f"`{found}`" if found.isprintable() else f"the character U+{ord(found):04X}"
+        slip = _SLIPS.get(found)
+        sink.error(
+            "E0101",
+            f"{shown} cannot stand here",
+            Span(source, place, place + 1),
+            "not understood",
+            help=(slip,) if slip else (),
+        )
+        return
+    if isinstance(error, UnexpectedToken) and error.token.type != "$END":
+        _unexpected_token(error, source, end, sink)
+        return
+    _unexpected_end(source, end, sink)
+
+
+def _unexpected_token(error: UnexpectedToken, source: Source, end: int, sink: Sink) -> None:
+    token = error.token
+    start = token.start_pos or 0
+    expected = set(error.accepts or error.expected)
+    if token.type == "_NL":
+        opened = _open_bracket(source, start, 0)
+        title, label = "the line ends too early", "something is missing here"
+        span = Span(source, start, start)
+    else:
+        opened = None
+        title, label = f"`{token}` cannot stand here", "unexpected"
+        span = Span(source, start, token.end_pos or start + 1)
+    if token.type == "RBRACE" and not _open_bracket(source, start, 0):
+        sink.error("E0101", "this `}` closes nothing", span, "no `{` is open here")
+        return
+    helps = [_expected_text(expected)] if expected else []
+    if token.type == "EQUAL" and source.text[start : start + 2] == "==":
+        helps = ["a field is set with one `=`"]
+    if token.type == "LBRACE" and opened is None and "EQUAL" in expected:
+        helps.append("a block has a kind and a name: `cluster node { … }`")
+    secondary = (Label(opened, "opened here"),) if opened else ()
+    sink.error("E0101", title, span, label, secondary=secondary, help=tuple(helps))
+
+
+def _unexpected_end(source: Source, end: int, sink: Sink) -> None:
+    place = Span(source, end, end)
+    opened = _open_bracket(source, end, 0)
+    if opened:
+        sink.error(
+            "E0102",
+            f"`{opened.text}` is never closed",
+            opened,
+            "opened here",
+            secondary=(Label(place, "still open here"),),
+        )
+    else:
+        sink.error("E0101", "the text ends too early", place, "something is missing here")
+
+
+def _expected_text(expected: set[str]) -> str:
+    names = sorted({_NAMES.get(name, f"`{name.lower()}`") for name in expected if name[:2] != "__"})
+    if len(names) > _AT_MOST:
+        plain = [name for name in names if name.startswith("a ")]
+        names = plain or names[:_AT_MOST]
+        return f"{', '.join(names)}, … can stand here"
+    return f"{' or '.join(names)} can stand here"
+
+
+def _open_bracket(source: Source, end: int, start: int) -> Span | None:
+    """Return the innermost bracket between start and end that is still open."""
+    pairs = {")": "(", "]": "[", "}": "{"}
+    stack: list[int] = []
+    in_text = in_comment = False
+    for index in range(start, min(end, len(source.text))):
+        character = source.text[index]
+        if character == "\n":
+            in_text = in_comment = False
+        elif in_comment:
+            continue
+        elif character == '"':
+            in_text = not in_text
+        elif in_text:
+            continue
+        elif character == "#":
+            in_comment = True
+        elif character in "([{":
+            stack.append(index)
+        elif character in pairs and stack and source.text[stack[-1]] == pairs[character]:
+            stack.pop()
+    return Span(source, stack[-1], stack[-1] + 1) if stack else None

@@ -1,0 +1,246 @@
+"""The executable plan: frozen data, every quantity an SI number. Knows formulas, nothing else.
+
+A plan is a value: it prints as JSON, hashes, pickles, and runs in another process or on another
+machine as it is. Times are in seconds, sizes in bytes, rates per second.
+"""
+
+import hashlib
+import json
+import types
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from tsdl import formula
+from tsdl.formula import Formula, Value
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One launch on a device: its work, and its time, over the features of the batch.
+
+    `flops` and `bytes` are per device, `wire` bytes over the link; `time` is in seconds and already
+    holds the device's peaks, efficiencies and the fixed cost of the launch.
+    """
+
+    name: str
+    work_class: str
+    flops: Value
+    bytes: Value
+    wire: Value
+    time: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Kernels that run one after another, `repeat` times over."""
+
+    name: str
+    repeat: int
+    kernels: tuple[Kernel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The time of an iteration: the sum of the stages, and `overhead` of the scheduler."""
+
+    source: str
+    stages: tuple[Stage, ...]
+    overhead: Value
+
+
+@dataclass(frozen=True, slots=True)
+class KVCache:
+    """KV memory of one worker. `footprint` is bytes, over the symbols of a request."""
+
+    name: str
+    capacity: int
+    block_tokens: int
+    bytes_per_token: int | float
+    footprint: Value
+    swap_space: int
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A link as the runtime needs it."""
+
+    name: str
+    bandwidth: float
+    latency: float
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """An assumption that the times rest on: what an operator class reaches of the peaks."""
+
+    work_class: str
+    compute: float
+    bandwidth: float
+    overhead: float
+    sharpness: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Workers of one make."""
+
+    name: str
+    count: int
+    hardware: str
+    devices: int
+    prefills: bool
+    decodes: bool
+    memory: int
+    weights: int
+    reserve: int
+    kv: KVCache
+    host: Channel
+    cost: Cost
+    efficiencies: tuple[Efficiency, ...]
+    price: float
+    idle_power: float
+    peak_power: float
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The local stage: how an iteration is put together."""
+
+    batching: str
+    max_tokens: int
+    max_requests: int
+    watermark: float
+    preempt: str
+    admit_when: Value
+    admit_by: tuple[Value, ...]
+    evict_by: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A distribution, or a way to arrive: its name and parameters."""
+
+    name: str
+    parameters: tuple[tuple[str, float], ...] = ()
+    values: tuple[float, ...] = ()
+    parts: tuple["Draw", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Requests from a file: arrivals in seconds from the first (empty if it has none), lengths."""
+
+    arrived: tuple[float, ...]
+    prompt: tuple[int, ...]
+    output: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What arrives. A table with `replay` is replayed as it is, else its lengths are drawn."""
+
+    name: str
+    requests: int | None
+    duration: float | None
+    warmup: float
+    arrivals: Draw | None
+    prompt: Draw | None
+    output: Draw | None
+    correlation: float
+    total: int | None
+    table: Table | None
+    replay: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition as written, and as a formula: of an SLO (per request) or an `expect`."""
+
+    text: str
+    formula: Value
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What is served."""
+
+    name: str
+    dtype: str
+    parameters: int
+    context: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that a run needs."""
+
+    format: int
+    scenario: str
+    seed: int
+    model: Model
+    workers: tuple[Workers, ...]
+    policy: str
+    local: Local
+    dispatch: Value
+    workload: Workload
+    slo: tuple[Condition, ...]
+    expects: tuple[Condition, ...]
+    until: float | None
+    sample: float | None
+
+    def to_json(self) -> str:
+        """Return the plan as JSON: the same plan gives the same text."""
+        return json.dumps(_encode(self), indent=1, allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str) -> "Plan":
+        """Read what `to_json` wrote. Raises ValueError for anything else."""
+        try:
+            data = json.loads(text)
+            if data["format"] != FORMAT:
+                raise ValueError(f"this TSDL reads plans of format {FORMAT}, not {data['format']}")
+            return _decode(Plan, data)
+        except (KeyError, TypeError, AttributeError, AssertionError) as error:
+            raise ValueError(f"this is not a plan: {error!r}") from error
+
+    @property
+    def hash(self) -> str:
+        """Return the hash of the plan's content, in hexadecimal."""
+        canonical = json.dumps(_encode(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+_T = TypeVar("_T")
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Formula):
+        return formula.to_json(value)
+    if is_dataclass(value):
+        return {f.name: _encode(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, tuple):
+        return [_encode(item) for item in value]
+    return value
+
+
+def _decode(type_: Any, data: Any) -> Any:
+    if type_ == Value:
+        return formula.from_json(data)
+    if is_dataclass(type_):
+        hints = get_type_hints(type_)
+        return type_(**{f.name: _decode(hints[f.name], data[f.name]) for f in fields(type_)})
+    origin = get_origin(type_)
+    if origin is tuple:
+        arguments = get_args(type_)
+        if arguments[-1] is Ellipsis:
+            return tuple(_decode(arguments[0], item) for item in data)
+        return tuple(_decode(a, item) for a, item in zip(arguments, data, strict=True))
+    if origin in (Union, types.UnionType):
+        options = [a for a in get_args(type_) if a is not type(None)]
+        return None if data is None else data if len(options) > 1 else _decode(options[0], data)
+    if type_ is float:
+        return float(data) if isinstance(data, float) else data
+    return data

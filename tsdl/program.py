@@ -1,0 +1,174 @@
+"""What a set of files declares, before any value is known: declarations, definitions, scopes."""
+
+from dataclasses import dataclass, field
+
+from tsdl import ast
+from tsdl.modules import Module
+from tsdl.schema import Block
+from tsdl.source import Span
+from tsdl.types import Type
+from tsdl.units import Unit, Units
+
+
+@dataclass(slots=True, eq=False)
+class Parameter:
+    """A parameter of a declaration."""
+
+    name: str
+    type: ast.Expr | None
+    default: ast.Expr | None
+    span: Span
+
+
+@dataclass(slots=True, eq=False)
+class Base:
+    """One entry of a `from`: the expression, and the declaration that it names."""
+
+    expression: ast.Expr
+    declaration: "Declaration"
+
+
+@dataclass(slots=True, eq=False)
+class Declaration:
+    """A declaration of any kind; `members` is what it holds with all that it inherits."""
+
+    kind: str
+    name: str
+    clause: ast.Clause
+    module: Module
+    parameters: tuple[Parameter, ...] = ()
+    bases: tuple[Base, ...] = ()
+    members: "Members | None" = None
+
+    @property
+    def span(self) -> Span:
+        """Return where its name stands."""
+        head = self.clause.head
+        return head.span if head else self.clause.span
+
+    def parameter(self, name: str) -> Parameter | None:
+        """Return a parameter by name."""
+        return next((p for p in self.parameters if p.name == name), None)
+
+
+@dataclass(slots=True, eq=False)
+class Definition:
+    """A value given to a field, where, and the definition that it replaces (`base.x`)."""
+
+    key: str
+    value: ast.Expr
+    owner: Declaration
+    span: Span
+    base: "Definition | None" = None
+    parameters: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """A clause, bound or graph item, and the declaration whose names it uses."""
+
+    item: ast.Item
+    owner: Declaration
+
+
+@dataclass(slots=True, eq=False)
+class Members:
+    """What a block holds once everything that it inherits is merged in."""
+
+    shape: Block
+    name: str = ""
+    span: Span | None = None
+    fields: dict[str, Definition] = field(default_factory=dict)
+    blocks: dict[tuple[str, str], "Members"] = field(default_factory=dict)
+    parts: dict[tuple[str, ...], list[Part]] = field(default_factory=dict)
+
+    def block(self, verb: str) -> "Members | None":
+        """Return the nested block of a verb that has no name."""
+        return self.blocks.get((verb, ""))
+
+    def named(self, verb: str) -> list["Members"]:
+        """Return the named nested blocks of a verb, in order."""
+        return [block for (kind, _), block in self.blocks.items() if kind == verb]
+
+    def clauses(self, verb: str) -> list[Part]:
+        """Return the clauses of a verb, in order."""
+        return [part for key, parts in self.parts.items() if key[0] == verb for part in parts]
+
+    def is_empty(self) -> bool:
+        """Tell whether nothing was written into it."""
+        return not (self.fields or self.blocks or self.parts)
+
+
+# What a name in an expression stands for.
+@dataclass(frozen=True, slots=True)
+class FieldName:
+    """A field of the block `up` levels out from where it is read."""
+
+    up: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterName:
+    """A parameter of the declaration in which it is written."""
+
+    owner: Declaration
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class LocalName:
+    """A variable of a generator, of a handler, of a formula."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolName:
+    """A feature of the batch, or another thing that only the running system knows."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeclarationName:
+    """A declaration."""
+
+    declaration: Declaration
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceName:
+    """One of the names of a choice, or the constructor of a family."""
+
+    name: str
+
+
+Meaning = FieldName | ParameterName | LocalName | SymbolName | DeclarationName | ChoiceName
+
+
+@dataclass(slots=True)
+class Program:
+    """All modules with their scopes, and what the checker found out about expressions."""
+
+    root: Module
+    modules: list[Module]
+    units: Units
+    scopes: dict[int, dict[str, Declaration]]
+    aliases: dict[int, dict[str, Module]]
+    prelude: dict[str, Declaration]
+    declarations: list[Declaration]
+    library: Declaration  # stands for the library itself: owner of the schema's defaults
+    meanings: dict[ast.Expr, Meaning] = field(default_factory=dict)
+    number_units: dict[ast.Number, Unit] = field(default_factory=dict)
+    types: dict[ast.Expr, Type] = field(default_factory=dict)
+    defaults: dict[str, ast.Expr] = field(default_factory=dict)
+    parameter_types: dict[Parameter, Type] = field(default_factory=dict)
+
+    def lookup(self, module: Module, name: str) -> Declaration | None:
+        """Return what a name means at the top of a module."""
+        return self.scopes[id(module)].get(name) or self.prelude.get(name)
+
+    def own(self, kind: str) -> list[Declaration]:
+        """Return the declarations of a kind in the file itself, in order."""
+        return [d for d in self.declarations if d.module is self.root and d.kind == kind]

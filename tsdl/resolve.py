@@ -1,0 +1,260 @@
+"""Names to declarations: scopes, bases, and the merging of what is inherited. Knows no types."""
+
+from tsdl import ast
+from tsdl.diagnostics import Edit, Fix, Label, Sink
+from tsdl.diagnostics.suggest import nearest
+from tsdl.merge import merge_all
+from tsdl.modules import Module
+from tsdl.program import Base, Declaration, Parameter, Program
+from tsdl.schema import KINDS, UNITS_KINDS
+from tsdl.types import article
+from tsdl.units import Units
+from tsdl.unitdeclarations import declare_units
+
+MAX_DECLARATIONS = 200_000
+
+
+def resolve(modules: list[Module], library: list[Module], sink: Sink) -> Program:
+    """Find all declarations and what they are derived from; merge what they inherit."""
+    units = Units()
+    program = Program(
+        root=modules[0],
+        modules=[*library, *modules],
+        units=units,
+        scopes={id(m): {} for m in (*library, *modules)},
+        aliases={id(m): {} for m in (*library, *modules)},
+        prelude={},
+        declarations=[],
+        library=_stand_in(library[0] if library else modules[0]),
+    )
+    declare_units(program.modules, units, sink)
+    for module in program.modules:
+        _collect(program, module, sink)
+    for module in modules:
+        _import_names(program, module, sink)
+    for declaration in program.declarations:
+        declaration.bases = _bases(program, declaration, sink)
+    merge_all(program.declarations, sink)
+    return program
+
+
+def _stand_in(module: Module) -> Declaration:
+    """Return the declaration that the schema's defaults belong to: they see the library only."""
+    from tsdl.source import Source, Span
+
+    span = Span(Source("<defaults>", ""), 0, 0)
+    nothing = ast.Clause("library", (), None, None, None, (), None, None, "", span, span)
+    return Declaration("library", "", nothing, module)
+
+
+def _collect(program: Program, module: Module, sink: Sink) -> None:
+    scope = program.scopes[id(module)]
+    for clause in module.clauses:
+        if clause.verb in UNITS_KINDS:
+            continue
+        declaration = _declaration(clause, module, sink)
+        if declaration is None:
+            continue
+        earlier = scope.get(declaration.name)
+        if earlier:
+            sink.error(
+                "E0202",
+                f"`{declaration.name}` is declared twice",
+                declaration.span,
+                "declared again here",
+                secondary=(Label(earlier.span, "first declared here"),),
+                help=("give one of them another name",),
+            )
+            continue
+        if module.library:
+            program.prelude[declaration.name] = declaration
+        elif declaration.name in program.prelude:
+            sink.note(
+                "N0201",
+                f"`{declaration.name}` hides the standard library's {declaration.kind} of that name",
+                declaration.span,
+            )
+        scope[declaration.name] = declaration
+        program.declarations.append(declaration)
+
+
+def _declaration(clause: ast.Clause, module: Module, sink: Sink) -> Declaration | None:
+    kind = clause.verb
+    if kind not in KINDS and kind != "param":
+        near = nearest(kind, [*KINDS, *UNITS_KINDS, "param", "import", "edition"])
+        sink.error(
+            "E0401",
+            f"there is no kind of block called `{kind}`",
+            clause.verb_span,
+            "unknown",
+            help=(f"did you mean `{near}`?",) if near else (f"the kinds are {', '.join(KINDS)}",),
+            fix=Fix(f"write `{near}`", (Edit(clause.verb_span, near),)) if near else None,
+        )
+        return None
+    head = clause.head
+    parameters: tuple[Parameter, ...] = ()
+    if isinstance(head, ast.Call) and isinstance(head.function, ast.Name) and kind != "param":
+        parameters = tuple(p for a in head.arguments if (p := _parameter(a, sink)))
+        _check_distinct(parameters, kind, sink)
+        head = head.function
+    if not isinstance(head, ast.Name) or len(clause.objects) != 1:
+        sink.error(
+            "E0402",
+            f"{article(kind)} {kind} needs one name",
+            clause.objects[0].span if clause.objects else clause.verb_span,
+            help=(
+                "write `param name = value`" if kind == "param" else f"write `{kind} name {{ … }}`",
+            ),
+        )
+        return None
+    _check_form(clause, kind, sink)
+    return Declaration(kind, head.id, clause, module, parameters)
+
+
+def _parameter(argument: ast.Argument, sink: Sink) -> Parameter | None:
+    if argument.name is not None:  # rate = 8 req/s
+        return Parameter(argument.name, None, argument.value, argument.span)
+    if isinstance(argument.value, ast.Name):  # k, device: hardware, n: int = 1
+        return Parameter(argument.value.id, argument.weight, argument.default, argument.span)
+    sink.error(
+        "E0402",
+        "a parameter is a name, with a type or a default",
+        argument.span,
+        help=("write `device: hardware`, `rate = 8 req/s` or `n: int = 2`",),
+    )
+    return None
+
+
+def _check_distinct(parameters: tuple[Parameter, ...], kind: str, sink: Sink) -> None:
+    seen: dict[str, Parameter] = {}
+    for parameter in parameters:
+        earlier = seen.setdefault(parameter.name, parameter)
+        if earlier is not parameter:
+            sink.error(
+                "E0202",
+                f"parameter `{parameter.name}` stands twice",
+                parameter.span,
+                secondary=(Label(earlier.span, "first here"),),
+            )
+        elif kind == "operator" and parameter.name in KINDS[kind].fields:
+            sink.error(
+                "E0206",
+                f"parameter `{parameter.name}` would hide the operator's own `{parameter.name}`",
+                parameter.span,
+                help=("give the parameter another name",),
+            )
+
+
+def _check_form(clause: ast.Clause, kind: str, sink: Sink) -> None:
+    """A declaration is `kind name(parameters) from bases { … }`, a param has type and value."""
+    if kind == "param":
+        extra: ast.Expr | ast.Preposition | ast.Body | None = next(
+            iter(clause.prepositions), clause.body or clause.count or clause.within
+        )
+    else:
+        extra = next(
+            (p for p in clause.prepositions if p.word != "from"),
+            clause.count or clause.type or clause.within or clause.value,
+        )
+    if extra is not None:
+        sink.error(
+            "E0402",
+            f"{article(kind)} {kind} is not declared like this",
+            extra.span,
+            "does not belong here",
+            help=(
+                "write `param name: type = value`"
+                if kind == "param"
+                else f"write `{kind} name from base {{ … }}`",
+            ),
+        )
+
+
+def _import_names(program: Program, module: Module, sink: Sink) -> None:
+    scope, aliases = program.scopes[id(module)], program.aliases[id(module)]
+    own = dict(scope)
+    for item in module.imports:
+        if item.alias is not None:
+            if item.alias in own or item.alias in aliases:
+                sink.error("E0202", f"`{item.alias}` is declared twice", item.span)
+            aliases[item.alias] = item.module
+            continue
+        for clause_name, declaration in program.scopes[id(item.module)].items():
+            if declaration.module is not item.module:
+                continue  # imports are not passed on
+            earlier = scope.get(clause_name)
+            if earlier and earlier is not declaration:
+                sink.error(
+                    "E0202",
+                    f"the import brings a second `{clause_name}`",
+                    item.span,
+                    secondary=(
+                        Label(earlier.span, "one is declared here"),
+                        Label(declaration.span, "the other here"),
+                    ),
+                    help=("import it under a name: `import … as NAME`",),
+                )
+            else:
+                scope[clause_name] = declaration
+
+
+def find(program: Program, module: Module, expression: ast.Expr) -> Declaration | None:
+    """Return the declaration that a (dotted) name or a call of one stands for."""
+    match expression:
+        case ast.Call(function=function):
+            return find(program, module, function)
+        case ast.Name(id=name):
+            return program.lookup(module, name)
+        case ast.Attribute(value=ast.Name(id=alias), name=name):
+            imported = program.aliases[id(module)].get(alias)
+            found = program.scopes[id(imported)].get(name) if imported else None
+            return found if found and found.module is imported else None
+        case _:
+            return None
+
+
+def _bases(program: Program, declaration: Declaration, sink: Sink) -> tuple[Base, ...]:
+    found: list[Base] = []
+    expressions = [
+        expression
+        for preposition in declaration.clause.prepositions
+        if preposition.word == "from"
+        for expression in preposition.objects
+    ]
+    for expression in expressions:
+        base = find(program, declaration.module, expression)
+        if base is None:
+            report_unknown(program, declaration.module, expression, declaration.kind, sink)
+        elif base.kind != declaration.kind:
+            sink.error(
+                "E0207",
+                f"{article(declaration.kind)} {declaration.kind} cannot be derived from "
+                f"{article(base.kind)} {base.kind}",
+                expression.span,
+                f"`{base.name}` is {article(base.kind)} {base.kind}",
+                secondary=(Label(base.span, "declared here"),),
+            )
+        else:
+            found.append(Base(expression, base))
+    return tuple(found)
+
+
+def report_unknown(
+    program: Program, module: Module, expression: ast.Expr, kind: str | None, sink: Sink
+) -> None:
+    """Say that a name means nothing, and which one was likely meant (of `kind`, if given)."""
+    if isinstance(expression, ast.Call):
+        expression = expression.function
+    name = expression.name if isinstance(expression, ast.Attribute) else getattr(expression, "id", "")
+    names = {**program.prelude, **program.scopes[id(module)]}
+    candidates = [n for n, d in names.items() if kind is None or d.kind == kind]
+    near = nearest(name, candidates) if name else None
+    what = f"{kind} called" if kind else "thing called"
+    sink.error(
+        "E0201",
+        f"there is no {what} `{name or expression.span.text}`",
+        expression.span,
+        "not declared",
+        help=(f"did you mean `{near}`?",) if near else (),
+        fix=Fix(f"write `{near}`", (Edit(expression.span, near),)) if near else None,
+    )

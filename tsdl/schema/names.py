@@ -1,0 +1,202 @@
+"""Names that expressions may use: functions, constructors, records, metrics."""
+
+from tsdl.schema.shapes import Constructor, Field, quantity
+from tsdl.types import Boolean, Bounds, Quantity, Record, Reference, Samples, Sequence, Type
+from tsdl.units import Dimension
+
+# Functions of numbers. `same`: arguments and result share a dimension; `number`: plain numbers.
+# The first number is how few arguments it takes, the second how many (None: any).
+FUNCTIONS: dict[str, tuple[str, int, int | None, str]] = {
+    "min": ("same", 1, None, "the least"),
+    "max": ("same", 1, None, "the greatest"),
+    "abs": ("same", 1, 1, "the absolute value"),
+    "clamp": ("same", 3, 3, "clamp(x, low, high)"),
+    "round_up": ("same", 2, 2, "round_up(x, step): the least multiple of step that is ≥ x"),
+    "mod": ("same", 2, 2, "mod(a, b): what is left of a after whole b"),
+    "floor": ("number", 1, 1, "the greatest whole number ≤ x"),
+    "ceil": ("number", 1, 1, "the least whole number ≥ x"),
+    "sqrt": ("number", 1, 1, "the square root"),
+    "log2": ("number", 1, 1, "the logarithm to base 2"),
+    "round_up_to": ("list", 2, 2, "round_up_to(x, list): the least of the list ≥ x, else x"),
+}
+
+# Functions of a generator over workers: what they choose or add up.
+SELECTORS = {
+    "pick": "the one with the least key; among equals the first",
+    "random": "one of them, each as likely as the other",
+    "round_robin": "the next in turn among those that qualify",
+}
+REDUCTIONS = {"sum": "the sum", "count": "how many", "any": "whether one", "all": "whether all"}
+
+DRAWN = Dimension.of("drawn")  # stands for the dimension of what a distribution draws
+_ANY = Quantity(DRAWN)
+
+
+def _drawn(doc: str, *, required: bool = False) -> Field:
+    return Field(_ANY, doc, required=required, low=0)
+
+
+_RATE = Field(quantity("requests/time"), "mean arrival rate", required=True, low=0, above=True)
+
+CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
+    "distribution": {
+        "constant": Constructor(
+            "distribution", "always the same", {"value": _drawn("the value", required=True)}
+        ),
+        "uniform": Constructor(
+            "distribution",
+            "each value of a range is as likely",
+            {"range": Field(Bounds(_ANY), "`low..high`, both included", required=True)},
+        ),
+        "normal": Constructor(
+            "distribution",
+            "the normal distribution, cut to [min, max]",
+            {
+                "mean": _drawn("mean before the cut", required=True),
+                "deviation": _drawn("standard deviation before the cut", required=True),
+                "min": _drawn("values below are set to it"),
+                "max": _drawn("values above are set to it"),
+            },
+        ),
+        "lognormal": Constructor(
+            "distribution",
+            "exp of a normal; `mean` is that of the lognormal itself, before the cut",
+            {
+                "mean": _drawn("mean before the cut", required=True),
+                "sigma": Field(quantity(), "deviation of the logarithm", required=True, low=0),
+                "min": _drawn("values below are set to it"),
+                "max": _drawn("values above are set to it"),
+            },
+        ),
+        "exponential": Constructor(
+            "distribution",
+            "memoryless",
+            {
+                "mean": _drawn("mean before the cut", required=True),
+                "min": _drawn("values below are set to it"),
+                "max": _drawn("values above are set to it"),
+            },
+        ),
+        "quantiles": Constructor(
+            "distribution",
+            "values at equally spaced probabilities from 0 to 1, straight lines between them",
+            {"values": Field(Sequence(_ANY), "at least two, never decreasing", required=True)},
+        ),
+        "choice": Constructor(
+            "distribution",
+            "one of several values or distributions, by weight: `choice(1: 50 %, uniform(2..7): 50 %)`",
+            {},
+            variadic="weighted",
+        ),
+    },
+    "arrivals": {
+        "poisson": Constructor("arrivals", "independent arrivals", {"rate": _RATE}),
+        "uniform": Constructor("arrivals", "one every 1 / rate", {"rate": _RATE}),
+        "gamma": Constructor(
+            "arrivals",
+            "gamma-distributed gaps: cv 1 is Poisson, more comes in bursts",
+            {
+                "rate": _RATE,
+                "cv": Field(
+                    quantity(), "deviation of the gaps over their mean", "1", low=0, above=True
+                ),
+            },
+        ),
+        "burst": Constructor(
+            "arrivals",
+            "`size` requests at once, every `every` (all at time zero where it is left out)",
+            {
+                "size": Field(quantity("requests"), "requests in a burst", low=1, whole=True),
+                "every": Field(quantity("time"), "from one burst to the next", low=0, above=True),
+            },
+        ),
+        "on_off": Constructor(
+            "arrivals",
+            "Poisson at `rate` for `on`, at `low` for `off`, in turn",
+            {
+                "rate": _RATE,
+                "on": Field(quantity("time"), "how long at `rate`", required=True, low=0, above=True),
+                "off": Field(quantity("time"), "how long at `low`", required=True, low=0),
+                "low": Field(quantity("requests/time"), "the rate while off", "0 req/s", low=0),
+            },
+        ),
+    },
+    "parallel": {
+        "tp": Constructor(
+            "parallel",
+            "tensor parallelism: operators are sharded over this many devices",
+            {
+                "devices": Field(
+                    quantity("devices"), "devices of a worker", required=True, low=1, whole=True
+                )
+            },
+        )
+    },
+}
+
+# What expressions may read of the running system.
+RECORDS: dict[str, dict[str, tuple[Type, str]]] = {
+    "request": {
+        "id": (quantity(), "number of the request, in order of arrival, from 0"),
+        "arrived": (quantity("time"), "when it arrived"),
+        "prompt": (quantity("tokens"), "tokens of the prompt"),
+        "output": (quantity("tokens"), "tokens that it will generate (an oracle)"),
+        "generated": (quantity("tokens"), "tokens generated so far"),
+        "context": (quantity("tokens"), "tokens whose KV it holds or is about to hold"),
+        "preemptions": (quantity(), "how often it was preempted"),
+    },
+    "worker": {
+        "id": (quantity(), "number of the worker, in order of declaration, from 0"),
+        "prefills": (Boolean(), "whether it runs prefill"),
+        "decodes": (Boolean(), "whether it runs decode"),
+        "queued": (quantity("requests"), "requests that wait here"),
+        "running": (quantity("requests"), "requests that run here"),
+        "outstanding": (quantity("requests"), "requests here that are not finished"),
+        "outstanding_tokens": (
+            quantity("tokens"),
+            "tokens still to be computed or generated by the requests here",
+        ),
+        "load": (quantity(), "outstanding requests over `max_requests`"),
+        "kv": (Record("kv"), "its KV cache"),
+        "hardware": (Reference("hardware"), "what it runs on"),
+    },
+    "kv": {
+        "capacity": (quantity("data"), "bytes for KV"),
+        "used": (quantity("data"), "bytes in use"),
+        "free": (quantity("data"), "bytes not in use"),
+        "fill": (quantity(), "used over capacity"),
+    },
+    "dtype": {"size": (quantity(), "bytes of an element")},
+}
+RECORD_FUNCTIONS: dict[str, dict[str, tuple[str, Type, str]]] = {
+    "kv": {"fill_with": ("request", quantity(), "fill once this request is admitted")}
+}
+
+_TIME, _TOKENS = Quantity(Dimension.of("time")), Quantity(Dimension.of("tokens"))
+
+# One value per finished request, or per gap for `itl`. SPEC.md, section 9, defines each.
+METRICS: dict[str, tuple[Type, str]] = {
+    "ttft": (Samples(_TIME), "time to first token, from arrival"),
+    "tpot": (Samples(_TIME), "(last token − first token) / (output − 1)"),
+    "itl": (Samples(_TIME), "gaps between tokens, of all requests together"),
+    "mtpot": (Samples(_TIME), "the largest gap of a request"),
+    "e2e": (Samples(_TIME), "arrival to last token"),
+    "queue": (Samples(_TIME), "arrival to the start of the first iteration"),
+    "prompt": (Samples(_TOKENS), "tokens of the prompt"),
+    "output": (Samples(_TOKENS), "tokens generated"),
+}
+TOTALS: dict[str, tuple[Type, str]] = {
+    "attainment": (quantity(), "share of counted arrivals that met every bound of the SLO"),
+    "goodput": (quantity("requests/time"), "requests that met the SLO, per second of makespan"),
+    "throughput": (quantity("requests/time"), "finished requests per second of makespan"),
+    "token_throughput": (quantity("tokens/time"), "generated tokens per second of makespan"),
+    "makespan": (quantity("time"), "first counted arrival to last token"),
+    "arrived": (quantity("requests"), "counted arrivals"),
+    "finished": (quantity("requests"), "counted and finished"),
+    "rejected": (quantity("requests"), "counted and rejected"),
+    "unfinished": (quantity("requests"), "counted, neither finished nor rejected at the end"),
+    "preemptions": (quantity(), "preemptions of all workers"),
+    "utilization": (quantity(), "share of time that workers were busy, mean over workers"),
+    "kv_peak": (quantity(), "highest fill of any worker's KV cache"),
+}
+STATISTICS = {"mean": "the mean", "min": "the least", "max": "the greatest"}

@@ -1,0 +1,85 @@
+"""The shapes that the schema is written in: a field, a block, a clause, a constructor."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tsdl.types import Quantity, Type
+from tsdl.units import Dimension
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a block: its type, what it means, its default as an expression of the language.
+
+    `low` and `high` bound the value in base units (`above` excludes `low` itself); `whole` asks for
+    a whole number; `formula` says that symbols (features of the batch) may remain in it; `plain`
+    that its dimension is dropped where it is read; `simulated` is false while only check knows it.
+    """
+
+    type: Type
+    doc: str
+    default: str | None = None
+    required: bool = False
+    low: float | None = None
+    above: bool = False
+    high: float | None = None
+    whole: bool = False
+    formula: bool = False
+    plain: bool = False
+    simulated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseShape:
+    """A clause of a block: which prepositions it takes, and whether it has a meaning here yet."""
+
+    doc: str
+    prepositions: tuple[str, ...] = ()
+    body: bool = False
+    simulated: bool = True
+    checked: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A block within a block; `named` ones may stand more than once."""
+
+    block: "Block"
+    named: bool = False
+    counted: bool = False
+    simulated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A kind of block. `open_field` and `open_block` take any other name."""
+
+    kind: str
+    doc: str
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    blocks: Mapping[str, Nested] = field(default_factory=dict)
+    clauses: Mapping[str, ClauseShape] = field(default_factory=dict)
+    functions: Mapping[str, tuple[tuple[str, str], Type]] = field(default_factory=dict)
+    symbols: Mapping[str, Type] = field(default_factory=dict)
+    open_field: Field | None = None
+    open_block: "Block | None" = None
+    bounds: bool = False
+    graph: bool = False
+    plain: bool = False
+    unchecked: bool = False
+    parameter_type: Type | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Constructor:
+    """A function that makes a distribution, arrivals or parallelism: parameters in order."""
+
+    family: str
+    doc: str
+    parameters: Mapping[str, Field]
+    variadic: str | None = None
+
+
+def quantity(dimension: str = "") -> Quantity:
+    """Return the type of a quantity, its dimension written as `data/time`."""
+    return Quantity(Dimension.of(dimension))

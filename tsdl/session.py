@@ -1,0 +1,94 @@
+"""Runs the stages in order. The only one to know them all, and the only one to read files."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path as FilePath
+
+from tsdl._resources import library_files
+from tsdl.check import check
+from tsdl.diagnostics import Diagnostic, Sink
+from tsdl.evaluate.values import Path, Value
+from tsdl.lower import lower
+from tsdl.modules import Module, load, load_library
+from tsdl.plan import Plan
+from tsdl.program import Declaration, Program
+from tsdl.resolve import resolve
+from tsdl.source import Source, Span
+
+Reader = Callable[[str], str]
+
+
+def read_file(path: str) -> str:
+    """Read a file as UTF-8. Raises OSError or UnicodeDecodeError."""
+    return FilePath(path).read_text(encoding="utf-8")
+
+
+@cache
+def library() -> list[Module]:
+    """Return the parsed standard library."""
+    sink = Sink()
+    modules = load_library(library_files(), sink)
+    assert not sink.found, sink.found[0]
+    return modules
+
+
+@dataclass(slots=True)
+class Session:
+    """One file with all that it imports: checked, and made into plans."""
+
+    path: str
+    text: str
+    read: Reader = read_file
+
+    def compile(self) -> tuple[Program, Sink]:
+        """Parse, resolve and check; the sink holds what was found."""
+        sink = Sink()
+        modules = load(self.path, self.text, self.read, sink)
+        program = resolve(modules, library(), sink)
+        check(program, sink)
+        return program, sink
+
+    def read_beside(self, path: Path) -> tuple[str, str]:
+        """Read a file that a program names; return the name to show and the text."""
+        beside = FilePath(path.beside).parent if path.beside else FilePath()
+        name = str(beside / path.text)
+        return name, self.read(name)
+
+    def plan(
+        self, program: Program, sink: Sink, params: dict[str, Value], scenario: Declaration
+    ) -> Plan | None:
+        """Return the plan of a scenario."""
+        return lower(program, scenario, dict(params), self.read_beside, sink)
+
+
+def choose(program: Program, name: str | None, sink: Sink) -> Declaration | None:
+    """Return the scenario of a name, or the only one of the file; report where there is none."""
+    scenarios = program.own("scenario")
+    if name is not None:
+        found = next((s for s in scenarios if s.name == name), None)
+        if found is None:
+            known = ", ".join(s.name for s in scenarios) or "none"
+            _no_scenario(program, sink, f"there is no scenario `{name}`", f"the file has {known}")
+        return found
+    if len(scenarios) == 1:
+        return scenarios[0]
+    if scenarios:
+        known = ", ".join(s.name for s in scenarios)
+        _no_scenario(
+            program, sink, "the file has several scenarios", f"choose one: --scenario NAME ({known})"
+        )
+    else:
+        _no_scenario(
+            program, sink, "the file has no scenario",
+            "write `scenario name { model = …; cluster = …; workload = … }`",
+        )  # fmt: skip
+    return None
+
+
+def _no_scenario(program: Program, sink: Sink, title: str, help_: str) -> None:
+    source: Source = program.root.file.source
+    sink.error("E0506", title, Span(source, 0, 0), help=(help_,))
+
+
+__all__ = ["Diagnostic", "Session", "choose", "library", "read_file"]

@@ -1,0 +1,52 @@
+"""Where text comes from: a source, and a span of it. Knows nothing else."""
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A text under the name that people know it by (a path as given, or `<text>`)."""
+
+    name: str
+    text: str
+    _starts: list[int] = field(default_factory=list, repr=False)
+
+    def _line_starts(self) -> list[int]:
+        if not self._starts:
+            self._starts.append(0)
+            self._starts.extend(
+                index + 1 for index, character in enumerate(self.text) if character == "\n"
+            )
+        return self._starts
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Return line and column of an offset, both from 1; a column counts characters."""
+        starts = self._line_starts()
+        line = bisect_right(starts, offset)
+        return line, offset - starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        """Return a line (from 1) without its end."""
+        starts = self._line_starts()
+        start = starts[number - 1]
+        end = starts[number] - 1 if number < len(starts) else len(self.text)
+        return self.text[start:end].removesuffix("\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The half-open range of characters [start, end) of a source."""
+
+    source: Source
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        """Return the text that the span covers."""
+        return self.source.text[self.start : self.end]
+
+    def to(self, other: "Span") -> "Span":
+        """Return the span from the start of this one to the end of another."""
+        return Span(self.source, self.start, max(self.end, other.end))

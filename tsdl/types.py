@@ -1,0 +1,155 @@
+"""What an expression can be. Knows units; knows neither syntax nor values."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from tsdl.units import NUMBER, Dimension
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number with a dimension; a plain number has the empty one."""
+
+    dimension: Dimension = NUMBER
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text; `path` when it names a file."""
+
+    path: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Boolean:
+    """True or false."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A declaration of a kind."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few names."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A list of one type of thing."""
+
+    of: "Type"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """An interval `low..high` of a type."""
+
+    of: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Construct:
+    """What a constructor of a family makes: a distribution, arrivals, parallelism.
+
+    `dimension` is that of the values a distribution draws.
+    """
+
+    family: str
+    dimension: Dimension = NUMBER
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A thing of the running system, with fields: a request, a worker, its KV cache."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """One value per finished request (or per gap between tokens): what a metric is made of."""
+
+    of: Quantity
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The type of an expression that was already reported; it agrees with everything."""
+
+
+Type: TypeAlias = (
+    Quantity
+    | Text
+    | Boolean
+    | Reference
+    | Choice
+    | Sequence
+    | Bounds
+    | Construct
+    | Record
+    | Samples
+    | Unknown
+)
+
+
+def describe(found: Type) -> str:
+    """Say a type in words."""
+    match found:
+        case Quantity(dimension=dimension):
+            return describe_dimension(dimension)
+        case Text(path=path):
+            return "a file's path" if path else "a text"
+        case Boolean():
+            return "true or false"
+        case Reference(kind=kind):
+            return f"{article(kind)} {kind}"
+        case Choice(names=names):
+            return f"one of {', '.join(names)}"
+        case Sequence(of=of):
+            return f"a list of {describe(of)}"
+        case Bounds(of=of):
+            return f"a range of {describe(of)}"
+        case Construct(family=family):
+            return f"{article(family)} {family}"
+        case Record(name=name):
+            return f"{article(name)} {name}"
+        case Samples(of=of):
+            return f"many values ({describe(of)} for each request)"
+        case Unknown():
+            return "unknown"
+
+
+def article(noun: str) -> str:
+    """Return the article that a noun takes."""
+    return "an" if noun[:1] in "aeiou" else "a"
+
+
+_WORDS = {
+    "": "a plain number",
+    "time": "a time",
+    "data": "a size (bytes)",
+    "data/time": "bytes per second",
+    "work": "an amount of work (FLOP)",
+    "work/time": "work per second (FLOPS)",
+    "tokens": "a number of tokens",
+    "requests": "a number of requests",
+    "requests/time": "requests per second",
+    "tokens/time": "tokens per second",
+    "energy/time": "a power (watts)",
+    "money": "an amount of money",
+    "data/tokens": "bytes per token",
+    "time/tokens": "time per token",
+    "time/blocks": "time per block",
+}
+_BY_DIMENSION = {Dimension.of(text): words for text, words in _WORDS.items()}
+
+
+def describe_dimension(dimension: Dimension) -> str:
+    """Say a dimension in words."""
+    return _BY_DIMENSION.get(dimension, str(dimension))
