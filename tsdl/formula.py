@@ -189,6 +189,9 @@ def symbols(value: Value) -> set[str]:
         return set()
     if value.operation == "symbol":
         return {str(value.arguments[0])}
+    if value.operation == "select":
+        _, variable, *rest = value.arguments
+        return {name for part in rest for name in symbols(part)} - {str(variable)}
     parts = value.arguments[:1] if value.operation == "field" else value.arguments
     return {name for part in parts for name in symbols(part)}
 
@@ -206,6 +209,8 @@ def python(value: Value) -> str:
     """Return a formula as a Python expression over its symbols and RUNTIME_NAMES."""
     if not isinstance(value, Formula):
         return repr(value)
+    if value.operation == "select":
+        return _python_selection(value)
     parts = [python(argument) for argument in value.arguments]
     match value.operation:
         case "symbol":
@@ -230,6 +235,16 @@ def python(value: Value) -> str:
             return f"({parts[0]} {operation} {parts[1]})"
         case operation:
             return f"{operation}({', '.join(parts)})"
+
+
+def _python_selection(value: Formula) -> str:
+    function, variable, element, iterable, key, condition = value.arguments
+    item = f"({python(key)}, {python(element)})" if function == "pick" else python(element)
+    if_ = f" if {python(condition)}" if condition is not True else ""
+    inside = f"[{item} for {variable} in {python(iterable)}{if_}]"
+    if function == "round_robin":  # each place in a policy keeps its own turn
+        return f"round_robin({str(value)!r}, {inside})"
+    return f"{function}({inside})"
 
 
 _LEVELS = {"or": 1, "and": 2, "not": 3, "+": 5, "-": 5, "*": 6, "/": 6, "//": 6, "negate": 7, "**": 8}

@@ -8,7 +8,7 @@ import hashlib
 import json
 import types
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from tsdl import formula
 from tsdl.formula import Formula, Value
@@ -195,16 +195,20 @@ class Plan:
         """Return the plan as JSON: the same plan gives the same text."""
         return json.dumps(_encode(self), indent=1, allow_nan=False)
 
-    @staticmethod
-    def from_json(text: str) -> "Plan":
+    @classmethod
+    def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote. Raises ValueError for anything else."""
         try:
             data = json.loads(text)
             if data["format"] != FORMAT:
                 raise ValueError(f"this TSDL reads plans of format {FORMAT}, not {data['format']}")
-            return _decode(Plan, data)
+            return cls(**_decode(Plan, data).fields())
         except (KeyError, TypeError, AttributeError, AssertionError) as error:
             raise ValueError(f"this is not a plan: {error!r}") from error
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return {f.name: getattr(self, f.name) for f in fields(Plan)}
 
     @property
     def hash(self) -> str:

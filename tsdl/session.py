@@ -7,7 +7,8 @@ from pathlib import Path as FilePath
 
 from tsdl._resources import library_files
 from tsdl.check import check
-from tsdl.diagnostics import Diagnostic, Sink
+from tsdl.diagnostics import Sink
+from tsdl.evaluate import Evaluator
 from tsdl.evaluate.values import Path, Value
 from tsdl.lower import lower
 from tsdl.modules import Module, load, load_library
@@ -15,6 +16,7 @@ from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
 from tsdl.resolve import resolve
 from tsdl.source import Source, Span
+from tsdl.verify import verify
 
 Reader = Callable[[str], str]
 
@@ -49,6 +51,10 @@ class Session:
         check(program, sink)
         return program, sink
 
+    def verify(self, program: Program, sink: Sink) -> None:
+        """Report what only values show, for every scenario as its defaults have it."""
+        verify(program, self.read_beside, sink)
+
     def read_beside(self, path: Path) -> tuple[str, str]:
         """Read a file that a program names; return the name to show and the text."""
         beside = FilePath(path.beside).parent if path.beside else FilePath()
@@ -59,7 +65,7 @@ class Session:
         self, program: Program, sink: Sink, params: dict[str, Value], scenario: Declaration
     ) -> Plan | None:
         """Return the plan of a scenario."""
-        return lower(program, scenario, dict(params), self.read_beside, sink)
+        return lower(Evaluator(program, dict(params), sink), scenario, self.read_beside)
 
 
 def choose(program: Program, name: str | None, sink: Sink) -> Declaration | None:
@@ -89,6 +95,3 @@ def choose(program: Program, name: str | None, sink: Sink) -> Declaration | None
 def _no_scenario(program: Program, sink: Sink, title: str, help_: str) -> None:
     source: Source = program.root.file.source
     sink.error("E0506", title, Span(source, 0, 0), help=(help_,))
-
-
-__all__ = ["Diagnostic", "Session", "choose", "library", "read_file"]

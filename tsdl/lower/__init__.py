@@ -1,7 +1,7 @@
 """A checked program and a scenario to a plan. What only values can show is reported here."""
 
 from tsdl import ast
-from tsdl.diagnostics import Label, Sink
+from tsdl.diagnostics import Label, Severity
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Place
 from tsdl.formula import Value
@@ -9,22 +9,20 @@ from tsdl.lower.policies import lower_dispatch, lower_local
 from tsdl.lower.workers import lower_workers
 from tsdl.lower.workloads import FileReader, lower_workload
 from tsdl.plan import FORMAT, Condition, Model, Plan
-from tsdl.program import Declaration, Program
+from tsdl.program import Declaration
 
-__all__ = ["Evaluator", "Failed", "lower"]
+__all__ = ["FileReader", "lower"]
 
 
-def lower(
-    program: Program, scenario: Declaration, params: dict[str, object], read: FileReader, sink: Sink
-) -> Plan | None:
-    """Return the plan of a scenario, or None with the reasons in the sink."""
-    evaluator = Evaluator(program, params, sink)  # type: ignore[arg-type]
-    before = len(sink.found)
+def lower(evaluator: Evaluator, scenario: Declaration, read: FileReader) -> Plan | None:
+    """Return the plan of a scenario, or None with the reasons in the evaluator's sink."""
+    before = len(evaluator.sink.found)
     try:
         plan = _plan(evaluator, scenario, read)
     except Failed:
         return None
-    return None if any(d.severity == "error" for d in sink.found[before:]) else plan
+    new = evaluator.sink.found[before:]
+    return None if any(d.severity is Severity.ERROR for d in new) else plan
 
 
 def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> Plan:

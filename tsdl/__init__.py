@@ -1,0 +1,10 @@
+"""TSDL: a declarative language for exploring how large language models are served."""
+
+from tsdl.api import Plan as Plan
+from tsdl.api import check as check
+from tsdl.api import compile as compile  # noqa: A004
+from tsdl.diagnostics import Diagnostic as Diagnostic
+from tsdl.diagnostics import Severity as Severity
+from tsdl.errors import TsdlError as TsdlError
+
+__version__ = "0.1.0"

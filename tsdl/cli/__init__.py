@@ -1,0 +1,124 @@
+"""The command line: arguments, streams, exit status. Knows the session and the renderers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from tsdl.cli.commands import check, explain, plan, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OK, MISTAKE, USAGE, EXPECTATION, PARTIAL, BUG = 0, 1, 2, 3, 4, 70
+
+_EPILOG = """\
+exit status: 0 well, 1 mistakes were found, 2 wrong usage, 3 an `expect` failed, 4 partial results,
+70 a bug in tsdl"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that cannot show a sign shows `?`
+            stream.reconfigure(errors="replace")
+    parsed = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = parsed.command
+    try:
+        return command(parsed)
+    except BrokenPipeError:  # whoever reads us has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except Exception:  # noqa: BLE001 (nothing may reach people as a bare traceback)
+        from tsdl import __version__
+
+        traceback.print_exc()
+        print(
+            f"\nThis is a bug in tsdl {__version__}, not in your file. Please report it with the "
+            "text above and the file.",
+            file=sys.stderr,
+        )
+        return BUG
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tsdl",
+        description="Explore how large language models are served.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    runs = commands.add_parser("run", help="run a scenario and print its summary")
+    _scenario_arguments(runs)
+    runs.add_argument("--study", metavar="NAME", help="the study to run")
+    runs.add_argument("--seed", type=_seed, metavar="N", help="seed of the random streams")
+    runs.add_argument(
+        "--engine", choices=("reference", "fast"), default="reference", help="which engine"
+    )
+    runs.add_argument("--out", metavar="DIR", help="write summary.json, requests.csv, timeseries.csv")
+    runs.add_argument("--format", choices=("text", "json"), default="text")
+    runs.set_defaults(command=run)
+
+    checks = commands.add_parser("check", help="check files and say what is wrong")
+    checks.add_argument("files", nargs="+", metavar="FILE")
+    checks.add_argument(
+        "--format", choices=("text", "concise", "json", "github", "sarif"), default="text"
+    )
+    checks.add_argument(
+        "--explain-defaults", action="store_true", help="show what the scenarios leave to defaults"
+    )
+    checks.set_defaults(command=check)
+
+    plans = commands.add_parser("plan", help="show what would run, and what it assumes")
+    _scenario_arguments(plans)
+    plans.add_argument("--format", choices=("text", "json", "yaml"), default="text")
+    plans.set_defaults(command=plan)
+
+    explains = commands.add_parser("explain", help="explain the code of a diagnostic")
+    explains.add_argument("code", metavar="CODE", help="for example E0301")
+    explains.set_defaults(command=explain)
+    return parser
+
+
+def _scenario_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a .tsim file")
+    parser.add_argument(
+        "-p", dest="params", action="append", default=[], type=_param, metavar="NAME=VALUE",
+        help="set a param, for example -p 'qps=8 req/s'",
+    )  # fmt: skip
+    parser.add_argument("--scenario", metavar="NAME", help="which, if the file has several")
+
+
+def _param(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip() or not value.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name.strip(), value.strip()
+
+
+def _seed(text: str) -> int:
+    try:
+        seed = int(text)
+    except ValueError:
+        seed = -1
+    if not 0 <= seed < 2**64:
+        raise argparse.ArgumentTypeError("a seed is a whole number from 0 to 2^64 - 1")
+    return seed
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from tsdl import __version__
+        from tsdl.modules import EDITIONS
+
+        print(f"tsdl {__version__} (edition {EDITIONS[-1]}, engine reference)")
+        parser.exit()

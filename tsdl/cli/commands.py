@@ -1,0 +1,157 @@
+"""What each command does: run, check, plan, explain."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tsdl.cli import defaults
+from tsdl.diagnostics import Diagnostic, Severity, Sink
+from tsdl.diagnostics.codes import explanation
+from tsdl.diagnostics.export import FORMATS
+from tsdl.diagnostics.suggest import nearest
+from tsdl.diagnostics.text import render_all
+from tsdl.params import read_params
+from tsdl.session import Session, choose, read_file
+from tsdl.source import Source, Span
+
+if TYPE_CHECKING:
+    import argparse
+
+    from tsdl.plan import Plan
+    from tsdl.program import Program
+
+OK, MISTAKE, USAGE, EXPECTATION = 0, 1, 2, 3
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a scenario."""
+    if arguments.engine == "fast":
+        return _usage("the fast engine is not part of this version; leave --engine out")
+    if arguments.study:
+        return _usage("studies are checked, but not run yet; run their scenario: --scenario NAME")
+    plan = _plan(arguments)
+    if plan is None:
+        return MISTAKE
+    from tsdl.cli.progress import Bar
+    from tsdl.runtime import files, text
+    from tsdl.runtime.run import run as run_plan
+
+    with Bar() as bar:
+        result = run_plan(plan, arguments.seed, bar.show)
+    shown = files.summary_json(result) if arguments.format == "json" else text.summary(result) + "\n"
+    sys.stdout.write(shown)
+    sys.stdout.flush()
+    if arguments.out:
+        try:
+            files.write(result, Path(arguments.out))
+        except OSError as error:
+            return _usage(f"cannot write to {arguments.out!r}: {error.strerror or error}")
+    return OK if result.passed else EXPECTATION
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Check files."""
+    found: list[Diagnostic] = []
+    for path in arguments.files:
+        session = _open(path, found)
+        if session is None:
+            continue
+        program, sink = session.compile()
+        if not sink.has_errors:
+            session.verify(program, sink)
+        if arguments.explain_defaults and not sink.has_errors:
+            sys.stdout.write(defaults.explain(program))
+        found += sink.sorted()
+    _tell(found, arguments.format)
+    return MISTAKE if any(d.severity is Severity.ERROR for d in found) else OK
+
+
+def plan(arguments: argparse.Namespace) -> int:
+    """Show the plan of a scenario."""
+    made = _plan(arguments)
+    if made is None:
+        return MISTAKE
+    if arguments.format == "json":
+        print(made.to_json())
+    elif arguments.format == "yaml":
+        import json
+
+        import yaml
+
+        print(yaml.safe_dump(json.loads(made.to_json()), sort_keys=False, allow_unicode=True), end="")
+    else:
+        from tsdl.cli.plantext import describe
+
+        print(describe(made))
+    return OK
+
+
+def explain(arguments: argparse.Namespace) -> int:
+    """Explain a code."""
+    from tsdl.diagnostics.codes import CATALOGUE
+
+    code = arguments.code.upper()
+    page = explanation(code)
+    if page is None:
+        near = nearest(code, CATALOGUE)
+        hint = f"; did you mean {near}?" if near else ""
+        return _usage(f"there is no code {arguments.code}{hint}")
+    print(page.rstrip())
+    return OK
+
+
+# -- shared -----------------------------------------------------------------------------------------
+
+
+def _usage(message: str) -> int:
+    print(f"tsdl: {message}", file=sys.stderr)
+    return USAGE
+
+
+def _open(path: str, found: list[Diagnostic]) -> Session | None:
+    try:
+        text = sys.stdin.read() if path == "-" else read_file(path)
+        return Session("<stdin>" if path == "-" else path, text)
+    except UnicodeDecodeError:
+        code, reason = "E0108", "it is not UTF-8 text"
+    except (OSError, ValueError) as error:
+        code, reason = "E0109", getattr(error, "strerror", None) or str(error)
+    place = Span(Source(path, ""), 0, 0)
+    found.append(Diagnostic(code, Severity.ERROR, f"cannot read `{path}`: {reason}", place))
+    return None
+
+
+def _plan(arguments: argparse.Namespace) -> Plan | None:
+    found: list[Diagnostic] = []
+    session = _open(arguments.file, found)
+    if session is None:
+        _tell(found, "text")
+        return None
+    program, sink = session.compile()
+    made = None if sink.has_errors else _lowered(session, program, arguments, sink)
+    # Warnings and notes are what `check` is for; here only what stops the run is told.
+    _tell([d for d in sink.sorted() if made is None and d.severity is Severity.ERROR], "text")
+    return made
+
+
+def _lowered(
+    session: Session, program: Program, arguments: argparse.Namespace, sink: Sink
+) -> Plan | None:
+    values = read_params(program, dict(arguments.params), sink)
+    chosen = choose(program, arguments.scenario, sink)
+    if chosen is None or sink.has_errors:
+        return None
+    return session.plan(program, sink, values, chosen)
+
+
+def _tell(found: list[Diagnostic], form: str) -> None:
+    """Print diagnostics: for people to the error stream, for machines to the output."""
+    if form == "text":
+        if found:
+            print(render_all(found, color=sys.stderr.isatty()), file=sys.stderr)
+        return
+    text = FORMATS[form](found)
+    if text:
+        print(text)

@@ -1,0 +1,13 @@
+"""The one exception that TSDL raises for mistakes in what it was given."""
+
+from tsdl.diagnostics import Diagnostic
+from tsdl.diagnostics.text import render_all
+
+
+class TsdlError(Exception):
+    """A program, a param or a plan is wrong; `diagnostics` says what, as data."""
+
+    def __init__(self, diagnostics: list[Diagnostic]) -> None:
+        """Keep the diagnostics."""
+        super().__init__(render_all(diagnostics))
+        self.diagnostics = diagnostics

@@ -1,0 +1,76 @@
+"""Values for params from outside: texts of the command line, numbers and texts of Python."""
+
+from tsdl import ast
+from tsdl.check.expressions import agrees, infer, mismatch
+from tsdl.check.scope import Scope
+from tsdl.diagnostics import Label, Sink
+from tsdl.diagnostics.suggest import nearest
+from tsdl.evaluate import Evaluator, Failed
+from tsdl.evaluate.values import Path, Place, Value
+from tsdl.parse import parse
+from tsdl.program import Declaration, Program
+from tsdl.source import Source, Span
+from tsdl.types import Quantity, Text, Type, describe
+
+
+def read_params(program: Program, given: dict[str, object], sink: Sink) -> dict[str, Value]:
+    """Return the value of each param that was given, checked against its declaration."""
+    declared = {d.name: d for d in program.own("param")}
+    found: dict[str, Value] = {}
+    for name, value in given.items():
+        declaration = declared.get(name)
+        if declaration is None:
+            near = nearest(name, declared)
+            known = ", ".join(declared) or "none"
+            sink.error(
+                "E0507",
+                f"the file has no param `{name}`",
+                Span(program.root.file.source, 0, 0),
+                help=(f"did you mean `{near}`?",) if near else (f"its params are: {known}",),
+            )
+            continue
+        try:
+            found[name] = _value(program, declaration, value, sink)
+        except Failed:
+            continue
+    return found
+
+
+def _value(program: Program, declaration: Declaration, value: object, sink: Sink) -> Value:
+    assert declaration.clause.head is not None
+    wanted = program.types[declaration.clause.head]
+    if isinstance(wanted, Text):
+        text = str(value)
+        if len(text) > 1 and text[0] == text[-1] == '"':
+            text = text[1:-1]
+        return Path(text, "") if wanted.path else text
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return _expression(program, declaration, text, wanted, sink)
+
+
+def _expression(
+    program: Program, declaration: Declaration, text: str, wanted: Type, sink: Sink
+) -> Value:
+    """Read a value as an expression of the language, with the names that the file has."""
+    name = declaration.name
+    source = Source(f"<-p {name}>", f"{name} = {text}")
+    before = len(sink.found)
+    file = parse(source, sink)
+    fields = [item for item in file.items if isinstance(item, ast.Field)]
+    if len(sink.found) > before or len(fields) != 1 or len(file.items) != 1:
+        if len(sink.found) == before:
+            sink.error("E0101", f"`{text}` is not a value", Span(source, 0, len(source.text)))
+        raise Failed
+    expression = fields[0].value
+    scope = Scope(program, sink, declaration)
+    found = infer(expression, scope, wanted)
+    if len(sink.found) > before:
+        raise Failed
+    if not agrees(found, wanted, expression):
+        mismatch(expression, found, wanted, scope, f"param `{name}`")
+        raise Failed
+    if isinstance(wanted, Quantity) and not isinstance(found, Quantity):
+        place = Label(declaration.span, f"{describe(wanted)} is declared here")
+        sink.error("E0304", f"param `{name}` is a number", expression.span, secondary=(place,))
+        raise Failed
+    return Evaluator(program, {}, sink).value(expression, Place(declaration, None))

@@ -1,0 +1,1 @@
+"""Runs plans. Knows plans and costs; knows nothing of the language."""

@@ -1,0 +1,160 @@
+"""A workload to the requests that arrive: times in seconds, lengths in tokens."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsdl.plan import Draw, Workload
+from tsdl.runtime.streams import stream
+
+Floats = NDArray[np.float64]
+Whole = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Requests in order of arrival: three columns of one length."""
+
+    arrived: Floats
+    prompt: Whole
+    output: Whole
+
+
+def generate(workload: Workload, seed: int) -> Arrivals:
+    """Draw (or replay) the requests of a workload."""
+    if workload.replay and workload.table:
+        table = workload.table
+        count = min(workload.requests or len(table.arrived), len(table.arrived))
+        arrived = np.array(table.arrived[:count], dtype=np.float64)
+        prompt = np.array(table.prompt[:count], dtype=np.int64)
+        output = np.array(table.output[:count], dtype=np.int64)
+    else:
+        arrived = _times(workload, stream(seed, "arrivals"))
+        prompt, output = _lengths(workload, len(arrived), seed)
+    if workload.duration is not None:
+        count = int(np.searchsorted(arrived, workload.duration, side="right"))
+        arrived, prompt, output = arrived[:count], prompt[:count], output[:count]
+    if workload.total is not None:
+        prompt = np.minimum(prompt, workload.total - 1)
+        output = np.minimum(output, workload.total - prompt)
+    return Arrivals(arrived, prompt, output)
+
+
+# -- when -------------------------------------------------------------------------------------------
+
+
+def _times(workload: Workload, random: np.random.Generator) -> Floats:
+    assert workload.arrivals is not None
+    if workload.requests is not None:
+        return _first(workload.arrivals, workload.requests, random)
+    assert workload.duration is not None
+    count = 1024
+    while True:  # the same stream drawn longer begins with the same numbers only if drawn anew
+        state = random.bit_generator.state
+        times = _first(workload.arrivals, count, random)
+        if times[-1] > workload.duration:
+            return times
+        random.bit_generator.state = state
+        count *= 2
+
+
+def _first(arrivals: Draw, count: int, random: np.random.Generator) -> Floats:
+    """Return the times of the first `count` arrivals."""
+    known = dict(arrivals.parameters)
+    index = np.arange(count, dtype=np.float64)
+    match arrivals.name:
+        case "poisson":
+            return np.cumsum(random.standard_exponential(count)) / known["rate"]
+        case "uniform":
+            return index / known["rate"]
+        case "gamma":
+            shape = 1 / known["cv"] ** 2
+            gaps = random.standard_gamma(shape, count) / (shape * known["rate"])
+            return np.cumsum(gaps)
+        case "burst":
+            size = known.get("size", float(count))
+            return np.floor(index / size) * known.get("every", 0.0)
+        case "on_off":
+            return _on_off(np.cumsum(random.standard_exponential(count)), known)
+    raise AssertionError(arrivals.name)
+
+
+def _on_off(work: Floats, known: dict[str, float]) -> Floats:
+    """Invert the integral of the rate, which repeats with every period."""
+    rate, low, on, off = known["rate"], known["low"], known["on"], known["off"]
+    busy = rate * on
+    period = busy + low * off
+    rounds = np.floor(work / period)
+    rest = work - rounds * period
+    late = on + (rest - busy) / low if low > 0 else np.full_like(rest, on)
+    return rounds * (on + off) + np.where(rest < busy, rest / rate, late)
+
+
+# -- how long ---------------------------------------------------------------------------------------
+
+
+def _lengths(workload: Workload, count: int, seed: int) -> tuple[Whole, Whole]:
+    if workload.table:
+        rows = stream(seed, "lengths").integers(0, len(workload.table.prompt), count)
+        prompt = np.array(workload.table.prompt, dtype=np.int64)
+        output = np.array(workload.table.output, dtype=np.int64)
+        return prompt[rows], output[rows]
+    assert workload.prompt is not None
+    assert workload.output is not None
+    first = stream(seed, "prompt").standard_normal(count)
+    second = stream(seed, "output").standard_normal(count)
+    share = workload.correlation
+    second = share * first + math.sqrt(1 - share * share) * second
+    prompt = _tokens(_quantile(workload.prompt, first, seed, "prompt"))
+    return prompt, _tokens(_quantile(workload.output, second, seed, "output"))
+
+
+def _tokens(values: Floats) -> Whole:
+    """Round to whole tokens, at least one."""
+    return np.maximum(np.rint(values), 1).astype(np.int64)
+
+
+def _quantile(draw: Draw, normal: Floats, seed: int, purpose: str) -> Floats:
+    """Return the values of a distribution at the probabilities of standard normal scores."""
+    known = dict(draw.parameters)
+    match draw.name:
+        case "constant":
+            return np.full(len(normal), known["value"])
+        case "uniform":
+            width = known["high"] - known["low"] + 1
+            return np.minimum(np.floor(known["low"] + _probability(normal) * width), known["high"])
+        case "normal":
+            values = known["mean"] + known["deviation"] * normal
+        case "lognormal":
+            sigma = known["sigma"]
+            values = known["mean"] * np.exp(sigma * normal - sigma * sigma / 2)
+        case "exponential":
+            values = -known["mean"] * np.log1p(-_probability(normal))
+        case "quantiles":
+            places = np.linspace(0, 1, len(draw.values))
+            return np.interp(_probability(normal), places, np.array(draw.values))
+        case "choice":
+            return _choice(draw, normal, seed, purpose)
+        case _:
+            raise AssertionError(draw.name)
+    return np.clip(values, known.get("min", -math.inf), known.get("max", math.inf))
+
+
+def _choice(draw: Draw, normal: Floats, seed: int, purpose: str) -> Floats:
+    purpose = f"{purpose}.choice"
+    chosen = stream(seed, purpose).random(len(normal))
+    part = np.searchsorted(np.cumsum(draw.values)[:-1], chosen, side="right")
+    result = np.empty(len(normal))
+    for index, inner in enumerate(draw.parts):
+        mask = part == index
+        result[mask] = _quantile(inner, normal[mask], seed, f"{purpose}.{index}")
+    return result
+
+
+def _probability(normal: Floats) -> Floats:
+    """Return the normal distribution function, below 1 even at the far end."""
+    erf = np.frompyfunc(math.erf, 1, 1)
+    found: Floats = 0.5 * (1 + erf(normal / math.sqrt(2)).astype(np.float64))
+    return np.minimum(found, 1 - 2**-53)

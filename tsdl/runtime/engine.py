@@ -1,0 +1,193 @@
+"""The reference engine: a plan as SimPy processes, one event for every arrival and iteration.
+
+Ties at one time go by priority, never by the order in which events were made: arrivals first, then
+iteration boundaries, then observers. An arrival takes effect at the first boundary at or after it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from heapq import heappush
+from typing import Any
+
+import simpy
+
+from tsdl.plan import Plan
+from tsdl.runtime.arrivals import Arrivals
+from tsdl.runtime.dispatch import compiled_dispatch
+from tsdl.runtime.request import REJECTED, Request
+from tsdl.runtime.streams import stream
+from tsdl.runtime.worker import Worker
+
+ARRIVAL, BOUNDARY, OBSERVER = 1, 4, 9
+
+Process = Generator[simpy.Event, Any, None]
+
+
+class Clock(simpy.Environment):
+    """SimPy's environment, with events at a time and priority that are given exactly."""
+
+    def at(self, time: float, priority: int) -> simpy.Event:
+        """Return an event at a time; `now + (time - now)` would not always be that time."""
+        event = simpy.Event(self)
+        event._ok = True
+        event._value = None
+        heappush(self._queue, (time, priority, next(self._eid), event))  # type: ignore[arg-type]
+        return event
+
+
+@dataclass(slots=True)
+class Samples:
+    """The state of every worker at regular times."""
+
+    time: array[float] = field(default_factory=lambda: array("d"))
+    worker: array[int] = field(default_factory=lambda: array("q"))
+    queued: array[int] = field(default_factory=lambda: array("q"))
+    running: array[int] = field(default_factory=lambda: array("q"))
+    kv_used: array[int] = field(default_factory=lambda: array("q"))
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run leaves behind, before anything is summed up."""
+
+    requests: list[Request]
+    workers: list[Worker]
+    gap_length: array[float]
+    gap_count: array[int]
+    samples: Samples
+    end: float
+    events: int
+
+
+# Called at every boundary of a worker with the time; tests check invariants here.
+Observer = Callable[[Worker, float], None]
+# Called now and then with how many requests are done, of how many.
+Progress = Callable[[int, int], None]
+
+
+class Engine:
+    """One run of a plan."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        arrivals: Arrivals,
+        seed: int,
+        observer: Observer | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Set up workers and processes; nothing has happened yet."""
+        self.plan = plan
+        self.clock = Clock()
+        self.observer = observer
+        self.progress = progress
+        self.workers = [
+            Worker(index, kind, plan.local)
+            for index, kind in enumerate(k for k in plan.workers for _ in range(k.count))
+        ]
+        columns = (arrivals.arrived.tolist(), arrivals.prompt.tolist(), arrivals.output.tolist())
+        warmup = plan.workload.warmup
+        self.requests = [
+            Request(i, arrived, prompt, output, arrived >= warmup)
+            for i, (arrived, prompt, output) in enumerate(zip(*columns, strict=True))
+        ]
+        self.dispatch = compiled_dispatch(plan.dispatch, self.workers, stream(seed, "dispatch"))
+        self.pending: deque[Request] = deque()
+        self.idle: dict[int, simpy.Event] = {}
+        self.open = len(self.requests)
+        self.gap_length, self.gap_count = array("d"), array("q")
+        self.samples = Samples()
+
+    def run(self) -> Outcome:
+        """Run to the end: until nothing is left, or the plan's `until`."""
+        clock = self.clock
+        if self.requests:
+            clock.process(self._source())
+            clock.process(self._sampler())
+        for worker in self.workers:
+            clock.process(self._serve(worker))
+        # SimPy stops before the events at `until`; ours count those at that time, too.
+        stop = clock.at(self.plan.until, OBSERVER + 1) if self.plan.until is not None else None
+        clock.run(until=stop)
+        return Outcome(
+            self.requests,
+            self.workers,
+            self.gap_length,
+            self.gap_count,
+            self.samples,
+            clock.now,
+            next(clock._eid),
+        )
+
+    # -- processes ------------------------------------------------------------------------------
+
+    def _source(self) -> Process:
+        for request in self.requests:
+            yield self.clock.at(request.arrived, ARRIVAL)
+            if request.prompt + request.output > self.plan.model.context:
+                self._close(request, REJECTED)
+            elif self.pending or not self._place(request):
+                self.pending.append(request)
+
+    def _place(self, request: Request) -> bool:
+        worker = self.dispatch(request)
+        if worker is None:
+            return False
+        if not worker.memory.could_ever_hold(request):
+            request.worker = worker.id
+            self._close(request, REJECTED)
+            return True
+        worker.enqueue(request)
+        waker = self.idle.pop(worker.id, None)
+        if waker is not None:
+            # Not at once: whatever else arrives at this time comes first.
+            waker._ok, waker._value = True, None
+            heappush(self.clock._queue, (self.clock.now, BOUNDARY, next(self.clock._eid), waker))  # type: ignore[arg-type]
+        return True
+
+    def _serve(self, worker: Worker) -> Process:
+        clock = self.clock
+        while True:
+            scheduled = worker.schedule(clock.now)
+            if self.observer:
+                self.observer(worker, clock.now)
+            if scheduled is None:
+                self.idle[worker.id] = clock.event()
+                yield self.idle[worker.id]
+                continue
+            iteration, duration = scheduled
+            yield clock.at(clock.now + duration, BOUNDARY)
+            gaps: dict[float, int] = {}
+            for request in worker.complete(iteration, clock.now, gaps):
+                self._close(request, request.status)
+            self.gap_length.extend(gaps.keys())
+            self.gap_count.extend(gaps.values())
+            while self.pending and self._place(self.pending[0]):
+                self.pending.popleft()
+
+    def _sampler(self) -> Process:
+        interval = self.plan.sample
+        if interval is None:
+            span = self.requests[-1].arrived - self.requests[0].arrived
+            interval = span / 200 if span > 0 else 1.0
+        count = 0
+        while self.open:
+            yield self.clock.at(count * interval, OBSERVER)
+            count += 1
+            samples = self.samples
+            for worker in self.workers:
+                samples.time.append(self.clock.now)
+                samples.worker.append(worker.id)
+                samples.queued.append(worker.queued)
+                samples.running.append(worker.running)
+                samples.kv_used.append(worker.memory.used)
+
+    def _close(self, request: Request, status: str) -> None:
+        request.status = status
+        self.open -= 1
+        if self.progress and self.open % 1000 == 0:
+            self.progress(len(self.requests) - self.open, len(self.requests))

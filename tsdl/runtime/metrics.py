@@ -1,0 +1,134 @@
+"""Metrics: one value per request, statistics over them, and the conditions that they must meet.
+
+SPEC.md, section 9, defines each. Sums are exact (math.fsum), so that the order of adding and the
+width of a processor's vectors cannot show in a result.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsdl.check.calls import percentile_of
+from tsdl.formula import Formula, Value
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Weighted:
+    """Values of which each stands for several: the gaps between tokens."""
+
+    values: Floats  # ascending
+    counts: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return how many there are in all."""
+        return int(self.counts.sum())
+
+
+Metric = Floats | Weighted
+
+
+def mean(metric: Metric) -> float:
+    """Return the mean; NaN of nothing."""
+    if isinstance(metric, Weighted):
+        total = math.fsum(v * c for v, c in zip(metric.values, metric.counts, strict=True))
+        return total / len(metric) if len(metric) else math.nan
+    known = metric[~np.isnan(metric)]
+    return math.fsum(known) / len(known) if len(known) else math.nan
+
+
+def percentile(metric: Metric, percent: float) -> float:
+    """Return a percentile, linear between the two nearest ranks (numpy's default); NaN of nothing."""
+    if not isinstance(metric, Weighted):
+        known = metric[~np.isnan(metric)]
+        return float(np.percentile(known, percent)) if len(known) else math.nan
+    if not len(metric):
+        return math.nan
+    rank = percent / 100 * (len(metric) - 1)
+    below = math.floor(rank)
+    ends = np.cumsum(metric.counts)
+    low, high = (
+        float(metric.values[np.searchsorted(ends, min(r, len(metric) - 1), side="right")])
+        for r in (below, below + 1)
+    )
+    return low + (high - low) * (rank - below)
+
+
+def least(metric: Metric) -> float:
+    """Return the least; NaN of nothing."""
+    return percentile(metric, 0)
+
+
+def greatest(metric: Metric) -> float:
+    """Return the greatest; NaN of nothing."""
+    return percentile(metric, 100)
+
+
+_STATISTICS: dict[str, Callable[[Metric], float]] = {"mean": mean, "min": least, "max": greatest}
+_OPERATIONS: dict[str, Callable[..., object]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "//": np.floor_divide,
+    "**": np.power,
+    "negate": np.negative,
+    "not": np.logical_not,
+    "and": lambda *a: np.logical_and.reduce(np.broadcast_arrays(*a)),
+    "or": lambda *a: np.logical_or.reduce(np.broadcast_arrays(*a)),
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "==": np.equal,
+    "!=": np.not_equal,
+    "min": lambda *a: np.minimum.reduce(np.broadcast_arrays(*a)),
+    "max": lambda *a: np.maximum.reduce(np.broadcast_arrays(*a)),
+    "abs": np.abs,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "sqrt": np.sqrt,
+    "log2": np.log2,
+    "if": lambda test, then, otherwise: np.where(test, then, otherwise),
+    "mod": np.mod,
+    "clamp": lambda x, low, high: np.clip(x, low, high),
+    "round_up": lambda x, step: np.ceil(np.divide(x, step)) * step,
+}
+
+
+def evaluate(value: Value, known: dict[str, object]) -> object:
+    """Return the value of a formula over metrics: a number, or one for each request."""
+    if not isinstance(value, Formula):
+        return value
+    name = value.operation
+    if name == "symbol":
+        return known[str(value.arguments[0])]
+    arguments = [evaluate(argument, known) for argument in value.arguments]
+    percent = percentile_of(name)
+    if percent is not None or (len(arguments) == 1 and name in _STATISTICS):
+        metric = arguments[0]
+        assert isinstance(metric, (np.ndarray, Weighted))
+        return percentile(metric, percent) if percent is not None else _STATISTICS[name](metric)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _OPERATIONS[name](*arguments)
+
+
+def holds(value: Value, known: dict[str, object]) -> bool:
+    """Tell whether a condition on the whole result holds; a comparison with nothing does not."""
+    return bool(np.all(evaluate(value, known)))
+
+
+def holds_each(value: Value, known: dict[str, object], count: int) -> NDArray[np.bool_]:
+    """Tell for each request whether it meets a bound; one that has no such value meets it."""
+    if not (isinstance(value, Formula) and len(value.arguments) == 2):  # noqa: PLR2004
+        return np.full(count, bool(value))
+    sides: Sequence[object] = [evaluate(argument, known) for argument in value.arguments]
+    missing = np.zeros(count, dtype=bool)
+    for side in sides:
+        missing |= np.isnan(np.asarray(side, dtype=np.float64))
+    found = _OPERATIONS[value.operation](*sides)
+    return np.asarray(found, dtype=bool) | missing

@@ -1,0 +1,116 @@
+"""A result for people: the summary as lines of text."""
+
+import math
+from collections.abc import Callable
+
+from tsdl.runtime.result import LATENCIES, Result
+
+_TITLES = {
+    "ttft": "TTFT",
+    "tpot": "TPOT",
+    "itl": "ITL",
+    "mtpot": "mTPOT",
+    "e2e": "E2E",
+    "queue": "queueing",
+    "e2e_per_output_token": "E2E / token",
+}
+_COLUMNS = ("mean", "p50", "p90", "p99", "max")
+
+
+def duration(seconds: float | None) -> str:
+    """Show a time in the unit that suits it."""
+    if seconds is None or math.isnan(seconds):
+        return "–"
+    for limit, factor, unit in ((1e-3, 1e6, "us"), (1.0, 1e3, "ms"), (120.0, 1.0, "s")):
+        if abs(seconds) < limit:
+            return f"{seconds * factor:.4g} {unit}" if seconds else "0 s"
+    return f"{seconds:,.1f} s" if seconds < 7200 else f"{seconds / 3600:,.2f} h"  # noqa: PLR2004
+
+
+def size(amount: float) -> str:
+    """Show bytes in the unit that suits it."""
+    for limit, factor, unit in ((2**20, 2**10, "KiB"), (2**30, 2**20, "MiB"), (2**40, 2**30, "GiB")):
+        if amount < limit:
+            return f"{amount / factor:.1f} {unit}"
+    return f"{amount / 2**40:.1f} TiB"
+
+
+def summary(result: Result) -> str:
+    """Return the summary as it stands on a terminal."""
+    s = result.summary
+    requests = s["requests"]
+    lines = [f"{s['scenario']}: {result.plan.model.name} under {result.plan.policy}, seed {s['seed']}", ""]
+    told = [f"{requests['finished']:,} finished of {requests['arrived']:,}"]
+    told += [f"{requests[k]:,} {k}" for k in ("rejected", "unfinished") if requests[k]]
+    if requests["warmup"]:
+        told.append(f"{requests['warmup']:,} in the warm-up not counted")
+    lines.append(_row("requests", ", ".join(told)))
+    lines.append(_row("makespan", duration(s["makespan"])))
+    lines.append(
+        _row(
+            "throughput",
+            f"{_figure(s['throughput'])} req/s, {_figure(s['token_throughput'])} tokens/s",
+        )
+    )
+    if result.plan.slo:
+        bounds = ", ".join(condition.text for condition in result.plan.slo)
+        lines.append(
+            _row(
+                "goodput",
+                f"{_figure(s['goodput'])} req/s; {_percent(s['attainment'])} meet {bounds}",
+            )
+        )
+    lines += ["", _row("", "".join(f"{c:>11}" for c in _COLUMNS))]
+    for name in (*LATENCIES, "e2e_per_output_token"):
+        cells = "".join(f"{duration(s['latency'][name][c]):>11}" for c in _COLUMNS)
+        lines.append(_row(_TITLES[name], cells))
+    lines += ["", *_workers(result)]
+    if result.expectations:
+        lines.append("")
+    for expectation in result.expectations:
+        sign = "pass" if expectation.passed else "FAIL"
+        value = "" if expectation.value is None else f"   (it is {_figure(expectation.value)})"
+        lines.append(f"  {sign}  expect {expectation.condition.text}{value}")
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _workers(result: Result) -> list[str]:
+    """Sum up workers of one make on a line."""
+    lines = []
+    at = 0
+    for kind in result.plan.workers:
+        group = result.summary["workers"][at : at + kind.count]
+        at += kind.count
+        used = [w["utilization"] for w in group if w["utilization"] is not None]
+        peak = max(w["kv_peak"] / w["kv_capacity"] if w["kv_capacity"] else 0 for w in group)
+        many = f"{kind.count} × " if kind.count > 1 else ""
+        devices = f"{kind.devices} × " if kind.devices > 1 else ""
+        lines.append(
+            _row(
+                f"{many}{kind.name}",
+                f"{devices}{kind.hardware}: busy {_percent(sum(used) / len(used) if used else None)}, "
+                f"KV peak {_percent(peak)} of {size(kind.kv.capacity)}, "
+                f"{_plural(sum(w['iterations'] for w in group), 'iteration')}, "
+                f"{_plural(sum(w['preemptions'] for w in group), 'preemption')}",
+            )
+        )
+    return lines
+
+
+def _row(title: str, text: str) -> str:
+    return f"  {title:<12} {text}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"  # noqa: PLR2004
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}".replace("%", " %")
+
+
+Show = Callable[[float | None], str]

@@ -1,0 +1,103 @@
+"""What can be said of a program before any run: scenarios that cannot work, names that nothing uses."""
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+
+from tsdl import ast
+from tsdl.attainable import best_of
+from tsdl.diagnostics import Severity, Sink
+from tsdl.evaluate import Evaluator
+from tsdl.lower import FileReader, lower
+from tsdl.plan import Plan
+from tsdl.program import Declaration, Program
+from tsdl.resolve import find
+
+# Found by lowering, but no reason to fail a check: a value that only the command line gives, and
+# what is declared rightly but runs only in a later version.
+_SILENT, _LATER = "E0505", "E0590"
+
+
+def verify(program: Program, read: FileReader, sink: Sink) -> None:
+    """Lower every scenario with the params' defaults, and look for what nothing uses."""
+    for scenario in program.own("scenario"):
+        found = Sink()
+        evaluator = Evaluator(program, {}, found)
+        plan = lower(evaluator, scenario, read)
+        for diagnostic in found.found:
+            if diagnostic.code == _LATER:
+                sink.add(replace(diagnostic, code="W0590", severity=Severity.WARNING))
+            elif diagnostic.code != _SILENT:
+                sink.add(diagnostic)
+        if plan is not None:
+            _check_bounds(evaluator, scenario, plan, sink)
+    _report_unused(program, sink)
+
+
+def _check_bounds(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink: Sink) -> None:
+    """Warn of a bound that not even a single request on an empty system meets."""
+    slo = evaluator.reference(evaluator.instance(scenario), "slo")
+    parts = slo.members.clauses("bound") if slo else []
+    for condition, part in zip(plan.slo, parts, strict=True):
+        best = best_of(condition, plan)
+        if best is not None:
+            name, value, bound = best
+            sink.warning(
+                "W0502",
+                f"no request can meet `{condition.text}`",
+                part.item.span,
+                f"{name} is {value * 1e3:.4g} ms at best",
+                notes=(
+                    f"on an empty system, the shortest request of `{plan.workload.name}` has a "
+                    f"{name} of {value * 1e3:.4g} ms, and the bound is {bound * 1e3:.4g} ms",
+                ),
+                help=("take faster hardware, a smaller model or a looser bound",),
+            )
+
+
+# -- what nothing uses ----------------------------------------------------------------------------------
+
+
+def _report_unused(program: Program, sink: Sink) -> None:
+    roots = [*program.own("scenario"), *program.own("study")]
+    if not roots:
+        return  # a file of declarations, for others to import
+    reached: set[int] = set()
+    waiting = list(roots)
+    while waiting:
+        declaration = waiting.pop()
+        if id(declaration) not in reached:
+            reached.add(id(declaration))
+            waiting += _mentioned(program, declaration)
+    for declaration in program.declarations:
+        if declaration.module is program.root and id(declaration) not in reached:
+            sink.warning(
+                "W0201",
+                f"{declaration.kind} `{declaration.name}` is used by no scenario",
+                declaration.span,
+                "never used",
+                help=("remove it, or use it",),
+            )
+
+
+def _mentioned(program: Program, declaration: Declaration) -> list[Declaration]:
+    """Return the declarations that the text of one names, wherever in it."""
+    found = []
+    for node in _names(declaration.clause):
+        named = find(program, declaration.module, node)
+        if named is not None and named is not declaration:
+            found.append(named)
+    return found
+
+
+def _names(node: object) -> Iterator[ast.Expr]:
+    waiting = [node]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, (ast.Name, ast.Attribute)):
+            yield item
+        if isinstance(item, tuple):
+            waiting += item
+        elif hasattr(item, "__dataclass_fields__"):
+            waiting += [
+                getattr(item, f.name) for f in fields(item) if not f.name.endswith("span")
+            ]  # type: ignore[arg-type]
