@@ -1,10 +1,13 @@
-"""The cost of an iteration as a Python function, generated once from the plan's formulas."""
+"""The plan's formulas as Python functions: the cost of an iteration, the footprint of a request.
+
+Source is generated once, from formulas of a closed set of operations, never from a user's text.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from tsdl import formula
-from tsdl.plan import Cost
+from tsdl.plan import Cost, KVCache
 from tsdl.schema import BATCH_FEATURES
 
 
@@ -80,12 +83,21 @@ def source(cost: Cost) -> str:
 
 
 def compiled(cost: Cost) -> Callable[[Batch], float]:
-    """Return the function from a batch to the seconds that its iteration takes.
-
-    The source is generated from formulas of a closed set of operations, never from a user's text.
-    """
+    """Return the function from a batch to the seconds that its iteration takes."""
     names = dict(formula.RUNTIME_NAMES)
     exec(compile(source(cost), "<cost>", "exec"), names)  # noqa: S102
     function = names["iteration_time"]
     assert callable(function)
     return function
+
+
+# Bytes that a request holds, from its context, prompt and output in tokens.
+Footprint = Callable[[int, int, int], int]
+
+
+def compiled_footprint(kv: KVCache) -> Footprint:
+    """Return the footprint of a request as a function, in whole bytes."""
+    text = formula.python(kv.footprint)
+    function = eval(f"lambda context, prompt, output: ceil({text})", dict(formula.RUNTIME_NAMES))  # noqa: S307
+    assert callable(function)
+    return function  # type: ignore[no-any-return]

@@ -6,9 +6,10 @@ from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Place
 from tsdl.formula import Value
 from tsdl.lower.policies import lower_dispatch, lower_local
+from tsdl.lower.sizes import check_sizes
 from tsdl.lower.workers import lower_workers
 from tsdl.lower.workloads import FileReader, lower_workload
-from tsdl.plan import FORMAT, Condition, Model, Plan
+from tsdl.plan import FORMAT, Condition, Local, Model, Plan
 from tsdl.program import Declaration
 
 __all__ = ["FileReader", "lower"]
@@ -57,6 +58,10 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     assert dtype is not None
     size = evaluator.real(dtype, "size")
     until = evaluator.optional(scenario, "until")
+    local = lower_local(evaluator, policy)
+    _check_budget(evaluator, policy, local)
+    lowered = lower_workload(evaluator, workload, read)
+    check_sizes(evaluator, cluster, workload, workers, lowered, evaluator.whole(model, "context"))
     return Plan(
         format=FORMAT,
         scenario=declaration.name,
@@ -66,9 +71,9 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         ),
         workers=tuple(workers),
         policy=policy.name,
-        local=lower_local(evaluator, policy),
+        local=local,
         dispatch=lower_dispatch(evaluator, policy),
-        workload=lower_workload(evaluator, workload, read),
+        workload=lowered,
         slo=_conditions(evaluator, slo, "bound") if slo else (),
         expects=_conditions(evaluator, scenario, "expect"),
         until=until,
@@ -82,6 +87,20 @@ def _overhead(evaluator: Evaluator, policy: Instance) -> Value:
     value = evaluator.get(local, "overhead")
     assert value is not None
     return value  # type: ignore[return-value]
+
+
+def _check_budget(evaluator: Evaluator, policy: Instance, local: Local) -> None:
+    """An iteration of chunked batching holds a token of each request that decodes."""
+    if local.batching == "chunked" and local.max_tokens < local.max_requests:
+        block = evaluator.block(policy, "local")
+        assert block is not None
+        raise evaluator.fail(
+            "E0516",
+            f"{local.max_tokens:,} tokens an iteration are too few for {local.max_requests:,} requests",
+            evaluator.span(block, "max_tokens"),
+            secondary=(Label(evaluator.span(block, "max_requests"), "so many may decode at once"),),
+            help=("raise `max_tokens` or lower `max_requests`",),
+        )
 
 
 def _check_roles(evaluator: Evaluator, cluster: Instance, prefills: bool, decodes: bool) -> None:  # noqa: FBT001

@@ -1,22 +1,8 @@
 """KV memory of a worker: bytes taken and given back, on the device and in swap space."""
 
-from collections.abc import Callable
-
-from tsdl import formula
+from tsdl.costs import compiled_footprint
 from tsdl.plan import KVCache
 from tsdl.runtime.request import Request
-
-# Bytes that a request holds, from its context, prompt and output in tokens.
-Footprint = Callable[[int, int, int], int]
-
-
-def compiled_footprint(kv: KVCache) -> Footprint:
-    """Return the footprint as a function of context, prompt and output, in whole bytes."""
-    source = f"lambda context, prompt, output: ceil({formula.python(kv.footprint)})"
-    function = eval(source, dict(formula.RUNTIME_NAMES))  # noqa: S307 (from the plan's formula)
-    assert callable(function)
-    return function  # type: ignore[no-any-return]
-
 
 class Memory:
     """What is held of the KV cache; `fill` and the rest are read by policies."""

@@ -1,0 +1,99 @@
+"""Whether requests fit: the longest that a workload has, in the model's context and in KV memory."""
+
+import math
+
+from tsdl.costs import compiled_footprint
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.plan import Draw, Table, Workers, Workload
+
+
+def check_sizes(
+    evaluator: Evaluator,
+    cluster: Instance,
+    workload: Instance,
+    workers: list[Workers],
+    lowered: Workload,
+    context: int,
+) -> None:
+    """Report requests that no worker could hold; warn of those beyond the model's context."""
+    if lowered.table:
+        _check_table(evaluator, workload, workers, lowered.table, context)
+        return
+    assert lowered.prompt is not None
+    assert lowered.output is not None
+    prompt, output = _ends(lowered.prompt), _ends(lowered.output)
+    longest = prompt[1] + output[1]
+    if lowered.total is not None:
+        longest = min(longest, lowered.total)
+    if longest > context and (math.isfinite(longest) or prompt[0] + output[0] > context):
+        evaluator.sink.warning(
+            "W0503",
+            f"requests of more than {context:,} tokens are rejected: the model's context ends there",
+            evaluator.place_of(workload),
+            f"goes up to {longest:,.0f}" if math.isfinite(longest) else "",
+            help=(f"write `total = {context} tokens`, or take a model with a longer context",),
+        )
+    # What no bound of the workload limits, the context does: longer requests are rejected anyway.
+    needed = int(min(longest, context)) if math.isfinite(longest) else prompt[0] + output[0]
+    for kind in workers:
+        room = _longest_held(kind, int(needed))
+        if room < needed:
+            worker = evaluator.block(cluster, "worker", kind.name)
+            assert worker is not None
+            raise evaluator.fail(
+                "E0512",
+                f"worker `{kind.name}` has no room for a request of {needed:,.0f} tokens",
+                evaluator.span(worker, "hardware"),
+                f"its KV cache holds {room:,} tokens of one request",
+                help=(
+                    "share the model among more devices (`parallel = tp(…)`), or bound the requests:"
+                    f" `total = {room} tokens`",
+                ),
+            )
+
+
+def _check_table(
+    evaluator: Evaluator,
+    workload: Instance,
+    workers: list[Workers],
+    table: Table,
+    context: int,
+) -> None:
+    room = min(context, min(_longest_held(kind, context) for kind in workers))
+    beyond = sum(p + o > room for p, o in zip(table.prompt, table.output, strict=True))
+    if beyond:
+        why = "the model's context" if room == context else "what a worker's KV cache can hold"
+        evaluator.sink.warning(
+            "W0503",
+            f"{beyond:,} of {len(table.prompt):,} requests are rejected: they have more than "
+            f"{room:,} tokens, {why}",
+            evaluator.place_of(workload),
+        )
+
+
+def _longest_held(kind: Workers, most: int) -> int:
+    """Return the longest request, up to `most` tokens, that an empty worker can hold."""
+    footprint = compiled_footprint(kind.kv)
+    if footprint(most, most, 1) <= kind.kv.capacity:
+        return most
+    low, high = 0, most  # footprints grow with the context
+    while low < high:
+        middle = (low + high + 1) // 2
+        if footprint(middle, middle, 1) <= kind.kv.capacity:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _ends(draw: Draw) -> tuple[float, float]:
+    """Return the least and the greatest value that a distribution can yield, in whole tokens."""
+    known = dict(draw.parameters)
+    if draw.parts:
+        ends = [_ends(part) for part in draw.parts]
+        return min(e[0] for e in ends), max(e[1] for e in ends)
+    if draw.values:
+        return max(1, round(draw.values[0])), max(1, round(draw.values[-1]))
+    low = known.get("value", known.get("low", known.get("min", 1.0)))
+    high = known.get("value", known.get("high", known.get("max", math.inf)))
+    return max(1, round(low)), high if math.isinf(high) else max(1, round(high))
