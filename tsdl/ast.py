@@ -1,6 +1,6 @@
 """What was written, with spans. Knows sources; knows neither names nor types."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TypeAlias
 
 from tsdl.source import Source, Span
@@ -285,7 +285,7 @@ def dump(node: object) -> object:
     """Return a tree without its spans, to compare trees by."""
     if isinstance(node, tuple):
         return [dump(item) for item in node]
-    if hasattr(node, "__dataclass_fields__") and not isinstance(node, (Source, Span)):
+    if is_dataclass(node) and not isinstance(node, (Source, Span)):
         shown = [f.name for f in fields(node) if not f.name.endswith(("span", "source"))]
         return [type(node).__name__, *(dump(getattr(node, name)) for name in shown)]
     return node

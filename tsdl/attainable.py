@@ -31,7 +31,7 @@ def _least(plan: Plan, index: int) -> dict[str, float]:
     time = compiled(plan.workers[index].cost)
     prefill, decode = Batch(), Batch()
     prefill.add_prefill(prompt, 0, last=True)
-    decode.add_decode(prompt + 1)
+    decode.add_decodes([prompt + 1])
     first, step = time(prefill), time(decode)
     gap = step if output > 1 else 0.0
     return {"ttft": first, "tpot": gap, "mtpot": gap, "e2e": first + (output - 1) * step}

@@ -40,16 +40,16 @@ class Batch:
         self.prefill_products += chunk * cached
         self.prefill_squares += chunk * chunk
 
-    def add_decode(self, context: int) -> None:
-        """Add a decode whose context, the new token included, is so long."""
-        self.tokens += 1
-        self.requests += 1
-        self.last_tokens += 1
-        self.decodes += 1
-        self.contexts += context
-        self.context_blocks += -(-context // 16)
-        if context > self.longest_context:
-            self.longest_context = context
+    def add_decodes(self, contexts: list[int]) -> None:
+        """Add decodes whose contexts, the new token included, are so long."""
+        count = len(contexts)
+        self.tokens += count
+        self.requests += count
+        self.last_tokens += count
+        self.decodes += count
+        self.contexts += sum(contexts)
+        self.context_blocks += sum([-(-context // 16) for context in contexts])
+        self.longest_context = max(contexts, default=0)
 
 
 assert [f.name for f in fields(Batch)] == list(BATCH_FEATURES)
@@ -85,7 +85,7 @@ def source(cost: Cost) -> str:
 def compiled(cost: Cost) -> Callable[[Batch], float]:
     """Return the function from a batch to the seconds that its iteration takes."""
     names = dict(formula.RUNTIME_NAMES)
-    exec(compile(source(cost), "<cost>", "exec"), names)  # noqa: S102
+    exec(compile(source(cost), "<cost>", "exec"), names)
     function = names["iteration_time"]
     assert callable(function)
     return function
@@ -98,6 +98,8 @@ Footprint = Callable[[int, int, int], int]
 def compiled_footprint(kv: KVCache) -> Footprint:
     """Return the footprint of a request as a function, in whole bytes."""
     text = formula.python(kv.footprint)
-    function = eval(f"lambda context, prompt, output: ceil({text})", dict(formula.RUNTIME_NAMES))  # noqa: S307
+    if not formula.is_whole(kv.footprint):
+        text = f"ceil({text})"
+    function = eval(f"lambda context, prompt, output: {text}", dict(formula.RUNTIME_NAMES))
     assert callable(function)
     return function  # type: ignore[no-any-return]

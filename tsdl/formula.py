@@ -5,6 +5,7 @@ source once, before a run. It knows nothing of syntax or types.
 """
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -29,7 +30,19 @@ Value: TypeAlias = Atom | Formula
 ARITHMETIC = frozenset({"+", "-", "*", "/", "//", "**"})
 COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
 FUNCTIONS = frozenset(
-    {"min", "max", "abs", "clamp", "round_up", "mod", "floor", "ceil", "sqrt", "log2", "round_up_to"}
+    {
+        "min",
+        "max",
+        "abs",
+        "clamp",
+        "round_up",
+        "mod",
+        "floor",
+        "ceil",
+        "sqrt",
+        "log2",
+        "round_up_to",
+    }
 )
 
 
@@ -183,6 +196,30 @@ RUNTIME_NAMES: dict[str, object] = {
 }
 
 
+_WHOLE = frozenset({"+", "-", "*", "//", "min", "max", "abs", "clamp", "round_up", "mod", "symbol"})
+
+
+def is_whole(value: Value) -> bool:
+    """Tell whether a formula over whole symbols is sure to be whole."""
+    if not isinstance(value, Formula):
+        return isinstance(value, int)
+    if value.operation == "symbol":
+        return True
+    return value.operation in _WHOLE and all(is_whole(a) for a in value.arguments)
+
+
+_PERCENTILE = re.compile(r"p(\d{1,2})(\d*)$")
+
+
+def percentile_of(name: str) -> float | None:
+    """Return the percentile that a function's name asks for: p50 is 50, p999 is 99.9."""
+    found = _PERCENTILE.match(name)
+    if not found:
+        return None
+    whole, rest = found.groups()
+    return float(f"{whole}.{rest or 0}")
+
+
 def symbols(value: Value) -> set[str]:
     """Return the names of the symbols in a formula."""
     if not isinstance(value, Formula):
@@ -247,12 +284,29 @@ def _python_selection(value: Formula) -> str:
     return f"{function}({inside})"
 
 
-_LEVELS = {"or": 1, "and": 2, "not": 3, "+": 5, "-": 5, "*": 6, "/": 6, "//": 6, "negate": 7, "**": 8}
+_LEVELS = {
+    "or": 1,
+    "and": 2,
+    "not": 3,
+    "+": 5,
+    "-": 5,
+    "*": 6,
+    "/": 6,
+    "//": 6,
+    "negate": 7,
+    "**": 8,
+}
 
 
 def _show(value: Value, level: int) -> str:
     if not isinstance(value, Formula):
-        return f"{value:.6g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
+        return (
+            f"{value:.6g}"
+            if isinstance(value, float)
+            else str(value).lower()
+            if isinstance(value, bool)
+            else str(value)
+        )
     operation, arguments = value.operation, value.arguments
     match operation:
         case "symbol":
@@ -264,7 +318,13 @@ def _show(value: Value, level: int) -> str:
             return f"{_show(arguments[0], 9)}.{arguments[1]}({inner})"
         case "if":
             text = " ".join(
-                [_show(arguments[1], 1), "if", _show(arguments[0], 1), "else", _show(arguments[2], 0)]
+                [
+                    _show(arguments[1], 1),
+                    "if",
+                    _show(arguments[0], 1),
+                    "else",
+                    _show(arguments[2], 0),
+                ]
             )
             return f"({text})" if level > 0 else text
         case "select":

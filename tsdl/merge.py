@@ -118,7 +118,9 @@ class _Merger:
 
     # -- fields ---------------------------------------------------------------------------------
 
-    def _field(self, members: Members, item: ast.Field, written: dict[tuple[int, str], Span]) -> None:
+    def _field(
+        self, members: Members, item: ast.Field, written: dict[tuple[int, str], Span]
+    ) -> None:
         if members.shape.unchecked:
             return
         if item.operator != "=":
@@ -250,7 +252,9 @@ class _Merger:
                     "E0412",
                     f"`{item.verb}` takes no `{preposition.word}` here",
                     preposition.span,
-                    help=(f"it takes {' and '.join(f'`{w}`' for w in allowed)}",) if allowed else (),
+                    help=(f"it takes {' and '.join(f'`{w}`' for w in allowed)}",)
+                    if allowed
+                    else (),
                 )
 
     def _block(
@@ -300,8 +304,9 @@ class _Merger:
         inner = members.blocks.setdefault((item.verb, name), Members(shape, name))
         inner.span = item.head.span if item.head else item.verb_span
         if item.count is not None:
-            inner.fields["count"] = Definition(
-                "count", item.count, self.owner, item.count.span, inner.fields.get("count")
+            key = "scale" if isinstance(item.count, ast.Interval) else "count"
+            inner.fields[key] = Definition(
+                key, item.count, self.owner, item.count.span, inner.fields.get(key)
             )
         if item.body:
             self.body(inner, item.body)
@@ -318,6 +323,8 @@ class _Merger:
 
 def _clause_key(item: ast.Clause) -> tuple[str, ...]:
     head = item.head
+    if item.verb == "on" and head is None and item.preposition("every"):
+        return ("on", "every")
     if item.verb in {"on", "state", "breakpoint"} and head is not None:
         function = head.function if isinstance(head, ast.Call) else head
         return (item.verb, ast.path_of(function) or "")

@@ -213,7 +213,9 @@ class Plan:
     @property
     def hash(self) -> str:
         """Return the hash of the plan's content, in hexadecimal."""
-        canonical = json.dumps(_encode(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        canonical = json.dumps(
+            _encode(self), sort_keys=True, separators=(",", ":"), allow_nan=False
+        )
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -233,7 +235,7 @@ def _encode(value: Any) -> Any:
 def _decode(type_: Any, data: Any) -> Any:
     if type_ == Value:
         return formula.from_json(data)
-    if is_dataclass(type_):
+    if isinstance(type_, type) and is_dataclass(type_):
         hints = get_type_hints(type_)
         return type_(**{f.name: _decode(hints[f.name], data[f.name]) for f in fields(type_)})
     origin = get_origin(type_)

@@ -8,8 +8,8 @@ from tsdl.modules import Module
 from tsdl.program import Base, Declaration, Parameter, Program
 from tsdl.schema import KINDS, UNITS_KINDS
 from tsdl.types import article
-from tsdl.units import Units
 from tsdl.unitdeclarations import declare_units
+from tsdl.units import Units
 
 MAX_DECLARATIONS = 200_000
 
@@ -71,7 +71,8 @@ def _collect(program: Program, module: Module, sink: Sink) -> None:
         elif declaration.name in program.prelude:
             sink.note(
                 "N0201",
-                f"`{declaration.name}` hides the standard library's {declaration.kind} of that name",
+                f"`{declaration.name}` hides the standard library's "
+                f"{program.prelude[declaration.name].kind} of that name",
                 declaration.span,
             )
         scope[declaration.name] = declaration
@@ -245,7 +246,9 @@ def report_unknown(
     """Say that a name means nothing, and which one was likely meant (of `kind`, if given)."""
     if isinstance(expression, ast.Call):
         expression = expression.function
-    name = expression.name if isinstance(expression, ast.Attribute) else getattr(expression, "id", "")
+    name = (
+        expression.name if isinstance(expression, ast.Attribute) else getattr(expression, "id", "")
+    )
     names = {**program.prelude, **program.scopes[id(module)]}
     candidates = [n for n, d in names.items() if kind is None or d.kind == kind]
     near = nearest(name, candidates) if name else None

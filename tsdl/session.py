@@ -82,7 +82,10 @@ def choose(program: Program, name: str | None, sink: Sink) -> Declaration | None
     if scenarios:
         known = ", ".join(s.name for s in scenarios)
         _no_scenario(
-            program, sink, "the file has several scenarios", f"choose one: --scenario NAME ({known})"
+            program,
+            sink,
+            "the file has several scenarios",
+            f"choose one: --scenario NAME ({known})",
         )
     else:
         _no_scenario(

@@ -33,6 +33,11 @@ class Source:
         end = starts[number] - 1 if number < len(starts) else len(self.text)
         return self.text[start:end].removesuffix("\r")
 
+    def line_span(self, number: int) -> "Span":
+        """Return the span of a line (from 1), without its end."""
+        start = self._line_starts()[number - 1]
+        return Span(self, start, start + len(self.line(number)))
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

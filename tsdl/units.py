@@ -135,7 +135,9 @@ class Units:
             unit = self.units[name]
             power = int(found["power"]) if found and found["power"] else 1
             power = -power if sign == "/" else power
-            result = Unit(result.factor * unit.factor**power, result.dimension * unit.dimension**power)
+            result = Unit(
+                result.factor * unit.factor**power, result.dimension * unit.dimension**power
+            )
         self._parsed[token] = result
         return result
 

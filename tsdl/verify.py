@@ -1,7 +1,7 @@
 """What can be said of a program before any run: scenarios that cannot work, names that nothing uses."""
 
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 
 from tsdl import ast
 from tsdl.attainable import best_of
@@ -97,7 +97,5 @@ def _names(node: object) -> Iterator[ast.Expr]:
             yield item
         if isinstance(item, tuple):
             waiting += item
-        elif hasattr(item, "__dataclass_fields__"):
-            waiting += [
-                getattr(item, f.name) for f in fields(item) if not f.name.endswith("span")
-            ]  # type: ignore[arg-type]
+        elif is_dataclass(item):
+            waiting += [getattr(item, f.name) for f in fields(item) if f.type != "Span"]

@@ -37,7 +37,9 @@ def check(program: Program, sink: Sink) -> None:
                     ast.Call(base.expression, (), base.expression.span), base.declaration, scope
                 )
         if declaration.members:
-            scope = Scope(program, sink, declaration, symbols=dict(declaration.members.shape.symbols))
+            scope = Scope(
+                program, sink, declaration, symbols=dict(declaration.members.shape.symbols)
+            )
             _members(declaration.members, scope, own_only=True)
 
 
@@ -51,13 +53,14 @@ def _members(members: Members, scope: Scope, *, own_only: bool) -> None:
         subject = f"`{_full_name(scope, key)}`"
         function = members.shape.functions.get(key)
         if function is not None:
-            names, result = {}, function[-1]
-            for written, (_, record) in zip(definition.parameters, function[:-1], strict=False):
+            (_, record), result = function
+            names: dict[str, Type] = {}
+            for written in definition.parameters[:1]:
                 names[written] = Record(record)
-            if len(definition.parameters) != len(function) - 1 or "?" in definition.parameters:
+            if len(definition.parameters) != 1 or "?" in definition.parameters:
                 scope.sink.error(
                     "E0408",
-                    f"`{key}` takes {len(function) - 1} name in brackets",
+                    f"`{key}` takes one name in brackets",
                     definition.span,
                     help=(f"write `{key}(r) = …`",),
                 )
@@ -96,7 +99,7 @@ def _part(part: Part, members: Members, scope: Scope) -> None:
                 require(expression, Boolean(), metrics, "what is expected")
         case ast.Clause(verb="graph") as graph:
             check_graph(graph, scope)
-        case ast.Clause(verb="admit" | "evict") as clause:
+        case ast.Clause(verb="admit" | "evict") as clause if members.shape.kind == "local":
             check_admission(clause, scope)
         case ast.Clause(verb="on") as clause if members.shape.kind == "global":
             check_handler(clause, scope)

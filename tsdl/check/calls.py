@@ -1,12 +1,13 @@
 """Types of calls: functions, constructors, selections of workers, anonymous declarations."""
 
-import re
+from collections.abc import Mapping
 
 from tsdl import ast
 from tsdl.check import expressions
 from tsdl.check.scope import Scope
 from tsdl.diagnostics import Label
 from tsdl.diagnostics.suggest import nearest
+from tsdl.formula import percentile_of
 from tsdl.program import ChoiceName, Declaration, DeclarationName, Parameter
 from tsdl.resolve import find, report_unknown
 from tsdl.schema import CONSTRUCTORS, FUNCTIONS, KINDS, RECORDS, STATISTICS, Field
@@ -30,7 +31,6 @@ from tsdl.units import Dimension
 
 UNKNOWN = Unknown()
 PLAIN = Quantity()
-_PERCENTILE = re.compile(r"p(\d{1,2})(\d*)$")
 _SIMPLE_TYPES: dict[str, Type] = {
     "int": PLAIN,
     "number": PLAIN,
@@ -46,19 +46,10 @@ def constructors(family: str) -> list[str]:
     return list(CONSTRUCTORS[family])
 
 
-def percentile_of(name: str) -> float | None:
-    """Return the percentile that a function's name asks for: p50 is 50, p999 is 99.9."""
-    found = _PERCENTILE.match(name)
-    if not found:
-        return None
-    whole, rest = found.groups()
-    return float(f"{whole}.{rest or 0}")
-
-
 def is_function(name: str) -> bool:
     """Tell whether a name is that of a function."""
-    families = (FUNCTIONS, SELECTORS, REDUCTIONS, *CONSTRUCTORS.values())
-    return any(name in family for family in families) or percentile_of(name) is not None
+    names = {*FUNCTIONS, *SELECTORS, *REDUCTIONS, *(n for f in CONSTRUCTORS.values() for n in f)}
+    return name in names or percentile_of(name) is not None
 
 
 # -- parameters and params ---------------------------------------------------------------------------
@@ -167,6 +158,9 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
     if declaration and declaration.kind != "param":
         scope.program.meanings[function] = DeclarationName(declaration)
         return check_derived(expression, declaration, scope)
+    if declaration:
+        _called_param(function, declaration, scope)
+        return UNKNOWN
     if scope.metrics and (name in STATISTICS or percentile_of(name) is not None):
         return _statistic(expression, name, scope)
     if name in SELECTORS or name in REDUCTIONS:
@@ -175,6 +169,20 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
         return _function(expression, name, scope)
     _not_callable(expression, function, scope, expected)
     return UNKNOWN
+
+
+def _called_param(function: ast.Name, param: Declaration, scope: Scope) -> None:
+    hidden = scope.program.prelude.get(param.name)
+    helps = ()
+    if hidden:
+        helps = (f"it hides the library's {hidden.kind} of that name: rename the param",)
+    scope.sink.error(
+        "E0305",
+        f"`{param.name}` is a param here, and cannot be called",
+        function.span,
+        secondary=(Label(param.span, "declared here"),),
+        help=helps,
+    )
 
 
 def _not_callable(
@@ -242,13 +250,17 @@ def _positional(
     """Return the arguments of a call that takes no names; report wrong ones."""
     for argument in expression.arguments:
         if argument.name or argument.weight:
-            scope.sink.error(
-                "E0305", f"`{name}` takes its arguments by position", argument.span
-            )
+            scope.sink.error("E0305", f"`{name}` takes its arguments by position", argument.span)
             return None
     values = [argument.value for argument in expression.arguments]
     if len(values) < least or (most is not None and len(values) > most):
-        count = str(least) if most == least else f"{least} or more" if most is None else f"{least} to {most}"
+        count = (
+            str(least)
+            if most == least
+            else f"{least} or more"
+            if most is None
+            else f"{least} to {most}"
+        )
         scope.sink.error(
             "E0305",
             f"`{name}` takes {count} argument{'s' if count != '1' else ''}, here are {len(values)}",
@@ -326,7 +338,9 @@ def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
     if (generator.key is not None) != (name == "pick"):
         scope.sink.error(
             "E0305",
-            f"`pick` needs `by KEY`, `{name}` takes none" if name != "pick" else "`pick` needs a key",
+            f"`pick` needs `by KEY`, `{name}` takes none"
+            if name != "pick"
+            else "`pick` needs a key",
             generator.span,
             help=("write `pick(w by w.queued for w in workers)`",),
         )
@@ -394,9 +408,8 @@ def _drawn_type(field: Field, dimension: Dimension) -> Type:
 
 
 def _report_missing(
-    expression: ast.Call, name: str, parameters: object, given: set[str], scope: Scope
+    expression: ast.Call, name: str, parameters: Mapping[str, Field], given: set[str], scope: Scope
 ) -> None:
-    assert isinstance(parameters, dict)
     missing = [k for k, f in parameters.items() if f.required and k not in given]
     if missing:
         scope.sink.error(
@@ -444,7 +457,7 @@ def check_derived(expression: ast.Call, declaration: Declaration, scope: Scope) 
             expressions.require(
                 argument.value, type_, scope, f"`{parameter.name}` of `{declaration.name}`"
             )
-        elif argument.name in shape.fields:
+        elif argument.name is not None and argument.name in shape.fields:
             field = shape.fields[argument.name]
             given.add(argument.name)
             expressions.require(
@@ -455,9 +468,7 @@ def check_derived(expression: ast.Call, declaration: Declaration, scope: Scope) 
             )
         else:
             _wrong_argument(argument, declaration, scope)
-    missing = [
-        p.name for p in declaration.parameters if p.default is None and p.name not in given
-    ]
+    missing = [p.name for p in declaration.parameters if p.default is None and p.name not in given]
     if missing:
         scope.sink.error(
             "E0305",

@@ -12,8 +12,8 @@ from tsdl.program import (
     DeclarationName,
     FieldName,
     LocalName,
-    Members,
     Meaning,
+    Members,
     ParameterName,
     SymbolName,
 )
@@ -238,7 +238,9 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
         if field is None and block.shape.open_field and name in block.fields:
             field = block.shape.open_field
         if field is not None:
-            return FieldName(up, name), PLAIN if field.plain or _is_plain(field.type, block) else field.type
+            return FieldName(up, name), PLAIN if field.plain or _is_plain(
+                field.type, block
+            ) else field.type
     parameter = scope.owner.parameter(name)
     if parameter:
         return ParameterName(scope.owner, name), calls.parameter_type(scope.owner, parameter, scope)
@@ -292,8 +294,9 @@ def _attribute(expression: ast.Attribute, scope: Scope) -> Type:
     path = ast.path_of(expression)
     if path and path.startswith("base."):
         return _base_attribute(expression, path.removeprefix("base."), scope)
-    if isinstance(expression.value, ast.Name) and expression.value.id in (
-        scope.program.aliases[id(scope.owner.module)]
+    if (
+        isinstance(expression.value, ast.Name)
+        and expression.value.id in (scope.program.aliases[id(scope.owner.module)])
     ):
         declaration = find(scope.program, scope.owner.module, expression)
         if declaration is None:
@@ -319,9 +322,7 @@ def _attribute(expression: ast.Attribute, scope: Scope) -> Type:
         case Unknown():
             pass
         case _:
-            scope.sink.error(
-                "E0307", f"{describe(holder)} has no fields", expression.span, help=()
-            )
+            scope.sink.error("E0307", f"{describe(holder)} has no fields", expression.span, help=())
     return UNKNOWN
 
 
@@ -450,6 +451,7 @@ def infer_generator(expression: ast.Generator, scope: Scope) -> Type:
 
 # -- operators --------------------------------------------------------------------------------------
 
+
 def _unary(expression: ast.Unary, scope: Scope) -> Type:
     if expression.operator == "not":
         require(expression.operand, Boolean(), scope, "what `not` negates")
@@ -503,7 +505,9 @@ def _number_of(type_: Type) -> Dimension | None:
             return None
 
 
-def _result(expression: ast.Binary, one: Dimension, other: Dimension, scope: Scope) -> Dimension | None:
+def _result(
+    expression: ast.Binary, one: Dimension, other: Dimension, scope: Scope
+) -> Dimension | None:
     match expression.operator:
         case "+" | "-":
             return _common(expression, one, other, scope)

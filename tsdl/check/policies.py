@@ -41,12 +41,14 @@ def check_handler(clause: ast.Clause, scope: Scope) -> None:
     head = clause.head
     function = head.function if isinstance(head, ast.Call) else head
     name = ast.path_of(function) if function else None
+    if head is None and clause.preposition("every"):  # on every(5 s) { … }
+        return
     if name is None or name not in EVENTS:
         near = nearest(name or "", EVENTS)
         scope.sink.error(
             "E0414",
-            f"there is no event `{name or clause.span.text}` of the global stage",
-            head.span if head else clause.span,
+            f"there is no event `{name}` of the global stage" if name else "this names no event",
+            head.span if head else clause.verb_span,
             help=(f"did you mean `{near}`?",) if near else (f"the events are {', '.join(EVENTS)}",),
         )
         return

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except Exception:  # noqa: BLE001 (nothing may reach people as a bare traceback)
+    except Exception:
         from tsdl import __version__
 
         traceback.print_exc()
@@ -64,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument(
         "--engine", choices=("reference", "fast"), default="reference", help="which engine"
     )
-    runs.add_argument("--out", metavar="DIR", help="write summary.json, requests.csv, timeseries.csv")
+    runs.add_argument(
+        "--out", metavar="DIR", help="write summary.json, requests.csv, timeseries.csv"
+    )
     runs.add_argument("--format", choices=("text", "json"), default="text")
     runs.set_defaults(command=run)
 

@@ -40,7 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     with Bar() as bar:
         result = run_plan(plan, arguments.seed, bar.show)
-    shown = files.summary_json(result) if arguments.format == "json" else text.summary(result) + "\n"
+    shown = (
+        files.summary_json(result) if arguments.format == "json" else text.summary(result) + "\n"
+    )
     sys.stdout.write(shown)
     sys.stdout.flush()
     if arguments.out:
@@ -80,7 +82,9 @@ def plan(arguments: argparse.Namespace) -> int:
 
         import yaml
 
-        print(yaml.safe_dump(json.loads(made.to_json()), sort_keys=False, allow_unicode=True), end="")
+        print(
+            yaml.safe_dump(json.loads(made.to_json()), sort_keys=False, allow_unicode=True), end=""
+        )
     else:
         from tsdl.cli.plantext import describe
 

@@ -26,7 +26,9 @@ def explain(program: Program) -> str:
 
 
 def _fields(instance: Instance, indent: str) -> list[str]:
-    found = _block(instance.members.shape, indent, set(instance.members.fields) | set(instance.overrides))
+    found = _block(
+        instance.members.shape, indent, set(instance.members.fields) | set(instance.overrides)
+    )
     for verb, nested in instance.members.shape.blocks.items():
         blocks = instance.members.named(verb) if nested.named else [instance.members.block(verb)]
         for members in blocks:

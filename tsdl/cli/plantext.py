@@ -1,9 +1,8 @@
 """A plan for people: what would run, where it runs, what its times assume."""
 
 from tsdl.costs import Batch, compiled
-from tsdl.formula import Value
+from tsdl.formula import RUNTIME_NAMES, Value, python
 from tsdl.plan import Cost, Draw, Kernel, Plan, Stage, Workers
-from tsdl.formula import python, RUNTIME_NAMES
 
 
 def describe(plan: Plan) -> str:
@@ -102,7 +101,7 @@ def _operators(cost: Cost) -> list[str]:
     """Show the time of each operator for a prefill of 1,024 tokens and a decode at that context."""
     prefill, decode = Batch(), Batch()
     prefill.add_prefill(1024, 0, last=True)
-    decode.add_decode(1024)
+    decode.add_decodes([1024])
     function = compiled(cost)
     totals = (function(prefill), function(decode))
     lines = [
@@ -127,4 +126,4 @@ def _kernel(stage: Stage, kernel: Kernel, prefill: Batch, decode: Batch) -> str:
 def _at(value: Value, batch: Batch) -> float:
     names = dict(RUNTIME_NAMES)
     names |= {name: getattr(batch, name) for name in batch.__slots__}
-    return float(eval(python(value), names))  # noqa: S307 (from the plan's formulas)
+    return float(eval(python(value), names))

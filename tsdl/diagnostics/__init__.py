@@ -82,9 +82,7 @@ class Sink:
         fix: Fix | None = None,
     ) -> None:
         """Report an error."""
-        self.add(
-            Diagnostic(code, Severity.ERROR, title, span, label, secondary, notes, help, fix)
-        )
+        self.add(Diagnostic(code, Severity.ERROR, title, span, label, secondary, notes, help, fix))
 
     def warning(
         self,

@@ -5,7 +5,7 @@ The checker has found every name and every type; what can still be wrong here is
 
 from dataclasses import dataclass, field
 
-from tsdl import ast
+from tsdl import ast, formula
 from tsdl.diagnostics import Label, Sink
 from tsdl.evaluate.values import (
     Binding,
@@ -88,6 +88,14 @@ class Evaluator:
             instance.symbols[name] = symbol(name)
         self._bind(instance, declaration, arguments, caller, outermost=True)
         return instance
+
+    def again(self, instance: Instance) -> Instance:
+        """Return an instance with the same arguments whose values are not computed yet."""
+        fresh = Instance(
+            instance.declaration, instance.members, None, instance.bindings, instance.overrides
+        )
+        fresh.symbols = dict(instance.symbols)
+        return fresh
 
     def _bind(
         self,
@@ -207,13 +215,16 @@ class Evaluator:
         instance.children[(verb, name)] = child
         return child
 
-    def function(self, instance: Instance, key: str, arguments: dict[str, Value]) -> Value | None:
+    def function(
+        self, instance: Instance, key: str, arguments: dict[str, Value]
+    ) -> formula.Value | None:
         """Return the formula of a function field (`footprint(r)`), its parameters put in."""
         definition = instance.members.fields.get(key)
         if definition is None:
             return None
         local = dict(zip(definition.parameters, arguments.values(), strict=True))
-        return self.value(definition.value, Place(definition.owner, instance, local, definition))
+        place = Place(definition.owner, instance, local, definition)
+        return self.formula(definition.value, place)
 
     def validate(self, value: Value, spec: Field, name: str, expression: ast.Expr) -> None:
         """Check a value against what its field allows."""
@@ -279,6 +290,12 @@ class Evaluator:
                 return self._conditional(expression, place)
             case _:
                 raise AssertionError(expression)
+
+    def formula(self, expression: ast.Expr, place: Place) -> formula.Value:
+        """Return the value of an expression of numbers or truth values, as far as it is known."""
+        value = self.value(expression, place)
+        assert isinstance(value, (int, float, bool, str, Formula)), expression.span.text
+        return value
 
     def number(self, expression: ast.Expr, place: Place) -> float:
         """Return the value of an expression that must be a known number."""
@@ -359,7 +376,9 @@ class Evaluator:
             )
         return value
 
-    def _parameter(self, owner: Declaration, name: str, expression: ast.Expr, place: Place) -> Value:
+    def _parameter(
+        self, owner: Declaration, name: str, expression: ast.Expr, place: Place
+    ) -> Value:
         assert place.instance is not None
         bound = place.instance.root.bindings.get(id(owner), {}).get(name)
         if bound is None:
@@ -420,7 +439,9 @@ class Evaluator:
                 value = Formula("field", (value, name))
             elif isinstance(value, Instance):
                 block = value.members.shape.blocks.get(name)
-                value = self.block(value, name) if block else self._set_field(value, name, expression)
+                value = (
+                    self.block(value, name) if block else self._set_field(value, name, expression)
+                )
             assert value is not None
         return value
 
@@ -461,7 +482,11 @@ class Evaluator:
         values = [self.value(a.value, place) for a in arguments]
         if any(isinstance(v, list) for v in values):
             values = [v for item in values for v in (item if isinstance(item, list) else [item])]
-        if len(values) == 1 and function.id in ("min", "max") and not isinstance(values[0], Formula):
+        if (
+            len(values) == 1
+            and function.id in ("min", "max")
+            and not isinstance(values[0], Formula)
+        ):
             return values[0]
         return self._make(function.id, values, expression)
 
@@ -509,6 +534,18 @@ class Evaluator:
         assert value is None or isinstance(value, Instance), key
         return value
 
+    def required(self, instance: Instance, key: str) -> Instance:
+        """Return the declaration that a field refers to, which has a default or must be set."""
+        value = self.reference(instance, key)
+        assert value is not None, key
+        return value
+
+    def inner(self, instance: Instance, verb: str, name: str = "") -> Instance:
+        """Return a nested block that is there: named, or without a name, written or not."""
+        value = self.block(instance, verb, name)
+        assert value is not None, verb
+        return value
+
     def real(self, instance: Instance, key: str) -> float:
         """Return a field that must be a number."""
         value = self.get(instance, key)
@@ -542,4 +579,3 @@ def _schema_path(instance: Instance, key: str) -> str:
         node = node.parent
     parts.append(instance.root.declaration.kind)
     return ".".join(reversed(parts))
-

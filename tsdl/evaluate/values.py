@@ -23,7 +23,7 @@ class Constructed:
 
     name: str
     parameters: dict[str, "Value"]
-    weighted: tuple[tuple["Value", "Value"], ...] = ()
+    weighted: tuple[tuple["Value", float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Instance:
     parent: "Instance | None"
     bindings: dict[int, dict[str, "Binding"]]
     overrides: dict[str, "Binding"] = field(default_factory=dict)
-    symbols: dict[str, Formula | int | float] = field(default_factory=dict)
+    symbols: dict[str, "Value"] = field(default_factory=dict)
     path: str = ""
     known: dict[str, "Value | None"] = field(default_factory=dict)
     inside: list[Span] = field(default_factory=list)

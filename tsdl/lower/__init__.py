@@ -28,22 +28,16 @@ def lower(evaluator: Evaluator, scenario: Declaration, read: FileReader) -> Plan
 
 def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> Plan:
     scenario = evaluator.instance(declaration)
-    parts = {
-        key: evaluator.reference(scenario, key)
-        for key in ("model", "cluster", "policy", "workload", "slo")
-    }
-    model, cluster, policy = parts["model"], parts["cluster"], parts["policy"]
-    workload, slo = parts["workload"], parts["slo"]
-    assert model is not None
-    assert cluster is not None
-    assert policy is not None
-    assert workload is not None
-    refuse_unsimulated(evaluator, [scenario, *(p for p in parts.values() if p)])
+    model, cluster, policy, workload = (
+        evaluator.required(scenario, key) for key in ("model", "cluster", "policy", "workload")
+    )
+    slo = evaluator.reference(scenario, "slo")
+    parts = [scenario, model, cluster, policy, workload]
+    _refuse_unsimulated(evaluator, [*parts, slo] if slo else parts)
     overhead = _overhead(evaluator, policy)
     workers = []
     for members in cluster.members.named("worker"):
-        worker = evaluator.block(cluster, "worker", members.name)
-        assert worker is not None
+        worker = evaluator.inner(cluster, "worker", members.name)
         workers.append(lower_workers(evaluator, worker, model, overhead))
     if not workers:
         raise evaluator.fail(
@@ -52,10 +46,11 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
             evaluator.place_of(cluster),
             help=("write `worker gpu { hardware = A100_80G }`",),
         )
-    _check_roles(evaluator, cluster, any(w.prefills for w in workers), any(w.decodes for w in workers))
+    _check_roles(
+        evaluator, cluster, any(w.prefills for w in workers), any(w.decodes for w in workers)
+    )
     _refuse_hand_over(evaluator, cluster)
-    dtype = evaluator.reference(model, "dtype")
-    assert dtype is not None
+    dtype = evaluator.required(model, "dtype")
     size = evaluator.real(dtype, "size")
     until = evaluator.optional(scenario, "until")
     local = lower_local(evaluator, policy)
@@ -67,7 +62,10 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         scenario=declaration.name,
         seed=evaluator.whole(scenario, "seed"),
         model=Model(
-            model.name, dtype.name, round(workers[0].weights / size), evaluator.whole(model, "context")
+            model.name,
+            dtype.name,
+            round(workers[0].weights / size),
+            evaluator.whole(model, "context"),
         ),
         workers=tuple(workers),
         policy=policy.name,
@@ -82,9 +80,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
 
 
 def _overhead(evaluator: Evaluator, policy: Instance) -> Value:
-    local = evaluator.block(policy, "local")
-    assert local is not None
-    value = evaluator.get(local, "overhead")
+    value = evaluator.get(evaluator.inner(policy, "local"), "overhead")
     assert value is not None
     return value  # type: ignore[return-value]
 
@@ -92,8 +88,7 @@ def _overhead(evaluator: Evaluator, policy: Instance) -> Value:
 def _check_budget(evaluator: Evaluator, policy: Instance, local: Local) -> None:
     """An iteration of chunked batching holds a token of each request that decodes."""
     if local.batching == "chunked" and local.max_tokens < local.max_requests:
-        block = evaluator.block(policy, "local")
-        assert block is not None
+        block = evaluator.inner(policy, "local")
         raise evaluator.fail(
             "E0516",
             f"{local.max_tokens:,} tokens an iteration are too few for {local.max_requests:,} requests",
@@ -117,8 +112,7 @@ def _check_roles(evaluator: Evaluator, cluster: Instance, prefills: bool, decode
 
 def _refuse_hand_over(evaluator: Evaluator, cluster: Instance) -> None:
     for members in cluster.members.named("worker"):
-        worker = evaluator.block(cluster, "worker", members.name)
-        assert worker is not None
+        worker = evaluator.inner(cluster, "worker", members.name)
         if evaluator.word(worker, "runs") != "both":
             raise evaluator.fail(
                 "E0590",
@@ -132,8 +126,8 @@ def _conditions(evaluator: Evaluator, holder: Instance, verb: str) -> tuple[Cond
     found = []
     for part in holder.members.clauses(verb):
         match part.item:
-            case ast.Bound(comparison=expression):
-                expressions: tuple[ast.Expr, ...] = (expression,)
+            case ast.Bound(comparison=comparison):
+                expressions: tuple[ast.Expr, ...] = (comparison,)
             case ast.Clause(objects=expressions):
                 pass
             case _:
@@ -149,7 +143,7 @@ def _conditions(evaluator: Evaluator, holder: Instance, verb: str) -> tuple[Cond
 # -- what check knows and no engine runs yet ------------------------------------------------------------
 
 
-def refuse_unsimulated(evaluator: Evaluator, instances: list[Instance]) -> None:
+def _refuse_unsimulated(evaluator: Evaluator, instances: list[Instance]) -> None:
     """Report what is declared but has no effect yet, rather than to pass over it in silence."""
     before = len(evaluator.sink.found)
     for instance in instances:
@@ -170,22 +164,20 @@ def _unsimulated(evaluator: Evaluator, instance: Instance) -> None:
             secondary=(Label(instance.declaration.span, f"used by `{instance.root.name}`"),),
         )
 
-    for key, definition in instance.members.fields.items():
-        field = shape.fields.get(key)
+    for name, definition in instance.members.fields.items():
+        field = shape.fields.get(name)
         if field and not field.simulated:
-            refuse(f"`{key}`", definition)
+            refuse(f"`{name}`", definition)
     for key, parts in instance.members.parts.items():
         clause = shape.clauses.get(key[0])
-        for part in parts:
-            arrives = shape.kind == "global" and key == ("on", "arrive")
-            if clause and not arrives and (not clause.simulated or key[0] == "on"):
-                refuse(f"`{' '.join(key)}`", part.item)
-    for (verb, name), members in instance.members.blocks.items():
+        arrives = shape.kind == "global" and key == ("on", "arrive")
+        if clause and not arrives and (not clause.simulated or key[0] == "on"):
+            refuse(f"`{' '.join(key)}`", parts[0].item)
+    for (verb, block), members in instance.members.blocks.items():
         nested = shape.blocks.get(verb)
         if nested and not nested.simulated:
-            head = next(iter(members.fields.values()), None) or instance.declaration
-            refuse(f"`{verb}`", head)
+            refuse(f"`{verb}`", members)
             continue
-        child = evaluator.block(instance, verb, name)
+        child = evaluator.block(instance, verb, block)
         if child:
             _unsimulated(evaluator, child)

@@ -1,6 +1,7 @@
 """Operators to kernels: a model's graph on a device, sharded, as times over the batch's features."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from tsdl import ast
 from tsdl.diagnostics import Label
@@ -20,6 +21,7 @@ class Device:
     hardware: Instance
     link: Instance
     dtype: Instance
+    kv_dtype: Instance
     devices: int
     efficiencies: dict[str, Efficiency]
     compute: float
@@ -52,15 +54,13 @@ class Device:
         return found
 
 
-def device_of(
-    evaluator: Evaluator, hardware: Instance, link: Instance, dtype: Instance, devices: int
-) -> Device:
-    """Return a device at the peak that it has for a number format."""
-    memory = evaluator.block(hardware, "memory")
-    assert memory is not None
+def device_of(evaluator: Evaluator, worker: Instance, model: Instance, devices: int) -> Device:
+    """Return the device of a worker, at the peak that it has for the model's number format."""
+    hardware, link = evaluator.required(worker, "hardware"), evaluator.required(worker, "link")
+    dtype, kv_dtype = evaluator.required(model, "dtype"), evaluator.required(model, "kv_dtype")
+    memory = evaluator.inner(hardware, "memory")
     bandwidth = evaluator.real(memory, "bandwidth")
-    peaks = evaluator.block(hardware, "compute")
-    assert peaks is not None
+    peaks = evaluator.inner(hardware, "compute")
     wanted: Instance | None = dtype
     while wanted is not None and wanted.name not in peaks.members.fields:
         wanted = evaluator.reference(wanted, "fallback")
@@ -73,7 +73,7 @@ def device_of(
             help=(f"write `compute {{ {dtype.name} = … TFLOPS }}`; it has {known}",),
         )
     compute = evaluator.real(peaks, wanted.name)
-    return Device(evaluator, hardware, link, dtype, devices, {}, compute, bandwidth)
+    return Device(evaluator, hardware, link, dtype, kv_dtype, devices, {}, compute, bandwidth)
 
 
 @dataclass(slots=True)
@@ -131,23 +131,18 @@ def _node(
     repeat: int,
 ) -> list[Kernel]:
     call = item.operator
-    function, arguments = (call.function, call.arguments) if isinstance(call, ast.Call) else (call, ())
+    function, arguments = (
+        (call.function, call.arguments) if isinstance(call, ast.Call) else (call, ())
+    )
     meaning = evaluator.program.meanings[function]
     assert isinstance(meaning, DeclarationName)
     operator = evaluator.derived(meaning.declaration, arguments, place)
-    operator.symbols = {name: symbol(name) for name in BATCH_FEATURES}
-    model = place.instance
-    assert model is not None
-    operator.symbols |= {
-        "devices": device.devices,
-        "dtype": device.dtype,
-        "kv_dtype": evaluator.reference(model, "kv_dtype"),
-    }  # type: ignore[dict-item]
+    operator.symbols = _symbols(device)
     rows = evaluator.get(operator, "rows")
     assert rows is not None
     width = _last_parameter(evaluator, operator)
     shard = _shard(evaluator, operator, item, device.devices)
-    operator.symbols["tokens"] = rows  # type: ignore[assignment]
+    operator.symbols["tokens"] = rows
     kernels = _kernels(evaluator, operator, item.name, device)
     if evaluator.get(operator, "stored"):
         graph.weight_elements += repeat * evaluator.whole(operator, "weights")
@@ -155,6 +150,13 @@ def _node(
     if shard == "row" and device.devices > 1:
         kernels += _all_reduce(evaluator, item, width, rows, place, device)
     return kernels
+
+
+def _symbols(device: Device) -> dict[str, Any]:
+    """Return what an operator's formulas may read besides its own parameters."""
+    features = {name: symbol(name) for name in BATCH_FEATURES}
+    known = {"devices": device.devices, "dtype": device.dtype, "kv_dtype": device.kv_dtype}
+    return {**features, **known}
 
 
 def _last_parameter(evaluator: Evaluator, operator: Instance) -> float:
@@ -208,7 +210,7 @@ def _all_reduce(
     evaluator: Evaluator,
     item: ast.GraphNode,
     width: float,
-    rows: object,
+    rows: Any,
     place: Place,
     device: Device,
 ) -> list[Kernel]:
@@ -217,21 +219,17 @@ def _all_reduce(
     fresh = Instance(declaration, instance.members, None, {})
     number = ast.Number(int(width), None, item.span)
     fresh.bindings[id(declaration)] = {declaration.parameters[0].name: Binding(number, place)}
-    fresh.symbols = {name: symbol(name) for name in BATCH_FEATURES}
-    fresh.symbols |= {"devices": device.devices, "dtype": device.dtype, "tokens": rows}  # type: ignore[dict-item]
+    fresh.symbols = {**_symbols(device), "tokens": rows}
     return _kernels(evaluator, fresh, f"{item.name}.all_reduce", device)
 
 
-def _kernels(
-    evaluator: Evaluator, operator: Instance, name: str, device: Device
-) -> list[Kernel]:
+def _kernels(evaluator: Evaluator, operator: Instance, name: str, device: Device) -> list[Kernel]:
     parts = operator.members.named("part")
     if not parts:
         return [_kernel(evaluator, operator, name, device)]
     found = []
     for part in parts:
-        block = evaluator.block(operator, "part", part.name)
-        assert block is not None
+        block = evaluator.inner(operator, "part", part.name)
         found.append(_kernel(evaluator, block, f"{name}.{part.name}", device))
     return found
 
@@ -257,8 +255,7 @@ def _kernel(evaluator: Evaluator, work: Instance, name: str, device: Device) -> 
 
 
 def _collective(evaluator: Evaluator, device: Device, wire: Value) -> Value:
-    block = evaluator.block(device.link, "collective")
-    assert block is not None
+    block = evaluator.inner(device.link, "collective")
     rate = evaluator.real(device.link, "bandwidth") * evaluator.real(block, "bandwidth")
     latency = evaluator.real(block, "latency")
     return _norm(latency, make("/", wire, rate), evaluator.real(block, "sharpness"))
@@ -276,4 +273,3 @@ def _norm(one: Value, other: Value, sharpness: float | None) -> Value:
         return make("+", one, other)
     total = make("+", make("**", one, sharpness), make("**", other, sharpness))
     return make("**", total, 1 / sharpness)
-

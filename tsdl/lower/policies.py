@@ -11,8 +11,7 @@ from tsdl.program import Part
 
 def lower_local(evaluator: Evaluator, policy: Instance) -> Local:
     """Return the settings and rules of the local stage."""
-    local = evaluator.block(policy, "local")
-    assert local is not None
+    local = evaluator.inner(policy, "local")
     return Local(
         batching=evaluator.word(local, "batching"),
         max_tokens=evaluator.whole(local, "max_tokens"),
@@ -51,8 +50,7 @@ def _rule(
 
 def lower_dispatch(evaluator: Evaluator, policy: Instance) -> Value:
     """Return where arrivals go; a policy that does not say sends them in turn."""
-    stage = evaluator.block(policy, "global")
-    assert stage is not None
+    stage = evaluator.inner(policy, "global")
     handlers = [p for p in stage.members.clauses("on") if _event(p) == "arrive"]
     if not handlers:
         usual = evaluator.instance(evaluator.program.prelude["round_robin"])

@@ -38,8 +38,7 @@ def check_sizes(
     for kind in workers:
         room = _longest_held(kind, int(needed))
         if room < needed:
-            worker = evaluator.block(cluster, "worker", kind.name)
-            assert worker is not None
+            worker = evaluator.inner(cluster, "worker", kind.name)
             raise evaluator.fail(
                 "E0512",
                 f"worker `{kind.name}` has no room for a request of {needed:,.0f} tokens",

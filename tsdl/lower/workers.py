@@ -1,52 +1,25 @@
 """Workers to the plan: what fits their memory, and what an iteration costs on them."""
 
-from dataclasses import dataclass
-
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Constructed
 from tsdl.formula import Value, flattened, symbol
-from tsdl.lower.operators import Device, device_of, graph_of
-from tsdl.plan import Channel, Cost, Efficiency, Kernel, KVCache, Stage, Workers
-
-
-@dataclass(slots=True)
-class Lowered:
-    """Workers of the plan, and the elements of weights that the model has on all its devices."""
-
-    workers: Workers
-    place: Instance
+from tsdl.lower.operators import Device, Graph, device_of, graph_of
+from tsdl.plan import Channel, Cost, Kernel, KVCache, Stage, Workers
 
 
 def lower_workers(
     evaluator: Evaluator, worker: Instance, model: Instance, overhead: Value
 ) -> Workers:
     """Return the workers that one `worker` block declares. Raises Failed if the model cannot fit."""
-    hardware = evaluator.reference(worker, "hardware")
-    link = evaluator.reference(worker, "link")
-    dtype = evaluator.reference(model, "dtype")
-    kv_dtype = evaluator.reference(model, "kv_dtype")
-    kv = evaluator.reference(worker, "kv")
-    assert hardware is not None
-    assert link is not None
-    assert dtype is not None
-    assert kv_dtype is not None
-    assert kv is not None
     devices = _devices(evaluator, worker)
-    device = device_of(evaluator, hardware, link, dtype, devices)
+    device = device_of(evaluator, worker, model, devices)
+    hardware = device.hardware
     graph = graph_of(evaluator, model, device)
-    weights = int(graph.weight_elements * evaluator.real(dtype, "size"))
-    per_token = graph.kv_elements * evaluator.real(kv_dtype, "size") * devices
-    if per_token == int(per_token):
-        per_token = int(per_token)
-    memory = evaluator.block(hardware, "memory")
-    power = evaluator.block(hardware, "power")
-    host = evaluator.reference(hardware, "host")
-    assert memory is not None
-    assert power is not None
-    assert host is not None
-    capacity = evaluator.whole(memory, "capacity")
-    cache = _kv_cache(evaluator, kv, model, per_token, worker, hardware, weights, capacity, devices)
+    weights = int(graph.weight_elements * evaluator.real(device.dtype, "size"))
+    kv = _kv_cache(evaluator, worker, model, device, graph, weights)
+    power = evaluator.inner(hardware, "power")
+    host = evaluator.required(hardware, "host")
     runs = evaluator.word(worker, "runs")
     return Workers(
         name=worker.members.name,
@@ -55,25 +28,21 @@ def lower_workers(
         devices=devices,
         prefills=runs in ("prefill", "both"),
         decodes=runs in ("decode", "both"),
-        memory=capacity * devices,
+        memory=evaluator.whole(evaluator.inner(hardware, "memory"), "capacity") * devices,
         weights=weights * devices,
-        reserve=evaluator.whole(kv, "reserve") * devices,
-        kv=cache,
+        reserve=evaluator.whole(evaluator.required(worker, "kv"), "reserve") * devices,
+        kv=kv,
         host=Channel(
             host.name,
             evaluator.real(host, "bandwidth") * devices,
             evaluator.real(host, "latency"),
         ),
         cost=_cost(evaluator, worker, graph.stages, overhead),
-        efficiencies=_used(device),
+        efficiencies=tuple(device.efficiencies.values()),
         price=evaluator.real(hardware, "price") * devices,
         idle_power=evaluator.real(power, "idle") * devices,
         peak_power=evaluator.real(power, "peak") * devices,
     )
-
-
-def _used(device: Device) -> tuple[Efficiency, ...]:
-    return tuple(device.efficiencies.values())
 
 
 def _devices(evaluator: Evaluator, worker: Instance) -> int:
@@ -84,9 +53,7 @@ def _devices(evaluator: Evaluator, worker: Instance) -> int:
     return int(devices)
 
 
-def _cost(
-    evaluator: Evaluator, worker: Instance, stages: list[Stage], overhead: Value
-) -> Cost:
+def _cost(evaluator: Evaluator, worker: Instance, stages: list[Stage], overhead: Value) -> Cost:
     formula = evaluator.reference(worker, "cost")
     if formula is None:
         return Cost("operators", tuple(stages), overhead)
@@ -98,21 +65,21 @@ def _cost(
 
 def _kv_cache(
     evaluator: Evaluator,
-    kv: Instance,
-    model: Instance,
-    per_token: float,
     worker: Instance,
-    hardware: Instance,
+    model: Instance,
+    device: Device,
+    graph: Graph,
     weights: int,
-    capacity: int,
-    devices: int,
 ) -> KVCache:
-    kv.symbols = {
-        "kv_per_token": per_token,
-        "max_context": evaluator.whole(model, "context"),
-    }
-    block = evaluator.whole(kv, "block")
-    footprint = evaluator.function(kv, "footprint", {"r": symbol("r")})
+    """Return the KV memory of a worker: what its devices have left, in whole blocks."""
+    kv = evaluator.required(worker, "kv")
+    per_token = graph.kv_elements * evaluator.real(device.kv_dtype, "size") * device.devices
+    if per_token == int(per_token):
+        per_token = int(per_token)
+    # The same manager may serve workers on which a token takes other amounts of memory.
+    fresh = evaluator.again(kv)
+    fresh.symbols = {"kv_per_token": per_token, "max_context": evaluator.whole(model, "context")}
+    footprint = evaluator.function(fresh, "footprint", {"r": symbol("r")})
     if footprint is None:
         raise evaluator.fail(
             "E0404",
@@ -120,48 +87,45 @@ def _kv_cache(
             evaluator.place_of(kv),
             help=("derive it from `paged`, or write `footprint(r) = r.context * kv_per_token`",),
         )
+    block = evaluator.whole(kv, "block")
     given = evaluator.optional(kv, "blocks")
-    block_bytes = block * per_token
     if given is not None:
-        room = given * block_bytes
+        room = given * block * per_token
     else:
-        usable = capacity * evaluator.real(kv, "utilization")
-        room = (usable - weights - evaluator.real(kv, "reserve")) * devices
-        if room < block_bytes or room <= 0:
-            raise _no_room(evaluator, kv, model, worker, hardware, weights, usable, devices)
-    if block_bytes > 0:
-        room = room // block_bytes * block_bytes
+        room = _free_memory(evaluator, worker, model, device, weights) * device.devices
+    if per_token > 0:
+        room = room // (block * per_token) * (block * per_token)
     return KVCache(
         name=kv.name,
         capacity=int(room),
         block_tokens=block,
         bytes_per_token=per_token,
-        footprint=flattened(footprint, "r"),  # type: ignore[arg-type]
-        swap_space=evaluator.whole(kv, "swap_space") * devices,
+        footprint=flattened(footprint, "r"),
+        swap_space=evaluator.whole(kv, "swap_space") * device.devices,
     )
 
 
-def _no_room(
-    evaluator: Evaluator,
-    kv: Instance,
-    model: Instance,
-    worker: Instance,
-    hardware: Instance,
-    weights: int,
-    usable: float,
-    devices: int,
-) -> Exception:
+def _free_memory(
+    evaluator: Evaluator, worker: Instance, model: Instance, device: Device, weights: int
+) -> float:
+    """Return the bytes of a device that are left for KV. Raises Failed where there are none."""
+    kv = evaluator.required(worker, "kv")
+    capacity = evaluator.real(evaluator.inner(device.hardware, "memory"), "capacity")
+    usable = capacity * evaluator.real(kv, "utilization")
     reserve = evaluator.real(kv, "reserve")
-    whole = weights * devices
-    needed = next(
-        (n for n in (2, 4, 8, 16, 32, 64) if n > devices and usable - whole / n > reserve), None
-    )
+    room = usable - weights - reserve
+    if room > 0:
+        return room
+    devices = device.devices
+    enough = (n for n in (2, 4, 8, 16, 32, 64) if n > devices)
+    needed = next((n for n in enough if usable - weights * devices / n > reserve), None)
     helps = ["take a device with more memory, or a smaller dtype"]
     if needed:
         helps.insert(0, f"share the weights among more devices: `parallel = tp({needed})`")
-    return evaluator.fail(
+    many = f"{devices} × " if devices > 1 else ""
+    raise evaluator.fail(
         "E0511",
-        f"`{model.name}` does not fit {f'{devices} × ' if devices > 1 else ''}`{hardware.name}`",
+        f"`{model.name}` does not fit {many}`{device.hardware.name}`",
         evaluator.span(worker, "hardware"),
         f"worker `{worker.members.name}`",
         secondary=(Label(evaluator.place_of(model), "this model"),),

@@ -6,7 +6,7 @@ from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Constructed, Path, Range, Value
 from tsdl.plan import Draw, Table, Workload
-from tsdl.traces import AZURE, Columns, read_table
+from tsdl.traces import Columns, read_requests
 
 # Reads a file by its path and the file that it is relative to; returns its name and text.
 FileReader = Callable[[Path], tuple[str, str]]
@@ -137,9 +137,7 @@ def _draw(evaluator: Evaluator, workload: Instance, key: str, value: Value | Non
     return Draw(value.name, tuple(parameters), values, parts)
 
 
-def _table(
-    evaluator: Evaluator, workload: Instance, key: str, read: FileReader
-) -> Table | None:
+def _table(evaluator: Evaluator, workload: Instance, key: str, read: FileReader) -> Table | None:
     path = evaluator.get(workload, key)
     if path is None:
         return None
@@ -160,20 +158,15 @@ def _table(
             place,
             help=(f"the path is relative to {beside}",),
         ) from None
-    form = evaluator.word(workload, "format")
-    block = evaluator.block(workload, "columns")
-    assert block is not None
+    block = evaluator.inner(workload, "columns")
     columns = Columns(
         evaluator.word(block, "arrived"),
         evaluator.word(block, "prompt"),
         evaluator.word(block, "output"),
         evaluator.real(block, "unit"),
     )
-    if form == "azure":
-        columns = AZURE
-    table = read_table(
-        name, text, columns, evaluator.sink, arrivals=key == "trace", stamps=form == "azure"
-    )
+    form = evaluator.word(workload, "format")
+    table = read_requests(name, text, form, columns, evaluator.sink, arrivals=key == "trace")
     if table is None:
         raise evaluator.fail(
             "E0605",

@@ -79,9 +79,7 @@ class Builder:
                 return ast.Let(str(name), self.expr(value), self._span(tree))
             case "for_each":
                 name, iterable, body = tree.children
-                return ast.For(
-                    str(name), self.expr(iterable), self._body(body), self._span(tree)
-                )
+                return ast.For(str(name), self.expr(iterable), self._body(body), self._span(tree))
             case "if_":
                 return self._if(tree)
             case "clause" | "bare_clause":
@@ -130,7 +128,9 @@ class Builder:
             match part.data:
                 case "head":
                     child = part.children[0]
-                    objects.append(self._text(child) if isinstance(child, Token) else self.expr(child))
+                    objects.append(
+                        self._text(child) if isinstance(child, Token) else self.expr(child)
+                    )
                 case "counted":
                     objects.append(self.expr(part.children[0]))
                     single["count"] = self.expr(part.children[1])
@@ -173,6 +173,11 @@ class Builder:
 
     def _text(self, token: Token) -> ast.Text:
         return ast.Text(str(token)[1:-1], self._span(token))
+
+    def _quoted(self, tree: Branch) -> ast.Expr:
+        token = tree.children[0]
+        assert isinstance(token, Token)
+        return self._text(token)
 
     def _attribute(self, tree: Branch) -> ast.Expr:
         value, name = tree.children
@@ -264,7 +269,7 @@ _EXPRESSIONS: dict[str, Callable[[Builder, Branch], ast.Expr]] = {
     "index": Builder._index,
     "list": Builder._list,
     "quantity": Builder._quantity,
-    "text": lambda self, tree: self._text(tree.children[0]),
+    "text": Builder._quoted,
     "group": lambda self, tree: self.expr(tree.children[0]),
     "sum": Builder._binary,
     "product": Builder._binary,

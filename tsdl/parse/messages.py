@@ -44,7 +44,7 @@ _AT_MOST = 6
 def report(error: UnexpectedInput, source: Source, end: int, sink: Sink) -> None:
     """Tell one syntax error; `end` is where the parsed part of the source ends."""
     if isinstance(error, UnexpectedCharacters):
-        place = error.pos_in_stream
+        place = error.pos_in_stream or 0
         found = source.text[place : place + 1]
         shown = f"`{found}`" if found.isprintable() else f"the character U+{ord(found):04X}"
         slip = _SLIPS.get(found)

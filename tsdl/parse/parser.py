@@ -44,7 +44,7 @@ def new_parser(*, strict: bool = False, comments: list[Token] | None = None) -> 
         grammar_text(),
         parser="lalr",
         strict=strict,
-        postlex=_LineEnds(),  # type: ignore[arg-type]  # Lark's class, by duck typing
+        postlex=_LineEnds(),
         propagate_positions=True,
         maybe_placeholders=False,
         lexer_callbacks={"COMMENT": keep},

@@ -72,7 +72,8 @@ def _first(arrivals: Draw, count: int, random: np.random.Generator) -> Floats:
         case "gamma":
             shape = 1 / known["cv"] ** 2
             gaps = random.standard_gamma(shape, count) / (shape * known["rate"])
-            return np.cumsum(gaps)
+            times: Floats = np.cumsum(gaps)
+            return times
         case "burst":
             size = known.get("size", float(count))
             return np.floor(index / size) * known.get("every", 0.0)
@@ -155,6 +156,6 @@ def _choice(draw: Draw, normal: Floats, seed: int, purpose: str) -> Floats:
 
 def _probability(normal: Floats) -> Floats:
     """Return the normal distribution function, below 1 even at the far end."""
-    erf = np.frompyfunc(math.erf, 1, 1)
-    found: Floats = 0.5 * (1 + erf(normal / math.sqrt(2)).astype(np.float64))
-    return np.minimum(found, 1 - 2**-53)
+    scaled = (normal / math.sqrt(2)).tolist()
+    found = [min(0.5 * (1 + math.erf(value)), 1 - 2**-53) for value in scaled]
+    return np.array(found, dtype=np.float64)

@@ -37,7 +37,11 @@ class Iteration:
     def decode(self, request: Request) -> None:
         """Add a decode."""
         self.decodes.append(request)
-        self.batch.add_decode(request.length)
+
+    def close(self) -> None:
+        """Sum up the decodes, once all are known."""
+        self.batch.add_decodes([r.prompt + r.generated for r in self.decodes])
+        self.batch.peer_tokens = self.batch.tokens
 
     @property
     def empty(self) -> bool:
@@ -143,20 +147,25 @@ def _add(iteration: Iteration, request: Request, chunk: int) -> None:
 
 
 def _decode_all(worker: Worker, iteration: Iteration) -> None:
+    footprint = worker.memory.footprint
     for request in list(worker.active):
         if not request.active:
-            continue
-        if request.done:  # padding of a static batch: its slot computes on
-            iteration.decode(request)
-        elif _make_room(worker, request, request.length, iteration):
-            iteration.decode(request)
+            continue  # preempted for one before it
+        context = request.prompt + request.generated
+        # Done, it is the padding of a static batch: its slot computes on.
+        if (
+            request.generated >= request.output
+            or footprint(context, request.prompt, request.output) == request.held
+            or _make_room(worker, request, context, iteration)
+        ):
+            iteration.decodes.append(request)
 
 
 def _make_room(worker: Worker, request: Request, context: int, iteration: Iteration) -> bool:
     """Let a request grow to a context, preempting victims; False if it had to go itself."""
     memory = worker.memory
     size = memory.needed(request, context)
-    while size - request.held > memory.free:
+    while size - request.held > memory.capacity - memory.used:
         later = worker.active[worker.active.index(request) :]
         victim = worker.victim([r for r in later if not r.done])
         iteration.preempted = True

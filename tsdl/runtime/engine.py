@@ -33,10 +33,19 @@ class Clock(simpy.Environment):
     def at(self, time: float, priority: int) -> simpy.Event:
         """Return an event at a time; `now + (time - now)` would not always be that time."""
         event = simpy.Event(self)
+        self.fire(event, time, priority)
+        return event
+
+    def fire(self, event: simpy.Event, time: float, priority: int) -> None:
+        """Let an event happen at a time, before those of a higher priority number."""
         event._ok = True
         event._value = None
-        heappush(self._queue, (time, priority, next(self._eid), event))  # type: ignore[arg-type]
-        return event
+        heappush(self._queue, (time, priority, next(self._eid), event))  # type: ignore[misc]
+
+    @property
+    def events(self) -> int:
+        """Return how many events there were."""
+        return next(self._eid)
 
 
 @dataclass(slots=True)
@@ -120,7 +129,7 @@ class Engine:
             self.gap_count,
             self.samples,
             clock.now,
-            next(clock._eid),
+            clock.events,
         )
 
     # -- processes ------------------------------------------------------------------------------
@@ -144,9 +153,8 @@ class Engine:
         worker.enqueue(request)
         waker = self.idle.pop(worker.id, None)
         if waker is not None:
-            # Not at once: whatever else arrives at this time comes first.
-            waker._ok, waker._value = True, None
-            heappush(self.clock._queue, (self.clock.now, BOUNDARY, next(self.clock._eid), waker))  # type: ignore[arg-type]
+            # A boundary: whatever else arrives at this time comes first.
+            self.clock.fire(waker, self.clock.now, BOUNDARY)
         return True
 
     def _serve(self, worker: Worker) -> Process:

@@ -4,6 +4,7 @@ from tsdl.costs import compiled_footprint
 from tsdl.plan import KVCache
 from tsdl.runtime.request import Request
 
+
 class Memory:
     """What is held of the KV cache; `fill` and the rest are read by policies."""
 

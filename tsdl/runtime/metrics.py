@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tsdl.check.calls import percentile_of
-from tsdl.formula import Formula, Value
+from tsdl.formula import Formula, Value, percentile_of
 
 Floats = NDArray[np.float64]
 
@@ -119,7 +118,7 @@ def evaluate(value: Value, known: dict[str, object]) -> object:
 
 def holds(value: Value, known: dict[str, object]) -> bool:
     """Tell whether a condition on the whole result holds; a comparison with nothing does not."""
-    return bool(np.all(evaluate(value, known)))
+    return bool(np.all(np.asarray(evaluate(value, known))))
 
 
 def holds_each(value: Value, known: dict[str, object], count: int) -> NDArray[np.bool_]:

@@ -119,7 +119,10 @@ class Result:
             "attainment": good / arrived if arrived else math.nan,
             "preemptions": sum(w.preemptions for w in workers),
             "utilization": busy / (len(workers) * outcome.end) if outcome.end > 0 else math.nan,
-            "kv_peak": max((w.memory.peak / w.memory.capacity for w in workers if w.memory.capacity), default=0.0),
+            "kv_peak": max(
+                (w.memory.peak / w.memory.capacity for w in workers if w.memory.capacity),
+                default=0.0,
+            ),
         }
 
     def _good(self, arrived: int) -> int:

@@ -29,7 +29,11 @@ def duration(seconds: float | None) -> str:
 
 def size(amount: float) -> str:
     """Show bytes in the unit that suits it."""
-    for limit, factor, unit in ((2**20, 2**10, "KiB"), (2**30, 2**20, "MiB"), (2**40, 2**30, "GiB")):
+    for limit, factor, unit in (
+        (2**20, 2**10, "KiB"),
+        (2**30, 2**20, "MiB"),
+        (2**40, 2**30, "GiB"),
+    ):
         if amount < limit:
             return f"{amount / factor:.1f} {unit}"
     return f"{amount / 2**40:.1f} TiB"
@@ -39,7 +43,10 @@ def summary(result: Result) -> str:
     """Return the summary as it stands on a terminal."""
     s = result.summary
     requests = s["requests"]
-    lines = [f"{s['scenario']}: {result.plan.model.name} under {result.plan.policy}, seed {s['seed']}", ""]
+    lines = [
+        f"{s['scenario']}: {result.plan.model.name} under {result.plan.policy}, seed {s['seed']}",
+        "",
+    ]
     told = [f"{requests['finished']:,} finished of {requests['arrived']:,}"]
     told += [f"{requests[k]:,} {k}" for k in ("rejected", "unfinished") if requests[k]]
     if requests["warmup"]:
@@ -106,7 +113,13 @@ def _plural(count: int, noun: str) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"  # noqa: PLR2004
+    return (
+        "–"
+        if value is None or math.isnan(value)
+        else f"{value:,.4g}"
+        if value < 1e4
+        else f"{value:,.0f}"
+    )
 
 
 def _percent(value: float | None) -> str:

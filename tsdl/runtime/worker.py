@@ -14,7 +14,7 @@ from tsdl.runtime.request import FINISHED, Request
 
 def _compiled_rule(rule: Value) -> Callable[[Request, Memory, "Worker"], object]:
     source = f"lambda r, kv, w: {formula.python(rule)}"
-    function = eval(source, dict(formula.RUNTIME_NAMES))  # noqa: S307 (from the plan's formula)
+    function = eval(source, dict(formula.RUNTIME_NAMES))
     assert callable(function)
     return function  # type: ignore[no-any-return]
 
@@ -43,7 +43,9 @@ class Worker:
         self.iterations = 0
         self.busy = 0.0
         self._batching = BATCHING[local.batching]
-        self._admit_when = _compiled_rule(local.admit_when) if local.admit_when is not True else None
+        self._admit_when = (
+            _compiled_rule(local.admit_when) if local.admit_when is not True else None
+        )
         self._admit_by = [_compiled_rule(rule) for rule in local.admit_by]
         self._evict_by = [_compiled_rule(rule) for rule in local.evict_by]
 
@@ -142,7 +144,7 @@ class Worker:
         for request, _ in iteration.prefills:
             if request.started is None:
                 request.started = now
-        iteration.batch.peer_tokens = iteration.batch.tokens
+        iteration.close()
         duration = self.iteration_time(iteration.batch) + iteration.swap_delay
         self.iterations += 1
         self.busy += duration
@@ -158,16 +160,15 @@ class Worker:
                 if self._token(request, now, gaps):
                     finished.append(request)
         for request in iteration.decodes:
-            if request.done:
-                continue
-            request.computed = request.length
-            if self._token(request, now, gaps):
-                finished.append(request)
+            if request.generated < request.output:  # else padding of a static batch
+                request.computed = request.prompt + request.generated
+                if self._token(request, now, gaps):
+                    finished.append(request)
         return finished
 
     def _token(self, request: Request, now: float, gaps: dict[float, int]) -> bool:
+        """Yield a token; return whether it was the last."""
         request.generated += 1
-        self.outstanding_tokens -= 1
         if request.last is None:
             request.first = now
             self.outstanding_tokens -= request.prompt
@@ -175,12 +176,15 @@ class Worker:
             gap = now - request.last
             if request.counted:
                 gaps[gap] = gaps.get(gap, 0) + 1
-            request.largest_gap = max(request.largest_gap, gap)
+            if gap > request.largest_gap:
+                request.largest_gap = gap
         request.last = now
-        if not request.done:
+        self.outstanding_tokens -= 1
+        if request.generated < request.output:
             return False
         request.status = FINISHED
         if self.local.batching != "static":  # a static batch keeps its slots to the end
             self.active.remove(request)
+            request.active = False
             self.memory.release(request)
         return True

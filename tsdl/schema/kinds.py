@@ -3,6 +3,7 @@
 from tsdl.schema.shapes import Block, ClauseShape, Field, Nested, quantity
 from tsdl.types import (
     Boolean,
+    Bounds,
     Choice,
     Construct,
     Quantity,
@@ -68,9 +69,7 @@ LINK = Block(
                     "bandwidth": Field(
                         _NUMBER, "share of the bandwidth", "70 %", low=0, above=True, high=1
                     ),
-                    "sharpness": Field(
-                        _NUMBER, "p of the p-norm of both", "1", low=0, above=True
-                    ),
+                    "sharpness": Field(_NUMBER, "p of the p-norm of both", "1", low=0, above=True),
                 },
             )
         )
@@ -82,13 +81,13 @@ _EFFICIENCY_CLASS = Block(
     "What operators of a class reach of the device's peaks.",
     {
         "compute": Field(_NUMBER, "share of peak compute", "75 %", low=0, above=True, high=1),
-        "bandwidth": Field(
-            _NUMBER, "share of memory bandwidth", "80 %", low=0, above=True, high=1
-        ),
+        "bandwidth": Field(_NUMBER, "share of memory bandwidth", "80 %", low=0, above=True, high=1),
         "overhead": Field(_TIME, "fixed time of a launch", "0 s", low=0),
         "sharpness": Field(
-            _NUMBER, "p of the p-norm of compute and memory time; ∞ is their maximum",
-            low=0, above=True,
+            _NUMBER,
+            "p of the p-norm of compute and memory time; ∞ is their maximum",
+            low=0,
+            above=True,
         ),
     },
 )
@@ -99,7 +98,9 @@ HARDWARE = Block(
     {
         "price": Field(quantity("money"), "what one device costs", "0 USD", low=0),
         "host": Field(Reference("link"), "link to the host's memory, for swapping", "PCIe4_x16"),
-        "multiprocessors": Field(_NUMBER, "streaming multiprocessors or cores", "100", low=1, whole=True),
+        "multiprocessors": Field(
+            _NUMBER, "streaming multiprocessors or cores", "100", low=1, whole=True
+        ),
     },
     {
         "compute": Nested(
@@ -143,7 +144,9 @@ HARDWARE = Block(
 
 _WORK: dict[str, Field] = {
     "flops": Field(_NUMBER, "operations on one device", "0", low=0, formula=True),
-    "bytes": Field(_NUMBER, "bytes moved from and to the device's memory", "0", low=0, formula=True),
+    "bytes": Field(
+        _NUMBER, "bytes moved from and to the device's memory", "0", low=0, formula=True
+    ),
     "wire": Field(_NUMBER, "bytes that one device sends over the link", "0", low=0, formula=True),
     "class": Field(NAME, "which efficiency counts", "pointwise"),
     "when": Field(Boolean(), "whether it is launched at all", "tokens > 0", formula=True),
@@ -214,7 +217,10 @@ MODEL = Block(
     },
     clauses={
         "breakpoint": ClauseShape(
-            "a place in the graph that is an event", ("after", "when"), simulated=False, checked=False
+            "a place in the graph that is an event",
+            ("after", "when"),
+            simulated=False,
+            checked=False,
         )
     },
     symbols=_FEATURES,
@@ -227,7 +233,10 @@ COST = Block(
     "A closed formula for the time of an iteration, in place of the model's operators.",
     {
         "iteration": Field(
-            _TIME, "time of one iteration, over the batch's features", required=True, low=0,
+            _TIME,
+            "time of one iteration, over the batch's features",
+            required=True,
+            low=0,
             formula=True,
         )
     },
@@ -250,9 +259,7 @@ KVCACHE = Block(
         ),
         "blocks": Field(_NUMBER, "number of blocks of a worker; given, it wins", low=1, whole=True),
         "swap_space": Field(_DATA, "host memory for swapped requests", "4 GiB", low=0),
-        "share": Field(
-            Choice(("none", "prefix")), "whether equal prefixes share blocks", "none"
-        ),
+        "share": Field(Choice(("none", "prefix")), "whether equal prefixes share blocks", "none"),
     },
     functions={"footprint": (("r", "request"), _DATA)},
     symbols={
@@ -278,9 +285,7 @@ LOCAL = Block(
         "watermark": Field(
             _NUMBER, "share of the KV cache that admission leaves free", "1 %", low=0, high=1
         ),
-        "preempt": Field(
-            Choice(("recompute", "swap")), "what becomes of a victim", "recompute"
-        ),
+        "preempt": Field(Choice(("recompute", "swap")), "what becomes of a victim", "recompute"),
         "overhead": Field(
             _TIME, "time of the scheduler itself, per iteration", "0 s", low=0, formula=True
         ),
@@ -288,7 +293,9 @@ LOCAL = Block(
     clauses={
         "admit": ClauseShape("who may start: a condition, an order", ("when", "by")),
         "evict": ClauseShape("who is the victim: the least key", ("by",)),
-        "on": ClauseShape("a handler of an event", ("when",), body=True, simulated=False, checked=False),
+        "on": ClauseShape(
+            "a handler of an event", ("when",), body=True, simulated=False, checked=False
+        ),
         "state": ClauseShape("declared state", ("over",), simulated=False, checked=False),
     },
     symbols=_FEATURES,
@@ -297,7 +304,7 @@ GLOBAL = Block(
     "global",
     "The stage that the cluster has one of.",
     clauses={
-        "on": ClauseShape("a handler of an event", ("when",), body=True),
+        "on": ClauseShape("a handler of an event", ("when", "every"), body=True),
         "state": ClauseShape("declared state", ("over",), simulated=False, checked=False),
     },
 )
@@ -305,7 +312,9 @@ POLICY = Block(
     "policy",
     "A scheduler of two stages.",
     {
-        "extern": Field(Text(), "name of a policy that the embedding program brings", simulated=False),
+        "extern": Field(
+            Text(), "name of a policy that the embedding program brings", simulated=False
+        ),
         "reads": Field(Sequence(NAME), "what the extern policy reads", simulated=False),
     },
     {"local": Nested(LOCAL), "global": Nested(GLOBAL)},
@@ -322,6 +331,11 @@ WORKER = Block(
         "parallel": Field(Construct("parallel"), "devices of a worker", "tp(1)"),
         "cost": Field(Reference("cost"), "a closed formula in place of the model's operators"),
         "count": Field(_NUMBER, "how many workers", "1", low=1, whole=True),
+        "scale": Field(
+            Bounds(_NUMBER),
+            "fewest and most workers, written `worker name * 2..8`",
+            simulated=False,
+        ),
         "start": Field(_TIME, "time to start a worker", low=0, simulated=False),
     },
 )
@@ -335,8 +349,12 @@ _TIER = Block(
     },
     clauses={"evict": ClauseShape("order of eviction", ("by",), checked=False)},
 )
-_NODE = Block("node", "Workers that share links.", blocks={"worker": Nested(WORKER, named=True, counted=True)},
-              fields={"network": Field(Reference("link"), "between the workers")})
+_NODE = Block(
+    "node",
+    "Workers that share links.",
+    blocks={"worker": Nested(WORKER, named=True, counted=True)},
+    fields={"network": Field(Reference("link"), "between the workers")},
+)
 CLUSTER = Block(
     "cluster",
     "Workers and what connects them.",
@@ -366,9 +384,15 @@ WORKLOAD = Block(
         "total": Field(_TOKENS, "prompt and output together are at most this", low=2, whole=True),
         "lengths": Field(Text(path=True), "file of pairs of lengths, drawn with replacement"),
         "trace": Field(Text(path=True), "file of requests to replay"),
-        "format": Field(Choice(("csv", "azure", "mooncake")), "of the trace or lengths", "csv"),
+        "format": Field(
+            Choice(("auto", "csv", "azure", "mooncake")),
+            "of the trace or lengths; `auto` looks at the file",
+            "auto",
+        ),
         "speed": Field(_NUMBER, "a trace's times are divided by it", "1", low=0, above=True),
-        "sessions": Field(quantity("sessions"), "how many conversations", low=1, whole=True, simulated=False),
+        "sessions": Field(
+            quantity("sessions"), "how many conversations", low=1, whole=True, simulated=False
+        ),
         "turns": Field(Construct("distribution"), "rounds of a conversation", simulated=False),
         "think": Field(
             Construct("distribution", Dimension.of("time")),

@@ -115,7 +115,9 @@ CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
             "Poisson at `rate` for `on`, at `low` for `off`, in turn",
             {
                 "rate": _RATE,
-                "on": Field(quantity("time"), "how long at `rate`", required=True, low=0, above=True),
+                "on": Field(
+                    quantity("time"), "how long at `rate`", required=True, low=0, above=True
+                ),
                 "off": Field(quantity("time"), "how long at `low`", required=True, low=0),
                 "low": Field(quantity("requests/time"), "the rate while off", "0 req/s", low=0),
             },
