@@ -10,8 +10,8 @@ _TIMES = ("ttft", "tpot", "mtpot", "e2e")
 def best_of(condition: Condition, plan: Plan) -> tuple[str, float, float] | None:
     """Return metric, least possible value and bound of a condition that cannot be met, else None.
 
-    Only plain upper bounds (`ttft <= 2 s`) are looked at. A prefill of one prompt and a decode at its
-    context are the least that any request needs; values are in seconds.
+    Only plain upper bounds (`ttft <= 2 s`) are looked at. A prefill of one prompt and a decode at
+    its context are the least that any request needs; values are in seconds.
     """
     formula = condition.formula
     if not (isinstance(formula, Formula) and formula.operation in ("<", "<=")):

@@ -116,7 +116,7 @@ class _Merger:
                         help=(_allowed(members.shape),),
                     )
 
-    # -- fields ---------------------------------------------------------------------------------
+    # -- fields --------------------------------------------------------------------------------
 
     def _field(
         self, members: Members, item: ast.Field, written: dict[tuple[int, str], Span]
@@ -212,7 +212,7 @@ class _Merger:
             fix=Fix(f"write `{near}`", (Edit(span, near),)) if near else None,
         )
 
-    # -- clauses and blocks ---------------------------------------------------------------------
+    # -- clauses and blocks --------------------------------------------------------------------
 
     def _clause(
         self,

@@ -147,7 +147,7 @@ def _check_distinct(parameters: tuple[Parameter, ...], kind: str, sink: Sink) ->
 
 
 def _check_form(clause: ast.Clause, kind: str, sink: Sink) -> None:
-    """A declaration is `kind name(parameters) from bases { … }`, a param has type and value."""
+    """Check the form: `kind name(parameters) from bases { … }`, or `param name: type = value`."""
     if kind == "param":
         extra: ast.Expr | ast.Preposition | ast.Body | None = next(
             iter(clause.prepositions), clause.body or clause.count or clause.within

@@ -1,4 +1,4 @@
-"""What can be said of a program before any run: scenarios that cannot work, names that nothing uses."""
+"""What can be said before any run: scenarios that cannot work, names that nothing uses."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
@@ -54,7 +54,7 @@ def _check_bounds(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink:
             )
 
 
-# -- what nothing uses ----------------------------------------------------------------------------------
+# -- what nothing uses -------------------------------------------------------------------------
 
 
 def _report_unused(program: Program, sink: Sink) -> None:

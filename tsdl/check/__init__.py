@@ -4,9 +4,10 @@ from dataclasses import replace
 from functools import cache
 
 from tsdl import ast
-from tsdl.check import calls
+from tsdl.check.arguments import check_derived
 from tsdl.check.expressions import infer, require
 from tsdl.check.graphs import check_graph
+from tsdl.check.parameters import param_type, parameter_type
 from tsdl.check.policies import check_admission, check_handler
 from tsdl.check.scope import Scope
 from tsdl.diagnostics import Sink
@@ -23,17 +24,17 @@ def check(program: Program, sink: Sink) -> None:
     for declaration in program.declarations:
         scope = Scope(program, sink, declaration)
         if declaration.kind == "param":
-            calls.param_type(declaration, scope)
+            param_type(declaration, scope)
             continue
         for parameter in declaration.parameters:
-            calls.parameter_type(declaration, parameter, scope)
+            parameter_type(declaration, parameter, scope)
         for base in declaration.bases:
             if isinstance(base.expression, ast.Call):
-                calls.check_derived(base.expression, base.declaration, scope)
+                check_derived(base.expression, base.declaration, scope)
             elif isinstance(base.expression, ast.Name) and any(
                 p.default is None for p in base.declaration.parameters
             ):
-                calls.check_derived(
+                check_derived(
                     ast.Call(base.expression, (), base.expression.span), base.declaration, scope
                 )
         if declaration.members:
@@ -124,7 +125,7 @@ def _bound(comparison: ast.Binary, scope: Scope) -> None:
     infer(comparison, metrics)
 
 
-# -- defaults of the schema ---------------------------------------------------------------------------
+# -- defaults of the schema --------------------------------------------------------------------
 
 
 def _check_defaults(program: Program) -> None:

@@ -1,7 +1,7 @@
 """Types in a model's graph: names of its operators, repeats, calls of operators."""
 
 from tsdl import ast
-from tsdl.check.calls import check_derived
+from tsdl.check.arguments import check_derived
 from tsdl.check.expressions import require
 from tsdl.check.scope import Scope
 from tsdl.diagnostics import Label

@@ -10,8 +10,8 @@ def describe(plan: Plan) -> str:
     model = plan.model
     lines = [
         f"scenario {plan.scenario}   plan {plan.hash[:16]}   seed {plan.seed}",
-        f"  model     {model.name}: {model.parameters / 1e9:.4g} billion parameters in {model.dtype}, "
-        f"context {model.context:,} tokens",
+        f"  model     {model.name}: {model.parameters / 1e9:.4g} billion parameters "
+        f"in {model.dtype}, context {model.context:,} tokens",
         f"  policy    {plan.policy}: {_local(plan)}",
         f"  arrivals  go to {plan.dispatch}",
         f"  workload  {_workload(plan)}",
@@ -105,12 +105,12 @@ def _operators(cost: Cost) -> list[str]:
     function = compiled(cost)
     totals = (function(prefill), function(decode))
     lines = [
-        f"    {'operator':<20}{'class':<12}{'prefill of 1,024':>18}{'decode at 1,024':>18}{'GFLOP':>10}{'MB':>10}"
+        f"    {'operator':<26}{'class':<12}{'prefill of 1,024':>18}"
+        f"{'decode at 1,024':>18}{'GFLOP':>10}{'MB':>10}"
     ]
     for stage in cost.stages:
-        for kernel in stage.kernels:
-            lines.append(_kernel(stage, kernel, prefill, decode))
-    lines.append(f"    {'an iteration':<32}{totals[0] * 1e3:>15.3f} ms{totals[1] * 1e3:>15.3f} ms")
+        lines += [_kernel(stage, kernel, prefill, decode) for kernel in stage.kernels]
+    lines.append(f"    {'an iteration':<38}{totals[0] * 1e3:>15.3f} ms{totals[1] * 1e3:>15.3f} ms")
     return lines
 
 
@@ -120,7 +120,8 @@ def _kernel(stage: Stage, kernel: Kernel, prefill: Batch, decode: Batch) -> str:
     shown = f"{name} × {times}" if times > 1 else name
     cells = [f"{_at(kernel.time, batch) * times * 1e3:>15.3f} ms" for batch in (prefill, decode)]
     flops, moved = _at(kernel.flops, prefill) * times, _at(kernel.bytes, prefill) * times
-    return f"    {shown:<20}{kernel.work_class:<12}{cells[0]}{cells[1]}{flops / 1e9:>10.1f}{moved / 1e6:>10.1f}"
+    work = f"{flops / 1e9:>10.1f}{moved / 1e6:>10.1f}"
+    return f"    {shown:<26}{kernel.work_class:<12}{cells[0]}{cells[1]}{work}"
 
 
 def _at(value: Value, batch: Batch) -> float:

@@ -74,7 +74,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an expression is evaluated: whose names, inside which instance, with which variables."""
+    """Where an expression is evaluated: whose names, in which instance, which variables."""
 
     owner: Declaration
     instance: Instance | None

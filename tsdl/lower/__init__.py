@@ -80,18 +80,17 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
 
 
 def _overhead(evaluator: Evaluator, policy: Instance) -> Value:
-    value = evaluator.get(evaluator.inner(policy, "local"), "overhead")
-    assert value is not None
-    return value  # type: ignore[return-value]
+    return evaluator.known(evaluator.inner(policy, "local"), "overhead")
 
 
 def _check_budget(evaluator: Evaluator, policy: Instance, local: Local) -> None:
-    """An iteration of chunked batching holds a token of each request that decodes."""
+    """See that an iteration of chunked batching can hold a token of each that decodes."""
     if local.batching == "chunked" and local.max_tokens < local.max_requests:
         block = evaluator.inner(policy, "local")
         raise evaluator.fail(
             "E0516",
-            f"{local.max_tokens:,} tokens an iteration are too few for {local.max_requests:,} requests",
+            f"{local.max_tokens:,} tokens an iteration are too few for "
+            f"{local.max_requests:,} requests",
             evaluator.span(block, "max_tokens"),
             secondary=(Label(evaluator.span(block, "max_requests"), "so many may decode at once"),),
             help=("raise `max_tokens` or lower `max_requests`",),
@@ -133,14 +132,14 @@ def _conditions(evaluator: Evaluator, holder: Instance, verb: str) -> tuple[Cond
             case _:
                 continue
         for expression in expressions:
-            value = evaluator.value(expression, Place(part.owner, holder))
+            value = evaluator.formula(expression, Place(part.owner, holder))
             line, _ = expression.span.source.position(expression.span.start)
             text = " ".join(expression.span.text.split())
-            found.append(Condition(text, value, line))  # type: ignore[arg-type]
+            found.append(Condition(text, value, line))
     return tuple(found)
 
 
-# -- what check knows and no engine runs yet ------------------------------------------------------------
+# -- what check knows and no engine runs yet ---------------------------------------------------
 
 
 def _refuse_unsimulated(evaluator: Evaluator, instances: list[Instance]) -> None:

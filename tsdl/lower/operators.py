@@ -1,4 +1,4 @@
-"""Operators to kernels: a model's graph on a device, sharded, as times over the batch's features."""
+"""Operators to kernels: a graph on a device, sharded, as times over the batch's features."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -138,8 +138,7 @@ def _node(
     assert isinstance(meaning, DeclarationName)
     operator = evaluator.derived(meaning.declaration, arguments, place)
     operator.symbols = _symbols(device)
-    rows = evaluator.get(operator, "rows")
-    assert rows is not None
+    rows = evaluator.known(operator, "rows")
     width = _last_parameter(evaluator, operator)
     shard = _shard(evaluator, operator, item, device.devices)
     operator.symbols["tokens"] = rows
@@ -210,7 +209,7 @@ def _all_reduce(
     evaluator: Evaluator,
     item: ast.GraphNode,
     width: float,
-    rows: Any,
+    rows: Value,
     place: Place,
     device: Device,
 ) -> list[Kernel]:
@@ -235,13 +234,9 @@ def _kernels(evaluator: Evaluator, operator: Instance, name: str, device: Device
 
 
 def _kernel(evaluator: Evaluator, work: Instance, name: str, device: Device) -> Kernel:
-    def formula(key: str) -> Value:
-        value = evaluator.get(work, key)
-        assert value is not None
-        return value  # type: ignore[return-value]  # the checker saw a number or a condition
-
     work_class = evaluator.word(work, "class")
-    flops, moved, wire, when = formula("flops"), formula("bytes"), formula("wire"), formula("when")
+    keys = ("flops", "bytes", "wire", "when")
+    flops, moved, wire, when = (evaluator.known(work, key) for key in keys)
     reached = device.efficiency(work_class)
     compute_time = make("/", flops, device.compute * reached.compute)
     memory_time = make("/", moved, device.bandwidth * reached.bandwidth)

@@ -4,7 +4,8 @@ from tsdl import ast
 from tsdl.check.policies import dispatch_of
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Place
-from tsdl.formula import Value, symbol
+from tsdl.evaluate.values import Value as EvaluatedValue
+from tsdl.formula import Value, make, symbol
 from tsdl.plan import Local
 from tsdl.program import Part
 
@@ -18,16 +19,14 @@ def lower_local(evaluator: Evaluator, policy: Instance) -> Local:
         max_requests=evaluator.whole(local, "max_requests"),
         watermark=evaluator.real(local, "watermark"),
         preempt=evaluator.word(local, "preempt"),
-        admit_when=_rule(evaluator, local, "admit", "when", conjunction=True)[0],
+        admit_when=_all(_rule(evaluator, local, "admit", "when")),
         admit_by=_rule(evaluator, local, "admit", "by"),
         evict_by=_rule(evaluator, local, "evict", "by"),
     )
 
 
-def _rule(
-    evaluator: Evaluator, local: Instance, verb: str, word: str, *, conjunction: bool = False
-) -> tuple[Value, ...]:
-    """Return what the clauses of a verb say with a preposition; several conditions all count."""
+def _rule(evaluator: Evaluator, local: Instance, verb: str, word: str) -> tuple[Value, ...]:
+    """Return what the clauses of a verb say with a preposition."""
     found: list[Value] = []
     for part in local.members.clauses(verb):
         clause = part.item
@@ -35,17 +34,19 @@ def _rule(
         preposition = clause.preposition(word)
         if preposition is None or not isinstance(clause.head, ast.Name):
             continue
-        names = {clause.head.id: symbol("r"), "kv": symbol("kv"), "w": symbol("w")}
-        place = Place(part.owner, local, dict(names))
-        found += [evaluator.value(e, place) for e in preposition.objects]  # type: ignore[misc]
-    if not conjunction:
-        return tuple(found)
-    result: Value = True
-    for condition in found:
-        from tsdl.formula import make
+        names: dict[str, EvaluatedValue] = {clause.head.id: symbol("r")}
+        names |= {"kv": symbol("kv"), "w": symbol("w")}
+        place = Place(part.owner, local, names)
+        found += [evaluator.formula(expression, place) for expression in preposition.objects]
+    return tuple(found)
 
+
+def _all(conditions: tuple[Value, ...]) -> Value:
+    """Return the condition that all of several hold."""
+    result: Value = True
+    for condition in conditions:
         result = condition if result is True else make("and", result, condition)
-    return (result,)
+    return result
 
 
 def lower_dispatch(evaluator: Evaluator, policy: Instance) -> Value:
@@ -62,9 +63,8 @@ def lower_dispatch(evaluator: Evaluator, policy: Instance) -> Value:
     assert target is not None
     request = clause.head.arguments[0].value
     assert isinstance(request, ast.Name)
-    names = {request.id: symbol("r"), "workers": symbol("workers")}
-    value = evaluator.value(target, Place(handlers[-1].owner, stage, dict(names)))
-    return value  # type: ignore[return-value]
+    names: dict[str, EvaluatedValue] = {request.id: symbol("r"), "workers": symbol("workers")}
+    return evaluator.formula(target, Place(handlers[-1].owner, stage, names))
 
 
 def _event(part: Part) -> str | None:

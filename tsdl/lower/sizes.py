@@ -1,4 +1,4 @@
-"""Whether requests fit: the longest that a workload has, in the model's context and in KV memory."""
+"""Whether a workload's longest requests fit: the model's context, a worker's KV memory."""
 
 import math
 
@@ -28,7 +28,7 @@ def check_sizes(
     if longest > context and (math.isfinite(longest) or prompt[0] + output[0] > context):
         evaluator.sink.warning(
             "W0503",
-            f"requests of more than {context:,} tokens are rejected: the model's context ends there",
+            f"requests beyond {context:,} tokens are rejected: the model's context ends there",
             evaluator.place_of(workload),
             f"goes up to {longest:,.0f}" if math.isfinite(longest) else "",
             help=(f"write `total = {context} tokens`, or take a model with a longer context",),
@@ -45,8 +45,8 @@ def check_sizes(
                 evaluator.span(worker, "hardware"),
                 f"its KV cache holds {room:,} tokens of one request",
                 help=(
-                    "share the model among more devices (`parallel = tp(…)`), or bound the requests:"
-                    f" `total = {room} tokens`",
+                    "share the model among more devices (`parallel = tp(…)`), or bound the "
+                    f"requests: `total = {room} tokens`",
                 ),
             )
 
@@ -58,7 +58,7 @@ def _check_table(
     table: Table,
     context: int,
 ) -> None:
-    room = min(context, min(_longest_held(kind, context) for kind in workers))
+    room = min(_longest_held(kind, context) for kind in workers)
     beyond = sum(p + o > room for p, o in zip(table.prompt, table.output, strict=True))
     if beyond:
         why = "the model's context" if room == context else "what a worker's KV cache can hold"

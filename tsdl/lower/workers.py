@@ -11,7 +11,7 @@ from tsdl.plan import Channel, Cost, Kernel, KVCache, Stage, Workers
 def lower_workers(
     evaluator: Evaluator, worker: Instance, model: Instance, overhead: Value
 ) -> Workers:
-    """Return the workers that one `worker` block declares. Raises Failed if the model cannot fit."""
+    """Return the workers that a `worker` block declares. Raises Failed if the model cannot fit."""
     devices = _devices(evaluator, worker)
     device = device_of(evaluator, worker, model, devices)
     hardware = device.hardware
@@ -57,9 +57,8 @@ def _cost(evaluator: Evaluator, worker: Instance, stages: list[Stage], overhead:
     formula = evaluator.reference(worker, "cost")
     if formula is None:
         return Cost("operators", tuple(stages), overhead)
-    time = evaluator.get(formula, "iteration")
-    assert time is not None
-    kernel = Kernel("iteration", "formula", 0, 0, 0, time)  # type: ignore[arg-type]
+    time = evaluator.known(formula, "iteration")
+    kernel = Kernel("iteration", "formula", 0, 0, 0, time)
     return Cost(formula.name, (Stage("", 1, (kernel,)),), overhead)
 
 

@@ -1,6 +1,7 @@
 """Workloads to the plan: arrivals, lengths, tables from files."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
@@ -57,7 +58,7 @@ def _is_set(instance: Instance, key: str) -> bool:
 
 
 def _check(evaluator: Evaluator, workload: Instance) -> None:
-    """A workload says each thing once: where arrivals and where lengths come from."""
+    """See that a workload says each thing once: where arrivals and lengths come from."""
     sources = {
         "trace": ("arrivals", "prompt", "output", "lengths"),
         "lengths": ("prompt", "output"),
@@ -113,7 +114,7 @@ def _draw(evaluator: Evaluator, workload: Instance, key: str, value: Value | Non
                 parameters.append((name, float(part)))
     known = dict(parameters)
     if value.name == "quantiles" and (
-        len(values) < 2 or any(a > b for a, b in zip(values, values[1:], strict=False))  # noqa: PLR2004
+        len(values) < 2 or any(a > b for a, b in pairwise(values))  # noqa: PLR2004
     ):
         raise evaluator.fail(
             "E0522", f"the quantiles of `{key}` are two values or more that never decrease", place

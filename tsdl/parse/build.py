@@ -11,7 +11,7 @@ Branch = Tree[Any]
 
 
 class Builder:
-    """Builds the nodes of one source; `docs` are its doc comments by the line that they stand on."""
+    """Builds the nodes of one source; `docs` are its doc comments by line."""
 
     def __init__(self, source: Source, comments: list[Token]) -> None:
         """Take a source and its comments."""
@@ -26,7 +26,7 @@ class Builder:
         """Build the items of a file or of a body."""
         return tuple(self._item(tree) for tree in trees)
 
-    # -- places ---------------------------------------------------------------------------------
+    # -- places --------------------------------------------------------------------------------
 
     def _span(self, tree: Branch | Token) -> Span:
         place = tree if isinstance(tree, Token) else tree.meta
@@ -46,7 +46,7 @@ class Builder:
             line -= 1
         return "\n".join(reversed(found))
 
-    # -- items ----------------------------------------------------------------------------------
+    # -- items ---------------------------------------------------------------------------------
 
     def _item(self, tree: Branch) -> ast.Item:
         match tree.data:
@@ -162,7 +162,7 @@ class Builder:
             str(word), tuple(self.expr(child) for child in objects), self._span(tree)
         )
 
-    # -- expressions ----------------------------------------------------------------------------
+    # -- expressions ---------------------------------------------------------------------------
 
     def expr(self, tree: Branch) -> ast.Expr:
         """Build an expression."""

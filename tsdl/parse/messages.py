@@ -1,5 +1,7 @@
 """Words for syntax errors: what was found, what could stand there, and the usual slips."""
 
+from typing import cast
+
 from tsdl.diagnostics import Label, Sink
 from tsdl.parse.parser import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from tsdl.source import Source, Span
@@ -44,7 +46,7 @@ _AT_MOST = 6
 def report(error: UnexpectedInput, source: Source, end: int, sink: Sink) -> None:
     """Tell one syntax error; `end` is where the parsed part of the source ends."""
     if isinstance(error, UnexpectedCharacters):
-        place = error.pos_in_stream or 0
+        place = cast("int", error.pos_in_stream)  # Lark declares None
         found = source.text[place : place + 1]
         shown = f"`{found}`" if found.isprintable() else f"the character U+{ord(found):04X}"
         slip = _SLIPS.get(found)

@@ -42,7 +42,7 @@ def generate(workload: Workload, seed: int) -> Arrivals:
     return Arrivals(arrived, prompt, output)
 
 
-# -- when -------------------------------------------------------------------------------------------
+# -- when --------------------------------------------------------------------------------------
 
 
 def _times(workload: Workload, random: np.random.Generator) -> Floats:
@@ -93,7 +93,7 @@ def _on_off(work: Floats, known: dict[str, float]) -> Floats:
     return rounds * (on + off) + np.where(rest < busy, rest / rate, late)
 
 
-# -- how long ---------------------------------------------------------------------------------------
+# -- how long ----------------------------------------------------------------------------------
 
 
 def _lengths(workload: Workload, count: int, seed: int) -> tuple[Whole, Whole]:
@@ -135,7 +135,7 @@ def _quantile(draw: Draw, normal: Floats, seed: int, purpose: str) -> Floats:
             values = -known["mean"] * np.log1p(-_probability(normal))
         case "quantiles":
             places = np.linspace(0, 1, len(draw.values))
-            return np.interp(_probability(normal), places, np.array(draw.values))
+            values = np.interp(_probability(normal), places, np.array(draw.values))
         case "choice":
             return _choice(draw, normal, seed, purpose)
         case _:

@@ -102,7 +102,7 @@ BATCHING: dict[str, Callable[[Worker], Iteration]] = {
 }
 
 
-# -- admission --------------------------------------------------------------------------------------
+# -- admission ---------------------------------------------------------------------------------
 
 
 def _admit_whole_prompts(worker: Worker, iteration: Iteration) -> None:
@@ -136,7 +136,7 @@ def _admit_chunks(worker: Worker, iteration: Iteration, budget: int) -> None:
         budget -= chunk
 
 
-# -- decoding, and making room for it -----------------------------------------------------------------
+# -- decoding, and making room for it ----------------------------------------------------------
 
 
 def _add(iteration: Iteration, request: Request, chunk: int) -> None:

@@ -132,7 +132,7 @@ class Engine:
             clock.events,
         )
 
-    # -- processes ------------------------------------------------------------------------------
+    # -- processes -----------------------------------------------------------------------------
 
     def _source(self) -> Process:
         for request in self.requests:

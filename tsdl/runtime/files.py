@@ -1,4 +1,4 @@
-"""Results as files: summary.json, requests.csv, timeseries.csv. No clock, engine or path in them."""
+"""Results as files: summary.json, requests.csv, timeseries.csv. They hold no clock or path."""
 
 import csv
 import io

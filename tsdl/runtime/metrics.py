@@ -41,7 +41,7 @@ def mean(metric: Metric) -> float:
 
 
 def percentile(metric: Metric, percent: float) -> float:
-    """Return a percentile, linear between the two nearest ranks (numpy's default); NaN of nothing."""
+    """Return a percentile, linear between the nearest ranks (numpy's way); NaN of nothing."""
     if not isinstance(metric, Weighted):
         known = metric[~np.isnan(metric)]
         return float(np.percentile(known, percent)) if len(known) else math.nan
@@ -92,9 +92,9 @@ _OPERATIONS: dict[str, Callable[..., object]] = {
     "ceil": np.ceil,
     "sqrt": np.sqrt,
     "log2": np.log2,
-    "if": lambda test, then, otherwise: np.where(test, then, otherwise),
+    "if": np.where,
     "mod": np.mod,
-    "clamp": lambda x, low, high: np.clip(x, low, high),
+    "clamp": np.clip,
     "round_up": lambda x, step: np.ceil(np.divide(x, step)) * step,
 }
 

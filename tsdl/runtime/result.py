@@ -23,6 +23,8 @@ from tsdl.runtime.metrics import (
 from tsdl.runtime.request import FINISHED, REJECTED
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from tsdl.runtime.engine import Outcome
 
 Column = NDArray[Any]
@@ -62,13 +64,13 @@ class Result:
         """Tell whether every `expect` holds."""
         return all(e.passed for e in self.expectations)
 
-    def to_pandas(self) -> Any:
+    def to_pandas(self) -> DataFrame:
         """Return the requests as a pandas DataFrame (pandas must be installed)."""
         import pandas as pd
 
         return pd.DataFrame(self.requests)
 
-    # -- metrics --------------------------------------------------------------------------------
+    # -- metrics -------------------------------------------------------------------------------
 
     def _counted(self) -> NDArray[np.bool_]:
         counted: NDArray[np.bool_] = self.requests["arrived"] >= self.plan.workload.warmup
@@ -144,7 +146,7 @@ class Result:
         shown = float(value) if isinstance(value, (int, float, np.floating)) else None
         return Expectation(condition, shown, passed)
 
-    # -- summary --------------------------------------------------------------------------------
+    # -- summary -------------------------------------------------------------------------------
 
     def _summary(self, outcome: Outcome) -> dict[str, Any]:
         totals = self.totals
@@ -208,7 +210,7 @@ class Result:
 
 def _number(value: float) -> float | None:
     """Return a number for JSON, which knows no NaN."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return value if math.isfinite(value) else None
 
 
 def _statistics(metric: Metric) -> dict[str, float | None]:

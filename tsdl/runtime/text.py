@@ -1,7 +1,6 @@
 """A result for people: the summary as lines of text."""
 
 import math
-from collections.abc import Callable
 
 from tsdl.runtime.result import LATENCIES, Result
 
@@ -14,6 +13,7 @@ _TITLES = {
     "queue": "queueing",
     "e2e_per_output_token": "E2E / token",
 }
+_MANY = 10_000  # from here on, no decimals
 _COLUMNS = ("mean", "p50", "p90", "p99", "max")
 
 
@@ -89,13 +89,14 @@ def _workers(result: Result) -> list[str]:
         group = result.summary["workers"][at : at + kind.count]
         at += kind.count
         used = [w["utilization"] for w in group if w["utilization"] is not None]
+        busy = sum(used) / len(used) if used else None
         peak = max(w["kv_peak"] / w["kv_capacity"] if w["kv_capacity"] else 0 for w in group)
         many = f"{kind.count} × " if kind.count > 1 else ""
         devices = f"{kind.devices} × " if kind.devices > 1 else ""
         lines.append(
             _row(
                 f"{many}{kind.name}",
-                f"{devices}{kind.hardware}: busy {_percent(sum(used) / len(used) if used else None)}, "
+                f"{devices}{kind.hardware}: busy {_percent(busy)}, "
                 f"KV peak {_percent(peak)} of {size(kind.kv.capacity)}, "
                 f"{_plural(sum(w['iterations'] for w in group), 'iteration')}, "
                 f"{_plural(sum(w['preemptions'] for w in group), 'preemption')}",
@@ -113,17 +114,10 @@ def _plural(count: int, noun: str) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return (
-        "–"
-        if value is None or math.isnan(value)
-        else f"{value:,.4g}"
-        if value < 1e4
-        else f"{value:,.0f}"
-    )
+    if value is None or math.isnan(value):
+        return "–"
+    return f"{value:,.4g}" if abs(value) < _MANY else f"{value:,.0f}"
 
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}".replace("%", " %")
-
-
-Show = Callable[[float | None], str]

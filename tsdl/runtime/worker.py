@@ -49,7 +49,7 @@ class Worker:
         self._admit_by = [_compiled_rule(rule) for rule in local.admit_by]
         self._evict_by = [_compiled_rule(rule) for rule in local.evict_by]
 
-    # -- what policies read ---------------------------------------------------------------------
+    # -- what policies read --------------------------------------------------------------------
 
     @property
     def running(self) -> int:
@@ -71,7 +71,7 @@ class Worker:
         """Return outstanding requests over the most that may run."""
         return self.outstanding / self.local.max_requests
 
-    # -- queues ---------------------------------------------------------------------------------
+    # -- queues --------------------------------------------------------------------------------
 
     def enqueue(self, request: Request) -> None:
         """Take a request that was dispatched here."""
@@ -134,7 +134,7 @@ class Worker:
         """Return the seconds that moving so many bytes to or from the host takes."""
         return self.kind.host.latency + size / self.kind.host.bandwidth
 
-    # -- iterations -----------------------------------------------------------------------------
+    # -- iterations ----------------------------------------------------------------------------
 
     def schedule(self, now: float) -> tuple[Iteration, float] | None:
         """Put the next iteration together; return it and its duration, None if there is none."""
@@ -176,8 +176,7 @@ class Worker:
             gap = now - request.last
             if request.counted:
                 gaps[gap] = gaps.get(gap, 0) + 1
-            if gap > request.largest_gap:
-                request.largest_gap = gap
+            request.largest_gap = max(request.largest_gap, gap)
         request.last = now
         self.outstanding_tokens -= 1
         if request.generated < request.output:

@@ -84,7 +84,7 @@ CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
         ),
         "choice": Constructor(
             "distribution",
-            "one of several values or distributions, by weight: `choice(1: 50 %, uniform(2..7): 50 %)`",
+            "one of several, by weight: `choice(1: 50 %, uniform(2..7): 50 %)`",
             {},
             variadic="weighted",
         ),

@@ -1,0 +1,347 @@
+"""The command line: arguments, streams and exit statuses, as people and scripts meet them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tsdl
+from tsdl.cli import main
+from tsdl.session import Session
+
+Capture = pytest.CaptureFixture[str]
+
+SMALL = """\
+edition "2026"
+param qps = 4 req/s
+workload few from constant_lengths { requests = 20; arrivals = poisson(qps) }
+scenario small {
+  model = llama2_7b; cluster = single(A100_80G); workload = few
+  expect finished == 20
+}
+"""
+STRICT = "scenario strict from small { expect p99(ttft) <= 1 us }\n"
+WRONG = SMALL.replace("4 req/s", "4 s")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> str:
+    """Return the path of a scenario that runs in no time."""
+    path = tmp_path / "small.tsim"
+    path.write_text(SMALL, encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> str:
+    """Return the path of a file with a mistake."""
+    path = tmp_path / "wrong.tsim"
+    path.write_text(WRONG, encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> str:
+    """Return the path of a file with two scenarios, one of which expects too much."""
+    path = tmp_path / "several.tsim"
+    path.write_text(SMALL + STRICT, encoding="utf-8")
+    return str(path)
+
+
+def start(
+    *arguments: str, stdin: bytes = b"", environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "tsdl", *arguments],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        env=_environment() | (environment or {}),
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Return ours, where output is buffered and the checkout can be imported."""
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    return kept | {"PYTHONPATH": str(Path(tsdl.__file__).parents[1])}
+
+
+def summary(capsys: Capture, *arguments: str) -> dict[str, object]:
+    """Run a scenario and return its summary."""
+    assert main(["run", *arguments, "--format", "json"]) == 0
+    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def usage_error(capsys: Capture, *arguments: str) -> str:
+    """Return what is said of a wrong usage that the arguments alone show."""
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("usage: tsdl")
+    return said.err
+
+
+# Exit statuses.
+
+
+def test_status_0_a_run(small: str, capsys: Capture) -> None:
+    assert main(["run", small]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("small: llama2_7b under continuous, seed 0\n")
+    assert "  pass  expect finished == 20" in said.out
+    assert said.err == ""
+
+
+def test_status_0_a_check_says_nothing(small: str, capsys: Capture) -> None:
+    assert main(["check", small]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("command", ["check", "run", "plan"])
+def test_status_1_a_mistake(command: str, wrong: str, capsys: Capture) -> None:
+    assert main([command, wrong]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error[E")
+    assert "wrong.tsim:3:" in said.err
+    assert "Traceback" not in said.err
+
+
+def test_status_1_of_several_files_one_is_wrong(small: str, wrong: str, capsys: Capture) -> None:
+    assert main(["check", small, wrong]) == 1
+    assert "wrong.tsim:3:" in capsys.readouterr().err
+
+
+def test_status_2_the_wrong_usage(small: str, capsys: Capture) -> None:
+    assert "COMMAND" in usage_error(capsys)
+    assert "FILE" in usage_error(capsys, "run")
+    assert "invalid choice" in usage_error(capsys, "simulate", small)
+    assert "unrecognized arguments" in usage_error(capsys, "run", small, "--fast")
+
+
+def test_status_2_an_unknown_code(capsys: Capture) -> None:
+    assert main(["explain", "E9999"]) == 2
+    assert "E9999" in capsys.readouterr().err
+
+
+def test_status_3_an_expectation_fails(several: str, capsys: Capture) -> None:
+    assert main(["run", several, "--scenario", "strict"]) == 3
+    said = capsys.readouterr()
+    assert "  FAIL  expect p99(ttft) <= 1 us" in said.out
+    assert said.err == ""
+
+
+def test_status_70_a_bug(small: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(session: Session) -> None:
+        raise ZeroDivisionError(session.path)
+
+    monkeypatch.setattr(Session, "compile", fail)
+    assert main(["check", small]) == 70
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "ZeroDivisionError" in said.err
+    assert f"This is a bug in tsdl {tsdl.__version__}" in said.err
+
+
+# Options.
+
+
+def test_version(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    out = capsys.readouterr().out
+    assert re.fullmatch(rf"tsdl {tsdl.__version__} \(edition \d{{4}}, engine \w+\)\n", out)
+
+
+def test_help_tells_the_exit_statuses(capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    assert "exit status:" in capsys.readouterr().out
+
+
+def test_param_is_set(small: str, capsys: Capture) -> None:
+    fast = summary(capsys, small, "-p", "qps = 40 req/s")
+    slow = summary(capsys, small)
+    assert fast["throughput"] > slow["throughput"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("qqps=4 req/s", "no param `qqps`"),
+        ("qps=4 s", "requests per second"),
+        ("qps=4 req/", "-p qps"),
+    ],
+)
+def test_param_is_wrong(given: str, said: str, small: str, capsys: Capture) -> None:
+    assert main(["run", small, "-p", given]) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", ["qps", "=4 req/s", "qps="])
+def test_param_is_no_pair(given: str, small: str, capsys: Capture) -> None:
+    assert "is not NAME=VALUE" in usage_error(capsys, "run", small, "-p", given)
+
+
+def test_seed_decides(small: str, capsys: Capture) -> None:
+    zero, seven = summary(capsys, small), summary(capsys, small, "--seed", "7")
+    assert (zero["seed"], seven["seed"]) == (0, 7)
+    assert zero["latency"] != seven["latency"]
+    assert summary(capsys, small, "--seed", "7") == seven
+
+
+@pytest.mark.parametrize("given", ["-1", "1.5", "x", str(2**64)])
+def test_seed_is_wrong(given: str, small: str, capsys: Capture) -> None:
+    assert "--seed" in usage_error(capsys, "run", small, f"--seed={given}")
+
+
+def test_scenario_is_chosen(several: str, capsys: Capture) -> None:
+    assert summary(capsys, several, "--scenario", "small")["scenario"] == "small"
+
+
+def test_scenario_must_be_chosen(several: str, capsys: Capture) -> None:
+    assert main(["run", several]) == 1
+    assert "--scenario NAME (small, strict)" in capsys.readouterr().err
+
+
+def test_scenario_is_unknown(several: str, capsys: Capture) -> None:
+    assert main(["run", several, "--scenario", "large"]) == 1
+    assert "no scenario `large`" in capsys.readouterr().err
+
+
+def test_scenario_is_missing(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "empty.tsim"
+    path.write_text("", encoding="utf-8")
+    assert main(["run", str(path)]) == 1
+    assert "no scenario" in capsys.readouterr().err
+
+
+def test_format_json_of_a_check(wrong: str, capsys: Capture) -> None:
+    assert main(["check", wrong, "--format", "json"]) == 1
+    said = capsys.readouterr()
+    assert said.err == ""
+    found = json.loads(said.out)
+    assert [d["severity"] for d in found] == ["error"]
+    assert (found[0]["file"], found[0]["line"]) == (wrong, 3)
+
+
+def test_format_json_of_a_plan(small: str, capsys: Capture) -> None:
+    assert main(["plan", small, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["scenario"] == "small"
+
+
+def test_format_is_unknown(small: str, capsys: Capture) -> None:
+    assert "--format" in usage_error(capsys, "run", small, "--format", "xml")
+
+
+def test_out_writes_the_files(small: str, tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "new" / "results"
+    assert main(["run", small, "--out", str(folder)]) == 0
+    assert capsys.readouterr().out.startswith("small:")
+    names = sorted(p.name for p in folder.iterdir())
+    assert names == ["requests.csv", "summary.json", "timeseries.csv"]
+    assert json.loads((folder / "summary.json").read_text("utf-8"))["scenario"] == "small"
+    rows = (folder / "requests.csv").read_text("utf-8").splitlines()
+    assert rows[0].startswith("id,arrived,prompt,output,")
+    assert len(rows) == 21
+
+
+def test_out_is_no_folder(small: str, capsys: Capture) -> None:
+    assert main(["run", small, "--out", small]) == 2
+    assert "cannot write to" in capsys.readouterr().err
+
+
+# What is read.
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, capsys: Capture) -> None:
+    assert main(["check", str(tmp_path / "none.tsim")]) == 1
+    said = capsys.readouterr().err
+    assert "error[E0109]" in said
+    assert "No such file" in said
+
+
+def test_a_folder_in_place_of_a_file(tmp_path: Path, capsys: Capture) -> None:
+    assert main(["run", str(tmp_path)]) == 1
+    assert "error[E0109]" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_utf8(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "latin.tsim"
+    path.write_bytes("# gro\xdf\n".encode("latin-1"))
+    assert main(["check", str(path)]) == 1
+    assert "error[E0108]" in capsys.readouterr().err
+
+
+def test_stdin_is_a_dash() -> None:
+    ended = start("run", "-", stdin=SMALL.encode())
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert ended.stdout.startswith(b"small:")
+
+
+def test_stdin_has_a_mistake() -> None:
+    ended = start("check", "-", stdin=WRONG.encode())
+    assert ended.returncode == 1
+    assert b"<stdin>:3:" in ended.stderr
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_stdin_is_utf8_whatever_the_locale(locale: str) -> None:
+    environment = {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    text = "## größer\n" + SMALL
+    assert start("check", "-", stdin=text.encode(), environment=environment).returncode == 0
+    ended = start("check", "-", stdin=text.encode("latin-1"), environment=environment)
+    assert ended.returncode == 1
+    assert b"error[E0108]" in ended.stderr
+
+
+# What is written.
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("run",), ("plan",), ("plan", "--format", "json"), ("check", "--explain-defaults")],
+    ids=" ".join,
+)
+def test_a_reader_that_has_seen_enough(arguments: tuple[str, ...], small: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "tsdl", *arguments, small],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=_environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
+def test_a_reader_that_has_seen_enough_loses_no_files(small: str, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    with subprocess.Popen(
+        [sys.executable, "-m", "tsdl", "run", small, "--out", str(folder)],
+        stdout=subprocess.PIPE,
+        env=_environment(),
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait() == 0
+    assert (folder / "summary.json").is_file()
+
+
+def test_a_terminal_that_cannot_show_a_sign_shows_another(several: str) -> None:
+    environment = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    ended = start("plan", several, "--scenario", "small", environment=environment)
+    assert ended.returncode == 0
+    assert ended.stdout.isascii()

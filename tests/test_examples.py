@@ -1,0 +1,106 @@
+"""The examples run, and print what stands beside them; README shows the first of them truly."""
+
+import os
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tsdl.cli import main
+
+Golden = Callable[[Path, str], None]
+Capture = pytest.CaptureFixture[str]
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.tsim"))
+SMALLEST = min(EXAMPLES, key=lambda path: (path.stat().st_size, path.name))
+QUICKSTART = ROOT / "examples" / "quickstart.tsim"
+
+
+def blocks(language: str) -> list[str]:
+    """Return the fenced blocks of README in a language."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+
+
+def python(code: str, *arguments: str, seed: str = "random") -> str:
+    """Run Python in a process of its own, and return what it prints."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=environment,
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+    ).stdout
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_has_no_mistakes(path: Path, capsys: Capture) -> None:
+    assert main(["check", str(path)]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_prints_what_it_did(path: Path, golden: Golden, capsys: Capture) -> None:
+    status = main(["run", str(path)])
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert status == (3 if "\n  FAIL  expect " in said.out else 0)
+    golden(path.with_suffix(".out"), said.out)
+
+
+def test_the_same_bytes_in_every_process(tmp_path: Path) -> None:
+    code = "import sys; from tsdl.cli import main; main(['run', *sys.argv[1:]])"
+    found = []
+    for number, seed in enumerate(("1", "2", "2")):
+        folder = tmp_path / str(number)
+        said = python(code, str(SMALLEST), "--out", str(folder), seed=seed)
+        files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+        assert sorted(files) == ["requests.csv", "summary.json", "timeseries.csv"]
+        found.append((said, files))
+    assert found[0] == found[1], "another PYTHONHASHSEED, other results"
+    assert found[1] == found[2], "another process, other results"
+
+
+def test_a_check_loads_no_engine() -> None:
+    code = """
+import sys
+from tsdl.cli import main
+assert main(["check", sys.argv[1]]) == 0
+print(sorted({"numpy", "simpy", "pandas", "yaml"} & set(sys.modules)))
+"""
+    assert python(code, str(SMALLEST)) == "[]\n"
+
+
+# README and its picture.
+
+
+def test_the_picture_shows_what_is_printed(golden: Golden) -> None:
+    picture = runpy.run_path(str(ROOT / "docs" / "make_picture.py"))["picture"]
+    said = QUICKSTART.with_suffix(".out").read_text("utf-8")
+    golden(ROOT / "docs" / "quickstart.svg", picture(said))
+
+
+def test_readme_shows_the_first_example() -> None:
+    assert QUICKSTART.read_text("utf-8") in blocks("tsim")
+
+
+def test_what_readme_says_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    """Its programs run, and so does its Python, in a folder that is a copy of the examples."""
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / QUICKSTART.name).write_bytes(QUICKSTART.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    (trace,) = blocks("csv")
+    Path("requests.csv").write_text(trace, encoding="utf-8")
+    for text in blocks("tsim"):
+        Path("mine.tsim").write_text(text, encoding="utf-8")
+        assert main(["run", "mine.tsim"]) in {0, 3}, capsys.readouterr().err
+    (code,) = blocks("python")
+    exec(compile(code, "README.md", "exec"), {})
+    assert capsys.readouterr().out

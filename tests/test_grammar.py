@@ -1,0 +1,39 @@
+"""The grammar: nothing in it is ambiguous, and all that is shipped can be read by it."""
+
+from pathlib import Path
+
+import pytest
+from lark.lexer import PatternStr
+
+from tsdl._resources import library_files
+from tsdl.diagnostics import Sink
+from tsdl.diagnostics.text import render_all
+from tsdl.parse import parse
+from tsdl.parse.parser import new_parser
+from tsdl.schema import KINDS
+from tsdl.source import Source
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+FILES = [
+    *library_files(),
+    *((path.name, path.read_text("utf-8")) for path in sorted(EXAMPLES.glob("*.tsim"))),
+]
+
+
+def test_nothing_is_ambiguous() -> None:
+    new_parser(strict=True)  # raises where two readings are possible
+
+
+def test_no_kind_of_block_is_a_word_of_the_grammar() -> None:
+    terminals = new_parser().terminals
+    words = {t.pattern.value for t in terminals if isinstance(t.pattern, PatternStr)}
+    assert "where" in words  # so that an empty set of words does not pass
+    assert not words & set(KINDS)
+
+
+@pytest.mark.parametrize(("name", "text"), FILES, ids=[name for name, _ in FILES])
+def test_what_is_shipped_can_be_read(name: str, text: str) -> None:
+    sink = Sink()
+    file = parse(Source(name, text), sink)
+    assert not sink.found, render_all(sink.sorted())
+    assert file.items

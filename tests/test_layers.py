@@ -1,0 +1,32 @@
+"""The house: which module may know which, and what pyproject.toml says twice."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def settings() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def test_imports_keep_the_contracts(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("importlinter", reason="needs import-linter: pip install -e '.[dev]'")
+    from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+    status = lint_imports(str(ROOT / "pyproject.toml"), no_cache=True)
+    assert status == EXIT_STATUS_SUCCESS, capsys.readouterr().out
+
+
+def test_extras_and_groups_say_the_same() -> None:
+    found = settings()
+    extras = found["project"]["optional-dependencies"]
+    groups = found["dependency-groups"]
+    assert extras["test"] == groups["test"]
+    assert extras["dev"][0] == "tsdl[test]"
+    assert groups["dev"][0] == {"include-group": "test"}
+    assert extras["dev"][1:] == groups["dev"][1:]
+    assert extras["pandas"][0] in extras["test"]

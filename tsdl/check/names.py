@@ -1,0 +1,209 @@
+"""Types of names and attributes: what each stands for, from the inside out."""
+
+from tsdl import ast
+from tsdl.check import calls, expressions
+from tsdl.check.parameters import param_type, parameter_type
+from tsdl.check.scope import Scope
+from tsdl.diagnostics import Edit, Fix
+from tsdl.diagnostics.suggest import nearest
+from tsdl.program import (
+    ChoiceName,
+    DeclarationName,
+    FieldName,
+    LocalName,
+    Meaning,
+    Members,
+    ParameterName,
+    SymbolName,
+)
+from tsdl.resolve import find, report_unknown
+from tsdl.schema import KINDS, METRICS, RECORDS, TOTALS, Block
+from tsdl.types import (
+    Boolean,
+    Choice,
+    Quantity,
+    Record,
+    Reference,
+    Type,
+    Unknown,
+    describe,
+)
+
+UNKNOWN = Unknown()
+PLAIN = Quantity()
+
+
+def infer_name(expression: ast.Name, scope: Scope, expected: Type | None) -> Type:
+    """Return the type of a name, and note what it means."""
+    name = expression.id
+    meanings = scope.program.meanings
+    if name in scope.locals:
+        meanings[expression] = LocalName(name)
+        return scope.locals[name]
+    if isinstance(expected, Choice) and (name in expected.names or not expected.names):
+        meanings[expression] = ChoiceName(name)
+        return expected
+    found = _visible(expression, scope)
+    if found is not None:
+        meaning, type_ = found
+        meanings[expression] = meaning
+        return type_
+    if isinstance(expected, Choice):
+        near = nearest(name, expected.names)
+        scope.sink.error(
+            "E0304",
+            f"`{name}` is not among {', '.join(expected.names)}",
+            expression.span,
+            "not a choice",
+            help=(f"did you mean `{near}`?",) if near else (),
+            fix=Fix(f"write `{near}`", (Edit(expression.span, near),)) if near else None,
+        )
+        return UNKNOWN
+    _unknown_name(expression, scope, expected)
+    return UNKNOWN
+
+
+def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
+    name = expression.id
+    for up, block in enumerate(scope.blocks):
+        if up == 0 and name == scope.own:
+            continue
+        field = block.shape.fields.get(name)
+        if field is None and block.shape.open_field and name in block.fields:
+            field = block.shape.open_field
+        if field is not None:
+            return FieldName(up, name), PLAIN if field.plain or _is_plain(
+                field.type, block
+            ) else field.type
+    parameter = scope.owner.parameter(name)
+    if parameter:
+        return ParameterName(scope.owner, name), parameter_type(scope.owner, parameter, scope)
+    if name in scope.symbols:
+        return SymbolName(name), scope.symbols[name]
+    if scope.metrics and name in METRICS | TOTALS:
+        return SymbolName(name), (METRICS | TOTALS)[name][0]
+    if name in ("true", "false"):
+        return ChoiceName(name), Boolean()
+    declaration = scope.program.lookup(scope.owner.module, name)
+    if declaration is None:
+        return None
+    if declaration.kind == "param":
+        return DeclarationName(declaration), param_type(declaration, scope)
+    return DeclarationName(declaration), Reference(declaration.kind)
+
+
+def _is_plain(type_: Type, block: Members) -> bool:
+    return block.shape.plain and isinstance(type_, Quantity)
+
+
+def _unknown_name(expression: ast.Name, scope: Scope, expected: Type | None) -> None:
+    name = expression.id
+    if calls.is_function(name):
+        scope.sink.error(
+            "E0305", f"`{name}` is a function", expression.span, "not called",
+            help=(f"call it: `{name}(…)`",),
+        )  # fmt: skip
+        return
+    local: list[str] = [*scope.locals, *scope.symbols, *(p.name for p in scope.owner.parameters)]
+    if scope.metrics:
+        local += [*METRICS, *TOTALS]
+    for block in scope.blocks:
+        local += block.shape.fields
+    near = nearest(name, local)
+    if near is None:
+        kind = expected.kind if isinstance(expected, Reference) else None
+        report_unknown(scope.program, scope.owner.module, expression, kind, scope.sink)
+        return
+    scope.sink.error(
+        "E0201",
+        f"there is nothing called `{name}` here",
+        expression.span,
+        "not declared",
+        help=(f"did you mean `{near}`?",),
+        fix=Fix(f"write `{near}`", (Edit(expression.span, near),)),
+    )
+
+
+def infer_attribute(expression: ast.Attribute, scope: Scope) -> Type:
+    """Return the type of `value.name`."""
+    path = ast.path_of(expression)
+    if path and path.startswith("base."):
+        return _base_attribute(expression, path.removeprefix("base."), scope)
+    if (
+        isinstance(expression.value, ast.Name)
+        and expression.value.id in (scope.program.aliases[id(scope.owner.module)])
+    ):
+        declaration = find(scope.program, scope.owner.module, expression)
+        if declaration is None:
+            report_unknown(scope.program, scope.owner.module, expression, None, scope.sink)
+            return UNKNOWN
+        scope.program.meanings[expression] = DeclarationName(declaration)
+        if declaration.kind == "param":
+            return param_type(declaration, scope)
+        return Reference(declaration.kind)
+    if isinstance(expression.value, ast.Attribute):  # hardware.memory.bandwidth
+        inner = _referred(expression.value, scope)
+        if inner is not None:
+            return _field_of(inner, expression, scope)
+    holder = expressions.infer(expression.value, scope)
+    match holder:
+        case Record(name=record):
+            fields = RECORDS[record]
+            if expression.name in fields:
+                return fields[expression.name][0]
+            _no_field(expression, f"{record}", list(fields), scope)
+        case Reference(kind=kind) if kind in KINDS:
+            return _field_of(KINDS[kind], expression, scope)
+        case Unknown():
+            pass
+        case _:
+            scope.sink.error("E0307", f"{describe(holder)} has no fields", expression.span, help=())
+    return UNKNOWN
+
+
+def _referred(expression: ast.Attribute, scope: Scope) -> Block | None:
+    """Return the nested block that `reference.block` reaches, if it is one."""
+    holder = expressions.infer(expression.value, scope)
+    if isinstance(holder, Reference) and holder.kind in KINDS:
+        nested = KINDS[holder.kind].blocks.get(expression.name)
+        if nested and not nested.named:
+            return nested.block
+    return None
+
+
+def _field_of(shape: Block, expression: ast.Attribute, scope: Scope) -> Type:
+    field = shape.fields.get(expression.name) or shape.open_field
+    if field is None:
+        _no_field(expression, shape.kind, list(shape.fields), scope)
+        return UNKNOWN
+    return field.type
+
+
+def _no_field(expression: ast.Attribute, what: str, names: list[str], scope: Scope) -> None:
+    near = nearest(expression.name, names)
+    scope.sink.error(
+        "E0307",
+        f"a {what} has no `{expression.name}`",
+        expression.name_span,
+        "unknown",
+        help=(f"did you mean `{near}`?",) if near else (f"it has {', '.join(names)}",),
+        fix=Fix(f"write `{near}`", (Edit(expression.name_span, near),)) if near else None,
+    )
+
+
+def _base_attribute(expression: ast.Attribute, path: str, scope: Scope) -> Type:
+    *blocks, key = path.split(".")
+    for base in scope.owner.bases:
+        holder = base.declaration.members
+        for verb in blocks:
+            holder = holder.blocks.get((verb, "")) if holder else None
+        if holder and key in holder.fields:
+            field = holder.shape.fields.get(key) or holder.shape.open_field
+            return field.type if field else UNKNOWN
+    scope.sink.error(
+        "E0208",
+        f"no base of `{scope.owner.name}` sets `{path}`",
+        expression.span,
+        help=() if scope.owner.bases else (f"`{scope.owner.name}` is derived from nothing",),
+    )
+    return UNKNOWN

@@ -1,0 +1,352 @@
+"""Declarations put to use: instances, their fields computed when asked for, params, access by type.
+
+What is known is put in; what only the run knows stays a formula. The checker has found every name
+and every type, so what can still be wrong here is a value.
+"""
+
+from dataclasses import dataclass, field
+
+from tsdl import ast
+from tsdl.diagnostics import Label, Sink
+from tsdl.evaluate.expressions import value_of
+from tsdl.evaluate.values import Binding, Instance, Place, Value
+from tsdl.formula import Formula, symbol
+from tsdl.formula import Value as FormulaValue
+from tsdl.program import Declaration, Members, Program
+from tsdl.schema import Field
+from tsdl.source import Span
+from tsdl.types import describe
+
+
+class Failed(Exception):
+    """A value cannot be had; the reason is in the sink."""
+
+
+@dataclass(slots=True)
+class Evaluator:
+    """Evaluates expressions of a program, with the values that params were given."""
+
+    program: Program
+    params: dict[str, Value]
+    sink: Sink
+    _param_values: dict[int, Value] = field(default_factory=dict)
+    _open_params: list[Declaration] = field(default_factory=list)
+    used: set[int] = field(default_factory=set)
+    instances: dict[int, Instance] = field(default_factory=dict)
+
+    def fail(
+        self,
+        code: str,
+        title: str,
+        span: Span | None,
+        label: str = "",
+        *,
+        secondary: tuple[Label, ...] = (),
+        help: tuple[str, ...] = (),  # noqa: A002
+        notes: tuple[str, ...] = (),
+    ) -> Failed:
+        """Report an error and return the exception to raise."""
+        self.sink.error(code, title, span, label, secondary=secondary, help=help, notes=notes)
+        return Failed(title)
+
+    # -- declarations --------------------------------------------------------------------------
+
+    def instance(self, declaration: Declaration) -> Instance:
+        """Return the instance of a declaration that is used by name."""
+        known = self.instances.get(id(declaration))
+        if known is None:
+            known = self.derived(declaration, (), Place(declaration, None))
+            self.instances[id(declaration)] = known
+        return known
+
+    def derived(
+        self, declaration: Declaration, arguments: tuple[ast.Argument, ...], caller: Place
+    ) -> Instance:
+        """Return a new instance of a declaration with arguments that a place gives."""
+        self.used.add(id(declaration))
+        members = declaration.members
+        assert members is not None
+        instance = Instance(declaration, members, None, {})
+        for name in members.shape.symbols:
+            instance.symbols[name] = symbol(name)
+        self._bind(instance, declaration, arguments, caller, outermost=True)
+        return instance
+
+    def again(self, instance: Instance) -> Instance:
+        """Return an instance with the same arguments whose values are not computed yet."""
+        fresh = Instance(
+            instance.declaration, instance.members, None, instance.bindings, instance.overrides
+        )
+        fresh.symbols = dict(instance.symbols)
+        return fresh
+
+    def _bind(
+        self,
+        instance: Instance,
+        declaration: Declaration,
+        arguments: tuple[ast.Argument, ...],
+        caller: Place,
+        *,
+        outermost: bool,
+    ) -> None:
+        bound: dict[str, Binding] = {}
+        for index, argument in enumerate(arguments):
+            binding = Binding(argument.value, caller)
+            if argument.name is None:
+                bound[declaration.parameters[index].name] = binding
+            elif declaration.parameter(argument.name):
+                bound[argument.name] = binding
+            elif outermost:
+                instance.overrides[argument.name] = binding
+            else:  # fields that a `from base(x = …)` sets, unless a later layer does
+                instance.overrides.setdefault(argument.name, binding)
+        for parameter in declaration.parameters:
+            if parameter.name not in bound and parameter.default is not None:
+                bound[parameter.name] = Binding(parameter.default, Place(declaration, instance))
+        instance.bindings[id(declaration)] = bound
+        for base in declaration.bases:
+            self.used.add(id(base.declaration))
+            given = base.expression.arguments if isinstance(base.expression, ast.Call) else ()
+            self._bind(
+                instance, base.declaration, given, Place(declaration, instance), outermost=False
+            )
+
+    # -- fields --------------------------------------------------------------------------------
+
+    def get(self, instance: Instance, key: str) -> Value | None:
+        """Return the value of a field; None where it is neither set nor has a default."""
+        if key in instance.known:
+            return instance.known[key]
+        spec = instance.members.shape.fields.get(key) or instance.members.shape.open_field
+        assert spec is not None, (instance.members.shape.kind, key)
+        found = self._source(instance, key)
+        if found is None:
+            if spec.required:
+                raise self._missing(instance, key)
+            instance.known[key] = None
+            return None
+        expression, place = found
+        if expression.span in instance.inside:
+            raise self.fail(
+                "E0501",
+                f"`{key}` of `{instance.root.name}` is defined by itself",
+                expression.span,
+                "needs its own value",
+            )
+        instance.inside.append(expression.span)
+        try:
+            value = self.value(expression, place)
+        finally:
+            instance.inside.pop()
+        self.validate(value, spec, f"{instance.path}{key}", expression)
+        instance.known[key] = value
+        return value
+
+    def _source(self, instance: Instance, key: str) -> tuple[ast.Expr, Place] | None:
+        override = instance.overrides.get(key)
+        if override:
+            return override.expression, override.place
+        definition = instance.members.fields.get(key)
+        if definition:
+            return definition.value, Place(definition.owner, instance, {}, definition)
+        default = self.program.defaults.get(_schema_path(instance, key))
+        return (default, Place(self.program.library, instance)) if default is not None else None
+
+    def span(self, instance: Instance, key: str) -> Span:
+        """Return where a field was set, or the name of the block that could have set it."""
+        override = instance.overrides.get(key)
+        if override:
+            return override.expression.span
+        definition = instance.members.fields.get(key)
+        if definition:
+            return definition.value.span
+        return self.place_of(instance)
+
+    def place_of(self, instance: Instance) -> Span:
+        """Return where a block is named."""
+        return instance.members.span or instance.declaration.span
+
+    def _missing(self, instance: Instance, key: str) -> Failed:
+        shape = instance.members.shape
+        field = shape.fields[key]
+        name = instance.root.name if instance.parent is None else f"{instance.path.rstrip('.')}"
+        return self.fail(
+            "E0404",
+            f"`{instance.path}{key}` of {instance.root.declaration.kind} "
+            f"`{instance.root.name}` is not set",
+            self.place_of(instance),
+            f"needs `{key}`",
+            help=(f"write `{key} = …`: {field.doc}, {describe(field.type)}",),
+            notes=(f"`{name}` is used by the scenario, so it must be complete",),
+        )
+
+    def block(self, instance: Instance, verb: str, name: str = "") -> Instance | None:
+        """Return a nested block; one without a name exists even where nothing was written."""
+        known = instance.children.get((verb, name))
+        if known:
+            return known
+        members = instance.members.blocks.get((verb, name))
+        if members is None:
+            nested = instance.members.shape.blocks.get(verb)
+            if nested is None or name:
+                return None
+            members = Members(nested.block)
+        path = f"{instance.path}{verb}." if not name else f"{instance.path}{name}."
+        child = Instance(
+            instance.declaration, members, instance, instance.bindings, path=path,
+            symbols={**instance.symbols, **{n: symbol(n) for n in members.shape.symbols}},
+        )  # fmt: skip
+        instance.children[(verb, name)] = child
+        return child
+
+    def function(
+        self, instance: Instance, key: str, arguments: dict[str, Value]
+    ) -> FormulaValue | None:
+        """Return the formula of a function field (`footprint(r)`), its parameters put in."""
+        definition = instance.members.fields.get(key)
+        if definition is None:
+            return None
+        local = dict(zip(definition.parameters, arguments.values(), strict=True))
+        place = Place(definition.owner, instance, local, definition)
+        return self.formula(definition.value, place)
+
+    def validate(self, value: Value, spec: Field, name: str, expression: ast.Expr) -> None:
+        """Check a value against what its field allows."""
+        if isinstance(value, Formula) and not spec.formula:
+            raise self.fail(
+                "E0502",
+                f"`{name}` must be known before the run",
+                expression.span,
+                "depends on what only the running system knows",
+            )
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return
+        reason = None
+        if spec.whole and value != int(value):
+            reason = "a whole number"
+        elif spec.low is not None and (value < spec.low or (spec.above and value == spec.low)):
+            reason = f"{'more than' if spec.above else 'at least'} {spec.low:g}"
+        elif spec.high is not None and value > spec.high:
+            reason = f"at most {spec.high:g}"
+        if reason:
+            shown = expression.span.text or f"{value:g}"
+            written = "" if isinstance(expression, ast.Number) else f", which is {value:g},"
+            raise self.fail(
+                "E0503",
+                f"`{name}` must be {reason}",
+                expression.span,
+                f"`{shown}`{written} is not",
+            )
+
+    def declaration_value(self, declaration: Declaration) -> Value:
+        """Return a param's value, or the instance of a declaration."""
+        self.used.add(id(declaration))
+        if declaration.kind != "param":
+            return self.instance(declaration)
+        if declaration.name in self.params and declaration.module is self.program.root:
+            return self.params[declaration.name]
+        known = self._param_values.get(id(declaration))
+        if known is not None:
+            return known
+        if declaration.clause.value is None:
+            raise self.fail(
+                "E0505",
+                f"param `{declaration.name}` has no value",
+                declaration.span,
+                help=(f"give it one: `-p {declaration.name}=…`",),
+            )
+        if declaration in self._open_params:
+            raise self.fail(
+                "E0501", f"param `{declaration.name}` is defined by itself", declaration.span
+            )
+        self._open_params.append(declaration)
+        try:
+            value = self.value(declaration.clause.value, Place(declaration, None))
+        finally:
+            self._open_params.pop()
+        self._param_values[id(declaration)] = value
+        return value
+
+    # -- expressions ----------------------------------------------------------------------------
+
+    def value(self, expression: ast.Expr, place: Place) -> Value:
+        """Return the value of an expression."""
+        return value_of(self, expression, place)
+
+    def formula(self, expression: ast.Expr, place: Place) -> FormulaValue:
+        """Return the value of an expression of numbers or truth values, as far as it is known."""
+        value = self.value(expression, place)
+        assert isinstance(value, (int, float, bool, str, Formula)), expression.span.text
+        return value
+
+    def number(self, expression: ast.Expr, place: Place) -> float:
+        """Return the value of an expression that must be a known number."""
+        value = self.value(expression, place)
+        if not isinstance(value, (int, float)):
+            raise self.fail(
+                "E0502",
+                "this must be known before the run",
+                expression.span,
+                "depends on what only the running system knows",
+            )
+        return value
+
+    # -- typed access for lowering -------------------------------------------------------------
+
+    def reference(self, instance: Instance, key: str) -> Instance | None:
+        """Return the declaration that a field refers to."""
+        value = self.get(instance, key)
+        assert value is None or isinstance(value, Instance), key
+        return value
+
+    def required(self, instance: Instance, key: str) -> Instance:
+        """Return the declaration that a field refers to, which has a default or must be set."""
+        value = self.reference(instance, key)
+        assert value is not None, key
+        return value
+
+    def inner(self, instance: Instance, verb: str, name: str = "") -> Instance:
+        """Return a nested block that is there: named, or without a name, written or not."""
+        value = self.block(instance, verb, name)
+        assert value is not None, verb
+        return value
+
+    def known(self, instance: Instance, key: str) -> FormulaValue:
+        """Return a number or truth value, as far as it is known: a formula is one, too."""
+        value = self.get(instance, key)
+        assert isinstance(value, (int, float, bool, str, Formula)), (instance.name, key)
+        return value
+
+    def real(self, instance: Instance, key: str) -> float:
+        """Return a field that must be a number."""
+        value = self.get(instance, key)
+        assert isinstance(value, (int, float)), (instance.name, key, value)
+        return value
+
+    def optional(self, instance: Instance, key: str) -> float | None:
+        """Return a number, or None where it is not set."""
+        value = self.get(instance, key)
+        assert value is None or isinstance(value, (int, float)), (instance.name, key)
+        return value
+
+    def whole(self, instance: Instance, key: str) -> int:
+        """Return a field that must be a whole number."""
+        return int(self.real(instance, key))
+
+    def word(self, instance: Instance, key: str) -> str:
+        """Return a field that is a choice or a text."""
+        value = self.get(instance, key)
+        assert isinstance(value, str), (instance.name, key)
+        return value
+
+
+def _schema_path(instance: Instance, key: str) -> str:
+    """Return the path under which the schema keeps a default."""
+    parts: list[str] = [key]
+    node: Instance | None = instance
+    while node is not None and node.parent is not None:
+        open_block = node.parent.members.shape.open_block
+        parts.append("*" if open_block is node.members.shape else node.members.shape.kind)
+        node = node.parent
+    parts.append(instance.root.declaration.kind)
+    return ".".join(reversed(parts))

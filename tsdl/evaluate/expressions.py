@@ -1,0 +1,268 @@
+"""Values of expressions, case by case. Knows what the checker noted about names and types."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsdl import ast
+from tsdl.diagnostics import Label
+from tsdl.evaluate.values import Constructed, Instance, Path, Place, Range, Value
+from tsdl.formula import Formula, make, symbol
+from tsdl.program import (
+    ChoiceName,
+    Declaration,
+    DeclarationName,
+    FieldName,
+    LocalName,
+    Members,
+    ParameterName,
+    SymbolName,
+)
+from tsdl.schema import CONSTRUCTORS
+from tsdl.types import Text
+
+if TYPE_CHECKING:
+    from tsdl.evaluate.evaluator import Evaluator
+
+
+def value_of(evaluator: Evaluator, expression: ast.Expr, place: Place) -> Value:
+    """Return the value of an expression."""
+    match expression:
+        case ast.Number():
+            unit = evaluator.program.number_units.get(expression)
+            return unit.convert(expression.value) if unit else expression.value
+        case ast.Text():
+            type_ = evaluator.program.types.get(expression)
+            if isinstance(type_, Text) and type_.path:
+                return Path(expression.value, expression.span.source.name)
+            return expression.value
+        case ast.Name():
+            return _name(evaluator, expression, place)
+        case ast.Attribute():
+            return _attribute(evaluator, expression, place)
+        case ast.Call():
+            return _call(evaluator, expression, place)
+        case ast.ListOf():
+            return [value_of(evaluator, item.value, place) for item in expression.items]
+        case ast.Interval():
+            return _interval(evaluator, expression, place)
+        case ast.Unary(operator="+"):
+            return value_of(evaluator, expression.operand, place)
+        case ast.Unary():
+            operation = "not" if expression.operator == "not" else "negate"
+            return _operation(evaluator, operation, (expression.operand,), expression, place)
+        case ast.Binary():
+            return _operation(
+                evaluator,
+                expression.operator,
+                (expression.left, expression.right),
+                expression,
+                place,
+            )
+        case ast.Conditional():
+            return _conditional(evaluator, expression, place)
+        case _:
+            raise AssertionError(expression)
+
+
+def _operation(
+    evaluator: Evaluator,
+    operation: str,
+    operands: tuple[ast.Expr, ...],
+    whole: ast.Expr,
+    place: Place,
+) -> Value:
+    values = [value_of(evaluator, operand, place) for operand in operands]
+    return _make(evaluator, operation, values, whole)
+
+
+def _make(evaluator: Evaluator, operation: str, values: list[Value], whole: ast.Expr) -> Value:
+    if operation in ("==", "!=") and any(isinstance(v, Instance) for v in values):
+        return (values[0] is values[1]) is (operation == "==")
+    try:
+        return make(operation, *values)  # type: ignore[arg-type]  # the checker saw the types
+    except ZeroDivisionError:
+        raise evaluator.fail("E0504", "division by zero", whole.span) from None
+    except ArithmeticError as error:
+        raise evaluator.fail("E0504", f"this cannot be computed: {error}", whole.span) from None
+
+
+def _conditional(evaluator: Evaluator, expression: ast.Conditional, place: Place) -> Value:
+    test = value_of(evaluator, expression.test, place)
+    if not isinstance(test, Formula):
+        return value_of(evaluator, expression.then if test else expression.otherwise, place)
+    then = value_of(evaluator, expression.then, place)
+    otherwise = value_of(evaluator, expression.otherwise, place)
+    return make("if", test, then, otherwise)  # type: ignore[arg-type]
+
+
+def _interval(evaluator: Evaluator, expression: ast.Interval, place: Place) -> Value:
+    low, high = evaluator.number(expression.low, place), evaluator.number(expression.high, place)
+    step = evaluator.number(expression.step, place) if expression.step else None
+    if low > high:
+        raise evaluator.fail(
+            "E0503", f"this range is empty: {low:g} is more than {high:g}", expression.span
+        )
+    return Range(low, high, step)
+
+
+def _name(evaluator: Evaluator, expression: ast.Name, place: Place) -> Value:
+    match evaluator.program.meanings[expression]:
+        case LocalName(name=name):
+            return place.locals[name]
+        case ChoiceName(name=name):
+            return {"true": True, "false": False}.get(name, name)
+        case SymbolName(name=name):
+            found = place.instance.symbols.get(name) if place.instance else None
+            return found if found is not None else symbol(name)
+        case FieldName(up=up, key=key):
+            holder = place.instance
+            for _ in range(up):
+                assert holder is not None
+                holder = holder.parent
+            assert holder is not None
+            return _set_field(evaluator, holder, key, expression)
+        case ParameterName(owner=owner, name=name):
+            return _parameter(evaluator, owner, name, expression, place)
+        case DeclarationName(declaration=declaration):
+            return evaluator.declaration_value(declaration)
+    raise AssertionError(expression.id)
+
+
+def _set_field(evaluator: Evaluator, holder: Instance, key: str, expression: ast.Expr) -> Value:
+    value = evaluator.get(holder, key)
+    if value is None:
+        raise evaluator.fail(
+            "E0404",
+            f"`{holder.path}{key}` of `{holder.root.name}` is not set",
+            expression.span,
+            "needed here",
+            secondary=(Label(evaluator.place_of(holder), f"`{key}` could be set here"),),
+        )
+    return value
+
+
+def _parameter(
+    evaluator: Evaluator, owner: Declaration, name: str, expression: ast.Expr, place: Place
+) -> Value:
+    assert place.instance is not None
+    bound = place.instance.root.bindings.get(id(owner), {}).get(name)
+    if bound is None:
+        raise evaluator.fail(
+            "E0305",
+            f"`{owner.name}` needs `{name}`",
+            owner.span,
+            help=(f"call it: `{owner.name}({name} = …)`",),
+            secondary=(Label(expression.span, "needed here"),),
+        )
+    return value_of(evaluator, bound.expression, bound.place)
+
+
+def _attribute(evaluator: Evaluator, expression: ast.Attribute, place: Place) -> Value:
+    meaning = evaluator.program.meanings.get(expression)
+    if isinstance(meaning, DeclarationName):
+        return evaluator.declaration_value(meaning.declaration)
+    path = ast.path_of(expression)
+    if path and path.startswith("base."):
+        return _base(evaluator, path.removeprefix("base."), place, expression)
+    names = [expression.name]
+    root = expression.value
+    value: Value | None = None
+    while isinstance(root, ast.Attribute) and root not in evaluator.program.meanings:
+        names.append(root.name)
+        root = root.value
+    value = value_of(evaluator, root, place)
+    for name in reversed(names):
+        if isinstance(value, Formula):
+            value = Formula("field", (value, name))
+        elif isinstance(value, Instance):
+            block = value.members.shape.blocks.get(name)
+            value = (
+                evaluator.block(value, name)
+                if block
+                else _set_field(evaluator, value, name, expression)
+            )
+        assert value is not None
+    return value
+
+
+def _base(evaluator: Evaluator, path: str, place: Place, expression: ast.Expr) -> Value:
+    *blocks, key = path.split(".")
+    for base in place.owner.bases:
+        holder: Members | None = base.declaration.members
+        for verb in blocks:
+            holder = holder.blocks.get((verb, "")) if holder else None
+        definition = holder.fields.get(key) if holder else None
+        if definition and place.instance:
+            instance: Instance | None = place.instance.root
+            for verb in blocks:
+                instance = evaluator.block(instance, verb) if instance else None
+            return value_of(
+                evaluator, definition.value, Place(definition.owner, instance, {}, definition)
+            )
+    raise evaluator.fail("E0208", f"no base sets `{path}`", expression.span)
+
+
+# -- calls ---------------------------------------------------------------------------------
+
+
+def _call(evaluator: Evaluator, expression: ast.Call, place: Place) -> Value:
+    function = expression.function
+    meaning = evaluator.program.meanings.get(function)
+    match meaning:
+        case DeclarationName(declaration=declaration):
+            return evaluator.derived(declaration, expression.arguments, place)
+        case ChoiceName(name=name):
+            return _construct(evaluator, name, expression, place)
+    if isinstance(function, ast.Attribute):
+        holder = value_of(evaluator, function.value, place)
+        values = [value_of(evaluator, a.value, place) for a in expression.arguments]
+        return Formula("call", (holder, function.name, *values))  # type: ignore[arg-type]
+    assert isinstance(function, ast.Name)
+    arguments = expression.arguments
+    if arguments and isinstance(arguments[0].value, ast.Generator):
+        return _select(evaluator, function.id, arguments[0].value, place)
+    values = [value_of(evaluator, a.value, place) for a in arguments]
+    if any(isinstance(v, list) for v in values):
+        values = [v for item in values for v in (item if isinstance(item, list) else [item])]
+    if len(values) == 1 and function.id in ("min", "max") and not isinstance(values[0], Formula):
+        return values[0]
+    return _make(evaluator, function.id, values, expression)
+
+
+def _select(evaluator: Evaluator, function: str, generator: ast.Generator, place: Place) -> Value:
+    variable = generator.variable
+    inner = Place(
+        place.owner, place.instance, {**place.locals, variable: symbol(variable)},
+        place.definition,
+    )  # fmt: skip
+    iterable = value_of(evaluator, generator.iterable, inner)
+    key = value_of(evaluator, generator.key, inner) if generator.key else ""
+    condition = value_of(evaluator, generator.condition, inner) if generator.condition else True
+    element = value_of(evaluator, generator.element, inner)
+    parts = (function, variable, element, iterable, key, condition)
+    return Formula("select", parts)  # type: ignore[arg-type]
+
+
+def _construct(evaluator: Evaluator, name: str, expression: ast.Call, place: Place) -> Value:
+    type_ = evaluator.program.types[expression]
+    family = getattr(type_, "family", "distribution")
+    maker = CONSTRUCTORS[family][name]
+    if maker.variadic:
+        weighted = tuple(
+            (value_of(evaluator, a.value, place), evaluator.number(a.weight, place))
+            for a in expression.arguments
+            if a.weight is not None
+        )
+        return Constructed(name, {}, weighted)
+    order = list(maker.parameters)
+    parameters: dict[str, Value] = {}
+    for index, argument in enumerate(expression.arguments):
+        key = argument.name or order[index]
+        value = value_of(evaluator, argument.value, place)
+        evaluator.validate(value, maker.parameters[key], f"{name}.{key}", argument.value)
+        parameters[key] = value
+    for key, spec in maker.parameters.items():
+        if key not in parameters and spec.default is not None:
+            parameters[key] = float(spec.default.split()[0])
+    return Constructed(name, parameters)
