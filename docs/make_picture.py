@@ -16,7 +16,6 @@ TEXT, DIM, PROMPT = "#d6deeb", "#8fa1b8", "#82aaff"
 COLORS = {"$": PROMPT, "pass": "#7fdbca", "FAIL": "#ff6b6b"}
 
 _RUN = re.compile(r"\S+(?: \S+)*")  # words with single blanks between them
-_TITLE_ENDS = 15  # column before which the title of a row stands
 
 
 def picture(said: str) -> str:
@@ -45,18 +44,17 @@ width="{width}" height="{height}">
 def _texts(line: str, y: int) -> list[str]:
     """Place each run of words at its column, so that columns stay straight in every font."""
     found = []
-    for run in _runs(line):
-        column, words = run
-        color = COLORS.get(words, DIM if 0 < column < _TITLE_ENDS else TEXT)
-        length = "" if len(words) == 1 else f' textLength="{len(words) * CELL:g}"'
-        found.append(
-            f'<text x="{EDGE + column * CELL:g}" y="{y}" fill="{color}"{length}>{escape(words)}</text>'
-        )
+    for column, words in _runs(line):
+        title = column == len("  ") and line.startswith("  ")
+        color = COLORS.get(words, DIM if title else TEXT)
+        place = f'x="{EDGE + column * CELL:g}" y="{y}" textLength="{len(words) * CELL:g}"'
+        found.append(f'<text {place} fill="{color}">{escape(words)}</text>')
     return found
 
 
 def _runs(line: str) -> list[tuple[int, str]]:
-    found = []
+    """Return the runs of words of a line, each with its column; a sign stands by itself."""
+    found: list[tuple[int, str]] = []
     for run in _RUN.finditer(line):
         column, words = run.start(), run.group()
         first, _, rest = words.partition(" ")

@@ -1,6 +1,7 @@
 """Which blocks, fields, clauses and names exist, as data: drives check, completion and docs."""
 
-from tsdl.schema.kinds import BATCH_FEATURES, KINDS, UNITS_KINDS
+from tsdl.schema.features import BATCH_FEATURES
+from tsdl.schema.kinds import KINDS, UNITS_KINDS
 from tsdl.schema.names import CONSTRUCTORS, FUNCTIONS, METRICS, RECORDS, STATISTICS, TOTALS
 from tsdl.schema.shapes import Block, ClauseShape, Constructor, Field, Nested
 

@@ -1,0 +1,24 @@
+"""The features of a batch: the aggregates of one iteration that a cost may depend on."""
+
+from tsdl.schema.shapes import quantity
+from tsdl.types import Type
+
+_NUMBER = quantity()
+
+# What a cost may depend on: aggregates of one iteration. SPEC.md, section 7.2, defines each.
+BATCH_FEATURES: dict[str, str] = {
+    "tokens": "tokens computed: of all prefill chunks, and one of each decode",
+    "requests": "sequences in the batch",
+    "last_tokens": "sequences that yield a token: rows of the language-model head",
+    "prefills": "sequences with a prefill chunk",
+    "prefill_tokens": "Σ chunk over the prefills",
+    "prefill_contexts": "Σ (tokens already cached + chunk) over the prefills",
+    "prefill_products": "Σ chunk × tokens already cached",
+    "prefill_squares": "Σ chunk²",
+    "decodes": "sequences that decode",
+    "contexts": "Σ context over the decodes, the new token included",
+    "context_blocks": "Σ ⌈context / 16⌉ over the decodes",
+    "longest_context": "the longest context among the decodes",
+    "peer_tokens": "the most tokens of any rank that steps in lock-step with this one",
+}
+FEATURE_TYPES: dict[str, Type] = dict.fromkeys(BATCH_FEATURES, _NUMBER)

@@ -1,0 +1,113 @@
+"""Devices and links: dtype, link, hardware."""
+
+from tsdl.schema.shapes import Block, Field, Nested, quantity
+from tsdl.types import Choice, Reference
+
+_TIME = quantity("time")
+_DATA = quantity("data")
+_BANDWIDTH = quantity("data/time")
+_NUMBER = quantity()
+
+DTYPE = Block(
+    "dtype",
+    "A number format.",
+    {
+        "size": Field(_DATA, "bytes of an element", required=True, low=0, above=True),
+        "fallback": Field(
+            Reference("dtype"), "whose peak counts where a device gives none for this one"
+        ),
+    },
+)
+
+LINK = Block(
+    "link",
+    "A connection between devices.",
+    {
+        "bandwidth": Field(
+            _BANDWIDTH, "bytes per second in one direction", required=True, low=0, above=True
+        ),
+        "latency": Field(_TIME, "time until the first byte", "0 s", low=0),
+        "duplex": Field(Choice(("full", "half")), "whether both directions go at once", "full"),
+    },
+    {
+        "collective": Nested(
+            Block(
+                "collective",
+                "What a collective operation over this link reaches.",
+                {
+                    "latency": Field(_TIME, "fixed time of one operation", "20 us", low=0),
+                    "bandwidth": Field(
+                        _NUMBER, "share of the bandwidth", "70 %", low=0, above=True, high=1
+                    ),
+                    "sharpness": Field(_NUMBER, "p of the p-norm of both", "1", low=0, above=True),
+                },
+            )
+        )
+    },
+)
+
+_EFFICIENCY_CLASS = Block(
+    "efficiency class",
+    "What operators of a class reach of the device's peaks.",
+    {
+        "compute": Field(_NUMBER, "share of peak compute", "75 %", low=0, above=True, high=1),
+        "bandwidth": Field(_NUMBER, "share of memory bandwidth", "80 %", low=0, above=True, high=1),
+        "overhead": Field(_TIME, "fixed time of a launch", "0 s", low=0),
+        "sharpness": Field(
+            _NUMBER,
+            "p of the p-norm of compute and memory time; ∞ is their maximum",
+            low=0,
+            above=True,
+        ),
+    },
+)
+
+HARDWARE = Block(
+    "hardware",
+    "A device.",
+    {
+        "price": Field(quantity("money"), "what one device costs", "0 USD", low=0),
+        "host": Field(Reference("link"), "link to the host's memory, for swapping", "PCIe4_x16"),
+        "multiprocessors": Field(
+            _NUMBER, "streaming multiprocessors or cores", "100", low=1, whole=True
+        ),
+    },
+    {
+        "compute": Nested(
+            Block(
+                "compute",
+                "Peak operations per second, by number format, without sparsity.",
+                open_field=Field(quantity("work/time"), "peak for a dtype", low=0, above=True),
+            )
+        ),
+        "memory": Nested(
+            Block(
+                "memory",
+                "The device's own memory.",
+                {
+                    "capacity": Field(_DATA, "bytes", required=True, low=0, above=True),
+                    "bandwidth": Field(
+                        _BANDWIDTH, "bytes per second", required=True, low=0, above=True
+                    ),
+                },
+            )
+        ),
+        "power": Nested(
+            Block(
+                "power",
+                "Electrical power of a device.",
+                {
+                    "idle": Field(quantity("energy/time"), "when it waits", "0 W", low=0),
+                    "peak": Field(quantity("energy/time"), "at full use", "0 W", low=0),
+                },
+            )
+        ),
+        "efficiency": Nested(
+            Block(
+                "efficiency",
+                "What operators reach of the peaks, by operator class.",
+                open_block=_EFFICIENCY_CLASS,
+            )
+        ),
+    },
+)

@@ -1,0 +1,86 @@
+"""What is run: workload, slo, scenario, study."""
+
+from tsdl.schema.shapes import Block, ClauseShape, Field, Nested, quantity
+from tsdl.types import (
+    Choice,
+    Construct,
+    Reference,
+    Text,
+)
+from tsdl.units import Dimension
+
+_TIME = quantity("time")
+_TOKENS = quantity("tokens")
+_NUMBER = quantity()
+
+_LENGTHS = Construct("distribution", Dimension.of("tokens"))
+
+WORKLOAD = Block(
+    "workload",
+    "What arrives, and when.",
+    {
+        "requests": Field(quantity("requests"), "how many requests", low=1, whole=True),
+        "duration": Field(_TIME, "how long requests arrive", low=0, above=True),
+        "warmup": Field(_TIME, "arrivals before this are not counted in metrics", "0 s", low=0),
+        "arrivals": Field(Construct("arrivals"), "when requests arrive"),
+        "prompt": Field(_LENGTHS, "tokens of a prompt"),
+        "output": Field(_LENGTHS, "tokens of an answer"),
+        "correlation": Field(
+            _NUMBER, "of the normal scores of prompt and output", "0", low=-1, high=1
+        ),
+        "total": Field(_TOKENS, "prompt and output together are at most this", low=2, whole=True),
+        "lengths": Field(Text(path=True), "file of pairs of lengths, drawn with replacement"),
+        "trace": Field(Text(path=True), "file of requests to replay"),
+        "format": Field(
+            Choice(("auto", "csv", "azure", "mooncake")),
+            "of the trace or lengths; `auto` looks at the file",
+            "auto",
+        ),
+        "speed": Field(_NUMBER, "a trace's times are divided by it", "1", low=0, above=True),
+        "sessions": Field(
+            quantity("sessions"), "how many conversations", low=1, whole=True, simulated=False
+        ),
+        "turns": Field(Construct("distribution"), "rounds of a conversation", simulated=False),
+        "think": Field(
+            Construct("distribution", Dimension.of("time")),
+            "from an answer to the next question",
+            simulated=False,
+        ),
+    },
+    {
+        "columns": Nested(
+            Block(
+                "columns",
+                "Names of the columns of a CSV file.",
+                {
+                    "arrived": Field(Text(), "arrival", '"arrived_at"'),
+                    "prompt": Field(Text(), "prompt tokens", '"num_prefill_tokens"'),
+                    "output": Field(Text(), "output tokens", '"num_decode_tokens"'),
+                    "unit": Field(_TIME, "of the arrival column", "1 s", low=0, above=True),
+                },
+            )
+        )
+    },
+)
+
+SLO = Block("slo", "Bounds that a request must meet.", bounds=True)
+
+SCENARIO = Block(
+    "scenario",
+    "What is run.",
+    {
+        "model": Field(Reference("model"), "the model served", required=True),
+        "cluster": Field(Reference("cluster"), "what it is served on", required=True),
+        "workload": Field(Reference("workload"), "what arrives", required=True),
+        "policy": Field(Reference("policy"), "how it is scheduled", "continuous"),
+        "slo": Field(Reference("slo"), "what counts as good"),
+        "seed": Field(_NUMBER, "of the random streams; --seed wins", "0", low=0, whole=True),
+        "until": Field(_TIME, "the run ends here at the latest", low=0, above=True),
+        "sample": Field(
+            _TIME, "interval of timeseries.csv; left out, a 200th of the run", low=0, above=True
+        ),
+    },
+    clauses={"expect": ClauseShape("a condition on the result")},
+)
+
+STUDY = Block("study", "A question: scenarios, varied.", unchecked=True)
