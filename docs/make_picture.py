@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = "tsdl run examples/quickstart.tsim"
 
-CELL, LINE, SIZE, EDGE, TOP = 7.8, 19, 13, 20, 52  # in pixels
+CELL, LINE, SIZE, EDGE, TOP = 7.83, 19, 13, 22, 52  # in pixels
 TEXT, DIM, PROMPT = "#d6deeb", "#8fa1b8", "#82aaff"
 COLORS = {"$": PROMPT, "pass": "#7fdbca", "FAIL": "#ff6b6b"}
 
@@ -22,7 +22,7 @@ def picture(said: str) -> str:
     """Return an SVG of a terminal that shows the command and what it said."""
     lines = [f"$ {COMMAND}", *said.rstrip("\n").split("\n")]
     width = round(max(map(len, lines)) * CELL + 2 * EDGE)
-    height = TOP + LINE * len(lines) + 5
+    height = TOP + LINE * len(lines) + 8
     dots = "".join(
         f'<circle cx="{EDGE + 4 + 18 * i}" cy="19" r="5.5" fill="{color}"/>'
         for i, color in enumerate(("#ff5f56", "#ffbd2e", "#27c93f"))

@@ -19,12 +19,13 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.tsim"))
 SMALLEST = min(EXAMPLES, key=lambda path: (path.stat().st_size, path.name))
 QUICKSTART = ROOT / "examples" / "quickstart.tsim"
+README = ROOT / "README.md"
 
 
 def blocks(language: str) -> list[str]:
     """Return the fenced blocks of README in a language."""
-    readme = (ROOT / "README.md").read_text("utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    fenced = rf"^```{language}\n(.*?)^```$"
+    return re.findall(fenced, README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def python(code: str, *arguments: str, seed: str = "random") -> str:
@@ -85,20 +86,33 @@ def test_the_picture_shows_what_is_printed(golden: Golden) -> None:
     golden(ROOT / "docs" / "quickstart.svg", picture(said))
 
 
-def test_readme_shows_the_first_example() -> None:
-    assert QUICKSTART.read_text("utf-8") in blocks("tsim")
+def test_readme_shows_the_first_example(golden: Golden) -> None:
+    shown = blocks("tsim")[0]
+    readme = README.read_text("utf-8")
+    golden(README, readme.replace(shown, QUICKSTART.read_text("utf-8"), 1))
+
+
+def test_readme_shows_a_mistake_as_it_is_told(
+    golden: Golden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wrong = "workload chat from sharegpt(rate = 8 s) { requests = 2000 }\n"
+    Path("chat.tsim").write_text(wrong, encoding="utf-8")
+    assert main(["check", "chat.tsim"]) == 1
+    told, _, _ = capsys.readouterr().err.partition("\n\nerror: ")
+    (shown,) = blocks("text")
+    golden(README, README.read_text("utf-8").replace(shown, f"{told}\n"))
 
 
 def test_what_readme_says_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    """Its programs run, and so does its Python, in a folder that is a copy of the examples."""
     (tmp_path / "examples").mkdir()
     (tmp_path / "examples" / QUICKSTART.name).write_bytes(QUICKSTART.read_bytes())
     monkeypatch.chdir(tmp_path)
     (trace,) = blocks("csv")
     Path("requests.csv").write_text(trace, encoding="utf-8")
-    for text in blocks("tsim"):
+    for text in blocks("tsim")[1:]:
         Path("mine.tsim").write_text(text, encoding="utf-8")
         assert main(["run", "mine.tsim"]) in {0, 3}, capsys.readouterr().err
     (code,) = blocks("python")

@@ -11,6 +11,7 @@ from tsdl.lower import FileReader, lower
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
 from tsdl.resolve import find
+from tsdl.types import Reference
 
 # Found by lowering, but no reason to fail a check: a value that only the command line gives, and
 # what is declared rightly but runs only in a later version.
@@ -62,14 +63,17 @@ def _report_unused(program: Program, sink: Sink) -> None:
     if not roots:
         return  # a file of declarations, for others to import
     reached: set[int] = set()
+    open_kinds: set[str] = set()  # of which the command line may choose any
     waiting = list(roots)
     while waiting:
         declaration = waiting.pop()
         if id(declaration) not in reached:
             reached.add(id(declaration))
             waiting += _mentioned(program, declaration)
+            open_kinds |= _kind_of_param(program, declaration)
     for declaration in program.declarations:
-        if declaration.module is program.root and id(declaration) not in reached:
+        unused = id(declaration) not in reached and declaration.kind not in open_kinds
+        if declaration.module is program.root and unused:
             sink.warning(
                 "W0201",
                 f"{declaration.kind} `{declaration.name}` is used by no scenario",
@@ -77,6 +81,13 @@ def _report_unused(program: Program, sink: Sink) -> None:
                 "never used",
                 help=("remove it, or use it",),
             )
+
+
+def _kind_of_param(program: Program, declaration: Declaration) -> set[str]:
+    """Return the kind of block that a param stands for, if it does."""
+    head = declaration.clause.head
+    type_ = program.types.get(head) if declaration.kind == "param" and head else None
+    return {type_.kind} if isinstance(type_, Reference) else set()
 
 
 def _mentioned(program: Program, declaration: Declaration) -> list[Declaration]:

@@ -14,7 +14,7 @@ def explain(program: Program) -> str:
         scenario = evaluator.instance(declaration)
         lines.append(f"scenario {declaration.name}")
         lines += _fields(scenario, "  ")
-        for key in ("model", "cluster", "policy", "workload", "slo"):
+        for key in ("model", "cluster", "policy", "router", "workload", "slo"):
             try:
                 part = evaluator.reference(scenario, key)
             except Failed:

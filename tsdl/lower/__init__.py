@@ -32,8 +32,8 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         evaluator.required(scenario, key) for key in ("model", "cluster", "policy", "workload")
     )
     slo = evaluator.reference(scenario, "slo")
-    parts = [scenario, model, cluster, policy, workload]
-    _refuse_unsimulated(evaluator, [*parts, slo] if slo else parts)
+    router = evaluator.reference(scenario, "router")
+    _refuse_unsimulated(evaluator, scenario, model, cluster, policy, workload, slo, router)
     overhead = _overhead(evaluator, policy)
     workers = []
     for members in cluster.members.named("worker"):
@@ -68,9 +68,9 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
             evaluator.whole(model, "context"),
         ),
         workers=tuple(workers),
-        policy=policy.name,
+        policy=f"{policy.name} with {router.name}" if router else policy.name,
         local=local,
-        dispatch=lower_dispatch(evaluator, policy),
+        dispatch=lower_dispatch(evaluator, router or policy),
         workload=lowered,
         slo=_conditions(evaluator, slo, "bound") if slo else (),
         expects=_conditions(evaluator, scenario, "expect"),
@@ -142,10 +142,10 @@ def _conditions(evaluator: Evaluator, holder: Instance, verb: str) -> tuple[Cond
 # -- what check knows and no engine runs yet ---------------------------------------------------
 
 
-def _refuse_unsimulated(evaluator: Evaluator, instances: list[Instance]) -> None:
+def _refuse_unsimulated(evaluator: Evaluator, *instances: Instance | None) -> None:
     """Report what is declared but has no effect yet, rather than to pass over it in silence."""
     before = len(evaluator.sink.found)
-    for instance in instances:
+    for instance in filter(None, instances):
         _unsimulated(evaluator, instance)
     if len(evaluator.sink.found) > before:
         raise Failed

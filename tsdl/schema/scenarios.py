@@ -73,6 +73,9 @@ SCENARIO = Block(
         "cluster": Field(Reference("cluster"), "what it is served on", required=True),
         "workload": Field(Reference("workload"), "what arrives", required=True),
         "policy": Field(Reference("policy"), "how it is scheduled", "continuous"),
+        "router": Field(
+            Reference("policy"), "whose global stage counts, in place of that of `policy`"
+        ),
         "slo": Field(Reference("slo"), "what counts as good"),
         "seed": Field(_NUMBER, "of the random streams; --seed wins", "0", low=0, whole=True),
         "until": Field(_TIME, "the run ends here at the latest", low=0, above=True),
