@@ -8,7 +8,7 @@ import hashlib
 import json
 import types
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
 from tsdl import formula
 from tsdl.formula import Formula, Value
@@ -161,6 +161,7 @@ class Condition:
     text: str
     formula: Value
     line: int
+    measure: str  # of its left side: `time`, `ratio`, or nothing in particular
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +175,17 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class Doc:
+    """What a declaration says of itself, its sources among it."""
+
+    kind: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that a run needs."""
+    """Everything that a run needs, and what its parts say of themselves."""
 
     format: int
     scenario: str
@@ -190,6 +200,7 @@ class Plan:
     expects: tuple[Condition, ...]
     until: float | None
     sample: float | None
+    docs: tuple[Doc, ...]
 
     def to_json(self) -> str:
         """Return the plan as JSON: the same plan gives the same text."""
@@ -212,14 +223,10 @@ class Plan:
 
     @property
     def hash(self) -> str:
-        """Return the hash of the plan's content, in hexadecimal."""
-        canonical = json.dumps(
-            _encode(self), sort_keys=True, separators=(",", ":"), allow_nan=False
-        )
-        return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-_T = TypeVar("_T")
+        """Return the hash of all that a run depends on, in hexadecimal; comments are not in it."""
+        content = {key: value for key, value in _encode(self).items() if key != "docs"}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _encode(value: Any) -> Any:

@@ -20,6 +20,9 @@ def describe(plan: Plan) -> str:
     lines += [f"  expect    {condition.text}" for condition in plan.expects]
     for workers in plan.workers:
         lines += ["", *_workers(workers)]
+    for doc in plan.docs:
+        first, *rest = doc.text.split("\n")
+        lines += ["", f"  {doc.kind} {doc.name}: {first}", *(f"    {line}" for line in rest)]
     return "\n".join(lines)
 
 

@@ -9,8 +9,9 @@ from tsdl.lower.policies import lower_dispatch, lower_local
 from tsdl.lower.sizes import check_sizes
 from tsdl.lower.workers import lower_workers
 from tsdl.lower.workloads import FileReader, lower_workload
-from tsdl.plan import FORMAT, Condition, Local, Model, Plan
+from tsdl.plan import FORMAT, Condition, Doc, Local, Model, Plan
 from tsdl.program import Declaration
+from tsdl.units import Dimension
 
 __all__ = ["FileReader", "lower"]
 
@@ -35,9 +36,10 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     router = evaluator.reference(scenario, "router")
     _refuse_unsimulated(evaluator, scenario, model, cluster, policy, workload, slo, router)
     overhead = _overhead(evaluator, policy)
-    workers = []
+    workers, devices = [], []
     for members in cluster.members.named("worker"):
         worker = evaluator.inner(cluster, "worker", members.name)
+        devices.append(evaluator.required(worker, "hardware"))
         workers.append(lower_workers(evaluator, worker, model, overhead))
     if not workers:
         raise evaluator.fail(
@@ -56,7 +58,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     local = lower_local(evaluator, policy)
     _check_budget(evaluator, policy, local)
     lowered = lower_workload(evaluator, workload, read)
-    check_sizes(evaluator, cluster, workload, workers, lowered, evaluator.whole(model, "context"))
+    check_sizes(evaluator, cluster, workload, workers, lowered, model)
     return Plan(
         format=FORMAT,
         scenario=declaration.name,
@@ -76,6 +78,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         expects=_conditions(evaluator, scenario, "expect"),
         until=until,
         sample=evaluator.optional(scenario, "sample"),
+        docs=_docs(scenario, model, cluster, policy, router, workload, slo, *devices),
     )
 
 
@@ -135,8 +138,25 @@ def _conditions(evaluator: Evaluator, holder: Instance, verb: str) -> tuple[Cond
             value = evaluator.formula(expression, Place(part.owner, holder))
             line, _ = expression.span.source.position(expression.span.start)
             text = " ".join(expression.span.text.split())
-            found.append(Condition(text, value, line))
+            found.append(Condition(text, value, line, _measure(evaluator, expression)))
     return tuple(found)
+
+
+def _measure(evaluator: Evaluator, expression: ast.Expr) -> str:
+    """Return what the left side of a condition measures, for people to read its value by."""
+    left = expression.left if isinstance(expression, ast.Binary) else expression
+    type_ = evaluator.program.types.get(left)
+    dimension = getattr(getattr(type_, "of", type_), "dimension", None)
+    return "time" if dimension in (Dimension.of("time"), Dimension.of("time/tokens")) else ""
+
+
+def _docs(*instances: Instance | None) -> tuple[Doc, ...]:
+    found = {}
+    for instance in filter(None, instances):
+        declaration = instance.declaration
+        if declaration.clause.doc:
+            found[(declaration.kind, declaration.name)] = declaration.clause.doc
+    return tuple(Doc(kind, name, text) for (kind, name), text in found.items())
 
 
 # -- what check knows and no engine runs yet ---------------------------------------------------

@@ -13,9 +13,11 @@ def check_sizes(
     workload: Instance,
     workers: list[Workers],
     lowered: Workload,
-    context: int,
+    model: Instance,
 ) -> None:
     """Report requests that no worker could hold; warn of those beyond the model's context."""
+    context = evaluator.whole(model, "context")
+    _check_window(evaluator, model, lowered)
     if lowered.table:
         _check_table(evaluator, workload, workers, lowered.table, context)
         return
@@ -49,6 +51,30 @@ def check_sizes(
                     f"requests: `total = {room} tokens`",
                 ),
             )
+
+
+def _check_window(evaluator: Evaluator, model: Instance, lowered: Workload) -> None:
+    window = evaluator.optional(model, "window")
+    if window is None:
+        return
+    if lowered.table:
+        longest = max(
+            p + o for p, o in zip(lowered.table.prompt, lowered.table.output, strict=True)
+        )
+    else:
+        assert lowered.prompt is not None
+        assert lowered.output is not None
+        both = _ends(lowered.prompt)[1] + _ends(lowered.output)[1]
+        longest = int(min(both, lowered.total or math.inf, evaluator.real(model, "context")))
+    if longest > window:
+        evaluator.sink.warning(
+            "W0504",
+            f"the attention window of {window:,.0f} tokens is not modelled: longer requests cost "
+            "and hold what full attention would",
+            evaluator.place_of(model),
+            f"requests go up to {longest:,} tokens",
+            help=(f"bound the requests: `total = {window:.0f} tokens`",),
+        )
 
 
 def _check_table(

@@ -2,7 +2,7 @@
 
 import math
 
-from tsdl.runtime.result import LATENCIES, Result
+from tsdl.runtime.result import LATENCIES, Expectation, Result
 
 _TITLES = {
     "ttft": "TTFT",
@@ -76,9 +76,15 @@ def summary(result: Result) -> str:
         lines.append("")
     for expectation in result.expectations:
         sign = "pass" if expectation.passed else "FAIL"
-        value = "" if expectation.value is None else f"   (it is {_figure(expectation.value)})"
+        value = "" if expectation.value is None else f"   (it is {_shown(expectation)})"
         lines.append(f"  {sign}  expect {expectation.condition.text}{value}")
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _shown(expectation: Expectation) -> str:
+    if expectation.condition.measure == "time":
+        return duration(expectation.value)
+    return _figure(expectation.value)
 
 
 def _workers(result: Result) -> list[str]:
