@@ -32,7 +32,7 @@ workload some {{
   total    = {total} tokens
 }}
 scenario tiny_system {{
-  model = short; cluster = few; policy = odd; workload = some; seed = {seed}
+  model = short; cluster = few; policy = odd; workload = some; seed = {seed}; sample = 20 s
 {more}
 }}
 """
@@ -80,7 +80,7 @@ def lengths(chance: random.Random, most: int) -> str:
 
 
 def arrivals(chance: random.Random) -> str:
-    rate = chance.choice((0.5, 5, 50, 500))
+    rate = chance.choice((0.5, 10, 100, 1000))
     return chance.choice(
         (
             "burst()",
@@ -94,7 +94,7 @@ def arrivals(chance: random.Random) -> str:
 
 
 def local(chance: random.Random, batching: str) -> str:
-    requests = chance.choice((1, 2, 4, 16))
+    requests = chance.choice((1, 3, 8, 16, 16))
     tokens = chance.choice((1, 4, 16, 64, 512))
     if batching == "chunked":
         tokens = max(tokens, requests)
@@ -113,7 +113,7 @@ def local(chance: random.Random, batching: str) -> str:
 def a_system(seed: int) -> str:
     """Return the text of a random system in which memory, slots or workers are short."""
     chance = random.Random(seed)
-    context = chance.choice((20, 60, 160, 320))
+    context = chance.choice((16, 40, 80, 160))
     block = chance.choice((1, 16, 16))
     batching = chance.choice(("continuous", "chunked", "static"))
     return FILE.format(
@@ -121,8 +121,8 @@ def a_system(seed: int) -> str:
         context=context,
         kv=chance.choice(("paged", "paged", "token_wise", "contiguous")),
         block=block,
-        blocks=chance.choice((320, 400, 640)) // block,
-        swap=chance.choice((0, 10, 40, 1000)),
+        blocks=-(-int(context * chance.choice((1, 1.5, 2.5))) // block),
+        swap=chance.choice((0, 5, 20, 1000)),
         workers=chance.randint(1, 3),
         cost=chance.choice(COSTS),
         batching=batching,
@@ -130,11 +130,11 @@ def a_system(seed: int) -> str:
         target=chance.choice(TARGETS),
         requests=chance.randint(1, 40),
         arrivals=arrivals(chance),
-        prompt=lengths(chance, chance.choice((4, 40, context))),
-        output=lengths(chance, chance.choice((1, 40, context))),
+        prompt=lengths(chance, chance.choice((4, context // 4, context))),
+        output=lengths(chance, chance.choice((1, context // 2, context // 2, context))),
         warmup=chance.choice((0, 0, 0.05)),
         total=context + chance.choice((0, 0, 2)),
-        more=chance.choice(("", "", "", "  until = 0.3 s", "  until = 1 s; sample = 0.25 s")),
+        more=chance.choice(("", "", "", "  until = 0.3 s", "  until = 1 s")),
     )
 
 

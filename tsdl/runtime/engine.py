@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from heapq import heappush
+from math import inf
 from typing import Any
 
 import simpy
@@ -18,7 +19,7 @@ import simpy
 from tsdl.plan import Plan
 from tsdl.runtime.arrivals import Arrivals
 from tsdl.runtime.dispatch import compiled_dispatch
-from tsdl.runtime.request import REJECTED, Request
+from tsdl.runtime.request import REJECTED, UNFINISHED, Request
 from tsdl.runtime.streams import stream
 from tsdl.runtime.worker import Worker
 
@@ -68,6 +69,7 @@ class Outcome:
     gap_length: array[float]
     gap_count: array[int]
     samples: Samples
+    stuck: list[int]
     end: float
     events: int
 
@@ -108,6 +110,7 @@ class Engine:
         self.pending: deque[Request] = deque()
         self.idle: dict[int, simpy.Event] = {}
         self.open = len(self.requests)
+        self.ended = 0.0
         self.gap_length, self.gap_count = array("d"), array("q")
         self.samples = Samples()
 
@@ -120,15 +123,18 @@ class Engine:
         for worker in self.workers:
             clock.process(self._serve(worker))
         # SimPy stops before the events at `until`; ours count those at that time, too.
-        stop = clock.at(self.plan.until, OBSERVER + 1) if self.plan.until is not None else None
-        clock.run(until=stop)
+        until = self.plan.until
+        clock.run(until=clock.at(until, OBSERVER + 1) if until is not None else None)
+        # Nothing happens any more, and some wait: no policy would ever admit them.
+        stuck = [r.id for r in self.requests if r.status == UNFINISHED] if until is None else []
         return Outcome(
             self.requests,
             self.workers,
             self.gap_length,
             self.gap_count,
             self.samples,
-            clock.now,
+            stuck,
+            until if until is not None and self.open else self.ended,
             clock.events,
         )
 
@@ -193,9 +199,12 @@ class Engine:
                 samples.queued.append(worker.queued)
                 samples.running.append(worker.running)
                 samples.kv_used.append(worker.memory.used)
+            if self.clock.peek() == inf:
+                return  # nothing else will ever happen
 
     def _close(self, request: Request, status: str) -> None:
         request.status = status
         self.open -= 1
+        self.ended = self.clock.now
         if self.progress and self.open % 1000 == 0:
             self.progress(len(self.requests) - self.open, len(self.requests))

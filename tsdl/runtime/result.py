@@ -163,6 +163,7 @@ class Result:
             "requests": {
                 **{name: totals[name] for name in counts},
                 "warmup": len(self.requests["id"]) - totals["arrived"],
+                "stuck": outcome.stuck,
             },
             **{
                 name: _number(totals[name])

@@ -14,6 +14,7 @@ _TITLES = {
     "e2e_per_output_token": "E2E / token",
 }
 _MANY = 10_000  # from here on, no decimals
+_SHOWN = 10  # requests that are named
 _COLUMNS = ("mean", "p50", "p90", "p99", "max")
 
 
@@ -52,6 +53,10 @@ def summary(result: Result) -> str:
     if requests["warmup"]:
         told.append(f"{requests['warmup']:,} in the warm-up not counted")
     lines.append(_row("requests", ", ".join(told)))
+    if requests["stuck"]:
+        shown = ", ".join(str(i) for i in requests["stuck"][:_SHOWN])
+        more = ", …" if len(requests["stuck"]) > _SHOWN else ""
+        lines.append(_row("", f"stuck: nothing will ever admit {shown}{more}"))
     lines.append(_row("makespan", duration(s["makespan"])))
     lines.append(
         _row(
