@@ -68,7 +68,7 @@ EVICTIONS = (
 
 
 def lengths(chance: random.Random, most: int) -> str:
-    some, more = sorted((chance.randint(1, most), chance.randint(1, most)))
+    some, more = sorted((chance.randint(-(-most // 4), most), chance.randint(1, most)))
     return chance.choice(
         (
             f"constant({some} tokens)",
@@ -80,7 +80,7 @@ def lengths(chance: random.Random, most: int) -> str:
 
 
 def arrivals(chance: random.Random) -> str:
-    rate = chance.choice((0.5, 10, 100, 1000))
+    rate = chance.choice((1, 100, 1000))
     return chance.choice(
         (
             "burst()",
@@ -94,14 +94,14 @@ def arrivals(chance: random.Random) -> str:
 
 
 def local(chance: random.Random, batching: str) -> str:
-    requests = chance.choice((1, 3, 8, 16, 16))
-    tokens = chance.choice((1, 4, 16, 64, 512))
+    requests = chance.choice((1, 3, 16, 16, 16))
+    tokens = chance.choice((1, 16, 64, 64, 512))
     if batching == "chunked":
         tokens = max(tokens, requests)
     lines = [
         f"max_requests = {requests}",
         f"max_tokens = {tokens} tokens",
-        f"watermark = {chance.choice((0, 0, 1, 10))} %",
+        f"watermark = {chance.choice((0, 0, 0, 1, 10))} %",
         f"preempt = {chance.choice(('swap', 'recompute'))}",
         f"overhead = {chance.choice(('0 s', '1 ms', '1 ms * requests'))}",
     ]
@@ -119,22 +119,22 @@ def a_system(seed: int) -> str:
     return FILE.format(
         seed=seed,
         context=context,
-        kv=chance.choice(("paged", "paged", "token_wise", "contiguous")),
+        kv=chance.choice((*["paged", "token_wise"] * 3, "contiguous")),
         block=block,
-        blocks=-(-int(context * chance.choice((1, 1.5, 2.5))) // block),
+        blocks=-(-int(context * chance.choice((1, 1.2, 2))) // block),
         swap=chance.choice((0, 5, 20, 1000)),
-        workers=chance.randint(1, 3),
+        workers=chance.choice((1, 1, 2, 3)),
         cost=chance.choice(COSTS),
         batching=batching,
         local=local(chance, batching),
         target=chance.choice(TARGETS),
-        requests=chance.randint(1, 40),
+        requests=chance.randint(2, 30),
         arrivals=arrivals(chance),
-        prompt=lengths(chance, chance.choice((4, context // 4, context))),
-        output=lengths(chance, chance.choice((1, context // 2, context // 2, context))),
-        warmup=chance.choice((0, 0, 0.05)),
+        prompt=lengths(chance, chance.choice((4, context // 4, context // 4, context))),
+        output=lengths(chance, chance.choice((1, *[context // 2] * 4, context))),
+        warmup=chance.choice((0, 0, 0, 0.05)),
         total=context + chance.choice((0, 0, 2)),
-        more=chance.choice(("", "", "", "  until = 0.3 s", "  until = 1 s")),
+        more=chance.choice((*[""] * 6, "  until = 0.3 s", "  until = 1 s")),
     )
 
 

@@ -263,10 +263,11 @@ Node: TypeAlias = Expr | Item | Argument | Preposition | Body
 
 @dataclass(frozen=True, slots=True, eq=False)
 class File:
-    """A file: its items in order."""
+    """A file: its items in order, and the names of those that could not be read."""
 
     source: Source
     items: tuple[Item, ...]
+    broken: frozenset[str] = frozenset()
 
 
 def path_of(expression: Expr) -> str | None:

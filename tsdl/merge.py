@@ -1,5 +1,7 @@
 """Bodies to members: what a declaration holds with all that it inherits. Knows the schema."""
 
+from dataclasses import dataclass
+
 from tsdl import ast
 from tsdl.diagnostics import Edit, Fix, Label, Sink
 from tsdl.diagnostics.suggest import nearest
@@ -36,55 +38,62 @@ def _merge(declaration: Declaration, ring: list[Declaration], done: set[int], si
     if id(declaration) in done:
         return
     members = Members(KINDS[declaration.kind], declaration.name, declaration.span)
-    conflicts: dict[tuple[int, str], tuple[Definition, Definition]] = {}
+    conflicts: list[_Conflict] = []
     for base in declaration.bases:
         if base.declaration.members:
             _inherit(members, base.declaration.members, conflicts)
     if declaration.clause.body:
         _Merger(declaration, sink).body(members, declaration.clause.body)
-    _report_conflicts(declaration, members, conflicts, sink)
+    for conflict in conflicts:
+        if conflict.undecided:
+            sink.error(
+                "E0405",
+                f"the bases of `{declaration.name}` disagree about `{conflict.name}`",
+                declaration.span,
+                secondary=(
+                    Label(conflict.one, "one says this"),
+                    Label(conflict.other, "another this"),
+                ),
+                help=(f"decide: write `{conflict.name}` in `{declaration.name}` itself",),
+            )
     declaration.members = members
     done.add(id(declaration))
 
 
-def _inherit(
-    into: Members, base: Members, conflicts: dict[tuple[int, str], tuple[Definition, Definition]]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Conflict:
+    """Two bases that say different things; the declaration itself may still decide."""
+
+    holder: Members
+    key: str | tuple[str, ...]
+    kept: object
+    one: Span
+    other: Span
+
+    @property
+    def name(self) -> str:
+        return self.key if isinstance(self.key, str) else " ".join(self.key)
+
+    @property
+    def undecided(self) -> bool:
+        if isinstance(self.key, str):
+            return self.holder.fields[self.key] is self.kept
+        return self.holder.parts[self.key] is self.kept
+
+
+def _inherit(into: Members, base: Members, conflicts: list[_Conflict]) -> None:
     for key, definition in base.fields.items():
-        other = into.fields.get(key)
-        if other and other is not definition:
-            conflicts[(id(into), key)] = (other, definition)
-        else:
-            into.fields[key] = definition
+        known = into.fields.setdefault(key, definition)
+        if known is not definition:
+            conflicts.append(_Conflict(into, key, known, known.span, definition.span))
     for name, block in base.blocks.items():
         own = into.blocks.setdefault(name, Members(block.shape, block.name, block.span))
         _inherit(own, block, conflicts)
-    for clause_key, parts in base.parts.items():
-        into.parts[clause_key] = list(parts)
-
-
-def _report_conflicts(
-    declaration: Declaration,
-    members: Members,
-    conflicts: dict[tuple[int, str], tuple[Definition, Definition]],
-    sink: Sink,
-) -> None:
-    def holders(block: Members) -> dict[int, Members]:
-        found = {id(block): block}
-        for inner in block.blocks.values():
-            found |= holders(inner)
-        return found
-
-    blocks = holders(members)
-    for (holder, key), (one, other) in conflicts.items():
-        if blocks[holder].fields[key] is one:
-            sink.error(
-                "E0405",
-                f"the bases of `{declaration.name}` disagree about `{key}`",
-                declaration.span,
-                secondary=(Label(one.span, "one says this"), Label(other.span, "another this")),
-                help=(f"decide: write `{key} = …` in `{declaration.name}`",),
-            )
+    for clause, parts in base.parts.items():
+        kept = into.parts.setdefault(clause, list(parts))
+        if [part.item for part in kept] != [part.item for part in parts]:
+            one, other = kept[0].item.span, parts[0].item.span
+            conflicts.append(_Conflict(into, clause, kept, one, other))
 
 
 class _Merger:

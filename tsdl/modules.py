@@ -32,6 +32,7 @@ class Module:
     file: ast.File
     imports: list[Import] = field(default_factory=list)
     library: bool = False
+    incomplete: bool = False  # an import could not be read: unknown names may come from there
 
     @property
     def clauses(self) -> list[ast.Clause]:
@@ -105,7 +106,9 @@ class _Loader:
             return
         path = _relative(module.path, head.value)
         imported = self._load(path, head.span)
-        if imported:
+        if imported is None:
+            module.incomplete = True
+        else:
             name = alias.id if isinstance(alias, ast.Name) else None
             module.imports.append(Import(imported, name, clause.span))
 

@@ -246,9 +246,14 @@ def report_unknown(
     """Say that a name means nothing, and which one was likely meant (of `kind`, if given)."""
     if isinstance(expression, ast.Call):
         expression = expression.function
+    if module.incomplete:
+        return
     name = (
         expression.name if isinstance(expression, ast.Attribute) else getattr(expression, "id", "")
     )
+    broken = (module.file.broken, *(i.module.file.broken for i in module.imports))
+    if any(name in names for names in broken):
+        return  # it was declared, in an item that could not be read
     names = {**program.prelude, **program.scopes[id(module)]}
     candidates = [n for n, d in names.items() if kind is None or d.kind == kind]
     near = nearest(name, candidates) if name else None

@@ -32,7 +32,8 @@ def parse(source: Source, sink: Sink) -> ast.File:
     try:
         tree, comments = parse_text(source.text)
     except UnexpectedInput:
-        return ast.File(source, tuple(_recover(source, sink)))
+        broken: set[str] = set()
+        return ast.File(source, tuple(_recover(source, sink, broken)), frozenset(broken))
     return ast.File(source, _build(source, tree, comments, sink))
 
 
@@ -77,8 +78,11 @@ def _deepest(tree: Branch) -> int | None:
     return None
 
 
-def _recover(source: Source, sink: Sink) -> Iterator[ast.Item]:
-    """Parse each top-level item by itself, so that one mistake hides no other."""
+def _recover(source: Source, sink: Sink, broken: set[str]) -> Iterator[ast.Item]:
+    """Parse each top-level item by itself, so that one mistake hides no other.
+
+    What the others declare goes to `broken`: whoever uses it has made no second mistake.
+    """
     mistakes = 0
     for start, end in _top_level(source.text):
         try:
@@ -86,6 +90,7 @@ def _recover(source: Source, sink: Sink) -> Iterator[ast.Item]:
         except UnexpectedInput as error:
             mistakes += 1
             report(error, source, end, sink)
+            broken.update(name for name in _DECLARED.findall(source.text, start, end))
             if mistakes == MAX_MISTAKES:
                 return
         else:
@@ -93,6 +98,7 @@ def _recover(source: Source, sink: Sink) -> Iterator[ast.Item]:
 
 
 _PIECE = re.compile(r'#[^\n]*|"[^"\n]*"|[(\[{]|[)\]}]|\n')
+_DECLARED = re.compile(r"^[ \t]*[A-Za-z_]\w*[ \t]+([A-Za-z_]\w*)", re.MULTILINE)
 _NEW_ITEM = re.compile(r"[A-Za-z_]\w*[ \t]+\w[^\n=]*\{")
 
 
