@@ -65,30 +65,24 @@ def features(cost: Cost) -> set[str]:
 
 
 def source(cost: Cost) -> str:
-    """Return the Python source of a cost: the sum over stages, in their order."""
-    needed = sorted(features(cost))
-    lines = ["def iteration_time(batch):"]
-    lines += [f"    {name} = batch.{name}" for name in needed]
-    lines.append(f"    total = {formula.python(cost.overhead)}")
+    """Return a cost as a Python expression over the features: the sum of the stages, in order."""
+    terms = [formula.python(cost.overhead)]
     for stage in cost.stages:
-        terms = [formula.python(kernel.time) for kernel in stage.kernels]
-        terms = [term for term in terms if term != "0"]
-        for index, term in enumerate(terms):
-            lines.append(f"    stage {'+=' if index else '='} {term}")
-        if terms:
-            times = f" * {stage.repeat}" if stage.repeat != 1 else ""
-            lines.append(f"    total += stage{times}")
-    lines.append("    return total")
-    return "\n".join(lines)
+        times = [formula.python(kernel.time) for kernel in stage.kernels if kernel.time != 0]
+        total = f"({' + '.join(times)})"
+        if times:
+            terms.append(f"{total} * {stage.repeat}" if stage.repeat != 1 else total)
+    return " + ".join(terms)
 
 
 def compiled(cost: Cost) -> Callable[[Batch], float]:
     """Return the function from a batch to the seconds that its iteration takes."""
-    names = dict(formula.RUNTIME_NAMES)
-    exec(compile(source(cost), "<cost>", "exec"), names)
-    function = names["iteration_time"]
-    assert callable(function)
-    return function
+    needed = sorted(features(cost))
+    inner = formula.function("a cost", ", ".join(needed), source(cost), {})
+    if not needed:
+        return lambda _: inner()  # type: ignore[no-any-return]
+    arguments = ", ".join(f"batch.{name}" for name in needed)
+    return formula.function("a cost", "batch", f"inner({arguments})", {"inner": inner})  # type: ignore[no-any-return]
 
 
 # Bytes that a request holds, from its context, prompt and output in tokens.
@@ -100,6 +94,4 @@ def compiled_footprint(kv: KVCache) -> Footprint:
     text = formula.python(kv.footprint)
     if not formula.is_whole(kv.footprint):
         text = f"ceil({text})"
-    function = eval(f"lambda context, prompt, output: {text}", dict(formula.RUNTIME_NAMES))
-    assert callable(function)
-    return function  # type: ignore[no-any-return]
+    return formula.function(f"kvcache {kv.name}", "context, prompt, output", text, {})  # type: ignore[no-any-return]

@@ -9,5 +9,9 @@ class TsdlError(Exception):
 
     def __init__(self, diagnostics: list[Diagnostic]) -> None:
         """Keep the diagnostics."""
-        super().__init__(render_all(diagnostics))
+        super().__init__(diagnostics)
         self.diagnostics = diagnostics
+
+    def __str__(self) -> str:
+        """Show them as on a terminal."""
+        return render_all(self.diagnostics)

@@ -6,9 +6,9 @@ source once, before a run. It knows nothing of syntax or types.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Atom: TypeAlias = int | float | bool | str
 
@@ -349,6 +349,19 @@ def _show_selection(arguments: tuple[Value, ...]) -> str:
     if_ = f" if {_show(condition, 0)}" if condition is not True else ""
     inside = f"{_show(element, 0)}{by} for {variable} in {_show(iterable, 0)}{if_}"
     return f"{function}({inside})"
+
+
+SOURCE_NAME = "<formula of "
+
+
+def function(what: str, parameters: str, source: str, names: Mapping[str, object]) -> Any:  # noqa: ANN401
+    """Return a Python function of generated source: an expression over parameters and names.
+
+    The source comes from formulas, which know a closed set of operations, and never from a user's
+    text. `what` names it where it fails: an error in it is the formula's, not a bug of ours.
+    """
+    code = compile(f"lambda {parameters}: {source}", f"{SOURCE_NAME}{what}>", "eval")
+    return eval(code, {**RUNTIME_NAMES, **names})
 
 
 def to_json(value: Value) -> object:

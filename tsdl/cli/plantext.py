@@ -1,7 +1,7 @@
 """A plan for people: what would run, where it runs, what its times assume."""
 
 from tsdl.costs import Batch, compiled
-from tsdl.formula import RUNTIME_NAMES, Value, python
+from tsdl.formula import Value, function, python
 from tsdl.plan import Cost, Draw, Kernel, Plan, Stage, Workers
 
 
@@ -128,6 +128,5 @@ def _kernel(stage: Stage, kernel: Kernel, prefill: Batch, decode: Batch) -> str:
 
 
 def _at(value: Value, batch: Batch) -> float:
-    names = dict(RUNTIME_NAMES)
-    names |= {name: getattr(batch, name) for name in batch.__slots__}
-    return float(eval(python(value), names))
+    features = {name: getattr(batch, name) for name in batch.__slots__}
+    return float(function("a plan", "", python(value), features)())

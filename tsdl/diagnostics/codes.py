@@ -1,7 +1,7 @@
 """Every code a diagnostic may carry, and where the page that explains it is.
 
 A code is never used for a second meaning. Ranges: E01 syntax, E02 names and modules, E03 types
-and units, E04 schema, E05 values and plan, E06 data files; W.. warnings, N.. notes.
+and units, E04 schema, E05 values and plan, E06 data files, E09 the run; W.. warnings, N.. notes.
 """
 
 from dataclasses import dataclass
@@ -85,6 +85,8 @@ CATALOGUE: dict[str, Code] = {
         Code("E0603", Severity.ERROR, "a wrong row"),
         Code("E0604", Severity.ERROR, "the data file cannot be read"),
         Code("E0605", Severity.ERROR, "the data file cannot be used"),
+        Code("E0901", Severity.ERROR, "a formula has no value during the run"),
+        Code("E0902", Severity.ERROR, "an iteration of impossible length"),
         Code("W0201", Severity.WARNING, "never used"),
         Code("W0502", Severity.WARNING, "a bound that no request can meet"),
         Code("W0503", Severity.WARNING, "requests that will be rejected"),

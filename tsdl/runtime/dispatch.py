@@ -33,9 +33,11 @@ def compiled_dispatch(
     def choose(candidates: list[Worker]) -> Worker | None:
         return candidates[int(random.integers(len(candidates)))] if candidates else None
 
-    names = dict(formula.RUNTIME_NAMES)
-    names |= {"round_robin": round_robin, "pick": pick, "random": choose, "count": len}
+    names: dict[str, object] = {
+        "round_robin": round_robin,
+        "pick": pick,
+        "random": choose,
+        "count": len,
+    }
     names |= {"sum": sum, "any": any, "all": all, "workers": workers}
-    function = eval(f"lambda r: {formula.python(target)}", names)
-    assert callable(function)
-    return function  # type: ignore[no-any-return]
+    return formula.function("a policy", "r", formula.python(target), names)  # type: ignore[no-any-return]

@@ -1,5 +1,8 @@
 """A plan to a result: draws the requests, runs an engine, sums up."""
 
+from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.errors import TsdlError
+from tsdl.formula import SOURCE_NAME
 from tsdl.plan import Plan
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.engine import Engine, Progress
@@ -7,7 +10,32 @@ from tsdl.runtime.result import Result
 
 
 def run(plan: Plan, seed: int | None = None, progress: Progress | None = None) -> Result:
-    """Run a plan; without a seed, with the plan's own."""
+    """Run a plan; without a seed, with the plan's own. Raises TsdlError where a formula fails."""
     chosen = plan.seed if seed is None else seed
     arrivals = generate(plan.workload, chosen)
-    return Result(plan, chosen, Engine(plan, arrivals, chosen, progress=progress).run())
+    try:
+        return Result(plan, chosen, Engine(plan, arrivals, chosen, progress=progress).run())
+    except (ArithmeticError, TypeError, ValueError) as error:
+        found = _formula_error(error)
+        if found is None:
+            raise
+        raise TsdlError([found]) from error
+
+
+def _formula_error(error: BaseException) -> Diagnostic | None:
+    """Return what went wrong in a formula of the plan; None where it was no formula."""
+    while error.__cause__ is not None:  # SimPy raises a copy of what a process raised
+        error = error.__cause__
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = trace.tb_frame.f_code.co_filename if trace else ""
+    if not name.startswith(SOURCE_NAME):
+        return None
+    return Diagnostic(
+        "E0901",
+        Severity.ERROR,
+        f"a formula of {name.removeprefix(SOURCE_NAME).rstrip('>')} has no value: {error}",
+        None,
+        help=("guard it: `x / y if y > 0 else 0`",),
+    )

@@ -2,9 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
 from tsdl import formula
-from tsdl.costs import compiled
+from tsdl.costs import Batch, compiled
+from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.errors import TsdlError
 from tsdl.formula import Value
 from tsdl.plan import Local, Workers
 from tsdl.runtime.batching import BATCHING, Iteration
@@ -13,10 +16,18 @@ from tsdl.runtime.request import FINISHED, Request
 
 
 def _compiled_rule(rule: Value) -> Callable[[Request, Memory, "Worker"], object]:
-    source = f"lambda r, kv, w: {formula.python(rule)}"
-    function = eval(source, dict(formula.RUNTIME_NAMES))
-    assert callable(function)
-    return function  # type: ignore[no-any-return]
+    return formula.function("a policy", "r, kv, w", formula.python(rule), {})  # type: ignore[no-any-return]
+
+
+def _impossible(duration: float, batch: Batch) -> Diagnostic:
+    return Diagnostic(
+        "E0902",
+        Severity.ERROR,
+        f"an iteration would take {duration:g} seconds",
+        None,
+        notes=(f"of {batch.tokens:,} tokens: {batch.prefills} prefills, {batch.decodes} decodes",),
+        help=("see to it that the formulas of the cost are never negative",),
+    )
 
 
 class Worker:
@@ -146,6 +157,8 @@ class Worker:
                 request.started = now
         iteration.close()
         duration = self.iteration_time(iteration.batch) + iteration.swap_delay
+        if not 0 <= duration < inf:
+            raise TsdlError([_impossible(duration, iteration.batch)])
         self.iterations += 1
         self.busy += duration
         return iteration, duration
