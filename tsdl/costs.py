@@ -78,9 +78,9 @@ def source(cost: Cost) -> str:
 def compiled(cost: Cost) -> Callable[[Batch], float]:
     """Return the function from a batch to the seconds that its iteration takes."""
     needed = sorted(features(cost))
-    inner = formula.function("a cost", ", ".join(needed), source(cost), {})
+    inner: Callable[..., float] = formula.function("a cost", ", ".join(needed), source(cost), {})
     if not needed:
-        return lambda _: inner()  # type: ignore[no-any-return]
+        return lambda _: inner()
     arguments = ", ".join(f"batch.{name}" for name in needed)
     return formula.function("a cost", "batch", f"inner({arguments})", {"inner": inner})  # type: ignore[no-any-return]
 

@@ -84,12 +84,15 @@ class Efficiency:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Workers of one make."""
+    """Workers of one make. Peaks and links are of one device; memory, price and power of all."""
 
     name: str
     count: int
     hardware: str
     devices: int
+    peak_compute: float
+    peak_bandwidth: float
+    link: Channel
     prefills: bool
     decodes: bool
     memory: int

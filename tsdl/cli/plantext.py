@@ -89,14 +89,24 @@ def _workers(workers: Workers) -> list[str]:
         kernel = workers.cost.stages[0].kernels[0]
         lines.append(f"    iteration {kernel.time} seconds ({workers.cost.source})")
         return lines
-    lines.append(
-        "    assumes   " + "; ".join(
-            f"{e.work_class}: {e.compute:.0%} of compute, {e.bandwidth:.0%} of bandwidth, "
-            f"{e.overhead * 1e6:g} us a launch"
-            for e in workers.efficiencies
+    lines += [*_assumptions(workers), *_operators(workers.cost)]
+    return lines
+
+
+def _assumptions(workers: Workers) -> list[str]:
+    """Show the peaks, and what each class of operators is assumed to reach of them."""
+    lines = [
+        f"    peaks     {workers.peak_compute / 1e12:.5g} TFLOPS, "
+        f"{workers.peak_bandwidth / 1e12:.4g} TB/s a device"
+        + (f", {workers.link.name} between them" if workers.devices > 1 else ""),
+        f"    {'assumed of them':<40}{'compute':>18}{'bandwidth':>18}{'launch':>10}{'p-norm':>10}",
+    ]
+    for reached in workers.efficiencies:
+        norm = "max" if reached.sharpness is None else f"{reached.sharpness:g}"
+        lines.append(
+            f"      {reached.work_class:<38}{reached.compute:>18.1%}{reached.bandwidth:>18.1%}"
+            f"{reached.overhead * 1e6:>7.1f} us{norm:>10}"
         )
-    )  # fmt: skip
-    lines += _operators(workers.cost)
     return lines
 
 
@@ -108,12 +118,12 @@ def _operators(cost: Cost) -> list[str]:
     function = compiled(cost)
     totals = (function(prefill), function(decode))
     lines = [
-        f"    {'operator':<26}{'class':<12}{'prefill of 1,024':>18}"
+        f"    {'operator':<28}{'class':<12}{'prefill of 1,024':>18}"
         f"{'decode at 1,024':>18}{'GFLOP':>10}{'MB':>10}"
     ]
     for stage in cost.stages:
         lines += [_kernel(stage, kernel, prefill, decode) for kernel in stage.kernels]
-    lines.append(f"    {'an iteration':<38}{totals[0] * 1e3:>15.3f} ms{totals[1] * 1e3:>15.3f} ms")
+    lines.append(f"    {'an iteration':<40}{totals[0] * 1e3:>15.3f} ms{totals[1] * 1e3:>15.3f} ms")
     return lines
 
 
@@ -124,7 +134,7 @@ def _kernel(stage: Stage, kernel: Kernel, prefill: Batch, decode: Batch) -> str:
     cells = [f"{_at(kernel.time, batch) * times * 1e3:>15.3f} ms" for batch in (prefill, decode)]
     flops, moved = _at(kernel.flops, prefill) * times, _at(kernel.bytes, prefill) * times
     work = f"{flops / 1e9:>10.1f}{moved / 1e6:>10.1f}"
-    return f"    {shown:<26}{kernel.work_class:<12}{cells[0]}{cells[1]}{work}"
+    return f"    {shown:<28}{kernel.work_class:<12}{cells[0]}{cells[1]}{work}"
 
 
 def _at(value: Value, batch: Batch) -> float:

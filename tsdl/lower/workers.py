@@ -19,30 +19,34 @@ def lower_workers(
     weights = int(graph.weight_elements * evaluator.real(device.dtype, "size"))
     kv = _kv_cache(evaluator, worker, model, device, graph, weights)
     power = evaluator.inner(hardware, "power")
-    host = evaluator.required(hardware, "host")
     runs = evaluator.word(worker, "runs")
     return Workers(
         name=worker.members.name,
         count=evaluator.whole(worker, "count"),
         hardware=hardware.name,
         devices=devices,
+        peak_compute=device.compute,
+        peak_bandwidth=device.bandwidth,
+        link=_channel(evaluator, device.link, 1),
         prefills=runs in ("prefill", "both"),
         decodes=runs in ("decode", "both"),
         memory=evaluator.whole(evaluator.inner(hardware, "memory"), "capacity") * devices,
         weights=weights * devices,
         reserve=evaluator.whole(evaluator.required(worker, "kv"), "reserve") * devices,
         kv=kv,
-        host=Channel(
-            host.name,
-            evaluator.real(host, "bandwidth") * devices,
-            evaluator.real(host, "latency"),
-        ),
+        host=_channel(evaluator, evaluator.required(hardware, "host"), devices),
         cost=_cost(evaluator, worker, graph.stages, overhead),
         efficiencies=tuple(device.efficiencies.values()),
         price=evaluator.real(hardware, "price") * devices,
         idle_power=evaluator.real(power, "idle") * devices,
         peak_power=evaluator.real(power, "peak") * devices,
     )
+
+
+def _channel(evaluator: Evaluator, link: Instance, devices: int) -> Channel:
+    """Return a link of so many devices that use theirs at once."""
+    bandwidth = evaluator.real(link, "bandwidth") * devices
+    return Channel(link.name, bandwidth, evaluator.real(link, "latency"))
 
 
 def _devices(evaluator: Evaluator, worker: Instance) -> int:
