@@ -184,7 +184,11 @@ def _snippets(
         line, column = _place(diagnostic, here)
         if arrow == ":::":
             yield gutter
-        yield f"{'':{digits + 1}}{paint(arrow, _QUIET)} {visible(source.name)}:{line}:{column}"
+        name = f"{'':{digits + 1}}{paint(arrow, _QUIET)} {visible(source.name)}"
+        if diagnostic.span and here[0].primary and diagnostic.span.end == 0:
+            yield name  # the start of a file stands for all of it
+            continue
+        yield f"{name}:{line}:{column}"
         yield gutter
         before = 0
         for number, on_line in groupby(here, key=lambda mark: mark.line):

@@ -12,7 +12,14 @@ from tsdl.evaluate.expressions import value_of
 from tsdl.evaluate.values import Binding, Instance, Place, Value
 from tsdl.formula import Formula, symbol
 from tsdl.formula import Value as FormulaValue
-from tsdl.program import Declaration, Members, Program
+from tsdl.program import (
+    Declaration,
+    DeclarationName,
+    FieldName,
+    Members,
+    ParameterName,
+    Program,
+)
 from tsdl.schema import Field
 from tsdl.source import Span
 from tsdl.types import describe
@@ -138,7 +145,7 @@ class Evaluator:
             value = self.value(expression, place)
         finally:
             instance.inside.pop()
-        self.validate(value, spec, f"{instance.path}{key}", expression)
+        self.validate(value, spec, f"{instance.path}{key}", expression, place)
         instance.known[key] = value
         return value
 
@@ -210,7 +217,9 @@ class Evaluator:
         place = Place(definition.owner, instance, local, definition)
         return self.formula(definition.value, place)
 
-    def validate(self, value: Value, spec: Field, name: str, expression: ast.Expr) -> None:
+    def validate(
+        self, value: Value, spec: Field, name: str, expression: ast.Expr, place: Place
+    ) -> None:
         """Check a value against what its field allows."""
         if isinstance(value, Formula) and not spec.formula:
             raise self.fail(
@@ -229,14 +238,32 @@ class Evaluator:
         elif spec.high is not None and value > spec.high:
             reason = f"at most {spec.high:g}"
         if reason:
-            shown = expression.span.text or f"{value:g}"
-            written = "" if isinstance(expression, ast.Number) else f", which is {value:g},"
+            origin = self.origin(expression, place)
+            used = () if origin == expression.span else (Label(expression.span, "used here"),)
             raise self.fail(
                 "E0503",
-                f"`{name}` must be {reason}",
-                expression.span,
-                f"`{shown}`{written} is not",
+                f"`{name}` must be {reason}, and is {value:g}",
+                origin,
+                secondary=used,
             )
+
+    def origin(self, expression: ast.Expr, place: Place) -> Span:
+        """Return where a value comes from: through names to the argument or field that sets it."""
+        source: tuple[ast.Expr, Place] | None = None
+        match self.program.meanings.get(expression):
+            case ParameterName(owner=owner, name=name) if place.instance:
+                bound = place.instance.root.bindings.get(id(owner), {}).get(name)
+                source = (bound.expression, bound.place) if bound else None
+            case FieldName(up=up, key=key) if place.instance:
+                holder: Instance | None = place.instance
+                for _ in range(up):
+                    holder = holder.parent if holder else None
+                source = self._source(holder, key) if holder else None
+            case DeclarationName(declaration=declaration) if declaration.kind == "param":
+                if declaration.name in self.params or declaration.clause.value is None:
+                    return declaration.span
+                source = declaration.clause.value, Place(declaration, None)
+        return self.origin(*source) if source else expression.span
 
     def declaration_value(self, declaration: Declaration) -> Value:
         """Return a param's value, or the instance of a declaration."""

@@ -260,7 +260,7 @@ def _construct(evaluator: Evaluator, name: str, expression: ast.Call, place: Pla
     for index, argument in enumerate(expression.arguments):
         key = argument.name or order[index]
         value = value_of(evaluator, argument.value, place)
-        evaluator.validate(value, maker.parameters[key], f"{name}.{key}", argument.value)
+        evaluator.validate(value, maker.parameters[key], f"{name}.{key}", argument.value, place)
         parameters[key] = value
     for key, spec in maker.parameters.items():
         if key not in parameters and spec.default is not None:
