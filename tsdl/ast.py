@@ -258,7 +258,6 @@ class Let:
 
 
 Item: TypeAlias = Field | Bound | GraphNode | Clause | If | For | Let
-Node: TypeAlias = Expr | Item | Argument | Preposition | Body
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -94,10 +94,6 @@ class Members:
         """Return the clauses of a verb, in order."""
         return [part for key, parts in self.parts.items() if key[0] == verb for part in parts]
 
-    def is_empty(self) -> bool:
-        """Tell whether nothing was written into it."""
-        return not (self.fields or self.blocks or self.parts)
-
 
 # What a name in an expression stands for.
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from tsdl.merge import merge_all
 from tsdl.modules import Module
 from tsdl.program import Base, Declaration, Parameter, Program
 from tsdl.schema import KINDS, UNITS_KINDS
+from tsdl.source import Source, Span
 from tsdl.types import article
 from tsdl.unitdeclarations import declare_units
 from tsdl.units import Units
@@ -30,6 +31,13 @@ def resolve(modules: list[Module], library: list[Module], sink: Sink) -> Program
     declare_units(program.modules, units, sink)
     for module in program.modules:
         _collect(program, module, sink)
+        if len(program.declarations) > MAX_DECLARATIONS:
+            sink.error(
+                "E0104",
+                f"there are more than {MAX_DECLARATIONS:,} declarations",
+                Span(module.file.source, 0, 0),
+            )
+            return program
     for module in modules:
         _import_names(program, module, sink)
     for declaration in program.declarations:
@@ -40,8 +48,6 @@ def resolve(modules: list[Module], library: list[Module], sink: Sink) -> Program
 
 def _stand_in(module: Module) -> Declaration:
     """Return the declaration that the schema's defaults belong to: they see the library only."""
-    from tsdl.source import Source, Span
-
     span = Span(Source("<defaults>", ""), 0, 0)
     nothing = ast.Clause("library", (), None, None, None, (), None, None, "", span, span)
     return Declaration("library", "", nothing, module)

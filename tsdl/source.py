@@ -51,7 +51,3 @@ class Span:
     def text(self) -> str:
         """Return the text that the span covers."""
         return self.source.text[self.start : self.end]
-
-    def to(self, other: "Span") -> "Span":
-        """Return the span from the start of this one to the end of another."""
-        return Span(self.source, self.start, max(self.end, other.end))

@@ -141,13 +141,6 @@ class Units:
         self._parsed[token] = result
         return result
 
-    def name_of(self, dimension: Dimension) -> str:
-        """Return the declared name of a dimension, or its formula."""
-        for name, known in self.dimensions.items():
-            if known == dimension:
-                return name
-        return str(dimension)
-
     def example_of(self, dimension: Dimension) -> str | None:
         """Return a unit of this dimension that people would write."""
         return _EXAMPLES.get(dimension)

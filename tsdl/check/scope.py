@@ -35,7 +35,3 @@ class Scope:
     def with_locals(self, names: dict[str, Type]) -> "Scope":
         """Return the scope with more variables."""
         return replace(self, locals={**self.locals, **names}, own=None)
-
-    def owned_by(self, owner: Declaration) -> "Scope":
-        """Return the same place as another declaration wrote it."""
-        return replace(self, owner=owner)

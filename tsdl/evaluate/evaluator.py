@@ -38,7 +38,6 @@ class Evaluator:
     sink: Sink
     _param_values: dict[int, Value] = field(default_factory=dict)
     _open_params: list[Declaration] = field(default_factory=list)
-    used: set[int] = field(default_factory=set)
     instances: dict[int, Instance] = field(default_factory=dict)
 
     def fail(
@@ -70,7 +69,6 @@ class Evaluator:
         self, declaration: Declaration, arguments: tuple[ast.Argument, ...], caller: Place
     ) -> Instance:
         """Return a new instance of a declaration with arguments that a place gives."""
-        self.used.add(id(declaration))
         members = declaration.members
         assert members is not None
         instance = Instance(declaration, members, None, {})
@@ -112,7 +110,6 @@ class Evaluator:
                 bound[parameter.name] = Binding(parameter.default, Place(declaration, instance))
         instance.bindings[id(declaration)] = bound
         for base in declaration.bases:
-            self.used.add(id(base.declaration))
             given = base.expression.arguments if isinstance(base.expression, ast.Call) else ()
             self._bind(
                 instance, base.declaration, given, Place(declaration, instance), outermost=False
@@ -155,7 +152,7 @@ class Evaluator:
             return override.expression, override.place
         definition = instance.members.fields.get(key)
         if definition:
-            return definition.value, Place(definition.owner, instance, {}, definition)
+            return definition.value, Place(definition.owner, instance)
         default = self.program.defaults.get(_schema_path(instance, key))
         return (default, Place(self.program.library, instance)) if default is not None else None
 
@@ -214,7 +211,7 @@ class Evaluator:
         if definition is None:
             return None
         local = dict(zip(definition.parameters, arguments.values(), strict=True))
-        place = Place(definition.owner, instance, local, definition)
+        place = Place(definition.owner, instance, local)
         return self.formula(definition.value, place)
 
     def validate(
@@ -267,7 +264,6 @@ class Evaluator:
 
     def declaration_value(self, declaration: Declaration) -> Value:
         """Return a param's value, or the instance of a declaration."""
-        self.used.add(id(declaration))
         if declaration.kind != "param":
             return self.instance(declaration)
         if declaration.name in self.params and declaration.module is self.program.root:

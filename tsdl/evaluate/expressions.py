@@ -197,9 +197,7 @@ def _base(evaluator: Evaluator, path: str, place: Place, expression: ast.Expr) -
             instance: Instance | None = place.instance.root
             for verb in blocks:
                 instance = evaluator.block(instance, verb) if instance else None
-            return value_of(
-                evaluator, definition.value, Place(definition.owner, instance, {}, definition)
-            )
+            return value_of(evaluator, definition.value, Place(definition.owner, instance))
     raise evaluator.fail("E0208", f"no base sets `{path}`", expression.span)
 
 
@@ -232,10 +230,8 @@ def _call(evaluator: Evaluator, expression: ast.Call, place: Place) -> Value:
 
 def _select(evaluator: Evaluator, function: str, generator: ast.Generator, place: Place) -> Value:
     variable = generator.variable
-    inner = Place(
-        place.owner, place.instance, {**place.locals, variable: symbol(variable)},
-        place.definition,
-    )  # fmt: skip
+    names = {**place.locals, variable: symbol(variable)}
+    inner = Place(place.owner, place.instance, names)
     iterable = value_of(evaluator, generator.iterable, inner)
     key = value_of(evaluator, generator.key, inner) if generator.key else ""
     condition = value_of(evaluator, generator.condition, inner) if generator.condition else True

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from tsdl import ast
 from tsdl.formula import Formula
-from tsdl.program import Declaration, Definition, Members
+from tsdl.program import Declaration, Members
 from tsdl.source import Span
 
 
@@ -79,7 +79,6 @@ class Place:
     owner: Declaration
     instance: Instance | None
     locals: dict[str, "Value"] = field(default_factory=dict)
-    definition: Definition | None = None
 
 
 Value: TypeAlias = (
