@@ -29,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], int] = parsed.command
     try:
-        return command(parsed)
+        status = command(parsed)
+        sys.stdout.flush()  # here, where a closed pipe is caught
     except TsdlError as error:
         print(error, file=sys.stderr)
         return MISTAKE
@@ -49,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return BUG
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

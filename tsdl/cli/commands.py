@@ -40,16 +40,18 @@ def run(arguments: argparse.Namespace) -> int:
 
     with Bar() as bar:
         result = run_plan(plan, arguments.seed, bar.show)
-    shown = (
-        files.summary_json(result) if arguments.format == "json" else text.summary(result) + "\n"
-    )
-    sys.stdout.write(shown)
-    sys.stdout.flush()
-    if arguments.out:
+    unwritten = ""
+    if arguments.out:  # before anything is shown: whoever reads it may stop reading
         try:
             files.write(result, Path(arguments.out))
         except OSError as error:
-            return _usage(f"cannot write to {arguments.out!r}: {error.strerror or error}")
+            unwritten = f"cannot write to {arguments.out!r}: {error.strerror or error}"
+    if arguments.format == "json":
+        sys.stdout.write(files.summary_json(result))
+    else:
+        print(text.summary(result))
+    if unwritten:
+        return _usage(unwritten)
     return OK if result.passed else EXPECTATION
 
 
@@ -116,7 +118,7 @@ def _usage(message: str) -> int:
 
 def _open(path: str, found: list[Diagnostic]) -> Session | None:
     try:
-        text = sys.stdin.read() if path == "-" else read_file(path)
+        text = sys.stdin.buffer.read().decode("utf-8") if path == "-" else read_file(path)
         return Session("<stdin>" if path == "-" else path, text)
     except UnicodeDecodeError:
         code, reason = "E0108", "it is not UTF-8 text"

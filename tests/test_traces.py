@@ -1,0 +1,89 @@
+"""Files of requests: what is read, and what is said of a bad row."""
+
+import pytest
+
+from tsdl.diagnostics import Sink
+from tsdl.plan import Table
+from tsdl.traces import Columns, read_requests
+
+COLUMNS = Columns("arrived_at", "num_prefill_tokens", "num_decode_tokens")
+
+
+def read(text: str, form: str = "auto", *, arrivals: bool = True) -> tuple[Table | None, Sink]:
+    sink = Sink()
+    return read_requests("t.csv", text, form, COLUMNS, sink, arrivals=arrivals), sink
+
+
+def test_named_columns_in_any_order() -> None:
+    table, _ = read("x,num_decode_tokens,arrived_at,num_prefill_tokens\n9,5,1.5,7\n9,6,2.0,8\n")
+    assert table == Table((0.0, 0.5), (7, 8), (5, 6))
+
+
+def test_azure_is_known_by_its_header() -> None:
+    table, _ = read(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
+        "2023-11-16 23:59:59.9799600,4808,10\r\n2023-11-17 00:00:00.0319600,110,27"
+    )
+    assert table is not None
+    assert table.prompt == (4808, 110)
+    assert table.arrived[1] == pytest.approx(0.052, abs=1e-5)
+
+
+def test_mooncake_is_known_by_its_lines() -> None:
+    table, _ = read(
+        '{"timestamp": 0, "input_length": 6, "output_length": 5, "hash_ids": [1]}\n'
+        '{"timestamp": 3000, "input_length": 7, "output_length": 4, "hash_ids": []}\n'
+    )
+    assert table == Table((0.0, 3.0), (6, 7), (5, 4))
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("x,1,1", "not a number"),
+        ("nan,1,1", "finite"),
+        ("5,0,1", "from 1"),
+        ("5,-3,1", "from 1"),
+        ("5,1.5,1", "whole"),
+        ("5,,1", "not a number"),
+        ("5,nan,1", "from 1"),
+        ("5,1e300,1", "from 1"),
+        ("0.5,1,1", "back in time"),
+        ("5", "not a number"),
+    ],
+)
+def test_a_bad_row_is_told_with_its_line(row: str, reason: str) -> None:
+    header = "arrived_at,num_prefill_tokens,num_decode_tokens"
+    table, sink = read(f"{header}\n1,2,3\n{row}\n9,9,9\n")
+    assert table is None
+    (found,) = sink.found
+    assert found.code == "E0603"
+    assert reason in found.title
+    assert found.span is not None
+    assert found.span.source.position(found.span.start)[0] == 3
+
+
+def test_many_bad_rows_are_told_ten_times() -> None:
+    _, sink = read("arrived_at,num_prefill_tokens,num_decode_tokens\n" + "x,1,1\n" * 1000)
+    assert len(sink.found) <= 10
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("", "E0601"),
+        ("a,b\n1,2\n", "E0602"),
+        ("arrived_at,num_prefill_tokens,num_decode_tokens\n", "E0601"),
+        ('{"timestamp": 0', "E0603"),
+        ("{1", "E0603"),
+    ],
+)
+def test_what_is_no_table(text: str, code: str) -> None:
+    table, sink = read(text)
+    assert table is None
+    assert {d.code for d in sink.found} == {code}
+
+
+def test_lengths_alone_need_no_arrivals() -> None:
+    table, _ = read("num_prefill_tokens,num_decode_tokens\n3,4\n", arrivals=False)
+    assert table == Table((), (3,), (4,))
