@@ -9,6 +9,8 @@ from tsdl.evaluate.values import Constructed, Path, Range, Value
 from tsdl.plan import Draw, Table, Workload
 from tsdl.traces import Columns, read_requests
 
+MOST_REQUESTS = 50_000_000
+
 # Reads a file by its path and the file that it is relative to; returns its name and text.
 FileReader = Callable[[Path], tuple[str, str]]
 
@@ -29,6 +31,7 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
             evaluator.place_of(workload),
             help=("write `requests = 1000` or `duration = 10 min`",),
         )
+    _check_count(evaluator, workload, arrivals, requests, duration)
     if replayed is not None:
         replayed = _speed(replayed, evaluator.real(workload, "speed"))
     total = evaluator.optional(workload, "total")
@@ -45,6 +48,37 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         table=replayed if replayed is not None else drawn,
         replay=replayed is not None,
     )
+
+
+def _check_count(
+    evaluator: Evaluator,
+    workload: Instance,
+    arrivals: Value | None,
+    requests: float | None,
+    duration: float | None,
+) -> None:
+    """Refuse bursts that time alone does not end, and more requests than any memory holds."""
+    known = arrivals.parameters if isinstance(arrivals, Constructed) else {}
+    if isinstance(arrivals, Constructed) and arrivals.name == "burst" and requests is None:
+        missing = next((key for key in ("size", "every") if key not in known), None)
+        if missing:
+            raise evaluator.fail(
+                "E0520",
+                f"a burst without `{missing}` never ends, however short the duration",
+                evaluator.span(workload, "arrivals"),
+                help=("write `requests = …`, or `burst(size = …, every = …)`",),
+            )
+    rate = known.get("rate", 0.0)
+    assert isinstance(rate, (int, float))
+    count = requests if requests is not None else rate * (duration or 0.0)
+    if count > MOST_REQUESTS:
+        key = "requests" if requests is not None else "duration"
+        raise evaluator.fail(
+            "E0523",
+            f"{count:,.0f} requests are more than a run can hold",
+            evaluator.span(workload, key),
+            help=(f"at most {MOST_REQUESTS:,} are allowed",),
+        )
 
 
 def _speed(table: Table, speed: float) -> Table:
