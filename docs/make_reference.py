@@ -1,4 +1,4 @@
-"""Makes the tables of SPEC.md from the schema: kinds of blocks, functions, metrics, codes.
+"""Makes the tables of SPEC.md from the schema: kinds of blocks, units, functions, codes.
 
     python docs/make_reference.py            prints the tables of the kinds of blocks
     python docs/make_reference.py functions  prints others; the names are those of TABLES
@@ -9,7 +9,9 @@ The tests compare SPEC.md with what this yields. Needs the checkout on the path 
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -20,10 +22,8 @@ from tsdl.schema import (
     CONSTRUCTORS,
     FUNCTIONS,
     KINDS,
-    METRICS,
     RECORDS,
     STATISTICS,
-    TOTALS,
     Block,
     Field,
 )
@@ -37,11 +37,9 @@ from tsdl.types import (
     Quantity,
     Record,
     Reference,
-    Samples,
     Sequence,
     Text,
     Type,
-    Unknown,
     article,
 )
 from tsdl.unitdeclarations import declare_units
@@ -58,37 +56,40 @@ def _units() -> Units:
 
 
 def _dimension(dimension: Dimension) -> str:
-    if dimension == NUMBER:
-        return "number"
-    return "drawn" if dimension == Dimension.of("drawn") else _units().name_of(dimension)
+    if dimension in (NUMBER, DRAWN):
+        return "number" if dimension == NUMBER else "drawn"
+    named = (name for name, known in _units().dimensions.items() if known == dimension)
+    return next(named, str(dimension))
 
 
-def _type(found: Type) -> str:  # noqa: PLR0911 (one line for each type)
+def _type(found: Type) -> str:
     match found:
         case Quantity(dimension=dimension):
             return _dimension(dimension)
-        case Text(path=path):
-            return "path" if path else "text"
-        case Boolean():
-            return "bool"
-        case Reference(kind=kind):
-            return f"{article(kind)} {kind}"
-        case Choice(names=names):
-            return "one of " + ", ".join(f"`{name}`" for name in names) if names else "a name"
         case Sequence(of=of):
             return f"list of {_type(of)}"
         case Bounds(of=of):
             return f"range of {_type(of)}"
         case Construct(family="distribution", dimension=dimension):
             return f"distribution of {_dimension(dimension)}"
+        case Choice(names=names):
+            return "one of " + ", ".join(f"`{name}`" for name in names) if names else "a name"
+        case _:
+            return _plain_type(found)
+
+
+def _plain_type(found: Type) -> str:
+    match found:
+        case Text(path=path):
+            return "path" if path else "text"
+        case Boolean():
+            return "bool"
+        case Reference(kind=name) | Record(name=name):
+            return f"{article(name)} {name}"
         case Construct(family=family):
             return family
-        case Record(name=name):
-            return f"{article(name)} {name}"
-        case Samples(of=of):
-            return f"{_type(of)}, for each"
-        case Unknown():
-            return "unknown"
+        case _:
+            raise TypeError(found)
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -97,7 +98,7 @@ def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in lines]
 
 
-# -- kinds of blocks ----------------------------------------------------------------------------------
+# -- kinds of blocks -----------------------------------------------------------------------------
 
 
 def _bounds(field: Field) -> str:
@@ -117,80 +118,70 @@ def _default(field: Field) -> str:
     return f"`{field.default}`" if field.default else "required" if field.required else "–"
 
 
-def _fields(fields: Mapping[str, Field], titles: Mapping[str, str]) -> list[str]:
-    rows = [
-        (
-            titles.get(name, f"`{name}`") + ("" if field.simulated else " †"),
-            _type(field.type),
-            _default(field),
-            _bounds(field),
-            field.doc,
-        )
-        for name, field in fields.items()
-    ]
-    return _table(("field", "type", "default", "bounds", "meaning"), rows) if rows else []
+def _row(name: str, field: Field) -> tuple[str, ...]:
+    shown = f"`{name}`" + ("" if field.simulated else " †")
+    return (shown, _type(field.type), _default(field), _bounds(field), field.doc)
 
 
-def _clauses(block: Block) -> list[str]:
-    lines = []
+def _rows(path: str, block: Block) -> Iterator[tuple[str, ...]]:
+    """Yield a row for each field, and for each nested block one and those of its fields."""
+    for name, field in block.fields.items():
+        yield _row(f"{path}{name}", field)
+    if block.open_field:
+        yield _row(f"{path}NAME", block.open_field)
+    for verb, nested in block.blocks.items():
+        title = f"{path}{verb}" + (" NAME" if nested.named else "")
+        later = "" if nested.simulated else " †"
+        count = " * COUNT" if nested.counted else ""
+        yield (f"`{title}{count} {{ }}`{later}", "block", "–", "", nested.block.doc)
+        if "worker" in nested.block.blocks:  # its workers are those of a cluster
+            yield from _rows(f"{title}.", replace(nested.block, blocks={}))
+        else:
+            yield from _rows(f"{title}.", nested.block)
+    if block.open_block:
+        yield (f"`{path}NAME {{ }}`", "block", "–", "", block.open_block.doc)
+        yield from _rows(f"{path}NAME.", block.open_block)
+
+
+def _notes(path: str, block: Block) -> Iterator[str]:
+    """Yield what else a block holds, and what its expressions may read; then its nested blocks."""
+    inside = f" in `{path}`" if path else ""
     for name, clause in block.clauses.items():
         words = ", ".join(f"`{word}`" for word in clause.prepositions) or "none"
         later = "" if clause.simulated else " †"
-        lines.append(f"- Clause `{name}`{later}: {clause.doc}. Prepositions: {words}.")
+        yield f"- Clause `{name}`{later}{inside}: {clause.doc}. Prepositions: {words}."
     for name, ((written, record), result) in block.functions.items():
-        lines.append(f"- Formula `{name}({written})` of a {record}: {_type(result)}.")
+        yield f"- Formula `{name}({written})` of a {record}: {_type(result)}."
     if block.bounds:
-        lines.append("- Bounds: comparisons whose left side is a metric of a request (section 10).")
+        yield "- Bounds: comparisons whose left side is a metric of a request (section 10)."
     if block.graph:
-        lines.append("- `graph { … }`: the operators in their order (section 7.1).")
+        yield "- `graph { … }`: the operators in their order (section 7.1)."
     if block.unchecked:
-        lines.append("- Anything that can be parsed; it is not looked at (section 14).")
-    return lines
-
-
-def _symbols(block: Block) -> list[str]:
+        yield "- Anything that can be parsed; it is not looked at (section 14)."
     names = [name for name in block.symbols if name not in BATCH_FEATURES]
     told = [f"`{name}` ({_type(block.symbols[name])})" for name in names]
     if len(names) < len(block.symbols):
-        told.append("the features of the batch (section 7.2)")
-    return [f"- Its expressions may also read {', '.join(told)}."] if told else []
-
-
-def _block(path: str, block: Block, level: int, later: str) -> list[str]:
-    lines = [f"{'#' * level} `{path}`{later}", "", block.doc, ""]
-    fields, titles = dict(block.fields), {}
-    if block.open_field:
-        fields["…"], titles["…"] = block.open_field, "*any name*"
-    for part in (_fields(fields, titles), [*_clauses(block), *_symbols(block)]):
-        if part:
-            lines += [*part, ""]
-    return lines
-
-
-def _nested(path: str, block: Block) -> list[str]:
-    lines: list[str] = []
+        told.append("the features of section 7.2")
+    if told:
+        yield f"- Expressions{inside} may also read {', '.join(told)}."
     for verb, nested in block.blocks.items():
-        inner = f"{path}.{verb}" + (" NAME" if nested.named else "")
-        inner += " * COUNT" if nested.counted else ""
-        if nested.block is KINDS["cluster"].blocks["worker"].block and path != "cluster":
-            continue  # a node's workers are those of a cluster
-        lines += _block(inner, nested.block, 4, "" if nested.simulated else " †")
-        lines += _nested(inner, nested.block)
-    if block.open_block:
-        lines += _block(f"{path}.NAME", block.open_block, 4, "")
-    return lines
+        yield from _notes(f"{path}.{verb}".lstrip("."), nested.block)
 
 
 def kinds() -> str:
     """Return a table for each kind of block."""
     lines: list[str] = []
     for kind, block in KINDS.items():
-        lines += _block(kind, block, 3, "")
-        lines += _nested(kind, block)
+        lines += [f"### `{kind}`", block.doc, ""]
+        rows, notes = list(_rows("", block)), list(_notes("", block))
+        if rows:
+            lines += [*_table(("field", "type", "default", "bounds", "meaning"), rows), ""]
+        if notes:
+            lines += [*notes, ""]
     return "\n".join(lines).rstrip()
 
 
-# -- names that expressions use -------------------------------------------------------------------------
+# -- names that expressions use ------------------------------------------------------------------
 
 _RULES = {
     "same": "of one dimension",
@@ -243,24 +234,14 @@ def records() -> str:
     """Return the table of what policies and formulas read of the running system."""
     rows = []
     for record, fields in RECORDS.items():
-        rows += [
-            (record, f"`{name}`", _type(type_), doc) for name, (type_, doc) in fields.items()
-        ]
+        rows += [(record, f"`{name}`", _type(type_), doc) for name, (type_, doc) in fields.items()]
         for name, (argument, result, doc) in RECORD_FUNCTIONS.get(record, {}).items():
             rows.append((record, f"`{name}({argument})`", _type(result), doc))
     return "\n".join(_table(("record", "field", "type", "meaning"), rows))
 
 
-def metrics() -> str:
-    """Return the table of metrics and totals."""
-    rows = [
-        (f"`{name}`", _type(type_), doc) for name, (type_, doc) in {**METRICS, **TOTALS}.items()
-    ]
-    return "\n".join(_table(("name", "type", "meaning"), rows))
-
-
 def units() -> str:
-    """Return the table of dimensions, with the units that measure each and their prefixes."""
+    """Return the dimensions as a list, with the units that measure each and their prefixes."""
     declared = [clause for module in library() for clause in module.clauses]
     found: dict[str, list[str]] = {
         name: [] for name, dimension in _units().dimensions.items() if dimension != NUMBER
@@ -269,15 +250,13 @@ def units() -> str:
         if clause.verb == "unit" and clause.head is not None:
             unit = _units().units[clause.head.span.text]
             if unit.dimension != NUMBER:
-                found[_units().name_of(unit.dimension)].append(clause.span.text)
-    rows = []
+                found[_dimension(unit.dimension)].append(_unit(clause.span.text))
+    told = []
     for name, texts in found.items():
-        shown = [_unit(text) for text in texts]
-        formula = "" if len(_units().dimensions[name].exponents) == 1 else (
-            f" = {_units().dimensions[name]}"
-        )  # fmt: skip
-        rows.append((f"`{name}`{formula}", ", ".join(shown) or "–"))
-    return "\n".join(_table(("dimension", "units (and what they are; which prefixes)"), rows))
+        dimension = _units().dimensions[name]
+        formula = f" = {dimension}" if len(dimension.exponents) > 1 else ""
+        told.append(f"`{name}`{formula}" + (f": {', '.join(texts)}" if texts else ""))
+    return textwrap.fill("; ".join(told) + ".", 120, break_on_hyphens=False)
 
 
 def _unit(text: str) -> str:
@@ -285,13 +264,33 @@ def _unit(text: str) -> str:
     prefixes = next((p for p in PREFIXES if f"prefixes = {p}" in rest), "")
     shown, _, value = name.partition("=")
     told = [part.strip() for part in (value, prefixes) if part.strip()]
-    return f"`{shown.partition(':')[0].strip()}`" + (f" ({'; '.join(told)})" if told else "")
+    return f"`{shown.partition(':')[0].strip()}`" + (f" ({', '.join(told)})" if told else "")
+
+
+_RANGES = {
+    "E01": "text and files",
+    "E02": "names and modules",
+    "E03": "types and units",
+    "E04": "members of blocks",
+    "E05": "values and the plan",
+    "E06": "data files",
+    "E09": "the run",
+    "W02": "names",
+    "W05": "values and the plan",
+    "N02": "names",
+}
 
 
 def codes() -> str:
-    """Return the table of codes."""
-    rows = [(row.code, row.severity.value, row.title) for row in CATALOGUE.values()]
-    return "\n".join(_table(("code", "severity", "what"), rows))
+    """Return the table of codes, a row for each range."""
+    rows = []
+    for start, about in _RANGES.items():
+        found = [row for row in CATALOGUE.values() if row.code.startswith(start)]
+        told = "; ".join(f"{row.code} {row.title}" for row in found)
+        rows.append((start, found[0].severity.value, about, told))
+    if sum(row[3].count("; ") + 1 for row in rows) != len(CATALOGUE):
+        raise ValueError("a code is in no range")
+    return "\n".join(_table(("range", "severity", "about", "codes"), rows))
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -300,7 +299,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "functions": functions,
     "constructors": constructors,
     "records": records,
-    "metrics": metrics,
     "codes": codes,
 }
 

@@ -19,8 +19,6 @@ from tsdl.runtime.request import FINISHED, REJECTED, UNFINISHED, Request
 from tsdl.runtime.result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from tsdl.plan import Plan
     from tsdl.runtime.arrivals import Arrivals
     from tsdl.runtime.batching import Iteration
@@ -119,7 +117,7 @@ def each_request_is_in_one_place(engine: Engine, now: float) -> None:
             assert places == 1 or (now == 0 and places == 0)
 
 
-# -- an iteration, as it is put together ---------------------------------------------------------
+# -- an iteration, as it is put together -------------------------------------------------------
 
 
 def iteration_is_right(worker: Worker, iteration: Iteration) -> None:

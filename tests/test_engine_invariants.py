@@ -51,6 +51,7 @@ TARGETS = (
     "pick(w by w.kv.fill for w in workers)",
     "pick(w by w.load for w in workers if w.queued < 2)",
     "pick(w by -w.id for w in workers if w.outstanding < 3)",
+    "pick(w by w.id for w in workers if w.running < 3 and w.queued < 1)",
 )
 ADMISSIONS = (
     "admit r when kv.fill_with(r) <= 60 % or w.running < 1",
@@ -62,6 +63,7 @@ EVICTIONS = (
     "evict r by r.arrived",
     "evict r by -r.arrived",
     "evict r by r.generated",
+    "evict r by r.prompt",
     "evict r by mod(r.id, 3), r.prompt",
     "evict r by -r.context",
 )
@@ -179,5 +181,7 @@ def test_the_random_systems_are_not_all_easy() -> None:
         seen["rejected"] += counts["rejected"] > 0
         seen["unfinished"] += counts["unfinished"] > 0
         seen["queued"] += bool((result.requests["queue"] > 0).any())
-        seen["full"] += any(w["kv_peak"] > 0.9 * w["kv_capacity"] for w in result.summary["workers"])
-    assert all(seen[what] >= 3 for what in ("preempted", "rejected", "unfinished", "queued", "full")), seen
+        workers = result.summary["workers"]
+        seen["full"] += any(w["kv_peak"] > 0.9 * w["kv_capacity"] for w in workers)
+    wanted = ("preempted", "rejected", "unfinished", "queued", "full")
+    assert all(seen[what] >= 3 for what in wanted), seen

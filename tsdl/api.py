@@ -52,7 +52,10 @@ def _unreadable(code: str, path: str, reason: str) -> TsdlError:
 
 def check(source: str | PathLike[str]) -> list[Diagnostic]:
     """Check a program (a `str` is its text, a `PathLike` a file); return what was found."""
-    _, sink = _session(source).compile()
+    session = _session(source)
+    program, sink = session.compile()
+    if not sink.has_errors:
+        session.verify(program, sink)
     return sink.sorted()
 
 

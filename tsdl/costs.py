@@ -85,6 +85,12 @@ def compiled(cost: Cost) -> Callable[[Batch], float]:
     return formula.function("a cost", "batch", f"inner({arguments})", {"inner": inner})  # type: ignore[no-any-return]
 
 
+def watermark(kv: KVCache, share: float) -> int:
+    """Return the bytes that admission leaves free: so many whole blocks of the capacity."""
+    block = kv.block_tokens * kv.bytes_per_token
+    return int(share * kv.capacity // block * block) if block > 0 else 0
+
+
 # Bytes that a request holds, from its context, prompt and output in tokens.
 Footprint = Callable[[int, int, int], int]
 

@@ -4,6 +4,7 @@ A formula is a tree of plain data: it is kept in the plan, printed, hashed, and 
 source once, before a run. It knows nothing of syntax or types.
 """
 
+import keyword
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -208,7 +209,7 @@ def is_whole(value: Value) -> bool:
     return value.operation in _WHOLE and all(is_whole(a) for a in value.arguments)
 
 
-_PERCENTILE = re.compile(r"p(\d{1,2})(\d*)$")
+_PERCENTILE = re.compile(r"p(100|\d{1,2}|9\d{2,})$")
 
 
 def percentile_of(name: str) -> float | None:
@@ -216,8 +217,8 @@ def percentile_of(name: str) -> float | None:
     found = _PERCENTILE.match(name)
     if not found:
         return None
-    whole, rest = found.groups()
-    return float(f"{whole}.{rest or 0}")
+    digits = found[1]
+    return 100.0 if digits == "100" else float(f"{digits[:2]}.{digits[2:] or 0}")
 
 
 def symbols(value: Value) -> set[str]:
@@ -372,8 +373,37 @@ def to_json(value: Value) -> object:
 
 
 def from_json(data: object) -> Value:
-    """Read what `to_json` returned."""
-    if isinstance(data, list):
-        return Formula(str(data[0]), tuple(from_json(item) for item in data[1:]))
-    assert isinstance(data, (int, float, bool, str))
-    return data
+    """Read what `to_json` returned. Raises ValueError for what no formula has.
+
+    Names become parts of Python source, so they are held to plain identifiers.
+    """
+    if not isinstance(data, list):
+        if isinstance(data, (int, float, bool)) or data == "":
+            return data
+        raise ValueError(f"{data!r} is not a formula")
+    operation, *parts = data
+    match operation, parts:
+        case ("symbol", [str(name)]) if _is_name(name):
+            return symbol(name)
+        case ("field", [record, str(name)]) if _is_name(name):
+            return Formula("field", (from_json(record), name))
+        case ("call", [record, str(name), *arguments]) if _is_name(name):
+            values = (from_json(argument) for argument in arguments)
+            return Formula("call", (from_json(record), name, *values))
+        case ("select", [str(function), str(variable), *rest]) if (
+            function in SELECTIONS and _is_name(variable) and len(rest) == _SELECTED
+        ):
+            return Formula("select", (function, variable, *(from_json(part) for part in rest)))
+        case (str(name), [_, *_]) if name in _COMPUTE or name == "if" or percentile_of(name):
+            return Formula(name, tuple(from_json(part) for part in parts))
+        case ("mean", [_]):
+            return Formula("mean", (from_json(parts[0]),))
+    raise ValueError(f"{data!r} is not a formula")
+
+
+SELECTIONS = frozenset({"pick", "random", "round_robin", "sum", "count", "any", "all"})
+_SELECTED = 4  # element, iterable, key, condition
+
+
+def _is_name(name: str) -> bool:
+    return name.isidentifier() and not name.startswith("_") and not keyword.iskeyword(name)

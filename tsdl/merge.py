@@ -41,7 +41,7 @@ def _merge(declaration: Declaration, ring: list[Declaration], done: set[int], si
     conflicts: list[_Conflict] = []
     for base in declaration.bases:
         if base.declaration.members:
-            _inherit(members, base.declaration.members, conflicts)
+            _inherit(members, base.declaration.members, conflicts, "")
     if declaration.clause.body:
         _Merger(declaration, sink).body(members, declaration.clause.body)
     for conflict in conflicts:
@@ -65,6 +65,7 @@ class _Conflict:
     """Two bases that say different things; the declaration itself may still decide."""
 
     holder: Members
+    path: str
     key: str | tuple[str, ...]
     kept: object
     one: Span
@@ -72,7 +73,7 @@ class _Conflict:
 
     @property
     def name(self) -> str:
-        return self.key if isinstance(self.key, str) else " ".join(self.key)
+        return self.path + (self.key if isinstance(self.key, str) else " ".join(self.key))
 
     @property
     def undecided(self) -> bool:
@@ -81,19 +82,29 @@ class _Conflict:
         return self.holder.parts[self.key] is self.kept
 
 
-def _inherit(into: Members, base: Members, conflicts: list[_Conflict]) -> None:
+def _inherit(into: Members, base: Members, conflicts: list[_Conflict], path: str) -> None:
     for key, definition in base.fields.items():
         known = into.fields.setdefault(key, definition)
-        if known is not definition:
-            conflicts.append(_Conflict(into, key, known, known.span, definition.span))
-    for name, block in base.blocks.items():
-        own = into.blocks.setdefault(name, Members(block.shape, block.name, block.span))
-        _inherit(own, block, conflicts)
+        if _overrides(definition, known):
+            into.fields[key] = definition
+        elif not _overrides(known, definition):
+            conflicts.append(_Conflict(into, path, key, known, known.span, definition.span))
+    for (verb, name), block in base.blocks.items():
+        own = into.blocks.setdefault((verb, name), Members(block.shape, block.name, block.span))
+        _inherit(own, block, conflicts, f"{path}{name or verb}.")
     for clause, parts in base.parts.items():
         kept = into.parts.setdefault(clause, list(parts))
         if [part.item for part in kept] != [part.item for part in parts]:
             one, other = kept[0].item.span, parts[0].item.span
-            conflicts.append(_Conflict(into, clause, kept, one, other))
+            conflicts.append(_Conflict(into, path, clause, kept, one, other))
+
+
+def _overrides(one: Definition, other: Definition) -> bool:
+    """Tell whether a definition is the other, or replaced it in a declaration derived from it."""
+    found: Definition | None = one
+    while found is not None and found is not other:
+        found = found.base
+    return found is other
 
 
 class _Merger:
@@ -102,19 +113,19 @@ class _Merger:
     def __init__(self, owner: Declaration, sink: Sink) -> None:
         self.owner = owner
         self.sink = sink
+        self.written: dict[tuple[int, str], Span] = {}
+        self.replaced: dict[tuple[int, tuple[str, ...]], Span] = {}
 
     def body(self, members: Members, body: ast.Body) -> None:
         """Merge a body into members."""
-        written: dict[tuple[int, str], Span] = {}
-        replaced: set[tuple[str, ...]] = set()
         for item in body.items:
             match item:
                 case ast.Field():
-                    self._field(members, item, written)
+                    self._field(members, item)
                 case ast.Clause():
-                    self._clause(members, item, written, replaced)
+                    self._clause(members, item)
                 case ast.Bound() if members.shape.bounds:
-                    self._part(members, ("bound",), item, replaced)
+                    self._part(members, ("bound", item.comparison.left.span.text), item)
                 case _ if members.shape.unchecked:
                     continue
                 case _:
@@ -127,9 +138,7 @@ class _Merger:
 
     # -- fields --------------------------------------------------------------------------------
 
-    def _field(
-        self, members: Members, item: ast.Field, written: dict[tuple[int, str], Span]
-    ) -> None:
+    def _field(self, members: Members, item: ast.Field) -> None:
         if members.shape.unchecked:
             return
         if item.operator != "=":
@@ -156,7 +165,7 @@ class _Merger:
         holder = self._holder(members, blocks, target)
         if holder is None or not self._known(holder, key, target, is_function=bool(parameters)):
             return
-        earlier = written.get((id(holder), key))
+        earlier = self.written.get((id(holder), key))
         if earlier:
             self.sink.error(
                 "E0403",
@@ -166,14 +175,23 @@ class _Merger:
                 secondary=(Label(earlier, "first set here"),),
             )
             return
-        written[(id(holder), key)] = item.span
+        self.written[(id(holder), key)] = item.span
         holder.fields[key] = Definition(
             key, item.value, self.owner, item.span, holder.fields.get(key), parameters
         )
 
     def _holder(self, members: Members, blocks: list[str], target: ast.Expr) -> Members | None:
         for verb in blocks:
+            nested = members.shape.blocks.get(verb)
             shape = _nested_shape(members.shape, verb)
+            if nested and nested.named:
+                self.sink.error(
+                    "E0408",
+                    f"`{verb}` needs a name, and a path has none",
+                    target.span,
+                    help=(f"write `{verb} name {{ … }}`: it merges with the one of that name",),
+                )
+                return None
             if shape is None:
                 if verb in members.shape.fields:
                     self.sink.error(
@@ -223,23 +241,18 @@ class _Merger:
 
     # -- clauses and blocks --------------------------------------------------------------------
 
-    def _clause(
-        self,
-        members: Members,
-        item: ast.Clause,
-        written: dict[tuple[int, str], Span],
-        replaced: set[tuple[str, ...]],
-    ) -> None:
+    def _clause(self, members: Members, item: ast.Clause) -> None:
         shape = members.shape
         if shape.unchecked:
             return
         if item.verb == "graph" and shape.graph and item.body and not item.objects:
-            self._part(members, ("graph",), item, replaced)
+            self._part(members, ("graph",), item)
         elif item.verb in shape.clauses:
             self._check_prepositions(shape, item)
-            self._part(members, _clause_key(item), item, replaced)
+            for key in _clause_keys(item):
+                self._part(members, key, item)
         elif _nested_shape(shape, item.verb) is not None:
-            self._block(members, item, written)
+            self._block(members, item)
         elif item.verb in shape.fields and item.objects:
             self.sink.error(
                 "E0411",
@@ -266,9 +279,7 @@ class _Merger:
                     else (),
                 )
 
-    def _block(
-        self, members: Members, item: ast.Clause, written: dict[tuple[int, str], Span]
-    ) -> None:
+    def _block(self, members: Members, item: ast.Clause) -> None:
         nested = members.shape.blocks.get(item.verb)
         shape = nested.block if nested else members.shape.open_block
         assert shape is not None
@@ -300,16 +311,16 @@ class _Merger:
                 help=(f"write `{item.verb}{' name' if name else ''} {{ … }}`",),
             )
             return
-        if name and (id(members), name) in written:
+        if name and (id(members), name) in self.written:
             self.sink.error(
                 "E0403",
                 f"{item.verb} `{name}` stands twice",
                 item.verb_span,
-                secondary=(Label(written[(id(members), name)], "first here"),),
+                secondary=(Label(self.written[(id(members), name)], "first here"),),
             )
             return
         if name:
-            written[(id(members), name)] = item.verb_span
+            self.written[(id(members), name)] = item.verb_span
         inner = members.blocks.setdefault((item.verb, name), Members(shape, name))
         inner.span = item.head.span if item.head else item.verb_span
         if item.count is not None:
@@ -320,24 +331,39 @@ class _Merger:
         if item.body:
             self.body(inner, item.body)
 
-    def _part(
-        self, members: Members, key: tuple[str, ...], item: ast.Item, replaced: set[tuple[str, ...]]
-    ) -> None:
-        """Add a clause; the first of its key in a body replaces all that are inherited."""
-        if key not in replaced:
-            replaced.add(key)
+    def _part(self, members: Members, key: tuple[str, ...], item: ast.Item) -> None:
+        """Add a clause; the first of its key in a declaration replaces all that are inherited."""
+        place = (id(members), key)
+        earlier = self.replaced.get(place)
+        if earlier is None:
+            self.replaced[place] = item.span
             members.parts[key] = []
+        elif key[0] in _ONCE:
+            self.sink.error(
+                "E0403",
+                f"`{' '.join(key)}` stands twice",
+                item.span,
+                "said again here",
+                secondary=(Label(earlier, "first said here"),),
+            )
+            return
         members.parts[key].append(Part(item, self.owner))
 
 
-def _clause_key(item: ast.Clause) -> tuple[str, ...]:
+# What a block says once: a second one would be passed over in silence.
+_ONCE = frozenset({"graph", "on", "state", "breakpoint"})
+
+
+def _clause_keys(item: ast.Clause) -> list[tuple[str, ...]]:
+    """Return what a clause replaces: an event, or what its verb says with each preposition."""
     head = item.head
     if item.verb == "on" and head is None and item.preposition("every"):
-        return ("on", "every")
-    if item.verb in {"on", "state", "breakpoint"} and head is not None:
+        return [("on", "every")]
+    if item.verb in _ONCE and head is not None:
         function = head.function if isinstance(head, ast.Call) else head
-        return (item.verb, ast.path_of(function) or "")
-    return (item.verb, *(p.word for p in item.prepositions))
+        return [(item.verb, ast.path_of(function) or "")]
+    words = [p.word for p in item.prepositions]
+    return [(item.verb, word) for word in words] or [(item.verb,)]
 
 
 def _nested_shape(shape: Block, verb: str) -> Block | None:

@@ -73,4 +73,7 @@ def _expression(
         place = Label(declaration.span, f"{describe(wanted)} is declared here")
         sink.error("E0304", f"param `{name}` is a number", expression.span, secondary=(place,))
         raise Failed
-    return Evaluator(program, {}, sink).value(expression, Place(declaration, None))
+    evaluator = Evaluator(program, {}, sink)
+    value = evaluator.value(expression, Place(declaration, None))
+    evaluator.check_whole(declaration.clause.type, value, expression)
+    return value

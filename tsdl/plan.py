@@ -6,9 +6,8 @@ machine as it is. Times are in seconds, sizes in bytes, rates per second.
 
 import hashlib
 import json
-import types
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from tsdl import formula
 from tsdl.formula import Formula, Value
@@ -163,7 +162,6 @@ class Condition:
 
     text: str
     formula: Value
-    line: int
     measure: str  # of its left side: `time`, `ratio`, or nothing in particular
 
 
@@ -211,14 +209,21 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote. Raises ValueError for anything else."""
+        """Read what `to_json` wrote. Raises ValueError for anything else.
+
+        A plan may come from anywhere, and its formulas become Python source: what is not of their
+        closed set of operations and names is refused here.
+        """
         try:
             data = json.loads(text)
-            if data["format"] != FORMAT:
-                raise ValueError(f"this TSDL reads plans of format {FORMAT}, not {data['format']}")
+        except RecursionError:
+            raise ValueError("this is not a plan: nested too deeply") from None
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise ValueError(f"this is not a plan of format {FORMAT}, which this TSDL reads")
+        try:
             return cls(**_decode(Plan, data).fields())
-        except (KeyError, TypeError, AttributeError, AssertionError) as error:
-            raise ValueError(f"this is not a plan: {error!r}") from error
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"this is not a plan: {error}") from error
 
     def fields(self) -> dict[str, Any]:
         """Return the fields by name."""
@@ -228,8 +233,17 @@ class Plan:
     def hash(self) -> str:
         """Return the hash of all that a run depends on, in hexadecimal; comments are not in it."""
         content = {key: value for key, value in _encode(self).items() if key != "docs"}
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(_plain(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Write equal numbers alike: 10.0 as 10."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _encode(value: Any) -> Any:
@@ -243,20 +257,25 @@ def _encode(value: Any) -> Any:
 
 
 def _decode(type_: Any, data: Any) -> Any:
+    """Read JSON as a type of the plan. Raises KeyError, TypeError or ValueError."""
     if type_ == Value:
         return formula.from_json(data)
     if isinstance(type_, type) and is_dataclass(type_):
         hints = get_type_hints(type_)
         return type_(**{f.name: _decode(hints[f.name], data[f.name]) for f in fields(type_)})
-    origin = get_origin(type_)
-    if origin is tuple:
-        arguments = get_args(type_)
-        if arguments[-1] is Ellipsis:
-            return tuple(_decode(arguments[0], item) for item in data)
-        return tuple(_decode(a, item) for a, item in zip(arguments, data, strict=True))
-    if origin in (Union, types.UnionType):
-        options = [a for a in get_args(type_) if a is not type(None)]
-        return None if data is None else data if len(options) > 1 else _decode(options[0], data)
-    if type_ is float:
-        return float(data) if isinstance(data, float) else data
-    return data
+    if get_origin(type_) is tuple:
+        if not isinstance(data, list):
+            raise TypeError(f"{data!r} is not a list")
+        first, *rest = get_args(type_)
+        kinds = [first] * len(data) if rest == [Ellipsis] else [first, *rest]
+        return tuple(_decode(kind, item) for kind, item in zip(kinds, data, strict=True))
+    options = get_args(type_) or (type_,)
+    if data is None and type(None) in options:
+        return None
+    for option in options:
+        if is_dataclass(option):
+            return _decode(option, data)
+        numbers = (int, float) if option is float else option
+        if isinstance(data, numbers) and isinstance(data, bool) == (option is bool):
+            return data
+    raise TypeError(f"{data!r} is not of {type_}")

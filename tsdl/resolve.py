@@ -28,7 +28,8 @@ def resolve(modules: list[Module], library: list[Module], sink: Sink) -> Program
         declarations=[],
         library=_stand_in(library[0] if library else modules[0]),
     )
-    declare_units(program.modules, units, sink)
+    # What is imported comes before what imports it.
+    declare_units([*library, *reversed(modules)], units, sink)
     for module in program.modules:
         _collect(program, module, sink)
         if len(program.declarations) > MAX_DECLARATIONS:

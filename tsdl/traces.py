@@ -170,6 +170,10 @@ def _read_lines(rows: _Rows) -> None:
             break
 
 
+# Days are counted from 2020-01-01, so that a double keeps 100 ns of a stamp.
+_EPOCH = datetime(2020, 1, 1).toordinal()
+
+
 def _time(cell: str) -> float:
     value = float(cell)
     if not math.isfinite(value):
@@ -183,5 +187,6 @@ def _stamp(cell: str) -> float:
     moment = datetime.fromisoformat(whole)
     if fraction and not fraction.isdigit():
         raise ValueError("a time is written 2023-11-16 18:17:03.9799600")
-    seconds = moment.toordinal() * 86400 + moment.hour * 3600 + moment.minute * 60 + moment.second
+    days = moment.toordinal() - _EPOCH
+    seconds = days * 86400 + moment.hour * 3600 + moment.minute * 60 + moment.second
     return seconds + (int(fraction) / 10 ** len(fraction) if fraction else 0.0)

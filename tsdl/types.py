@@ -73,9 +73,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """One value per finished request (or per gap between tokens): what a metric is made of."""
+    """One value for each finished request, or each gap between tokens: what a metric is made of."""
 
     of: Quantity
+    each: str = "request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def describe(found: Type) -> str:
         case Reference(kind=kind):
             return f"{article(kind)} {kind}"
         case Choice(names=names):
-            return f"one of {', '.join(names)}"
+            return f"one of {', '.join(names)}" if names else "a name"
         case Sequence(of=of):
             return f"a list of {describe(of)}"
         case Bounds(of=of):
@@ -119,8 +120,8 @@ def describe(found: Type) -> str:
             return f"{article(family)} {family}"
         case Record(name=name):
             return f"{article(name)} {name}"
-        case Samples(of=of):
-            return f"many values ({describe(of)} for each request)"
+        case Samples(of=of, each=each):
+            return f"many values ({describe(of)} for each {each})"
         case Unknown():
             return "unknown"
 

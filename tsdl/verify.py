@@ -109,4 +109,4 @@ def _names(node: object) -> Iterator[ast.Expr]:
         if isinstance(item, tuple):
             waiting += item
         elif is_dataclass(item):
-            waiting += [getattr(item, f.name) for f in fields(item) if f.type != "Span"]
+            waiting += [getattr(item, f.name) for f in fields(item) if not f.name.endswith("span")]

@@ -113,8 +113,12 @@ def _bound(comparison: ast.Binary, scope: Scope) -> None:
     left = infer(comparison.left, metrics)
     if isinstance(left, Unknown):
         return
-    if not isinstance(left, Samples):
-        names = [name for name, (type_, _) in METRICS.items() if isinstance(type_, Samples)]
+    if not (isinstance(left, Samples) and left.each == "request"):
+        names = [
+            name
+            for name, (type_, _) in METRICS.items()
+            if isinstance(type_, Samples) and type_.each == "request"
+        ]
         scope.sink.error(
             "E0304",
             f"an SLO bounds a metric of each request, this is {describe(left)}",

@@ -293,7 +293,16 @@ def _binary(expression: ast.Binary, scope: Scope) -> Type:
             return UNKNOWN
     assert one is not None
     assert other is not None
-    lifted = isinstance(left, Samples) or isinstance(right, Samples)
+    samples = [side for side in (left, right) if isinstance(side, Samples)]
+    if len({side.each for side in samples}) > 1:
+        scope.sink.error(
+            "E0306",
+            "gaps and requests do not go together",
+            expression.span,
+            "one side has a value for each gap, the other for each request",
+            help=("take a statistic of each: `mean(itl) / mean(e2e)`",),
+        )
+        return UNKNOWN
     if operator in _COMPARISONS:
         if _common(expression, one, other, scope) is None:
             return UNKNOWN
@@ -302,7 +311,7 @@ def _binary(expression: ast.Binary, scope: Scope) -> Type:
     if dimension is None:
         return UNKNOWN
     result = Quantity(dimension)
-    return Samples(result) if lifted else result
+    return Samples(result, samples[0].each) if samples else result
 
 
 _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})

@@ -4,7 +4,7 @@ from tsdl import ast
 from tsdl.check import calls, expressions
 from tsdl.check.parameters import param_type, parameter_type
 from tsdl.check.scope import Scope
-from tsdl.diagnostics import Edit, Fix
+from tsdl.diagnostics import Edit, Fix, Label
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import (
     ChoiceName,
@@ -79,6 +79,7 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
     if parameter:
         return ParameterName(scope.owner, name), parameter_type(scope.owner, parameter, scope)
     if name in scope.symbols:
+        _refuse_hidden(expression, scope)
         return SymbolName(name), scope.symbols[name]
     if scope.metrics and name in METRICS | TOTALS:
         return SymbolName(name), (METRICS | TOTALS)[name][0]
@@ -90,6 +91,19 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
     if declaration.kind == "param":
         return DeclarationName(declaration), param_type(declaration, scope)
     return DeclarationName(declaration), Reference(declaration.kind)
+
+
+def _refuse_hidden(expression: ast.Name, scope: Scope) -> None:
+    """Report a name of the file that a name of the running system hides here."""
+    hidden = scope.program.scopes[id(scope.owner.module)].get(expression.id)
+    if hidden is not None and not hidden.module.library:
+        scope.sink.error(
+            "E0209",
+            f"`{expression.id}` means the running system's own here, not the {hidden.kind}",
+            expression.span,
+            secondary=(Label(hidden.span, "this one is hidden"),),
+            help=(f"give the {hidden.kind} another name",),
+        )
 
 
 def _is_plain(type_: Type, block: Members) -> bool:

@@ -1,5 +1,7 @@
 """Types in policies: admission, eviction, and the dispatch of arrivals."""
 
+from dataclasses import replace
+
 from tsdl import ast
 from tsdl.check.expressions import infer, mismatch, require
 from tsdl.check.scope import Scope
@@ -22,7 +24,8 @@ def check_admission(clause: ast.Clause, scope: Scope) -> None:
             help=(f"write `{clause.verb} r by r.arrived`",),
         )  # fmt: skip
         return
-    inner = scope.with_locals(
+    # The batch is not known yet when it is asked who may join it.
+    inner = replace(scope, symbols={}).with_locals(
         {head.id: Record("request"), "kv": Record("kv"), "w": Record("worker")}
     )
     for preposition in clause.prepositions:

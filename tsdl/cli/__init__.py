@@ -26,9 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show a sign shows `?`
             stream.reconfigure(errors="replace")
-    parsed = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = parsed.command
+    status = OK
     try:
+        parsed = _parser().parse_args(arguments)
+        command: Callable[[argparse.Namespace], int] = parsed.command
         status = command(parsed)
         sys.stdout.flush()  # here, where a closed pipe is caught
     except TsdlError as error:
@@ -36,7 +37,6 @@ def main(arguments: list[str] | None = None) -> int:
         return MISTAKE
     except BrokenPipeError:  # whoever reads us has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -34,6 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
     plan = _plan(arguments)
     if plan is None:
         return MISTAKE
+    if arguments.out:  # better now than after a long run
+        try:
+            Path(arguments.out).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return _usage(f"cannot write to {arguments.out!r}: {error.strerror or error}")
     from tsdl.cli.progress import Bar
     from tsdl.runtime import files, text
     from tsdl.runtime.run import run as run_plan

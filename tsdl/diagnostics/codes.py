@@ -39,6 +39,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0206", Severity.ERROR, "a parameter hides a field"),
         Code("E0207", Severity.ERROR, "derived from another kind"),
         Code("E0208", Severity.ERROR, "no base sets this"),
+        Code("E0209", Severity.ERROR, "a name is hidden"),
         Code("E0301", Severity.ERROR, "wrong dimension"),
         Code("E0302", Severity.ERROR, "wrong declaration of a unit or dimension"),
         Code("E0303", Severity.ERROR, "unknown unit"),

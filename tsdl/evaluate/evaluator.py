@@ -74,7 +74,7 @@ class Evaluator:
         instance = Instance(declaration, members, None, {})
         for name in members.shape.symbols:
             instance.symbols[name] = symbol(name)
-        self._bind(instance, declaration, arguments, caller, outermost=True)
+        self._bind(instance, declaration, arguments, caller, above=())
         return instance
 
     def again(self, instance: Instance) -> Instance:
@@ -91,9 +91,9 @@ class Evaluator:
         declaration: Declaration,
         arguments: tuple[ast.Argument, ...],
         caller: Place,
-        *,
-        outermost: bool,
+        above: tuple[Declaration, ...],
     ) -> None:
+        """Bind parameters and fields; `above` are the declarations derived from this one."""
         bound: dict[str, Binding] = {}
         for index, argument in enumerate(arguments):
             binding = Binding(argument.value, caller)
@@ -101,19 +101,20 @@ class Evaluator:
                 bound[declaration.parameters[index].name] = binding
             elif declaration.parameter(argument.name):
                 bound[argument.name] = binding
-            elif outermost:
+            elif not above:
                 instance.overrides[argument.name] = binding
-            else:  # fields that a `from base(x = …)` sets, unless a later layer does
-                instance.overrides.setdefault(argument.name, binding)
+            else:  # `from base(x = …)` sets a field, unless what is derived from it does
+                own = instance.members.fields.get(argument.name)
+                if own is None or own.owner not in above:
+                    instance.overrides.setdefault(argument.name, binding)
         for parameter in declaration.parameters:
             if parameter.name not in bound and parameter.default is not None:
                 bound[parameter.name] = Binding(parameter.default, Place(declaration, instance))
         instance.bindings[id(declaration)] = bound
         for base in declaration.bases:
             given = base.expression.arguments if isinstance(base.expression, ast.Call) else ()
-            self._bind(
-                instance, base.declaration, given, Place(declaration, instance), outermost=False
-            )
+            place = Place(declaration, instance)
+            self._bind(instance, base.declaration, given, place, (*above, declaration))
 
     # -- fields --------------------------------------------------------------------------------
 
@@ -287,8 +288,15 @@ class Evaluator:
             value = self.value(declaration.clause.value, Place(declaration, None))
         finally:
             self._open_params.pop()
+        self.check_whole(declaration.clause.type, value, declaration.clause.value)
         self._param_values[id(declaration)] = value
         return value
+
+    def check_whole(self, type_: ast.Expr | None, value: Value, expression: ast.Expr) -> None:
+        """See that what is declared `int` is whole."""
+        declared = isinstance(type_, ast.Name) and type_.id == "int"
+        if declared and isinstance(value, float) and value != int(value):
+            raise self.fail("E0503", f"an int is whole, and this is {value:g}", expression.span)
 
     # -- expressions ----------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from tsdl.program import (
     SymbolName,
 )
 from tsdl.schema import CONSTRUCTORS
-from tsdl.types import Text
+from tsdl.types import Samples, Text
 
 if TYPE_CHECKING:
     from tsdl.evaluate.evaluator import Evaluator
@@ -155,7 +155,11 @@ def _parameter(
             help=(f"call it: `{owner.name}({name} = …)`",),
             secondary=(Label(expression.span, "needed here"),),
         )
-    return value_of(evaluator, bound.expression, bound.place)
+    value = value_of(evaluator, bound.expression, bound.place)
+    parameter = owner.parameter(name)
+    if parameter:
+        evaluator.check_whole(parameter.type, value, bound.expression)
+    return value
 
 
 def _attribute(evaluator: Evaluator, expression: ast.Attribute, place: Place) -> Value:
@@ -223,7 +227,8 @@ def _call(evaluator: Evaluator, expression: ast.Call, place: Place) -> Value:
     values = [value_of(evaluator, a.value, place) for a in arguments]
     if any(isinstance(v, list) for v in values):
         values = [v for item in values for v in (item if isinstance(item, list) else [item])]
-    if len(values) == 1 and function.id in ("min", "max") and not isinstance(values[0], Formula):
+    statistic = isinstance(evaluator.program.types.get(arguments[0].value), Samples)
+    if len(values) == 1 and function.id in ("min", "max") and not statistic:
         return values[0]
     return _make(evaluator, function.id, values, expression)
 

@@ -11,6 +11,7 @@ from tsdl.lower.workers import lower_workers
 from tsdl.lower.workloads import FileReader, lower_workload
 from tsdl.plan import FORMAT, Condition, Doc, Local, Model, Plan
 from tsdl.program import Declaration
+from tsdl.types import Choice
 from tsdl.units import Dimension
 
 __all__ = ["FileReader", "lower"]
@@ -36,11 +37,12 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     router = evaluator.reference(scenario, "router")
     _refuse_unsimulated(evaluator, scenario, model, cluster, policy, workload, slo, router)
     overhead = _overhead(evaluator, policy)
-    workers, devices = [], []
+    workers, devices, parameters = [], [], 0
     for members in cluster.members.named("worker"):
         worker = evaluator.inner(cluster, "worker", members.name)
         devices.append(evaluator.required(worker, "hardware"))
-        workers.append(lower_workers(evaluator, worker, model, overhead))
+        lowered_workers, parameters = lower_workers(evaluator, worker, model, overhead)
+        workers.append(lowered_workers)
     if not workers:
         raise evaluator.fail(
             "E0513",
@@ -53,22 +55,16 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     )
     _refuse_hand_over(evaluator, cluster)
     dtype = evaluator.required(model, "dtype")
-    size = evaluator.real(dtype, "size")
     until = evaluator.optional(scenario, "until")
     local = lower_local(evaluator, policy)
     _check_budget(evaluator, policy, local)
     lowered = lower_workload(evaluator, workload, read)
-    check_sizes(evaluator, cluster, workload, workers, lowered, model)
+    check_sizes(evaluator, scenario, workers, lowered, local.watermark)
     return Plan(
         format=FORMAT,
         scenario=declaration.name,
         seed=evaluator.whole(scenario, "seed"),
-        model=Model(
-            model.name,
-            dtype.name,
-            round(workers[0].weights / size),
-            evaluator.whole(model, "context"),
-        ),
+        model=Model(model.name, dtype.name, parameters, evaluator.whole(model, "context")),
         workers=tuple(workers),
         policy=f"{policy.name} with {router.name}" if router else policy.name,
         local=local,
@@ -136,9 +132,8 @@ def _conditions(evaluator: Evaluator, holder: Instance, verb: str) -> tuple[Cond
                 continue
         for expression in expressions:
             value = evaluator.formula(expression, Place(part.owner, holder))
-            line, _ = expression.span.source.position(expression.span.start)
             text = " ".join(expression.span.text.split())
-            found.append(Condition(text, value, line, _measure(evaluator, expression)))
+            found.append(Condition(text, value, _measure(evaluator, expression)))
     return tuple(found)
 
 
@@ -171,6 +166,12 @@ def _refuse_unsimulated(evaluator: Evaluator, *instances: Instance | None) -> No
         raise Failed
 
 
+def _is_default(evaluator: Evaluator, instance: Instance, name: str) -> bool:
+    """Tell whether a choice is set to what it would be anyhow."""
+    field = instance.members.shape.fields[name]
+    return isinstance(field.type, Choice) and evaluator.get(instance, name) == field.default
+
+
 def _unsimulated(evaluator: Evaluator, instance: Instance) -> None:
     shape = instance.members.shape
 
@@ -185,7 +186,7 @@ def _unsimulated(evaluator: Evaluator, instance: Instance) -> None:
 
     for name, definition in instance.members.fields.items():
         field = shape.fields.get(name)
-        if field and not field.simulated:
+        if field and not field.simulated and not _is_default(evaluator, instance, name):
             refuse(f"`{name}`", definition)
     for key, parts in instance.members.parts.items():
         clause = shape.clauses.get(key[0])

@@ -62,7 +62,16 @@ def device_of(evaluator: Evaluator, worker: Instance, model: Instance, devices: 
     bandwidth = evaluator.real(memory, "bandwidth")
     peaks = evaluator.inner(hardware, "compute")
     wanted: Instance | None = dtype
+    seen: list[str] = []
     while wanted is not None and wanted.name not in peaks.members.fields:
+        if wanted.name in seen:
+            raise evaluator.fail(
+                "E0501",
+                f"the fallback of dtype `{wanted.name}` is itself",
+                evaluator.span(wanted, "fallback"),
+                notes=(" → ".join([*seen, wanted.name]),),
+            )
+        seen.append(wanted.name)
         wanted = evaluator.reference(wanted, "fallback")
     if wanted is None:
         known = ", ".join(peaks.members.fields) or "none"
@@ -81,7 +90,8 @@ class Graph:
     """A model's graph on a device: its stages, and the bytes that it keeps there."""
 
     stages: list[Stage]
-    weight_elements: int
+    parameters: int  # of the whole model
+    weight_elements: int  # on one device
     kv_elements: int
 
 
@@ -99,7 +109,7 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
     assert isinstance(clause, ast.Clause)
     assert clause.body is not None
     place = Place(parts[0].owner, model)
-    graph = Graph([], 0, 0)
+    graph = Graph([], 0, 0, 0)
     run: list[Kernel] = []
     for item in clause.body.items:
         if isinstance(item, ast.GraphNode):
@@ -110,7 +120,7 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
         if run:
             graph.stages.append(Stage("", 1, tuple(run)))
             run = []
-        repeat = int(evaluator.number(item.count, place)) if item.count is not None else 1
+        repeat = _repeat(evaluator, item.count, place)
         kernels: list[Kernel] = []
         for inner in item.body.items:
             assert isinstance(inner, ast.GraphNode)
@@ -120,6 +130,19 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
     if run:
         graph.stages.append(Stage("", 1, tuple(run)))
     return graph
+
+
+def _repeat(evaluator: Evaluator, count: ast.Expr | None, place: Place) -> int:
+    if count is None:
+        return 1
+    value = evaluator.number(count, place)
+    if value != int(value) or value < 0:
+        raise evaluator.fail(
+            "E0503",
+            f"a block repeats a whole number of times, not {value:g}",
+            evaluator.origin(count, place),
+        )
+    return int(value)
 
 
 def _node(
@@ -140,10 +163,14 @@ def _node(
     operator.symbols = _symbols(device)
     rows = evaluator.known(operator, "rows")
     width = _last_parameter(evaluator, operator)
+    stored = bool(evaluator.get(operator, "stored"))
+    if stored:
+        graph.parameters += repeat * evaluator.whole(operator, "weights")
     shard = _shard(evaluator, operator, item, device.devices)
     operator.symbols["tokens"] = rows
+    operator.known.clear()  # sizes and rows are others now
     kernels = _kernels(evaluator, operator, item.name, device)
-    if evaluator.get(operator, "stored"):
+    if stored:
         graph.weight_elements += repeat * evaluator.whole(operator, "weights")
     graph.kv_elements += repeat * evaluator.whole(operator, "kv")
     if shard == "row" and device.devices > 1:

@@ -28,7 +28,7 @@ def lower_local(evaluator: Evaluator, policy: Instance) -> Local:
 def _rule(evaluator: Evaluator, local: Instance, verb: str, word: str) -> tuple[Value, ...]:
     """Return what the clauses of a verb say with a preposition."""
     found: list[Value] = []
-    for part in local.members.clauses(verb):
+    for part in local.members.parts.get((verb, word), ()):
         clause = part.item
         assert isinstance(clause, ast.Clause)
         preposition = clause.preposition(word)

@@ -2,24 +2,26 @@
 
 import math
 
-from tsdl.costs import compiled_footprint
+from tsdl.costs import compiled_footprint, watermark
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.plan import Draw, Table, Workers, Workload
 
 
 def check_sizes(
     evaluator: Evaluator,
-    cluster: Instance,
-    workload: Instance,
+    scenario: Instance,
     workers: list[Workers],
     lowered: Workload,
-    model: Instance,
+    share: float,
 ) -> None:
     """Report requests that no worker could hold; warn of those beyond the model's context."""
+    model, cluster, workload = (
+        evaluator.required(scenario, key) for key in ("model", "cluster", "workload")
+    )
     context = evaluator.whole(model, "context")
     _check_window(evaluator, model, lowered)
     if lowered.table:
-        _check_table(evaluator, workload, workers, lowered.table, context)
+        _check_table(evaluator, workload, workers, lowered.table, context, share)
         return
     assert lowered.prompt is not None
     assert lowered.output is not None
@@ -38,7 +40,7 @@ def check_sizes(
     # What no bound of the workload limits, the context does: longer requests are rejected anyway.
     needed = int(min(longest, context)) if math.isfinite(longest) else prompt[0] + output[0]
     for kind in workers:
-        room = _longest_held(kind, int(needed))
+        room = _longest_held(kind, int(needed), share)
         if room < needed:
             worker = evaluator.inner(cluster, "worker", kind.name)
             raise evaluator.fail(
@@ -83,8 +85,9 @@ def _check_table(
     workers: list[Workers],
     table: Table,
     context: int,
+    share: float,
 ) -> None:
-    room = min(_longest_held(kind, context) for kind in workers)
+    room = min(_longest_held(kind, context, share) for kind in workers)
     beyond = sum(p + o > room for p, o in zip(table.prompt, table.output, strict=True))
     if beyond:
         why = "the model's context" if room == context else "what a worker's KV cache can hold"
@@ -96,18 +99,18 @@ def _check_table(
         )
 
 
-def _longest_held(kind: Workers, most: int) -> int:
-    """Return the longest request, up to `most` tokens, that an empty worker can hold."""
+def _longest_held(kind: Workers, most: int, share: float) -> int:
+    """Return the longest request, up to `most` tokens, that an empty worker admits and can hold.
+
+    The last token of a request is never cached: nothing comes after it.
+    """
     footprint = compiled_footprint(kind.kv)
-    if footprint(most, most, 1) <= kind.kv.capacity:
-        return most
-    low, high = 0, most  # footprints grow with the context
-    while low < high:
-        middle = (low + high + 1) // 2
-        if footprint(middle, middle, 1) <= kind.kv.capacity:
-            low = middle
-        else:
-            high = middle - 1
+    room = kind.kv.capacity - watermark(kind.kv, share)
+    low, high = 0, most + 1
+    while high - low > 1:  # footprints grow with the context
+        middle = (low + high) // 2
+        fits = footprint(max(middle - 1, 1), middle, 1) <= room
+        low, high = (middle, high) if fits else (low, middle)
     return low
 
 

@@ -10,8 +10,11 @@ from tsdl.plan import Channel, Cost, Kernel, KVCache, Stage, Workers
 
 def lower_workers(
     evaluator: Evaluator, worker: Instance, model: Instance, overhead: Value
-) -> Workers:
-    """Return the workers that a `worker` block declares. Raises Failed if the model cannot fit."""
+) -> tuple[Workers, int]:
+    """Return the workers that a `worker` block declares, and the parameters of the model.
+
+    Raises Failed if the model cannot fit.
+    """
     devices = _devices(evaluator, worker)
     device = device_of(evaluator, worker, model, devices)
     hardware = device.hardware
@@ -20,7 +23,7 @@ def lower_workers(
     kv = _kv_cache(evaluator, worker, model, device, graph, weights)
     power = evaluator.inner(hardware, "power")
     runs = evaluator.word(worker, "runs")
-    return Workers(
+    workers = Workers(
         name=worker.members.name,
         count=evaluator.whole(worker, "count"),
         hardware=hardware.name,
@@ -41,6 +44,7 @@ def lower_workers(
         idle_power=evaluator.real(power, "idle") * devices,
         peak_power=evaluator.real(power, "peak") * devices,
     )
+    return workers, graph.parameters
 
 
 def _channel(evaluator: Evaluator, link: Instance, devices: int) -> Channel:

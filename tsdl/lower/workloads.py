@@ -17,13 +17,13 @@ FileReader = Callable[[Path], tuple[str, str]]
 
 def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:
     """Return a workload; report what is missing in it or contradicts itself."""
+    _check(evaluator, workload)
     replayed = _table(evaluator, workload, "trace", read)
     drawn = _table(evaluator, workload, "lengths", read)
     arrivals = evaluator.get(workload, "arrivals")
     prompt, output = evaluator.get(workload, "prompt"), evaluator.get(workload, "output")
     requests = evaluator.optional(workload, "requests")
     duration = evaluator.optional(workload, "duration")
-    _check(evaluator, workload)
     if replayed is None and requests is None and duration is None:
         raise evaluator.fail(
             "E0520",
@@ -140,13 +140,16 @@ def _draw(evaluator: Evaluator, workload: Instance, key: str, value: Value | Non
     values: tuple[float, ...] = ()
     for name, part in value.parameters.items():
         match part:
-            case Range(low=low, high=high):
+            case Range(low=low, high=high, step=step):
                 parameters += [("low", float(low)), ("high", float(high))]
+                parameters.append(("step", float(step if step is not None else 1)))
             case list():
                 values = tuple(float(v) for v in part if isinstance(v, (int, float)))
             case int() | float():
                 parameters.append((name, float(part)))
     known = dict(parameters)
+    if known.get("step", 1.0) <= 0:
+        raise evaluator.fail("E0522", f"the step of `{key}` is more than zero", place)
     if value.name == "quantiles" and (
         len(values) < 2 or any(a > b for a, b in pairwise(values))  # noqa: PLR2004
     ):

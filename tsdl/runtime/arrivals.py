@@ -124,8 +124,9 @@ def _quantile(draw: Draw, normal: Floats, seed: int, purpose: str) -> Floats:
         case "constant":
             return np.full(len(normal), known["value"])
         case "uniform":
-            width = known["high"] - known["low"] + 1
-            return np.minimum(np.floor(known["low"] + _probability(normal) * width), known["high"])
+            step = known["step"]
+            count = math.floor((known["high"] - known["low"]) / step) + 1
+            return known["low"] + step * np.floor(_probability(normal) * count)
         case "normal":
             values = known["mean"] + known["deviation"] * normal
         case "lognormal":

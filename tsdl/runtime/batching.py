@@ -65,15 +65,16 @@ def prefill_first(worker: Worker) -> Iteration:
 def static(worker: Worker) -> Iteration:
     """Run a batch until its last request is done; only then take the next."""
     iteration = Iteration()
-    if all(request.done for request in worker.active):
-        for request in worker.active:
-            worker.memory.release(request)
-        worker.active.clear()
-        _swap_in(worker, iteration)
-        if iteration.empty:
-            _admit_whole_prompts(worker, iteration)
-        return iteration
-    _decode_all(worker, iteration)
+    if worker.active:
+        _decode_all(worker, iteration)
+        if not all(request.done for request in iteration.decodes):
+            return iteration
+        # Whoever was not done had to go, and padding alone is no batch.
+        iteration.decodes.clear()
+        worker.end_batch()
+    _swap_in(worker, iteration)
+    if iteration.empty:
+        _admit_whole_prompts(worker, iteration)
     return iteration
 
 
@@ -89,7 +90,7 @@ def chunked(worker: Worker) -> Iteration:
             budget -= chunk
             _add(iteration, request, chunk)
     if not iteration.preempted:
-        budget -= _swap_in(worker, iteration)
+        budget -= _swap_in(worker, iteration, budget)
         if not worker.swapped:
             _admit_chunks(worker, iteration, budget)
     return iteration
@@ -176,10 +177,10 @@ def _make_room(worker: Worker, request: Request, context: int, iteration: Iterat
     return True
 
 
-def _swap_in(worker: Worker, iteration: Iteration) -> int:
-    """Bring swapped requests back while they fit; return how many."""
+def _swap_in(worker: Worker, iteration: Iteration, most: int | None = None) -> int:
+    """Bring swapped requests back while they fit, `most` at the most; return how many."""
     count = 0
-    while worker.swapped and worker.running < worker.local.max_requests:
+    while worker.swapped and count != most and worker.running < worker.local.max_requests:
         request = worker.swapped[0]
         if not worker.memory.admits(worker.memory.needed(request, request.length)):
             break

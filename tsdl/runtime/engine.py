@@ -23,7 +23,10 @@ from tsdl.runtime.request import REJECTED, UNFINISHED, Request
 from tsdl.runtime.streams import stream
 from tsdl.runtime.worker import Worker
 
-ARRIVAL, BOUNDARY, OBSERVER = 1, 4, 9
+# Boundaries at one time go in the order of workers: BOUNDARY + the worker's number.
+ARRIVAL, BOUNDARY, OBSERVER = 1, 10, 10**9
+
+MANY_SAMPLES = 1000  # times at which the state was noted
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -58,6 +61,23 @@ class Samples:
     queued: array[int] = field(default_factory=lambda: array("q"))
     running: array[int] = field(default_factory=lambda: array("q"))
     kv_used: array[int] = field(default_factory=lambda: array("q"))
+
+    def take(self, time: float, workers: list[Worker]) -> None:
+        """Note the state of all workers."""
+        for worker in workers:
+            self.time.append(time)
+            self.worker.append(worker.id)
+            self.queued.append(worker.queued)
+            self.running.append(worker.running)
+            self.kv_used.append(worker.memory.used)
+
+    def thin(self, workers: int) -> None:
+        """Keep the first of every two samples."""
+        for name in ("time", "worker", "queued", "running", "kv_used"):
+            column = getattr(self, name)
+            rows = range(0, len(column), 2 * workers)
+            kept = (value for row in rows for value in column[row : row + workers])
+            setattr(self, name, array(column.typecode, kept))
 
 
 @dataclass(slots=True)
@@ -109,6 +129,7 @@ class Engine:
         self.dispatch = compiled_dispatch(plan.dispatch, self.workers, stream(seed, "dispatch"))
         self.pending: deque[Request] = deque()
         self.idle: dict[int, simpy.Event] = {}
+        self.begun: dict[int, float] = {}  # when the iteration in flight began
         self.open = len(self.requests)
         self.ended = 0.0
         self.gap_length, self.gap_count = array("d"), array("q")
@@ -127,14 +148,17 @@ class Engine:
         clock.run(until=clock.at(until, OBSERVER + 1) if until is not None else None)
         # Nothing happens any more, and some wait: no policy would ever admit them.
         stuck = [r.id for r in self.requests if r.status == UNFINISHED] if until is None else []
+        end = until if until is not None and self.open else self.ended
+        for index, begun in self.begun.items():
+            self.workers[index].busy += end - begun
         return Outcome(
-            self.requests,
+            [r for r in self.requests if until is None or r.arrived <= until],
             self.workers,
             self.gap_length,
             self.gap_count,
             self.samples,
             stuck,
-            until if until is not None and self.open else self.ended,
+            end,
             clock.events,
         )
 
@@ -160,7 +184,7 @@ class Engine:
         waker = self.idle.pop(worker.id, None)
         if waker is not None:
             # A boundary: whatever else arrives at this time comes first.
-            self.clock.fire(waker, self.clock.now, BOUNDARY)
+            self.clock.fire(waker, self.clock.now, BOUNDARY + worker.id)
         return True
 
     def _serve(self, worker: Worker) -> Process:
@@ -174,7 +198,10 @@ class Engine:
                 yield self.idle[worker.id]
                 continue
             iteration, duration = scheduled
-            yield clock.at(clock.now + duration, BOUNDARY)
+            self.begun[worker.id] = clock.now
+            yield clock.at(clock.now + duration, BOUNDARY + worker.id)
+            worker.busy += duration
+            del self.begun[worker.id]
             gaps: dict[float, int] = {}
             for request in worker.complete(iteration, clock.now, gaps):
                 self._close(request, request.status)
@@ -184,23 +211,27 @@ class Engine:
                 self.pending.popleft()
 
     def _sampler(self) -> Process:
-        interval = self.plan.sample
-        if interval is None:
-            span = self.requests[-1].arrived - self.requests[0].arrived
-            interval = span / 200 if span > 0 else 1.0
+        """Note the state of all workers at regular times.
+
+        Where the plan sets no interval, nobody knows how long the run will be: the interval begins
+        small and doubles, with every second sample let go, whenever there are many.
+        """
+        span = self.requests[-1].arrived - self.requests[0].arrived
+        interval = self.plan.sample or max(span / 200, 1e-3)
+        taken = 0
         count = 0
         while self.open:
             yield self.clock.at(count * interval, OBSERVER)
             count += 1
-            samples = self.samples
-            for worker in self.workers:
-                samples.time.append(self.clock.now)
-                samples.worker.append(worker.id)
-                samples.queued.append(worker.queued)
-                samples.running.append(worker.running)
-                samples.kv_used.append(worker.memory.used)
+            taken += 1
+            self.samples.take(self.clock.now, self.workers)
             if self.clock.peek() == inf:
                 return  # nothing else will ever happen
+            if self.plan.sample is None and taken == MANY_SAMPLES:
+                self.samples.thin(len(self.workers))
+                taken = (taken + 1) // 2
+                count = (count + 1) // 2
+                interval *= 2
 
     def _close(self, request: Request, status: str) -> None:
         request.status = status

@@ -1,6 +1,6 @@
 """KV memory of a worker: bytes taken and given back, on the device and in swap space."""
 
-from tsdl.costs import compiled_footprint
+from tsdl.costs import compiled_footprint, watermark
 from tsdl.plan import KVCache
 from tsdl.runtime.request import Request
 
@@ -8,10 +8,10 @@ from tsdl.runtime.request import Request
 class Memory:
     """What is held of the KV cache; `fill` and the rest are read by policies."""
 
-    def __init__(self, kv: KVCache, watermark: float) -> None:
-        """Begin empty; admission leaves the share `watermark` of the capacity free."""
+    def __init__(self, kv: KVCache, share: float) -> None:
+        """Begin empty; admission leaves a share of the capacity free."""
         self.capacity = kv.capacity
-        self.watermark = int(watermark * kv.capacity)
+        self.watermark = watermark(kv, share)
         self.footprint = compiled_footprint(kv)
         self.used = 0
         self.peak = 0

@@ -95,12 +95,31 @@ _OPERATIONS: dict[str, Callable[..., object]] = {
     "if": np.where,
     "mod": np.mod,
     "clamp": np.clip,
+    "round_up_to": lambda x, *steps: np.min(
+        [np.where(np.less_equal(x, s), s, np.inf) for s in steps]
+        + [np.where(x > max(steps), x, np.inf)],
+        axis=0,
+    ),
     "round_up": lambda x, step: np.ceil(np.divide(x, step)) * step,
 }
 
 
+class Nothing(Exception):
+    """A statistic of no values, or a quotient of nothing: there is no number to compare."""
+
+
 def evaluate(value: Value, known: dict[str, object]) -> object:
-    """Return the value of a formula over metrics: a number, or one for each request."""
+    """Return the value of a formula over metrics: a number, or one for each request.
+
+    Raises Nothing where a number is missing.
+    """
+    found = _evaluate(value, known)
+    if isinstance(found, (float, np.floating)) and math.isnan(found):
+        raise Nothing
+    return found
+
+
+def _evaluate(value: Value, known: dict[str, object]) -> object:
     if not isinstance(value, Formula):
         return value
     name = value.operation
@@ -113,12 +132,21 @@ def evaluate(value: Value, known: dict[str, object]) -> object:
         assert isinstance(metric, (np.ndarray, Weighted))
         return percentile(metric, percent) if percent is not None else _STATISTICS[name](metric)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _OPERATIONS[name](*arguments)
+        gaps = next((a for a in arguments if isinstance(a, Weighted)), None)
+        if gaps is None:
+            return _OPERATIONS[name](*arguments)
+        plain = (a.values if isinstance(a, Weighted) else a for a in arguments)
+        found = np.asarray(_OPERATIONS[name](*plain), dtype=np.float64)
+        order = np.argsort(found, kind="stable")
+        return Weighted(found[order], gaps.counts[order])
 
 
 def holds(value: Value, known: dict[str, object]) -> bool:
     """Tell whether a condition on the whole result holds; a comparison with nothing does not."""
-    return bool(np.all(np.asarray(evaluate(value, known))))
+    try:
+        return bool(np.all(np.asarray(evaluate(value, known))))
+    except Nothing:
+        return False
 
 
 def holds_each(value: Value, known: dict[str, object], count: int) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tsdl.plan import Condition, Plan
 from tsdl.runtime.metrics import (
     Metric,
+    Nothing,
     Weighted,
     evaluate,
     greatest,
@@ -142,8 +143,12 @@ class Result:
         passed = holds(condition.formula, known)
         formula = condition.formula
         left = getattr(formula, "arguments", (None,))[0]
-        value = evaluate(left, known) if left is not None else None
-        shown = float(value) if isinstance(value, (int, float, np.floating)) else None
+        try:
+            value = evaluate(left, known) if left is not None else None
+        except Nothing:
+            value = None
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        shown = float(value) if number else None  # type: ignore[arg-type]
         return Expectation(condition, shown, passed)
 
     # -- summary -------------------------------------------------------------------------------
@@ -235,7 +240,9 @@ def _request_columns(outcome: Outcome) -> dict[str, Column]:
     arrived, started = times("arrived"), times("started")
     first, last = times("first"), times("last")
     output, generated = whole("output"), whole("generated")
-    several = output > 1
+    status = np.array([r.status for r in requests], dtype="<U10")
+    finished = status == FINISHED
+    several = finished & (output > 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         tpot = np.where(several, (last - first) / (output - 1), math.nan)
     return {
@@ -245,7 +252,7 @@ def _request_columns(outcome: Outcome) -> dict[str, Column]:
         "output": output,
         "generated": generated,
         "worker": whole("worker"),
-        "status": np.array([r.status for r in requests], dtype="<U10"),
+        "status": status,
         "started": started,
         "first_token": first,
         "last_token": last,
@@ -253,7 +260,7 @@ def _request_columns(outcome: Outcome) -> dict[str, Column]:
         "ttft": first - arrived,
         "tpot": tpot,
         "mtpot": np.where(several, times("largest_gap"), math.nan),
-        "e2e": last - arrived,
+        "e2e": np.where(finished, last - arrived, math.nan),
         "preemptions": whole("preemptions"),
     }
 

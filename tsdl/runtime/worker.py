@@ -160,7 +160,6 @@ class Worker:
         if not 0 <= duration < inf:
             raise TsdlError([_impossible(duration, iteration.batch)])
         self.iterations += 1
-        self.busy += duration
         return iteration, duration
 
     def complete(self, iteration: Iteration, now: float, gaps: dict[float, int]) -> list[Request]:
@@ -177,7 +176,16 @@ class Worker:
                 request.computed = request.prompt + request.generated
                 if self._token(request, now, gaps):
                     finished.append(request)
+        if all(request.done for request in self.active):
+            self.end_batch()  # of a static batch; no other keeps who is done
         return finished
+
+    def end_batch(self) -> None:
+        """Give back the slots of a batch whose requests are all done."""
+        for request in self.active:
+            request.active = False
+            self.memory.release(request)
+        self.active.clear()
 
     def _token(self, request: Request, now: float, gaps: dict[float, int]) -> bool:
         """Yield a token; return whether it was the last."""

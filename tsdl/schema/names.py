@@ -1,7 +1,7 @@
 """Names that expressions may use: functions, constructors, records, metrics."""
 
 from tsdl.schema.shapes import Constructor, Field, quantity
-from tsdl.types import Boolean, Bounds, Quantity, Record, Reference, Samples, Sequence, Type
+from tsdl.types import Boolean, Bounds, Quantity, Record, Samples, Sequence, Type
 from tsdl.units import Dimension
 
 # Functions of numbers. `same`: arguments and result share a dimension; `number`: plain numbers.
@@ -160,13 +160,17 @@ RECORDS: dict[str, dict[str, tuple[Type, str]]] = {
         ),
         "load": (quantity(), "outstanding requests over `max_requests`"),
         "kv": (Record("kv"), "its KV cache"),
-        "hardware": (Reference("hardware"), "what it runs on"),
     },
     "kv": {
         "capacity": (quantity("data"), "bytes for KV"),
         "used": (quantity("data"), "bytes in use"),
         "free": (quantity("data"), "bytes not in use"),
         "fill": (quantity(), "used over capacity"),
+    },
+    "cached request": {
+        "context": (quantity("tokens"), "tokens whose KV it holds"),
+        "prompt": (quantity("tokens"), "tokens of the prompt"),
+        "output": (quantity("tokens"), "tokens that it will generate (an oracle)"),
     },
     "dtype": {"size": (quantity(), "bytes of an element")},
 }
@@ -180,7 +184,7 @@ _TIME, _TOKENS = Quantity(Dimension.of("time")), Quantity(Dimension.of("tokens")
 METRICS: dict[str, tuple[Type, str]] = {
     "ttft": (Samples(_TIME), "time to first token, from arrival"),
     "tpot": (Samples(_TIME), "(last token − first token) / (output − 1)"),
-    "itl": (Samples(_TIME), "gaps between tokens, of all requests together"),
+    "itl": (Samples(_TIME, each="gap"), "gaps between tokens, of all requests together"),
     "mtpot": (Samples(_TIME), "the largest gap of a request"),
     "e2e": (Samples(_TIME), "arrival to last token"),
     "queue": (Samples(_TIME), "arrival to the start of the first iteration"),

@@ -32,9 +32,14 @@ KVCACHE = Block(
         ),
         "blocks": Field(_NUMBER, "number of blocks of a worker; given, it wins", low=1, whole=True),
         "swap_space": Field(_DATA, "host memory for swapped requests", "4 GiB", low=0),
-        "share": Field(Choice(("none", "prefix")), "whether equal prefixes share blocks", "none"),
+        "share": Field(
+            Choice(("none", "prefix")),
+            "whether equal prefixes share blocks",
+            "none",
+            simulated=False,
+        ),
     },
-    functions={"footprint": (("r", "request"), _DATA)},
+    functions={"footprint": (("r", "cached request"), _DATA)},
     symbols={
         "kv_per_token": quantity("data/tokens"),
         "max_context": _TOKENS,

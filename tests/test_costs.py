@@ -1,0 +1,520 @@
+"""Costs against sums done by hand from the library's formulas; plans as values.
+
+The figures of the hand calculation are copied from stdlib/hardware.tsim and links.tsim, on purpose:
+whoever changes a device's efficiency has to look at what it does to an iteration.
+"""
+
+import copy
+import json
+import math
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+import tsdl
+from tsdl.costs import Batch, compiled, compiled_footprint, source
+from tsdl.plan import Cost, Kernel, Stage, Workers
+
+ROOT = Path(__file__).resolve().parents[1]
+FILE = """edition "2026"
+cluster one {{ worker gpu {{ hardware = A100_80G; parallel = tp({devices}) }} }}
+workload some {{
+  requests = 20; arrivals = poisson(9 req/s)
+  prompt = uniform(5..90 tokens); output = uniform(1..9 tokens)
+}}
+scenario priced {{ model = {model}; cluster = one; workload = some; policy = {policy}; {more} }}
+"""
+EXACT = 1e-12
+
+# A100 80 GB: peaks, and what is reached of them (compute, bandwidth, seconds of a launch, p).
+PEAK, BANDWIDTH = 312e12, 2.039e12
+GEMM = (0.739, 0.827, 5.3e-6, 1.41)
+ATTENTION = (0.476, 0.777, 12e-6)
+LAUNCH = 2.5e-6
+SHARES = {
+    "norm": 0.37,
+    "rotary": 0.45,
+    "residual": 0.93,
+    "activation": 0.5,
+    "embedding": 0.15,
+    "pointwise": 0.45,
+}
+# NVLink 3: 64 % of 300 GB/s, 33 us, p = 0.75.
+RATE, LATENCY, SHARPNESS = 0.64 * 300e9, 33e-6, 0.75
+BYTES = 2  # of a weight, an activation, an element of KV
+
+
+def text_of(
+    model: str = "llama2_7b", devices: int = 1, policy: str = "continuous", more: str = ""
+) -> str:
+    return FILE.format(model=model, devices=devices, policy=policy, more=more)
+
+
+def plan_of(
+    model: str = "llama2_7b", devices: int = 1, policy: str = "continuous", more: str = ""
+) -> tsdl.Plan:
+    return tsdl.compile(text_of(model, devices, policy, more))
+
+
+def worker_of(model: str = "llama2_7b", devices: int = 1) -> Workers:
+    return plan_of(model, devices=devices).workers[0]
+
+
+def kernels(cost: Cost) -> list[str]:
+    """Return the names of all kernels, those of a repeated stage once."""
+    return [kernel.name for stage in cost.stages for kernel in stage.kernels]
+
+
+def kernel(cost: Cost, name: str) -> Kernel:
+    [found] = [k for stage in cost.stages for k in stage.kernels if k.name == name]
+    return found
+
+
+# -- an iteration by hand ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model of the llama family, by its numbers."""
+
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    ffn: int
+    vocabulary: int
+    head_dim: int = 128
+
+
+LLAMA2_7B = Shape(32, 4096, 32, 32, 11_008, 32_000)
+LLAMA2_70B = Shape(80, 8192, 64, 8, 28_672, 32_000)
+
+
+def gemm(rows: int, k: int, n: int) -> float:
+    compute, bandwidth, launch, p = GEMM
+    first = 2 * rows * k * n / (PEAK * compute)
+    second = (k * n + rows * (k + n)) * BYTES / (BANDWIDTH * bandwidth)
+    return float((first**p + second**p) ** (1 / p)) + launch
+
+
+def moved(work_class: str, size: float) -> float:
+    return size / (BANDWIDTH * SHARES[work_class]) + LAUNCH
+
+
+def attention(flops: float, size: float) -> float:
+    compute, bandwidth, launch = ATTENTION
+    return max(flops / (PEAK * compute), size / (BANDWIDTH * bandwidth)) + launch
+
+
+def over_link(wire: float) -> float:
+    return float((LATENCY**SHARPNESS + (wire / RATE) ** SHARPNESS) ** (1 / SHARPNESS)) + LAUNCH
+
+
+def all_reduce(rows: int, width: int, devices: int) -> float:
+    return over_link(2 * (devices - 1) / devices * rows * width * BYTES) if devices > 1 else 0
+
+
+def attention_of(batch: Batch, heads: int, kv_heads: int, width: int) -> float:
+    total = 0.0
+    if batch.prefills:
+        products = batch.prefill_products + batch.prefill_squares / 2
+        read = batch.prefill_tokens * heads + batch.prefill_contexts * kv_heads
+        total += attention(4 * heads * width * products, 2 * read * width * BYTES)
+    if batch.decodes:
+        read = batch.decodes * heads + batch.contexts * kv_heads
+        total += attention(4 * heads * width * batch.contexts, 2 * read * width * BYTES)
+    return total
+
+
+def layer_of(shape: Shape, batch: Batch, devices: int) -> float:
+    rows, hidden, width = batch.tokens, shape.hidden, shape.head_dim
+    heads, kv_heads = shape.heads // devices, max(1, shape.kv_heads // devices)
+    ffn = shape.ffn // devices
+    return math.fsum(
+        [
+            2 * moved("norm", 2 * rows * hidden * BYTES),
+            gemm(rows, hidden, (shape.heads + 2 * shape.kv_heads) * width // devices),
+            moved("rotary", 2 * rows * (heads + kv_heads) * width * BYTES),
+            attention_of(batch, heads, kv_heads, width),
+            gemm(rows, heads * width, hidden),
+            2 * moved("residual", 3 * rows * hidden * BYTES),
+            gemm(rows, hidden, 2 * ffn),
+            moved("activation", 3 * rows * ffn * BYTES),
+            gemm(rows, ffn, hidden),
+            2 * all_reduce(rows, hidden, devices),
+        ]
+    )
+
+
+def by_hand(shape: Shape, batch: Batch, devices: int = 1) -> float:
+    """Return the seconds of an iteration, as one would work them out on paper."""
+    rows, last, hidden = batch.tokens, batch.last_tokens, shape.hidden
+    parts = [
+        moved("embedding", 2 * rows * hidden * BYTES),
+        all_reduce(rows, hidden, devices),
+        shape.layers * layer_of(shape, batch, devices),
+        moved("norm", 2 * rows * hidden * BYTES),
+    ]
+    if last:
+        parts.append(gemm(last, hidden, shape.vocabulary // devices))
+        parts.append(moved("pointwise", 3 * last * shape.vocabulary * 4))
+    if last and devices > 1:
+        parts.append(over_link((devices - 1) / devices * last * shape.vocabulary * BYTES))
+    return math.fsum(parts)
+
+
+def batch_of(
+    chunks: tuple[tuple[int, int, bool], ...] = (), contexts: tuple[int, ...] = ()
+) -> Batch:
+    """Return the features of chunks (tokens, cached before, whether the last) and of decodes."""
+    tokens = sum(chunk for chunk, _, _ in chunks) + len(contexts)
+    return Batch(
+        tokens=tokens,
+        requests=len(chunks) + len(contexts),
+        last_tokens=sum(last for _, _, last in chunks) + len(contexts),
+        prefills=len(chunks),
+        prefill_tokens=sum(chunk for chunk, _, _ in chunks),
+        prefill_contexts=sum(cached + chunk for chunk, cached, _ in chunks),
+        prefill_products=sum(chunk * cached for chunk, cached, _ in chunks),
+        prefill_squares=sum(chunk * chunk for chunk, _, _ in chunks),
+        decodes=len(contexts),
+        contexts=sum(contexts),
+        context_blocks=sum(-(-context // 16) for context in contexts),
+        longest_context=max(contexts, default=0),
+        peer_tokens=tokens,
+    )
+
+
+BATCHES = {
+    "a decode": batch_of(contexts=(500,)),
+    "many decodes": batch_of(contexts=tuple(range(100, 400))),
+    "a prompt": batch_of(((1024, 0, True),)),
+    "a chunk that yields nothing": batch_of(((512, 1024, False),)),
+    "chunks and decodes": batch_of(((100, 0, True), (412, 88, False)), (17, 900, 33)),
+}
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4, 8])
+@pytest.mark.parametrize("batch", BATCHES)
+def test_an_iteration_takes_what_one_works_out_by_hand(batch: str, devices: int) -> None:
+    time = compiled(worker_of(devices=devices).cost)(BATCHES[batch])
+    assert math.isclose(time, by_hand(LLAMA2_7B, BATCHES[batch], devices), rel_tol=EXACT)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_grouped_queries_read_fewer_heads(batch: str) -> None:
+    time = compiled(worker_of("llama2_70b", devices=4).cost)(BATCHES[batch])
+    assert math.isclose(time, by_hand(LLAMA2_70B, BATCHES[batch], 4), rel_tol=EXACT)
+
+
+def test_a_lonely_decode_is_near_the_bandwidth_bound() -> None:
+    """All weights but the embedding's rows are read once: 6.5 ms; with launches, 10.3 ms."""
+    weights = worker_of().weights - 32_000 * 4096 * BYTES
+    bound = weights / BANDWIDTH
+    time = compiled(worker_of().cost)(batch_of(contexts=(500,)))
+    assert bound < time < 1.7 * bound
+    assert math.isclose(bound, 6.48e-3, rel_tol=0.01)
+
+
+def test_a_long_prompt_is_near_the_compute_bound() -> None:
+    time = compiled(worker_of().cost)(batch_of(((2048, 0, True),)))
+    flops = 2 * 2048 * (6_738_415_616 - 2 * 32_000 * 4096) + 32 * 4 * 4096 * 2048 * 2048 / 2
+    assert flops / PEAK < time < 1.6 * flops / PEAK
+
+
+def test_a_batch_of_decodes_costs_little_more_than_one() -> None:
+    time = compiled(worker_of().cost)
+    assert time(batch_of(contexts=(100,) * 16)) < 1.15 * time(batch_of(contexts=(100,)))
+
+
+# -- sizes -------------------------------------------------------------------------------------
+
+
+def test_llama2_7b_has_its_weights_and_kv() -> None:
+    plan = plan_of()
+    worker = plan.workers[0]
+    assert worker.weights == 13_476_831_232
+    assert plan.model.parameters == 6_738_415_616
+    assert worker.kv.bytes_per_token == 524_288
+
+
+def test_kv_takes_what_the_weights_and_the_reserve_leave_in_whole_blocks() -> None:
+    kv = worker_of().kv
+    room = 0.9 * 80 * 2**30 - 13_476_831_232 - 2**30
+    block = 16 * 524_288
+    assert kv.capacity == room // block * block
+
+
+def test_grouped_queries_hold_kv_of_their_few_heads() -> None:
+    worker = worker_of("llama2_70b", devices=4)
+    assert worker.kv.bytes_per_token == 2 * 8 * 128 * 80 * BYTES
+    assert worker_of("llama3_8b").kv.bytes_per_token == 2 * 8 * 128 * 32 * BYTES
+
+
+def test_two_devices_share_the_weights_but_for_the_norms() -> None:
+    one, two = worker_of(), worker_of(devices=2)
+    norms = (2 * 32 + 1) * 4096 * BYTES
+    assert two.weights == one.weights + norms
+    assert two.kv.bytes_per_token == one.kv.bytes_per_token
+    assert (two.memory, two.reserve) == (2 * one.memory, 2 * one.reserve)
+    assert (two.price, two.idle_power, two.peak_power) == (20_000, 120, 800)
+    assert (two.host.bandwidth, two.host.latency) == (2 * one.host.bandwidth, one.host.latency)
+
+
+def test_an_all_reduce_follows_the_embedding_and_twice_a_layer() -> None:
+    names = kernels(worker_of(devices=2).cost)
+    reduces = [name for name in names if name.endswith(".all_reduce")]
+    assert reduces == ["embed.all_reduce", "out.all_reduce", "down.all_reduce"]
+    assert [names[names.index(name) - 1] for name in reduces] == ["embed", "out", "down"]
+    assert not [name for name in kernels(worker_of().cost) if "all_reduce" in name]
+
+
+def test_a_single_device_sends_nothing() -> None:
+    assert all(k.wire == 0 for stage in worker_of().cost.stages for k in stage.kernels)
+
+
+def test_kv_heads_are_copied_where_there_are_more_devices() -> None:
+    """Eight KV heads on sixteen devices: each keeps one, so that every head is kept twice."""
+    eight, sixteen = worker_of("llama2_70b", devices=8), worker_of("llama2_70b", devices=16)
+    assert sixteen.kv.bytes_per_token == 2 * eight.kv.bytes_per_token
+
+
+def test_copied_kv_heads_are_computed_on_every_device_that_keeps_them() -> None:
+    """Of 64 query heads a device has 4, and one head of keys and of values whole: 6 heads wide."""
+    qkv = kernel(worker_of("llama2_70b", devices=16).cost, "qkv")
+    wide = (64 // 16 + 2) * 128
+    batch = batch_of(contexts=(1,))
+    flops = compiled(one_kernel(replace(qkv, time=qkv.flops)))(batch)
+    assert flops == 2 * 8192 * wide
+
+
+@pytest.mark.parametrize("devices", [3, 64])
+def test_what_devices_do_not_divide_is_refused(devices: int) -> None:
+    with pytest.raises(tsdl.TsdlError, match="E0514"):
+        plan_of(devices=devices)
+
+
+def test_a_dtype_without_a_peak_runs_at_that_of_its_fallback() -> None:
+    own = 'edition "2026"\nmodel coded from llama2_7b { dtype = fp8 }\n'
+    worker = tsdl.compile(own + text_of("coded").partition("\n")[2]).workers[0]
+    assert worker.weights == 13_476_831_232 // 2
+    prompt = batch_of(((4096, 0, True),))
+    fp16 = compiled(worker_of().cost)(prompt)
+    assert math.isclose(compiled(worker.cost)(prompt), fp16, rel_tol=0.05)
+
+
+FOOTPRINTS: dict[str, Callable[[int], int]] = {
+    "paged": lambda context: -(-context // 16) * 16,
+    "token_wise": lambda context: context,
+    "contiguous": lambda _: 4096,
+    "windowed": lambda context: -(-min(context, 4096) // 16) * 16,
+}
+
+
+@pytest.mark.parametrize("name", FOOTPRINTS)
+def test_a_cache_holds_what_its_formula_says(name: str) -> None:
+    kv = tsdl.compile(text_of().replace("tp(1)", f"tp(1); kv = {name}")).workers[0].kv
+    footprint = compiled_footprint(kv)
+    for context in (1, 15, 16, 17, 4095, 4096):
+        assert footprint(context, 1, 1) == FOOTPRINTS[name](context) * 524_288
+
+
+def test_a_footprint_may_only_read_what_the_cache_knows() -> None:
+    """`context`, `prompt` and `output` are given to it; for all else, no NameError in a run."""
+    text = text_of()
+    text += "kvcache odd from paged { footprint(r) = (r.generated + r.prompt) * kv_per_token }\n"
+    try:
+        plan = tsdl.compile(text.replace("tp(1)", "tp(1); kv = odd"))
+    except tsdl.TsdlError:
+        return
+    assert plan.run().summary["requests"]["finished"] == 20
+
+
+# -- sums in a fixed order ---------------------------------------------------------------------
+
+
+def one_kernel(kernel: Kernel) -> Cost:
+    return Cost("test", (Stage("", 1, (kernel,)),), 0)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_kernels_are_added_in_the_order_of_the_graph(batch: str, devices: int) -> None:
+    cost = worker_of(devices=devices).cost
+    total = 0.0
+    for stage in cost.stages:
+        part = 0.0
+        for kernel in stage.kernels:
+            part += compiled(one_kernel(kernel))(BATCHES[batch])
+        total += part * stage.repeat
+    assert compiled(cost)(BATCHES[batch]) == total
+
+
+def test_the_schedulers_overhead_is_added() -> None:
+    own = 'edition "2026"\npolicy slow { local { overhead = 1 ms + 48 us * requests } }\n'
+    text = own + text_of(policy="slow").partition("\n")[2]
+    time = compiled(tsdl.compile(text).workers[0].cost)
+    for batch in BATCHES.values():
+        expected = by_hand(LLAMA2_7B, batch) + 1e-3 + 48e-6 * batch.requests
+        assert math.isclose(time(batch), expected, rel_tol=EXACT)
+
+
+def test_an_empty_batch_costs_nothing_but_launches_that_do_not_happen() -> None:
+    assert compiled(worker_of().cost)(Batch()) == 0
+
+
+# -- plans as values ---------------------------------------------------------------------------
+
+POLICIES = ("continuous", "chunked", "static", "random", "least_outstanding_tokens")
+
+
+def rich_plan() -> tsdl.Plan:
+    """Return a plan with something in every part."""
+    text = """edition "2026"
+policy fussy from chunked {
+  local {
+    preempt = swap; overhead = 1 us * requests
+    admit r when kv.fill_with(r) <= 80 % and not r.prompt > 4000 tokens
+    admit r by r.arrived, -r.prompt
+    evict r by mod(r.id, 3) if r.generated > 5 tokens else 0
+  }
+  global {
+    on arrive(r) { dispatch r to pick(w by w.load - w.kv.fill for w in workers if w.prefills) }
+  }
+}
+workload mixed {
+  requests = 30; duration = 1 min; warmup = 1 s; arrivals = on_off(9 req/s, on = 1 s, off = 2 s)
+  prompt = choice(3 tokens: 1, lognormal(mean = 90 tokens, sigma = 1, max = 800 tokens): 2)
+  output = quantiles([1, 5, 90] tokens); correlation = -0.5; total = 4096 tokens
+}
+slo strict { ttft <= 2 s; mtpot <= 300 ms }
+cluster unlike {
+  worker a * 2 { hardware = A100_80G; parallel = tp(2) }
+  worker b { hardware = H100_SXM; cost = linear_cost() }
+}
+scenario rich {
+  model = llama2_7b; cluster = unlike; policy = fussy; workload = mixed; slo = strict
+  until = 1 h; sample = 1 s
+  expect p99(ttft) <= 2 s
+  expect mean(e2e / output) <= 1 s/token and attainment >= 10 %
+}
+"""
+    return tsdl.compile(text)
+
+
+@pytest.fixture(params=["rich", *POLICIES])
+def plan(request: pytest.FixtureRequest) -> tsdl.Plan:
+    return rich_plan() if request.param == "rich" else plan_of(policy=request.param)
+
+
+def test_a_plan_survives_json(plan: tsdl.Plan) -> None:
+    again = tsdl.Plan.from_json(plan.to_json())
+    assert again == plan
+    assert again.to_json() == plan.to_json()
+    assert again.hash == plan.hash
+    assert [source(w.cost) for w in again.workers] == [source(w.cost) for w in plan.workers]
+    assert again.run().summary == plan.run().summary
+
+
+def test_a_plan_survives_pickling_and_copying(plan: tsdl.Plan) -> None:
+    for again in (pickle.loads(pickle.dumps(plan)), copy.deepcopy(plan), copy.copy(plan)):
+        assert type(again) is tsdl.Plan
+        assert again == plan
+        assert again.hash == plan.hash
+        assert hash(again) == hash(plan)
+
+
+def test_a_plan_is_json_without_nan(plan: tsdl.Plan) -> None:
+    assert json.loads(plan.to_json(), parse_constant=pytest.fail)["format"] == 1
+
+
+def test_the_same_text_gives_the_same_plan_and_another_text_another() -> None:
+    assert plan_of() == plan_of()
+    hashes = {plan_of(policy=policy).hash for policy in POLICIES} | {plan_of(devices=2).hash}
+    assert len(hashes) == len(POLICIES) + 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("until = 10 s", "until = 10.0 s"),
+        ("until = 1 min", "until = 60 s"),
+        ("sample = 1 s", "sample = 1e0 s"),
+    ],
+)
+def test_equal_plans_have_equal_hashes(one: str, other: str) -> None:
+    first, second = plan_of(more=one), plan_of(more=other)
+    assert first == second
+    assert first.hash == second.hash
+
+
+def test_a_plan_is_the_same_in_any_process() -> None:
+    """Whatever the order of sets and hashes there: the text, and what a run yields."""
+    program = (
+        "import sys, tsdl\n"
+        "from tsdl.costs import source\n"
+        "plan = tsdl.Plan.from_json(sys.stdin.read())\n"
+        "print(plan.hash, plan.run().summary, [source(w.cost) for w in plan.workers])"
+    )
+    outputs = set()
+    for seed in ("0", "1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", program], input=rich_plan().to_json(), env=environment,
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        outputs.add(done.stdout)
+    assert len(outputs) == 1
+    assert rich_plan().hash in outputs.pop()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "null", '{"format": 1}', '{"format": 2}', "\x00", "[" * 100_000],
+    ids=lambda text: text[:20],
+)
+def test_what_is_no_plan_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"plan|format|Expecting|char"):
+        tsdl.Plan.from_json(text)
+
+
+def test_a_plan_with_a_field_of_the_wrong_kind_is_refused() -> None:
+    for key, wrong in (("seed", "zero"), ("workers", 5), ("until", "soon"), ("local", None)):
+        data = json.loads(plan_of().to_json()) | {key: wrong}
+        with pytest.raises(ValueError, match="plan"):
+            tsdl.Plan.from_json(json.dumps(data))
+
+
+CALLS = (
+    ["symbol", "print('code runs')"],
+    ["print", "code runs"],
+    ["field", ["symbol", "r"], "id or print('code runs')"],
+    ["call", ["symbol", "kv"], "__class__.__init__.__globals__.clear"],
+    ["+", ["symbol", "__import__('os')"], 1],
+    ["select", "print", "w", ["symbol", "w"], ["symbol", "workers"], "", True],
+    ["select", "pick", "w in [print()] or w", ["symbol", "w"], ["symbol", "workers"], 0, True],
+)
+
+
+@pytest.mark.parametrize("formula", CALLS, ids=str)
+def test_no_plan_can_bring_code(formula: object) -> None:
+    """A plan is data from another machine: its formulas are of a closed set, or it is refused."""
+    for place in ("dispatch", "admit_when", "footprint", "time"):
+        data = json.loads(plan_of().to_json())
+        worker = data["workers"][0]
+        holder = {
+            "dispatch": data,
+            "admit_when": data["local"],
+            "footprint": worker["kv"],
+            "time": worker["cost"]["stages"][0]["kernels"][0],
+        }[place]
+        assert place in holder
+        holder[place] = formula
+        with pytest.raises(ValueError, match="plan"):
+            tsdl.Plan.from_json(json.dumps(data))

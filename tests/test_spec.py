@@ -1,0 +1,201 @@
+"""SPEC.md: its programs do what it says, its grammar and tables are those of the tool.
+
+A fenced block is run by what stands behind its first marks: `tsdl` checks without a word, `tsdl
+error CODE` (or warning, or note) gives that one diagnostic, `tsdl-fragment` is parsed, `ebnf` is
+compared with the grammar, `python` runs, `sh` is read by the command line's parser.
+"""
+
+import json
+import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tsdl._resources import grammar_text
+from tsdl.cli import _parser
+from tsdl.diagnostics import Diagnostic, Sink
+from tsdl.diagnostics.codes import CATALOGUE
+from tsdl.diagnostics.text import render_all
+from tsdl.parse import parse
+from tsdl.schema import METRICS, TOTALS
+from tsdl.session import Session
+from tsdl.source import Source
+from tsdl.types import Samples
+
+ROOT = Path(__file__).resolve().parents[1]
+SPEC = (ROOT / "SPEC.md").read_text("utf-8")
+REFERENCE = runpy.run_path(str(ROOT / "docs" / "make_reference.py"))
+
+
+@dataclass(frozen=True)
+class Fence:
+    """A fenced block: what stands behind its first marks, its text, and its line."""
+
+    kind: str
+    text: str
+    line: int
+
+    def __str__(self) -> str:
+        """Return where it is."""
+        return f"{self.kind.replace(' ', '-')}-line-{self.line}"
+
+
+@cache
+def fences() -> list[Fence]:
+    pattern = re.compile(r"^```(\S[^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    return [
+        Fence(found[1], found[2], SPEC.count("\n", 0, found.start()) + 1)
+        for found in pattern.finditer(SPEC)
+    ]
+
+
+def of(*kinds: str) -> list[Fence]:
+    return [fence for fence in fences() if fence.kind.split()[0] in kinds]
+
+
+def check(fence: Fence) -> list[Diagnostic]:
+    """Return what `tsdl check` finds in a block."""
+    session = Session(f"SPEC.md, line {fence.line}", fence.text)
+    program, sink = session.compile()
+    if not sink.has_errors:
+        session.verify(program, sink)
+    return sink.sorted()
+
+
+# -- programs ----------------------------------------------------------------------------------
+
+
+def test_every_block_is_of_a_known_kind() -> None:
+    kind = re.compile(
+        r"(tsdl( (error|warning|note) [EWN]\d{4})?|tsdl-fragment|ebnf|sh|python|text|json)"
+    )
+    assert not [str(fence) for fence in fences() if not kind.fullmatch(fence.kind)]
+    assert len(of("tsdl")) >= 40
+    assert sum(fence.kind.startswith("tsdl error") for fence in fences()) >= 12
+
+
+@pytest.mark.parametrize("fence", of("tsdl"), ids=str)
+def test_a_program_does_what_its_block_says(fence: Fence) -> None:
+    found = check(fence)
+    wanted = [tuple(fence.kind.split()[1:])] if " " in fence.kind else []
+    assert [(d.severity.value, d.code) for d in found] == wanted, render_all(found)
+
+
+@pytest.mark.parametrize("fence", of("tsdl-fragment"), ids=str)
+def test_a_fragment_can_be_parsed(fence: Fence) -> None:
+    sink = Sink()
+    assert parse(Source("fragment", fence.text), sink).items
+    assert not sink.found, render_all(sink.sorted())
+
+
+@pytest.mark.parametrize("fence", of("python"), ids=str)
+def test_a_python_block_runs(fence: Fence) -> None:
+    exec(compile(fence.text, f"SPEC.md, line {fence.line}", "exec"), {"__name__": "spec"})
+
+
+def test_the_command_line_takes_what_is_shown() -> None:
+    lines = [line for fence in of("sh") for line in fence.text.splitlines()]
+    assert lines
+    for line in lines:
+        program, *arguments = shlex.split(line)
+        assert program == "tsdl"
+        _parser().parse_args(arguments)  # exits where it does not
+
+
+def test_json_blocks_are_json() -> None:
+    for fence in of("json"):
+        json.loads(fence.text)
+
+
+def test_the_diagnostic_that_is_shown_is_the_one_that_is_given(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tsdl.cli import main
+
+    (shown,) = of("json")
+    monkeypatch.chdir(tmp_path)
+    text = "hardware node {\n  memory {\n    capacity = 80 GB\n    bandwidth = 2.039 TB\n  }\n}\n"
+    Path("node.tsim").write_text(text, encoding="utf-8")
+    assert main(["check", "node.tsim", "--format", "json"]) == 1
+    assert json.loads(capsys.readouterr().out) == json.loads(shown.text)
+
+
+# -- grammar -----------------------------------------------------------------------------------
+
+
+def rules(text: str) -> Iterator[tuple[str, str]]:
+    """Yield name and text of each rule; `%ignore` lines count as one."""
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in text.splitlines():
+        if not line.strip() or line.startswith("//"):
+            continue
+        head = re.match(r"[?!]*(\w+):|(%ignore)", line)
+        name = (head[1] or head[2]) if head else name
+        found.setdefault(name, []).append(line)
+    return ((name, "\n".join(lines)) for name, lines in found.items())
+
+
+def test_the_boxes_are_the_grammar() -> None:
+    quoted = [rule for fence in of("ebnf") for rule in rules(fence.text)]
+    assert len(quoted) == len(dict(quoted)), "a rule stands in two boxes"
+    assert dict(quoted) == dict(rules(grammar_text()))
+
+
+# -- tables ------------------------------------------------------------------------------------
+
+
+def test_the_tables_are_those_of_the_schema() -> None:
+    wanted = REFERENCE["replaced"](SPEC)
+    assert wanted == SPEC, "run `PYTHONPATH=. python docs/make_reference.py --write`"
+
+
+def test_every_metric_stands_in_a_table_with_its_type() -> None:
+    rows = re.findall(r"^\| (`[^|]+`) \| ([a-z/]+) \| ", SPEC, re.MULTILINE)
+    told = {(name, type_) for names, type_ in rows for name in re.findall(r"`(\w+)`", names)}
+    for name, (type_, _) in {**METRICS, **TOTALS}.items():
+        of_one = type_.of if isinstance(type_, Samples) else type_
+        assert (name, REFERENCE["_type"](of_one)) in told
+
+
+def test_every_code_that_is_named_exists() -> None:
+    named = set(re.findall(r"\b[EWN]\d{4}\b", SPEC))
+    assert named == set(CATALOGUE)
+
+
+# -- references --------------------------------------------------------------------------------
+
+HEADINGS = set(re.findall(r"^#{2,3} (\d+(?:\.\d+)?) ", SPEC, re.MULTILINE))
+
+
+def test_sections_that_are_referred_to_exist() -> None:
+    assert {str(number) for number in range(1, 16)} <= HEADINGS
+    inside = re.findall(r"sections? (\d+(?:\.\d+)?)", SPEC)
+    assert set(inside) <= HEADINGS
+
+
+@pytest.mark.parametrize("folder", ["tsdl", "stdlib", "grammar", "docs", "examples"])
+def test_sections_that_the_code_refers_to_exist(folder: str) -> None:
+    for path in sorted((ROOT / folder).rglob("*")):
+        if path.suffix in (".py", ".lark", ".tsim", ".md"):
+            text = path.read_text("utf-8")
+            named = re.findall(r"SPEC\.md, sections? (\d+(?:\.\d+)?)", text)
+            assert set(named) <= HEADINGS, path
+
+
+def test_the_contents_lead_to_every_section() -> None:
+    links = dict(re.findall(r"^\d+\. \[([^]]+)\]\(#([^)]+)\)$", SPEC, re.MULTILINE))
+    titles = re.findall(r"^## (\d+) (.+)$", SPEC, re.MULTILINE)
+    assert [title for _, title in titles] == list(links)
+    for (number, title), link in zip(titles, links.values(), strict=True):
+        assert link == f"{number}-{title.lower().replace(',', '').replace(' ', '-')}"
+
+
+def test_lines_are_wrapped() -> None:
+    prose = re.sub(r"^```.*?^```$", "", SPEC, flags=re.MULTILINE | re.DOTALL)
+    assert not [line for line in prose.splitlines() if len(line) > 120 and line[:1] != "|"]
