@@ -21,7 +21,7 @@ _RUN = re.compile(r"\S+(?: \S+)*")  # words with single blanks between them
 def picture(said: str) -> str:
     """Return an SVG of a terminal that shows the command and what it said."""
     lines = [f"$ {COMMAND}", *said.rstrip("\n").split("\n")]
-    width = round(max(map(len, lines)) * CELL + 2 * EDGE)
+    width = round(max(map(len, lines)) * CELL + 3 * EDGE)  # some renderers space wider
     height = TOP + LINE * len(lines) + 8
     dots = "".join(
         f'<circle cx="{EDGE + 4 + 18 * i}" cy="19" r="5.5" fill="{color}"/>'
