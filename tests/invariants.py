@@ -172,13 +172,23 @@ def batch_of(iteration: Iteration) -> Batch:
     )
 
 
+def idling_is_right(worker: Worker) -> None:
+    """Check that a worker without an iteration has nothing that it could run."""
+    assert not worker.active
+    assert not worker.swapped
+    if worker.waiting:
+        assert not worker.may_admit(worker.next_waiting()), "it idles, and somebody could run"
+
+
 def watch_iterations(worker: Worker) -> None:
     """Let a worker's iterations be checked before they run."""
     schedule = worker.schedule
 
     def checked(now: float) -> tuple[Iteration, float] | None:
         scheduled = schedule(now)
-        if scheduled is not None:
+        if scheduled is None:
+            idling_is_right(worker)
+        else:
             iteration, duration = scheduled
             assert duration >= 0
             iteration_is_right(worker, iteration)

@@ -221,6 +221,12 @@ def test_uniform_has_each_value_of_its_range_as_often() -> None:
     assert all(share_of(found == value, 1 / 7) for value in range(3, 10))
 
 
+def test_uniform_with_a_step_has_the_multiples_within_its_range() -> None:
+    found = tokens("uniform(3..14 step 5 tokens)")
+    assert sorted(set(found.tolist())) == [3, 8, 13]
+    assert all(share_of(found == value, 1 / 3) for value in (3, 8, 13))
+
+
 def test_normal() -> None:
     found = tokens("normal(mean = 10_000 tokens, deviation = 1000 tokens)")
     assert close(found, 10_000, 1000)

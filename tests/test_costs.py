@@ -263,6 +263,7 @@ def test_two_devices_share_the_weights_but_for_the_norms() -> None:
     assert two.weights == one.weights + norms
     assert two.kv.bytes_per_token == one.kv.bytes_per_token
     assert (two.memory, two.reserve) == (2 * one.memory, 2 * one.reserve)
+    assert two.kv.swap_space == 2 * one.kv.swap_space
     assert (two.price, two.idle_power, two.peak_power) == (20_000, 120, 800)
     assert (two.host.bandwidth, two.host.latency) == (2 * one.host.bandwidth, one.host.latency)
 
@@ -485,7 +486,9 @@ def test_what_is_no_plan_is_refused(text: str) -> None:
 
 
 def test_a_plan_with_a_field_of_the_wrong_kind_is_refused() -> None:
-    for key, wrong in (("seed", "zero"), ("workers", 5), ("until", "soon"), ("local", None)):
+    kinds = (("seed", "zero"), ("workers", 5), ("until", "soon"), ("local", None))
+    numbers = (("until", math.nan), ("sample", math.inf))  # which JSON does not have
+    for key, wrong in kinds + numbers:
         data = json.loads(plan_of().to_json()) | {key: wrong}
         with pytest.raises(ValueError, match="plan"):
             tsdl.Plan.from_json(json.dumps(data))
@@ -499,6 +502,9 @@ CALLS = (
     ["+", ["symbol", "__import__('os')"], 1],
     ["select", "print", "w", ["symbol", "w"], ["symbol", "workers"], "", True],
     ["select", "pick", "w in [print()] or w", ["symbol", "w"], ["symbol", "workers"], 0, True],
+    ["<", ["symbol", "open"], 3],
+    ["call", ["field", ["symbol", "w"], "waiting"], "clear"],
+    ["call", ["symbol", "int"], "to_bytes", 65, 1],
 )
 
 

@@ -7,7 +7,7 @@ The KV cache counts tokens; moving it to the host takes half a second, and a sec
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from string import ascii_uppercase
 
@@ -16,10 +16,13 @@ import pytest
 
 import tsdl
 from tests.invariants import Watch, iteration_is_right
+from tsdl.costs import compiled_footprint
+from tsdl.formula import Formula
 from tsdl.runtime.arrivals import Arrivals
 from tsdl.runtime.batching import Iteration
 from tsdl.runtime.engine import Engine
 from tsdl.runtime.result import Result
+from tsdl.runtime.streams import stream
 from tsdl.runtime.worker import Worker
 
 FILE = """edition "2026"
@@ -273,6 +276,21 @@ def test_round_robin_skips_who_does_not_qualify() -> None:
     assert four.column("worker") == [0, 1, 2, 1]
 
 
+def test_each_place_of_round_robin_has_its_own_turn() -> None:
+    """Also where two places read the same: B's turn is not that of A and C."""
+    first = "round_robin(w for w in workers if w.id < 2)"
+    other = "round_robin(w for w in workers)"
+    target = f"{first} if r.prompt > 8 else {other} if r.prompt > 4 else {first}"
+    rows = [(0, 9, 1), (0, 1, 1), (0, 9, 1), (0, 5, 1), (0, 1, 1)]
+    assert run(rows, workers=3, target=target).column("worker") == [0, 0, 1, 0, 1]
+
+
+def test_random_takes_a_whole_number_of_its_stream_for_each_dispatch() -> None:
+    some = run([(0, 1, 1)] * 20, workers=3, target="random(w for w in workers)")
+    numbers = stream(0, "dispatch")
+    assert some.column("worker") == [int(numbers.integers(3)) for _ in range(20)]
+
+
 FREE = "pick(w by w.id for w in workers if w.outstanding < 1)"
 
 
@@ -294,12 +312,19 @@ def test_a_static_worker_that_has_emptied_takes_who_was_waiting_for_it() -> None
     assert two.column("started") == [0, 2]
 
 
-def test_workers_that_end_at_one_time_have_both_ended_for_who_waited() -> None:
-    """Worker 1's iteration began long before worker 0's: that must not show at 10 s."""
+def test_boundaries_at_one_time_go_in_the_order_of_the_workers() -> None:
+    """Worker 1's iteration began long before worker 0's: that does not show at 10 s.
+
+    D waits, and is offered to the workers again after the boundary of worker 0 alone.
+    """
     rows = [(0.0, 4, 1), (0.0, 10, 1), (1.0, 6, 1), (5.0, 3, 1)]
-    four = run(rows, workers=2, cost="by_token", target=FREE)
-    assert four.last[:3] == [4, 10, 10]
-    assert four.column("worker") == [0, 1, 0, 0]
+    for key in ("w.id", "-w.id"):
+        target = FREE.replace("by w.id", f"by {key}")
+        first, second = (0, 1) if key == "w.id" else (1, 0)
+        ordered = [rows[first], rows[second], *rows[2:]]
+        four = run(ordered, workers=2, cost="by_token", target=target)
+        assert sorted(four.last[:3]) == [4, 10, 10]
+        assert four.column("worker")[3] == 0
 
 
 # -- memory: preemption, swapping, rejection ---------------------------------------------------
@@ -416,6 +441,13 @@ def test_a_contiguous_cache_takes_the_longest_context_from_the_start() -> None:
     assert three.result.summary["workers"][0]["kv_peak"] == 200 * 2**19
 
 
+def test_a_footprint_is_of_whole_bytes() -> None:
+    plan = plan_of().workers[0].kv
+    third = Formula("/", (Formula("symbol", ("context",)), 3))
+    footprint = compiled_footprint(replace(plan, footprint=third))
+    assert [footprint(context, 1, 1) for context in (1, 2, 3, 4)] == [1, 1, 1, 2]
+
+
 def test_a_paged_cache_takes_whole_blocks() -> None:
     """Two blocks of 16: A's seventeenth token needs the second, so B has to go."""
     two = run([(0, 15, 4), (0, 16, 1)], kv="paged", block=16, blocks=2)
@@ -431,6 +463,12 @@ def test_the_watermark_is_left_free_by_newcomers_only() -> None:
     two = run([(0, 8, 3), (0, 8, 3)], blocks=20, watermark=20)
     assert two.iterations[0] == ["0 A+8 B+8", "1 A B", "2 A B"]
     assert two.result.summary["workers"][0]["kv_peak"] == 20 * 2**19
+
+
+def test_the_watermark_is_of_whole_blocks() -> None:
+    """15 % of ten blocks are one and a half: one stays free, and nine are for newcomers."""
+    two = run([(0, 9 * 16, 1), (0, 9 * 16 + 1, 1)], kv="paged", block=16, blocks=10, watermark=15)
+    assert two.status == ["finished", "rejected"]
 
 
 def test_who_could_never_leave_the_watermark_free_is_rejected() -> None:

@@ -1,5 +1,6 @@
 """Random tiny systems under watch: whatever the policy, nothing is lost and nothing is made up."""
 
+import math
 import random
 from collections import Counter
 
@@ -9,7 +10,7 @@ import tsdl
 from tests.invariants import same, watched
 from tsdl.runtime.result import Result
 
-CASES = 240
+CASES = 200
 LONG_CASES = 4000
 GROUP = 20  # cases of one test: few enough to point at, many enough to keep the list short
 
@@ -82,7 +83,7 @@ def lengths(chance: random.Random, most: int) -> str:
 
 
 def arrivals(chance: random.Random) -> str:
-    rate = chance.choice((1, 100, 1000))
+    rate = chance.choice((1, 100, 1000, 1000))
     return chance.choice(
         (
             "burst()",
@@ -95,15 +96,15 @@ def arrivals(chance: random.Random) -> str:
     )
 
 
-def local(chance: random.Random, batching: str) -> str:
-    requests = chance.choice((1, 3, 16, 16, 16))
-    tokens = chance.choice((1, 16, 64, 64, 512))
+def local(chance: random.Random, batching: str, watermark: int) -> str:
+    requests = chance.choice((1, 3, *[16] * 5))
+    tokens = chance.choice((1, *[16, 64, 512] * 2))
     if batching == "chunked":
         tokens = max(tokens, requests)
     lines = [
         f"max_requests = {requests}",
         f"max_tokens = {tokens} tokens",
-        f"watermark = {chance.choice((0, 0, 0, 1, 10))} %",
+        f"watermark = {watermark} %",
         f"preempt = {chance.choice(('swap', 'recompute'))}",
         f"overhead = {chance.choice(('0 s', '1 ms', '1 ms * requests'))}",
     ]
@@ -118,25 +119,28 @@ def a_system(seed: int) -> str:
     context = chance.choice((16, 40, 80, 160))
     block = chance.choice((1, 16, 16))
     batching = chance.choice(("continuous", "chunked", "static"))
+    watermark = chance.choice((0, 0, 0, 10, 30))
+    far = chance.random() < 0.2  # beyond the context, now and then
+    room = context * chance.choice((1, 1.2, 2)) / (1 - watermark / 100)
     return FILE.format(
         seed=seed,
         context=context,
         kv=chance.choice((*["paged", "token_wise"] * 3, "contiguous")),
         block=block,
-        blocks=-(-int(context * chance.choice((1, 1.2, 2))) // block),
+        blocks=math.ceil(room / block) + (watermark > 0),
         swap=chance.choice((0, 5, 20, 1000)),
         workers=chance.choice((1, 1, 2, 3)),
         cost=chance.choice(COSTS),
         batching=batching,
-        local=local(chance, batching),
+        local=local(chance, batching, watermark),
         target=chance.choice(TARGETS),
-        requests=chance.randint(2, 30),
+        requests=chance.randint(5, 30),
         arrivals=arrivals(chance),
-        prompt=lengths(chance, chance.choice((4, context // 4, context // 4, context))),
-        output=lengths(chance, chance.choice((1, *[context // 2] * 4, context))),
+        prompt=lengths(chance, context if far else chance.choice((4, context // 4))),
+        output=lengths(chance, context if far else chance.choice((1, *[context // 2] * 4))),
         warmup=chance.choice((0, 0, 0, 0.05)),
-        total=context + chance.choice((0, 0, 2)),
-        more=chance.choice((*[""] * 6, "  until = 0.3 s", "  until = 1 s")),
+        total=context * (2 if far else 1),
+        more=chance.choice((*[""] * 5, "  until = 0.3 s", "  until = 1 s", "  until = 3 s")),
     )
 
 

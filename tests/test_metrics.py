@@ -242,6 +242,24 @@ def test_gaps_belong_to_no_request_so_that_no_slo_bounds_them() -> None:
     assert result.summary["attainment"] == 2 / 5
 
 
+@pytest.mark.parametrize("slo", ["ttft <= makespan", "e2e <= 10 h * attainment"])
+def test_a_bound_by_a_total_of_the_run_is_no_mistake_of_ours(slo: str) -> None:
+    """Attainment would depend on itself: said by the check, and not by a KeyError after a run."""
+    try:
+        result = result_of(*FIVE, slo=slo)
+    except tsdl.TsdlError:
+        return
+    assert result.summary["attainment"] == 3 / 5
+
+
+def test_a_bound_by_a_statistic_of_nothing_is_no_mistake() -> None:
+    try:
+        result = result_of(Told(0, status=REJECTED), slo="ttft <= 2 * p50(ttft)")
+    except tsdl.TsdlError:
+        return
+    assert result.summary["attainment"] == 0
+
+
 def test_without_counted_requests_nothing_is_attained_or_missed() -> None:
     summary = result_of(Told(0, (1,)), warmup=5).summary
     assert summary["attainment"] is None
@@ -293,6 +311,15 @@ def test_gaps_may_be_calculated_with(text: str) -> None:
     assert expected(text, *FIVE)[0]
 
 
+def test_p100_is_not_the_tenth_percentile() -> None:
+    """`p999` is 99.9 %, so `p100` would be 10.0 %: whoever writes it means the greatest."""
+    try:
+        found = expected("p100(ttft) <= 1 h", *FIVE)
+    except tsdl.TsdlError:
+        return
+    assert found[1] == 4.0
+
+
 def test_gaps_and_requests_do_not_go_together() -> None:
     """There is no gap of a request: the check says so, and no traceback at the end of a run."""
     with pytest.raises(tsdl.TsdlError):
@@ -326,6 +353,21 @@ def test_functions_of_numbers_work_on_totals(text: str) -> None:
 )
 def test_a_comparison_with_nothing_does_not_hold(text: str) -> None:
     assert not expected(text, Told(0, status=REJECTED))[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "requests", "passed"),
+    [
+        ("ttft <= 4 s", FIVE, True),
+        ("ttft <= 3 s", FIVE, False),
+        ("e2e <= 10 * ttft", FIVE, False),
+        ("ttft <= 3 s", (Told(0, status=REJECTED),), True),
+    ],
+)
+def test_a_metric_by_itself_must_hold_for_every_finished_request(
+    text: str, requests: tuple[Told, ...], passed: bool
+) -> None:
+    assert expected(text, *requests)[0] is passed
 
 
 def test_expectations_are_in_the_summary() -> None:

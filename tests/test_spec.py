@@ -10,17 +10,19 @@ import re
 import runpy
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tsdl import plan
 from tsdl._resources import grammar_text
 from tsdl.cli import _parser
 from tsdl.diagnostics import Diagnostic, Sink
 from tsdl.diagnostics.codes import CATALOGUE
 from tsdl.diagnostics.text import render_all
+from tsdl.formula import Formula
 from tsdl.parse import parse
 from tsdl.schema import METRICS, TOTALS
 from tsdl.session import Session
@@ -161,6 +163,15 @@ def test_every_metric_stands_in_a_table_with_its_type() -> None:
     for name, (type_, _) in {**METRICS, **TOTALS}.items():
         of_one = type_.of if isinstance(type_, Samples) else type_
         assert (name, REFERENCE["_type"](of_one)) in told
+
+
+def test_the_members_of_a_plan_are_those_of_the_tool() -> None:
+    section = SPEC.partition("### 11.3 ")[2].partition("The hash of a plan")[0]
+    kinds = [kind for kind in vars(plan).values() if is_dataclass(kind) and kind is not Formula]
+    members = {field.name for kind in kinds for field in fields(kind)}
+    told = set(re.findall(r"`([a-z_]+)`", section))
+    assert members <= told
+    assert told - members == {"operators", "worker"}  # a source, and a block
 
 
 def test_every_code_that_is_named_exists() -> None:

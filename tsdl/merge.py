@@ -311,20 +311,22 @@ class _Merger:
                 help=(f"write `{item.verb}{' name' if name else ''} {{ … }}`",),
             )
             return
-        if name and (id(members), name) in self.written:
+        place = (id(members), f"{item.verb} {name}")
+        if name and place in self.written:
             self.sink.error(
                 "E0403",
                 f"{item.verb} `{name}` stands twice",
                 item.verb_span,
-                secondary=(Label(self.written[(id(members), name)], "first here"),),
+                secondary=(Label(self.written[place], "first here"),),
             )
             return
         if name:
-            self.written[(id(members), name)] = item.verb_span
+            self.written[place] = item.verb_span
         inner = members.blocks.setdefault((item.verb, name), Members(shape, name))
         inner.span = item.head.span if item.head else item.verb_span
         if item.count is not None:
             key = "scale" if isinstance(item.count, ast.Interval) else "count"
+            self.written[(id(inner), key)] = item.count.span
             inner.fields[key] = Definition(
                 key, item.count, self.owner, item.count.span, inner.fields.get(key)
             )

@@ -50,6 +50,7 @@ class _Loader:
     sink: Sink
     known: dict[str, Module] = field(default_factory=dict)
     open: list[tuple[str, Span | None]] = field(default_factory=list)
+    complete: list[Module] = field(default_factory=list)  # what is imported before what imports it
 
     def module(self, path: str, text: str, *, library: bool = False) -> Module:
         source = Source(path, text)
@@ -66,6 +67,7 @@ class _Loader:
                     item.span,
                     help=("a declaration is `kind name { … }`; a value is `param name = …`",),
                 )
+        self.complete.append(module)
         return module
 
     def _edition(self, module: Module) -> None:
@@ -162,11 +164,11 @@ def _relative(importer: str, path: str) -> str:
 
 
 def load(path: str, text: str, read: Reader, sink: Sink) -> list[Module]:
-    """Parse a file and all that it imports; the file itself comes first."""
+    """Parse a file and all that it imports; what is imported comes first, the file itself last."""
     loader = _Loader(read, sink)
     loader.open.append((path, None))
-    root = loader.module(path, text)
-    return [root, *(m for m in loader.known.values() if m is not root)]
+    loader.module(path, text)
+    return loader.complete
 
 
 def load_library(files: list[tuple[str, str]], sink: Sink) -> list[Module]:

@@ -19,7 +19,7 @@ def resolve(modules: list[Module], library: list[Module], sink: Sink) -> Program
     """Find all declarations and what they are derived from; merge what they inherit."""
     units = Units()
     program = Program(
-        root=modules[0],
+        root=modules[-1],
         modules=[*library, *modules],
         units=units,
         scopes={id(m): {} for m in (*library, *modules)},
@@ -28,8 +28,7 @@ def resolve(modules: list[Module], library: list[Module], sink: Sink) -> Program
         declarations=[],
         library=_stand_in(library[0] if library else modules[0]),
     )
-    # What is imported comes before what imports it.
-    declare_units([*library, *reversed(modules)], units, sink)
+    declare_units(program.modules, units, sink)
     for module in program.modules:
         _collect(program, module, sink)
         if len(program.declarations) > MAX_DECLARATIONS:

@@ -109,7 +109,7 @@ def _part(part: Part, members: Members, scope: Scope) -> None:
 
 
 def _bound(comparison: ast.Binary, scope: Scope) -> None:
-    metrics = replace(scope, own=None, symbols={}, metrics=True)
+    metrics = replace(scope, own=None, symbols={}, metrics=True, each=True)
     left = infer(comparison.left, metrics)
     if isinstance(left, Unknown):
         return

@@ -107,7 +107,14 @@ def check_derived(expression: ast.Call, declaration: Declaration, scope: Scope) 
                 parameter = declaration.parameters[index]
         elif argument.name is not None:
             parameter = declaration.parameter(argument.name)
-        if parameter is not None:
+        name = parameter.name if parameter is not None else argument.name
+        if name in given:
+            scope.sink.error(
+                "E0305",
+                f"`{name}` of `{declaration.name}` is given twice",
+                argument.span,
+            )
+        elif parameter is not None:
             type_ = parameter_type(declaration, parameter, scope)
             given.add(parameter.name)
             expressions.require(

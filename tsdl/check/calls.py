@@ -61,7 +61,8 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
     if declaration:
         _called_param(function, declaration, scope)
         return UNKNOWN
-    if scope.metrics and (name in STATISTICS or percentile_of(name) is not None):
+    of_all = scope.metrics and not scope.each
+    if of_all and (name in STATISTICS or percentile_of(name) is not None):
         return _statistic(expression, name, scope)
     if name in SELECTORS or name in REDUCTIONS:
         return _selection(expression, name, scope)

@@ -303,6 +303,14 @@ def _binary(expression: ast.Binary, scope: Scope) -> Type:
             help=("take a statistic of each: `mean(itl) / mean(e2e)`",),
         )
         return UNKNOWN
+    if operator in _COMPARISONS and samples and samples[0].each == "gap":
+        scope.sink.error(
+            "E0304",
+            "gaps belong to no request, and a condition needs one value",
+            expression.span,
+            help=("take a statistic: `p99(itl)`, `mean(itl)` or `max(itl)`",),
+        )
+        return Boolean()
     if operator in _COMPARISONS:
         if _common(expression, one, other, scope) is None:
             return UNKNOWN

@@ -81,8 +81,10 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
     if name in scope.symbols:
         _refuse_hidden(expression, scope)
         return SymbolName(name), scope.symbols[name]
-    if scope.metrics and name in METRICS | TOTALS:
-        return SymbolName(name), (METRICS | TOTALS)[name][0]
+    if scope.metrics and name in METRICS:
+        return SymbolName(name), METRICS[name][0]
+    if scope.metrics and name in TOTALS and not scope.each:
+        return SymbolName(name), TOTALS[name][0]
     if name in ("true", "false"):
         return ChoiceName(name), Boolean()
     declaration = scope.program.lookup(scope.owner.module, name)
@@ -120,7 +122,7 @@ def _unknown_name(expression: ast.Name, scope: Scope, expected: Type | None) -> 
         return
     local: list[str] = [*scope.locals, *scope.symbols, *(p.name for p in scope.owner.parameters)]
     if scope.metrics:
-        local += [*METRICS, *TOTALS]
+        local += METRICS if scope.each else [*METRICS, *TOTALS]
     for block in scope.blocks:
         local += block.shape.fields
     near = nearest(name, local)

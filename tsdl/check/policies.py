@@ -18,9 +18,9 @@ WORKERS: Type = Sequence(Record("worker"))
 def check_admission(clause: ast.Clause, scope: Scope) -> None:
     """Check `admit r when … by …` and `evict r by …`."""
     head = clause.head
-    if not isinstance(head, ast.Name) or len(clause.objects) != 1:
+    if not isinstance(head, ast.Name) or len(clause.objects) != 1 or not clause.prepositions:
         scope.sink.error(
-            "E0412", f"`{clause.verb}` names a request", clause.span,
+            "E0412", f"`{clause.verb}` names a request, and says something of it", clause.span,
             help=(f"write `{clause.verb} r by r.arrived`",),
         )  # fmt: skip
         return

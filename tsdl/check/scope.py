@@ -23,6 +23,7 @@ class Scope:
     locals: dict[str, Type] = field(default_factory=dict)
     symbols: dict[str, Type] = field(default_factory=dict)
     metrics: bool = False
+    each: bool = False  # a condition on each request, rather than on the whole result
 
     def defining(self, key: str) -> "Scope":
         """Return the scope of the value of a field."""

@@ -40,6 +40,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     workers, devices, parameters = [], [], 0
     for members in cluster.members.named("worker"):
         worker = evaluator.inner(cluster, "worker", members.name)
+        _refuse_unsimulated(evaluator, evaluator.required(worker, "kv"))
         devices.append(evaluator.required(worker, "hardware"))
         lowered_workers, parameters = lower_workers(evaluator, worker, model, overhead)
         workers.append(lowered_workers)

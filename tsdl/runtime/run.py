@@ -15,7 +15,7 @@ def run(plan: Plan, seed: int | None = None, progress: Progress | None = None) -
     arrivals = generate(plan.workload, chosen)
     try:
         return Result(plan, chosen, Engine(plan, arrivals, chosen, progress=progress).run())
-    except (ArithmeticError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, NameError, TypeError, ValueError) as error:
         found = _formula_error(error)
         if found is None:
             raise
