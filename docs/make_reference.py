@@ -40,7 +40,7 @@ from tsdl.types import (
     Sequence,
     Text,
     Type,
-    article,
+    with_article,
 )
 from tsdl.unitdeclarations import declare_units
 from tsdl.units import NUMBER, PREFIXES, Dimension, Units
@@ -85,7 +85,7 @@ def _plain_type(found: Type) -> str:
         case Boolean():
             return "bool"
         case Reference(kind=name) | Record(name=name):
-            return f"{article(name)} {name}"
+            return f"{with_article(name)}"
         case Construct(family=family):
             return family
         case _:

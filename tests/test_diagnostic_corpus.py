@@ -134,4 +134,7 @@ def test_titles_stand_alone() -> None:
         told = path.with_suffix(".out").read_text("utf-8")
         for _, _, title in TOLD.findall(told):
             assert not title.endswith((".", ":")), (path.name, title)
-            assert not re.search(r"\ba (?:a|an|the|slo)\b|\ba [aeio]\w+\b", title), (path.name, title)
+            assert not re.search(r"\ba (?:a|an|the|slo)\b|\ba [aeio]\w+\b", title), (
+                path.name,
+                title,
+            )

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from tsdl.cli import main
 from tsdl.diagnostics import Diagnostic
@@ -28,7 +29,7 @@ from tsdl.session import Session
 Capture = pytest.CaptureFixture[str]
 
 ROOT = Path(__file__).resolve().parents[1]
-SECONDS = 2.0
+SECONDS, SECONDS_OF_LARGE = 2.0, 6.0
 
 
 class TooSlow(BaseException):
@@ -70,11 +71,11 @@ def diagnose(text: str, read: Callable[[str], str] = no_file) -> list[Diagnostic
     return found
 
 
-def codes(text: str) -> list[str]:
-    """Return the codes of all that is found in a text. Fails where that is a bug."""
+def codes(text: str, seconds: float = SECONDS, read: Callable[[str], str] = no_file) -> list[str]:
+    """Return the codes of all that is found in a text. Fails where that raises, or takes long."""
     try:
-        with within(SECONDS):
-            return [diagnostic.code for diagnostic in diagnose(text)]
+        with within(seconds):
+            return [diagnostic.code for diagnostic in diagnose(text, read)]
     except (Exception, TooSlow) as error:  # pytest would take minutes over a deep recursion
         place = traceback.extract_tb(error.__traceback__)[-1]
         shown = text if len(text) < 3_000 else f"{text[:1_000]} … {text[-1_000:]}"
@@ -219,13 +220,16 @@ param last = round_up_to(17, [1, 2, 4]) + round_up(17, 16) + mod(17, 5) + floor(
 }
 
 TOKEN = re.compile(
-    r'"[^"\n]*"|\#[^\n]*|[A-Za-z_%µ][\w^/*%µ]*|[0-9][0-9_.]*|\*\*|//|[<>=!+-]=|\.\.|\s+|.', re.DOTALL
+    r'"[^"\n]*"|\#[^\n]*|[A-Za-z_%µ][\w^/*%µ]*|[0-9][0-9_.]*|\*\*|//|[<>=!+-]=|\.\.|\s+|.',
+    re.DOTALL,
 )
 # What else may come to stand where a token was.
-OTHERS = """0 -1 0.5 1e30 -1e-30 true false "" "x" [] [1] 1..2 base.x if else for when by from in { } ( ) [ ] = == ,
-; : . .. * ** / // - not and tokens requests r w workers 1_s 1_GB 0_s 50_% llama2_7b A100_80G fp16 sharegpt
-continuous single pick random sum min max 1/0 sqrt(-1) heads ttft p99(ttft) tp(2) poisson quantiles""".split()
-OTHERS = [other.replace("_s", " s").replace("_GB", " GB").replace("_%", " %") for other in OTHERS]
+OTHERS = """\
+0|-1|0.5|1e30|-1e-30|1/0|1 s|1 GB|0 s|50 %|1..2|[]|[1]|""|"x"|true|false|base.x|( ) |[|]|{|}|,|;|:|.|..
+=|==|*|**|/|//|-|not|and|if|else|for|in|when|by|from|tokens|requests|r|w|workers|heads|ttft|p99(ttft)
+tp(2)|poisson|quantiles|pick|random|single|sum|min|max|sqrt(-1)|llama2_7b|A100_80G|fp16|sharegpt
+"""
+OTHERS = re.split(r"[|\n]", OTHERS)
 OTHERS += ["\n", "\t", "\r", "\0", "é", "\ud800", "\u2028", "\ufeff", '"', "'", "#", "%"]
 
 
@@ -277,9 +281,10 @@ def try_mutations(name: str, count: int) -> None:
         codes(text)
 
 
-@pytest.mark.parametrize("name", PIECES)
+@pytest.mark.parametrize("name", [name for name in PIECES if "units-" not in name])
 def test_a_good_program_is_good(name: str) -> None:
-    assert not [code for code in codes(PIECES[name]) if code[0] == "E" and code != "E0604"]
+    # Units cannot be declared anew; the data of an example are not read here.
+    assert {code for code in codes(PIECES[name]) if code[0] == "E"} <= {"E0604"}
 
 
 @pytest.mark.parametrize("name", PIECES)
@@ -294,9 +299,9 @@ def test_many_mutations(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PIECES if name.startswith("own-")])
-def test_every_tenth_truncation(name: str) -> None:
+def test_truncations(name: str) -> None:
     text = PIECES[name]
-    for end in range(0, len(text), 10):
+    for end in range(0, len(text), 31):
         codes(text[:end])
 
 
@@ -316,12 +321,20 @@ def serve(**parts: str) -> str:
     return "\nscenario serve { " + "; ".join(f"{k} = {v}" for k, v in fields.items()) + " }\n"
 
 
+def count(value: str) -> str:
+    return serve(workload=f"sharegpt(requests = {value})")
+
+
 def workload(field: str) -> str:
-    return f"workload own from sharegpt {{ {field} }}{serve(workload='own')}"
+    return f"workload own from sharegpt {{ {field} }}" + serve(workload="own")
 
 
 def model(body: str, **parts: str) -> str:
-    return f"model own from llama2_7b {{ {body} }}{serve(model='own', **parts)}"
+    return f"\nmodel own from llama2_7b {{ {body} }}" + serve(model="own", **parts)
+
+
+def device(field: str, **parts: str) -> str:
+    return f"hardware own from A100_80G {{ {field} }}" + serve(cluster="single(own)", **parts)
 
 
 def worker(field: str, **parts: str) -> str:
@@ -329,185 +342,331 @@ def worker(field: str, **parts: str) -> str:
     return cluster + serve(cluster="node", **parts)
 
 
-def chain(count: int, step: str, *, backwards: bool = False) -> str:
-    lines = [step.format(i=i, j=i + 1) for i in range(count)]
+def cache(field: str) -> str:
+    return f"kvcache own from paged {{ {field} }}" + worker("kv = own")
+
+
+def footprint(formula: str) -> str:
+    return cache(f"footprint(r) = {formula}")
+
+
+def cost(formula: str) -> str:
+    return f"cost own {{ iteration = {formula} }}" + worker("cost = own", slo="interactive")
+
+
+def operator(fields: str) -> str:
+    return f"operator Own(k) {{ {fields} }}" + model("graph { own: Own(3) }", slo="interactive")
+
+
+def workers(parameters: str, number: str) -> str:
+    cluster = f"cluster own({parameters}) {{ worker gpu * {number} {{ hardware = A100_80G }} }}"
+    return cluster + serve(cluster="own")
+
+
+def chain(length: int, step: str, *, backwards: bool = False) -> str:
+    lines = [step.format(i=i, j=i + 1) for i in range(length)]
     return "\n".join(lines[::-1] if backwards else lines) + "\n"
 
 
-HUGE = "9" * 400
-DEEP = 10_000
+def doubling(length: int, step: str) -> str:
+    return ", ".join([step.format(j=0, value=1), *(
+        step.format(j=i + 1, value=f"a{i} + a{i} - a{i}") for i in range(length)
+    )])  # fmt: skip
 
-TEXTS: dict[str, tuple[str, list[str] | None]] = {
-    # Depth.
-    "parentheses": (f"param n = {'(' * DEEP}1{')' * DEEP}\n", ["E0103"]),
-    "square brackets": (f"param n = {'[' * DEEP}1{']' * DEEP}\n", ["E0103"]),
-    "braces": (f"cluster node {'{' * DEEP}{'}' * DEEP}\n", ["E0103"]),
-    "open parentheses": (f"param n = {'(' * DEEP}\n", ["E0103"]),
-    "open braces": (f"cluster node {'{ worker a ' * DEEP}\n", ["E0103"]),
+
+DEEP = 10_000
+HUGE = "9" * 400
+WIDE = 5_000_000
+TREE = "E0103"
+Text = tuple[str, list[str] | None]
+
+DEPTHS: dict[str, Text] = {
+    "parentheses": (f"param n = {'(' * DEEP}1{')' * DEEP}\n", [TREE]),
+    "square brackets": (f"param n = {'[' * DEEP}1{']' * DEEP}\n", [TREE]),
+    "braces": (f"cluster node {'{' * DEEP}{'}' * DEEP}\n", [TREE]),
+    "open parentheses": (f"param n = {'(' * DEEP}\n", [TREE]),
+    "open braces": (f"cluster node {'{ worker a ' * DEEP}\n", [TREE]),
     "closing brackets": ("}" * DEEP, None),
-    "calls": (f"param n = f{'(1)' * DEEP}\n", ["E0103"]),
-    "indices": (f"param n = f{'[1]' * DEEP}\n", ["E0103"]),
-    "attributes": (f"param n = f{'.a' * DEEP}\n", ["E0103"]),
-    "minus signs": (f"param n = {'-' * DEEP}1\n", ["E0103"]),
-    "negations": (f"param n = {'not ' * DEEP}true\n", ["E0103"]),
-    "powers": (f"param n = {'2 ** ' * DEEP}1\n", ["E0103"]),
-    "choices": (f"param n = {'1 if true else ' * DEEP}1\n", ["E0103"]),
-    "else if": (f"policy p {{ global {{ on fail(r) {{ {'if true { } else ' * DEEP}{{ }} }} }} }}", ["E0103"]),
-    "a sum of 170 terms": (f"param n = {' + '.join('1' * 170)}{serve(workload='sharegpt(requests = n)')}", []),
-    "a sum of 170 terms of the run": (
-        f"cost own {{ iteration = {' + '.join(['1 us * tokens'] * 170)} }}{worker('cost = own', slo='interactive')}",
-        [],
+    "calls": (f"param n = f{'(1)' * DEEP}\n", [TREE]),
+    "indices": (f"param n = f{'[1]' * DEEP}\n", [TREE]),
+    "attributes": (f"param n = f{'.a' * DEEP}\n", [TREE]),
+    "minus signs": (f"param n = {'-' * DEEP}1\n", [TREE]),
+    "negations": (f"param n = {'not ' * DEEP}true\n", [TREE]),
+    "powers": (f"param n = {'2 ** ' * DEEP}1\n", [TREE]),
+    "choices": (f"param n = {'1 if true else ' * DEEP}1\n", [TREE]),
+    "else if": (
+        f"policy own {{ global {{ on fail(r) {{ {'if true { } else ' * DEEP}{{ }} }} }} }}",
+        [TREE],
     ),
-    "sums in params in sums": (
-        chain(20, f"param p{{i}} = p{{j}}{' + 1' * 150}") + "param p20 = 1" + serve(workload="sharegpt(requests = p0)"),
+    "a sum of 170": (f"param n = {' + '.join('1' * 170)}" + count("n"), []),
+    "a sum of 170 of the run": (cost(" + ".join(["1 us * tokens"] * 170)), []),
+    "sums of params of sums": (
+        chain(20, f"param p{{i}} = p{{j}}{' + 1' * 150}") + "param p20 = 1" + count("p0"),
         None,
     ),
-    "50,000 terms": (f"param n = {' + '.join('1' * 50_000)}\n", ["E0103"]),
-    # Length.
-    "a line of 5 MB, a comment": (f"# {'x' * 5_000_000}\nparam n = 1\nparam = 3\n", ["E0402"]),
-    "a line of 5 MB, a text": (f'param n = "{"x" * 5_000_000}"\n', []),
-    "a line of 5 MB, a name": (f"param n = {'x' * 5_000_000}\n", ["E0201"]),
-    "a line of 5 MB, a fraction": (f"param n = 0.{'1' * 5_000_000}\n", []),
-    "a line of 5 MB, blanks": (f"param n = {' ' * 5_000_000}\n", ["E0101"]),
-    "a line of 5 MB, quotes": ('"' * 5_000_000, None),
-    "a line of 5 MB, dots": (f"param n = {'.' * 5_000_000}", ["E0101"]),
-    "20,000 line ends and a mistake": ("\n" * 20_000 + "param n =", ["E0101"]),
-    "20,000 comments and a mistake": ("# a comment, and no more\n" * 20_000 + "param n =", ["E0101"]),
-    "2,000 doc comments": ("## A comment, and no more\n" * 2_000 + "param n = 1\n", []),
+    "a sum of 50,000": (f"param n = {' + '.join('1' * 50_000)}\n", [TREE]),
+}
+
+LENGTHS: dict[str, Text] = {
+    "a comment": (f"# {'x' * WIDE}\nparam n = 1\n", []),
+    "a comment and a mistake": (f"# {'x' * WIDE}\nparam n =\n", ["E0101"]),
+    "a text": (f'param n = "{"x" * WIDE}"\n', []),
+    "a name": (f"param n = {'x' * WIDE}\n", ["E0201"]),
+    "a fraction": (f"param n = 0.{'1' * WIDE}\n", []),
+    "blanks": (f"param n = {' ' * WIDE}\n", ["E0101"]),
+    "quotes": ('"' * WIDE, None),
+    "dots": (f"param n = {'.' * WIDE}", ["E0101"]),
+    "line ends and a mistake": ("\n" * 20_000 + "param n =", ["E0101"]),
+    "comments and a mistake": ("# no more than this\n" * 20_000 + "param n =", ["E0101"]),
+    "doc comments": ("## no more than this\n" * 2_000 + "param n = 1\n", []),
     "semicolons": (";" * 100_000, []),
-    "1,000 unknown names": (chain(1_000, "param p{i} = q{j}"), None),
-    "2,000 of one name": ("param n = 1\n" * 2_000, ["E0202"] * 1_999),
-    "2,000 mistakes of syntax": ("param n = = 1\n" * 2_000, ["E0101"] * 50),
-    # Characters.
+    "unknown names": (chain(1_000, "param p{i} = q{j}"), ["E0201"] * 1_000),
+    "one name": ("param n = 1\n" * 2_000, ["E0202"] * 1_999),
+    "mistakes of syntax": ("param n = = 1\n" * 2_000, ["E0101"] * 50),
+}
+
+CHARACTERS: dict[str, Text] = {
     "nothing": ("", []),
     "a NUL": ("param n = \0", ["E0101"]),
     "NULs": ("\0" * 100_000, None),
     "a lone surrogate": ("param n = \ud800", ["E0101"]),
     "a lone surrogate in a text": ('param n = "\ud800"', []),
     "a lone surrogate in a comment": ("# \ud800", []),
-    "a lone surrogate in the path of an import": ('import "\ud800.tsim"', ["E0203"]),
-    "a NUL in the path of an import": ('import "\0.tsim"', ["E0203"]),
+    "a lone surrogate in a path": ('import "\ud800.tsim"', ["E0203"]),
+    "a NUL in a path": ('import "\0.tsim"', ["E0203"]),
     "carriage returns": ("param n = 1\r\nparam m = 2\r\n", []),
     "a byte order mark": ("\ufeffparam n = 1", None),
     "tabs": ("param\tn\t=\t1\t#\tone\n", []),
     "form feeds": ("param n = 1\f\vparam m = 2", None),
     "other blanks": ("param\u00a0n\u2003= 1\u2028param m = 2", None),
     "emoji": ("param \U0001f600 = 1", None),
-    "a text that runs backwards": ("param n = \u202e1 # \u202e", ["E0101"]),
-    # Numbers.
-    "10^10000 written out": (f"param n = 1{'0' * 10_000}\n", None),
+    "what runs backwards": ("param n = \u202e1 # \u202e", ["E0101"]),
+}
+
+NUMBERS: dict[str, Text] = {
+    "10^10000": (f"param n = 1{'0' * 10_000}\n", None),
     "1e400": (workload("duration = 1e400 s"), None),
-    "1e400 without a unit": (workload("requests = 1e400 requests"), None),
-    "1e-400": (workload("duration = 1e-400 s"), ["E0503"]),
+    "1e400 requests": (workload("requests = 1e400 requests"), None),
+    "1e400 of a type": ("param n: int = 1e400" + count("n"), None),
+    "1e-400": (workload("duration = 1e-400 s"), None),
     "a huge exponent": ("param n = 1e99999999999999999999\n", None),
-    "a number of underscores": (f"param n = 1{'_' * 100_000}1\n", []),
-    "many digits of a time": (workload(f"duration = {HUGE} ms"), None),
-    "many digits of a count": (workload(f"requests = {HUGE}"), None),
-    "many digits below zero": (workload(f"requests = -{HUGE}"), None),
-    "many digits of a size": (model(f"hidden = {HUGE}"), None),
-    "many digits of layers": (model(f"layers = {HUGE}"), None),
-    "many digits of a context": (model(f"context = {HUGE}"), None),
-    "many digits of blocks": ("kvcache own from paged { block = 1%s }" % HUGE + worker("kv = own"), None),
-    "many digits of a reserve": ("kvcache own from paged { reserve = %s B }" % HUGE + worker("kv = own"), None),
-    "many digits of memory": (f"hardware own from A100_80G {{ memory.capacity = {HUGE} B }}" + serve(cluster="single(own)"), None),
-    "many digits of bandwidth": (f"hardware own from A100_80G {{ memory.bandwidth = {HUGE} B/s }}" + serve(cluster="single(own)"), None),
-    "many digits of compute": (f"hardware own from A100_80G {{ compute.fp16 = {HUGE} FLOPS }}" + serve(cluster="single(own)"), None),
-    "many digits of a price": (f"hardware own from A100_80G {{ price = {HUGE} USD }}" + serve(cluster="single(own)"), None),
-    "many digits of devices": (serve(cluster=f"single(A100_80G, devices = {HUGE})"), None),
-    "many digits of workers": (serve(cluster=f"replicas(A100_80G, count = {HUGE})"), None),
-    "many digits of a rate": (serve(workload=f"sharegpt(rate = {HUGE} req/s)"), None),
-    "many digits of quantiles": (workload(f"prompt = quantiles([1, {HUGE}] tokens)"), None),
-    "many digits of a length": (workload(f"prompt = constant({HUGE} tokens)"), None),
-    "many digits of a range": (workload(f"prompt = uniform({HUGE}..1 tokens)"), None),
-    "many digits of a seed": (serve(seed=HUGE), None),
-    "many digits of rows": (model(f"graph {{ up: GEMM(3, 4, rows = {HUGE}) }}"), None),
-    "more bytes than a float holds": (f"hardware own from A100_80G {{ memory.capacity = 1e300 GB }}{serve(cluster='single(own)')}", None),
-    "less bandwidth than a float divides by": (f"hardware own from A100_80G {{ memory.bandwidth = 1e-320 B/s }}{serve(cluster='single(own)')}", None),
-    "a sharpness of nearly zero": (f"hardware own from A100_80G {{ efficiency.gemm.sharpness = 0.00001 }}{serve(cluster='single(own)', slo='interactive')}", None),
-    "weights without end": ("operator Own(k) { weights = 1e400 }\n" + model("graph { own: Own(3) }"), None),
-    "work without end": ("operator Own(k) { flops = 1e308; bytes = 1e308 }\n" + model("graph { own: Own(3) }"), None),
-    "repeats without end": (model("graph { repeat block * 1e400 { norm: RMSNorm(hidden) } }"), None),
+    "underscores": (f"param n = 1{'_' * 100_000}1\n", []),
+    "time": (workload(f"duration = {HUGE} ms"), None),
+    "requests": (workload(f"requests = {HUGE}"), None),
+    "requests below zero": (workload(f"requests = -{HUGE}"), None),
+    "size": (model(f"hidden = {HUGE}"), None),
+    "layers": (model(f"layers = {HUGE}"), None),
+    "context": (model(f"context = {HUGE}"), None),
+    "repeats": (model("graph { repeat block * 1e400 { norm: RMSNorm(hidden) } }"), None),
     "repeats below zero": (model("graph { repeat block * -3 { norm: RMSNorm(hidden) } }"), None),
-    # Units.
-    "a unit of 100,000 factors": (f"param n = 1 {'*'.join(['s'] * 100_000)}\n", None),
-    "high powers of units": ("param n = 1 EB^9*EB^9*EB^9*EB^9/nJ^9/nJ^9\nparam m = n * n * n * n\n", []),
-    "a unit of 1e400": ("unit age = 1e400 s\n", None),
-    "a unit of 1e-400": ("unit blink = 1e-400 s\n", None),
-    "a unit of many digits": (f"unit age = {HUGE} s\n" + workload("duration = 1.5 age"), None),
-    "a unit of its own": ("unit age = 2 age\n", None),
+    "rows": (model(f"graph {{ up: GEMM(3, 4, rows = {HUGE}) }}"), None),
+    "weights": (operator("weights = 1e400"), None),
+    "work": (operator("flops = 1e308; bytes = 1e308"), None),
+    "blocks": (cache(f"blocks = {HUGE}"), None),
+    "tokens of a block": (cache(f"block = {HUGE}"), None),
+    "reserve": (cache(f"reserve = {HUGE} B"), None),
+    "swap space": (cache("swap_space = 1e308 GB"), None),
+    "memory": (device(f"memory.capacity = {HUGE} B"), None),
+    "memory of a float": (device("memory.capacity = 1e300 GB"), None),
+    "bandwidth": (device(f"memory.bandwidth = {HUGE} B/s"), None),
+    "bandwidth of nearly zero": (device("memory.bandwidth = 1e-320 B/s"), None),
+    "compute": (device(f"compute.fp16 = {HUGE} FLOPS"), None),
+    "price": (device(f"price = {HUGE} USD"), None),
+    "sharpness of nearly zero": (
+        device("efficiency.gemm.sharpness = 0.00001", slo="interactive"),
+        None,
+    ),
+    "devices": (serve(cluster=f"single(A100_80G, devices = {HUGE})"), None),
+    "workers": (serve(cluster=f"replicas(A100_80G, count = {HUGE})"), None),
+    "rate": (serve(workload=f"sharegpt(rate = {HUGE} req/s)"), None),
+    "quantiles": (workload(f"prompt = quantiles([1, {HUGE}] tokens)"), None),
+    "length": (workload(f"prompt = constant({HUGE} tokens)"), None),
+    "range": (workload(f"prompt = uniform(1..{HUGE} tokens)"), None),
+    "range backwards": (workload(f"prompt = uniform({HUGE}..1 tokens)"), None),
+    "weight": (workload(f"prompt = choice(1 token: {HUGE}, 2 tokens: 1)"), None),
+    "seed": (serve(seed=HUGE), None),
+    "until": (serve(until=f"{HUGE} s"), None),
+}
+
+UNITS: dict[str, Text] = {
+    "100,000 factors": (f"param n = 1 {'*'.join(['s'] * 100_000)}\n", None),
+    "powers": ("param n = 1 EB^9*EB^9*EB^9*EB^9/nJ^9/nJ^9\nparam m = n * n * n * n\n", []),
+    "1e400": ("unit age = 1e400 s\n", None),
+    "1e-400": ("unit blink = 1e-400 s\n", None),
+    "many digits": (f"unit age = {HUGE} s\n" + workload("duration = 1.5 age"), None),
+    "of itself": ("unit age = 2 age\n", None),
     "dimensions of each other": ("dimension one = two\ndimension two = one\n", None),
-    "a unit with an odd symbol": ('dimension one\nunit first: one { symbol = "" }\nunit other: one { symbol = "a/b" }\n', None),
-    # What refers to itself.
-    "a param of itself": (f"param n = n{serve(workload='sharegpt(requests = n)')}", ["E0501"]),
-    "a parameter of itself": (f"cluster own(n: int = n) {{ worker gpu * n {{ hardware = A100_80G }} }}{serve(cluster='own')}", None),
-    "parameters of each other": (f"cluster own(n: int = m, m: int = n) {{ worker gpu * n {{ hardware = A100_80G }} }}{serve(cluster='own')}", None),
-    "a field of itself": (model("hidden = ffn; ffn = hidden"), ["E0501"]),
-    "a field of the same declaration called anew": ("workload own(n: int = 1) from sharegpt { requests = own(n).requests }" + serve(workload="own"), None),
-    "a declaration of itself": ("workload own from own { }" + serve(workload="own"), None),
-    "number formats of each other": ("dtype one { size = 1 B; fallback = two }\ndtype two { size = 1 B; fallback = one }\n" + model("dtype = one"), None),
-    "a link of a device of the link": ("link own { bandwidth = card.memory.bandwidth; latency = card.host.latency }\nhardware card from A100_80G { host = own }" + serve(cluster="single(card)"), ["E0501"]),
-    # Chains.
-    "1,000 params": (chain(1_000, "param p{j} = p{i} + 1") + "param p0 = 1\n" + serve(workload="sharegpt(requests = p1000)"), None),
-    "1,000 params backwards": ("param p0 = 1\n" + chain(1_000, "param p{j} = p{i} + 1", backwards=True) + serve(workload="sharegpt(requests = p1000)"), None),
-    "1,000 bases": ("workload w0 from sharegpt { }\n" + chain(1_000, "workload w{j} from w{i} {{ }}") + serve(workload="w1000"), None),
-    "1,000 bases backwards": (chain(1_000, "workload w{j} from w{i} {{ }}", backwards=True) + "workload w0 from sharegpt { }" + serve(workload="w1000"), None),
-    "1,000 bases in a ring": (chain(1_000, "workload w{j} from w{i} {{ }}") + "workload w0 from w1000 { }", None),
-    "100 fields": ("hardware own from A100_80G { compute {\n" + chain(100, "x{j} = x{i} + 1 FLOPS") + "x0 = 1 FLOPS; fp16 = x100 } }" + serve(cluster="single(own)"), None),
-    "1,000 fields": ("hardware own from A100_80G { compute {\n" + chain(1_000, "x{j} = x{i} + 1 FLOPS") + "x0 = 1 FLOPS; fp16 = x1000 } }" + serve(cluster="single(own)"), None),
-    # What doubles with every line.
-    "bases that double": ("workload w0 from sharegpt { }\n" + chain(30, "workload w{j} from w{i}, w{i} {{ }}") + serve(workload="w30"), None),
-    "values of bases that double": ("workload w0 from sharegpt { warmup = 1 us }\n" + chain(30, "workload w{j} from w{i} {{ warmup = base.warmup + base.warmup }}") + serve(workload="w30"), None),
-    "parameters that double": ("cluster own(a0: int = 1, " + ", ".join(f"a{i + 1}: int = a{i} + a{i} - a{i}" for i in range(30)) + ") { worker gpu * a30 { hardware = A100_80G } }" + serve(cluster="own"), None),
-    "calls that double": ("hardware h0(n = 1) from A100_80G { price = n * 1 USD }\n" + chain(24, "hardware h{j}(n = 1) from A100_80G {{ price = h{i}(n = n).price + h{i}(n = n).price }}") + serve(cluster="single(h24)"), None),
-    "costs that double": ("cost c0 { iteration = 1 us * sqrt(tokens) }\n" + chain(24, "cost c{j} {{ iteration = c{i}.iteration + c{i}.iteration }}") + worker("cost = c24"), None),
-    "numbers that square": ("param p0 = 2 ** 4096\n" + chain(40, "param p{j} = p{i} * p{i}") + serve(workload="sharegpt(requests = p40)"), None),
-    "powers of powers": ("param a = 2 ** 4096\nparam b = a ** 4096\nparam c = b ** 4096\n" + serve(workload="sharegpt(requests = c)"), None),
-    # Formulas without a value.
-    "a cost that divides by zero": ("cost own { iteration = 5 ms + 1 ms / decodes }" + worker("cost = own", slo="interactive"), None),
-    "a cost with a root of less than zero": ("cost own { iteration = 5 ms * sqrt(tokens - 10_000) }" + worker("cost = own", slo="interactive"), None),
-    "an operator that divides by zero": ("operator Own(k) { flops = k / decodes }\n" + model("graph { own: Own(3) }", slo="interactive"), None),
-    "an overhead with a logarithm of zero": ("policy own { local { overhead = 1 ms * log2(prefills) } }" + serve(policy="own", slo="interactive"), None),
-    "a footprint that grows without end": ("kvcache own from paged { footprint(r) = 1 B * 2.0 ** (r.context / 1 token) }" + worker("kv = own"), None),
-    "a footprint beyond numbers": ("kvcache own from paged { footprint(r) = 1e308 B * r.context / 1 token }" + worker("kv = own"), None),
-    "a footprint that divides by zero": ("kvcache own from paged { footprint(r) = 1 B / (r.prompt / 1 token - 1) }" + worker("kv = own"), None),
-    "a footprint of no bytes": ("kvcache own from paged { footprint(r) = 0 B }" + worker("kv = own"), None),
-    "a footprint of what comes later": ("kvcache own from paged { footprint(r) = r.generated * kv_per_token }" + worker("kv = own"), None),
-    "a footprint of a number of the request": ("kvcache own from paged { footprint(r) = r.id * 1 B }" + worker("kv = own"), None),
-    "no KV heads on two devices": (model("graph { attn: Attention(heads, 0, head_dim) }", cluster="single(A100_80G, devices = 2)"), None),
+    "odd symbols": (
+        'dimension one\nunit first: one { symbol = "" }\nunit other: one { symbol = "a/b" }\n',
+        None,
+    ),
+}
+
+RINGS: dict[str, Text] = {
+    "a param of itself": ("param n = n" + count("n"), None),
+    "a parameter of itself": (workers("n: int = n", "n"), None),
+    "parameters of each other": (workers("n: int = m, m: int = n", "n"), None),
+    "fields of each other": (model("hidden = ffn; ffn = hidden"), ["E0501"]),
+    "a call of itself": (
+        "workload own(n: int = 1) from sharegpt { requests = own(n).requests }"
+        + serve(workload="own"),
+        None,
+    ),
+    "a base of itself": ("workload own from own { }" + serve(workload="own"), None),
+    "number formats": (
+        "dtype one { size = 1 B; fallback = two }\ndtype two { size = 1 B; fallback = one }\n"
+        + model("dtype = one"),
+        None,
+    ),
+    "a link of a device of the link": (
+        "link bus { bandwidth = own.memory.bandwidth; latency = own.host.latency }\n"
+        + device("host = bus"),
+        ["E0501"],
+    ),
+}
+
+CHAINS: dict[str, Text] = {
+    "params": ("param p0 = 1\n" + chain(1_000, "param p{j} = p{i} + 1") + count("p1000"), None),
+    "params backwards": (
+        chain(1_000, "param p{j} = p{i} + 1", backwards=True) + "param p0 = 1\n" + count("p1000"),
+        None,
+    ),
+    "bases": (
+        "workload w0 from sharegpt { }\n"
+        + chain(1_000, "workload w{j} from w{i} {{ }}")
+        + serve(workload="w1000"),
+        None,
+    ),
+    "bases backwards": (
+        chain(1_000, "workload w{j} from w{i} {{ }}", backwards=True)
+        + "workload w0 from sharegpt { }"
+        + serve(workload="w1000"),
+        None,
+    ),
+    "bases in a ring": (
+        chain(1_000, "workload w{j} from w{i} {{ }}") + "workload w0 from w1000 { }",
+        None,
+    ),
+    "fields": (
+        device(
+            "compute {\n" + chain(1_000, "x{j} = x{i} + 1 FLOPS") + "x0 = 1 FLOPS; fp16 = x1000 }"
+        ),
+        None,
+    ),
+}
+
+# What doubles with each line.
+DOUBLES: dict[str, Text] = {
+    "bases": (
+        "workload w0 from sharegpt { }\n"
+        + chain(30, "workload w{j} from w{i}, w{i} {{ }}")
+        + serve(workload="w30"),
+        None,
+    ),
+    "values of bases": (
+        "workload w0 from sharegpt { warmup = 1 us }\n"
+        + chain(30, "workload w{j} from w{i} {{ warmup = base.warmup + base.warmup }}")
+        + serve(workload="w30"),
+        None,
+    ),
+    "parameters": (workers(doubling(30, "a{j}: int = {value}"), "a30"), None),
+    "calls": (
+        "hardware h0(n = 1) from A100_80G { price = n * 1 USD }\n"
+        + chain(24, "hardware h{j} from A100_80G {{ price = h{i}().price + h{i}().price }}")
+        + serve(cluster="single(h24)"),
+        None,
+    ),
+    "formulas": (
+        "cost c0 { iteration = 1 us * sqrt(tokens) }\n"
+        + chain(24, "cost c{j} {{ iteration = c{i}.iteration + c{i}.iteration }}")
+        + worker("cost = c24"),
+        None,
+    ),
+    "digits": (
+        "param p0 = 2 ** 4096\n" + chain(40, "param p{j} = p{i} * p{i}") + count("p40"),
+        None,
+    ),
+    "exponents": (
+        "param a = 2 ** 4096\nparam b = a ** 4096\nparam c = b ** 4096\n" + count("c"),
+        None,
+    ),
+}
+
+FORMULAS: dict[str, Text] = {
+    "a cost that divides by zero": (cost("5 ms + 1 ms / decodes"), None),
+    "a cost with a root of less than zero": (cost("5 ms * sqrt(tokens - 10_000)"), None),
+    "an operator that divides by zero": (operator("flops = k / decodes"), None),
+    "an overhead with a logarithm of zero": (
+        "policy own { local { overhead = 1 ms * log2(prefills) } }"
+        + serve(policy="own", slo="interactive"),
+        None,
+    ),
+    "a footprint without measure": (footprint("1 B * 2.0 ** (r.context / 1 token)"), None),
+    "a footprint beyond numbers": (footprint("1e308 B * r.context / 1 token"), None),
+    "a footprint that divides by zero": (footprint("1 B / (r.prompt / 1 token - 1)"), None),
+    "a footprint of nothing": (footprint("0 B"), None),
+    "a footprint of what comes later": (footprint("r.generated * kv_per_token"), None),
+    "a footprint of a number": (footprint("r.id * 1 B"), None),
+    "no KV heads on two devices": (
+        model(
+            "graph { attn: Attention(heads, 0, head_dim) }",
+            cluster="single(A100_80G, devices = 2)",
+        ),
+        None,
+    ),
     "no operators": (model("graph { }"), None),
-    "a percentile of nothing": ("scenario serve { model = llama2_7b; cluster = single(A100_80G); workload = sharegpt; expect p99(ttft * 0) <= 2 s }", None),
-    "a generator for a list": (workload("prompt = quantiles([x for x in [1, 2]])"), None),
-    "a selection for a list": (workload("prompt = quantiles([1, sum(x for x in [1, 2])])"), None),
-}  # fmt: skip
+    "a percentile of nothing": (serve().replace(" }", "; expect p99(ttft * 0) <= 2 s }"), None),
+    "a generator in a list": (workload("prompt = quantiles([x for x in [1, 2]])"), None),
+    "a selection in a list": (workload("prompt = quantiles([1, sum(x for x in [1, 2])])"), None),
+}
 
-# These fail today, or would fill the memory. Whoever mends one takes it off the list.
-FAILING: set[str] = set()
-ENDLESS: set[str] = set()
+HOSTILE = {
+    f"{group}: {name}": text
+    for group, texts in {
+        "depth": DEPTHS,
+        "5 MB or many": LENGTHS,
+        "characters": CHARACTERS,
+        "huge": NUMBERS,
+        "units": UNITS,
+        "ring": RINGS,
+        "1,000": CHAINS,
+        "doubling": DOUBLES,
+        "formula": FORMULAS,
+    }.items()
+    for name, text in texts.items()
+}
+
+# These fail today; the endless ones would fill the memory. Whoever mends one takes it off the list.
+FAILING: frozenset[str] = frozenset()
+ENDLESS: frozenset[str] = frozenset()
 
 
-def hostile(name: str) -> object:
-    if name in FAILING | ENDLESS:
-        mark = pytest.mark.xfail(run=name not in ENDLESS, reason="not mended yet")
-        return pytest.param(name, marks=mark)
-    return name
+def marked(name: str, failing: frozenset[str], endless: frozenset[str]) -> ParameterSet:
+    if name not in failing | endless:
+        return pytest.param(name)
+    mark = pytest.mark.xfail(run=name not in endless, reason="not mended yet")
+    return pytest.param(name, marks=mark)
 
 
-@pytest.mark.parametrize("name", [hostile(name) for name in TEXTS])
+@pytest.mark.parametrize("name", [marked(name, FAILING, ENDLESS) for name in HOSTILE])
 def test_hostile_text(name: str) -> None:
-    text, expected = TEXTS[name]
-    found = codes(text)
+    text, expected = HOSTILE[name]
+    found = codes(text, SECONDS_OF_LARGE)
     assert expected is None or found == expected
 
 
 def test_files_that_import_each_other_in_a_long_row() -> None:
     files = {f"f{i}.tsim": f'import "f{i + 1}.tsim"\n' for i in range(200)} | {"f200.tsim": ""}
-    with within(SECONDS):
-        assert diagnose('import "f0.tsim"\n', files.__getitem__) == []
+    assert codes('import "f0.tsim"\n', read=files.__getitem__) == []
+
+
+def test_files_that_import_each_other_in_too_long_a_row() -> None:
+    files = {f"f{i}.tsim": f'import "f{i + 1}.tsim"\n' for i in range(2_000)}
+    codes('import "f0.tsim"\n', read=lambda path: files.get(path, ""))
 
 
 def test_a_file_that_is_imported_often() -> None:
-    with within(SECONDS):
-        assert diagnose('import "f.tsim"\n' * 1_000, lambda _path: "param n = 1\n") == []
+    assert codes('import "f.tsim"\n' * 1_000, read=lambda _path: "param n = 1\n") == []
 
 
 @pytest.mark.parametrize(
@@ -521,16 +680,10 @@ def test_a_file_that_is_imported_often() -> None:
         (b"\0", ["E0101"]),
     ],
 )
-def test_bytes_of_a_file(
-    data: bytes,
-    expected: list[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: Capture,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("it.tsim").write_bytes(data)
-    assert main(["check", "--format", "concise", "it.tsim"]) == bool(expected)
+def test_bytes_of_a_file(data: bytes, expected: list[str], tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "it.tsim"
+    path.write_bytes(data)
+    assert main(["check", "--format", "concise", str(path)]) == bool(expected)
     assert re.findall(r"\[(\w+)\]", capsys.readouterr().out) == expected
 
 
@@ -543,79 +696,97 @@ def test_every_format_shows_what_a_text_may_hold(form: str) -> None:
     assert "\0" not in shown
 
 
-# Runs: what passes a check may not fail as a bug either.
+# Runs: what passes a check is no bug of the compiler during a run either.
 
-DISPATCH = "policy own {{ global {{ on arrive(r) {{ dispatch r to {0} }} }} }}"
-ADMIT = "policy own {{ local {{ admit r when {0} }} }}"
+
+def admit(condition: str) -> str:
+    return f"policy own {{ local {{ admit r when {condition} }} }}"
+
+
+def dispatch(target: str) -> str:
+    return f"policy own {{ global {{ on arrive(r) {{ dispatch r to {target} }} }} }}"
+
+
+def lengths(prompt: str) -> str:
+    return f"workload own from sharegpt {{ requests = 5; prompt = {prompt} }}"
+
+
+def arrivals(process: str) -> str:
+    return f"workload own from sharegpt {{ requests = 5; arrivals = {process} }}"
+
 
 RUNS = {
-    "a feature in an admission": ADMIT.format("tokens > 3"),
-    "a price in an admission": ADMIT.format("w.hardware.price > 3 USD"),
-    "a count in an admission": ADMIT.format("count(v for v in [w]) < 3"),
-    "any in an admission": ADMIT.format("any(v.prefills for v in [w])"),
-    "a sum in an admission": ADMIT.format("sum(v.queued for v in [w]) < 3"),
-    "a division in an admission": ADMIT.format("1 / r.preemptions < 3"),
-    "a price in a dispatch": DISPATCH.format("pick(w by w.hardware.price for w in workers)"),
-    "a list in a dispatch": DISPATCH.format("pick(w by w.id for w in [random(v for v in workers)])"),
-    "a choice of dispatches": DISPATCH.format("random(w for w in workers) if r.prompt > 9 else pick(w by w.id for w in workers)"),
-    "a selection in a dispatch": DISPATCH.format("pick(w by sum(v.queued for v in workers) for w in workers)"),
-    "a division in a dispatch": DISPATCH.format("pick(w by 1 / w.queued for w in workers)"),
-    "no candidate in a dispatch": DISPATCH.format("random(w for w in workers if false)"),
-    "a count in a cost": "cost own { iteration = 1 ms * count(x for x in [1, 2]) }",
-    "a pick in a cost": "cost own { iteration = pick(x by x for x in [1 ms, 2 ms]) }",
-    "a random choice in a cost": "cost own { iteration = random(x for x in [1 ms, 2 ms]) }",
-    "a sum in a cost": "cost own { iteration = 1 ms * sum(x * tokens for x in [1, 2]) }",
-    "a cost of nothing": "cost own { iteration = 0 s }",
-    "a cost of next to nothing": "cost own { iteration = 1e-320 s }",
-    "a cost without measure": "cost own { iteration = 1e307 s * tokens }",
-    "a cost below zero": "cost own { iteration = -1 ms * tokens }",
-    "a footprint below zero": "kvcache own from paged { footprint(r) = -1 B }",
-    "a footprint that shrinks": "kvcache own from paged { footprint(r) = 1 GB - kv_per_token * r.context }",
-    "prompts without measure": "workload own from sharegpt { requests = 5; prompt = constant(1e300 tokens) }",
-    "a deviation without measure": "workload own from sharegpt { requests = 5; prompt = normal(mean = 3 tokens, deviation = 1e300 tokens) }",
-    "a mean without measure": "workload own from sharegpt { requests = 5; prompt = exponential(mean = 1e300 tokens) }",
-    "arrivals at once": "workload own from sharegpt { requests = 5; arrivals = poisson(1e300 req/s) }",
-    "arrivals never": "workload own from sharegpt { requests = 5; arrivals = poisson(1e-300 req/s) }",
-    "prompts of no tokens": "workload own from sharegpt { requests = 5; prompt = constant(0 tokens) }",
-    "a sum that is expected": "expect sum(x for x in [1, 2]) == 3",
-    "a rounded metric that is expected": "expect round_up_to(p99(prompt), [64 tokens, 128 tokens]) <= 128 tokens",
-    "gaps and requests that are expected": "expect mean(itl - e2e) <= 3 s",
-    "equal devices that are expected": "expect A100_80G == A100_80G",
-}  # fmt: skip
-FAILING_RUNS: set[str] = set()
-ENDLESS_RUNS: set[str] = set()
-
-
-def run(name: str) -> object:
-    if name in FAILING_RUNS | ENDLESS_RUNS:
-        mark = pytest.mark.xfail(run=name not in ENDLESS_RUNS, reason="not mended yet")
-        return pytest.param(name, marks=mark)
-    return name
+    "admission by a feature": admit("tokens > 3"),
+    "admission by a price": admit("w.hardware.price > 3 USD"),
+    "admission by a count": admit("count(v for v in [w]) < 3"),
+    "admission by any": admit("any(v.prefills for v in [w])"),
+    "admission by a sum": admit("sum(v.queued for v in [w]) < 3"),
+    "admission by a division": admit("1 / r.preemptions < 3"),
+    "admission by the device": admit("w.hardware == A100_80G"),
+    "dispatch by a price": dispatch("pick(w by w.hardware.price for w in workers)"),
+    "dispatch in a list": dispatch("pick(w by w.id for w in [random(v for v in workers)])"),
+    "dispatch in two ways": dispatch(
+        "random(w for w in workers) if r.prompt > 9 else pick(w by w.id for w in workers)"
+    ),
+    "dispatch by a sum": dispatch("pick(w by sum(v.queued for v in workers) for w in workers)"),
+    "dispatch by a division": dispatch("pick(w by 1 / w.queued for w in workers)"),
+    "dispatch to nobody": dispatch("random(w for w in workers if false)"),
+    "cost by a count": "cost own { iteration = 1 ms * count(x for x in [1, 2]) }",
+    "cost by a pick": "cost own { iteration = pick(x by x for x in [1 ms, 2 ms]) }",
+    "cost by chance": "cost own { iteration = random(x for x in [1 ms, 2 ms]) }",
+    "cost by a sum": "cost own { iteration = 1 ms * sum(x * tokens for x in [1, 2]) }",
+    "cost of nothing": "cost own { iteration = 0 s }",
+    "cost of next to nothing": "cost own { iteration = 1e-320 s }",
+    "cost without measure": "cost own { iteration = 1e307 s * tokens }",
+    "cost below zero": "cost own { iteration = -1 ms * tokens }",
+    "footprint below zero": "kvcache own from paged { footprint(r) = -1 B }",
+    "footprint that shrinks": (
+        "kvcache own from paged { footprint(r) = 1 GB - kv_per_token * r.context }"
+    ),
+    "lengths of zero": lengths("constant(0 tokens)"),
+    "lengths without measure": lengths("constant(1e300 tokens)"),
+    "deviation without measure": lengths("normal(mean = 3 tokens, deviation = 1e300 tokens)"),
+    "mean without measure": lengths("exponential(mean = 1e300 tokens)"),
+    "sigma without measure": lengths("lognormal(mean = 3 tokens, sigma = 1e300)"),
+    "arrivals at once": arrivals("poisson(1e300 req/s)"),
+    "arrivals never": arrivals("poisson(1e-300 req/s)"),
+    "arrivals in endless turns": arrivals("on_off(rate = 3 req/s, on = 1e-300 s, off = 1e-300 s)"),
+    "a sum": "expect sum(x for x in [1, 2]) == 3",
+    "a rounded metric": "expect round_up_to(p99(prompt), [64 tokens, 128 tokens]) > 1 token",
+    "gaps less requests": "expect mean(itl - e2e) <= 3 s",
+    "equal devices": "expect A100_80G == A100_80G",
+}
+FAILING_RUNS: frozenset[str] = frozenset()
+ENDLESS_RUNS: frozenset[str] = frozenset()
 
 
 def runnable(text: str) -> str:
     """Return a program that uses what a text declares, or that expects what it says."""
-    if text.startswith("expect"):
-        return serve(workload="sharegpt(requests = 5)").replace(" }\n", f"\n{text} }}\n")
-    kind = text.split()[0]
-    parts = {"workload": "sharegpt(requests = 5)"}
+    kind, requests = text.split(maxsplit=1)[0], "sharegpt(requests = 5)"
+    if kind == "expect":
+        return serve(workload=requests).replace(" }\n", f"\n{text} }}\n")
     if kind in ("policy", "workload"):
-        return text + serve(**(parts | {kind: "own"}))
-    return text + worker(f"{'kv' if kind == 'kvcache' else kind} = own", **parts)
+        return text + serve(**({"workload": requests} | {kind: "own"}))
+    field = "kv" if kind == "kvcache" else kind
+    return text + worker(f"{field} = own", workload=requests)
 
 
-@pytest.mark.parametrize("name", [run(name) for name in RUNS])
-def test_a_run_is_no_bug(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("it.tsim").write_text(runnable(RUNS[name]), encoding="utf-8")
-    with within(10):
-        status = main(["run", "it.tsim"])
-    assert status in {0, 1, 3}, capsys.readouterr().err
+@pytest.mark.parametrize("name", [marked(name, FAILING_RUNS, ENDLESS_RUNS) for name in RUNS])
+def test_a_run_is_no_bug(name: str, tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "it.tsim"
+    path.write_text(runnable(RUNS[name]), encoding="utf-8")
+    try:
+        with within(SECONDS_OF_LARGE):
+            status = main(["run", str(path)])
+    except TooSlow:
+        pytest.fail("too slow", pytrace=False)
+    said = capsys.readouterr().err
+    if status not in {0, 1, 3}:
+        pytest.fail(said, pytrace=False)
 
 
-# The largest texts. On a machine of 2025, 100,000 declarations take half a minute.
+# The largest texts. On a machine of 2025 with one core to itself, 100,000 declarations take half a
+# minute.
 
 
 @pytest.mark.long
@@ -624,14 +795,13 @@ def test_a_run_is_no_bug(
     [
         chain(100_000, "param p{i} = {i}"),
         chain(100_000, "workload w{i} {{ requests = {j} }}"),
-        chain(50_000, "param p{j} = p{i}") + "param p0 = 1\n",
+        chain(10_000, "param p{j} = q{i}"),
+        chain(10_000, "bogus p{i} = q{j}"),
         f"param n = [{', '.join(['1'] * 500_000)}]\n",
         "hardware own { compute {\n" + chain(100_000, "x{i} = 1 FLOPS") + "} }",
         "model own { graph {\n" + chain(100_000, "x{i}: RMSNorm(5)") + "} }",
         "\n" * 1_000_000 + "param n =",
         "# a comment\n" * 300_000 + "param n =",
-        chain(10_000, "param p{i} = q{j}"),
-        chain(10_000, "bogus p{i} = q{j}"),
         "x" * 20_000_001,
         "{" * 10_000_000,
         '"' * 10_000_000,
@@ -639,5 +809,4 @@ def test_a_run_is_no_bug(
     ids=lambda text: re.sub(r"\s+", " ", text[:24]),
 )
 def test_large_text(text: str) -> None:
-    with within(60):
-        diagnose(text)
+    codes(text, seconds=60)

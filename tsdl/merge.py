@@ -8,7 +8,7 @@ from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Declaration, Definition, Members, Part
 from tsdl.schema import KINDS, Block
 from tsdl.source import Span
-from tsdl.types import article
+from tsdl.types import with_article
 
 
 def merge_all(declarations: list[Declaration], sink: Sink) -> None:
@@ -131,7 +131,7 @@ class _Merger:
                 case _:
                     self.sink.error(
                         "E0406",
-                        f"this cannot stand in {article(members.shape.kind)} {members.shape.kind}",
+                        f"this cannot stand in {with_article(members.shape.kind)}",
                         item.span,
                         help=(_allowed(members.shape),),
                     )
@@ -232,7 +232,7 @@ class _Merger:
         near = nearest(name, candidates)
         self.sink.error(
             "E0410",
-            f"{article(shape.kind)} {shape.kind} has no `{name}`",
+            f"{with_article(shape.kind)} has no `{name}`",
             span,
             "unknown",
             help=(f"did you mean `{near}`?",) if near else (_allowed(shape),),
@@ -288,7 +288,7 @@ class _Merger:
             if not isinstance(item.head, ast.Name) or len(item.objects) != 1:
                 self.sink.error(
                     "E0402",
-                    f"{article(item.verb)} {item.verb} needs one name",
+                    f"{with_article(item.verb)} needs one name",
                     item.verb_span,
                     help=(f"write `{item.verb} name {{ … }}`",),
                 )
@@ -306,7 +306,7 @@ class _Merger:
         if wrong is not None or (item.body is None and item.count is None):
             self.sink.error(
                 "E0402",
-                f"{article(item.verb)} {item.verb} is not declared like this",
+                f"{with_article(item.verb)} is not declared like this",
                 wrong.span if wrong else item.span,
                 help=(f"write `{item.verb}{' name' if name else ''} {{ … }}`",),
             )

@@ -44,6 +44,8 @@ class Declaration:
     def span(self) -> Span:
         """Return where its name stands."""
         head = self.clause.head
+        if isinstance(head, ast.Call):
+            return head.function.span
         return head.span if head else self.clause.span
 
     def parameter(self, name: str) -> Parameter | None:

@@ -8,7 +8,7 @@ from tsdl.modules import Module
 from tsdl.program import Base, Declaration, Parameter, Program
 from tsdl.schema import KINDS, UNITS_KINDS
 from tsdl.source import Source, Span
-from tsdl.types import article
+from tsdl.types import with_article
 from tsdl.unitdeclarations import declare_units
 from tsdl.units import Units
 
@@ -107,7 +107,7 @@ def _declaration(clause: ast.Clause, module: Module, sink: Sink) -> Declaration 
     if not isinstance(head, ast.Name) or len(clause.objects) != 1:
         sink.error(
             "E0402",
-            f"{article(kind)} {kind} needs one name",
+            f"{with_article(kind)} needs one name",
             clause.objects[0].span if clause.objects else clause.verb_span,
             help=(
                 "write `param name = value`" if kind == "param" else f"write `{kind} name {{ … }}`",
@@ -166,7 +166,7 @@ def _check_form(clause: ast.Clause, kind: str, sink: Sink) -> None:
     if extra is not None:
         sink.error(
             "E0402",
-            f"{article(kind)} {kind} is not declared like this",
+            f"{with_article(kind)} is not declared like this",
             extra.span,
             "does not belong here",
             help=(
@@ -235,10 +235,10 @@ def _bases(program: Program, declaration: Declaration, sink: Sink) -> tuple[Base
         elif base.kind != declaration.kind:
             sink.error(
                 "E0207",
-                f"{article(declaration.kind)} {declaration.kind} cannot be derived from "
-                f"{article(base.kind)} {base.kind}",
+                f"{with_article(declaration.kind)} cannot be derived from "
+                f"{with_article(base.kind)}",
                 expression.span,
-                f"`{base.name}` is {article(base.kind)} {base.kind}",
+                f"`{base.name}` is {with_article(base.kind)}",
                 secondary=(Label(base.span, "declared here"),),
             )
         else:

@@ -109,7 +109,7 @@ def describe(found: Type) -> str:
         case Boolean():
             return "true or false"
         case Reference(kind=kind):
-            return f"{article(kind)} {kind}"
+            return f"{with_article(kind)}"
         case Choice(names=names):
             return f"one of {', '.join(names)}" if names else "a name"
         case Sequence(of=of):
@@ -117,18 +117,20 @@ def describe(found: Type) -> str:
         case Bounds(of=of):
             return f"a range of {describe(of)}"
         case Construct(family=family):
-            return f"{article(family)} {family}"
+            return f"{with_article(family)}"
         case Record(name=name):
-            return f"{article(name)} {name}"
+            return f"{with_article(name)}"
         case Samples(of=of, each=each):
             return f"many values ({describe(of)} for each {each})"
         case Unknown():
             return "unknown"
 
 
-def article(noun: str) -> str:
-    """Return the article that a noun takes."""
-    return "an" if noun[:1] in "aeiou" else "a"
+def with_article(noun: str) -> str:
+    """Return a noun with the article that it takes; hardware takes none."""
+    if noun == "hardware":
+        return noun
+    return f"an {noun}" if noun[:1] in "aeiou" or noun == "slo" else f"a {noun}"
 
 
 _WORDS = {

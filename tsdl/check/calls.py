@@ -20,8 +20,8 @@ from tsdl.types import (
     Sequence,
     Type,
     Unknown,
-    article,
     describe,
+    with_article,
 )
 
 UNKNOWN = Unknown()
@@ -95,13 +95,13 @@ def _not_callable(
         wanted = expected.family
         scope.sink.error(
             "E0304",
-            f"`{name}` makes {article(family)} {family}, not {article(wanted)} {wanted}",
+            f"`{name}` makes {with_article(family)}, not {with_article(wanted)}",
             expression.span,
             help=(f"there are {', '.join(constructors(wanted))}",),
         )
     elif family:
         scope.sink.error(
-            "E0304", f"`{name}(…)` makes {article(family)} {family}, which has no place here",
+            "E0304", f"`{name}(…)` makes {with_article(family)}, which has no place here",
             expression.span,
         )  # fmt: skip
     else:

@@ -79,7 +79,7 @@ def mismatch(expression: ast.Expr, found: Type, wanted: Type, scope: Scope, subj
         if better:
             helps = (f"did you mean `{better}`?",)
             fix = Fix(f"write `{better}`", (Edit(expression.span, better),))
-        elif isinstance(expression, ast.Number) and found.dimension == NUMBER and example:
+        elif _is_bare(expression) and found.dimension == NUMBER and example:
             shown = expression.span.text
             helps = (f"write its unit: `{shown} {example}`",)
         elif example:
@@ -99,6 +99,10 @@ def mismatch(expression: ast.Expr, found: Type, wanted: Type, scope: Scope, subj
         help=helps,
         fix=fix,
     )
+
+
+def _is_bare(expression: ast.Expr) -> bool:
+    return isinstance(expression, ast.Number) and expression.unit is None
 
 
 def _better_unit(expression: ast.Expr, wanted: Dimension, scope: Scope) -> str | None:

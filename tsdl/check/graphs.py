@@ -8,7 +8,7 @@ from tsdl.diagnostics import Label
 from tsdl.program import DeclarationName
 from tsdl.resolve import find, report_unknown
 from tsdl.source import Span
-from tsdl.types import Quantity, article
+from tsdl.types import Quantity, with_article
 
 
 def check_graph(clause: ast.Clause, scope: Scope) -> None:
@@ -66,7 +66,7 @@ def _operator(item: ast.GraphNode, scope: Scope) -> None:
     elif operator.kind != "operator":
         scope.sink.error(
             "E0304",
-            f"`{operator.name}` is {article(operator.kind)} {operator.kind}, not an operator",
+            f"`{operator.name}` is {with_article(operator.kind)}, not an operator",
             call.function.span,
             secondary=(Label(operator.span, "declared here"),),
         )

@@ -83,8 +83,10 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
         return SymbolName(name), scope.symbols[name]
     if scope.metrics and name in METRICS:
         return SymbolName(name), METRICS[name][0]
-    if scope.metrics and name in TOTALS and not scope.each:
-        return SymbolName(name), TOTALS[name][0]
+    if scope.metrics and name in TOTALS:
+        if scope.each:
+            _refuse_total(expression, scope)
+        return SymbolName(name), UNKNOWN if scope.each else TOTALS[name][0]
     if name in ("true", "false"):
         return ChoiceName(name), Boolean()
     declaration = scope.program.lookup(scope.owner.module, name)
@@ -93,6 +95,16 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
     if declaration.kind == "param":
         return DeclarationName(declaration), param_type(declaration, scope)
     return DeclarationName(declaration), Reference(declaration.kind)
+
+
+def _refuse_total(expression: ast.Name, scope: Scope) -> None:
+    names = [n for n, (type_, _) in METRICS.items() if getattr(type_, "each", "") == "request"]
+    scope.sink.error(
+        "E0304",
+        f"`{expression.id}` is one value of the whole run, and an SLO bounds each request",
+        expression.span,
+        help=(f"the metrics are {', '.join(names)}; a total has its place in an `expect`",),
+    )
 
 
 def _refuse_hidden(expression: ast.Name, scope: Scope) -> None:
