@@ -1,9 +1,9 @@
 """Every mistake is told as stands beside it: wrong programs, and what people see of them.
 
-A case is a program `NAME.tsim`, whose name says its mistake, or `NAME/main.tsim` where it takes more
-files. Beside it, `NAME.out` or `NAME/main.out` holds the exit status and what `tsdl check` prints,
-run in the folder of the case. Where its first line is `# run: OPTIONS`, `tsdl plan FILE OPTIONS` is
-run; where that begins with the name of a command, that command, as it stands.
+A case is a program `NAME.tsim`, whose name says its mistake, or `NAME/main.tsim` where it takes
+more files. Beside it, `NAME.out` or `NAME/main.out` holds the exit status and what `tsdl check`
+prints, run in the folder of the case. Where its first line is `# run: OPTIONS`, `tsdl plan FILE
+OPTIONS` is run; where that begins with the name of a command, that command, as it stands.
 
 `messages_to_improve/` holds cases that are told badly or not at all; one that has become good moves
 to `diagnostics/`. `pytest --accept` writes what is printed now: read it before you keep it.
@@ -12,7 +12,7 @@ to `diagnostics/`. `pytest --accept` writes what is printed now: read it before 
 import csv
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -68,10 +68,10 @@ def _few_declarations(monkeypatch: pytest.MonkeyPatch) -> None:
 def _short_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = csv.reader
 
-    def reader(lines: object) -> object:
+    def reader(lines: Iterable[str]) -> Iterator[list[str]]:
         csv.field_size_limit(7)
         try:
-            yield from usual(lines)  # type: ignore[call-overload]
+            yield from usual(lines)
         finally:
             csv.field_size_limit(131_072)
 

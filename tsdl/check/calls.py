@@ -131,10 +131,10 @@ def _method(expression: ast.Call, function: ast.Attribute, scope: Scope) -> Type
         return UNKNOWN
     methods = RECORD_FUNCTIONS.get(holder.name, {}) if isinstance(holder, Record) else {}
     if function.name not in methods:
-        what = holder.name if isinstance(holder, Record) else describe(holder)
-        near = nearest(function.name, [*methods, *RECORDS.get(what, {})])
+        fields = RECORDS[holder.name] if isinstance(holder, Record) else {}
+        near = nearest(function.name, [*methods, *fields])
         scope.sink.error(
-            "E0307", f"a {what} has no function `{function.name}`", function.span, "unknown",
+            "E0307", f"{describe(holder)} has no function `{function.name}`", function.span, "unknown",
             help=(f"did you mean `{near}`?",) if near else (),
         )  # fmt: skip
         return UNKNOWN
