@@ -134,9 +134,12 @@ def _method(expression: ast.Call, function: ast.Attribute, scope: Scope) -> Type
         fields = RECORDS[holder.name] if isinstance(holder, Record) else {}
         near = nearest(function.name, [*methods, *fields])
         scope.sink.error(
-            "E0307", f"{describe(holder)} has no function `{function.name}`", function.span, "unknown",
+            "E0307",
+            f"{describe(holder)} has no function `{function.name}`",
+            function.span,
+            "unknown",
             help=(f"did you mean `{near}`?",) if near else (),
-        )  # fmt: skip
+        )
         return UNKNOWN
     argument, result, _ = methods[function.name]
     values = _positional(expression, function.name, 1, 1, scope)
