@@ -22,7 +22,10 @@ def best_of(condition: Condition, plan: Plan) -> tuple[str, float, float] | None
     name = str(left.arguments[0])
     if name not in _TIMES or not isinstance(bound, (int, float)):
         return None
-    value = min(_least(plan, index)[name] for index in range(len(plan.workers)))
+    try:
+        value = min(_least(plan, index)[name] for index in range(len(plan.workers)))
+    except (ArithmeticError, TypeError, ValueError):
+        return None  # a cost that has no value there: the run will tell
     return (name, value, bound) if value > bound else None
 
 

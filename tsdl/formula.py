@@ -4,6 +4,8 @@ A formula is a tree of plain data: it is kept in the plan, printed, hashed, and 
 source once, before a run. It knows nothing of syntax or types.
 """
 
+import builtins
+import itertools
 import keyword
 import math
 import re
@@ -120,13 +122,18 @@ def compute(operation: str, arguments: Iterable[Value]) -> Atom:
         raise ArithmeticError("the result is too large") from error
     except ValueError as error:
         raise ArithmeticError(str(error)) from error
+    if isinstance(result, int) and result.bit_length() > _MOST_BITS:
+        raise ArithmeticError("the result is too large")
     if isinstance(result, complex) or (isinstance(result, float) and not math.isfinite(result)):
         raise ArithmeticError("the result is not a number")
     return result
 
 
+_MOST_BITS = 400
+
+
 def _power(a: float, b: float) -> float:
-    if isinstance(a, int) and isinstance(b, int) and abs(a) > 1 and b > 4096:  # noqa: PLR2004
+    if isinstance(a, int) and isinstance(b, int) and abs(a) > 1 and b > _MOST_BITS:
         raise OverflowError
     return a**b  # type: ignore[no-any-return]
 
@@ -281,7 +288,7 @@ def _python_selection(value: Formula) -> str:
     if_ = f" if {python(condition)}" if condition is not True else ""
     inside = f"[{item} for {variable} in {python(iterable)}{if_}]"
     if function == "round_robin":  # each place in a policy keeps its own turn
-        return f"round_robin({str(value)!r}, {inside})"
+        return f"round_robin(#, {inside})"
     return f"{function}({inside})"
 
 
@@ -361,8 +368,10 @@ def function(what: str, parameters: str, source: str, names: Mapping[str, object
     The source comes from formulas, which know a closed set of operations, and never from a user's
     text. `what` names it where it fails: an error in it is the formula's, not a bug of ours.
     """
+    places = itertools.count()
+    source = re.sub("#", lambda _: str(next(places)), source)
     code = compile(f"lambda {parameters}: {source}", f"{SOURCE_NAME}{what}>", "eval")
-    return eval(code, {**RUNTIME_NAMES, **names})
+    return eval(code, {"__builtins__": {}, **RUNTIME_NAMES, **names})
 
 
 def to_json(value: Value) -> object:
@@ -378,16 +387,18 @@ def from_json(data: object) -> Value:
     Names become parts of Python source, so they are held to plain identifiers.
     """
     if not isinstance(data, list):
-        if isinstance(data, (int, float, bool)) or data == "":
+        if isinstance(data, (int, float)) and math.isfinite(data):
+            return data
+        if data == "":  # no key
             return data
         raise ValueError(f"{data!r} is not a formula")
     operation, *parts = data
     match operation, parts:
-        case ("symbol", [str(name)]) if _is_name(name):
+        case ("symbol", [str(name)]) if _is_name(name) and not hasattr(builtins, name):
             return symbol(name)
         case ("field", [record, str(name)]) if _is_name(name):
             return Formula("field", (from_json(record), name))
-        case ("call", [record, str(name), *arguments]) if _is_name(name):
+        case ("call", [record, str(name), *arguments]) if name in METHODS:
             values = (from_json(argument) for argument in arguments)
             return Formula("call", (from_json(record), name, *values))
         case ("select", [str(function), str(variable), *rest]) if (
@@ -401,6 +412,7 @@ def from_json(data: object) -> Value:
     raise ValueError(f"{data!r} is not a formula")
 
 
+METHODS = frozenset({"fill_with"})
 SELECTIONS = frozenset({"pick", "random", "round_robin", "sum", "count", "any", "all"})
 _SELECTED = 4  # element, iterable, key, condition
 

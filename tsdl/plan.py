@@ -6,6 +6,7 @@ machine as it is. Times are in seconds, sizes in bytes, rates per second.
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
@@ -215,7 +216,7 @@ class Plan:
         closed set of operations and names is refused here.
         """
         try:
-            data = json.loads(text)
+            data = json.loads(text, parse_constant=_refuse)
         except RecursionError:
             raise ValueError("this is not a plan: nested too deeply") from None
         if not isinstance(data, dict) or data.get("format") != FORMAT:
@@ -235,6 +236,10 @@ class Plan:
         content = {key: value for key, value in _encode(self).items() if key != "docs"}
         text = json.dumps(_plain(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"this is not a plan: {constant} is not a number")
 
 
 def _plain(value: Any) -> Any:
@@ -277,5 +282,7 @@ def _decode(type_: Any, data: Any) -> Any:
             return _decode(option, data)
         numbers = (int, float) if option is float else option
         if isinstance(data, numbers) and isinstance(data, bool) == (option is bool):
+            if isinstance(data, float) and not math.isfinite(data):
+                raise ValueError(f"{data} is not a number")
             return data
     raise TypeError(f"{data!r} is not of {type_}")

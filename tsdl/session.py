@@ -46,14 +46,29 @@ class Session:
     def compile(self) -> tuple[Program, Sink]:
         """Parse, resolve and check; the sink holds what was found."""
         sink = Sink()
-        modules = load(self.path, self.text, self.read, sink)
-        program = resolve(modules, library(), sink)
-        check(program, sink)
+        try:
+            modules = load(self.path, self.text, self.read, sink)
+            program = resolve(modules, library(), sink)
+            check(program, sink)
+        except RecursionError:
+            self._too_deep(sink)
+            program = resolve(load(self.path, "", self.read, Sink()), library(), Sink())
         return program, sink
+
+    def _too_deep(self, sink: Sink) -> None:
+        sink.error(
+            "E0103",
+            "definitions lead to one another through too many steps",
+            Span(Source(self.path, self.text), 0, 0),
+            help=("a chain of some hundred definitions is the longest that can be followed",),
+        )
 
     def verify(self, program: Program, sink: Sink) -> None:
         """Report what only values show, for every scenario as its defaults have it."""
-        verify(program, self.read_beside, sink)
+        try:
+            verify(program, self.read_beside, sink)
+        except RecursionError:
+            self._too_deep(sink)
 
     def read_beside(self, path: Path) -> tuple[str, str]:
         """Read a file that a program names; return the name to show and the text."""
@@ -65,7 +80,11 @@ class Session:
         self, program: Program, sink: Sink, params: dict[str, Value], scenario: Declaration
     ) -> Plan | None:
         """Return the plan of a scenario."""
-        return lower(Evaluator(program, dict(params), sink), scenario, self.read_beside)
+        try:
+            return lower(Evaluator(program, dict(params), sink), scenario, self.read_beside)
+        except RecursionError:
+            self._too_deep(sink)
+            return None
 
 
 def choose(program: Program, name: str | None, sink: Sink) -> Declaration | None:

@@ -7,6 +7,8 @@ from tsdl.diagnostics import Sink
 from tsdl.modules import Module
 from tsdl.units import NUMBER, PREFIXES, Dimension, Unit, Units, UnknownUnit
 
+_MOST = 1e100
+
 
 def declare_units(modules: list[Module], units: Units, sink: Sink) -> None:
     """Enter every `dimension` and `unit` of the modules, in order, into the table."""
@@ -98,6 +100,8 @@ def _value(clause: ast.Clause, units: Units, sink: Sink) -> Unit | None:
             except UnknownUnit as error:
                 sink.error("E0303", f"there is no unit `{error.name}`", clause.span)
                 return None
-            return Unit(Fraction(str(value)) * base.factor, base.dimension) if value else None
+            if not 0 < value < _MOST:
+                return None
+            return Unit(Fraction(str(value)) * base.factor, base.dimension)
         case _:
             return None

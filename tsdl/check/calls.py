@@ -248,7 +248,7 @@ def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
             generator.span,
             help=("write `pick(w by w.queued for w in workers)`",),
         )
-    of = expressions.infer(generator, scope)
+    of = expressions.infer_generator(generator, scope)
     if name in SELECTORS or isinstance(of, Unknown):
         return of
     if name == "count":

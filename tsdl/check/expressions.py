@@ -23,6 +23,7 @@ from tsdl.types import (
 from tsdl.units import NUMBER, Dimension, Unit, UnknownUnit
 
 UNKNOWN = Unknown()
+MOST = 1e100  # leaves room for units and products within what a float can hold
 PLAIN = Quantity()
 
 
@@ -143,7 +144,13 @@ def _infer(expression: ast.Expr, scope: Scope, expected: Type | None) -> Type:
             otherwise = infer(expression.otherwise, scope, expected)
             return _same(expression, then, otherwise, scope, "both ways of a choice")
         case ast.Generator():
-            return infer_generator(expression, scope)
+            scope.sink.error(
+                "E0305",
+                "a generator stands in the brackets of a function",
+                expression.span,
+                help=("for example `sum(w.queued for w in workers)`",),
+            )
+            return UNKNOWN
         case ast.Index():
             scope.sink.error(
                 "E0306",
@@ -155,6 +162,14 @@ def _infer(expression: ast.Expr, scope: Scope, expected: Type | None) -> Type:
 
 
 def _number(expression: ast.Number, scope: Scope) -> Type:
+    if abs(expression.value) > MOST:
+        scope.sink.error(
+            "E0310",
+            f"a number beyond {MOST:g} measures nothing here",
+            expression.span,
+            "too large",
+        )
+        return UNKNOWN
     if expression in scope.program.number_units:  # it took the unit of its list or range
         return Quantity(scope.program.number_units[expression].dimension)
     if expression.unit is None:

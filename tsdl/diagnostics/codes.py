@@ -49,6 +49,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0307", Severity.ERROR, "unknown field or function of a value"),
         Code("E0308", Severity.ERROR, "type not known"),
         Code("E0309", Severity.ERROR, "unknown type"),
+        Code("E0310", Severity.ERROR, "a number too large"),
         Code("E0401", Severity.ERROR, "unknown kind of block"),
         Code("E0402", Severity.ERROR, "wrong form of a declaration"),
         Code("E0403", Severity.ERROR, "set twice"),

@@ -39,6 +39,8 @@ class Evaluator:
     _param_values: dict[int, Value] = field(default_factory=dict)
     _open_params: list[Declaration] = field(default_factory=list)
     instances: dict[int, Instance] = field(default_factory=dict)
+    steps: int = 0
+    _arguments: dict[int, tuple[Binding, Value | None]] = field(default_factory=dict)
 
     def fail(
         self,
@@ -94,6 +96,8 @@ class Evaluator:
         above: tuple[Declaration, ...],
     ) -> None:
         """Bind parameters and fields; `above` are the declarations derived from this one."""
+        if id(declaration) in instance.bindings:
+            return  # through another base
         bound: dict[str, Binding] = {}
         for index, argument in enumerate(arguments):
             binding = Binding(argument.value, caller)
@@ -291,6 +295,25 @@ class Evaluator:
         self.check_whole(declaration.clause.type, value, declaration.clause.value)
         self._param_values[id(declaration)] = value
         return value
+
+    def forget(self, instance: Instance) -> None:
+        """Compute the values of an instance and of its arguments anew when they are asked for."""
+        instance.known.clear()
+        for bound in instance.bindings.values():
+            for binding in bound.values():
+                self._arguments.pop(id(binding), None)
+
+    def argument(self, binding: Binding, name: str) -> Value:
+        """Return the value of an argument, computed once."""
+        known = self._arguments.get(id(binding))
+        if known is None:
+            self._arguments[id(binding)] = (binding, None)
+            value = self.value(binding.expression, binding.place)
+            self._arguments[id(binding)] = (binding, value)
+            return value
+        if known[1] is None:
+            raise self.fail("E0501", f"`{name}` is defined by itself", binding.expression.span)
+        return known[1]
 
     def check_whole(self, type_: ast.Expr | None, value: Value, expression: ast.Expr) -> None:
         """See that what is declared `int` is whole."""

@@ -12,6 +12,7 @@ from tsdl.program import (
     ChoiceName,
     Declaration,
     DeclarationName,
+    Definition,
     FieldName,
     LocalName,
     Members,
@@ -25,8 +26,20 @@ if TYPE_CHECKING:
     from tsdl.evaluate.evaluator import Evaluator
 
 
+MOST_STEPS = 1_000_000
+
+
 def value_of(evaluator: Evaluator, expression: ast.Expr, place: Place) -> Value:
     """Return the value of an expression."""
+    evaluator.steps += 1
+    if evaluator.steps > MOST_STEPS:
+        raise evaluator.fail(
+            "E0104",
+            f"computing the values takes more than {MOST_STEPS:,} steps",
+            expression.span,
+            "given up here",
+            help=("definitions that use one another twice over double the work each time",),
+        )
     match expression:
         case ast.Number():
             unit = evaluator.program.number_units.get(expression)
@@ -155,7 +168,7 @@ def _parameter(
             help=(f"call it: `{owner.name}({name} = …)`",),
             secondary=(Label(expression.span, "needed here"),),
         )
-    value = value_of(evaluator, bound.expression, bound.place)
+    value = evaluator.argument(bound, name)
     parameter = owner.parameter(name)
     if parameter:
         evaluator.check_whole(parameter.type, value, bound.expression)
@@ -208,6 +221,17 @@ def _base(evaluator: Evaluator, path: str, place: Place, expression: ast.Expr) -
 # -- calls ---------------------------------------------------------------------------------
 
 
+def _base_value(evaluator: Evaluator, definition: Definition, instance: Instance | None) -> Value:
+    """Return what a base says, computed once for each instance."""
+    key = f"base {id(definition)}"
+    known = instance.known.get(key) if instance else None
+    if known is None:
+        known = value_of(evaluator, definition.value, Place(definition.owner, instance))
+        if instance:
+            instance.known[key] = known
+    return known
+
+
 def _call(evaluator: Evaluator, expression: ast.Call, place: Place) -> Value:
     function = expression.function
     meaning = evaluator.program.meanings.get(function)
@@ -227,8 +251,12 @@ def _call(evaluator: Evaluator, expression: ast.Call, place: Place) -> Value:
     values = [value_of(evaluator, a.value, place) for a in arguments]
     if any(isinstance(v, list) for v in values):
         values = [v for item in values for v in (item if isinstance(item, list) else [item])]
-    statistic = isinstance(evaluator.program.types.get(arguments[0].value), Samples)
-    if len(values) == 1 and function.id in ("min", "max") and not statistic:
+    samples = bool(arguments) and isinstance(
+        evaluator.program.types.get(arguments[0].value), Samples
+    )
+    if len(values) == 1 and samples and not isinstance(values[0], Formula):
+        return values[0]  # the same for every request: any statistic of it
+    if len(values) == 1 and function.id in ("min", "max") and not samples:
         return values[0]
     return _make(evaluator, function.id, values, expression)
 

@@ -168,7 +168,7 @@ def _node(
         graph.parameters += repeat * evaluator.whole(operator, "weights")
     shard = _shard(evaluator, operator, item, device.devices)
     operator.symbols["tokens"] = rows
-    operator.known.clear()  # sizes and rows are others now
+    evaluator.forget(operator)  # sizes and rows are others now
     kernels = _kernels(evaluator, operator, item.name, device)
     if stored:
         graph.weight_elements += repeat * evaluator.whole(operator, "weights")
@@ -219,7 +219,8 @@ def _shard(evaluator: Evaluator, operator: Instance, item: ast.GraphNode, device
         bound = operator.bindings[id(operator.declaration)][name]
         whole = evaluator.number(bound.expression, bound.place)
         # Fewer KV heads than devices: each device keeps a copy of one.
-        share = 1 if name == "kv_heads" and devices % whole == 0 else whole / devices
+        copied = name == "kv_heads" and whole and devices % whole == 0
+        share = 1 if copied else whole / devices
         if share != int(share):
             raise evaluator.fail(
                 "E0514",

@@ -2,7 +2,7 @@
 
 import math
 
-from tsdl.costs import compiled_footprint, watermark
+from tsdl.costs import Footprint, compiled_footprint, watermark
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.plan import Draw, Table, Workers, Workload
 
@@ -21,7 +21,7 @@ def check_sizes(
     context = evaluator.whole(model, "context")
     _check_window(evaluator, model, lowered)
     if lowered.table:
-        _check_table(evaluator, workload, workers, lowered.table, context, share)
+        _check_table(evaluator, scenario, workers, lowered.table, context, share)
         return
     assert lowered.prompt is not None
     assert lowered.output is not None
@@ -40,7 +40,7 @@ def check_sizes(
     # What no bound of the workload limits, the context does: longer requests are rejected anyway.
     needed = int(min(longest, context)) if math.isfinite(longest) else prompt[0] + output[0]
     for kind in workers:
-        room = _longest_held(kind, int(needed), share)
+        room = _longest_held(evaluator, cluster, kind, int(needed), share)
         if room < needed:
             worker = evaluator.inner(cluster, "worker", kind.name)
             raise evaluator.fail(
@@ -81,13 +81,15 @@ def _check_window(evaluator: Evaluator, model: Instance, lowered: Workload) -> N
 
 def _check_table(
     evaluator: Evaluator,
-    workload: Instance,
+    scenario: Instance,
     workers: list[Workers],
     table: Table,
     context: int,
     share: float,
 ) -> None:
-    room = min(_longest_held(kind, context, share) for kind in workers)
+    cluster = evaluator.required(scenario, "cluster")
+    workload = evaluator.required(scenario, "workload")
+    room = min(_longest_held(evaluator, cluster, kind, context, share) for kind in workers)
     beyond = sum(p + o > room for p, o in zip(table.prompt, table.output, strict=True))
     if beyond:
         why = "the model's context" if room == context else "what a worker's KV cache can hold"
@@ -99,7 +101,9 @@ def _check_table(
         )
 
 
-def _longest_held(kind: Workers, most: int, share: float) -> int:
+def _longest_held(
+    evaluator: Evaluator, cluster: Instance, kind: Workers, most: int, share: float
+) -> int:
     """Return the longest request, up to `most` tokens, that an empty worker admits and can hold.
 
     The last token of a request is never cached: nothing comes after it.
@@ -107,11 +111,28 @@ def _longest_held(kind: Workers, most: int, share: float) -> int:
     footprint = compiled_footprint(kind.kv)
     room = kind.kv.capacity - watermark(kind.kv, share)
     low, high = 0, most + 1
-    while high - low > 1:  # footprints grow with the context
-        middle = (low + high) // 2
-        fits = footprint(max(middle - 1, 1), middle, 1) <= room
-        low, high = (middle, high) if fits else (low, middle)
+    try:
+        while high - low > 1:  # footprints grow with the context
+            middle = (low + high) // 2
+            fits = _size(footprint, middle) <= room
+            low, high = (middle, high) if fits else (low, middle)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        worker = evaluator.inner(cluster, "worker", kind.name)
+        kv = evaluator.required(worker, "kv")
+        raise evaluator.fail(
+            "E0504",
+            f"the footprint of `{kv.name}` cannot be computed: {error}",
+            kv.members.fields["footprint"].value.span,
+        ) from None
     return low
+
+
+def _size(footprint: Footprint, tokens: int) -> int:
+    """Return what a prompt of so many tokens holds at its end. Raises ValueError below zero."""
+    size = footprint(max(tokens - 1, 1), tokens, 1)
+    if size < 0:
+        raise ValueError(f"it is {size:,} bytes at {tokens:,} tokens")
+    return size
 
 
 def _ends(draw: Draw) -> tuple[float, float]:

@@ -108,24 +108,20 @@ def _top_level(text: str) -> Iterator[tuple[int, int]]:
     An item ends with the line on which its brackets close. Where one is never closed, a line that
     begins in column 1 and looks like a declaration begins a new item all the same.
     """
-    start = depth = 0
+    start = line = depth = 0
+    code = False  # whether the item has begun; doc comments stay with what follows them
     for found in _PIECE.finditer(text):
         mark = found.group()
         if mark in ("(", "[", "{"):
             depth += 1
         elif mark in (")", "]", "}"):
             depth = max(0, depth - 1)
-        elif mark == "\n" and (depth == 0 or _NEW_ITEM.match(text, found.end())):
-            depth = 0
-            # Doc comments stay with what follows them.
-            if text[start : found.start()].strip() and not _only_comments(
-                text[start : found.start()]
-            ):
+        elif mark == "\n":
+            written = text[line : found.start()].strip()
+            code = code or (bool(written) and not written.startswith("#"))
+            line = found.end()
+            if code and (depth == 0 or _NEW_ITEM.match(text, line)):
                 yield start, found.start()
-                start = found.end()
+                start, depth, code = line, 0, False
     if text[start:].strip():
         yield start, len(text)
-
-
-def _only_comments(text: str) -> bool:
-    return all(line.lstrip().startswith("#") for line in text.split("\n") if line.strip())

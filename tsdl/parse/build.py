@@ -8,6 +8,7 @@ from tsdl.parse.parser import Token, Tree
 from tsdl.source import Source, Span
 
 Branch = Tree[Any]
+_MOST_DIGITS = 30
 
 
 class Builder:
@@ -230,7 +231,9 @@ class Builder:
     def _quantity(self, tree: Branch) -> ast.Expr:
         number, *unit = (str(child) for child in tree.children)
         digits = number.replace("_", "")
-        value = int(digits) if digits.isdigit() else float(digits)
+        # Beyond any count a whole number is kept as a float: Python reads only so many digits.
+        whole = digits.isdigit() and len(digits) <= _MOST_DIGITS
+        value = int(digits) if whole else float(digits)
         return ast.Number(value, unit[0] if unit else None, self._span(tree))
 
     def _binary(self, tree: Branch) -> ast.Expr:

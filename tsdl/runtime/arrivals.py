@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from tsdl.plan import Draw, Workload
 from tsdl.runtime.streams import stream
 
+MOST_TOKENS = 1_000_000_000  # of a drawn length: longer ones are cut, and rejected anyhow
+
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
@@ -114,7 +116,7 @@ def _lengths(workload: Workload, count: int, seed: int) -> tuple[Whole, Whole]:
 
 def _tokens(values: Floats) -> Whole:
     """Round to whole tokens, at least one."""
-    return np.maximum(np.rint(values), 1).astype(np.int64)
+    return np.clip(np.rint(values), 1, MOST_TOKENS).astype(np.int64)
 
 
 def _quantile(draw: Draw, normal: Floats, seed: int, purpose: str) -> Floats:

@@ -17,9 +17,9 @@ def compiled_dispatch(
     target: Value, workers: Sequence[Worker], random: np.random.Generator
 ) -> Dispatch:
     """Return the function that chooses a worker; ties go to the one declared first."""
-    turns: dict[str, int] = {}
+    turns: dict[int, int] = {}  # by the place in the policy
 
-    def round_robin(place: str, candidates: list[Worker]) -> Worker | None:
+    def round_robin(place: int, candidates: list[Worker]) -> Worker | None:
         if not candidates:
             return None
         last = turns.get(place, -1)
