@@ -230,6 +230,13 @@ def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
     values = _positional(expression, name, 1, 1, scope)
     if values is None:
         return UNKNOWN
+    if scope.metrics:
+        scope.sink.error(
+            "E0305",
+            f"`{name}` goes over workers, and a condition on the result sees none",
+            expression.span,
+        )
+        return UNKNOWN
     generator = values[0]
     if not isinstance(generator, ast.Generator):
         scope.sink.error(

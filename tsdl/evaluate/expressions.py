@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tsdl.evaluate.evaluator import Evaluator
 
 
-MOST_STEPS = 1_000_000
+MOST_STEPS = 200_000  # a scenario takes about a thousand
 
 
 def value_of(evaluator: Evaluator, expression: ast.Expr, place: Place) -> Value:

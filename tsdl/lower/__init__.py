@@ -24,6 +24,14 @@ def lower(evaluator: Evaluator, scenario: Declaration, read: FileReader) -> Plan
         plan = _plan(evaluator, scenario, read)
     except Failed:
         return None
+    except ArithmeticError as error:
+        evaluator.fail(
+            "E0504",
+            f"the times of this scenario cannot be computed: {error}",
+            scenario.span,
+            help=("look for a size, a rate or an efficiency that is beyond all measure",),
+        )
+        return None
     new = evaluator.sink.found[before:]
     return None if any(d.severity is Severity.ERROR for d in new) else plan
 
