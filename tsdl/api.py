@@ -35,6 +35,8 @@ class Plan(plan_.Plan):
 
 def _session(source: str | PathLike[str]) -> Session:
     if isinstance(source, str):
+        if source.endswith(".tsim") and "\n" not in source:
+            raise _unreadable("E0109", source, "a str is a program's text; give a file as a Path")
         return Session("<text>", source)
     path = fspath(source)
     try:

@@ -282,11 +282,23 @@ def python(value: Value) -> str:
             return f"{operation}({', '.join(parts)})"
 
 
+def _renamed(value: Value, old: str, new: str) -> Value:
+    """Return a formula with a symbol under another name."""
+    if not isinstance(value, Formula):
+        return value
+    if value == symbol(old):
+        return symbol(new)
+    return Formula(value.operation, tuple(_renamed(a, old, new) for a in value.arguments))
+
+
 def _python_selection(value: Formula) -> str:
-    function, variable, element, iterable, key, condition = value.arguments
+    function, variable, *parts = value.arguments
+    # A name of Python's own, or of ours, would mean another thing there.
+    inner = f"{variable}_"
+    element, iterable, key, condition = (_renamed(p, str(variable), inner) for p in parts)
     item = f"({python(key)}, {python(element)})" if function == "pick" else python(element)
     if_ = f" if {python(condition)}" if condition is not True else ""
-    inside = f"[{item} for {variable} in {python(iterable)}{if_}]"
+    inside = f"[{item} for {inner} in {python(iterable)}{if_}]"
     if function == "round_robin":  # each place in a policy keeps its own turn
         return f"round_robin(#, {inside})"
     return f"{function}({inside})"

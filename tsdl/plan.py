@@ -222,7 +222,9 @@ class Plan:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ValueError(f"this is not a plan of format {FORMAT}, which this TSDL reads")
         try:
-            return cls(**_decode(Plan, data).fields())
+            plan = _decode(Plan, data)
+            _check_ranges(plan)
+            return cls(**plan.fields())
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"this is not a plan: {error}") from error
 
@@ -236,6 +238,16 @@ class Plan:
         content = {key: value for key, value in _encode(self).items() if key != "docs"}
         text = json.dumps(_plain(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_ranges(plan: "Plan") -> None:
+    """See that the numbers that a run loops over are what they can be. Raises ValueError."""
+    counts = [plan.local.max_requests, plan.local.max_tokens, *(w.count for w in plan.workers)]
+    times = [t for t in (plan.sample, plan.until, plan.workload.duration) if t is not None]
+    if min(counts) < 1 or any(t <= 0 for t in times) or plan.seed < 0 or not plan.workers:
+        raise ValueError("a count, a time or the seed is out of range")
+    if plan.local.batching not in ("prefill_first", "chunked", "static"):
+        raise ValueError(f"there is no batching {plan.local.batching!r}")
 
 
 def _refuse(constant: str) -> float:

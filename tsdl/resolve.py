@@ -13,6 +13,7 @@ from tsdl.unitdeclarations import declare_units
 from tsdl.units import Units
 
 MAX_DECLARATIONS = 200_000
+MOST_SUGGESTIONS = 200
 
 
 def resolve(modules: list[Module], library: list[Module], sink: Sink) -> Program:
@@ -262,13 +263,19 @@ def report_unknown(
         return  # it was declared, in an item that could not be read
     names = {**program.prelude, **program.scopes[id(module)]}
     candidates = [n for n, d in names.items() if kind is None or d.kind == kind]
-    near = nearest(name, candidates) if name else None
+    # With very many mistakes nobody reads a suggestion for each, and looking takes long.
+    near = nearest(name, candidates) if name and len(sink.found) < MOST_SUGGESTIONS else None
+    alike = [n for n in sorted(candidates) if name and n.lower().startswith(name.lower())][:4]
+    helps = (f"did you mean `{near}`?",) if near else ()
+    if len(alike) > 1:  # `A100` is short for several
+        near = None
+        helps = (f"there are {', '.join(f'`{n}`' for n in alike)}",)
     what = f"{kind} called" if kind else "thing called"
     sink.error(
         "E0201",
         f"there is no {what} `{name or expression.span.text}`",
         expression.span,
         "not declared",
-        help=(f"did you mean `{near}`?",) if near else (),
+        help=helps,
         fix=Fix(f"write `{near}`", (Edit(expression.span, near),)) if near else None,
     )

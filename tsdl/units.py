@@ -182,5 +182,4 @@ _EXAMPLES = {
     Dimension.of("money/time"): "USD/h",
     Dimension.of("energy/time"): "W",
     Dimension.of("time/blocks"): "ns/block",
-    NUMBER: "%",
 }

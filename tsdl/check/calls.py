@@ -51,6 +51,15 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
     if isinstance(expected, Construct) and name in CONSTRUCTORS[expected.family]:
         scope.program.meanings[function] = ChoiceName(name)
         return arguments.check_constructor(expression, name, expected, scope)
+    if scope.each and (name in STATISTICS or percentile_of(name) is not None):
+        shown = expression.span.text
+        scope.sink.error(
+            "E0304",
+            f"an SLO bounds each request, and `{shown}` is one value of all",
+            expression.span,
+            help=(f"in a scenario, write `expect {shown} <= …`",),
+        )
+        return UNKNOWN
     selects = any(isinstance(a.value, ast.Generator) for a in expression.arguments)
     if selects and (name in SELECTORS or name in REDUCTIONS):
         return _selection(expression, name, scope)
@@ -183,6 +192,9 @@ def _function(expression: ast.Call, name: str, scope: Scope) -> Type:
         expressions.require(values[0], PLAIN, scope, f"what `{name}` takes")
         return PLAIN
     if rule == "list":
+        if isinstance(values[1], ast.ListOf) and not values[1].items:
+            scope.sink.error("E0305", f"the list of `{name}` is empty", values[1].span)
+            return UNKNOWN
         first = expressions.infer(values[0], scope)
         expressions.require(values[1], Sequence(first), scope, f"the second argument of `{name}`")
         return first

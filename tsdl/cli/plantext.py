@@ -116,10 +116,10 @@ def _operators(cost: Cost) -> list[str]:
     prefill.add_prefill(1024, 0, last=True)
     decode.add_decodes([1024])
     function = compiled(cost)
-    totals = (function(prefill), function(decode))
+    totals = (function(decode), function(prefill))
     lines = [
-        f"    {'operator':<28}{'class':<12}{'prefill of 1,024':>18}"
-        f"{'decode at 1,024':>18}{'GFLOP':>10}{'MB':>10}"
+        f"    {'operator':<28}{'class':<12}{'decode at 1,024':>18}"
+        f"{'prefill of 1,024':>18}{'its GFLOP':>11}{'its MB':>10}"
     ]
     for stage in cost.stages:
         lines += [_kernel(stage, kernel, prefill, decode) for kernel in stage.kernels]
@@ -131,9 +131,9 @@ def _kernel(stage: Stage, kernel: Kernel, prefill: Batch, decode: Batch) -> str:
     name = f"{stage.name}.{kernel.name}" if stage.name else kernel.name
     times = stage.repeat
     shown = f"{name} × {times}" if times > 1 else name
-    cells = [f"{_at(kernel.time, batch) * times * 1e3:>15.3f} ms" for batch in (prefill, decode)]
+    cells = [f"{_at(kernel.time, batch) * times * 1e3:>15.3f} ms" for batch in (decode, prefill)]
     flops, moved = _at(kernel.flops, prefill) * times, _at(kernel.bytes, prefill) * times
-    work = f"{flops / 1e9:>10.1f}{moved / 1e6:>10.1f}"
+    work = f"{flops / 1e9:>11.1f}{moved / 1e6:>10.1f}"
     return f"    {shown:<28}{kernel.work_class:<12}{cells[0]}{cells[1]}{work}"
 
 

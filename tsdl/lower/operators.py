@@ -108,6 +108,14 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
     clause = parts[0].item
     assert isinstance(clause, ast.Clause)
     assert clause.body is not None
+    heads, kv_heads = evaluator.whole(model, "heads"), evaluator.whole(model, "kv_heads")
+    if heads % kv_heads:
+        raise evaluator.fail(
+            "E0503",
+            f"`kv_heads` must divide `heads`, and {kv_heads} does not divide {heads}",
+            evaluator.span(model, "kv_heads"),
+            secondary=(Label(evaluator.span(model, "heads"), "heads are set here"),),
+        )
     place = Place(parts[0].owner, model)
     graph = Graph([], 0, 0, 0)
     run: list[Kernel] = []
@@ -129,6 +137,8 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
         graph.stages.append(Stage(item.head.id, repeat, tuple(kernels)))
     if run:
         graph.stages.append(Stage("", 1, tuple(run)))
+    if not graph.stages:
+        raise evaluator.fail("E0413", f"the graph of `{model.name}` has no operators", clause.span)
     return graph
 
 

@@ -22,6 +22,13 @@ _NAMES = {
     "EQUAL": "`=`",
     "COLON": "`:`",
     "COMMA": "`,`",
+    "DOT": "`.`",
+    "LESSTHAN": "`<`",
+    "MORETHAN": "`>`",
+    "STAR": "`*`",
+    "SLASH": "`/`",
+    "PLUS": "`+`",
+    "MINUS": "`-`",
     "$END": "the end",
 }
 
@@ -82,6 +89,8 @@ def _unexpected_token(error: UnexpectedToken, source: Source, end: int, sink: Si
     helps = [_expected_text(expected)] if expected else []
     if token.type == "EQUAL" and source.text[start : start + 2] == "==":
         helps = ["a field is set with one `=`"]
+    if str(token) == "//":
+        helps = ["a comment begins with `#`"]
     if token.type == "LBRACE" and opened is None and "EQUAL" in expected:
         helps.append("a block has a kind and a name: `cluster node { … }`")
     secondary = (Label(opened, "opened here"),) if opened else ()

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.errors import TsdlError
 from tsdl.plan import Draw, Workload
 from tsdl.runtime.streams import stream
 
+MOST_REQUESTS = 20_000_000  # that a duration is tried with
 MOST_TOKENS = 1_000_000_000  # of a drawn length: longer ones are cut, and rejected anyhow
 
 Floats = NDArray[np.float64]
@@ -60,6 +63,18 @@ def _times(workload: Workload, random: np.random.Generator) -> Floats:
             return times
         random.bit_generator.state = state
         count *= 2
+        if count > MOST_REQUESTS:
+            raise TsdlError([_too_many(workload)])
+
+
+def _too_many(workload: Workload) -> Diagnostic:
+    return Diagnostic(
+        "E0523",
+        Severity.ERROR,
+        f"more than {MOST_REQUESTS:,} requests arrive in the duration of `{workload.name}`",
+        None,
+        help=("lower the rate, shorten the duration, or write `requests = …`",),
+    )
 
 
 def _first(arrivals: Draw, count: int, random: np.random.Generator) -> Floats:

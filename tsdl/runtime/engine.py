@@ -27,6 +27,7 @@ from tsdl.runtime.worker import Worker
 ARRIVAL, BOUNDARY, OBSERVER = 1, 10, 10**9
 
 MANY_SAMPLES = 1000  # times at which the state was noted
+MOST_ROWS = 1_000_000  # of timeseries.csv, where the interval was given
 
 Process = Generator[simpy.Event, Any, None]
 
@@ -227,7 +228,8 @@ class Engine:
             self.samples.take(self.clock.now, self.workers)
             if self.clock.peek() == inf:
                 return  # nothing else will ever happen
-            if self.plan.sample is None and taken == MANY_SAMPLES:
+            most = MANY_SAMPLES if self.plan.sample is None else MOST_ROWS // len(self.workers)
+            if taken >= max(most, 2):
                 self.samples.thin(len(self.workers))
                 taken = (taken + 1) // 2
                 count = (count + 1) // 2

@@ -1,5 +1,7 @@
 """A plan to a result: draws the requests, runs an engine, sums up."""
 
+from operator import index
+
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.formula import SOURCE_NAME
@@ -12,6 +14,12 @@ from tsdl.runtime.result import Result
 def run(plan: Plan, seed: int | None = None, progress: Progress | None = None) -> Result:
     """Run a plan; without a seed, with the plan's own. Raises TsdlError where a formula fails."""
     chosen = plan.seed if seed is None else seed
+    try:
+        chosen = index(chosen)
+    except TypeError:
+        chosen = -1
+    if not 0 <= chosen < 2**64:
+        raise ValueError(f"a seed is a whole number from 0 to 2^64 - 1, not {seed!r}")
     arrivals = generate(plan.workload, chosen)
     try:
         return Result(plan, chosen, Engine(plan, arrivals, chosen, progress=progress).run())
@@ -24,6 +32,7 @@ def run(plan: Plan, seed: int | None = None, progress: Progress | None = None) -
 
 def _formula_error(error: BaseException) -> Diagnostic | None:
     """Return what went wrong in a formula of the plan; None where it was no formula."""
+    divided = isinstance(error, ZeroDivisionError)
     while error.__cause__ is not None:  # SimPy raises a copy of what a process raised
         error = error.__cause__
     trace = error.__traceback__
@@ -37,5 +46,5 @@ def _formula_error(error: BaseException) -> Diagnostic | None:
         Severity.ERROR,
         f"a formula of {name.removeprefix(SOURCE_NAME).rstrip('>')} has no value: {error}",
         None,
-        help=("guard it: `x / y if y > 0 else 0`",),
+        help=("guard it: `x / y if y > 0 else 0`",) if divided else (),
     )

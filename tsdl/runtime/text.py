@@ -25,7 +25,10 @@ def duration(seconds: float | None) -> str:
     for limit, factor, unit in ((1e-3, 1e6, "us"), (1.0, 1e3, "ms"), (120.0, 1.0, "s")):
         if abs(seconds) < limit:
             return f"{seconds * factor:.4g} {unit}" if seconds else "0 s"
-    return f"{seconds:,.1f} s" if seconds < 7200 else f"{seconds / 3600:,.2f} h"  # noqa: PLR2004
+    if seconds < 7200:  # noqa: PLR2004
+        return f"{seconds:,.1f} s"
+    hours = seconds / 3600
+    return f"{hours:,.2f} h" if hours < 1e6 else f"{hours:.3g} h"  # noqa: PLR2004
 
 
 def size(amount: float) -> str:

@@ -157,7 +157,7 @@ class Worker:
                 request.started = now
         iteration.close()
         duration = self.iteration_time(iteration.batch) + iteration.swap_delay
-        if not 0 <= duration < inf:
+        if isinstance(duration, complex) or not 0 <= duration < inf:
             raise TsdlError([_impossible(duration, iteration.batch)])
         self.iterations += 1
         return iteration, duration

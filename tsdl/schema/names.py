@@ -98,7 +98,7 @@ CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
             {
                 "rate": _RATE,
                 "cv": Field(
-                    quantity(), "deviation of the gaps over their mean", "1", low=0, above=True
+                    quantity(), "deviation of the gaps over their mean", "1", low=0.001, high=1000
                 ),
             },
         ),

@@ -61,7 +61,7 @@ LOCAL = Block(
             quantity("requests"), "requests that run at once", "256", low=1, whole=True
         ),
         "watermark": Field(
-            _NUMBER, "share of the KV cache that admission leaves free", "1 %", low=0, high=1
+            _NUMBER, "share of the KV cache that admission leaves free", "1 %", low=0, high=0.9
         ),
         "preempt": Field(Choice(("recompute", "swap")), "what becomes of a victim", "recompute"),
         "overhead": Field(
@@ -108,7 +108,7 @@ WORKER = Block(
         "kv": Field(Reference("kvcache"), "the KV-cache manager", "paged"),
         "parallel": Field(Construct("parallel"), "devices of a worker", "tp(1)"),
         "cost": Field(Reference("cost"), "a closed formula in place of the model's operators"),
-        "count": Field(_NUMBER, "how many workers", "1", low=1, whole=True),
+        "count": Field(_NUMBER, "how many workers", "1", low=1, high=10_000, whole=True),
         "scale": Field(
             Bounds(_NUMBER),
             "fewest and most workers, written `worker name * 2..8`",
