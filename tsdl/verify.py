@@ -8,6 +8,7 @@ from tsdl.attainable import best_of
 from tsdl.diagnostics import Severity, Sink
 from tsdl.evaluate import Evaluator
 from tsdl.lower import FileReader, lower
+from tsdl.operatorclasses import report_classes
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
 from tsdl.resolve import find
@@ -32,6 +33,7 @@ def verify(program: Program, read: FileReader, sink: Sink) -> None:
         if plan is not None:
             _check_bounds(evaluator, scenario, plan, sink)
     _report_unused(program, sink)
+    report_classes(program, sink)
 
 
 def _check_bounds(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink: Sink) -> None:

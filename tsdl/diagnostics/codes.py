@@ -94,6 +94,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0502", Severity.WARNING, "a bound that no request can meet"),
         Code("W0503", Severity.WARNING, "requests that will be rejected"),
         Code("W0504", Severity.WARNING, "an attention window that is not modelled"),
+        Code("W0505", Severity.WARNING, "an operator class without a counterpart"),
         Code("W0590", Severity.WARNING, "checked, but not simulated yet"),
         Code("N0201", Severity.NOTE, "hides a name of the standard library"),
     )

@@ -1,0 +1,52 @@
+"""Operator classes that stand on one side only: no device knows them, or no operator has them."""
+
+from collections.abc import Iterator
+
+from tsdl import ast
+from tsdl.diagnostics import Sink
+from tsdl.diagnostics.suggest import nearest
+from tsdl.program import Declaration, Members, Program
+from tsdl.source import Span
+
+# Classes with a default of their own: every device has them.
+_ALWAYS = ("gemm", "attention", "pointwise", "collective")
+
+
+def report_classes(program: Program, sink: Sink) -> None:
+    """Warn of a class in the file itself that has no counterpart anywhere: most often a slip."""
+    of_operators = {name for d in program.declarations for name, _ in _written(d)}
+    of_devices = {*_ALWAYS, *(name for d in program.declarations for name, _ in _reached(d))}
+    for declaration in program.declarations:
+        if declaration.module is not program.root:
+            continue
+        for name, span in _written(declaration):
+            if name not in of_devices:
+                _warn(sink, f"no device says what class `{name}` reaches", name, of_devices, span)
+        for name, span in _reached(declaration):
+            if name not in of_operators and name not in _ALWAYS:
+                _warn(sink, f"no operator is of class `{name}`", name, of_operators, span)
+
+
+def _warn(sink: Sink, title: str, name: str, known: set[str], span: Span) -> None:
+    near = nearest(name, sorted(known))
+    helps = (f"did you mean `{near}`?",) if near else (f"there are {', '.join(sorted(known))}",)
+    sink.warning("W0505", title, span, "counts as pointwise", help=helps)
+
+
+def _written(declaration: Declaration) -> Iterator[tuple[str, Span]]:
+    """Yield the classes that an operator names, in itself or in its parts."""
+    if declaration.kind != "operator" or declaration.members is None:
+        return
+    for members in (declaration.members, *declaration.members.named("part")):
+        definition = members.fields.get("class")
+        if definition and isinstance(definition.value, ast.Name):
+            yield definition.value.id, definition.value.span
+
+
+def _reached(declaration: Declaration) -> Iterator[tuple[str, Span]]:
+    """Yield the classes that a device has efficiencies of."""
+    if declaration.kind != "hardware" or declaration.members is None:
+        return
+    efficiency: Members | None = declaration.members.block("efficiency")
+    for (name, _), block in efficiency.blocks.items() if efficiency else ():
+        yield name, block.span or declaration.span
