@@ -264,16 +264,18 @@ def report_unknown(
     names = {**program.prelude, **program.scopes[id(module)]}
     candidates = [n for n, d in names.items() if kind is None or d.kind == kind]
     # With very many mistakes nobody reads a suggestion for each, and looking takes long.
-    near = nearest(name, candidates) if name and len(sink.found) < MOST_SUGGESTIONS else None
+    if len(sink.found) >= MOST_SUGGESTIONS:
+        candidates = []
+    near = nearest(name, candidates) if name else None
     alike = [n for n in sorted(candidates) if name and n.lower().startswith(name.lower())][:4]
     helps = (f"did you mean `{near}`?",) if near else ()
     if len(alike) > 1:  # `A100` is short for several
         near = None
         helps = (f"there are {', '.join(f'`{n}`' for n in alike)}",)
-    what = f"{kind} called" if kind else "thing called"
+    what = f"no {kind}" if kind else "nothing"
     sink.error(
         "E0201",
-        f"there is no {what} `{name or expression.span.text}`",
+        f"there is {what} called `{name or expression.span.text}`",
         expression.span,
         "not declared",
         help=helps,

@@ -27,7 +27,7 @@ def _bad(clause: ast.Clause, sink: Sink) -> None:
     }
     sink.error(
         "E0302",
-        f"{'an' if clause.verb == 'unit' else 'a'} {clause.verb} is not declared like this",
+        f"a {clause.verb} is not declared like this",
         clause.span,
         help=(f"write {form[clause.verb]}",),
     )

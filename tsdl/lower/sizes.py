@@ -116,7 +116,7 @@ def _longest_held(
             middle = (low + high) // 2
             fits = _size(footprint, middle) <= room
             low, high = (middle, high) if fits else (low, middle)
-    except (ArithmeticError, TypeError, ValueError) as error:
+    except (ArithmeticError, NameError, TypeError, ValueError) as error:
         worker = evaluator.inner(cluster, "worker", kind.name)
         kv = evaluator.required(worker, "kv")
         raise evaluator.fail(

@@ -27,7 +27,7 @@ from tsdl.runtime.worker import Worker
 ARRIVAL, BOUNDARY, OBSERVER = 1, 10, 10**9
 
 MANY_SAMPLES = 1000  # times at which the state was noted
-MOST_ROWS = 1_000_000  # of timeseries.csv, where the interval was given
+MOST_ROWS = 200_000  # of timeseries.csv, where the interval was given
 
 Process = Generator[simpy.Event, Any, None]
 

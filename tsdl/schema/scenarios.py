@@ -77,7 +77,9 @@ SCENARIO = Block(
             Reference("policy"), "whose global stage counts, in place of that of `policy`"
         ),
         "slo": Field(Reference("slo"), "what counts as good"),
-        "seed": Field(_NUMBER, "of the random streams; --seed wins", "0", low=0, whole=True),
+        "seed": Field(
+            _NUMBER, "of the random streams; --seed wins", "0", low=0, high=2**64 - 1, whole=True
+        ),
         "until": Field(_TIME, "the run ends here at the latest", low=0, above=True),
         "sample": Field(
             _TIME, "interval of timeseries.csv; left out, a 200th of the run", low=0, above=True
