@@ -14,11 +14,11 @@ from tsdl.errors import TsdlError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OK, MISTAKE, USAGE, EXPECTATION, PARTIAL, BUG = 0, 1, 2, 3, 4, 70
+OK, MISTAKE, BUG = 0, 1, 70
 
 _EPILOG = """\
-exit status: 0 well, 1 mistakes were found, 2 wrong usage, 3 an `expect` failed, 4 partial results,
-70 a bug in tsdl"""
+exit status: 0 well, 1 mistakes were found, 2 wrong usage, 3 an `expect` failed,
+4 is kept for partial results, 70 a bug in tsdl"""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -214,8 +214,8 @@ def _base(evaluator: Evaluator, path: str, place: Place, expression: ast.Expr) -
             instance: Instance | None = place.instance.root
             for verb in blocks:
                 instance = evaluator.block(instance, verb) if instance else None
-            return value_of(evaluator, definition.value, Place(definition.owner, instance))
-    raise evaluator.fail("E0208", f"no base sets `{path}`", expression.span)
+            return _base_value(evaluator, definition, instance)
+    raise AssertionError(expression.span.text)  # the checker has found it
 
 
 # -- calls ---------------------------------------------------------------------------------

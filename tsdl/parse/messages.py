@@ -44,6 +44,8 @@ _SLIPS = {
     "^": "a power is written `**`; `^` stands only inside a unit",
     "@": "there are no decorators; declare with `kind name { … }`",
     '"': "a text ends on the line that it begins on; is the closing quote missing?",
+    "//": "a comment begins with `#`",
+    "==": "a field is set with one `=`",
     "µ": "`µ` stands only inside a unit, right after a number: `2 µs` (or `2 us`)",
 }
 
@@ -87,10 +89,8 @@ def _unexpected_token(error: UnexpectedToken, source: Source, end: int, sink: Si
         sink.error("E0101", "this `}` closes nothing", span, "no `{` is open here")
         return
     helps = [_expected_text(expected)] if expected else []
-    if token.type == "EQUAL" and source.text[start : start + 2] == "==":
-        helps = ["a field is set with one `=`"]
-    if str(token) == "//":
-        helps = ["a comment begins with `#`"]
+    if str(token) in _SLIPS:
+        helps = [_SLIPS[str(token)]]
     if token.type == "LBRACE" and opened is None and "EQUAL" in expected:
         helps.append("a block has a kind and a name: `cluster node { … }`")
     secondary = (Label(opened, "opened here"),) if opened else ()
