@@ -18,16 +18,19 @@ from pathlib import Path
 from tsdl.diagnostics import Sink
 from tsdl.diagnostics.codes import CATALOGUE
 from tsdl.schema import (
+    ACTIONS,
     BATCH_FEATURES,
     CONSTRUCTORS,
+    EVENTS,
     FUNCTIONS,
     KINDS,
+    RECORD_FUNCTIONS,
     RECORDS,
     STATISTICS,
     Block,
     Field,
 )
-from tsdl.schema.names import DRAWN, RECORD_FUNCTIONS, REDUCTIONS, SELECTORS
+from tsdl.schema.names import DRAWN, REDUCTIONS, SELECTORS
 from tsdl.session import library
 from tsdl.types import (
     Boolean,
@@ -35,6 +38,7 @@ from tsdl.types import (
     Choice,
     Construct,
     Quantity,
+    Read,
     Record,
     Reference,
     Sequence,
@@ -88,6 +92,8 @@ def _plain_type(found: Type) -> str:
             return f"{with_article(name)}"
         case Construct(family=family):
             return family
+        case Read():
+            return "`w.FIELD` or `r.FIELD`"
         case _:
             raise TypeError(found)
 
@@ -160,7 +166,9 @@ def _notes(path: str, block: Block) -> Iterator[str]:
         yield "- Anything that can be parsed; it is not looked at (section 14)."
     names = [name for name in block.symbols if name not in BATCH_FEATURES]
     told = [f"`{name}` ({_type(block.symbols[name])})" for name in names]
-    if len(names) < len(block.symbols):
+    if block.kind == "tier":
+        names, told = [], ["what an entry has (section 5.7)"]
+    elif len(names) < len(block.symbols):
         told.append("the features of section 7.2")
     if told:
         yield f"- Expressions{inside} may also read {', '.join(told)}."
@@ -277,6 +285,7 @@ _RANGES = {
     "E09": "the run",
     "W02": "names",
     "W05": "values and the plan",
+    "W06": "data files",
     "N02": "names",
 }
 
@@ -293,12 +302,33 @@ def codes() -> str:
     return "\n".join(_table(("range", "severity", "about", "codes"), rows))
 
 
+def events() -> str:
+    """Return the table of events: in which stages, and what they are about."""
+    rows = []
+    for name, event in EVENTS.items():
+        about = ", ".join(event.about) or "–"
+        later = "" if event.simulated else " †"
+        rows.append((f"`{name}`{later}", " and ".join(event.stages), about, event.doc))
+    return "\n".join(_table(("event", "stage", "about", "when"), rows))
+
+
+def actions() -> str:
+    """Return the table of actions."""
+    rows = []
+    for action in ACTIONS.values():
+        later = "" if action.simulated else " †"
+        rows.append((f"`{action.form}`{later}", " and ".join(action.stages), action.doc))
+    return "\n".join(_table(("action", "stage", "what it does"), rows))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "reference": kinds,
     "units": units,
     "functions": functions,
     "constructors": constructors,
     "records": records,
+    "events": events,
+    "actions": actions,
     "codes": codes,
 }
 

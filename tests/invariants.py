@@ -1,20 +1,22 @@
 """What must hold of an engine at every boundary of a worker, and once its run has ended.
 
-`Watch` is an observer of the reference engine: it looks at the workers' queues and memory, not at
-how they came about, so that it can watch any engine that has such workers. `watched` runs a plan
-under it, and checks each iteration as it is put together, and the end.
+`Watch` is an observer of the reference engine: it looks at the workers' queues and memory, at the
+tiers and the network, not at how they came about. `watched` runs a plan under it, and checks each
+iteration as it is put together, and the end.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, fields
-from math import fsum, isclose
+from dataclasses import dataclass, field, fields
+from itertools import chain
+from math import fsum, inf, isclose
 from typing import TYPE_CHECKING
 
 from tsdl.costs import Batch
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.engine import Engine, Outcome
+from tsdl.runtime.handover import RemoteSwap
 from tsdl.runtime.request import FINISHED, REJECTED, UNFINISHED, Request
 from tsdl.runtime.result import Result
 
@@ -22,18 +24,56 @@ if TYPE_CHECKING:
     from tsdl.plan import Plan
     from tsdl.runtime.arrivals import Arrivals
     from tsdl.runtime.batching import Iteration
+    from tsdl.runtime.network import Network
+    from tsdl.runtime.tiers import Tier
     from tsdl.runtime.worker import Worker
 
 BLOCK_OF_FEATURES = 16  # tokens of a block in the feature `context_blocks`, whatever the cache has
+ROUNDING = 1e-9  # relative, of sums of rates
+
+
+class TooLongError(Exception):
+    """A run has had more events than a test lets it have."""
 
 
 @dataclass
 class Watch:
-    """An observer that fails at the first boundary at which something does not hold."""
+    """An observer that fails at the first boundary at which something does not hold.
+
+    Where there are many requests or workers, it looks at all of them only `every` so many times.
+    """
 
     engine: Engine | None = None
     now: float = 0.0
     boundaries: int = 0
+    every: int = 1
+    begun: dict[int, tuple[Worker, int]] = field(default_factory=dict)  # hand-overs: to whom, size
+    starting: dict[int, list[Request]] = field(default_factory=dict)  # who is computed on at last
+
+    def attach(self, engine: Engine) -> None:
+        """Watch an engine, and what it puts together, before it runs."""
+        self.engine = engine
+        begin = engine.handover._begin
+
+        def noted(request: Request, worker: Worker) -> None:
+            copy = request.copy
+            begin(request, worker)
+            assert request.source is not None
+            assert request in worker.incoming
+            assert request.copy is copy or copy is None or copy.worker is not worker
+            self.begun[request.id] = (worker, worker.memory.needed(request))
+
+        setattr(engine.handover, "_begin", noted)  # noqa: B010 (mypy lets nobody assign to a method)
+        for worker in engine.workers:
+            watch_iterations(worker, self.starting)
+
+    def on_its_way(self, request: Request) -> int:
+        """Return the bytes that a request's target has reserved since its hand-over began."""
+        worker, size = self.begun.get(request.id, (None, 0))
+        if worker is None or request not in worker.incoming or not request.busy:
+            self.begun.pop(request.id, None)
+            return 0
+        return size
 
     def __call__(self, _: Worker, now: float) -> None:
         """Check everything, of every worker: nothing may happen to the others, either."""
@@ -41,26 +81,64 @@ class Watch:
         assert now >= self.now, f"time goes back from {self.now} to {now}"
         self.now = now
         self.boundaries += 1
-        for worker in self.engine.workers:
-            memory_is_what_requests_hold(worker)
+        if self.boundaries % self.every == 0:
+            self.look(self.engine)
+
+    def look(self, engine: Engine) -> None:
+        """Check all that is there."""
+        by_place = requests_by_place(engine)
+        for worker in engine.workers:
+            memory_is_what_is_held(self, worker, by_place)
             requests_run_within_limits(worker)
             loads_are_what_they_are_called(worker)
-        for request in self.engine.requests:
+            iterations_begin_when_they_are_said_to(engine, worker, self.starting)
+            if worker.id in engine.system.idle:
+                idle_worker_has_nothing_to_do(engine, worker)
+        for tier in engine.system.tiers:
+            tier_is_what_is_kept(tier, by_place)
+        rates_are_fair(engine.system.network)
+        for request in engine.arrived:
             tokens_are_conserved(request)
-        each_request_is_in_one_place(self.engine, now)
+            chain_goes_on(engine, request)
+        each_request_is_in_one_place(engine)
 
 
 # -- at a boundary -----------------------------------------------------------------------------
 
 
-def memory_is_what_requests_hold(worker: Worker) -> None:
+def requests_by_place(engine: Engine) -> dict[int, list[tuple[str, Request]]]:
+    """Return who has something in the memory of others, by the identity of the place."""
+    found: dict[int, list[tuple[str, Request]]] = {}
+    for request in engine.arrived:
+        if request.swapped_to is not None:
+            found.setdefault(id(request.swapped_to), []).append(("swapped", request))
+        if request.copy is not None:
+            found.setdefault(id(request.copy.worker), []).append(("copy", request))
+    return found
+
+
+def memory_is_what_is_held(
+    watch: Watch, worker: Worker, by_place: dict[int, list[tuple[str, Request]]]
+) -> None:
     memory = worker.memory
-    assert memory.used == sum(r.held for r in worker.active)
-    assert memory.swapped == sum(r.held for r in worker.swapped)
+    here = [*worker.active, *worker.ready, *worker.leaving]
+    held = sum(r.held for r in here)
+    coming = {r.id: watch.on_its_way(r) for r in worker.incoming}
+    guests = 0
+    for what, request in by_place.get(id(worker), ()):
+        if what == "swapped":
+            guests += request.held
+        elif not coming.get(request.id) and request.copy is not None:
+            guests += request.copy.held  # once it comes, it is part of what was reserved for it
+    assert memory.used == held + sum(coming.values()) + guests, (
+        f"{memory.used} bytes in use, {held} held, {coming} on their way, {guests} of others"
+    )
+    assert memory.swapped == sum(r.held for r in worker.swapped if r.swapped_to is None)
     assert 0 <= memory.used <= memory.peak <= memory.capacity
     assert 0 <= memory.swapped <= memory.swap_space
+    assert worker.arriving >= 0
     assert all(r.held == 0 for r in worker.waiting), "who waits holds nothing"
-    for request in (*worker.active, *worker.swapped):
+    for request in (*worker.active, *worker.swapped, *worker.ready):
         least = memory.needed(request, request.computed) if request.computed else 0
         assert request.held >= least, "what is computed is held"
 
@@ -70,17 +148,25 @@ def requests_run_within_limits(worker: Worker) -> None:
     for request in worker.active:
         assert request.active
         assert not request.done or worker.local.batching == "static", "only padding is done"
-    for request in (*worker.waiting, *worker.swapped):
+        assert worker.decodes or not worker.prefills or not request.swapped_to
+    for request in (*worker.waiting, *worker.swapped, *worker.ready, *worker.incoming):
         assert not request.active
         assert not request.done
     assert all(r.prefilled for r in worker.swapped), "half a prefill is not worth swapping"
+    for request in worker.leaving:
+        assert not request.active
+        assert request.source is worker if not request.done else request.resting, (
+            "who leaves holds memory until its KV is elsewhere"
+        )
 
 
 def loads_are_what_they_are_called(worker: Worker) -> None:
-    here = [*worker.waiting, *worker.active, *worker.swapped]
+    queued = [*worker.waiting, *worker.swapped, *worker.ready, *worker.incoming]
+    here = [*queued, *worker.active]
     assert all(r.worker == worker.id for r in here)
+    assert all(r.node == worker.node for r in here)
     assert worker.running == len(worker.active)
-    assert worker.queued == len(worker.waiting) + len(worker.swapped)
+    assert worker.queued == len(queued)
     assert worker.outstanding == sum(not r.done for r in here)
     assert worker.outstanding_tokens == sum(map(_outstanding, here))
 
@@ -90,31 +176,123 @@ def _outstanding(request: Request) -> int:
     return prompt + request.output - request.generated
 
 
+def iterations_begin_when_they_are_said_to(
+    engine: Engine, worker: Worker, starting: dict[int, list[Request]]
+) -> None:
+    begun = engine.begun.get(worker.id)
+    if begun is not None:
+        for request in starting.pop(worker.id, ()):
+            assert request.started == begun, f"{request} was said to start before its iteration"
+
+
+def tier_is_what_is_kept(tier: Tier, by_place: dict[int, list[tuple[str, Request]]]) -> None:
+    swapped = sum(request.held for _, request in by_place.get(id(tier), ()))
+    assert tier.used == sum(e.size for e in tier.entries.values()) + swapped
+    assert 0 <= tier.used <= tier.peak <= tier.plan.capacity
+    assert tier.found <= tier.asked
+    assert tier.hits <= tier.fetches
+    for key, entry in tier.entries.items():
+        assert entry.key == key == entry.request.session
+        assert entry.pinned >= 0
+        assert entry.size >= 0
+
+
+def entries_are_as_large_as_their_tokens(engine: Engine) -> None:
+    """Check what is kept, once nothing is copied any more: each token once."""
+    sizes = {w.memory.bytes_per_token for w in engine.workers}
+    for tier in engine.system.tiers:
+        for entry in tier.entries.values():
+            assert entry.pinned == 0, "nobody copies it, and it is pinned"
+            if len(sizes) == 1:
+                assert entry.size == int(entry.tokens * next(iter(sizes)))
+
+
+def rates_are_fair(network: Network) -> None:
+    """Check that rates are max-min fair: each transfer has a full port on which none is faster."""
+    used: dict[int, float] = {}
+    fastest: dict[int, float] = {}
+    oldest: dict[int, object] = {}
+    for flow in network.flows:
+        for port in set(flow.ports):
+            used[id(port)] = used.get(id(port), 0.0) + flow.rate
+            fastest[id(port)] = max(fastest.get(id(port), 0.0), flow.rate)
+            if port.fifo:
+                oldest.setdefault(id(port), flow)
+    for flow in network.flows:
+        assert flow.left >= -1
+        assert flow.end >= network.clock.now
+        assert all(used[id(p)] <= p.bandwidth * (1 + ROUNDING) for p in flow.ports)
+        if any(p.fifo and oldest[id(p)] is not flow for p in flow.ports):
+            assert flow.rate == 0, "it is not its turn"
+            continue
+        assert 0 < flow.rate < inf
+        assert flow.end < inf
+        assert any(
+            used[id(p)] >= p.bandwidth * (1 - ROUNDING)
+            and flow.rate >= fastest[id(p)] * (1 - ROUNDING)
+            for p in flow.ports
+        ), "it could go faster, and slow nobody that is slower"
+    assert network.waiting >= 0
+
+
 def tokens_are_conserved(request: Request) -> None:
     assert 0 <= request.generated <= request.output
     assert 0 <= request.computed <= request.prompt + request.generated
     assert (request.generated > 0) == (request.first is not None) == (request.last is not None)
     assert (request.status == FINISHED) == (request.generated == request.output)
+    assert request.cached >= 0
+    assert request.moved >= 0
+    assert request.moving >= 0
     if request.prefilled:  # all but the token that came last
         assert request.computed == request.prompt + request.generated - 1
 
 
-def each_request_is_in_one_place(engine: Engine, now: float) -> None:
+def chain_goes_on(engine: Engine, request: Request) -> None:
+    """Check that somebody will go on with what is to be done with a request."""
+    if request.chain is not None:
+        waits = any(request in found for found in engine.actions.deferred.values())
+        assert request.busy or waits, f"nobody goes on with {request}"
+
+
+def each_request_is_in_one_place(engine: Engine) -> None:
     here = Counter(
         r.id
         for worker in engine.workers
-        for r in (*worker.waiting, *worker.swapped, *(a for a in worker.active if not a.done))
+        for r in chain(
+            worker.waiting,
+            worker.swapped,
+            worker.ready,
+            worker.incoming,
+            (a for a in worker.active if not a.done),
+        )
     )
-    here.update(r.id for r in engine.pending)
-    here.update(r.id for r in engine.requests if r.status in (FINISHED, REJECTED))
-    for request in engine.requests:
-        places = here[request.id]
-        if request.arrived > now:
-            assert places == 0, f"{request} has not arrived"
-        elif request.arrived < now:
-            assert places == 1, f"{request} is in {places} places"
-        else:  # at time zero workers begin before anybody arrives
-            assert places == 1 or (now == 0 and places == 0)
+    queued = Counter(r.id for r in chain(engine.pending, engine.submitted) if r.loose)
+    here.update(queued.keys())
+    here.update(r.id for r in engine.arrived if r.status in (FINISHED, REJECTED))
+    for request in engine.arrived:
+        assert here[request.id] == 1, f"{request} is in {here[request.id]} places"
+        assert queued[request.id] <= 1, f"{request} is to be dispatched {queued[request.id]} times"
+        assert request.loose == (queued[request.id] == 1)
+    leaving = Counter(r.id for worker in engine.workers for r in worker.leaving)
+    assert all(times == 1 for times in leaving.values())
+    open_ = sum(r.status == UNFINISHED for r in engine.arrived)
+    assert engine.open >= open_
+
+
+# -- a worker that idles -----------------------------------------------------------------------
+
+
+def idle_worker_has_nothing_to_do(engine: Engine, worker: Worker) -> None:
+    """Check that nothing was overlooked: nobody woke it, and it would find nothing."""
+    swap = worker.swapper
+    if isinstance(swap, RemoteSwap) and swap.moves.get(worker.id):
+        return
+    sequential = worker.kind.handoff == "sequential"
+    if sequential and worker.arriving:
+        return
+    assert engine.handover.next_of(worker) is None, "KV could come, and nobody lets it"
+    if worker.holds_back(engine.clock.now) is None:
+        idling_is_right(worker)
 
 
 # -- an iteration, as it is put together -------------------------------------------------------
@@ -125,6 +303,7 @@ def iteration_is_right(worker: Worker, iteration: Iteration) -> None:
     requests = [r for r, _ in iteration.prefills] + iteration.decodes
     assert len({r.id for r in requests}) == len(requests), "nobody is in it twice"
     assert all(r in worker.active for r in requests), "who runs is among the running"
+    assert worker.decodes or not iteration.decodes
     assert any(not r.done for r in requests), "an iteration of nothing but padding"
     assert all(not r.prefilled and chunk > 0 for r, chunk in iteration.prefills)
     assert iteration.batch == batch_of(iteration)
@@ -134,20 +313,29 @@ def iteration_is_right(worker: Worker, iteration: Iteration) -> None:
         separate_iteration_is_right(worker, iteration)
 
 
+def rests(worker: Worker, request: Request) -> bool:
+    """Tell whether a running request is not to be computed on."""
+    return request.resting or (request.prefilled and not worker.decodes)
+
+
 def chunked_iteration_is_right(worker: Worker, iteration: Iteration) -> None:
     assert iteration.batch.tokens <= worker.local.max_tokens
-    decoding = {r.id for r in worker.active if r.prefilled}
-    assert decoding == {r.id for r in iteration.decodes}, "one token for all that decode"
+    left_out = {r.id for r in worker.active if r.prefilled and not rests(worker, r)}
+    left_out -= {r.id for r in iteration.decodes}
+    # One that rested between two chunks of its prompt may have those behind it wait.
+    used_up = iteration.batch.tokens == worker.local.max_tokens
+    assert not left_out or used_up, "one token for all that decode"
 
 
 def separate_iteration_is_right(worker: Worker, iteration: Iteration) -> None:
     if iteration.prefills:
         assert not iteration.decodes
-        assert all(chunk == r.length for r, chunk in iteration.prefills)
+        assert all(chunk == r.length - r.computed for r, chunk in iteration.prefills)
         within = iteration.batch.tokens <= worker.local.max_tokens
         assert within or len(iteration.prefills) == 1, "a prompt beyond the budget runs alone"
     else:
-        assert [r.id for r in iteration.decodes] == [r.id for r in worker.active]
+        running = [r.id for r in worker.active if r.prefilled and not rests(worker, r)]
+        assert [r.id for r in iteration.decodes] == running
 
 
 def batch_of(iteration: Iteration) -> Batch:
@@ -174,24 +362,34 @@ def batch_of(iteration: Iteration) -> Batch:
 
 def idling_is_right(worker: Worker) -> None:
     """Check that a worker without an iteration has nothing that it could run."""
-    assert not worker.active
-    assert not worker.swapped
-    if worker.waiting:
-        assert not worker.may_admit(worker.next_waiting()), "it idles, and somebody could run"
+    assert all(r.done or rests(worker, r) for r in worker.active), "somebody could run"
+    full = worker.running >= worker.local.max_requests
+    static = worker.local.batching == "static"
+    if full or (static and worker.active):
+        return
+    assert not worker.ready, "there is a slot for who came with its KV"
+    if worker.swapped:
+        request = worker.next_swapped()
+        assert request.resting or not worker.may_resume(request), "somebody could come back"
+    elif worker.waiting:
+        request = worker.next_waiting()
+        fits = worker.memory.admits(worker.memory.needed(request))
+        assert request.resting or not fits or not worker.may_admit(request), "somebody could start"
 
 
-def watch_iterations(worker: Worker) -> None:
+def watch_iterations(worker: Worker, starting: dict[int, list[Request]] | None = None) -> None:
     """Let a worker's iterations be checked before they run."""
     schedule = worker.schedule
 
     def checked(now: float) -> tuple[Iteration, float] | None:
+        fresh = [r for r in worker.waiting if r.started is None]
         scheduled = schedule(now)
-        if scheduled is None:
-            idling_is_right(worker)
-        else:
+        if scheduled is not None:
             iteration, duration = scheduled
             assert duration >= 0
             iteration_is_right(worker, iteration)
+            if starting is not None:
+                starting[worker.id] = [r for r, _ in iteration.prefills if r in fresh]
         return scheduled
 
     setattr(worker, "schedule", checked)  # noqa: B010 (mypy lets nobody assign to a method)
@@ -204,14 +402,54 @@ def run_has_ended_well(outcome: Outcome) -> None:
     """Check what a run leaves behind; without `until`, that it left nothing undone."""
     for request in outcome.requests:
         times_are_in_order(request, outcome.end)
+        assert request.preemptions >= 0
+    total = sum(r.preemptions for r in outcome.requests)
+    assert sum(w.preemptions for w in outcome.workers) == total
     for worker in outcome.workers:
-        own = [r for r in outcome.requests if r.worker == worker.id]
-        assert worker.preemptions == sum(r.preemptions for r in own)
         assert worker.memory.peak <= worker.memory.capacity
+        own = [r for r in outcome.requests if r.worker == worker.id]
         if all(r.status != UNFINISHED for r in own):
-            assert (worker.memory.used, worker.memory.swapped) == (0, 0), "all is given back"
-            assert (worker.outstanding, worker.outstanding_tokens) == (0, 0)
+            assert worker.outstanding == worker.outstanding_tokens == 0
+    if all(r.status != UNFINISHED for r in outcome.requests):
+        everything_is_given_back(outcome)
     gaps_are_those_of_the_requests(outcome)
+    sent = sum(size for size, _ in outcome.notes.transfers)
+    assert sent == sum(r.moved for r in outcome.requests)
+
+
+def everything_is_given_back(outcome: Outcome) -> None:
+    for request in outcome.requests:
+        assert request.source is None
+        assert not request.loose
+        assert not request.active
+    for worker in outcome.workers:
+        queues = (worker.waiting, worker.swapped, worker.ready, worker.incoming)
+        assert not any(queues)
+        assert not worker.active
+
+
+def nothing_is_under_way(engine: Engine) -> None:
+    """Check, where a run was not stopped by `until`, that nothing was left half done."""
+    assert engine.system.network.quiet
+    for request in engine.arrived:
+        assert not request.busy
+        assert request.chain is None
+        if request.status != UNFINISHED:
+            assert request.held == 0, f"{request} is over, and holds memory"
+            assert request.copy is None, f"{request} is over, and its copy was not given up"
+            assert request.swapped_to is None
+    for worker in engine.workers:
+        assert worker.arriving == 0
+        assert not any(r.done for r in worker.leaving)
+        if not worker.outstanding:
+            idle_worker_has_nothing_to_do(engine, worker)
+    if not any(r.status == UNFINISHED for r in engine.arrived):
+        for worker in engine.workers:
+            assert (worker.memory.used, worker.memory.swapped) == (0, 0), "all is given back"
+            assert not worker.leaving
+        for tier in engine.system.tiers:
+            assert tier.used == sum(e.size for e in tier.entries.values())
+    entries_are_as_large_as_their_tokens(engine)
 
 
 def times_are_in_order(request: Request, end: float) -> None:
@@ -247,19 +485,49 @@ def result_adds_up(result: Result) -> None:
 # -- all of it ---------------------------------------------------------------------------------
 
 
-def watched(plan: Plan, seed: int = 0, arrivals: Arrivals | None = None) -> Result:
-    """Run a plan, with everything checked that this module knows; return the result."""
-    watch = Watch()
+def watched(
+    plan: Plan,
+    seed: int = 0,
+    arrivals: Arrivals | None = None,
+    *,
+    most_events: int | None = None,
+    every: int = 1,
+) -> Result:
+    """Run a plan, with everything checked that this module knows; return the result.
+
+    Raises TooLongError after `most_events`.
+    """
+    watch = Watch(every=every)
     drawn = generate(plan.workload, seed) if arrivals is None else arrivals
-    watch.engine = Engine(plan, drawn, seed, observer=watch)
-    for worker in watch.engine.workers:
-        watch_iterations(worker)
-    outcome = watch.engine.run()
+    engine = Engine(plan, drawn, seed, observer=watch)
+    watch.attach(engine)
+    if most_events is not None:
+        limit_events(engine, most_events)
+    outcome = engine.run()
     assert watch.boundaries >= len(outcome.workers)
     run_has_ended_well(outcome)
+    if plan.until is None:
+        watch.look(engine)
+        nothing_is_under_way(engine)
+        stuck = [r.id for r in outcome.requests if r.status == UNFINISHED]
+        assert outcome.stuck == stuck
+        assert engine.open == 0 or stuck, "conversations that never went on"
     result = Result(plan, seed, outcome)
     result_adds_up(result)
     return result
+
+
+def limit_events(engine: Engine, most: int) -> None:
+    """Let a run end in a TooLongError where it has more events than that."""
+    step = engine.clock.step
+    left = iter(range(most))
+
+    def counted() -> None:
+        if next(left, None) is None:
+            raise TooLongError(f"after {most} events, at {engine.clock.now} s")
+        step()
+
+    setattr(engine.clock, "step", counted)  # noqa: B010 (mypy lets nobody assign to a method)
 
 
 def same(one: Result, other: Result) -> bool:

@@ -345,3 +345,39 @@ def test_a_terminal_that_cannot_show_a_sign_shows_another(several: str) -> None:
     ended = start("plan", several, "--scenario", "small", environment=environment)
     assert ended.returncode == 0
     assert ended.stdout.isascii()
+
+
+# -- import ----------------------------------------------------------------------------------------
+
+SAMPLES = Path(__file__).resolve().parent / "imports"
+
+
+def test_import_writes_a_program_that_checks(capsys: Capture, tmp_path: Path) -> None:
+    files = sorted(str(path) for path in (SAMPLES / "tokensim" / "figure2").iterdir())
+    assert main(["import", "tokensim", *files]) == 0
+    text = capsys.readouterr().out
+    program = tmp_path / "figure2.tsim"
+    program.write_text(text, encoding="utf-8")
+    assert main(["check", str(program)]) == 0
+    assert main(["plan", str(program)]) == 0
+    assert "store r in pool" in capsys.readouterr().out
+
+
+def test_import_takes_the_flags_of_the_other_simulator(capsys: Capture) -> None:
+    flags = ["--model", "llama2-70b", "--xpu", "mi300x", "--tp", "8", "--arrival-rate", "5"]
+    assert main(["import", "llm-inference-simulator", "--", *flags]) == 0
+    text = capsys.readouterr().out
+    assert "llama2_70b" in text
+    assert "poisson(5 req/s)" in text
+
+
+def test_import_says_what_is_wrong_and_where(capsys: Capture, tmp_path: Path) -> None:
+    wrong = tmp_path / "cluster.json"
+    wrong.write_text('{"worker_groups": [\n  {"name": \n', encoding="utf-8")
+    assert main(["import", "tokensim", str(wrong)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "E0606" in captured.err
+    assert "cluster.json:" in captured.err
+    assert main(["import", "tokensim", str(tmp_path / "none.json")]) == 1
+    assert "E0109" in capsys.readouterr().err

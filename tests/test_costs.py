@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -384,9 +385,20 @@ policy fussy from chunked {
     admit r when kv.fill_with(r) <= 80 % and not r.prompt > 4000 tokens
     admit r by r.arrived, -r.prompt
     evict r by mod(r.id, 3) if r.generated > 5 tokens else 0
+    resume r when kv.free > 2 * r.held
+    state seen: time[request] = 2 s
+    on start(r, w) when r.turn > 0 { fetch r from pool }
+    on token(r, w) when not w.decodes { store r in pool; submit r }
+    on iteration(batch, w) { for r in batch.decoding { seen[r] += 1 s; log "seen", seen[r], "#1" } }
   }
   global {
-    on arrive(r) { dispatch r to pick(w by w.load - w.kv.fill for w in workers if w.prefills) }
+    state sent: count[worker] over 10 s
+    on arrive(r) {
+      let w = pick(v by v.load - v.kv.fill + sent[v] for v in workers if v.prefills)
+      if w.queued > 9 { reject r } else { dispatch r to w; sent[w] += 1 }
+    }
+    on submit(r) { dispatch r to round_robin(w for w in workers if w.decodes) }
+    on every(5 s) { record "all", sum(w.queued for w in workers) }
   }
 }
 workload mixed {
@@ -396,8 +408,13 @@ workload mixed {
 }
 slo strict { ttft <= 2 s; mtpot <= 300 ms }
 cluster unlike {
-  worker a * 2 { hardware = A100_80G; parallel = tp(2) }
-  worker b { hardware = H100_SXM; cost = linear_cost() }
+  network = Ethernet_100G
+  node one { worker a * 2 { hardware = A100_80G; parallel = tp(2); runs = prefill } }
+  node two * 2 {
+    worker b { hardware = H100_SXM; cost = linear_cost(); handoff = sequential; buffer = 1 GiB }
+    tier host { capacity = 9 GiB }
+  }
+  tier pool { capacity = 64 GiB; latency = 800 ns/block; link = PCIe4_x16; evict by uses, -size }
 }
 scenario rich {
   model = llama2_7b; cluster = unlike; policy = fussy; workload = mixed; slo = strict
@@ -432,7 +449,7 @@ def test_a_plan_survives_pickling_and_copying(plan: tsdl.Plan) -> None:
 
 
 def test_a_plan_is_json_without_nan(plan: tsdl.Plan) -> None:
-    assert json.loads(plan.to_json(), parse_constant=pytest.fail)["format"] == 1
+    assert json.loads(plan.to_json(), parse_constant=pytest.fail)["format"] == 2
 
 
 def test_the_same_text_gives_the_same_plan_and_another_text_another() -> None:
@@ -486,7 +503,7 @@ def test_what_is_no_plan_is_refused(text: str) -> None:
 
 
 def test_a_plan_with_a_field_of_the_wrong_kind_is_refused() -> None:
-    kinds = (("seed", "zero"), ("workers", 5), ("until", "soon"), ("local", None))
+    kinds = (("seed", "zero"), ("workers", 5), ("until", "soon"), ("router", None))
     numbers = (("until", math.nan), ("sample", math.inf))  # which JSON does not have
     for key, wrong in kinds + numbers:
         data = json.loads(plan_of().to_json()) | {key: wrong}
@@ -511,12 +528,12 @@ CALLS = (
 @pytest.mark.parametrize("formula", CALLS, ids=str)
 def test_no_plan_can_bring_code(formula: object) -> None:
     """A plan is data from another machine: its formulas are of a closed set, or it is refused."""
-    for place in ("dispatch", "admit_when", "footprint", "time"):
+    for place in ("when", "admit_when", "footprint", "time"):
         data = json.loads(plan_of().to_json())
         worker = data["workers"][0]
         holder = {
-            "dispatch": data,
-            "admit_when": data["local"],
+            "when": data["router"]["handlers"][0],
+            "admit_when": worker["local"],
             "footprint": worker["kv"],
             "time": worker["cost"]["stages"][0]["kernels"][0],
         }[place]
@@ -524,3 +541,44 @@ def test_no_plan_can_bring_code(formula: object) -> None:
         holder[place] = formula
         with pytest.raises(ValueError, match="plan"):
             tsdl.Plan.from_json(json.dumps(data))
+
+
+STATEMENTS = (
+    {"word": "import os", "name": "", "values": []},
+    {"word": "exec", "name": "", "values": ["print()"]},
+    {"word": "let", "name": "x = print() or x", "values": [1]},
+    {"word": "let", "name": "__builtins__", "values": [1]},
+    {"word": "for", "name": "x in [print()]\n  for y", "values": [1]},
+    {"word": "set", "name": "a.__class__", "values": [1]},
+    {"word": "submit", "name": "", "values": [["symbol", "print('code runs')"]]},
+    {"word": "submit", "name": "", "values": []},
+    {"word": "if", "name": "", "values": [True], "body": [{"word": "pass; print()", "values": []}]},
+)
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=str)
+def test_no_handler_of_a_plan_can_bring_code(statement: dict[str, object]) -> None:
+    """The same of handlers: their words are a closed set, their names plain names."""
+
+    def whole(part: dict[str, Any]) -> dict[str, Any]:
+        body = [whole(inner) for inner in part.get("body", [])]
+        return {"name": "", "otherwise": [], **part, "body": body}
+
+    data = json.loads(plan_of().to_json())
+    handler = data["router"]["handlers"][0]
+    handler["body"] = [whole(statement)]
+    with pytest.raises(ValueError, match="plan"):
+        tsdl.Plan.from_json(json.dumps(data))
+    data = json.loads(plan_of().to_json())
+    data["router"]["handlers"][0]["variables"] = ["r, x=print()"]
+    with pytest.raises(ValueError, match="plan"):
+        tsdl.Plan.from_json(json.dumps(data))
+
+
+def test_a_text_of_a_handler_is_a_text_whatever_is_in_it() -> None:
+    """No text can end the literal that it becomes, or be taken for a mark of the generator."""
+    plan = rich_plan()
+    text = plan.to_json().replace('"#1"', json.dumps("'); print('code') # \\ {x} \0"))
+    result = tsdl.Plan.from_json(text).run()
+    assert result.summary["requests"]["finished"] > 0
+    assert any("code" in line for _, line in result.log)

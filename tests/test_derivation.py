@@ -91,8 +91,8 @@ def test_two_bases_are_merged_where_they_agree() -> None:
         f"{SMALL} policy both from chunked, least_loaded {{}}\n"
         "scenario s { model = llama2_7b; cluster = single(A100_80G); workload = w; policy = both }"
     )
-    assert plan.local.batching == "chunked"
-    assert "outstanding" in str(plan.dispatch)
+    assert plan.workers[0].local.batching == "chunked"
+    assert "outstanding" in str(plan.router.handlers[0].body[0].values[1])
 
 
 def test_two_bases_that_disagree_are_an_error_unless_decided() -> None:
@@ -110,7 +110,7 @@ def test_an_own_clause_replaces_the_inherited_one() -> None:
         scenario s {{ model = llama2_7b; cluster = single(A100_80G); workload = w; policy = b }}
         """
     )
-    assert str(plan.local.admit_when) == "kv.fill <= 0.8"
+    assert str(plan.workers[0].local.admit_when) == "kv.fill <= 0.8"
 
 
 @pytest.mark.parametrize(("wrong", "code"), [

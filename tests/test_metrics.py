@@ -12,11 +12,13 @@ import pytest
 
 import tsdl
 from tsdl.runtime.arrivals import Arrivals
-from tsdl.runtime.engine import Engine, Outcome, Samples
+from tsdl.runtime.engine import Engine, Outcome
 from tsdl.runtime.files import summary_json
 from tsdl.runtime.metrics import Weighted, greatest, least, mean, percentile
 from tsdl.runtime.request import FINISHED, REJECTED, UNFINISHED, Request
 from tsdl.runtime.result import Result
+from tsdl.runtime.samples import Samples
+from tsdl.runtime.system import Notes
 
 FILE = """edition "2026"
 slo own {{ {slo} }}
@@ -68,6 +70,8 @@ def result_of(
     outcome = Outcome(
         requests=[request_of(i, told, warmup) for i, told in enumerate(requests)],
         workers=Engine(plan, NOBODY, 0).workers,
+        tiers=[],
+        notes=Notes(),
         gap_length=array("d", gaps.keys()),
         gap_count=array("q", gaps.values()),
         samples=Samples(),

@@ -178,9 +178,11 @@ policy later from reserved {
   global {
     state sent: count[worker] over 10 s
     on submit(r) {
-      if r.prompt > 10 { let a = 3; log a } else if true { reject r } else { sent[w] += 1 }
+      let v = pick(w by sent[w] for w in workers if w.decodes)
+      if r.prompt > 10 { let a = 3; log a, "of", v.id } else if true { reject r } else { sent[v] += 1 }
+      dispatch r to v
     }
-    on every(5 s) { for w in workers { record w.queued, w.running } }
+    on every(5 s) { for w in workers { record "queued", w.queued } }
   }
 }
 kvcache short from paged {

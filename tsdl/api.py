@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 class Plan(plan_.Plan):
     """An executable plan: a value that prints, hashes, pickles and runs."""
 
-    __slots__ = ()
+    __slots__ = ("_externs",)
+
+    def with_externs(self, externs: Mapping[str, object]) -> Plan:
+        """Return the plan with the policies in Python that it names; they are no part of it."""
+        plan = Plan(**self.fields())
+        object.__setattr__(plan, "_externs", dict(externs))
+        return plan
 
     def run(self, seed: int | None = None) -> Result:
         """Run the plan on the reference engine; without a seed, with the plan's own.
@@ -30,7 +36,7 @@ class Plan(plan_.Plan):
         """
         from tsdl.runtime.run import run
 
-        return run(self, seed)
+        return run(self, seed, externs=getattr(self, "_externs", {}))
 
 
 def _session(source: str | PathLike[str]) -> Session:
@@ -65,12 +71,14 @@ def compile(  # noqa: A001 (the name that people look for: tsdl.compile)
     source: str | PathLike[str],
     params: Mapping[str, object] | None = None,
     scenario: str | None = None,
+    externs: Mapping[str, object] | None = None,
 ) -> Plan:
     """Compile a scenario (a `str` is its text, a `PathLike` a file) to a plan.
 
     `params` sets params by name: a number, a text as on the command line (`"8 req/s"`), a bool.
-    `scenario` chooses one where the file has several. Raises TsdlError, whose `diagnostics` say
-    what is wrong and where.
+    `scenario` chooses one where the file has several. `externs` hands in the policies that are
+    Python, by the name that the file has for them (SPEC.md, section 8.17). Raises TsdlError, whose
+    `diagnostics` say what is wrong and where.
     """
     session = _session(source)
     program, sink = session.compile()
@@ -80,5 +88,5 @@ def compile(  # noqa: A001 (the name that people look for: tsdl.compile)
         if chosen is not None and not sink.has_errors:
             plan = session.plan(program, sink, values, chosen)
             if plan is not None:
-                return Plan(**plan.fields())
+                return Plan(**plan.fields()).with_externs(externs or {})
     raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])

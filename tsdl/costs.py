@@ -5,9 +5,12 @@ Source is generated once, from formulas of a closed set of operations, never fro
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cache
+from typing import Protocol
 
 from tsdl import formula
-from tsdl.plan import Cost, KVCache
+from tsdl.formula import Value
+from tsdl.plan import Cost, KVCache, Stage
 from tsdl.schema import BATCH_FEATURES
 
 
@@ -101,3 +104,43 @@ def compiled_footprint(kv: KVCache) -> Footprint:
     if not formula.is_whole(kv.footprint):
         text = f"ceil({text})"
     return formula.function(f"kvcache {kv.name}", "context, prompt, output", text, {})  # type: ignore[no-any-return]
+
+
+class Moved(Protocol):
+    """What a formula of a move reads of a request: tokens, and the bytes that are moved."""
+
+    @property
+    def length(self) -> int: ...  # noqa: D102
+    @property
+    def prompt(self) -> int: ...  # noqa: D102
+    @property
+    def output(self) -> int: ...  # noqa: D102
+    @property
+    def held(self) -> int: ...  # noqa: D102
+
+
+def compiled_move(kv: KVCache, time: Value | None) -> Callable[[Moved], float] | None:
+    """Return the seconds of a move to or from swap space; None where the manager does not say."""
+    if time is None:
+        return None
+    names = "context, prompt, output, held"
+    inner = formula.function(f"kvcache {kv.name}", names, formula.python(time), {})
+    return lambda r: inner(r.length, r.prompt, r.output, r.held)
+
+
+@cache
+def compiled_prefix(cost: Cost, stage: int | None, kernel: int | None) -> Callable[[Batch], float]:
+    """Return the seconds of a part of an iteration, without the overhead of the scheduler.
+
+    Without a stage, of all stages. With one: of those before it (`kernel` -1), of one repeat of it
+    (None), or of one repeat up to a kernel and with it.
+    """
+    if stage is None:
+        part = Cost(cost.source, cost.stages, 0)
+    elif kernel == -1:
+        part = Cost(cost.source, cost.stages[:stage], 0)
+    else:
+        last = None if kernel is None else kernel + 1
+        one = Stage("", 1, cost.stages[stage].kernels[:last])
+        part = Cost(cost.source, (one,), 0)
+    return compiled(part)

@@ -54,6 +54,15 @@ def symbol(name: str) -> Formula:
     return Formula("symbol", (name,))
 
 
+STATE = "state_"  # what the symbols of declared state begin with
+NOW = Formula("field", (symbol("clock"), "now"))
+
+
+def state(name: str, *key: Value) -> Formula:
+    """Return the formula of what a declared state holds now, at a key where it has one."""
+    return Formula("call", (symbol(f"{STATE}{name}"), "get", *key))
+
+
 def make(operation: str, *arguments: Value) -> Value:
     """Return an operation, computed at once where everything is known.
 
@@ -241,6 +250,18 @@ def symbols(value: Value) -> set[str]:
     return {name for part in parts for name in symbols(part)}
 
 
+def substituted(value: Value, known: Mapping[Formula, Value]) -> Value:
+    """Return a formula with parts of it replaced by what they are known to be, and computed."""
+    if not isinstance(value, Formula):
+        return value
+    if value in known:
+        return known[value]
+    parts = tuple(substituted(argument, known) for argument in value.arguments)
+    if value.operation in _COMPUTE or value.operation == "if":
+        return make(value.operation, *parts)
+    return Formula(value.operation, parts)
+
+
 def flattened(value: Value, record: str) -> Value:
     """Return a formula with the fields of a record as symbols of their own: `r.x` becomes `x`."""
     if not isinstance(value, Formula):
@@ -248,6 +269,15 @@ def flattened(value: Value, record: str) -> Value:
     if value.operation == "field" and value.arguments[0] == symbol(record):
         return symbol(str(value.arguments[1]))
     return Formula(value.operation, tuple(flattened(a, record) for a in value.arguments))
+
+
+def fields_of(value: Value, record: str) -> Value:
+    """Return a formula with its symbols as fields of a record: `x` becomes `r.x`."""
+    if not isinstance(value, Formula):
+        return value
+    if value.operation == "symbol":
+        return Formula("field", (symbol(record), str(value.arguments[0])))
+    return Formula(value.operation, tuple(fields_of(a, record) for a in value.arguments))
 
 
 def python(value: Value) -> str:
@@ -260,6 +290,8 @@ def python(value: Value) -> str:
     match value.operation:
         case "symbol":
             return str(value.arguments[0])
+        case "list":
+            return f"[{', '.join(parts)}]"
         case "negate":
             return f"(-{parts[0]})"
         case "not":
@@ -300,9 +332,14 @@ def _python_selection(value: Formula) -> str:
     if_ = f" if {python(condition)}" if condition is not True else ""
     inside = f"[{item} for {inner} in {python(iterable)}{if_}]"
     if function == "round_robin":  # each place in a policy keeps its own turn
-        return f"round_robin(#, {inside})"
-    return f"{function}({inside})"
+        return f"round_robin({TURN}, {inside})"
+    return f"{_SELECTION_NAMES.get(str(function), function)}({inside})"
 
+
+TURN = "\0"  # stands for the number of a place that keeps its own turn; no literal holds it
+
+# `min` and `max` of numbers are Python's; of a list, they have to do without any, too.
+_SELECTION_NAMES = {"min": "least", "max": "greatest"}
 
 _LEVELS = {
     "or": 1,
@@ -325,17 +362,24 @@ def _show(value: Value, level: int) -> str:
             if isinstance(value, float)
             else str(value).lower()
             if isinstance(value, bool)
+            else f'"{value}"'
+            if isinstance(value, str)
             else str(value)
         )
     operation, arguments = value.operation, value.arguments
     match operation:
         case "symbol":
             return str(arguments[0])
-        case "field":
-            return f"{_show(arguments[0], 9)}.{arguments[1]}"
+        case "call" if arguments[1] == "get":  # declared state
+            name = _show(arguments[0], 9).removeprefix(STATE)
+            return f"{name}[{_show(arguments[2], 0)}]" if arguments[2:] else name
         case "call":
             inner = ", ".join(_show(a, 0) for a in arguments[2:])
             return f"{_show(arguments[0], 9)}.{arguments[1]}({inner})"
+        case "field" if arguments == NOW.arguments:
+            return "now"
+        case "field":
+            return f"{_show(arguments[0], 9)}.{arguments[1]}"
         case "if":
             text = " ".join(
                 [
@@ -347,6 +391,8 @@ def _show(value: Value, level: int) -> str:
                 ]
             )
             return f"({text})" if level > 0 else text
+        case "list":
+            return f"[{', '.join(_show(a, 0) for a in arguments)}]"
         case "select":
             return _show_selection(arguments)
     own = _LEVELS.get(operation, 4 if operation in COMPARISONS else 0)
@@ -381,7 +427,7 @@ def function(what: str, parameters: str, source: str, names: Mapping[str, object
     text. `what` names it where it fails: an error in it is the formula's, not a bug of ours.
     """
     places = itertools.count()
-    source = re.sub("#", lambda _: str(next(places)), source)
+    source = re.sub(TURN, lambda _: str(next(places)), source)
     code = compile(f"lambda {parameters}: {source}", f"{SOURCE_NAME}{what}>", "eval")
     return eval(code, {"__builtins__": {}, **RUNTIME_NAMES, **names})
 
@@ -401,33 +447,38 @@ def from_json(data: object) -> Value:
     if not isinstance(data, list):
         if isinstance(data, (int, float)) and math.isfinite(data):
             return data
-        if data == "":  # no key
+        if isinstance(data, str):  # a text to compare with; "" where there is no key
             return data
         raise ValueError(f"{data!r} is not a formula")
     operation, *parts = data
     match operation, parts:
-        case ("symbol", [str(name)]) if _is_name(name) and not hasattr(builtins, name):
+        case ("symbol", [str(name)]) if is_name(name) and not hasattr(builtins, name):
             return symbol(name)
-        case ("field", [record, str(name)]) if _is_name(name):
+        case ("field", [record, str(name)]) if is_name(name):
             return Formula("field", (from_json(record), name))
         case ("call", [record, str(name), *arguments]) if name in METHODS:
             values = (from_json(argument) for argument in arguments)
             return Formula("call", (from_json(record), name, *values))
         case ("select", [str(function), str(variable), *rest]) if (
-            function in SELECTIONS and _is_name(variable) and len(rest) == _SELECTED
+            function in SELECTIONS and is_name(variable) and len(rest) == _SELECTED
         ):
             return Formula("select", (function, variable, *(from_json(part) for part in rest)))
         case (str(name), [_, *_]) if name in _COMPUTE or name == "if" or percentile_of(name):
             return Formula(name, tuple(from_json(part) for part in parts))
+        case ("list", _):
+            return Formula("list", tuple(from_json(part) for part in parts))
         case ("mean", [_]):
             return Formula("mean", (from_json(parts[0]),))
     raise ValueError(f"{data!r} is not a formula")
 
 
-METHODS = frozenset({"fill_with"})
-SELECTIONS = frozenset({"pick", "random", "round_robin", "sum", "count", "any", "all"})
+METHODS = frozenset({"fill_with", "needed", "final", "get"})
+SELECTIONS = frozenset(
+    {"pick", "random", "round_robin", "sum", "count", "any", "all", "min", "max"}
+)
 _SELECTED = 4  # element, iterable, key, condition
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
+    """Tell whether a text may become a name in generated source."""
     return name.isidentifier() and not name.startswith("_") and not keyword.iskeyword(name)

@@ -326,6 +326,12 @@ class _Merger:
         inner.span = item.head.span if item.head else item.verb_span
         if item.count is not None:
             key = "scale" if isinstance(item.count, ast.Interval) else "count"
+            if key not in shape.fields:
+                self.sink.error(
+                    "E0402", f"{with_article(item.verb)} has one count", item.count.span,
+                    help=(f"write `{item.verb} {name} * 2 {{ … }}`",),
+                )  # fmt: skip
+                return
             self.written[(id(inner), key)] = item.count.span
             inner.fields[key] = Definition(
                 key, item.count, self.owner, item.count.span, inner.fields.get(key)
@@ -353,7 +359,7 @@ class _Merger:
 
 
 # What a block says once: a second one would be passed over in silence.
-_ONCE = frozenset({"graph", "on", "state", "breakpoint"})
+_ONCE = frozenset({"graph", "on", "state", "breakpoint", "after"})
 
 
 def _clause_keys(item: ast.Clause) -> list[tuple[str, ...]]:

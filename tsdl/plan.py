@@ -13,7 +13,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 from tsdl import formula
 from tsdl.formula import Formula, Value
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,11 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class KVCache:
-    """KV memory of one worker. `footprint` is bytes, over the symbols of a request."""
+    """KV memory of one worker.
+
+    `footprint` is bytes, over the symbols of a request; `swap_out` and `swap_in` are the seconds
+    that a move takes where the host's link does not say it.
+    """
 
     name: str
     capacity: int
@@ -60,15 +64,19 @@ class KVCache:
     bytes_per_token: int | float
     footprint: Value
     swap_space: int
+    swap_out: Value | None
+    swap_in: Value | None
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A link as the runtime needs it."""
+    """A link as the runtime needs it: bytes per second in one direction, seconds."""
 
     name: str
     bandwidth: float
     latency: float
+    duplex: str = "full"
+    sharing: str = "fair"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,24 +91,134 @@ class Efficiency:
 
 
 @dataclass(frozen=True, slots=True)
-class Workers:
-    """Workers of one make. Peaks and links are of one device; memory, price and power of all."""
+class State:
+    """Declared state: an aggregate or a plain value (`kind` is then ""), one for each key."""
 
     name: str
+    kind: str
+    key: str
+    window: float | None
+    initial: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement: a word of the language, a name, values, and what is inside its braces.
+
+    The words: `let` NAME value; `if` test; `for` NAME list; `set` and `add` STATE value, or key and
+    value; the actions, with their request and worker; `log` values; `record` NAME value.
+    """
+
+    word: str
+    name: str
+    values: tuple[Value, ...]
+    body: tuple["Statement", ...]
+    otherwise: tuple["Statement", ...]
+
+
+# How many values each statement has; `log` has any number.
+WORDS: dict[str, int | None] = {
+    "let": 1, "if": 1, "for": 1, "set": None, "add": None, "dispatch": 2, "transfer": 2,
+    "submit": 1, "preempt": 1, "reject": 1, "drop": 1, "delay": 1, "store": 1, "fetch": 1,
+    "record": 1, "log": None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """What is done at an event; `every` is the seconds between two of a timer."""
+
+    event: str
+    variables: tuple[str, ...]
+    every: float | None
+    when: Value
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The local stage: how an iteration is put together, and what else is done on a worker."""
+
+    policy: str
+    batching: str
+    max_tokens: int
+    max_requests: int
+    watermark: float
+    preempt: str
+    queue: str
+    window: float
+    admit_when: Value
+    admit_by: tuple[Value, ...]
+    evict_when: Value
+    evict_by: tuple[Value, ...]
+    resume_when: Value
+    resume_by: tuple[Value, ...]
+    states: tuple[State, ...]
+    handlers: tuple[Handler, ...]
+    extern: "Extern | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Global:
+    """The global stage: where requests go, and what else is done for the cluster."""
+
+    policy: str
+    states: tuple[State, ...]
+    handlers: tuple[Handler, ...]
+    extern: "Extern | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Extern:
+    """A policy in Python: the name under which it is handed in, and the fields that it reads."""
+
+    name: str
+    reads: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Breakpoint:
+    """A place in an iteration: after a kernel of a stage, in the layers for which `when` holds."""
+
+    event: str
+    stage: int
+    kernel: int
+    when: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Workers of one make. Peaks and links are of one device; memory, price and power of all.
+
+    `port` is what its devices reach within the node, `network` what the node reaches beyond;
+    `alone` says that each worker is a node of its own. `swap` names the tier or the workers that
+    take victims, "" for the host.
+    """
+
+    name: str
+    node: str
+    alone: bool
     count: int
     hardware: str
     devices: int
     peak_compute: float
     peak_bandwidth: float
     link: Channel
+    port: Channel
+    network: Channel | None
     prefills: bool
     decodes: bool
+    handoff: str
+    buffer: int | None
+    swap: str
     memory: int
     weights: int
     reserve: int
     kv: KVCache
     host: Channel
     cost: Cost
+    breakpoints: tuple[Breakpoint, ...]
+    local: Local
     efficiencies: tuple[Efficiency, ...]
     price: float
     idle_power: float
@@ -108,16 +226,15 @@ class Workers:
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
-    """The local stage: how an iteration is put together."""
+class Tier:
+    """Memory beside the devices; `node` is "" for one that all share. `latency` is for a block."""
 
-    batching: str
-    max_tokens: int
-    max_requests: int
-    watermark: float
-    preempt: str
-    admit_when: Value
-    admit_by: tuple[Value, ...]
+    name: str
+    node: str
+    capacity: int
+    block_tokens: int
+    latency: float
+    link: Channel | None
     evict_by: tuple[Value, ...]
 
 
@@ -155,6 +272,10 @@ class Workload:
     total: int | None
     table: Table | None
     replay: bool
+    sessions: int | None
+    turns: Draw | None
+    think: Draw | None
+    priority: Draw | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +284,7 @@ class Condition:
 
     text: str
     formula: Value
-    measure: str  # of its left side: `time`, `ratio`, or nothing in particular
+    measure: str  # of its left side: `time`, `data`, or nothing in particular
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +295,7 @@ class Model:
     dtype: str
     parameters: int
     context: int
+    layers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +316,9 @@ class Plan:
     seed: int
     model: Model
     workers: tuple[Workers, ...]
+    tiers: tuple[Tier, ...]
     policy: str
-    local: Local
-    dispatch: Value
+    router: Global
     workload: Workload
     slo: tuple[Condition, ...]
     expects: tuple[Condition, ...]
@@ -242,12 +364,38 @@ class Plan:
 
 def _check_ranges(plan: "Plan") -> None:
     """See that the numbers that a run loops over are what they can be. Raises ValueError."""
-    counts = [plan.local.max_requests, plan.local.max_tokens, *(w.count for w in plan.workers)]
+    stages = [kind.local for kind in plan.workers]
+    counts = [n for s in stages for n in (s.max_requests, s.max_tokens)]
+    counts += [kind.count for kind in plan.workers]
     times = [t for t in (plan.sample, plan.until, plan.workload.duration) if t is not None]
-    if min(counts) < 1 or any(t <= 0 for t in times) or plan.seed < 0 or not plan.workers:
+    everything: tuple[Local | Global, ...] = (*stages, plan.router)
+    times += [h.every for s in everything for h in s.handlers if h.every is not None]
+    if not plan.workers or min(counts) < 1 or any(t <= 0 for t in times) or plan.seed < 0:
         raise ValueError("a count, a time or the seed is out of range")
-    if plan.local.batching not in ("prefill_first", "chunked", "static"):
-        raise ValueError(f"there is no batching {plan.local.batching!r}")
+    for local in stages:
+        if local.batching not in ("prefill_first", "chunked", "static"):
+            raise ValueError(f"there is no batching {local.batching!r}")
+    for stage in everything:
+        _check_names(stage)
+
+
+def _check_names(stage: "Local | Global") -> None:
+    """See that what becomes Python source is held to plain names. Raises ValueError."""
+    names = [s.name for s in stage.states]
+    waiting = [s for h in stage.handlers for s in h.body]
+    for handler in stage.handlers:
+        names += handler.variables
+    while waiting:
+        statement = waiting.pop()
+        wanted = WORDS.get(statement.word, -1)
+        if wanted is not None and wanted != len(statement.values):
+            raise ValueError(f"there is no statement {statement.word!r} of such values")
+        if statement.word in ("let", "for", "set", "add"):
+            names.append(statement.name)
+        waiting += (*statement.body, *statement.otherwise)
+    for name in names:
+        if not formula.is_name(name):
+            raise ValueError(f"{name!r} is not a name")
 
 
 def _refuse(constant: str) -> float:

@@ -72,6 +72,20 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """Declared state: what reading it yields, what it is indexed by, the aggregate that it is."""
+
+    of: "Quantity | Boolean"
+    key: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What an extern policy says that it reads: a field of a worker (`w.…`) or request (`r.…`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Samples:
     """One value for each finished request, or each gap between tokens: what a metric is made of."""
 
@@ -94,6 +108,8 @@ Type: TypeAlias = (
     | Bounds
     | Construct
     | Record
+    | State
+    | Read
     | Samples
     | Unknown
 )
@@ -120,6 +136,10 @@ def describe(found: Type) -> str:
             return f"{with_article(family)}"
         case Record(name=name):
             return f"{with_article(name)}"
+        case State(of=of, key=key):
+            return f"state of {describe(of)}" + (f", one for each {key}" if key else "")
+        case Read():
+            return "a field of a worker or of a request"
         case Samples(of=of, each=each):
             return f"many values ({describe(of)} for each {each})"
         case Unknown():

@@ -8,8 +8,9 @@ from tsdl.check.arguments import check_derived
 from tsdl.check.expressions import infer, require
 from tsdl.check.graphs import check_graph
 from tsdl.check.parameters import param_type, parameter_type
-from tsdl.check.policies import check_admission, check_handler
+from tsdl.check.policies import check_handler, check_hook, check_keys, check_rule
 from tsdl.check.scope import Scope
+from tsdl.check.states import check_state
 from tsdl.diagnostics import Sink
 from tsdl.parse import parse
 from tsdl.program import Members, Part, Program
@@ -100,12 +101,32 @@ def _part(part: Part, members: Members, scope: Scope) -> None:
                 require(expression, Boolean(), metrics, "what is expected")
         case ast.Clause(verb="graph") as graph:
             check_graph(graph, scope)
-        case ast.Clause(verb="admit" | "evict") as clause if members.shape.kind == "local":
-            check_admission(clause, scope)
-        case ast.Clause(verb="on") as clause if members.shape.kind == "global":
-            check_handler(clause, scope)
+        case ast.Clause(verb="admit" | "evict" | "resume") as clause if (
+            members.shape.kind == "local"
+        ):
+            check_rule(clause, members, scope)
+        case ast.Clause(verb="evict") as clause:
+            _order(clause, scope)
+        case ast.Clause(verb="on") as clause:
+            check_handler(clause, members, scope)
+        case ast.Clause(verb="state") as clause:
+            check_state(clause, scope)
+        case ast.Clause(verb="breakpoint" | "after") as clause:
+            check_hook(clause, members, scope)
         case _:
             return
+
+
+def _order(clause: ast.Clause, scope: Scope) -> None:
+    """Check the order in which a tier lets go of what it holds: `evict by last_used`."""
+    by = clause.preposition("by")
+    if clause.objects or by is None:
+        scope.sink.error(
+            "E0412", "a tier says by what it evicts", clause.span,
+            help=("write `evict by last_used`",),
+        )  # fmt: skip
+        return
+    check_keys(by, scope)
 
 
 def _bound(comparison: ast.Binary, scope: Scope) -> None:

@@ -8,8 +8,8 @@ from tsdl.diagnostics.suggest import nearest
 from tsdl.formula import percentile_of
 from tsdl.program import ChoiceName, Declaration, DeclarationName
 from tsdl.resolve import find, report_unknown
-from tsdl.schema import CONSTRUCTORS, FUNCTIONS, RECORDS, STATISTICS
-from tsdl.schema.names import RECORD_FUNCTIONS, REDUCTIONS, SELECTORS
+from tsdl.schema import CONSTRUCTORS, FUNCTIONS, RECORD_FUNCTIONS, RECORDS, STATISTICS
+from tsdl.schema.names import REDUCTIONS, SELECTORS
 from tsdl.types import (
     Boolean,
     Construct,
@@ -73,10 +73,10 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
     of_all = scope.metrics and not scope.each
     if of_all and (name in STATISTICS or percentile_of(name) is not None):
         return _statistic(expression, name, scope)
-    if name in SELECTORS or name in REDUCTIONS:
-        return _selection(expression, name, scope)
     if name in FUNCTIONS:
         return _function(expression, name, scope)
+    if name in SELECTORS or name in REDUCTIONS:
+        return _selection(expression, name, scope)
     _not_callable(expression, function, scope, expected)
     return UNKNOWN
 
@@ -245,7 +245,7 @@ def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
     if scope.metrics:
         scope.sink.error(
             "E0305",
-            f"`{name}` goes over workers, and a condition on the result sees none",
+            f"`{name}` goes over a list, and a condition on the result has none",
             expression.span,
         )
         return UNKNOWN

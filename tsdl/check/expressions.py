@@ -13,8 +13,11 @@ from tsdl.types import (
     Choice,
     Construct,
     Quantity,
+    Read,
+    Record,
     Samples,
     Sequence,
+    State,
     Text,
     Type,
     Unknown,
@@ -124,8 +127,12 @@ def _infer(expression: ast.Expr, scope: Scope, expected: Type | None) -> Type:
             return _number(expression, scope)
         case ast.Text():
             return Text(path=isinstance(expected, Text) and expected.path)
+        case ast.Name() | ast.Index() if isinstance(expected, Read):
+            return names.infer_read(expression, scope)
         case ast.Name():
-            return names.infer_name(expression, scope, expected)
+            return _whole_state(expression, names.infer_name(expression, scope, expected), scope)
+        case ast.Attribute() if isinstance(expected, Read):
+            return names.infer_read(expression, scope)
         case ast.Attribute():
             return names.infer_attribute(expression, scope)
         case ast.Call():
@@ -152,13 +159,44 @@ def _infer(expression: ast.Expr, scope: Scope, expected: Type | None) -> Type:
             )
             return UNKNOWN
         case ast.Index():
-            scope.sink.error(
-                "E0306",
-                "nothing here can be indexed",
-                expression.span,
-                help=("`[…]` after a name reads declared state, in a handler",),
-            )
-            return UNKNOWN
+            return _indexed_state(expression, scope)
+
+
+_KEYS: dict[str, Type] = {"worker": Record("worker"), "request": Record("request")}
+
+
+def _whole_state(expression: ast.Name, found: Type, scope: Scope) -> Type:
+    """Return what reading a state yields that is not indexed."""
+    if not isinstance(found, State):
+        return found
+    if not found.key:
+        return found.of
+    scope.sink.error(
+        "E0306", f"`{expression.id}` is kept for each {found.key}", expression.span,
+        help=(f"say which: `{expression.id}[…]`",),
+    )  # fmt: skip
+    return UNKNOWN
+
+
+def _indexed_state(expression: ast.Index, scope: Scope) -> Type:
+    """Return what reading a state at a key yields."""
+    name = expression.value
+    state = scope.locals.get(name.id) if isinstance(name, ast.Name) else None
+    keys = [argument.value for argument in expression.arguments]
+    if not isinstance(state, State) or not state.key or len(keys) != 1:
+        scope.sink.error(
+            "E0306",
+            "nothing here can be indexed"
+            if not isinstance(state, State)
+            else f"`{name.span.text}` is indexed by one {state.key}"
+            if state.key
+            else f"`{name.span.text}` is one value, and not indexed",
+            expression.span,
+            help=("`[…]` after a name reads declared state, in a handler",),
+        )
+        return UNKNOWN
+    require(keys[0], _KEYS.get(state.key, PLAIN), scope, f"the index of `{name.span.text}`")
+    return state.of
 
 
 def _number(expression: ast.Number, scope: Scope) -> Type:

@@ -22,6 +22,7 @@ from tsdl.types import (
     Boolean,
     Choice,
     Quantity,
+    Read,
     Record,
     Reference,
     Type,
@@ -187,6 +188,22 @@ def infer_attribute(expression: ast.Attribute, scope: Scope) -> Type:
         case _:
             scope.sink.error("E0307", f"{describe(holder)} has no fields", expression.span, help=())
     return UNKNOWN
+
+
+def infer_read(expression: ast.Expr, scope: Scope) -> Type:
+    """Return the type of what an extern policy reads: `w.FIELD` or `r.FIELD`."""
+    match expression:
+        case ast.Attribute(value=ast.Name(id="w" | "r" as holder), name=name):
+            record = {"w": "worker", "r": "request"}[holder]
+            if name not in RECORDS[record]:
+                _no_field(expression, record, list(RECORDS[record]), scope)
+            return Read()
+        case _:
+            scope.sink.error(
+                "E0304", "an extern policy reads fields of workers and of requests",
+                expression.span, help=("write `w.queued` or `r.prompt`",),
+            )  # fmt: skip
+            return UNKNOWN
 
 
 def _referred(expression: ast.Attribute, scope: Scope) -> Block | None:

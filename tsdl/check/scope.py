@@ -24,6 +24,7 @@ class Scope:
     symbols: dict[str, Type] = field(default_factory=dict)
     metrics: bool = False
     each: bool = False  # a condition on each request, rather than on the whole result
+    writing: bool = False  # the target of an assignment
 
     def defining(self, key: str) -> "Scope":
         """Return the scope of the value of a field."""

@@ -8,7 +8,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from tsdl.cli.commands import check, explain, plan, run
+from tsdl.cli.commands import check, explain, import_, plan, run
 from tsdl.errors import TsdlError
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     status = OK
     try:
-        parsed = _parser().parse_args(arguments)
+        given, flags = _divided(sys.argv[1:] if arguments is None else arguments)
+        parsed = _parser().parse_args(given)
+        if flags:
+            parsed.flags = flags
         command: Callable[[argparse.Namespace], int] = parsed.command
         status = command(parsed)
         sys.stdout.flush()  # here, where a closed pipe is caught
@@ -91,10 +94,27 @@ def _parser() -> argparse.ArgumentParser:
     plans.add_argument("--format", choices=("text", "json", "yaml"), default="text")
     plans.set_defaults(command=plan)
 
+    imports = commands.add_parser(
+        "import", help="turn a configuration of another simulator into TSDL"
+    )
+    imports.add_argument("format", choices=("tokensim", "llm-inference-simulator"))
+    imports.add_argument(
+        "files", nargs="*", metavar="FILE", help="its files; its own flags follow after `--`"
+    )
+    imports.set_defaults(command=import_, flags=[])
+
     explains = commands.add_parser("explain", help="explain the code of a diagnostic")
     explains.add_argument("code", metavar="CODE", help="for example E0301")
     explains.set_defaults(command=explain)
     return parser
+
+
+def _divided(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return what is ours, and behind `--` the flags of another simulator."""
+    if arguments[:1] != ["import"] or "--" not in arguments:
+        return arguments, []
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
 
 
 def _scenario_arguments(parser: argparse.ArgumentParser) -> None:

@@ -113,6 +113,27 @@ def explain(arguments: argparse.Namespace) -> int:
     return OK
 
 
+def import_(arguments: argparse.Namespace) -> int:
+    """Turn a configuration of another simulator into TSDL, on the output."""
+    from tsdl.imports import FORMATS, named_files
+
+    sink = Sink()
+    files = []
+    paths = [*arguments.files, *named_files(arguments.format, arguments.flags)]
+    for path in dict.fromkeys(paths):
+        session = _open(path, sink.found)
+        if session is not None:
+            files.append((session.path, session.text))
+    text = None
+    if not sink.has_errors:
+        text = FORMATS[arguments.format](files, arguments.flags, sink)
+    _tell(sink.sorted(), "text")
+    if text is None:
+        return MISTAKE
+    sys.stdout.write(text)
+    return OK
+
+
 # -- shared ------------------------------------------------------------------------------------
 
 

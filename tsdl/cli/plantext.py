@@ -1,8 +1,11 @@
 """A plan for people: what would run, where it runs, what its times assume."""
 
+from dataclasses import replace
+
+from tsdl.cli.policytext import stage_lines
 from tsdl.costs import Batch, compiled
 from tsdl.formula import Value, function, python
-from tsdl.plan import Cost, Draw, Kernel, Plan, Stage, Workers
+from tsdl.plan import Cost, Draw, Kernel, Local, Plan, Stage, Tier, Workers
 
 
 def describe(plan: Plan) -> str:
@@ -12,22 +15,28 @@ def describe(plan: Plan) -> str:
         f"scenario {plan.scenario}   plan {plan.hash[:16]}   seed {plan.seed}",
         f"  model     {model.name}: {model.parameters / 1e9:.4g} billion parameters "
         f"in {model.dtype}, context {model.context:,} tokens",
-        f"  policy    {plan.policy}: {_local(plan)}",
-        f"  arrivals  go to {plan.dispatch}",
+        f"  policy    {plan.policy}",
         f"  workload  {_workload(plan)}",
+        *stage_lines("global", plan.router),
+        _cluster(plan),
     ]
+    lines += [_tier(tier) for tier in plan.tiers]
     lines += [f"  slo       {condition.text}" for condition in plan.slo]
     lines += [f"  expect    {condition.text}" for condition in plan.expects]
+    shown: list[Workers] = []
     for workers in plan.workers:
-        lines += ["", *_workers(workers)]
+        alike = replace(workers, node="")
+        if alike not in shown:  # nodes alike have workers alike
+            shown.append(alike)
+            nodes = [w.node for w in plan.workers if replace(w, node="") == alike]
+            lines += ["", *_workers(workers, nodes)]
     for doc in plan.docs:
         first, *rest = doc.text.split("\n")
         lines += ["", f"  {doc.kind} {doc.name}: {first}", *(f"    {line}" for line in rest)]
     return "\n".join(lines)
 
 
-def _local(plan: Plan) -> str:
-    local = plan.local
+def _local(local: Local) -> list[str]:
     told = [
         f"{local.batching} batching",
         f"at most {local.max_requests:,} requests and {local.max_tokens:,} tokens an iteration",
@@ -35,13 +44,38 @@ def _local(plan: Plan) -> str:
     ]
     if local.watermark:
         told.append(f"{local.watermark:.1%} of KV kept free at admission")
-    if local.admit_when is not True:
-        told.append(f"admits when {local.admit_when}")
-    if local.admit_by:
-        told.append(f"admits by {', '.join(map(str, local.admit_by))}")
-    if local.evict_by:
-        told.append(f"evicts by {', '.join(map(str, local.evict_by))}")
-    return "; ".join(told)
+    if local.window:
+        told.append(f"waits {local.window:g} s for others")
+    if local.queue != "arrival":
+        told.append(f"queue in the order of a {local.queue}")
+    lines = [f"    policy    {local.policy}: {'; '.join(told)}"]
+    for verb in ("admit", "evict", "resume"):
+        when, by = getattr(local, f"{verb}_when"), getattr(local, f"{verb}_by")
+        if not isinstance(when, bool):
+            lines.append(f"              {verb} r when {when}")
+        if by:
+            lines.append(f"              {verb} r by {', '.join(map(str, by))}")
+    return [*lines, *(f"          {line}" for line in stage_lines("local", local))]
+
+
+def _cluster(plan: Plan) -> str:
+    """Add up devices, price and power."""
+    devices = sum(w.count * w.devices for w in plan.workers)
+    price = sum(w.count * w.price for w in plan.workers)
+    idle = sum(w.count * w.idle_power for w in plan.workers)
+    peak = sum(w.count * w.peak_power for w in plan.workers)
+    return f"  cluster   {devices:,} devices, {price:,.0f} USD, {idle:,.0f} to {peak:,.0f} W"
+
+
+def _tier(tier: Tier) -> str:
+    told = [f"{tier.capacity / 2**30:.4g} GiB"]
+    if tier.latency:
+        told.append(f"{tier.latency * 1e9:g} ns a block of {tier.block_tokens}")
+    if tier.link:
+        told.append(f"over {tier.link.name}")
+    told.append(f"evicts by {', '.join(map(str, tier.evict_by))}")
+    where = f" of node {tier.node}" if tier.node else ""
+    return f"  tier      {tier.name}{where}: {', '.join(told)}"
 
 
 def _workload(plan: Plan) -> str:
@@ -74,23 +108,44 @@ def _draw(draw: Draw) -> str:
     return f"{draw.name}({', '.join(inside)})"
 
 
-def _workers(workers: Workers) -> list[str]:
+def _workers(workers: Workers, nodes: list[str]) -> list[str]:
     kv = workers.kv
     gib = 2**30
     tokens = int(kv.capacity / kv.bytes_per_token) if kv.bytes_per_token else 0
     devices = f"{workers.devices} × " if workers.devices > 1 else ""
+    many = f" in each of {len(nodes)} nodes" if len(nodes) > 1 else ""
+    where = f" in node {workers.node}" if workers.node and not many else many
     lines = [
-        f"  worker {workers.name} × {workers.count}: {devices}{workers.hardware}",
+        f"  worker {workers.name} × {workers.count}{where}: {devices}{workers.hardware}",
         f"    memory    {workers.memory / gib:.2f} GiB: weights {workers.weights / gib:.2f}, "
         f"reserve {workers.reserve / gib:.2f}, KV {kv.capacity / gib:.2f} "
         f"({kv.name}, {kv.bytes_per_token / 1024:g} KiB a token: {tokens:,} tokens)",
     ]
+    lines += [*_connection(workers), *_local(workers.local)]
     if workers.cost.source != "operators":
         kernel = workers.cost.stages[0].kernels[0]
         lines.append(f"    iteration {kernel.time} seconds ({workers.cost.source})")
         return lines
     lines += [*_assumptions(workers), *_operators(workers.cost)]
     return lines
+
+
+def _connection(workers: Workers) -> list[str]:
+    """Show what a worker runs, and how KV reaches it, where that is not the usual."""
+    told = []
+    if not (workers.prefills and workers.decodes):
+        told.append("runs prefill" if workers.prefills else "runs decode")
+        told.append(f"KV over {workers.port.name}, {workers.port.bandwidth / 1e9:.4g} GB/s")
+        if workers.network:
+            bandwidth = workers.network.bandwidth / 1e9
+            told.append(f"{workers.network.name} beyond its node, {bandwidth:.4g} GB/s")
+        told.append(f"taken in {workers.handoff}")
+    if workers.buffer is not None:
+        told.append(f"at most {workers.buffer / 2**20:.4g} MiB on their way")
+    if workers.swap:
+        told.append(f"victims swapped to {workers.swap}")
+    told += [f"stops at {point.event}" for point in workers.breakpoints]
+    return [f"    transfer  {', '.join(told)}"] if told else []
 
 
 def _assumptions(workers: Workers) -> list[str]:

@@ -328,8 +328,14 @@ class Evaluator:
         return value_of(self, expression, place)
 
     def formula(self, expression: ast.Expr, place: Place) -> FormulaValue:
-        """Return the value of an expression of numbers or truth values, as far as it is known."""
+        """Return the value of an expression of numbers or truth values, as far as it is known.
+
+        A list of such values is a formula, too: a handler may go over it.
+        """
         value = self.value(expression, place)
+        if isinstance(value, list):
+            items = [i for i in value if isinstance(i, (int, float, bool, str, Formula))]
+            return Formula("list", tuple(items))
         assert isinstance(value, (int, float, bool, str, Formula)), expression.span.text
         return value
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tsdl import ast
 from tsdl.diagnostics import Label
 from tsdl.evaluate.values import Constructed, Instance, Path, Place, Range, Value
-from tsdl.formula import Formula, make, symbol
+from tsdl.formula import Formula, make, state, symbol
 from tsdl.program import (
     ChoiceName,
     Declaration,
@@ -55,6 +55,8 @@ def value_of(evaluator: Evaluator, expression: ast.Expr, place: Place) -> Value:
             return _attribute(evaluator, expression, place)
         case ast.Call():
             return _call(evaluator, expression, place)
+        case ast.Index(value=ast.Name(id=name), arguments=(key,)):
+            return state(name, value_of(evaluator, key.value, place))  # type: ignore[arg-type]
         case ast.ListOf():
             return [value_of(evaluator, item.value, place) for item in expression.items]
         case ast.Interval():
@@ -265,7 +267,7 @@ def _select(evaluator: Evaluator, function: str, generator: ast.Generator, place
     variable = generator.variable
     names = {**place.locals, variable: symbol(variable)}
     inner = Place(place.owner, place.instance, names)
-    iterable = value_of(evaluator, generator.iterable, inner)
+    iterable = evaluator.formula(generator.iterable, inner)
     key = value_of(evaluator, generator.key, inner) if generator.key else ""
     condition = value_of(evaluator, generator.condition, inner) if generator.condition else True
     element = value_of(evaluator, generator.element, inner)

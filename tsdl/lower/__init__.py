@@ -1,16 +1,27 @@
 """A checked program and a scenario to a plan. What only values can show is reported here."""
 
+from dataclasses import replace
+
 from tsdl import ast
 from tsdl.diagnostics import Label, Severity
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Place
 from tsdl.formula import Value
-from tsdl.lower.policies import lower_dispatch, lower_local
+from tsdl.lower.breakpoints import lower_breakpoints, names_of
+from tsdl.lower.clusters import (
+    check_hand_over,
+    check_swap,
+    check_tiers,
+    lower_tiers,
+    standings,
+)
+from tsdl.lower.policies import lower_global, lower_local, report_idle_handlers
 from tsdl.lower.sizes import check_sizes
-from tsdl.lower.workers import lower_workers
+from tsdl.lower.workers import devices_of, lower_workers
 from tsdl.lower.workloads import FileReader, lower_workload
-from tsdl.plan import FORMAT, Condition, Doc, Local, Model, Plan
+from tsdl.plan import FORMAT, Condition, Doc, Global, Local, Model, Plan, Workers
 from tsdl.program import Declaration
+from tsdl.source import Span
 from tsdl.types import Choice
 from tsdl.units import Dimension
 
@@ -44,14 +55,78 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     slo = evaluator.reference(scenario, "slo")
     router = evaluator.reference(scenario, "router")
     _refuse_unsimulated(evaluator, scenario, model, cluster, policy, workload, slo, router)
-    overhead = _overhead(evaluator, policy)
-    workers, devices, parameters = [], [], 0
-    for members in cluster.members.named("worker"):
-        worker = evaluator.inner(cluster, "worker", members.name)
-        _refuse_unsimulated(evaluator, evaluator.required(worker, "kv"))
+    used: set[Span] = set()
+    stage = lower_global(evaluator, router or policy, used)
+    workers, policies, devices, parameters = _workers(
+        evaluator, cluster, model, policy, stage, used
+    )
+    _check_roles(
+        evaluator, cluster, any(w.prefills for w in workers), any(w.decodes for w in workers)
+    )
+    tiers = lower_tiers(evaluator, cluster)
+    check_tiers(evaluator, [*policies, router or policy], tiers, cluster)
+    for standing, kind in zip(standings(evaluator, cluster), workers, strict=True):
+        check_swap(evaluator, standing.worker, kind.swap, tiers, [w.name for w in workers])
+    handled = stage.extern is not None or any(h.event == "submit" for h in stage.handlers)
+    check_hand_over(evaluator, cluster, workers, handles_submit=handled)
+    report_idle_handlers(evaluator, [*policies, router or policy], used, names_of(model))
+    lowered = lower_workload(evaluator, workload, read)
+    check_sizes(evaluator, scenario, workers, lowered)
+    dtype = evaluator.required(model, "dtype")
+    names = [p.name for p in policies]
+    return Plan(
+        format=FORMAT,
+        scenario=declaration.name,
+        seed=evaluator.whole(scenario, "seed"),
+        model=Model(
+            model.name,
+            dtype.name,
+            parameters,
+            evaluator.whole(model, "context"),
+            evaluator.whole(model, "layers"),
+        ),
+        workers=tuple(workers),
+        tiers=tiers,
+        policy=", ".join(dict.fromkeys(names)) + (f" with {router.name}" if router else ""),
+        router=stage,
+        workload=lowered,
+        slo=_conditions(evaluator, slo, "bound") if slo else (),
+        expects=_conditions(evaluator, scenario, "expect"),
+        until=evaluator.optional(scenario, "until"),
+        sample=evaluator.optional(scenario, "sample"),
+        docs=_docs(scenario, model, cluster, *policies, router, workload, slo, *devices),
+    )
+
+
+def _workers(
+    evaluator: Evaluator,
+    cluster: Instance,
+    model: Instance,
+    policy: Instance,
+    stage: Global,
+    used: set[Span],
+) -> tuple[list[Workers], list[Instance], list[Instance], int]:
+    """Return the workers, the policies that run on them, their devices, the parameters."""
+    workers: list[Workers] = []
+    policies: list[Instance] = []
+    devices: list[Instance] = []
+    parameters = 0
+    for standing in standings(evaluator, cluster):
+        worker = standing.worker
+        own = evaluator.reference(worker, "policy") or policy
+        if own not in policies:
+            policies.append(own)
+        _refuse_unsimulated(evaluator, evaluator.required(worker, "kv"), own)
         devices.append(evaluator.required(worker, "hardware"))
-        lowered_workers, parameters = lower_workers(evaluator, worker, model, overhead)
-        workers.append(lowered_workers)
+        local = lower_local(evaluator, own, _facts(evaluator, worker), used)
+        _check_budget(evaluator, own, local)
+        lowered, parameters = lower_workers(
+            evaluator, standing, model, local, _overhead(evaluator, own)
+        )
+        handled = {h.event for h in (*local.handlers, *stage.handlers)}
+        breakpoints, handlers = lower_breakpoints(evaluator, model, lowered.cost, handled)
+        local = replace(local, handlers=local.handlers + handlers)
+        workers.append(replace(lowered, breakpoints=breakpoints, local=local))
     if not workers:
         raise evaluator.fail(
             "E0513",
@@ -59,32 +134,19 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
             evaluator.place_of(cluster),
             help=("write `worker gpu { hardware = A100_80G }`",),
         )
-    _check_roles(
-        evaluator, cluster, any(w.prefills for w in workers), any(w.decodes for w in workers)
-    )
-    _refuse_hand_over(evaluator, cluster)
-    dtype = evaluator.required(model, "dtype")
-    until = evaluator.optional(scenario, "until")
-    local = lower_local(evaluator, policy)
-    _check_budget(evaluator, policy, local)
-    lowered = lower_workload(evaluator, workload, read)
-    check_sizes(evaluator, scenario, workers, lowered, local.watermark)
-    return Plan(
-        format=FORMAT,
-        scenario=declaration.name,
-        seed=evaluator.whole(scenario, "seed"),
-        model=Model(model.name, dtype.name, parameters, evaluator.whole(model, "context")),
-        workers=tuple(workers),
-        policy=f"{policy.name} with {router.name}" if router else policy.name,
-        local=local,
-        dispatch=lower_dispatch(evaluator, router or policy),
-        workload=lowered,
-        slo=_conditions(evaluator, slo, "bound") if slo else (),
-        expects=_conditions(evaluator, scenario, "expect"),
-        until=until,
-        sample=evaluator.optional(scenario, "sample"),
-        docs=_docs(scenario, model, cluster, policy, router, workload, slo, *devices),
-    )
+    return workers, policies, devices, parameters
+
+
+def _facts(evaluator: Evaluator, worker: Instance) -> dict[str, Value]:
+    """Return what is known of a worker before the run, so that guards can be decided."""
+    runs = evaluator.word(worker, "runs")
+    return {
+        "prefills": runs in ("prefill", "both"),
+        "decodes": runs in ("decode", "both"),
+        "group": worker.members.name,
+        "devices": devices_of(evaluator, worker),
+        "hardware": evaluator.required(worker, "hardware").name,
+    }
 
 
 def _overhead(evaluator: Evaluator, policy: Instance) -> Value:
@@ -117,18 +179,6 @@ def _check_roles(evaluator: Evaluator, cluster: Instance, prefills: bool, decode
             )
 
 
-def _refuse_hand_over(evaluator: Evaluator, cluster: Instance) -> None:
-    for members in cluster.members.named("worker"):
-        worker = evaluator.inner(cluster, "worker", members.name)
-        if evaluator.word(worker, "runs") != "both":
-            raise evaluator.fail(
-                "E0590",
-                "handing requests over between workers is checked, but not simulated yet",
-                evaluator.span(worker, "runs"),
-                help=("leave `runs` out: each worker then runs both phases",),
-            )
-
-
 def _conditions(evaluator: Evaluator, holder: Instance, verb: str) -> tuple[Condition, ...]:
     found = []
     for part in holder.members.clauses(verb):
@@ -151,7 +201,9 @@ def _measure(evaluator: Evaluator, expression: ast.Expr) -> str:
     left = expression.left if isinstance(expression, ast.Binary) else expression
     type_ = evaluator.program.types.get(left)
     dimension = getattr(getattr(type_, "of", type_), "dimension", None)
-    return "time" if dimension in (Dimension.of("time"), Dimension.of("time/tokens")) else ""
+    if dimension in (Dimension.of("time"), Dimension.of("time/tokens")):
+        return "time"
+    return "data" if dimension == Dimension.of("data") else ""
 
 
 def _docs(*instances: Instance | None) -> tuple[Doc, ...]:
@@ -199,8 +251,7 @@ def _unsimulated(evaluator: Evaluator, instance: Instance) -> None:
             refuse(f"`{name}`", definition)
     for key, parts in instance.members.parts.items():
         clause = shape.clauses.get(key[0])
-        arrives = shape.kind == "global" and key == ("on", "arrive")
-        if clause and not arrives and (not clause.simulated or key[0] == "on"):
+        if clause and not clause.simulated:
             refuse(f"`{' '.join(key)}`", parts[0].item)
     for (verb, block), members in instance.members.blocks.items():
         nested = shape.blocks.get(verb)

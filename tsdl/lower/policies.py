@@ -1,28 +1,134 @@
-"""Policies to the plan: the settings of the local stage, and where arrivals are dispatched to."""
+"""Policies to the plan: the settings of the local stage, and the handlers of both stages."""
+
+from dataclasses import replace
 
 from tsdl import ast
-from tsdl.check.policies import dispatch_of
+from tsdl.check.policies import breakpoints_of, event_of
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Place
 from tsdl.evaluate.values import Value as EvaluatedValue
-from tsdl.formula import Value, make, symbol
-from tsdl.plan import Local
-from tsdl.program import Part
+from tsdl.formula import NOW, Formula, Value, make, substituted, symbol
+from tsdl.lower.handlers import lower_handlers, lower_states, states_by_name
+from tsdl.plan import Extern, Global, Handler, Local
+from tsdl.schema import EVENTS
+from tsdl.source import Span
 
 
-def lower_local(evaluator: Evaluator, policy: Instance) -> Local:
-    """Return the settings and rules of the local stage."""
+def lower_local(
+    evaluator: Evaluator, policy: Instance, facts: dict[str, Value], used: set[Span]
+) -> Local:
+    """Return the local stage of a policy on workers of which some facts are known.
+
+    A handler whose guard can never hold on them is left out; the places of the others go to `used`.
+    """
     local = evaluator.inner(policy, "local")
+    _refuse_later(evaluator, local)
+    known = {Formula("field", (symbol("w"), name)): value for name, value in facts.items()}
     return Local(
+        policy=policy.name,
         batching=evaluator.word(local, "batching"),
         max_tokens=evaluator.whole(local, "max_tokens"),
         max_requests=evaluator.whole(local, "max_requests"),
         watermark=evaluator.real(local, "watermark"),
         preempt=evaluator.word(local, "preempt"),
-        admit_when=_all(_rule(evaluator, local, "admit", "when")),
+        queue=evaluator.word(local, "queue"),
+        window=evaluator.real(local, "window"),
+        admit_when=substituted(_all(_rule(evaluator, local, "admit", "when")), known),
         admit_by=_rule(evaluator, local, "admit", "by"),
+        # None said: nobody must go but for room, and who fits may come back.
+        evict_when=substituted(_all(_rule(evaluator, local, "evict", "when"), empty=False), known),
         evict_by=_rule(evaluator, local, "evict", "by"),
+        resume_when=substituted(_all(_rule(evaluator, local, "resume", "when")), known),
+        resume_by=_rule(evaluator, local, "resume", "by"),
+        states=lower_states(evaluator, local),
+        handlers=_alive(lower_handlers(evaluator, local), facts, used),
+        extern=_extern(evaluator, policy),
     )
+
+
+def lower_global(evaluator: Evaluator, policy: Instance, used: set[Span]) -> Global:
+    """Return the global stage; one that does not say where arrivals go sends them in turn."""
+    stage = evaluator.inner(policy, "global")
+    _refuse_later(evaluator, stage)
+    extern = _extern(evaluator, policy)
+    handlers = _alive(lower_handlers(evaluator, stage), {}, used)
+    if extern is None and not any(h.event == "arrive" for h in handlers):
+        usual = evaluator.instance(evaluator.program.prelude["round_robin"])
+        handlers += lower_global(evaluator, usual, set()).handlers
+    return Global(policy.name, lower_states(evaluator, stage), handlers, extern)
+
+
+def _alive(
+    handlers: dict[Span, Handler], facts: dict[str, Value], used: set[Span]
+) -> tuple[Handler, ...]:
+    """Return the handlers whose guard may hold, with what is known of the worker put in."""
+    found = []
+    for span, handler in handlers.items():
+        about = EVENTS[handler.event].about if handler.event in EVENTS else ("", "", "worker")
+        here = {"w", *(v for v, r in zip(handler.variables, about, strict=True) if r == "worker")}
+        here -= {v for v, r in zip(handler.variables, about, strict=True) if r != "worker"}
+        known = {
+            Formula("field", (symbol(name), fact)): value
+            for name in here
+            for fact, value in facts.items()
+        }
+        when = substituted(handler.when, known)
+        if when is not False:
+            used.add(span)
+            found.append(replace(handler, when=when))
+    return tuple(found)
+
+
+def _refuse_later(evaluator: Evaluator, stage: Instance) -> None:
+    """Refuse handlers of events that no engine brings about yet."""
+    for part in stage.members.clauses("on"):
+        assert isinstance(part.item, ast.Clause)
+        name = event_of(part.item) or ""
+        if name in EVENTS and not EVENTS[name].simulated:
+            raise evaluator.fail(
+                "E0590",
+                f"the event `{name}` is checked, but not simulated yet",
+                part.item.span,
+                help=("this version would run as if it were not there, so it does not run at all",),
+            )
+
+
+def report_idle_handlers(
+    evaluator: Evaluator, policies: list[Instance], used: set[Span], breakpoints: list[str]
+) -> None:
+    """Warn of handlers that can never fire in this scenario."""
+    for policy in policies:
+        for stage in ("local", "global"):
+            for part in evaluator.inner(policy, stage).members.clauses("on"):
+                clause = part.item
+                assert isinstance(clause, ast.Clause)
+                if part.owner.module.library:
+                    continue
+                event = event_of(clause) or ""
+                missing = event in breakpoints_of(evaluator.program) and event not in breakpoints
+                if clause.span in used and not missing:
+                    continue
+                reason = (
+                    f"the model has no breakpoint `{event}`"
+                    if missing
+                    else "its condition holds on no worker"
+                )
+                evaluator.sink.warning(
+                    "W0506", f"this handler of `{event}` can never fire", clause.span, reason,
+                    help=("remove it, or its reason",),
+                )  # fmt: skip
+
+
+def _extern(evaluator: Evaluator, policy: Instance) -> Extern | None:
+    name = evaluator.get(policy, "extern")
+    if name is None:
+        return None
+    assert isinstance(name, str)
+    definition = policy.members.fields.get("reads")
+    override = policy.overrides.get("reads")
+    written = override.expression if override else definition.value if definition else None
+    items = written.items if isinstance(written, ast.ListOf) else ()
+    return Extern(name, tuple(item.value.span.text for item in items))
 
 
 def _rule(evaluator: Evaluator, local: Instance, verb: str, word: str) -> tuple[Value, ...]:
@@ -34,39 +140,19 @@ def _rule(evaluator: Evaluator, local: Instance, verb: str, word: str) -> tuple[
         preposition = clause.preposition(word)
         if preposition is None or not isinstance(clause.head, ast.Name):
             continue
-        names: dict[str, EvaluatedValue] = {clause.head.id: symbol("r")}
-        names |= {"kv": symbol("kv"), "w": symbol("w")}
+        names: dict[str, EvaluatedValue] = {"kv": symbol("kv"), "w": symbol("w"), "now": NOW}
+        names |= states_by_name(local)
+        names[clause.head.id] = symbol("r")
         place = Place(part.owner, local, names)
         found += [evaluator.formula(expression, place) for expression in preposition.objects]
     return tuple(found)
 
 
-def _all(conditions: tuple[Value, ...]) -> Value:
-    """Return the condition that all of several hold."""
-    result: Value = True
-    for condition in conditions:
-        result = condition if result is True else make("and", result, condition)
+def _all(conditions: tuple[Value, ...], *, empty: bool = True) -> Value:
+    """Return the condition that all of several hold; `empty` where there are none."""
+    if not conditions:
+        return empty
+    result, *others = conditions
+    for condition in others:
+        result = make("and", result, condition)
     return result
-
-
-def lower_dispatch(evaluator: Evaluator, policy: Instance) -> Value:
-    """Return where arrivals go; a policy that does not say sends them in turn."""
-    stage = evaluator.inner(policy, "global")
-    handlers = [p for p in stage.members.clauses("on") if _event(p) == "arrive"]
-    if not handlers:
-        usual = evaluator.instance(evaluator.program.prelude["round_robin"])
-        return lower_dispatch(evaluator, usual)
-    clause = handlers[-1].item
-    assert isinstance(clause, ast.Clause)
-    assert isinstance(clause.head, ast.Call)
-    target = dispatch_of(clause)
-    assert target is not None
-    request = clause.head.arguments[0].value
-    assert isinstance(request, ast.Name)
-    names: dict[str, EvaluatedValue] = {request.id: symbol("r"), "workers": symbol("workers")}
-    return evaluator.formula(target, Place(handlers[-1].owner, stage, names))
-
-
-def _event(part: Part) -> str | None:
-    head = part.item.head if isinstance(part.item, ast.Clause) else None
-    return ast.path_of(head.function if isinstance(head, ast.Call) else head) if head else None

@@ -4,6 +4,7 @@ import math
 
 from tsdl.costs import Footprint, compiled_footprint, watermark
 from tsdl.evaluate import Evaluator, Instance
+from tsdl.lower.clusters import standings
 from tsdl.plan import Draw, Table, Workers, Workload
 
 
@@ -12,7 +13,6 @@ def check_sizes(
     scenario: Instance,
     workers: list[Workers],
     lowered: Workload,
-    share: float,
 ) -> None:
     """Report requests that no worker could hold; warn of those beyond the model's context."""
     model, cluster, workload = (
@@ -21,7 +21,7 @@ def check_sizes(
     context = evaluator.whole(model, "context")
     _check_window(evaluator, model, lowered)
     if lowered.table:
-        _check_table(evaluator, scenario, workers, lowered.table, context, share)
+        _check_table(evaluator, scenario, workers, lowered.table, context)
         return
     assert lowered.prompt is not None
     assert lowered.output is not None
@@ -29,6 +29,8 @@ def check_sizes(
     longest = prompt[1] + output[1]
     if lowered.total is not None:
         longest = min(longest, lowered.total)
+    if lowered.turns is not None:
+        longest = math.inf  # the context accumulates
     if longest > context and (math.isfinite(longest) or prompt[0] + output[0] > context):
         evaluator.sink.warning(
             "W0503",
@@ -38,15 +40,17 @@ def check_sizes(
             help=(f"write `total = {context} tokens`, or take a model with a longer context",),
         )
     # What no bound of the workload limits, the context does: longer requests are rejected anyway.
-    needed = int(min(longest, context)) if math.isfinite(longest) else prompt[0] + output[0]
-    for kind in workers:
-        room = _longest_held(evaluator, cluster, kind, int(needed), share)
+    whole = int(min(longest, context)) if math.isfinite(longest) else prompt[0] + output[0]
+    for standing, kind in zip(standings(evaluator, cluster), workers, strict=True):
+        needed = whole
+        if not kind.decodes:  # it never holds more than a prompt
+            needed = min(whole, prompt[1] if math.isfinite(prompt[1]) else prompt[0])
+        room = _longest_held(evaluator, standing.worker, kind, int(needed))
         if room < needed:
-            worker = evaluator.inner(cluster, "worker", kind.name)
             raise evaluator.fail(
                 "E0512",
                 f"worker `{kind.name}` has no room for a request of {needed:,.0f} tokens",
-                evaluator.span(worker, "hardware"),
+                evaluator.span(standing.worker, "hardware"),
                 f"its KV cache holds {room:,} tokens of one request",
                 help=(
                     "share the model among more devices (`parallel = tp(…)`), or bound the "
@@ -85,11 +89,15 @@ def _check_table(
     workers: list[Workers],
     table: Table,
     context: int,
-    share: float,
 ) -> None:
     cluster = evaluator.required(scenario, "cluster")
     workload = evaluator.required(scenario, "workload")
-    room = min(_longest_held(evaluator, cluster, kind, context, share) for kind in workers)
+    rooms = [
+        _longest_held(evaluator, standing.worker, kind, context)
+        for standing, kind in zip(standings(evaluator, cluster), workers, strict=True)
+        if kind.decodes
+    ]
+    room = min(rooms, default=context)
     beyond = sum(p + o > room for p, o in zip(table.prompt, table.output, strict=True))
     if beyond:
         why = "the model's context" if room == context else "what a worker's KV cache can hold"
@@ -101,15 +109,13 @@ def _check_table(
         )
 
 
-def _longest_held(
-    evaluator: Evaluator, cluster: Instance, kind: Workers, most: int, share: float
-) -> int:
+def _longest_held(evaluator: Evaluator, worker: Instance, kind: Workers, most: int) -> int:
     """Return the longest request, up to `most` tokens, that an empty worker admits and can hold.
 
     The last token of a request is never cached: nothing comes after it.
     """
     footprint = compiled_footprint(kind.kv)
-    room = kind.kv.capacity - watermark(kind.kv, share)
+    room = kind.kv.capacity - watermark(kind.kv, kind.local.watermark)
     low, high = 0, most + 1
     try:
         while high - low > 1:  # footprints grow with the context
@@ -117,7 +123,6 @@ def _longest_held(
             fits = _size(footprint, middle) <= room
             low, high = (middle, high) if fits else (low, middle)
     except (ArithmeticError, NameError, TypeError, ValueError) as error:
-        worker = evaluator.inner(cluster, "worker", kind.name)
         kv = evaluator.required(worker, "kv")
         raise evaluator.fail(
             "E0504",

@@ -4,18 +4,20 @@ from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Constructed
 from tsdl.formula import Value, flattened, symbol
+from tsdl.lower.clusters import Standing, channel
 from tsdl.lower.operators import Device, Graph, device_of, graph_of
-from tsdl.plan import Channel, Cost, Kernel, KVCache, Stage, Workers
+from tsdl.plan import Cost, Kernel, KVCache, Local, Stage, Workers
 
 
 def lower_workers(
-    evaluator: Evaluator, worker: Instance, model: Instance, overhead: Value
+    evaluator: Evaluator, standing: Standing, model: Instance, local: Local, overhead: Value
 ) -> tuple[Workers, int]:
     """Return the workers that a `worker` block declares, and the parameters of the model.
 
     Raises Failed if the model cannot fit.
     """
-    devices = _devices(evaluator, worker)
+    worker = standing.worker
+    devices = devices_of(evaluator, worker)
     device = device_of(evaluator, worker, model, devices)
     hardware = device.hardware
     graph = graph_of(evaluator, model, device)
@@ -23,22 +25,35 @@ def lower_workers(
     kv = _kv_cache(evaluator, worker, model, device, graph, weights)
     power = evaluator.inner(hardware, "power")
     runs = evaluator.word(worker, "runs")
+    buffer = evaluator.optional(worker, "buffer")
+    swap = evaluator.get(worker, "swap")
+    network = standing.network
+    ports = standing.ports if standing.ports is not None else devices
     workers = Workers(
         name=worker.members.name,
+        node=standing.node,
+        alone=standing.alone,
         count=evaluator.whole(worker, "count"),
         hardware=hardware.name,
         devices=devices,
         peak_compute=device.compute,
         peak_bandwidth=device.bandwidth,
-        link=_channel(evaluator, device.link, 1),
+        link=channel(evaluator, device.link, 1),
+        port=channel(evaluator, device.link, devices),
+        network=channel(evaluator, network, ports) if network else None,
         prefills=runs in ("prefill", "both"),
         decodes=runs in ("decode", "both"),
+        handoff=evaluator.word(worker, "handoff"),
+        buffer=None if buffer is None else int(buffer),
+        swap=swap if isinstance(swap, str) else "",
         memory=evaluator.whole(evaluator.inner(hardware, "memory"), "capacity") * devices,
         weights=weights * devices,
         reserve=evaluator.whole(evaluator.required(worker, "kv"), "reserve") * devices,
         kv=kv,
-        host=_channel(evaluator, evaluator.required(hardware, "host"), devices),
+        host=channel(evaluator, evaluator.required(hardware, "host"), devices),
         cost=_cost(evaluator, worker, graph.stages, overhead),
+        breakpoints=(),
+        local=local,
         efficiencies=tuple(device.efficiencies.values()),
         price=evaluator.real(hardware, "price") * devices,
         idle_power=evaluator.real(power, "idle") * devices,
@@ -47,13 +62,8 @@ def lower_workers(
     return workers, graph.parameters
 
 
-def _channel(evaluator: Evaluator, link: Instance, devices: int) -> Channel:
-    """Return a link of so many devices that use theirs at once."""
-    bandwidth = evaluator.real(link, "bandwidth") * devices
-    return Channel(link.name, bandwidth, evaluator.real(link, "latency"))
-
-
-def _devices(evaluator: Evaluator, worker: Instance) -> int:
+def devices_of(evaluator: Evaluator, worker: Instance) -> int:
+    """Return how many devices a worker has."""
     parallel = evaluator.get(worker, "parallel")
     assert isinstance(parallel, Constructed)
     devices = parallel.parameters["devices"]
@@ -109,7 +119,15 @@ def _kv_cache(
         bytes_per_token=per_token,
         footprint=flattened(footprint, "r"),
         swap_space=evaluator.whole(kv, "swap_space") * device.devices,
+        swap_out=_move(evaluator, fresh, "swap_out"),
+        swap_in=_move(evaluator, fresh, "swap_in"),
     )
+
+
+def _move(evaluator: Evaluator, kv: Instance, key: str) -> Value | None:
+    """Return the seconds of a move to or from swap space, where the manager says them itself."""
+    time = evaluator.function(kv, key, {"r": symbol("r")})
+    return None if time is None else flattened(time, "r")
 
 
 def _free_memory(

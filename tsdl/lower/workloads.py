@@ -24,14 +24,24 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
     prompt, output = evaluator.get(workload, "prompt"), evaluator.get(workload, "output")
     requests = evaluator.optional(workload, "requests")
     duration = evaluator.optional(workload, "duration")
-    if replayed is None and requests is None and duration is None:
+    sessions = evaluator.optional(workload, "sessions")
+    turns, think = evaluator.get(workload, "turns"), evaluator.get(workload, "think")
+    if sessions is not None or turns is not None:
+        _check_sessions(evaluator, workload, replayed is not None)
+        requests = None  # what a base says of requests is not of sessions
+    if replayed is None and requests is None and duration is None and sessions is None:
         raise evaluator.fail(
             "E0520",
             f"workload `{workload.name}` has no end",
             evaluator.place_of(workload),
-            help=("write `requests = 1000` or `duration = 10 min`",),
+            help=(
+                "write `sessions = 1000` or `duration = 10 min`"
+                if turns is not None
+                else "write `requests = 1000` or `duration = 10 min`",
+            ),
         )
-    _check_count(evaluator, workload, arrivals, requests, duration)
+    ends = sessions if turns is not None or sessions is not None else requests
+    _check_count(evaluator, workload, arrivals, ends, duration)
     if replayed is not None:
         replayed = _speed(replayed, evaluator.real(workload, "speed"))
     total = evaluator.optional(workload, "total")
@@ -47,7 +57,29 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         total=int(total) if total is not None else None,
         table=replayed if replayed is not None else drawn,
         replay=replayed is not None,
+        sessions=int(sessions) if sessions is not None else None,
+        turns=_draw(evaluator, workload, "turns", turns)
+        if turns is not None
+        else Draw("constant", (("value", 1.0),))
+        if sessions is not None
+        else None,
+        think=_draw(evaluator, workload, "think", think),
+        priority=_draw(evaluator, workload, "priority", evaluator.get(workload, "priority")),
     )
+
+
+def _check_sessions(evaluator: Evaluator, workload: Instance, replayed: bool) -> None:  # noqa: FBT001
+    """See that conversations are drawn, and not replayed."""
+    key = "turns" if _is_set(workload, "turns") else "sessions"
+    if replayed:
+        raise evaluator.fail(
+            "E0521",
+            f"workload `{workload.name}` has both `trace` and `{key}`",
+            evaluator.span(workload, key),
+            "a trace brings its own requests",
+            secondary=(Label(evaluator.span(workload, "trace"), "set here"),),
+            help=("leave one of them out; `lengths` draws the lengths of a file",),
+        )
 
 
 def _check_count(
@@ -72,7 +104,9 @@ def _check_count(
     assert isinstance(rate, (int, float))
     count = requests if requests is not None else rate * (duration or 0.0)
     if count > MOST_REQUESTS:
-        key = "requests" if requests is not None else "duration"
+        key = next(
+            (k for k in ("sessions", "requests", "duration") if _is_set(workload, k)), "arrivals"
+        )
         raise evaluator.fail(
             "E0523",
             f"{count:,.0f} requests are more than a run can hold",

@@ -34,6 +34,7 @@ _NAMES = {
 
 # What people type who come from elsewhere, and what to write here.
 _SLIPS = {
+    "else": "`else` stands on the line of the brace before it: `} else {`",
     "'": 'texts stand in double quotes: "text"',
     "%": "`%` is a unit (`90 %`); modulo is `mod(a, b)`",
     "&": "logic is written `and`",

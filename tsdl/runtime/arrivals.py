@@ -1,7 +1,7 @@
 """A workload to the requests that arrive: times in seconds, lengths in tokens."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from tsdl.plan import Draw, Workload
 from tsdl.runtime.streams import stream
 
 MOST_REQUESTS = 20_000_000  # that a duration is tried with
+MOST_TURNS = 1000
 MOST_TOKENS = 1_000_000_000  # of a drawn length: longer ones are cut, and rejected anyhow
 
 Floats = NDArray[np.float64]
@@ -20,11 +21,19 @@ Whole = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """Requests in order of arrival: three columns of one length."""
+    """Requests in order of arrival: columns of one length.
+
+    With conversations `turns` says how many turns each has, one after another; the columns then
+    have a row for each turn, with the arrival of its conversation, its own new tokens, and the
+    seconds until the next.
+    """
 
     arrived: Floats
     prompt: Whole
     output: Whole
+    priority: Floats | None = None
+    turns: Whole | None = None
+    think: Floats = field(default_factory=lambda: np.zeros(0))
 
 
 def generate(workload: Workload, seed: int) -> Arrivals:
@@ -37,14 +46,54 @@ def generate(workload: Workload, seed: int) -> Arrivals:
         output = np.array(table.output[:count], dtype=np.int64)
     else:
         arrived = _times(workload, stream(seed, "arrivals"))
+        if workload.turns is not None:
+            return _conversations(workload, arrived, seed)
         prompt, output = _lengths(workload, len(arrived), seed)
     if workload.duration is not None:
         count = int(np.searchsorted(arrived, workload.duration, side="right"))
         arrived, prompt, output = arrived[:count], prompt[:count], output[:count]
-    if workload.total is not None:
-        prompt = np.minimum(prompt, workload.total - 1)
-        output = np.minimum(output, workload.total - prompt)
-    return Arrivals(arrived, prompt, output)
+    prompt, output = _cut(workload, prompt, output)
+    return Arrivals(
+        arrived, prompt, output, _drawn(workload.priority, len(arrived), seed, "priority")
+    )
+
+
+def _cut(workload: Workload, prompt: Whole, output: Whole) -> tuple[Whole, Whole]:
+    """Keep prompt and output within the workload's `total`."""
+    if workload.total is None:
+        return prompt, output
+    prompt = np.minimum(prompt, workload.total - 1)
+    return prompt, np.minimum(output, workload.total - prompt)
+
+
+def _conversations(workload: Workload, arrived: Floats, seed: int) -> Arrivals:
+    """Draw how many turns each conversation has, and each turn's lengths and time to think."""
+    assert workload.turns is not None
+    if workload.duration is not None:
+        arrived = arrived[: int(np.searchsorted(arrived, workload.duration, side="right"))]
+    drawn = _drawn(workload.turns, len(arrived), seed, "turns")
+    assert drawn is not None
+    turns = np.clip(np.rint(drawn), 1, MOST_TURNS).astype(np.int64)
+    count = int(turns.sum())
+    if count > MOST_REQUESTS:
+        raise TsdlError([_too_many(workload)])
+    prompt, output = _cut(workload, *_lengths(workload, count, seed))
+    think = _drawn(workload.think, count, seed, "think")
+    return Arrivals(
+        np.repeat(arrived, turns),
+        prompt,
+        output,
+        _drawn(workload.priority, count, seed, "priority"),
+        turns,
+        np.zeros(count) if think is None else np.maximum(think, 0.0),
+    )
+
+
+def _drawn(draw: Draw | None, count: int, seed: int, purpose: str) -> Floats | None:
+    """Return so many values of a distribution, from a stream of their own."""
+    if draw is None:
+        return None
+    return _quantile(draw, stream(seed, purpose).standard_normal(count), seed, purpose)
 
 
 # -- when --------------------------------------------------------------------------------------
@@ -52,8 +101,9 @@ def generate(workload: Workload, seed: int) -> Arrivals:
 
 def _times(workload: Workload, random: np.random.Generator) -> Floats:
     assert workload.arrivals is not None
-    if workload.requests is not None:
-        return _first(workload.arrivals, workload.requests, random)
+    count = workload.sessions if workload.turns is not None else workload.requests
+    if count is not None:
+        return _first(workload.arrivals, count, random)
     assert workload.duration is not None
     count = 1024
     while True:  # the same stream drawn longer begins with the same numbers only if drawn anew

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tsdl.runtime.worker import Worker
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Iteration:
     """What runs together: prefill chunks, decodes, and the bytes swapped before it starts."""
 
@@ -49,13 +49,39 @@ class Iteration:
         return not (self.prefills or self.decodes)
 
 
+class BatchView:
+    """An iteration as handlers see it: the features of its batch, and the requests in it."""
+
+    __slots__ = ("_iteration",)
+
+    def __init__(self, iteration: Iteration) -> None:
+        """Show an iteration."""
+        self._iteration = iteration
+
+    @property
+    def prefilling(self) -> list[Request]:
+        """Return the requests with a prefill chunk."""
+        return [request for request, _ in self._iteration.prefills]
+
+    @property
+    def decoding(self) -> list[Request]:
+        """Return the requests that decode."""
+        return self._iteration.decodes
+
+    def __getattr__(self, name: str) -> int:
+        """Return a feature of the batch."""
+        return int(getattr(self._iteration.batch, name))
+
+
 def prefill_first(worker: Worker) -> Iteration:
     """Admit and prefill whoever fits; only when nobody does, decode all that run."""
     iteration = Iteration()
+    _join(worker)
+    _prefill_the_rest(worker, iteration)
     if not worker.swapped:
         _admit_whole_prompts(worker, iteration)
-        if iteration.prefills:
-            return iteration
+    if iteration.prefills:
+        return iteration
     _decode_all(worker, iteration)
     if not iteration.preempted:
         _swap_in(worker, iteration)
@@ -66,12 +92,20 @@ def static(worker: Worker) -> Iteration:
     """Run a batch until its last request is done; only then take the next."""
     iteration = Iteration()
     if worker.active:
-        _decode_all(worker, iteration)
-        if not all(request.done for request in iteration.decodes):
+        _prefill_the_rest(worker, iteration)
+        if iteration.prefills:
             return iteration
+        _decode_all(worker, iteration)
+        if any(not request.done for request in (*iteration.decodes, *_resting(worker))):
+            return iteration if any(not r.done for r in iteration.decodes) else Iteration()
         # Whoever was not done had to go, and padding alone is no batch.
         iteration.decodes.clear()
         worker.end_batch()
+    _join(worker)
+    _prefill_the_rest(worker, iteration)
+    if iteration.prefills:
+        return iteration
+    _decode_all(worker, iteration)
     _swap_in(worker, iteration)
     if iteration.empty:
         _admit_whole_prompts(worker, iteration)
@@ -81,10 +115,11 @@ def static(worker: Worker) -> Iteration:
 def chunked(worker: Worker) -> Iteration:
     """One token for all that decode; chunks of prompts fill the rest of the budget."""
     iteration = Iteration()
+    _join(worker)
     budget = worker.local.max_tokens
     for request in list(worker.active):
-        if not request.active:
-            continue  # preempted for one before it
+        if not request.active or _stands_still(worker, request):
+            continue  # preempted for one before it, or not to be computed on
         chunk = min(request.length - request.computed, budget)
         if chunk > 0 and _make_room(worker, request, request.computed + chunk, iteration):
             budget -= chunk
@@ -103,22 +138,61 @@ BATCHING: dict[str, Callable[[Worker], Iteration]] = {
 }
 
 
+def _stands_still(worker: Worker, request: Request) -> bool:
+    """Tell whether a running request rests: actions go on, or it cannot be decoded here."""
+    return request.busy or request.chain is not None or (request.prefilled and not worker.decodes)
+
+
+def _resting(worker: Worker) -> list[Request]:
+    return [r for r in worker.active if _stands_still(worker, r)]
+
+
 # -- admission ---------------------------------------------------------------------------------
+
+
+def _join(worker: Worker) -> None:
+    """Let requests that came with their KV take slots, in the order in which they came."""
+    while worker.ready and worker.running < worker.local.max_requests:
+        request = worker.ready.popleft()
+        worker.activate(request)
+        worker.partial |= not request.prefilled
+        worker.admitted(request)
 
 
 def _admit_whole_prompts(worker: Worker, iteration: Iteration) -> None:
     local, memory = worker.local, worker.memory
     while worker.waiting and worker.running < local.max_requests:
         request = worker.next_waiting()
+        if request.resting:
+            return
         tokens = iteration.batch.tokens + request.length
         if iteration.prefills and tokens > local.max_tokens:
             return  # a prompt beyond the budget runs alone
-        size = memory.needed(request, request.length)
+        size = memory.needed(request)
         if not memory.admits(size) or not worker.may_admit(request):
             return
-        worker.start(request)
-        memory.grow(request, size)
-        iteration.prefill(request, request.length)
+        worker.start(request, size)
+        if request.resting:
+            worker.partial = True  # what it fetches it need not compute
+        else:
+            iteration.prefill(request, request.length - request.computed)
+
+
+def _prefill_the_rest(worker: Worker, iteration: Iteration) -> None:
+    """Prefill whatever is left of the prompts of those that run already."""
+    if not worker.partial:
+        return
+    rest = [r for r in worker.active if not r.prefilled]
+    worker.partial = bool(rest)
+    for request in rest:
+        if request.resting or not request.active:
+            continue
+        chunk = request.length - request.computed
+        tokens = iteration.batch.tokens + chunk
+        if iteration.prefills and tokens > worker.local.max_tokens:
+            return
+        if _make_room(worker, request, request.length, iteration):
+            iteration.prefill(request, chunk)
 
 
 def _admit_chunks(worker: Worker, iteration: Iteration, budget: int) -> None:
@@ -126,15 +200,15 @@ def _admit_chunks(worker: Worker, iteration: Iteration, budget: int) -> None:
     while worker.waiting and budget > 0 and worker.running < worker.local.max_requests:
         request = worker.next_waiting()
         # Only the chunk is taken now, but the whole prompt must fit.
-        if not memory.admits(memory.needed(request, request.length)):
+        if request.resting or not memory.admits(memory.needed(request)):
             return
         if not worker.may_admit(request):
             return
-        chunk = min(request.length, budget)
-        worker.start(request)
-        memory.grow(request, memory.needed(request, chunk))
-        iteration.prefill(request, chunk)
-        budget -= chunk
+        chunk = min(request.length - request.computed, budget)
+        worker.start(request, memory.needed(request, request.computed + chunk))
+        if not request.resting:
+            iteration.prefill(request, chunk)
+            budget -= chunk
 
 
 # -- decoding, and making room for it ----------------------------------------------------------
@@ -148,15 +222,26 @@ def _add(iteration: Iteration, request: Request, chunk: int) -> None:
 
 
 def _decode_all(worker: Worker, iteration: Iteration) -> None:
+    if not worker.decodes:
+        return
     footprint = worker.memory.footprint
+    careful = worker.rules.evict_when is not None
     for request in list(worker.active):
-        if not request.active:
-            continue  # preempted for one before it
+        if (
+            not request.active  # preempted for one before it
+            or not request.prefilled
+            or request.chain is not None
+            or request.busy
+        ):
+            continue
         context = request.prompt + request.generated
         # Done, it is the padding of a static batch: its slot computes on.
         if (
             request.generated >= request.output
-            or footprint(context, request.prompt, request.output) == request.held
+            or (
+                footprint(context, request.prompt, request.output) == request.held
+                and not (careful and worker.must_evict(request))
+            )
             or _make_room(worker, request, context, iteration)
         ):
             iteration.decodes.append(request)
@@ -166,9 +251,9 @@ def _make_room(worker: Worker, request: Request, context: int, iteration: Iterat
     """Let a request grow to a context, preempting victims; False if it had to go itself."""
     memory = worker.memory
     size = memory.needed(request, context)
-    while size - request.held > memory.capacity - memory.used:
+    while size - request.held > memory.capacity - memory.used or worker.must_evict(request):
         later = worker.active[worker.active.index(request) :]
-        victim = worker.victim([r for r in later if not r.done])
+        victim = worker.victim([r for r in later if not r.done and not r.resting])
         iteration.preempted = True
         iteration.swap_delay += worker.preempt(victim)
         if victim is request:
@@ -178,13 +263,14 @@ def _make_room(worker: Worker, request: Request, context: int, iteration: Iterat
 
 
 def _swap_in(worker: Worker, iteration: Iteration, most: int | None = None) -> int:
-    """Bring swapped requests back while they fit, `most` at the most; return how many."""
+    """Bring swapped requests back while they may, `most` at the most; return how many."""
     count = 0
     while worker.swapped and count != most and worker.running < worker.local.max_requests:
-        request = worker.swapped[0]
-        if not worker.memory.admits(worker.memory.needed(request, request.length)):
+        request = worker.next_swapped()
+        if request.resting or not worker.may_resume(request):
             break
         iteration.swap_delay += worker.resume(request)
-        iteration.decode(request)
+        if not request.resting:
+            iteration.decode(request)
         count += 1
     return count

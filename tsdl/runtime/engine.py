@@ -1,84 +1,39 @@
 """The reference engine: a plan as SimPy processes, one event for every arrival and iteration.
 
-Ties at one time go by priority, never by the order in which events were made: arrivals first, then
-iteration boundaries, then observers. An arrival takes effect at the first boundary at or after it.
+Ties at one time go by priority, never by the order in which events were made (tsdl.runtime.clock).
+An arrival takes effect at the first boundary at or after it.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from heapq import heappush
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import simpy
 
-from tsdl.plan import Plan
-from tsdl.runtime.arrivals import Arrivals
-from tsdl.runtime.dispatch import compiled_dispatch
+from tsdl.runtime.actions import Actions
+from tsdl.runtime.batching import BatchView, Iteration
+from tsdl.runtime.clock import ARRIVAL, BOUNDARY, OBSERVER, TIMER, Process
+from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
-from tsdl.runtime.streams import stream
-from tsdl.runtime.worker import Worker
+from tsdl.runtime.samples import MANY_SAMPLES, MOST_ROWS, Samples
+from tsdl.runtime.sessions import requests_of
+from tsdl.runtime.stages import Stages
+from tsdl.runtime.stops import stops_of
+from tsdl.runtime.system import Notes, System
 
-# Boundaries at one time go in the order of workers: BOUNDARY + the worker's number.
-ARRIVAL, BOUNDARY, OBSERVER = 1, 10, 10**9
+if TYPE_CHECKING:
+    from tsdl.plan import Plan
+    from tsdl.runtime.arrivals import Arrivals
+    from tsdl.runtime.programs import Program
+    from tsdl.runtime.tiers import Tier
+    from tsdl.runtime.worker import Worker
 
-MANY_SAMPLES = 1000  # times at which the state was noted
-MOST_ROWS = 200_000  # of timeseries.csv, where the interval was given
-
-Process = Generator[simpy.Event, Any, None]
-
-
-class Clock(simpy.Environment):
-    """SimPy's environment, with events at a time and priority that are given exactly."""
-
-    def at(self, time: float, priority: int) -> simpy.Event:
-        """Return an event at a time; `now + (time - now)` would not always be that time."""
-        event = simpy.Event(self)
-        self.fire(event, time, priority)
-        return event
-
-    def fire(self, event: simpy.Event, time: float, priority: int) -> None:
-        """Let an event happen at a time, before those of a higher priority number."""
-        event._ok = True
-        event._value = None
-        heappush(self._queue, (time, priority, next(self._eid), event))  # type: ignore[misc]
-
-    @property
-    def events(self) -> int:
-        """Return how many events there were."""
-        return next(self._eid)
-
-
-@dataclass(slots=True)
-class Samples:
-    """The state of every worker at regular times."""
-
-    time: array[float] = field(default_factory=lambda: array("d"))
-    worker: array[int] = field(default_factory=lambda: array("q"))
-    queued: array[int] = field(default_factory=lambda: array("q"))
-    running: array[int] = field(default_factory=lambda: array("q"))
-    kv_used: array[int] = field(default_factory=lambda: array("q"))
-
-    def take(self, time: float, workers: list[Worker]) -> None:
-        """Note the state of all workers."""
-        for worker in workers:
-            self.time.append(time)
-            self.worker.append(worker.id)
-            self.queued.append(worker.queued)
-            self.running.append(worker.running)
-            self.kv_used.append(worker.memory.used)
-
-    def thin(self, workers: int) -> None:
-        """Keep the first of every two samples."""
-        for name in ("time", "worker", "queued", "running", "kv_used"):
-            column = getattr(self, name)
-            rows = range(0, len(column), 2 * workers)
-            kept = (value for row in rows for value in column[row : row + workers])
-            setattr(self, name, array(column.typecode, kept))
+MOST_ROUNDS = 10_000  # timers in a row with nothing else to come: then nothing will
 
 
 @dataclass(slots=True)
@@ -87,6 +42,8 @@ class Outcome:
 
     requests: list[Request]
     workers: list[Worker]
+    tiers: list[Tier]
+    notes: Notes
     gap_length: array[float]
     gap_count: array[int]
     samples: Samples
@@ -96,7 +53,7 @@ class Outcome:
 
 
 # Called at every boundary of a worker with the time; tests check invariants here.
-Observer = Callable[[Worker, float], None]
+Observer = Callable[["Worker", float], None]
 # Called now and then with how many requests are done, of how many.
 Progress = Callable[[int, int], None]
 
@@ -111,28 +68,39 @@ class Engine:
         seed: int,
         observer: Observer | None = None,
         progress: Progress | None = None,
+        externs: Mapping[str, object] | None = None,
     ) -> None:
         """Set up workers and processes; nothing has happened yet."""
         self.plan = plan
-        self.clock = Clock()
         self.observer = observer
         self.progress = progress
-        self.workers = [
-            Worker(index, kind, plan.local)
-            for index, kind in enumerate(k for k in plan.workers for _ in range(k.count))
-        ]
-        columns = (arrivals.arrived.tolist(), arrivals.prompt.tolist(), arrivals.output.tolist())
-        warmup = plan.workload.warmup
-        self.requests = [
-            Request(i, arrived, prompt, output, arrived >= warmup)
-            for i, (arrived, prompt, output) in enumerate(zip(*columns, strict=True))
-        ]
-        self.dispatch = compiled_dispatch(plan.dispatch, self.workers, stream(seed, "dispatch"))
+        self.system = System(plan)
+        self.clock, self.workers = self.system.clock, self.system.workers
+        self.handover = Handover(self.system)
+        self.actions = Actions(self.system, self.handover)
+        self.actions.submitted = lambda request: self._ask_or_wait("submit", request)
+        self.actions.closed = self._close
+        self.actions.evicted = self._evicted
+        self.handover.changed = self._dispatch_pending
+        self.stages = Stages(self.system, self.actions, seed, externs or {})
+        self.swaps: dict[str, RemoteSwap] = {}
+        for worker in self.workers:
+            worker.forgotten = self.handover.forget_copy
+            if worker.kind.swap:
+                swap = self.swaps.setdefault(
+                    worker.kind.swap, RemoteSwap(self.system, worker.kind.swap)
+                )
+                worker.swapper = swap
+        self.first, self.requests = requests_of(arrivals, plan.workload.warmup)
+        self.arrived: list[Request] = []
+        self.coming = len(self.first)  # arrivals whose time is known
         self.pending: deque[Request] = deque()
-        self.idle: dict[int, simpy.Event] = {}
+        self.submitted: deque[Request] = deque()
         self.begun: dict[int, float] = {}  # when the iteration in flight began
         self.open = len(self.requests)
         self.ended = 0.0
+        self.over = False
+        self.rounds = 0
         self.gap_length, self.gap_count = array("d"), array("q")
         self.samples = Samples()
 
@@ -142,19 +110,23 @@ class Engine:
         if self.requests:
             clock.process(self._source())
             clock.process(self._sampler())
+            for every, program in self.stages.timers:
+                clock.process(self._timer(every, program))
         for worker in self.workers:
             clock.process(self._serve(worker))
         # SimPy stops before the events at `until`; ours count those at that time, too.
         until = self.plan.until
         clock.run(until=clock.at(until, OBSERVER + 1) if until is not None else None)
         # Nothing happens any more, and some wait: no policy would ever admit them.
-        stuck = [r.id for r in self.requests if r.status == UNFINISHED] if until is None else []
+        stuck = [r.id for r in self.arrived if r.status == UNFINISHED] if until is None else []
         end = until if until is not None and self.open else self.ended
         for index, begun in self.begun.items():
             self.workers[index].busy += end - begun
         return Outcome(
-            [r for r in self.requests if until is None or r.arrived <= until],
+            self.arrived,
             self.workers,
+            self.system.tiers,
+            self.system.notes,
             self.gap_length,
             self.gap_count,
             self.samples,
@@ -163,53 +135,184 @@ class Engine:
             clock.events,
         )
 
-    # -- processes -----------------------------------------------------------------------------
+    # -- arrivals and dispatch -------------------------------------------------------------------
 
     def _source(self) -> Process:
-        for request in self.requests:
-            yield self.clock.at(request.arrived, ARRIVAL)
-            if request.prompt + request.output > self.plan.model.context:
-                self._close(request, REJECTED)
-            elif self.pending or not self._place(request):
-                self.pending.append(request)
+        for request in self.first:
+            yield self.clock.at(request.arrived, self._rank(request))
+            self._arrive(request)
 
-    def _place(self, request: Request) -> bool:
-        worker = self.dispatch(request)
-        if worker is None:
-            return False
-        if not worker.memory.could_ever_hold(request):
-            request.worker = worker.id
+    def _rank(self, request: Request) -> float:
+        """Return the place of an arrival among those of its time: by number of conversation."""
+        return ARRIVAL + request.session / (len(self.first) + 1)
+
+    def _arrive(self, request: Request) -> None:
+        self.coming -= 1
+        request.id = len(self.arrived)
+        request.arrived = self.clock.now
+        self.arrived.append(request)
+        if request.prompt + request.output > self.plan.model.context:
             self._close(request, REJECTED)
-            return True
-        worker.enqueue(request)
-        waker = self.idle.pop(worker.id, None)
-        if waker is not None:
-            # A boundary: whatever else arrives at this time comes first.
-            self.clock.fire(waker, self.clock.now, BOUNDARY + worker.id)
-        return True
+        else:
+            self._ask_or_wait("arrive", request)
+
+    def _ask_or_wait(self, event: str, request: Request) -> None:
+        """Have a request dispatched, or let it wait behind others that no worker takes."""
+        queue = self.pending if event == "arrive" else self.submitted
+        request.loose = True
+        if queue or not self._ask(event, request):
+            queue.append(request)
+
+    def _ask(self, event: str, request: Request) -> bool:
+        """Ask the global stage where a request goes; False if it goes nowhere yet."""
+        hook = self.stages.events.get(event)
+        if hook is not None:
+            hook(request)
+        return not request.loose
+
+    def _dispatch_pending(self) -> None:
+        for event, queue in (("arrive", self.pending), ("submit", self.submitted)):
+            while queue and (not queue[0].loose or self._ask(event, queue[0])):
+                queue.popleft()
+
+    def _evicted(self, request: Request) -> None:
+        hook = self.stages.events.get("evict")
+        if hook is not None:
+            hook(request)
+
+    def _close(self, request: Request, status: str) -> None:
+        request.status = status
+        request.loose = False
+        self.open -= 1
+        self.ended = self.clock.now
+        following = request.next
+        if status == REJECTED:  # the conversation ends
+            while following is not None:
+                self.open -= 1
+                following = following.next
+        elif following is not None:
+            self.coming += 1
+            time = self.clock.now + request.think
+            self.clock.call(time, self._rank(following), lambda: self._arrive(following))
+        if self.progress and self.open % 1000 == 0:
+            self.progress(len(self.requests) - self.open, len(self.requests))
+
+    # -- workers ---------------------------------------------------------------------------------
 
     def _serve(self, worker: Worker) -> Process:
         clock = self.clock
         while True:
-            scheduled = worker.schedule(clock.now)
+            iteration, duration = yield from self._next_iteration(worker)
+            self.begun[worker.id] = begun = clock.now
+            for request, _ in iteration.prefills:
+                if request.started is None:
+                    request.started = begun
+            late = yield from self._stop_at_breakpoints(worker, iteration, duration)
+            end = begun + duration if not late else begun + duration + late
+            yield clock.at(end, BOUNDARY + worker.id)
+            worker.busy += duration + late
+            del self.begun[worker.id]
+            self._end_iteration(worker, iteration)
+
+    def _next_iteration(
+        self, worker: Worker
+    ) -> Generator[simpy.Event, Any, tuple[Iteration, float]]:
+        """Wait until a worker has an iteration; return it and its duration."""
+        clock, system = self.clock, self.system
+        while True:
+            while self._waits(worker):
+                yield self._idle(worker)
+            system.stirred.discard(worker.id)
+            self.handover.take_in_if_overlapped(worker)
+            back = worker.holds_back(clock.now)
+            scheduled = worker.schedule(clock.now) if back is None else None
+            self.actions.release(worker)
             if self.observer:
                 self.observer(worker, clock.now)
-            if scheduled is None:
-                self.idle[worker.id] = clock.event()
-                yield self.idle[worker.id]
+            while self._moves(worker):
+                yield self._idle(worker)
+            if scheduled is not None:
+                return scheduled
+            if worker.id in system.stirred or (back is None and worker.gave_way):
+                # Something has changed since it looked: it looks again.
+                system.count(f"worker {worker.id}", lambda: f"worker {worker.id} looks again")
+                yield clock.at(clock.now, BOUNDARY + worker.id)
                 continue
-            iteration, duration = scheduled
-            self.begun[worker.id] = clock.now
-            yield clock.at(clock.now + duration, BOUNDARY + worker.id)
-            worker.busy += duration
-            del self.begun[worker.id]
-            gaps: dict[float, int] = {}
-            for request in worker.complete(iteration, clock.now, gaps):
-                self._close(request, request.status)
-            self.gap_length.extend(gaps.keys())
-            self.gap_count.extend(gaps.values())
-            while self.pending and self._place(self.pending[0]):
-                self.pending.popleft()
+            if back is not None:
+                clock.call(back, TIMER, lambda: system.wake(worker))
+            yield self._idle(worker)
+
+    def _idle(self, worker: Worker) -> simpy.Event:
+        event = self.system.idle[worker.id] = self.clock.event()
+        return event
+
+    def _waits(self, worker: Worker) -> bool:
+        """Tell whether a worker does nothing until KV has come in."""
+        if worker.kind.handoff == "sequential" and not worker.arriving:
+            self.handover.begin_next(worker)
+        return worker.kind.handoff == "sequential" and worker.arriving > 0
+
+    def _moves(self, worker: Worker) -> bool:
+        """Tell whether victims are still moved over the network."""
+        swap = worker.swapper
+        return isinstance(swap, RemoteSwap) and swap.moves.get(worker.id, 0) > 0
+
+    def _stop_at_breakpoints(
+        self, worker: Worker, iteration: Iteration, duration: float
+    ) -> Generator[simpy.Event, Any, float]:
+        """Let handlers look at an iteration at its breakpoints; return how long they delay it."""
+        late = 0.0
+        if not worker.kind.breakpoints:
+            return late
+        begun = self.clock.now
+        layers = self.plan.model.layers
+        for stop in stops_of(worker.kind, iteration.batch, duration, layers):
+            yield self.clock.at(begun + stop.offset + late, BOUNDARY + worker.id)
+            worker.share = stop.share
+            hook = worker.hooks.get(stop.event)
+            if hook is not None:
+                before, worker.late = worker.late, 0.0
+                hook(BatchView(iteration), stop.layer, worker)
+                late += worker.late
+                worker.late = before
+        worker.share = 1.0
+        return late
+
+    def _end_iteration(self, worker: Worker, iteration: Iteration) -> None:
+        self.ended = self.clock.now
+        gaps: dict[float, int] = {}
+        for request in worker.complete(iteration, self.clock.now, gaps):
+            if not request.resting:
+                self.handover.forget_copy(request)
+            self._close(request, request.status)
+        self.gap_length.extend(gaps.keys())
+        self.gap_count.extend(gaps.values())
+        hook = worker.hooks.get("iteration")
+        if hook is not None:
+            hook(BatchView(iteration), worker)
+        self.actions.release(worker)
+        self._dispatch_pending()
+
+    # -- timers and samples ----------------------------------------------------------------------
+
+    @property
+    def _quiet(self) -> bool:
+        """Tell whether nothing is to come but timers."""
+        waiting = len(self.system.idle) == len(self.workers) and not self.system.stirred
+        return waiting and not self.coming and self.system.network.quiet
+
+    def _timer(self, every: float, program: Program) -> Process:
+        """Let a handler look every so often, until nothing is open or nothing will change."""
+        count = 0
+        while self.open and not self.over:
+            count += 1
+            yield self.clock.at(count * every, TIMER)
+            if not self.open:
+                return
+            program()
+            self._dispatch_pending()
+            self.rounds = self.rounds + 1 if self._quiet else 0
+            self.over = self.rounds > MOST_ROUNDS
 
     def _sampler(self) -> Process:
         """Note the state of all workers at regular times.
@@ -217,11 +320,11 @@ class Engine:
         Where the plan sets no interval, nobody knows how long the run will be: the interval begins
         small and doubles, with every second sample let go, whenever there are many.
         """
-        span = self.requests[-1].arrived - self.requests[0].arrived
+        span = self.first[-1].arrived - self.first[0].arrived
         interval = self.plan.sample or max(span / 200, 1e-3)
         taken = 0
         count = 0
-        while self.open:
+        while self.open and not self.over:
             yield self.clock.at(count * interval, OBSERVER)
             count += 1
             taken += 1
@@ -234,10 +337,3 @@ class Engine:
                 taken = (taken + 1) // 2
                 count = (count + 1) // 2
                 interval *= 2
-
-    def _close(self, request: Request, status: str) -> None:
-        request.status = status
-        self.open -= 1
-        self.ended = self.clock.now
-        if self.progress and self.open % 1000 == 0:
-            self.progress(len(self.requests) - self.open, len(self.requests))

@@ -1,4 +1,4 @@
-"""Results as files: summary.json, requests.csv, timeseries.csv. They hold no clock or path."""
+"""Results as files: summary, requests, time series, what handlers noted. No clock, no path."""
 
 import csv
 import io
@@ -38,6 +38,13 @@ def write(result: Result, folder: Path) -> None:
         "requests.csv": table_csv(result.requests),
         "timeseries.csv": table_csv(result.timeseries),
     }
+    if len(result.records["time"]):
+        texts["records.csv"] = table_csv(result.records)
+    if result.log:
+        texts["log.txt"] = "".join(f"{time!r} {line}\n" for time, line in result.log)
+    for name in ("records.csv", "log.txt"):
+        if name not in texts:  # of an earlier run
+            (folder / name).unlink(missing_ok=True)
     for name, text in texts.items():
         part = folder / f".{name}.part"
         part.write_text(text, encoding="utf-8", newline="")

@@ -1,22 +1,26 @@
 """KV memory of a worker: bytes taken and given back, on the device and in swap space."""
 
-from tsdl.costs import compiled_footprint, watermark
-from tsdl.plan import KVCache
+from tsdl.costs import compiled_footprint, compiled_move, watermark
+from tsdl.plan import Channel, KVCache
 from tsdl.runtime.request import Request
 
 
 class Memory:
     """What is held of the KV cache; `fill` and the rest are read by policies."""
 
-    def __init__(self, kv: KVCache, share: float) -> None:
+    def __init__(self, kv: KVCache, share: float, host: Channel) -> None:
         """Begin empty; admission leaves a share of the capacity free."""
         self.capacity = kv.capacity
         self.watermark = watermark(kv, share)
         self.footprint = compiled_footprint(kv)
+        self.block = kv.block_tokens * kv.bytes_per_token
+        self.bytes_per_token = kv.bytes_per_token
         self.used = 0
         self.peak = 0
         self.swap_space = kv.swap_space
         self.swapped = 0
+        self._host = host
+        self._out, self._in = compiled_move(kv, kv.swap_out), compiled_move(kv, kv.swap_in)
 
     @property
     def free(self) -> int:
@@ -30,22 +34,31 @@ class Memory:
 
     def fill_with(self, request: Request) -> float:
         """Return what `fill` would be with a request admitted."""
-        used = self.used + self.needed(request, request.length)
+        used = self.used + self.needed(request)
         return used / self.capacity if self.capacity else 0.0
 
-    def needed(self, request: Request, context: int) -> int:
-        """Return the bytes that a request holds at a context."""
-        return self.footprint(context, request.prompt, request.output)
+    def needed(self, request: Request, context: int | None = None) -> int:
+        """Return the bytes that a request holds at a context; at the one that it has, without."""
+        at = request.length if context is None else context
+        return self.footprint(at, request.prompt, request.output)
 
-    def could_ever_hold(self, request: Request) -> bool:
+    def final(self, request: Request) -> int:
+        """Return the bytes that a request holds at its longest: its last token is never cached."""
+        return self.needed(request, request.prompt + request.output - 1)
+
+    def could_ever_hold(self, request: Request, *, decodes: bool) -> bool:
         """Tell whether a request would fit at its longest, were it alone."""
-        longest = request.prompt + request.output - 1
-        most = max(self.needed(request, request.prompt), self.needed(request, longest))
+        most = max(self.needed(request), self.final(request) if decodes else 0)
         return most <= self.capacity - self.watermark
 
     def admits(self, size: int) -> bool:
         """Tell whether a newcomer of this size leaves the watermark free."""
         return self.used + size <= self.capacity - self.watermark
+
+    def reserve(self, size: int) -> None:
+        """Take so many bytes for what is on its way here."""
+        self.used += size
+        self.peak = max(self.peak, self.used)
 
     def grow(self, request: Request, size: int) -> None:
         """Let a request hold `size` bytes in all."""
@@ -57,6 +70,8 @@ class Memory:
         """Take back all that a request holds."""
         self.used -= request.held
         request.held = 0
+
+    # -- swap space of the host ----------------------------------------------------------------
 
     def swap_out(self, request: Request) -> bool:
         """Move what a request holds to swap space; False where it does not fit."""
@@ -72,3 +87,14 @@ class Memory:
         self.used += size
         request.held = size
         self.peak = max(self.peak, self.used)
+
+    def out_time(self, request: Request) -> float:
+        """Return the seconds that moving a request to swap space takes."""
+        return self._time(request) if self._out is None else self._out(request)
+
+    def in_time(self, request: Request) -> float:
+        """Return the seconds that bringing it back takes."""
+        return self._time(request) if self._in is None else self._in(request)
+
+    def _time(self, request: Request) -> float:
+        return self._host.latency + request.held / self._host.bandwidth

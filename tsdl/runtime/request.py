@@ -1,8 +1,25 @@
 """A request as the engine knows it."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tsdl.runtime.worker import Worker
 
 FINISHED, REJECTED, UNFINISHED = "finished", "rejected", "unfinished"
+
+
+@dataclass(slots=True, eq=False)
+class Copy:
+    """KV of a request that was sent ahead of it to a worker, where it holds memory already."""
+
+    worker: Worker
+    held: int  # bytes reserved there
+    sent: int  # bytes that are there
 
 
 @dataclass(slots=True, eq=False)
@@ -14,18 +31,41 @@ class Request:
     prompt: int
     output: int
     counted: bool = True  # arrived after the warm-up
+    session: int = 0  # number of its conversation
+    turn: int = 0
+    history: int = 0  # tokens of the prompt that earlier turns brought
+    think: float = 0.0  # from its answer to the next turn
+    priority: float = 0.0
     generated: int = 0
     computed: int = 0  # tokens whose KV is held
+    cached: int = 0  # tokens that were fetched
     prefilled: bool = False  # has computed all that it had when it was admitted
     active: bool = False  # among those that run on a worker
     held: int = 0  # bytes of KV on the device, or in swap space
     preemptions: int = 0
     worker: int = -1
+    node: int = -1
+    source: Worker | None = None  # where its KV stands while it is between workers
+    copy: Copy | None = None
+    begun_on: int = -1  # the worker that took it up last
     started: float | None = None
     first: float | None = None
     last: float | None = None
     largest_gap: float = 0.0
+    moved: int = 0  # bytes of KV that were handed over
+    moving: float = 0.0  # seconds from a dispatch with KV until it was there
     status: str = UNFINISHED
+    next: Request | None = None  # the next turn of its conversation
+    loose: bool = False  # is to be dispatched
+    busy: bool = False  # an action on it takes its time
+    swapped_to: object = None  # what holds its KV, where that is not the host
+    # Actions to come: whether they are copies, which may begin while it is computed on, and what.
+    chain: deque[tuple[bool, Callable[[], None]]] | None = field(default=None, repr=False)
+
+    @property
+    def resting(self) -> bool:
+        """Tell whether actions on it are under way, so that it is not computed on."""
+        return self.busy or self.chain is not None
 
     @property
     def length(self) -> int:
@@ -41,3 +81,13 @@ class Request:
     def done(self) -> bool:
         """Tell whether it has generated all of its output."""
         return self.generated >= self.output
+
+    @property
+    def target(self) -> int:
+        """Return the number of the worker that its KV was sent ahead to; -1 for none."""
+        return self.copy.worker.id if self.copy is not None else -1
+
+    @property
+    def left(self) -> int:
+        """Return the tokens still to be computed (its prompt) or generated."""
+        return (self.prompt if self.first is None else 0) + self.output - self.generated

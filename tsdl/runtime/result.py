@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsdl.plan import Condition, Plan
+from tsdl.runtime import usage
 from tsdl.runtime.metrics import (
     Metric,
     Nothing,
@@ -55,6 +56,8 @@ class Result:
         self.seed = seed
         self.requests = _request_columns(outcome)
         self.timeseries = _sample_columns(outcome)
+        self.records = _record_columns(outcome)
+        self.log = outcome.notes.log
         self.metrics = self._metrics(outcome)
         self.totals = self._totals(outcome)
         self.expectations = [self._expectation(c) for c in plan.expects]
@@ -80,7 +83,7 @@ class Result:
     def _metrics(self, outcome: Outcome) -> dict[str, Metric]:
         """Return one value per finished, counted request; and the gaps of all counted ones."""
         chosen = self._counted() & (self.requests["status"] == FINISHED)
-        names = ("ttft", "tpot", "mtpot", "e2e", "queue", "prompt", "output")
+        names = ("ttft", "tpot", "mtpot", "e2e", "queue", "transfer", "prompt", "output")
         found: dict[str, Metric] = {
             name: self.requests[name][chosen].astype(np.float64) for name in names
         }
@@ -126,6 +129,7 @@ class Result:
                 (w.memory.peak / w.memory.capacity for w in workers if w.memory.capacity),
                 default=0.0,
             ),
+            **usage.totals(outcome),
         }
 
     def _good(self, arrived: int) -> int:
@@ -187,10 +191,18 @@ class Result:
                 "prompt": _statistics(self.metrics["prompt"]),
                 "output": _statistics(self.metrics["output"]),
             },
+            "cluster": usage.cluster(self.plan, totals),
+            "transfers": {
+                "count": len(outcome.notes.transfers),
+                "bytes": sum(size for size, _ in outcome.notes.transfers),
+                "time": _statistics(np.array([t for _, t in outcome.notes.transfers])),
+            },
+            "tiers": [usage.tier(tier) for tier in outcome.tiers],
             "workers": [
                 {
                     "id": w.id,
                     "name": w.kind.name,
+                    "node": w.node,
                     "hardware": w.kind.hardware,
                     "devices": w.kind.devices,
                     "iterations": w.iterations,
@@ -262,6 +274,22 @@ def _request_columns(outcome: Outcome) -> dict[str, Column]:
         "mtpot": np.where(several, times("largest_gap"), math.nan),
         "e2e": np.where(finished, last - arrived, math.nan),
         "preemptions": whole("preemptions"),
+        "session": whole("session"),
+        "turn": whole("turn"),
+        "cached": whole("cached"),
+        "transferred": whole("moved"),
+        "transfer": np.array([r.moving for r in requests], dtype=np.float64),
+    }
+
+
+def _record_columns(outcome: Outcome) -> dict[str, Column]:
+    """Return what handlers recorded: time, worker (-1 for the global stage), name, value."""
+    records = outcome.notes.records
+    return {
+        "time": np.array([r[0] for r in records], dtype=np.float64),
+        "worker": np.array([r[1] for r in records], dtype=np.int64),
+        "name": np.array([r[2] for r in records], dtype=np.str_),
+        "value": np.array([r[3] for r in records], dtype=np.float64),
     }
 
 

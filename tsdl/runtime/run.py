@@ -1,18 +1,29 @@
 """A plan to a result: draws the requests, runs an engine, sums up."""
 
+from collections.abc import Mapping
 from operator import index
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.formula import SOURCE_NAME
-from tsdl.plan import Plan
+from tsdl.plan import Global, Local, Plan
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.engine import Engine, Progress
 from tsdl.runtime.result import Result
+from tsdl.runtime.selections import NoCandidate
 
 
-def run(plan: Plan, seed: int | None = None, progress: Progress | None = None) -> Result:
-    """Run a plan; without a seed, with the plan's own. Raises TsdlError where a formula fails."""
+def run(
+    plan: Plan,
+    seed: int | None = None,
+    progress: Progress | None = None,
+    externs: Mapping[str, object] | None = None,
+) -> Result:
+    """Run a plan; without a seed, with the plan's own. Raises TsdlError where a formula fails.
+
+    `externs` are the policies in Python that the plan names.
+    """
+    _check_externs(plan, externs or {})
     chosen = plan.seed if seed is None else seed
     try:
         chosen = index(chosen)
@@ -22,12 +33,41 @@ def run(plan: Plan, seed: int | None = None, progress: Progress | None = None) -
         raise ValueError(f"a seed is a whole number from 0 to 2^64 - 1, not {seed!r}")
     arrivals = generate(plan.workload, chosen)
     try:
-        return Result(plan, chosen, Engine(plan, arrivals, chosen, progress=progress).run())
+        engine = Engine(plan, arrivals, chosen, progress=progress, externs=externs)
+        return Result(plan, chosen, engine.run())
+    except NoCandidate as error:
+        raise TsdlError([_NOTHING_TO_CHOOSE]) from error
     except (ArithmeticError, LookupError, NameError, TypeError, ValueError) as error:
         found = _formula_error(error)
         if found is None:
             raise
         raise TsdlError([found]) from error
+
+
+_NOTHING_TO_CHOOSE = Diagnostic(
+    "E0901",
+    Severity.ERROR,
+    "a clause of a policy chooses from a list that is empty",
+    None,
+    help=("guard it: `… if count(x for x in w.active) > 0 else …`",),
+)
+
+
+def _check_externs(plan: Plan, externs: Mapping[str, object]) -> None:
+    """See that every policy in Python is handed in. Raises TsdlError."""
+    stages: tuple[Global | Local, ...] = (plan.router, *(kind.local for kind in plan.workers))
+    for name in dict.fromkeys(stage.extern.name for stage in stages if stage.extern):
+        if name not in externs:
+            known = ", ".join(externs) or "none"
+            found = Diagnostic(
+                "E0519",
+                Severity.ERROR,
+                f"the policy `{name}` is Python, and was not handed in",
+                None,
+                notes=(f"handed in: {known}",),
+                help=(f'from Python: `tsdl.compile(source, externs={{"{name}": function}})`',),
+            )
+            raise TsdlError([found])
 
 
 def _formula_error(error: BaseException) -> Diagnostic | None:

@@ -1,6 +1,7 @@
 """A result for people: the summary as lines of text."""
 
 import math
+from typing import Any
 
 from tsdl.runtime.result import LATENCIES, Expectation, Result
 
@@ -79,7 +80,7 @@ def summary(result: Result) -> str:
     for name in (*LATENCIES, "e2e_per_output_token"):
         cells = "".join(f"{duration(s['latency'][name][c]):>11}" for c in _COLUMNS)
         lines.append(_row(_TITLES[name], cells))
-    lines += ["", *_workers(result)]
+    lines += ["", *_workers(result), *_moves(s)]
     if result.expectations:
         lines.append("")
     for expectation in result.expectations:
@@ -92,7 +93,35 @@ def summary(result: Result) -> str:
 def _shown(expectation: Expectation) -> str:
     if expectation.condition.measure == "time":
         return duration(expectation.value)
+    if expectation.condition.measure == "data" and expectation.value is not None:
+        return size(expectation.value)
     return _figure(expectation.value)
+
+
+def _moves(summary: dict[str, Any]) -> list[str]:
+    """Tell of transfers between workers, and of tiers, where there were any."""
+    lines = []
+    transfers = summary["transfers"]
+    if transfers["count"]:
+        time = transfers["time"]
+        lines.append(
+            _row(
+                "transfers",
+                f"{transfers['count']:,} of KV, {size(transfers['bytes'])}; mean "
+                f"{duration(time['mean'])}, p99 {duration(time['p99'])}",
+            )
+        )
+    for tier in summary["tiers"]:
+        where = f"{tier['node']}.{tier['name']}" if tier["node"] else tier["name"]
+        found = tier["token_hit_rate"]
+        told = [f"peak {size(tier['peak'])} of {size(tier['capacity'])}"]
+        if found is not None:
+            told.append(
+                f"{tier['hits']:,} hits of {tier['fetches']:,}, {_percent(found)} of tokens"
+            )
+        told.append(_plural(tier["evictions"], "eviction"))
+        lines.append(_row(where, ", ".join(told)))
+    return lines
 
 
 def _workers(result: Result) -> list[str]:
@@ -109,7 +138,7 @@ def _workers(result: Result) -> list[str]:
         devices = f"{kind.devices} × " if kind.devices > 1 else ""
         lines.append(
             _row(
-                f"{many}{kind.name}",
+                f"{many}{kind.node}.{kind.name}" if kind.node else f"{many}{kind.name}",
                 f"{devices}{kind.hardware}: busy {_percent(busy)}, "
                 f"KV peak {_percent(peak)} of {size(kind.kv.capacity)}, "
                 f"{_plural(sum(w['iterations'] for w in group), 'iteration')}, "

@@ -3,20 +3,27 @@
 from collections import deque
 from collections.abc import Callable
 from math import inf
+from typing import Any, Protocol
 
-from tsdl import formula
 from tsdl.costs import Batch, compiled
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
-from tsdl.formula import Value
-from tsdl.plan import Local, Workers
+from tsdl.plan import Workers
 from tsdl.runtime.batching import BATCHING, Iteration
 from tsdl.runtime.memory import Memory
+from tsdl.runtime.programs import Program
 from tsdl.runtime.request import FINISHED, Request
+from tsdl.runtime.rules import Rules, heap_order
 
 
-def _compiled_rule(rule: Value) -> Callable[[Request, Memory, "Worker"], object]:
-    return formula.function("a policy", "r, kv, w", formula.python(rule), {})  # type: ignore[no-any-return]
+class Swapper(Protocol):
+    """Where victims go instead of the host (section 8.6)."""
+
+    def out(self, worker: "Worker", request: Request) -> bool:
+        """Begin to move a victim there; False where there is no room for it."""
+
+    def back(self, worker: "Worker", request: Request) -> None:
+        """Begin to bring it back."""
 
 
 def _impossible(duration: float, batch: Batch) -> Diagnostic:
@@ -34,31 +41,45 @@ class Worker:
     """Queues, memory and batching of one worker.
 
     `waiting` is in order of arrival with preempted requests in front, `active` in order of
-    admission, `swapped` in the order in which they were swapped out.
+    admission, `swapped` in the order in which they were swapped out. Of requests that come with
+    their KV, `incoming` have not got all of it yet, and `ready` wait for a slot. `leaving` run no
+    more, and hold memory until their KV is elsewhere.
     """
 
-    def __init__(self, index: int, kind: Workers, local: Local) -> None:
+    def __init__(self, index: int, kind: Workers, node: int) -> None:
         """Begin idle and empty."""
         self.id = index
         self.kind = kind
-        self.local = local
+        self.local = kind.local
+        self.node = node
         self.prefills = kind.prefills
         self.decodes = kind.decodes
         self.waiting: deque[Request] = deque()
         self.active: list[Request] = []
         self.swapped: deque[Request] = deque()
-        self.memory = self.kv = Memory(kind.kv, local.watermark)
+        self.ready: deque[Request] = deque()
+        self.incoming: deque[Request] = deque()
+        self.leaving: list[Request] = []
+        self.arriving = 0  # bytes on their way here
+        self.memory = self.kv = Memory(kind.kv, kind.local.watermark, kind.host)
         self.iteration_time = compiled(kind.cost)
         self.outstanding_tokens = 0
         self.preemptions = 0
         self.iterations = 0
         self.busy = 0.0
-        self._batching = BATCHING[local.batching]
-        self._admit_when = (
-            _compiled_rule(local.admit_when) if local.admit_when is not True else None
-        )
-        self._admit_by = [_compiled_rule(rule) for rule in local.admit_by]
-        self._evict_by = [_compiled_rule(rule) for rule in local.evict_by]
+        self.fresh = 0  # how many of the waiting came since the last boundary
+        self.opened = 0.0  # when the first of the waiting came
+        self.current: Iteration | None = None  # in flight
+        self.composing = False
+        self.gave_way = False  # whether somebody had to go when it looked for an iteration
+        self.share = 1.0  # of the layers that the iteration in flight has computed, at a breakpoint
+        self.late = 0.0  # seconds that handlers have it do nothing
+        self.partial = False  # whether some of the running may have a part of their prompt to do
+        self.hooks: dict[str, Program] = {}
+        self.rules = Rules(kind.local, {})
+        self.swapper: Swapper | None = None
+        self.forgotten: Callable[[Request], None] = lambda request: None
+        self._batching = BATCHING[kind.local.batching]
 
     # -- what policies read --------------------------------------------------------------------
 
@@ -70,7 +91,7 @@ class Worker:
     @property
     def queued(self) -> int:
         """Return how many requests wait here."""
-        return len(self.waiting) + len(self.swapped)
+        return len(self.waiting) + len(self.swapped) + len(self.ready) + len(self.incoming)
 
     @property
     def outstanding(self) -> int:
@@ -82,40 +103,137 @@ class Worker:
         """Return outstanding requests over the most that may run."""
         return self.outstanding / self.local.max_requests
 
+    @property
+    def group(self) -> str:
+        """Return the name of its `worker` block."""
+        return self.kind.name
+
+    @property
+    def hardware(self) -> str:
+        """Return the name of its hardware."""
+        return self.kind.hardware
+
+    @property
+    def devices(self) -> int:
+        """Return how many devices it has."""
+        return self.kind.devices
+
+    @property
+    def compute(self) -> float:
+        """Return the peak of all its devices, in FLOP per second."""
+        return self.kind.peak_compute * self.kind.devices
+
+    @property
+    def bandwidth(self) -> float:
+        """Return the memory bandwidth of all its devices, in bytes per second."""
+        return self.kind.peak_bandwidth * self.kind.devices
+
+    @property
+    def price(self) -> float:
+        """Return what all its devices cost."""
+        return self.kind.price
+
     # -- queues --------------------------------------------------------------------------------
 
-    def enqueue(self, request: Request) -> None:
-        """Take a request that was dispatched here."""
-        request.worker = self.id
+    def enqueue(self, request: Request, now: float) -> None:
+        """Take a request that was dispatched here, and has no KV."""
+        self.take(request)
+        if not self.waiting:
+            self.opened = now
         self.waiting.append(request)
-        self.outstanding_tokens += request.prompt + request.output
+        self.fresh += 1
+
+    def take(self, request: Request) -> None:
+        """Count a request as one of this worker's from now on."""
+        request.worker, request.node = self.id, self.node
+        self.outstanding_tokens += request.left
+
+    def let_go(self, request: Request) -> None:
+        """Take a request out of whichever queue it is in; what it holds stays held."""
+        self.outstanding_tokens -= request.left
+        if request.active:
+            self.active.remove(request)
+            request.active = False
+            return
+        for queue in (self.waiting, self.swapped, self.ready, self.incoming):
+            if request in queue:
+                queue.remove(request)
+                return
+
+    def holds_back(self, now: float) -> float | None:
+        """Return until when an idle worker waits for others; None where it does not."""
+        window = self.local.window
+        if not window or self.active or self.swapped or self.ready or not self.waiting:
+            return None
+        until = self.opened + window
+        return until if now < until and len(self.waiting) < self.local.max_requests else None
 
     def next_waiting(self) -> Request:
         """Return who is next: the head, or the least by the policy's order."""
-        if not self._admit_by:
-            return self.waiting[0]
-        return min(
-            self.waiting, key=lambda r: tuple(rule(r, self.kv, self) for rule in self._admit_by)
-        )
+        return self._first(self.waiting, self.rules.admit_by)
+
+    def next_swapped(self) -> Request:
+        """Return who of the swapped comes back next."""
+        return self._first(self.swapped, self.rules.resume_by)
+
+    def next_incoming(self, not_begun: list[Request]) -> Request:
+        """Return whose KV is taken in next."""
+        return self._first(not_begun, self.rules.admit_by)
+
+    def _first(
+        self, queue: deque[Request] | list[Request], keys: list[Callable[..., Any]]
+    ) -> Request:
+        return min(queue, key=self._key(keys)) if keys else queue[0]
+
+    def _key(self, keys: list[Callable[..., Any]]) -> Callable[[Request], tuple[Any, ...]]:
+        return lambda request: tuple(key(request, self.kv, self) for key in keys)
 
     def may_admit(self, request: Request) -> bool:
         """Ask the policy's own condition."""
-        return self._admit_when is None or bool(self._admit_when(request, self.kv, self))
+        rule = self.rules.admit_when
+        return rule is None or bool(rule(request, self.kv, self))
 
-    def start(self, request: Request) -> None:
-        """Move a request from the waiting to the running."""
+    def must_evict(self, request: Request) -> bool:
+        """Ask whether somebody must go so that a request may go on, even if there is room."""
+        rule = self.rules.evict_when
+        return rule is not None and bool(rule(request, self.kv, self))
+
+    def may_resume(self, request: Request) -> bool:
+        """Tell whether a swapped request may come back; a condition replaces the watermark."""
+        size, rule = self.memory.needed(request), self.rules.resume_when
+        if rule is None:
+            return self.memory.admits(size)
+        return size <= self.memory.free and bool(rule(request, self.kv, self))
+
+    def start(self, request: Request, size: int) -> None:
+        """Move a request from the waiting to the running, where it holds so many bytes."""
         self.waiting.remove(request)
+        self.activate(request)
+        self.memory.grow(request, size)
+        self.admitted(request)
+
+    def activate(self, request: Request) -> None:
+        """Put a request among the running."""
         self.active.append(request)
         request.active = True
 
+    def admitted(self, request: Request) -> None:
+        """Tell handlers that a request was admitted."""
+        if request.begun_on != self.id:
+            request.begun_on = self.id
+            self.tell("start", request)
+        self.tell("admit", request)
+
+    def tell(self, event: str, request: Request) -> None:
+        """Call the handler of an event that is about a request here."""
+        hook = self.hooks.get(event)
+        if hook is not None:
+            hook(request, self)
+
     def victim(self, candidates: list[Request]) -> Request:
         """Return who makes room: the last admitted, or the least by the policy's order."""
-        if not self._evict_by:
-            return candidates[-1]
-        return min(
-            reversed(candidates),
-            key=lambda r: tuple(rule(r, self.kv, self) for rule in self._evict_by),
-        )
+        keys = self.rules.evict_by
+        return min(reversed(candidates), key=self._key(keys)) if keys else candidates[-1]
 
     def preempt(self, request: Request) -> float:
         """Take a request out of the running; return the seconds that it takes."""
@@ -123,69 +241,122 @@ class Worker:
         request.active = False
         request.preemptions += 1
         self.preemptions += 1
-        if self.local.preempt == "swap" and request.prefilled and self.memory.swap_out(request):
+        seconds = 0.0
+        if not (self.local.preempt == "swap" and request.prefilled):
+            self.forget(request)
+        elif self.swapper is not None:
+            if self.swapper.out(self, request):
+                self.swapped.append(request)
+            else:
+                self.forget(request)
+        elif self.memory.swap_out(request):
             self.swapped.append(request)
-            return self.swap_time(request.held)
+            seconds = self.memory.out_time(request)
+        else:
+            self.forget(request)
+        self.tell("preempt", request)
+        return seconds
+
+    def resume(self, request: Request) -> float:
+        """Bring a swapped request back; return the seconds that it takes."""
+        self.swapped.remove(request)
+        size = self.memory.needed(request)
+        seconds = 0.0
+        if self.swapper is not None:
+            self.swapper.back(self, request)
+            self.memory.reserve(size)
+            request.held = size
+        else:
+            seconds = self.memory.in_time(request)
+            self.memory.swap_in(request, size)
+        self.activate(request)
+        self.admitted(request)
+        return seconds
+
+    def forget(self, request: Request) -> None:
+        """Take a request's memory back; it waits at the head, to be computed anew."""
+        self.forgotten(request)
         self.memory.release(request)
         request.computed = 0
         request.prefilled = False
         self.waiting.appendleft(request)
-        return 0.0
-
-    def resume(self, request: Request) -> float:
-        """Bring the first of the swapped back; return the seconds that it takes."""
-        seconds = self.swap_time(request.held)
-        self.swapped.remove(request)
-        self.memory.swap_in(request, self.memory.needed(request, request.length))
-        self.active.append(request)
-        request.active = True
-        return seconds
-
-    def swap_time(self, size: int) -> float:
-        """Return the seconds that moving so many bytes to or from the host takes."""
-        return self.kind.host.latency + size / self.kind.host.bandwidth
 
     # -- iterations ----------------------------------------------------------------------------
 
     def schedule(self, now: float) -> tuple[Iteration, float] | None:
         """Put the next iteration together; return it and its duration, None if there is none."""
+        self.fresh = min(self.fresh, len(self.waiting))
+        if self.fresh > 3 and self.local.queue == "heap":  # noqa: PLR2004 (three keep their order)
+            fresh = [self.waiting.pop() for _ in range(self.fresh)]
+            self.waiting.extend(heap_order(fresh[::-1]))
+        self.fresh = 0
+        self.composing = True
         iteration = self._batching(self)
+        self.composing = False
+        self.gave_way = iteration.preempted
         if iteration.empty:
+            self.late += iteration.swap_delay
             return None
-        for request, _ in iteration.prefills:
-            if request.started is None:
-                request.started = now
         iteration.close()
-        duration = self.iteration_time(iteration.batch) + iteration.swap_delay
+        duration = self.iteration_time(iteration.batch) + iteration.swap_delay + self.late
+        self.late = 0.0
         if isinstance(duration, complex) or not 0 <= duration < inf:
             raise TsdlError([_impossible(duration, iteration.batch)])
         self.iterations += 1
+        self.current = iteration
         return iteration, duration
+
+    def computes(self, request: Request) -> bool:
+        """Tell whether a request is in the iteration in flight, or may be put into the next."""
+        iteration = self.current
+        return self.composing or (
+            iteration is not None
+            and (request in iteration.decodes or any(r is request for r, _ in iteration.prefills))
+        )
 
     def complete(self, iteration: Iteration, now: float, gaps: dict[float, int]) -> list[Request]:
         """Yield the tokens of an iteration; count gaps by their length; return who finished."""
-        finished = []
+        self.current = None
+        tell = self.hooks.get("token")
+        finished, told = [], []
         for request, chunk in iteration.prefills:
             request.computed += chunk
             if request.computed == request.length:
                 request.prefilled = True
+                told.append(request)
                 if self._token(request, now, gaps):
                     finished.append(request)
         for request in iteration.decodes:
             if request.generated < request.output:  # else padding of a static batch
                 request.computed = request.prompt + request.generated
+                if tell is not None:
+                    told.append(request)
                 if self._token(request, now, gaps):
                     finished.append(request)
+        if tell is not None:
+            for request in told:
+                tell(request, self)
+        for request in finished:
+            self.tell("finish", request)
+            if self.local.batching != "static":  # a static batch keeps its slots to the end
+                self.leave(request)
         if all(request.done for request in self.active):
             self.end_batch()  # of a static batch; no other keeps who is done
         return finished
 
     def end_batch(self) -> None:
         """Give back the slots of a batch whose requests are all done."""
-        for request in self.active:
-            request.active = False
+        for request in list(self.active):
+            self.leave(request)
+
+    def leave(self, request: Request) -> None:
+        """Give back what a finished request holds, once nothing copies it any more."""
+        self.active.remove(request)
+        request.active = False
+        if request.resting:
+            self.leaving.append(request)
+        else:
             self.memory.release(request)
-        self.active.clear()
 
     def _token(self, request: Request, now: float, gaps: dict[float, int]) -> bool:
         """Yield a token; return whether it was the last."""
@@ -203,8 +374,4 @@ class Worker:
         if request.generated < request.output:
             return False
         request.status = FINISHED
-        if self.local.batching != "static":  # a static batch keeps its slots to the end
-            self.active.remove(request)
-            request.active = False
-            self.memory.release(request)
         return True

@@ -1,17 +1,26 @@
 """Which blocks, fields, clauses and names exist, as data: drives check, completion and docs."""
 
-from tsdl.schema.features import BATCH_FEATURES
+from tsdl.schema.events import ACTIONS, AGGREGATES, BREAKPOINT, EVENTS, STATE_KEYS
+from tsdl.schema.features import BATCH_FEATURES, FEATURE_TYPES
 from tsdl.schema.kinds import KINDS, UNITS_KINDS
-from tsdl.schema.names import CONSTRUCTORS, FUNCTIONS, METRICS, RECORDS, STATISTICS, TOTALS
+from tsdl.schema.names import CONSTRUCTORS, FUNCTIONS, METRICS, STATISTICS, TOTALS
+from tsdl.schema.records import RECORD_FUNCTIONS, RECORDS
 from tsdl.schema.shapes import Block, ClauseShape, Constructor, Field, Nested
 
 __all__ = [
+    "ACTIONS",
+    "AGGREGATES",
     "BATCH_FEATURES",
+    "BREAKPOINT",
     "CONSTRUCTORS",
+    "EVENTS",
+    "FEATURE_TYPES",
     "FUNCTIONS",
     "KINDS",
     "METRICS",
     "RECORDS",
+    "RECORD_FUNCTIONS",
+    "STATE_KEYS",
     "STATISTICS",
     "TOTALS",
     "UNITS_KINDS",

@@ -28,6 +28,9 @@ LINK = Block(
         ),
         "latency": Field(_TIME, "time until the first byte", "0 s", low=0),
         "duplex": Field(Choice(("full", "half")), "whether both directions go at once", "full"),
+        "sharing": Field(
+            Choice(("fair", "fifo")), "how transfers share it: all at once, or one by one", "fair"
+        ),
     },
     {
         "collective": Nested(

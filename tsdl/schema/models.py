@@ -88,12 +88,8 @@ MODEL = Block(
         "window": Field(_TOKENS, "attention looks back this far", low=1, whole=True),
     },
     clauses={
-        "breakpoint": ClauseShape(
-            "a place in the graph that is an event",
-            ("after", "when"),
-            simulated=False,
-            checked=False,
-        )
+        "breakpoint": ClauseShape("a place in the graph that is an event", ("after", "when")),
+        "after": ClauseShape("what is done after an operator", ("when",), body=True),
     },
     symbols=FEATURE_TYPES,
     graph=True,

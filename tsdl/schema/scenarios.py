@@ -38,13 +38,17 @@ WORKLOAD = Block(
         ),
         "speed": Field(_NUMBER, "a trace's times are divided by it", "1", low=0, above=True),
         "sessions": Field(
-            quantity("sessions"), "how many conversations", low=1, whole=True, simulated=False
+            quantity("sessions"),
+            "how many conversations; it wins over `requests`",
+            low=1,
+            whole=True,
         ),
-        "turns": Field(Construct("distribution"), "rounds of a conversation", simulated=False),
+        "turns": Field(Construct("distribution"), "rounds of a conversation"),
         "think": Field(
-            Construct("distribution", Dimension.of("time")),
-            "from an answer to the next question",
-            simulated=False,
+            Construct("distribution", Dimension.of("time")), "from an answer to the next question"
+        ),
+        "priority": Field(
+            Construct("distribution"), "drawn for each request, for policies to read"
         ),
     },
     {

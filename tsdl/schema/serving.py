@@ -1,11 +1,13 @@
 """Serving: kvcache, policy, cluster."""
 
 from tsdl.schema.features import FEATURE_TYPES
+from tsdl.schema.records import RECORDS
 from tsdl.schema.shapes import Block, ClauseShape, Field, Nested, quantity
 from tsdl.types import (
     Bounds,
     Choice,
     Construct,
+    Read,
     Reference,
     Sequence,
     Text,
@@ -31,7 +33,9 @@ KVCACHE = Block(
             low=0,
         ),
         "blocks": Field(_NUMBER, "number of blocks of a worker; given, it wins", low=1, whole=True),
-        "swap_space": Field(_DATA, "host memory for swapped requests", "4 GiB", low=0),
+        "swap_space": Field(
+            _DATA, "host memory for swapped requests, of each device", "4 GiB", low=0
+        ),
         "share": Field(
             Choice(("none", "prefix")),
             "whether equal prefixes share blocks",
@@ -39,14 +43,19 @@ KVCACHE = Block(
             simulated=False,
         ),
     },
-    functions={"footprint": (("r", "cached request"), _DATA)},
+    functions={
+        "footprint": (("r", "cached request"), _DATA),
+        "swap_out": (("r", "cached request"), _TIME),
+        "swap_in": (("r", "cached request"), _TIME),
+    },
     symbols={
         "kv_per_token": quantity("data/tokens"),
         "max_context": _TOKENS,
     },
 )
 
-_RULE = ClauseShape("", ("when", "by"))
+_ON = "a handler of an event (section 8.10)"
+_STATE = "declared state, which handlers change (section 8.11)"
 LOCAL = Block(
     "local",
     "The stage that runs on each worker, between iterations.",
@@ -64,17 +73,28 @@ LOCAL = Block(
             _NUMBER, "share of the KV cache that admission leaves free", "1 %", low=0, high=0.9
         ),
         "preempt": Field(Choice(("recompute", "swap")), "what becomes of a victim", "recompute"),
+        "queue": Field(
+            Choice(("arrival", "heap")),
+            "how those wait that came in one iteration: `heap` is TokenSim's order (section 8.5)",
+            "arrival",
+        ),
+        "window": Field(
+            _TIME, "how long an idle worker waits for others before it begins", "0 s", low=0
+        ),
         "overhead": Field(
             _TIME, "time of the scheduler itself, per iteration", "0 s", low=0, formula=True
         ),
     },
     clauses={
         "admit": ClauseShape("who may start: a condition, an order", ("when", "by")),
-        "evict": ClauseShape("who is the victim: the least key", ("by",)),
-        "on": ClauseShape(
-            "a handler of an event", ("when",), body=True, simulated=False, checked=False
+        "evict": ClauseShape(
+            "who is the victim: the least key; and when somebody must go", ("when", "by")
         ),
-        "state": ClauseShape("declared state", ("over",), simulated=False, checked=False),
+        "resume": ClauseShape(
+            "who comes back from swap space: a condition, an order", ("when", "by")
+        ),
+        "on": ClauseShape(_ON, ("when", "every"), body=True),
+        "state": ClauseShape(_STATE, ("over",)),
     },
     symbols=FEATURE_TYPES,
 )
@@ -82,18 +102,18 @@ GLOBAL = Block(
     "global",
     "The stage that the cluster has one of.",
     clauses={
-        "on": ClauseShape("a handler of an event", ("when", "every"), body=True),
-        "state": ClauseShape("declared state", ("over",), simulated=False, checked=False),
+        "on": ClauseShape(_ON, ("when", "every"), body=True),
+        "state": ClauseShape(_STATE, ("over",)),
     },
 )
 POLICY = Block(
     "policy",
     "A scheduler of two stages.",
     {
-        "extern": Field(
-            Text(), "name of a policy that the embedding program brings", simulated=False
+        "extern": Field(Text(), "name of a policy that the embedding program brings"),
+        "reads": Field(
+            Sequence(Read()), "what the extern policy reads: `[w.queued, r.prompt]`", "[]"
         ),
-        "reads": Field(Sequence(Choice(())), "what the extern policy reads", simulated=False),
     },
     {"local": Nested(LOCAL), "global": Nested(GLOBAL)},
 )
@@ -103,11 +123,27 @@ WORKER = Block(
     "Workers of one make.",
     {
         "hardware": Field(Reference("hardware"), "the device", required=True),
-        "link": Field(Reference("link"), "between the devices of a worker", "NVLink3"),
+        "link": Field(
+            Reference("link"), "of each device: to the worker's others, and to workers", "NVLink3"
+        ),
         "runs": Field(Choice(("prefill", "decode", "both")), "which phases", "both"),
         "kv": Field(Reference("kvcache"), "the KV-cache manager", "paged"),
+        "policy": Field(
+            Reference("policy"), "whose local stage counts here, in place of the scenario's"
+        ),
         "parallel": Field(Construct("parallel"), "devices of a worker", "tp(1)"),
         "cost": Field(Reference("cost"), "a closed formula in place of the model's operators"),
+        "handoff": Field(
+            Choice(("overlapped", "sequential")),
+            "whether KV that is handed over comes in beside iterations or between them",
+            "overlapped",
+        ),
+        "buffer": Field(
+            _DATA, "most bytes on their way to a worker at once, where that is bounded", low=0
+        ),
+        "swap": Field(
+            Choice(()), "tier, or workers, whose memory takes victims in place of the host's"
+        ),
         "count": Field(_NUMBER, "how many workers", "1", low=1, high=10_000, whole=True),
         "scale": Field(
             Bounds(_NUMBER),
@@ -119,29 +155,43 @@ WORKER = Block(
 )
 _TIER = Block(
     "tier",
-    "Memory beside the devices.",
+    "Memory beside the devices, for KV that is kept.",
     {
         "capacity": Field(_DATA, "bytes", required=True, low=0),
-        "latency": Field(quantity("time/blocks"), "per block", "0 ns/block", low=0),
-        "link": Field(Reference("link"), "how it is reached"),
+        "latency": Field(
+            quantity("time/blocks"), "for each block that is moved", "0 s/block", low=0
+        ),
+        "block": Field(_TOKENS, "tokens of a block", "16 tokens", low=1, whole=True),
+        "link": Field(
+            Reference("link"), "how it is reached, shared by all; left out, only `latency` counts"
+        ),
     },
-    clauses={"evict": ClauseShape("order of eviction", ("by",), checked=False)},
+    clauses={"evict": ClauseShape("who has to leave: the least key", ("by",))},
+    symbols={name: type_ for name, (type_, _) in RECORDS["entry"].items()},
 )
 _NODE = Block(
     "node",
-    "Workers that share links.",
-    blocks={"worker": Nested(WORKER, named=True, counted=True)},
-    fields={"network": Field(Reference("link"), "between the workers")},
+    "Workers that reach each other by their links.",
+    {
+        "ports": Field(
+            _NUMBER, "ports to the network; left out, one for each device", low=1, whole=True
+        ),
+        "count": Field(_NUMBER, "how many nodes alike", "1", low=1, high=10_000, whole=True),
+    },
+    {
+        "worker": Nested(WORKER, named=True, counted=True),
+        "tier": Nested(_TIER, named=True),
+    },
 )
 CLUSTER = Block(
     "cluster",
     "Workers and what connects them.",
     {
-        "network": Field(Reference("link"), "between workers"),
+        "network": Field(Reference("link"), "between nodes: one port of it for each device"),
     },
     {
         "worker": Nested(WORKER, named=True, counted=True),
-        "node": Nested(_NODE, named=True, simulated=False),
-        "tier": Nested(_TIER, named=True, simulated=False),
+        "node": Nested(_NODE, named=True, counted=True),
+        "tier": Nested(_TIER, named=True),
     },
 )

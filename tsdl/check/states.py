@@ -1,0 +1,120 @@
+"""Declared state of a policy's stage: `state sent: count[worker] over 10 s`."""
+
+from dataclasses import dataclass, replace
+
+from tsdl import ast
+from tsdl.check.expressions import infer, require
+from tsdl.check.scope import Scope
+from tsdl.diagnostics import Sink
+from tsdl.diagnostics.suggest import nearest
+from tsdl.program import Members
+from tsdl.schema import AGGREGATES, STATE_KEYS
+from tsdl.types import Boolean, Quantity, State, Type
+from tsdl.units import Dimension
+
+PLAIN = Quantity()
+TIME = Quantity(Dimension.of("time"))
+_PLAIN_TYPES = ("number", "int", "ratio")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a state is written: its kind (an aggregate, or "" for a plain value), type and key."""
+
+    kind: str
+    type: ast.Expr | None
+    key: ast.Expr | None
+
+
+def form_of(clause: ast.Clause) -> Form | None:
+    """Read `: count[worker]`, or None where nothing like it is written."""
+    match clause.type:
+        case ast.Index(value=ast.Name() as name, arguments=(ast.Argument(name=None, value=key),)):
+            return Form(name.id if name.id in AGGREGATES else "", name, key)
+        case ast.Name() as name:
+            return Form(name.id if name.id in AGGREGATES else "", name, None)
+        case None if clause.value is not None:
+            return Form("", None, None)
+        case _:
+            return None
+
+
+def states_of(members: Members, scope: Scope) -> dict[str, Type]:
+    """Return the types of the states of a stage, inherited ones included."""
+    found: dict[str, Type] = {}
+    for part in members.clauses("state"):
+        clause = part.item
+        if isinstance(clause, ast.Clause) and isinstance(clause.head, ast.Name):
+            form = form_of(clause)
+            if form is not None:
+                key = form.key.id if isinstance(form.key, ast.Name) else ""
+                place = replace(scope, owner=part.owner, sink=Sink())
+                found[clause.head.id] = State(_value_type(form, clause, place), key, form.kind)
+    return found
+
+
+def _value_type(form: Form, clause: ast.Clause, scope: Scope) -> Quantity | Boolean:
+    """Return what reading the state yields; a plain number where nothing right is written."""
+    if form.type is None and clause.value is not None:
+        found = infer(clause.value, scope)
+        return found if isinstance(found, (Quantity, Boolean)) else PLAIN
+    name = form.type.id if isinstance(form.type, ast.Name) else ""
+    dimension = scope.program.units.dimensions.get(name)
+    if form.kind or dimension is None:
+        return Boolean() if name == "bool" else PLAIN
+    return Quantity(dimension)
+
+
+def check_state(clause: ast.Clause, scope: Scope) -> None:
+    """Check a declaration of state: its type, key, window and first value."""
+    form = form_of(clause)
+    if not isinstance(clause.head, ast.Name) or len(clause.objects) != 1 or form is None:
+        scope.sink.error(
+            "E0420", "a state has a name, and a type or a first value", clause.span,
+            help=("write `state sent: count[worker] over 10 s` or `state turns = 0`",),
+        )  # fmt: skip
+        return
+    if form.type is not None and not form.kind:
+        _check_type(form.type, scope)
+    if form.key is not None and not (isinstance(form.key, ast.Name) and form.key.id in STATE_KEYS):
+        near = nearest(form.key.span.text, STATE_KEYS)
+        scope.sink.error(
+            "E0420", f"a state is not kept for each `{form.key.span.text}`", form.key.span,
+            help=(f"did you mean `{near}`?" if near else f"it may be {', '.join(STATE_KEYS)}",),
+        )  # fmt: skip
+    window = clause.preposition("over")
+    if window is not None:
+        _check_window(window, form, scope)
+    if clause.value is not None and form.kind:
+        scope.sink.error(
+            "E0420", f"a `{form.kind}` begins empty, and takes no first value", clause.value.span,
+            help=("leave it out",),
+        )  # fmt: skip
+    elif clause.value is not None:
+        wanted = _value_type(form, clause, replace(scope, sink=Sink()))
+        require(clause.value, wanted, scope, "the first value of a state")
+
+
+def _check_type(written: ast.Expr, scope: Scope) -> None:
+    names = [*AGGREGATES, *_PLAIN_TYPES, "bool", *scope.program.units.dimensions]
+    if isinstance(written, ast.Name) and written.id in names:
+        return
+    near = nearest(written.span.text, names)
+    scope.sink.error(
+        "E0309", f"there is no type `{written.span.text}` of state", written.span, "unknown type",
+        help=(
+            f"did you mean `{near}`?"
+            if near
+            else f"it is number, bool, a dimension, or one of {', '.join(AGGREGATES)}",
+        ),
+    )  # fmt: skip
+
+
+def _check_window(window: ast.Preposition, form: Form, scope: Scope) -> None:
+    if not form.kind:
+        scope.sink.error(
+            "E0420", "only a state that sums up has a window", window.span,
+            help=(f"the kinds that do are {', '.join(AGGREGATES)}",),
+        )  # fmt: skip
+    for expression in window.objects:
+        require(expression, TIME, scope, "the window of a state")

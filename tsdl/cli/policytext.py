@@ -1,0 +1,78 @@
+"""A stage of a policy for people: its state and handlers, as they are written."""
+
+from collections.abc import Iterator
+
+from tsdl.plan import Extern, Global, Handler, Local, State, Statement
+
+
+def stage_lines(name: str, stage: Local | Global) -> list[str]:
+    """Return the state and the handlers of a stage as lines of the language."""
+    lines = [_state(state) for state in stage.states]
+    if stage.extern is not None:
+        lines.append(_extern(stage.extern))
+    for handler in stage.handlers:
+        lines += _handler(handler)
+    return [f"  {name:<10}{line}" if not i else f"  {'':<10}{line}" for i, line in enumerate(lines)]
+
+
+def _extern(extern: Extern) -> str:
+    return f'extern "{extern.name}", which reads {", ".join(extern.reads) or "nothing"}'
+
+
+def _state(state: State) -> str:
+    kind = f": {state.kind}" if state.kind else ""
+    key = f"[{state.key}]" if state.key else ""
+    window = f" over {state.window:g} s" if state.window is not None else ""
+    value = "" if state.kind else f" = {str(state.initial).lower()}"
+    return f"state {state.name}{kind}{key}{window}{value}"
+
+
+def _handler(handler: Handler) -> list[str]:
+    about = f"({', '.join(handler.variables)})" if handler.variables else ""
+    event = f"every({handler.every:g} s)" if handler.every is not None else handler.event
+    when = "" if handler.when is True else f" when {handler.when}"
+    body = list(_body(handler.body))
+    head = f"on {event}{about}{when}"
+    if len(body) == 1:
+        return [f"{head} {{ {body[0].strip()} }}"]
+    return [f"{head} {{", *body, "}"]
+
+
+def _body(statements: tuple[Statement, ...], depth: int = 1) -> Iterator[str]:
+    for statement in statements:
+        yield from _statement(statement, depth)
+
+
+def _statement(statement: Statement, depth: int) -> Iterator[str]:
+    front = "  " * depth
+    values = [
+        str(value) if not isinstance(value, str) else f'"{value}"' for value in statement.values
+    ]
+    name = statement.name
+    match statement.word:
+        case "let":
+            yield f"{front}let {name} = {values[0]}"
+        case "if" | "for" as word:
+            head = f"if {values[0]}" if word == "if" else f"for {name} in {values[0]}"
+            yield f"{front}{head} {{"
+            yield from _body(statement.body, depth + 1)
+            if statement.otherwise:
+                yield f"{front}}} else {{"
+                yield from _body(statement.otherwise, depth + 1)
+            yield f"{front}}}"
+        case "set" | "add" as word:
+            *key, value = values
+            sign = "=" if word == "set" else "+="
+            yield f"{front}{name}{f'[{key[0]}]' if key else ''} {sign} {value}"
+        case "dispatch" | "transfer" as word:
+            yield f"{front}{word} {values[0]} to {values[1]}"
+        case "store":
+            yield f"{front}store {values[0]} in {name}"
+        case "fetch":
+            yield f"{front}fetch {values[0]} from {name}"
+        case "record":
+            yield f'{front}record "{name}", {values[0]}'
+        case "delay":
+            yield f"{front}delay {values[0]} s"
+        case word:
+            yield f"{front}{word} {', '.join(values)}"

@@ -1,0 +1,34 @@
+"""Configurations of other simulators, turned into TSDL."""
+
+from collections.abc import Callable, Sequence
+
+from tsdl.diagnostics import Sink
+from tsdl.imports import llm_inference_simulator, tokensim
+
+Reader = Callable[[Sequence[tuple[str, str]], Sequence[str], Sink], str | None]
+
+# Each takes the files, as pairs of name and text, and the flags of that simulator's own command
+# line. It returns the text of a .tsim file, or None where the sink has errors.
+FORMATS: dict[str, Reader] = {
+    "tokensim": tokensim.read,
+    "llm-inference-simulator": llm_inference_simulator.read,
+}
+_FILE_FLAGS = {
+    "tokensim": tokensim.FILE_FLAGS,
+    "llm-inference-simulator": llm_inference_simulator.FILE_FLAGS,
+}
+
+
+def named_files(form: str, flags: Sequence[str]) -> list[str]:
+    """Return the paths that flags of a format name, for whoever reads files."""
+    found = []
+    for flag, after in zip(flags, [*flags[1:], ""], strict=False):
+        name, given, value = flag.removeprefix("--").partition("=")
+        path = value if given else after
+        key = name.replace("-", "_")
+        if flag.startswith("--") and key in _FILE_FLAGS[form] and "." in path:
+            found.append(path)
+    return found
+
+
+__all__ = ["FORMATS", "Reader", "named_files"]

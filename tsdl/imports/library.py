@@ -1,0 +1,153 @@
+"""What names of other simulators are called in the standard library."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cache
+
+from tsdl import ast
+from tsdl.diagnostics import Sink
+from tsdl.diagnostics.suggest import nearest
+from tsdl.imports.tables import WRONG
+from tsdl.session import library
+from tsdl.source import Span
+
+DEFAULT_LINK = "NVLink3"
+
+# Folded names (letters and digits, `gb` as `g`) that the library spells otherwise.
+_ALIASES: dict[str, dict[str, str]] = {
+    "hardware": {
+        "a100": "A100_80G", "a100sxm": "A100_80G", "a100sxm80g": "A100_80G",
+        "a100sxm480g": "A100_80G", "a100sxm40g": "A100_40G", "v100": "V100_32G",
+        "v100sxm2": "V100_32G", "h100": "H100_SXM", "h10080g": "H100_SXM", "h200sxm": "H200",
+        "h200141g": "H200", "b200sxm": "B200", "b200192g": "B200", "a1024g": "A10",
+        "g6aim": "GDDR6_AiM", "rtxpro6000server": "RTX_PRO_6000",
+    },
+    "link": {
+        "nvlinkx6": "NVLink2", "nvlinkx12": "NVLink3", "nvlinkx18": "NVLink4",
+        "nvlink5x18": "NVLink5", "pcie50x16": "PCIe5_x16", "pcie40x16": "PCIe4_x16",
+        "infiniband": "InfiniBand_HDR", "ibhdr200": "InfiniBand_HDR", "hdr": "InfiniBand_HDR",
+        "ibndr400": "InfiniBand_NDR", "ndr": "InfiniBand_NDR", "ethernet": "Ethernet_100G",
+    },
+    "model": {
+        "llama30b": "llama_33b", "llama38b": "llama3_8b", "gpt3": "gpt3_175b",
+        "llama270bgqa": "llama2_70b",
+    },
+}  # fmt: skip
+
+# What NVLink and PCIe are on a device of the library; on others NVLink3 and PCIe4_x16.
+_NVLINKS = {
+    "V100_32G": "NVLink2", "V100_16G": "NVLink2", "H100_SXM": "NVLink4", "H200": "NVLink4",
+    "B200": "NVLink5",
+}  # fmt: skip
+_PCIE = {
+    "V100_32G": "PCIe3_x16", "V100_16G": "PCIe3_x16", "H100_SXM": "PCIe5_x16",
+    "H100_PCIe": "PCIe5_x16", "H200": "PCIe5_x16", "B200": "PCIe5_x16", "MI300X": "PCIe5_x16",
+    "RTX_PRO_6000": "PCIe5_x16", "TPU_v4": "PCIe3_x16", "TPU_v5e": "PCIe3_x16",
+}  # fmt: skip
+
+_RESERVED = {
+    "if", "else", "and", "or", "not", "in", "for", "let", "from", "when", "by", "to", "over",
+    "after", "while", "as", "every", "step",
+}  # fmt: skip
+
+
+@cache
+def _declarations() -> list[tuple[str, str, bool]]:
+    """Return kind and name of what the library declares, and whether it derives from another."""
+    found = []
+    for module in library():
+        for clause in module.clauses:
+            head = clause.head.function if isinstance(clause.head, ast.Call) else clause.head
+            if isinstance(head, ast.Name):
+                found.append((clause.verb, head.id, clause.preposition("from") is not None))
+    return found
+
+
+@cache
+def _known(kind: str) -> dict[str, str]:
+    """Return the names of a kind by their folded forms."""
+    families = ("hardware", "model")  # of which those that derive from nothing are no real ones
+    return {
+        folded(name): name
+        for verb, name, derived in _declarations()
+        if verb == kind and (derived or kind not in families)
+    }
+
+
+def folded(name: str) -> str:
+    """Return a name without what spellings differ in."""
+    plain = "".join(c for c in name.lower() if c.isascii() and c.isalnum())
+    return re.sub(r"(\d)gb?(?=\d|$)", r"\1g", plain)
+
+
+def known(kind: str, name: str) -> str | None:
+    """Return what a name is called in the library."""
+    key = folded(name)
+    return _ALIASES.get(kind, {}).get(key) or _known(kind).get(key)
+
+
+def connection(name: str, hardware: str) -> str | None:
+    """Return the link that a name like `PCIe` means for a device."""
+    key = folded(name)
+    if key == "nvlink":
+        return _NVLINKS.get(hardware, DEFAULT_LINK)
+    return _PCIE.get(hardware, "PCIe4_x16") if key == "pcie" else known("link", name)
+
+
+def identifier(name: str, taken: Iterable[str] = ()) -> str:
+    """Return a name as TSDL can declare it, unlike those that are taken."""
+    made = re.sub(r"[^A-Za-z0-9_]+", "_", name[:60]).strip("_") or "unnamed"
+    made = f"_{made}" if made[0].isdigit() else made
+    while made in _RESERVED or made in taken:
+        made += "_"
+    return made
+
+
+# Writes a declaration out and returns its name.
+Offer = Callable[[], str | None]
+
+
+@dataclass(slots=True)
+class Names:
+    """Finds what names mean: in the library, else among what the files bring."""
+
+    sink: Sink
+    declared: dict[tuple[str, str], str] = field(default_factory=dict)
+    offers: dict[tuple[str, str], Offer] = field(default_factory=dict)
+
+    def declare(self, kind: str, name: str) -> str:
+        """Take up a declaration that is written out; return its name in TSDL."""
+        library_names = [taken for _, taken, _ in _declarations()]
+        made = identifier(name, [*self.declared.values(), *library_names])
+        self.declared[kind, folded(name)] = made
+        return made
+
+    def offer(self, kind: str, name: str, write: Offer) -> None:
+        """Offer a declaration that files bring, to be written where the library has none."""
+        self.offers.setdefault((kind, folded(name)), write)
+
+    def find(self, kind: str, name: str, place: Span) -> str | None:
+        """Return what a name is called in TSDL; report one that nothing has."""
+        found = self.declared.get((kind, folded(name))) or known(kind, name)
+        return found or self._offered(kind, name, place)
+
+    def link(self, name: str, hardware: str, place: Span) -> str | None:
+        """Return the link that a name means for a device; report one that nothing has."""
+        found = self.declared.get(("link", folded(name))) or connection(name, hardware)
+        return found or self._offered("link", name, place)
+
+    def _offered(self, kind: str, name: str, place: Span) -> str | None:
+        write = self.offers.get((kind, folded(name)))
+        if write:
+            return write()
+        self.unknown(kind, name, place)
+        return None
+
+    def unknown(self, kind: str, name: str, place: Span) -> None:
+        """Report a name that nothing has."""
+        candidates = {**_known(kind), **_ALIASES.get(kind, {})}
+        near = nearest(folded(name), candidates)
+        meant = f"did you mean `{candidates[near]}`? " if near else ""
+        help_ = f"{meant}Import a file with its numbers too, or put in a name of the library"
+        self.sink.error(WRONG, f"no {kind} `{name}` is known", place, "unknown", help=(help_,))

@@ -1,0 +1,85 @@
+"""Breakpoints of a model to the plan: after which kernel, in which layers, and their handlers."""
+
+from tsdl import ast
+from tsdl.check.policies import nodes_of
+from tsdl.diagnostics.suggest import nearest
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.evaluate.values import Place
+from tsdl.evaluate.values import Value as EvaluatedValue
+from tsdl.formula import NOW, symbol
+from tsdl.lower.handlers import guard, lower_body
+from tsdl.plan import Breakpoint, Cost, Handler
+from tsdl.program import Part
+
+# A closed cost has no kernels: its layers take equal shares, and a breakpoint is at a layer's end.
+IN_LAYER, AT_END = -1, -2
+
+
+def names_of(model: Instance) -> list[str]:
+    """Return the names of the breakpoints of a model."""
+    return [key[1] for key in model.members.parts if key[0] == "breakpoint"]
+
+
+def lower_breakpoints(
+    evaluator: Evaluator, model: Instance, cost: Cost, handled: set[str]
+) -> tuple[tuple[Breakpoint, ...], tuple[Handler, ...]]:
+    """Return the breakpoints that are handled, and the handlers that the model itself brings.
+
+    `handled` are the events that a policy handles; a breakpoint that nobody handles costs nothing.
+    """
+    breakpoints: list[Breakpoint] = []
+    handlers: list[Handler] = []
+    for key, (part, *_) in model.members.parts.items():
+        if key[0] == "breakpoint" and key[1] in handled:
+            breakpoints.append(_breakpoint(evaluator, model, part, key[1], cost))
+        elif key[0] == "after":
+            event = f"after {key[1]}"
+            found = _breakpoint(evaluator, model, part, event, cost)
+            handlers.append(_handler(evaluator, model, part, event))
+            breakpoints.append(found)
+    alive = [b for b in breakpoints if b.when is not False]
+    alive.sort(key=lambda b: (b.stage, b.kernel))
+    return tuple(alive), tuple(handlers)
+
+
+def _breakpoint(
+    evaluator: Evaluator, model: Instance, part: Part, event: str, cost: Cost
+) -> Breakpoint:
+    clause = part.item
+    assert isinstance(clause, ast.Clause)
+    after = clause.preposition("after")
+    target = after.objects[0] if after else clause.head
+    path = ast.path_of(target) if target else None
+    nodes = nodes_of(model.members)
+    if path is None or path not in nodes:  # the graph was replaced in a derived model
+        near = nearest(path or "", nodes)
+        raise evaluator.fail(
+            "E0421",
+            f"the graph of `{model.name}` has no operator `{path}`",
+            target.span if target else clause.span,
+            help=(f"did you mean `{near}`?" if near else f"it has {', '.join(nodes)}",),
+        )
+    names: dict[str, EvaluatedValue] = {"layer": symbol("layer")}
+    place = Place(part.owner, model, names)
+    block, _, name = path.rpartition(".")
+    when = guard(evaluator, clause, place)
+    if cost.source != "operators":
+        return Breakpoint(event, IN_LAYER if block else AT_END, 0, when)
+    found: Breakpoint | None = None
+    for index, stage in enumerate(cost.stages):
+        if stage.name != block:
+            continue
+        own = [i for i, k in enumerate(stage.kernels) if (k.name + ".").startswith(f"{name}.")]
+        if own:
+            found = Breakpoint(event, index, own[-1], when)
+    return found or Breakpoint(event, AT_END, 0, when)
+
+
+def _handler(evaluator: Evaluator, model: Instance, part: Part, event: str) -> Handler:
+    clause = part.item
+    assert isinstance(clause, ast.Clause)
+    variables = ("batch", "layer", "w")
+    names: dict[str, EvaluatedValue] = {name: symbol(name) for name in (*variables, "kv")}
+    place = Place(part.owner, model, names | {"now": NOW})
+    body = lower_body(evaluator, clause.body, place)
+    return Handler(event, variables, every=None, when=True, body=body)

@@ -1,0 +1,314 @@
+"""What handlers may do. Actions on one request form a chain: each begins when the one before ended.
+
+Copies (`transfer`, `store`, `fetch`) may begin while an iteration computes on their request; all
+else waits until it has ended. A request whose chain goes on is not put into an iteration.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from tsdl.runtime.handover import Handover, RemoteSwap
+from tsdl.runtime.request import REJECTED, UNFINISHED, Request
+from tsdl.runtime.system import System, request_in_rounds
+from tsdl.runtime.worker import Worker
+
+
+class Actions:
+    """The actions of the global stage, which are those of every local stage as well."""
+
+    def __init__(self, system: System, handover: Handover) -> None:
+        """Act on a system; `submitted` and `closed` are what follows, set by the engine."""
+        self.system = system
+        self.handover = handover
+        self.submitted: Callable[[Request], None] = lambda request: None
+        self.closed: Callable[[Request, str], None] = lambda request, status: None
+        self.evicted: Callable[[Request], None] = lambda request: None
+        self.deferred: dict[int, list[Request]] = {}  # by worker: who waits for an iteration's end
+        handover.settle = self.go_on
+
+    # -- chains ----------------------------------------------------------------------------------
+
+    def _act(self, request: Request, action: Callable[[], None], *, copies: bool = False) -> None:
+        """Put an action at the end of a request's chain."""
+        if request.status == REJECTED or (request.done and not copies):
+            return
+        if request.chain is None:
+            request.chain = deque()
+        request.chain.append((copies, action))
+        self.go_on(request)
+
+    def go_on(self, request: Request) -> None:
+        """Do the actions of a request's chain that may be done now."""
+        worker = self._worker_of(request)
+        began = request.chain is not None
+        while request.chain:
+            if request.busy:
+                return
+            copies, action = request.chain[0]
+            if not copies and worker is not None and worker.computes(request):
+                self.deferred.setdefault(worker.id, []).append(request)
+                return
+            request.chain.popleft()
+            action()
+            worker = self._worker_of(request)
+        if request.busy:
+            return
+        request.chain = None
+        if began or worker is not None:
+            self._settled(request)
+
+    def release(self, worker: Worker) -> None:
+        """Do what had to wait for the end of an iteration, or until the next was put together."""
+        for request in self.deferred.pop(worker.id, ()):
+            self.go_on(request)
+
+    def _worker_of(self, request: Request) -> Worker | None:
+        return self.system.workers[request.worker] if request.worker >= 0 else None
+
+    def _settled(self, request: Request) -> None:
+        """Give back what only the chain of a request held, and let its worker look."""
+        worker = self._worker_of(request)
+        if worker is None:
+            return
+        if request.done:
+            self.handover.forget_copy(request)
+            if request in worker.leaving:
+                worker.leaving.remove(request)
+                worker.memory.release(request)
+                self.handover.take_in_if_overlapped(worker)
+        self.system.wake(worker)
+
+    # -- where requests go -----------------------------------------------------------------------
+
+    def dispatch(self, request: Request, target: Worker) -> None:
+        """Send a request to a worker; its KV travels with it."""
+        if request.loose:
+            self._place(request, target)
+        elif self._may_go(request, target) and request.worker != target.id:
+            self._act(request, lambda: self._move(request, target))
+
+    def _move(self, request: Request, target: Worker) -> None:
+        if self._may_go(request, target) and request.worker != target.id:
+            self.leave(request)
+            request.loose = True
+            self._place(request, target)
+
+    def _may_go(self, request: Request, target: Worker) -> bool:
+        """Tell whether a worker does what a request needs next."""
+        if request.status != UNFINISHED:
+            return False
+        if request.prefilled:
+            return target.decodes
+        return target.prefills or request.generated > 0
+
+    def _place(self, request: Request, target: Worker) -> None:
+        """Give a loose request to a worker, if it may take it."""
+        if not self._may_go(request, target):
+            return
+        self.system.count(f"request {request.id}", lambda: request_in_rounds(request))
+        if not target.memory.could_ever_hold(request, decodes=target.decodes):
+            request.worker = target.id
+            self.reject_now(request)
+            return
+        request.loose = False
+        source = request.source
+        if source is None or source is target:  # what was sent ahead is of no use
+            self.handover.forget_copy(request)
+        if source is None:
+            target.enqueue(request, self.system.clock.now)
+            self.system.wake(target)
+        elif source is target:
+            source.leaving.remove(request)
+            request.source = None
+            target.take(request)
+            target.ready.append(request)
+            self.system.wake(target)
+        else:
+            self.handover.expect(request, target)
+
+    def leave(self, request: Request) -> None:
+        """Take a request off its worker; its KV stays there until it is elsewhere."""
+        worker = self._worker_of(request)
+        if worker is None or request.loose:
+            return
+        swapped = request in worker.swapped
+        worker.let_go(request)
+        if swapped:  # it gives its KV up
+            if isinstance(worker.swapper, RemoteSwap):
+                worker.swapper.give_up(request)
+            else:
+                worker.memory.swapped -= request.held
+            request.held = request.computed = 0
+            request.prefilled = False
+        elif request.held and request.source is None:
+            request.source = worker
+            worker.leaving.append(request)
+        self.system.wake(worker)
+
+    def submit(self, request: Request) -> None:
+        """Have a request leave its worker, and be dispatched anew."""
+        if not request.loose:
+            self._act(request, lambda: self._submit(request))
+
+    def _submit(self, request: Request) -> None:
+        if request.status == UNFINISHED and not request.loose:
+            self.system.count(f"request {request.id}", lambda: request_in_rounds(request))
+            self.leave(request)
+            self.submitted(request)
+
+    def preempt(self, request: Request) -> None:
+        """Have a running request give its place up, as a victim does."""
+        self._act(request, lambda: self._preempt(request))
+
+    def _preempt(self, request: Request) -> None:
+        worker = self._worker_of(request)
+        if request.active and not request.done and worker is not None:
+            worker.late += worker.preempt(request)
+            self.system.wake(worker)
+
+    def drop(self, request: Request) -> None:
+        """Have a request give its KV back; it waits on its worker, to be computed or fetched."""
+        self._act(request, lambda: self._drop(request))
+
+    def _drop(self, request: Request) -> None:
+        worker = self._worker_of(request)
+        if request.active and not request.done and worker is not None:
+            worker.active.remove(request)
+            request.active = False
+            worker.forget(request)
+            self.handover.take_in_if_overlapped(worker)
+            self.system.wake(worker)
+
+    def reject(self, request: Request) -> None:
+        """Reject a request, wherever it is."""
+        if request.loose:
+            self.reject_now(request)
+        else:
+            self._act(request, lambda: self.reject_now(request))
+
+    def reject_now(self, request: Request) -> None:
+        """Take a request out of the system."""
+        if request.status != UNFINISHED:
+            return
+        if not request.loose and self._worker_of(request) is not None and not request.source:
+            self.leave(request)
+        source = request.source
+        if source is not None:
+            self._take_off_target(request)
+            source.memory.release(request)
+            if request in source.leaving:
+                source.leaving.remove(request)
+            request.source = None
+            self.handover.take_in_if_overlapped(source)
+            self.system.wake(source)
+        self.handover.forget_copy(request)
+        request.chain = None
+        self.closed(request, REJECTED)
+
+    def _take_off_target(self, request: Request) -> None:
+        worker = self._worker_of(request)
+        if worker is not None and request in worker.incoming:
+            worker.let_go(request)
+            self.handover.under_way.pop(request.id, None)
+
+    # -- KV --------------------------------------------------------------------------------------
+
+    def transfer(self, request: Request, target: Worker) -> None:
+        """Send what is computed of a request's KV to a worker, ahead of it."""
+        self._act(request, lambda: self.handover.send_ahead(request, target), copies=True)
+
+    def store(self, name: str, request: Request) -> None:
+        """Copy a request's KV to a tier."""
+        self._act(request, lambda: self._store(name, request), copies=True)
+
+    def _store(self, name: str, request: Request) -> None:
+        worker = request.source or self._worker_of(request)
+        tier = self.system.tier(name, worker) if worker is not None else None
+        if worker is None or tier is None or not request.held or request.swapped_to is not None:
+            return
+        tokens = request.computed
+        fresh = tokens - tier.tokens_of(request)
+        size = int(fresh * worker.memory.bytes_per_token)
+        entry = tier.make_room(request, tokens, max(size, 0), self.evicted)
+        if entry is None:
+            return
+        if fresh <= 0:
+            tier.keep(entry, request, 0, self.system.clock.now)
+            return
+        request.busy = True
+
+        def done() -> None:
+            tier.keep(entry, request, tokens, self.system.clock.now)
+            request.busy = False
+            self.go_on(request)
+
+        ports = (tier.line.into,) if tier.line is not None else ()
+        self.system.network.send(size, ports, tier.latency(fresh), done)
+
+    def fetch(self, name: str, request: Request) -> None:
+        """Copy what a tier has of a request's KV to its worker, where it runs."""
+        self._act(request, lambda: self._fetch(name, request), copies=True)
+
+    def _fetch(self, name: str, request: Request) -> None:
+        worker = self._worker_of(request)
+        if worker is None or not request.active or request.prefilled or request.done:
+            return
+        tier = self.system.tier(name, worker)
+        if tier is None or (worker.current is not None and worker.computes(request)):
+            return
+        entry, tokens = tier.look_up(request, request.length - 1)
+        gained = tokens - request.computed
+        size = worker.memory.needed(request, tokens) if tokens else 0
+        if entry is None or gained <= 0 or size - request.held > worker.memory.free:
+            return
+        if size > request.held:
+            worker.memory.grow(request, size)
+        entry.pinned += 1
+        entry.uses += 1
+        request.busy = True
+
+        def done() -> None:
+            entry.pinned -= 1
+            entry.last_used = self.system.clock.now
+            request.computed = tokens
+            request.cached += gained
+            # A request that has generated needs no more than what it had computed: it decodes.
+            request.prefilled = request.generated > 0 and tokens == request.length - 1
+            worker.partial |= not request.prefilled
+            request.busy = False
+            self.go_on(request)
+
+        ports = (tier.line.out,) if tier.line is not None else ()
+        moved = int(gained * worker.memory.bytes_per_token)
+        self.system.network.send(moved, ports, tier.latency(gained), done)
+
+    # -- what is told ----------------------------------------------------------------------------
+
+    def log(self, *values: object) -> None:
+        """Note a line of text."""
+        shown = (f"{v:.6g}" if isinstance(v, float) else str(v) for v in values)
+        self.system.notes.log.append((self.system.clock.now, " ".join(shown)))
+
+    def record(self, name: str, value: float) -> None:
+        """Note a number under a name."""
+        self.system.notes.records.append((self.system.clock.now, -1, name, float(value)))
+
+
+class LocalActions(Actions):
+    """The actions of the local stage of one worker."""
+
+    def __init__(self, actions: Actions, worker: Worker) -> None:
+        """Share everything with the global stage but the worker."""
+        self.__dict__.update(actions.__dict__)
+        self._shared = actions
+        self.worker = worker
+
+    def delay(self, seconds: float) -> None:
+        """Have the worker do nothing for so long."""
+        self.worker.late += max(seconds, 0.0)
+
+    def record(self, name: str, value: float) -> None:
+        """Note a number under a name, and of which worker it is."""
+        self.system.notes.records.append(
+            (self.system.clock.now, self.worker.id, name, float(value))
+        )

@@ -1,0 +1,92 @@
+"""Handlers of a stage as Python functions, from source that is generated once before a run.
+
+It comes from the plan's statements and formulas, which know a closed set of words, never from a
+user's text; names of variables were held to plain identifiers when the plan was read or made.
+"""
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from types import CodeType
+
+from tsdl import formula
+from tsdl.plan import Handler, Statement
+from tsdl.runtime.selections import NoCandidate
+
+Program = Callable[..., None]
+
+
+def source(handler: Handler, name: str) -> str:
+    """Return a handler as the source of a Python function of its variables."""
+    lines = [f"def {name}({', '.join(handler.variables)}):", " try:"]
+    if handler.when is not True:
+        lines.append(f"  if not {formula.python(handler.when)}: return")
+    lines += _lines(handler.body, 2)
+    # Without a candidate, a handler ends where it stands.
+    return "\n".join([*lines, " except NoCandidate: return"])
+
+
+def _lines(statements: Iterable[Statement], depth: int) -> list[str]:
+    found: list[str] = []
+    for statement in statements:
+        found += _statement(statement, depth)
+    return found or [" " * depth + "pass"]
+
+
+def _statement(statement: Statement, depth: int) -> list[str]:
+    values = [formula.python(value) for value in statement.values]
+    name = statement.name
+    match statement.word:
+        case "let":
+            line = f"{name} = {values[0]}"
+        case "if":
+            lines = [" " * depth + f"if {values[0]}:", *_lines(statement.body, depth + 1)]
+            if statement.otherwise:
+                lines += [" " * depth + "else:", *_lines(statement.otherwise, depth + 1)]
+            return lines
+        case "for":
+            line = f"for {name} in tuple({values[0]}):"
+            return [" " * depth + line, *_lines(statement.body, depth + 1)]
+        case "set" | "add" as word:
+            *key, value = values
+            method = "put" if word == "set" else "add"
+            line = f"{formula.STATE}{name}.{method}({', '.join([value, *key])})"
+        case "store" | "fetch" | "record" as word:
+            line = f"do.{word}({', '.join([repr(name), *values])})"
+        case word:  # an action: the plan has no others
+            line = f"do.{word}({', '.join(values)})"
+    return [" " * depth + line]
+
+
+@cache
+def _code(text: str, what: str) -> CodeType:
+    places = itertools.count()
+    text = re.sub(formula.TURN, lambda _: str(next(places)), text)
+    return compile(text, f"{formula.SOURCE_NAME}{what}>", "exec")
+
+
+def programs(
+    what: str, handlers: Iterable[Handler], names: Mapping[str, object]
+) -> list[tuple[Handler, Program]]:
+    """Return the handlers of a stage with their functions, which read and call `names`."""
+    found = list(handlers)
+    text = "\n".join(source(h, f"handler_{i}") for i, h in enumerate(found))
+    scope: dict[str, object] = {
+        "__builtins__": {}, **formula.RUNTIME_NAMES, "tuple": tuple, "NoCandidate": NoCandidate,
+        **names,
+    }  # fmt: skip
+    exec(_code(text, what), scope)
+    return [(h, scope[f"handler_{i}"]) for i, h in enumerate(found)]  # type: ignore[misc]
+
+
+def merged(functions: list[Program]) -> Program | None:
+    """Return one function that calls all of them in order; None where there are none."""
+    if len(functions) < 2:  # noqa: PLR2004 (nothing to merge)
+        return functions[0] if functions else None
+
+    def call(*about: object) -> None:
+        for function in functions:
+            function(*about)
+
+    return call

@@ -1,0 +1,57 @@
+"""The clauses of a local stage as functions, and the order in which a heap hands requests out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tsdl import formula
+
+if TYPE_CHECKING:
+    from tsdl.formula import Value
+    from tsdl.plan import Local
+    from tsdl.runtime.memory import Memory
+    from tsdl.runtime.request import Request
+    from tsdl.runtime.worker import Worker
+
+
+class Rules:
+    """The clauses of a local stage as functions of a request, KV memory and worker."""
+
+    def __init__(self, local: Local, names: dict[str, object]) -> None:
+        """Compile them; `names` are what they may read besides."""
+        self._names = names
+        self.admit_when = self._condition(local.admit_when)
+        self.evict_when = self._condition(local.evict_when)
+        self.resume_when = self._condition(local.resume_when)
+        self.admit_by = [self._rule(key) for key in local.admit_by]
+        self.evict_by = [self._rule(key) for key in local.evict_by]
+        self.resume_by = [self._rule(key) for key in local.resume_by]
+
+    def _rule(self, rule: Value) -> Callable[[Request, Memory, Worker], Any]:
+        source = formula.python(rule)
+        return formula.function("a policy", "r, kv, w", source, self._names)  # type: ignore[no-any-return]
+
+    def _condition(self, rule: Value) -> Callable[[Request, Memory, Worker], Any] | None:
+        return None if isinstance(rule, bool) else self._rule(rule)
+
+
+def heap_order(heap: list[Request]) -> list[Request]:
+    """Return the order in which a binary heap yields elements that it finds equal.
+
+    That is how TokenSim's queue hands out what came in during one iteration: the root goes, the
+    hole sinks to a leaf, to the right where there is a right, and the last fills it.
+    """
+    found: list[Request] = []
+    while heap:
+        last = heap.pop()
+        if not heap:
+            return [*found, last]
+        found.append(heap[0])
+        hole = 0
+        while (child := 2 * hole + 1) < len(heap):
+            child += child + 1 < len(heap)
+            heap[hole] = heap[child]
+            hole = child
+        heap[hole] = last
+    return found

@@ -1,0 +1,69 @@
+"""What formulas of policies may call: choosing from a list, and summing it up."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+class NoCandidate(LookupError):
+    """A selection had nothing to choose from."""
+
+
+class Selections:
+    """The selections of one stage: round robins keep their turns, draws share a stream."""
+
+    def __init__(self, random: np.random.Generator) -> None:
+        """Begin with the first of every turn."""
+        self.random_stream = random
+        self.turns: dict[int, int] = {}  # by the place in the policy
+
+    def names(self) -> dict[str, object]:
+        """Return what generated source calls, by name."""
+        return {
+            "pick": pick,
+            "random": self.random,
+            "round_robin": self.round_robin,
+            "least": least,
+            "greatest": greatest,
+            "sum": sum,
+            "count": len,
+            "any": any,
+            "all": all,
+        }
+
+    def random(self, candidates: Sequence[Any]) -> Any:  # noqa: ANN401 (requests, workers)
+        """Return one of them, each as likely as the other. Raises NoCandidate."""
+        if not candidates:
+            raise NoCandidate
+        return candidates[int(self.random_stream.integers(len(candidates)))]
+
+    def round_robin(self, place: int, candidates: Sequence[Any]) -> Any:  # noqa: ANN401
+        """Return the next in turn by number. Raises NoCandidate."""
+        if not candidates:
+            raise NoCandidate
+        last = self.turns.get(place, -1)
+        chosen = next((c for c in candidates if c.id > last), candidates[0])
+        self.turns[place] = chosen.id
+        return chosen
+
+
+def pick(candidates: Sequence[tuple[float, Any]]) -> Any:  # noqa: ANN401
+    """Return the one with the least key, among equals the first. Raises NoCandidate."""
+    if not candidates:
+        raise NoCandidate
+    return min(candidates, key=lambda c: c[0])[1]
+
+
+def least(values: Sequence[float]) -> float:
+    """Return the least. Raises NoCandidate."""
+    if not values:
+        raise NoCandidate
+    return min(values)
+
+
+def greatest(values: Sequence[float]) -> float:
+    """Return the greatest. Raises NoCandidate."""
+    if not values:
+        raise NoCandidate
+    return max(values)

@@ -1,0 +1,125 @@
+"""Declared state of a stage: plain values and aggregates, one for each key."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from tsdl.plan import State as StatePlan
+from tsdl.runtime.clock import Clock
+
+Number = Any  # a number or a truth value, as the plan declares it
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else 0.0
+
+
+# What an aggregate of everything that is in its window comes to; 0 where there is nothing.
+_AGGREGATES: dict[str, Callable[[list[float]], float]] = {
+    "count": sum,
+    "sum": sum,
+    "mean": _mean,
+    "min": lambda values: min(values, default=0),
+    "max": lambda values: max(values, default=0),
+}
+
+
+class Values:
+    """Plain values by key; `initial` until something is assigned."""
+
+    def __init__(self, initial: Number, key_of: Callable[[Any], int]) -> None:
+        """Begin with nothing assigned."""
+        self.initial = initial
+        self.key_of = key_of
+        self.values: dict[int, Number] = {}
+
+    def get(self, key: object = None) -> Number:
+        """Return the value at a key."""
+        return self.values.get(self.key_of(key), self.initial)
+
+    def put(self, value: Number, key: object = None) -> None:
+        """Assign a value."""
+        self.values[self.key_of(key)] = value
+
+    def add(self, value: Number, key: object = None) -> None:
+        """Add to the value."""
+        self.put(self.get(key) + value, key)
+
+
+class Aggregates:
+    """Aggregates by key, over a sliding window of time or over everything.
+
+    What was noted at *t* counts from then on and before *t* + window.
+    """
+
+    def __init__(
+        self, kind: str, window: float | None, clock: Clock, key_of: Callable[[Any], int]
+    ) -> None:
+        """Begin with nothing noted."""
+        self.combine = _AGGREGATES[kind]
+        self.window = window
+        self.clock = clock
+        self.key_of = key_of
+        self.noted: dict[int, deque[tuple[float, float]]] = {}
+
+    def get(self, key: object = None) -> float:
+        """Return the aggregate at a key."""
+        noted = self.noted.get(self.key_of(key))
+        if noted is None:
+            return self.combine([])
+        if self.window is not None:
+            while noted and noted[0][0] + self.window <= self.clock.now:
+                noted.popleft()
+        return self.combine([value for _, value in noted])
+
+    def put(self, value: float, key: object = None) -> None:
+        """Note a value."""
+        noted = self.noted.setdefault(self.key_of(key), deque())
+        noted.append((self.clock.now, value))
+
+    add = put
+
+
+class Totals:
+    """Aggregates over everything: how much, of how many, the least, the greatest."""
+
+    def __init__(self, kind: str, key_of: Callable[[Any], int]) -> None:
+        """Begin with nothing noted."""
+        self.kind = kind
+        self.key_of = key_of
+        self.totals: dict[int, tuple[float, int]] = {}
+
+    def get(self, key: object = None) -> float:
+        """Return the aggregate at a key."""
+        total, count = self.totals.get(self.key_of(key), (0, 0))
+        return total / count if self.kind == "mean" and count else total
+
+    def put(self, value: float, key: object = None) -> None:
+        """Note a value."""
+        at = self.key_of(key)
+        total, count = self.totals.get(at, (value if self.kind in ("min", "max") else 0, 0))
+        kept = {"min": min(total, value), "max": max(total, value)}.get(self.kind, total + value)
+        self.totals[at] = (kept, count + 1)
+
+    add = put
+
+
+State = Values | Aggregates | Totals
+
+
+def _identity(key: Any) -> int:  # noqa: ANN401 (None, or a plain number)
+    return 0 if key is None else int(key)
+
+
+def _number_of(key: Any) -> int:  # noqa: ANN401 (a worker or a request)
+    return int(key.id)
+
+
+def state_of(plan: StatePlan, clock: Clock) -> State:
+    """Return a declared state, as it begins."""
+    key_of = _number_of if plan.key in ("worker", "request") else _identity
+    if not plan.kind:
+        return Values(plan.initial, key_of)
+    if plan.window is None:
+        return Totals(plan.kind, key_of)
+    return Aggregates(plan.kind, plan.window, clock, key_of)

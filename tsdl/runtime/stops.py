@@ -1,0 +1,66 @@
+"""Where an iteration is split: the offsets of its breakpoints, layer by layer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from tsdl import formula
+from tsdl.costs import Batch, compiled_prefix
+from tsdl.formula import Value
+from tsdl.plan import Breakpoint, Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A breakpoint in time: seconds from the begin, event, layer, the share of layers done."""
+
+    offset: float
+    event: str
+    layer: int
+    share: float
+
+
+def stops_of(kind: Workers, batch: Batch, duration: float, layers: int) -> list[Stop]:
+    """Return the stops of an iteration in their order.
+
+    Whatever the iteration takes beyond its operators (the scheduler, swapping) comes before them.
+    """
+    found: list[Stop] = []
+    total = compiled_prefix(kind.cost, None, 0)(batch)
+    before = duration - total
+    for point in kind.breakpoints:
+        repeat = _repeat(kind, point, layers)
+        live = _live(point.when, repeat)
+        if point.stage < 0:
+            times = [before + total * (layer + 1) / repeat for layer in live]
+        else:
+            start = compiled_prefix(kind.cost, point.stage, -1)(batch)
+            one = compiled_prefix(kind.cost, point.stage, None)(batch)
+            within = compiled_prefix(kind.cost, point.stage, point.kernel)(batch)
+            times = [before + start + layer * one + within for layer in live]
+        found += [
+            Stop(
+                min(time, duration), point.event, layer, (layer + 1) / repeat if repeat > 1 else 1.0
+            )
+            for layer, time in zip(live, times, strict=True)
+        ]
+    found.sort(key=lambda stop: stop.offset)
+    return found
+
+
+def _repeat(kind: Workers, point: Breakpoint, layers: int) -> int:
+    """Return how many layers a breakpoint is met in."""
+    if point.stage >= 0:
+        return kind.cost.stages[point.stage].repeat
+    return layers if point.stage == -1 else 1
+
+
+@cache
+def _condition(when: Value) -> Callable[[int], bool]:
+    return formula.function("a breakpoint", "layer", formula.python(when), {})  # type: ignore[no-any-return]
+
+
+@cache
+def _live(when: Value, repeat: int) -> list[int]:
+    """Return the layers for which the condition of a breakpoint holds."""
+    return [layer for layer in range(repeat) if _condition(when)(layer)]

@@ -1,0 +1,121 @@
+"""What all parts of a run share: the clock, the workers and how they are connected, the tiers."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import simpy
+
+from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.errors import TsdlError
+from tsdl.plan import Plan, Workers
+from tsdl.runtime.clock import BOUNDARY, Clock
+from tsdl.runtime.network import Line, Network, Port, line
+from tsdl.runtime.request import Request
+from tsdl.runtime.tiers import Tier
+from tsdl.runtime.worker import Worker
+
+MOST_AT_ONCE = 1000  # how often one request, or one worker, may be dealt with at one time
+
+
+@dataclass(slots=True)
+class Notes:
+    """What handlers have logged and recorded, and which transfers of KV there were."""
+
+    log: list[tuple[float, str]] = field(default_factory=list)
+    records: list[tuple[float, int, str, float]] = field(default_factory=list)
+    transfers: list[tuple[int, float]] = field(default_factory=list)  # bytes, seconds
+
+
+class System:
+    """The parts of a cluster, and the way to wake a worker."""
+
+    def __init__(self, plan: Plan) -> None:
+        """Set up workers, ports and tiers; nothing has happened yet."""
+        self.plan = plan
+        self.clock = Clock()
+        self.network = Network(self.clock)
+        self.workers: list[Worker] = []
+        self.ports: list[Line] = []  # of each worker
+        self.gates: dict[int, Line] = {}  # of each node, to the network
+        self.nodes: list[str] = []  # the name of each worker's node
+        for index, (kind, node) in enumerate(_nodes(plan.workers)):
+            self.workers.append(Worker(index, kind, node))
+            self.ports.append(line(f"{kind.name} {index}", kind.port))
+            self.nodes.append(kind.node)
+            if kind.network is not None and node not in self.gates:
+                self.gates[node] = line(f"node {kind.node or index}", kind.network)
+        self.tiers = [Tier(tier) for tier in plan.tiers]
+        self.notes = Notes()
+        self.idle: dict[int, simpy.Event] = {}
+        self.stirred: set[int] = set()  # workers about which something changed since they looked
+        self._instant = -1.0
+        self._dealt: dict[str, int] = {}
+
+    def route(self, source: Worker, target: Worker) -> tuple[Port, ...]:
+        """Return the ports that a transfer between two workers takes, in order."""
+        out, into = self.ports[source.id].out, self.ports[target.id].into
+        if source.node == target.node:
+            return (out, into)
+        return (out, self.gates[source.node].out, self.gates[target.node].into, into)
+
+    def tier(self, name: str, worker: Worker) -> Tier | None:
+        """Return the tier of a name that a worker reaches: its node's, else that of all."""
+        found = [t for t in self.tiers if t.plan.name == name]
+        own = (t for t in found if t.plan.node == self.nodes[worker.id] and t.plan.node)
+        return next(own, next((t for t in found if not t.plan.node), None))
+
+    def wake(self, worker: Worker) -> None:
+        """Let a worker look at its queues: at once if it is idle, else at its next boundary."""
+        waker = self.idle.pop(worker.id, None)
+        if waker is None:
+            self.stirred.add(worker.id)
+        else:  # a boundary: whatever else happens at this time comes first
+            self.clock.fire(waker, self.clock.now, BOUNDARY + worker.id)
+
+    def count(self, what: str, about: Callable[[], str]) -> None:
+        """Count that something is dealt with; at one time that cannot go on for ever.
+
+        Raises TsdlError where it does.
+        """
+        if self.clock.now != self._instant:
+            self._instant = self.clock.now
+            self._dealt.clear()
+        times = self._dealt[what] = self._dealt.get(what, 0) + 1
+        if times > MOST_AT_ONCE:
+            raise TsdlError([_endless(self.clock.now, about())])
+
+
+def _endless(now: float, about: str) -> Diagnostic:
+    return Diagnostic(
+        "E0903",
+        Severity.ERROR,
+        f"the policy goes round and round at {now:g} s: {about}",
+        None,
+        notes=(f"that was after {MOST_AT_ONCE:,} times at one time",),
+        help=(
+            "let a handler send a request on only when something has changed, such as `when "
+            "r.preemptions == 0`",
+        ),
+    )
+
+
+def request_in_rounds(request: Request) -> str:
+    """Say that a request is sent on again and again."""
+    return f"request {request.id} is sent on again and again"
+
+
+def _nodes(kinds: Iterable[Workers]) -> list[tuple[Workers, int]]:
+    """Return the make and the number of the node of every worker, in order of declaration."""
+    found: list[tuple[Workers, int]] = []
+    known: dict[str, int] = {}
+    count = 0
+    for kind in kinds:
+        for _ in range(kind.count):
+            if kind.alone:
+                node, count = count, count + 1
+            else:
+                if kind.node not in known:
+                    known[kind.node], count = count, count + 1
+                node = known[kind.node]
+            found.append((kind, node))
+    return found
