@@ -63,7 +63,14 @@ class Watch:
             assert request.copy is copy or copy is None or copy.worker is not worker
             self.begun[request.id] = (worker, worker.memory.needed(request))
 
+        expect = engine.handover.expect
+
+        def anew(request: Request, target: Worker) -> None:
+            self.begun.pop(request.id, None)
+            expect(request, target)
+
         setattr(engine.handover, "_begin", noted)  # noqa: B010 (mypy lets nobody assign to a method)
+        setattr(engine.handover, "expect", anew)  # noqa: B010
         for worker in engine.workers:
             watch_iterations(worker, self.starting)
 
@@ -288,7 +295,7 @@ def idle_worker_has_nothing_to_do(engine: Engine, worker: Worker) -> None:
     if isinstance(swap, RemoteSwap) and swap.moves.get(worker.id):
         return
     sequential = worker.kind.handoff == "sequential"
-    if sequential and worker.arriving:
+    if sequential and any(r.busy for r in worker.incoming):
         return
     assert engine.handover.next_of(worker) is None, "KV could come, and nobody lets it"
     if worker.holds_back(engine.clock.now) is None:
@@ -334,8 +341,9 @@ def separate_iteration_is_right(worker: Worker, iteration: Iteration) -> None:
         within = iteration.batch.tokens <= worker.local.max_tokens
         assert within or len(iteration.prefills) == 1, "a prompt beyond the budget runs alone"
     else:
+        # Actions may have begun since they were put together.
         running = [r.id for r in worker.active if r.prefilled and not rests(worker, r)]
-        assert [r.id for r in iteration.decodes] == running
+        assert [r.id for r in iteration.decodes if not rests(worker, r)] == running
 
 
 def batch_of(iteration: Iteration) -> Batch:

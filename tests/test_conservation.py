@@ -25,8 +25,9 @@ from tsdl.runtime.result import Result
 CASES = 150
 LONG_CASES = 6000
 GROUP = 25
-MOST_EVENTS = 12_000  # of a run without `until`; beyond it, a wild policy is taken to go on for ever
-MIB_PER_TOKEN = 0.5  # of the model
+MOST_EVENTS = (
+    12_000  # of a run without `until`; beyond it, a wild policy is taken to go on for ever
+)
 
 REQUEST_KEYS = (
     "r.id", "-r.id", "r.prompt", "-r.arrived", "r.generated", "r.context - r.computed", "r.held",
@@ -35,12 +36,14 @@ REQUEST_KEYS = (
 )  # fmt: skip
 WORKER_KEYS = (
     "{v}.id", "-{v}.id", "{v}.outstanding", "{v}.outstanding_tokens", "{v}.kv.fill", "{v}.load",
-    "-{v}.kv.free", "{v}.queued + {v}.running", "mod({v}.id + 1, 2)", "count(x for x in {v}.active)",
+    "-{v}.kv.free", "{v}.queued + {v}.running", "mod({v}.id + 1, 2)",
+    "count(x for x in {v}.active)",
 )  # fmt: skip
 WORKER_TESTS = (
     "{v}.prefills", "{v}.decodes", "not {v}.decodes", "{v}.kv.fill > 50 %", "{v}.kv.fill <= 0.9",
     "{v}.queued > 1", "{v}.running < 3", "{v}.outstanding > 0", "{v}.id > 0", "{v}.node == 0",
-    "{v}.group == \"one\"", "any(x.prompt > 5 for x in {v}.waiting)", "{v}.kv.free > 2 * {v}.kv.block",
+    '{v}.group == "one"', "any(x.prompt > 5 for x in {v}.waiting)",
+    "{v}.kv.free > 2 * {v}.kv.block",
 )  # fmt: skip
 REQUEST_TESTS = (
     "{r}.preemptions < 2", "{r}.preemptions == 0", "{r}.generated == 2", "{r}.generated > 0",
@@ -50,7 +53,6 @@ REQUEST_TESTS = (
 )  # fmt: skip
 BATCH_TESTS = ("{b}.prefills > 0", "{b}.decodes > 1", "{b}.tokens > 8", "{b}.longest_context > 9")
 GUARDED = 0.75  # how often an action stands behind a condition
-RARE = ("reject",)
 LIBRARY = (
     "continuous", "chunked", "orca", "static", "windowed_batching(wait = 30 ms, size = 3)",
     "shortest_first", "shortest_job_first", "priority_first", "reserved(70 %)", "disaggregated",
@@ -68,7 +70,6 @@ class Scope:
 
     stage: str
     tiers: list[str]
-    groups: int
     requests: list[str] = field(default_factory=list)
     workers: list[str] = field(default_factory=list)
     batches: list[str] = field(default_factory=list)
@@ -80,7 +81,6 @@ class Scope:
         return Scope(
             self.stage,
             self.tiers,
-            self.groups,
             [*self.requests, *([request] if request else [])],
             [*self.workers, *([worker] if worker else [])],
             self.batches,
@@ -236,7 +236,7 @@ class Writer:
         lines += self.some(("evict r when kv.free < kv.block and r.preemptions < 3",), odds=0.15)
         return lines
 
-    def wild(self, tiers: list[str], groups: int, bases: str, breakpoints: list[str]) -> str:
+    def wild(self, tiers: list[str], bases: str, breakpoints: list[str]) -> str:
         """Return a policy of random handlers."""
         chance = self.chance
         chunked = "chunked" in bases or "orca" in bases
@@ -244,26 +244,31 @@ class Writer:
         local = self.clauses(chunked=chunked, swaps=swaps)
         states = ["state turns: number", "state seen: mean", "state recent: count over 100 ms"]
         local += states
-        scope = Scope("local", tiers, groups, workers=["w"])
+        scope = Scope("local", tiers, workers=["w"])
         about = scope.with_(request="r")
         odds = chance.choice((0.1, 0.3, 0.6))
-        batched = Scope("local", tiers, groups, workers=["w"], batches=["batch"])
+        batched = Scope("local", tiers, workers=["w"], batches=["batch"])
+        pooled = bool(tiers) and chance.random() < 0.6
+        usual = {"start": "fetch r from ", "admit": "fetch r from ", "finish": "store r in "}
         for event in ("start", "admit", "finish", "preempt", "transferred"):
+            before = usual[event] + chance.choice(tiers) + "; " if pooled and event in usual else ""
             if chance.random() < odds:
-                local.append(f"on {event}(r, w){self.guard(about)} {{ {self.body(about)} }}")
+                body = before + self.body(about)
+                local.append(f"on {event}(r, w){self.guard(about)} {{ {body} }}")
+            elif before:
+                local.append(f"on {event}(r, w) {{ {before.removesuffix('; ')} }}")
         hands = "if not w.decodes { submit r }"
         more = self.body(about) if chance.random() < odds else ""
         order = [hands, more] if chance.random() < 0.5 else [more, hands]
         local.append(f"on token(r, w) {{ {'; '.join(filter(None, order))} }}")
         if chance.random() < odds:
             local.append(f"on iteration(batch, w){self.guard(batched)} {{ {self.body(batched)} }}")
-        for name in breakpoints:
-            if chance.random() < 0.5:
-                local.append(f"on {name}(batch, layer, w) {{ {self.body(batched)} }}")
+        handled = [name for name in breakpoints if chance.random() < 0.5]
+        local += [f"on {name}(batch, layer, w) {{ {self.body(batched)} }}" for name in handled]
         if chance.random() < odds / 2:
-            body = self.body(Scope("local", tiers, groups, workers=["w"]))
+            body = self.body(Scope("local", tiers, workers=["w"]))
             local.append(f"on every({chance.choice((0.03, 0.2, 1))} s) {{ {body} }}")
-        shared = [*states, *self.handlers(tiers, groups, odds, breakpoints)]
+        shared = [*states, *self.handlers(tiers, odds, breakpoints)]
         lines = "\n    ".join(local), "\n    ".join(shared)
         return (
             f"policy odd from {bases} {{\n  local {{\n    {lines[0]}\n  }}\n"
@@ -274,12 +279,10 @@ class Writer:
         """Return a condition of a handler, or none."""
         return f" when {self.test(scope)}" if self.chance.random() < 0.5 else ""
 
-    def handlers(
-        self, tiers: list[str], groups: int, odds: float, breakpoints: list[str]
-    ) -> list[str]:
+    def handlers(self, tiers: list[str], odds: float, breakpoints: list[str]) -> list[str]:
         """Return the handlers of a global stage."""
         chance = self.chance
-        none = Scope("global", tiers, groups)
+        none = Scope("global", tiers)
         about = none.with_(request="r")
         both = about.with_(worker="w")
         found = []
@@ -293,18 +296,20 @@ class Writer:
             key = chance.choice(WORKER_KEYS).format(v="v")
             to = to or f"pick(v by {key} for v in workers if v.{asked})"
             found.append(f"on {event}(r) {{ {before}dispatch r to {to}{after} }}")
-        for event in ("start", "admit", "token", "finish", "preempt", "transferred"):
-            if chance.random() < odds / 2:
-                found.append(f"on {event}(r, w){self.guard(both)} {{ {self.body(both)} }}")
+        events = ("start", "admit", "token", "finish", "preempt", "transferred")
+        found += [
+            f"on {event}(r, w){self.guard(both)} {{ {self.body(both)} }}"
+            for event in events
+            if chance.random() < odds / 2
+        ]
         if chance.random() < odds:
             found.append(f"on evict(r) {{ {self.body(about)} }}")
         if chance.random() < odds / 2:
-            inner = Scope("global", tiers, groups, workers=["w"], batches=["batch"])
+            inner = Scope("global", tiers, workers=["w"], batches=["batch"])
             found.append(f"on iteration(batch, w){self.guard(inner)} {{ {self.body(inner)} }}")
-        for name in breakpoints:
-            if chance.random() < 0.5:
-                inner = Scope("global", tiers, groups, workers=["w"], batches=["batch"])
-                found.append(f"on {name}(batch, layer, w) {{ {self.body(inner)} }}")
+        inner = Scope("global", tiers, workers=["w"], batches=["batch"])
+        handled = [name for name in breakpoints if chance.random() < 0.5]
+        found += [f"on {name}(batch, layer, w) {{ {self.body(inner)} }}" for name in handled]
         if chance.random() < odds / 2:
             every = chance.choice((0.03, 0.2, 1))
             found.append(f"on every({every} s) {{ {self.body(none)} }}")
@@ -329,7 +334,13 @@ class Writer:
         chance = self.chance
         count = chance.choice((1, 1, 2, 3))
         cost = chance.choice(
-            ("constant_cost(10 ms)", "linear_cost(5 ms, 1 ms)", "linear_cost(0 s, 5 ms)", "", "zero")
+            (
+                "constant_cost(10 ms)",
+                "linear_cost(5 ms, 1 ms)",
+                "linear_cost(0 s, 5 ms)",
+                "",
+                "zero",
+            )
         )
         fields = [f"hardware = {chance.choice(('A100_80G', 'H100_SXM'))}", f"runs = {runs}"]
         fields += [f"kv = {chance.choice(('tiny', 'tiny', 'small'))}"]
@@ -352,7 +363,14 @@ class Writer:
         if chance.random() < 0.6:
             fields.append(f"link = {chance.choice(('one', 'other'))}")
         if chance.random() < 0.7:
-            keys = ("last_used", "uses", "size", "-stored", "tokens, -last_used", "stored / (1 + uses)")
+            keys = (
+                "last_used",
+                "uses",
+                "size",
+                "-stored",
+                "tokens, -last_used",
+                "stored / (1 + uses)",
+            )
             fields.append(f"evict by {chance.choice(keys)}")
         return f"tier {name} {{ {'; '.join(fields)} }}"
 
@@ -392,15 +410,23 @@ class Writer:
         rate = chance.choice((5, 100, 1000))
         count = chance.randint(4, 24)
         times = chance.choice(
-            ("burst()", f"burst(size = 4, every = 50 ms)", f"poisson({rate} req/s)", f"uniform({rate} req/s)")
+            (
+                "burst()",
+                "burst(size = 4, every = 50 ms)",
+                f"poisson({rate} req/s)",
+                f"uniform({rate} req/s)",
+            )
         )
         fields = [f"arrivals = {times}"]
         fields += [f"prompt = uniform(1..{most} tokens)"]
-        fields += [f"output = {chance.choice(('constant(1 tokens)', f'uniform(1..{most} tokens)', 'constant(7 tokens)'))}"]
+        answers = ("constant(1 tokens)", f"uniform(1..{most} tokens)", "constant(7 tokens)")
+        fields += [f"output = {chance.choice(answers)}"]
         if chance.random() < 0.5:
             fields.append(f"sessions = {max(count // 3, 1)}")
             fields.append("turns = uniform(1..5)")
-            fields.append(f"think = {chance.choice(('constant(0 s)', 'exponential(mean = 100 ms)'))}")
+            fields.append(
+                f"think = {chance.choice(('constant(0 s)', 'exponential(mean = 100 ms)'))}"
+            )
         else:
             fields.append(f"requests = {count}")
         if chance.random() < 0.5:
@@ -426,11 +452,11 @@ class Writer:
         swap = chance.choice((0, 10, 1000))
         if wild:
             bases = chance.choice(("continuous", "chunked", "static", "orca", "continuous"))
-            policy = self.wild(tiers, 1, bases, breakpoints)
+            policy = self.wild(tiers, bases, breakpoints)
             more = "policy = odd"
         else:
             own = [p for p in LIBRARY if ("disagg" in p or not apart) and (tiers or p != "pooled")]
-            base = chance.choice(own)
+            base = "pooled" if "pooled" in own and chance.random() < 0.3 else chance.choice(own)
             chunked = "chunked" in base or "orca" in base
             lines = self.clauses(chunked=chunked, swaps=chance.random() < 0.5)
             policy = f"policy odd from {base} {{ local {{ {'; '.join(lines)} }} }}"
@@ -513,9 +539,9 @@ def test_many_more_random_systems_keep_every_invariant(first: int) -> None:
 
 
 def test_the_random_systems_do_everything() -> None:
-    """They hand over, swap, fetch, evict, preempt, reject and get stuck; else they would prove little."""
+    """They hand over, fetch, evict, preempt, reject and get stuck; else they would prove little."""
     seen: Counter[str] = Counter()
-    for seed in range(CASES, CASES + 60):
+    for seed in range(CASES, CASES + 80):
         end, result = outcome_of(seed)
         seen[end] += 1
         if result is None:
@@ -534,7 +560,41 @@ def test_the_random_systems_do_everything() -> None:
         "refused", "in turns", "full",
     )  # fmt: skip
     assert all(seen[what] > 0 for what in wanted), seen
-    assert seen["done"] > 30, seen
+    assert seen["done"] > 40, seen
+
+
+# -- rounds ------------------------------------------------------------------------------------
+
+ALONE = """edition "2026"
+model short from llama2_7b {{ context = 100 tokens }}
+cost zero {{ iteration = 0 s }}
+cluster alone {{ worker gpu {{ hardware = A100_80G; cost = {cost} }} }}
+policy odd from {base} {{ local {{ max_tokens = 16 tokens; max_requests = 16; {local} }} }}
+workload one {{
+  requests = 1; arrivals = burst(); prompt = constant(40 tokens); output = constant(5 tokens)
+}}
+scenario it {{ model = short; cluster = alone; policy = odd; workload = one }}
+"""
+
+
+@pytest.mark.parametrize("verb", ["drop", "preempt"])
+def test_what_goes_round_while_time_stands_still_is_told(verb: str) -> None:
+    """A chunk of 16 tokens after another is computed in no time, and given up."""
+    local = f"on iteration(batch, w) {{ for r in w.active {{ {verb} r }} }}"
+    plan = tsdl.compile(ALONE.format(cost="zero", base="chunked", local=local))
+    with pytest.raises(TsdlError) as caught:
+        watched(plan, most_events=MOST_EVENTS)
+    assert [d.code for d in caught.value.diagnostics] == ["E0903"]
+
+
+def test_timers_go_on_while_a_worker_waits_for_others() -> None:
+    """20,000 rounds in which nothing happens but that a window is open."""
+    local = """window = 200 ms
+    on every(10 us) { if now > 205 ms and now < 206 ms { record "late", now / 1 s } }"""
+    plan = tsdl.compile(ALONE.format(cost="constant_cost(10 ms)", base="static", local=local))
+    result = watched(plan)
+    assert result.summary["end"] == pytest.approx(0.25)
+    assert 98 <= len(result.records["time"]) <= 100
 
 
 # -- a large one -------------------------------------------------------------------------------
@@ -547,15 +607,20 @@ link wide {{ bandwidth = 40 GB/s; latency = 20 us }}
 cluster large {{
   network = wide
   node rack * {racks} {{
-    worker prefill * 8 {{ hardware = A100_80G; cost = linear_cost(5 ms, 100 us); kv = tiny; runs = prefill; link = slow }}
+    worker prefill * 8 {{
+      hardware = A100_80G; cost = linear_cost(5 ms, 100 us); kv = tiny; runs = prefill; link = slow
+    }}
     worker decode  * 8 {{
       hardware = A100_80G; cost = linear_cost(5 ms, 100 us); kv = tiny; runs = decode; link = slow
       handoff = sequential
     }}
     worker mixed * 4 {{
-      hardware = A100_80G; cost = linear_cost(5 ms, 100 us); kv = tiny; link = slow; buffer = 100 MiB; swap = near
+      hardware = A100_80G; cost = linear_cost(5 ms, 100 us); kv = tiny; link = slow
+      buffer = 100 MiB; swap = near
     }}
-    tier near {{ capacity = 500 MiB; latency = 800 ns/block; link = slow; evict by uses, last_used }}
+    tier near {{
+      capacity = 500 MiB; latency = 800 ns/block; link = slow; evict by uses, last_used
+    }}
   }}
   tier pool {{ capacity = 4 GiB; latency = 2 us/block; link = wide }}
 }}
@@ -576,13 +641,19 @@ policy fuzzed from continuous {{
     on preempt(r, w) when mod(r.id, 13) == 0 and r.preemptions < 3 {{ submit r }}
   }}
   global {{
-    on arrive(r) {{ dispatch r to pick(w by w.outstanding_tokens for w in workers if w.prefills and w.queued < 30) }}
+    on arrive(r) {{
+      dispatch r to pick(w by w.outstanding_tokens for w in workers if w.prefills and w.queued < 30)
+    }}
     on submit(r) {{ dispatch r to pick(w by w.kv.fill for w in workers if w.decodes) }}
-    on admit(r, w) when mod(r.id, 17) == 0 and r.preemptions == 0 {{ transfer r to random(v for v in workers if v.decodes) }}
+    on admit(r, w) when mod(r.id, 17) == 0 and r.preemptions == 0 {{
+      transfer r to random(v for v in workers if v.decodes)
+    }}
     on evict(r) when mod(r.id, 19) == 0 {{ submit r }}
     on every(100 ms) {{
       let w = random(v for v in workers)
-      for r in w.waiting {{ if r.preemptions < 2 {{ dispatch r to random(v for v in workers if v.prefills) }} }}
+      for r in w.waiting {{
+        if r.preemptions < 2 {{ dispatch r to random(v for v in workers if v.prefills) }}
+      }}
       if now > 1 s and now < 1.2 s {{ reject pick(r by r.id for r in w.active) }}
     }}
   }}

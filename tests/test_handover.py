@@ -15,19 +15,25 @@ from tsdl.runtime.arrivals import Arrivals
 from tsdl.runtime.result import Result
 
 FILE = """edition "2026"
-link by_token {{ bandwidth = {rate} KiB/s; latency = {latency}; sharing = {sharing}; duplex = {duplex} }}
+link by_token {{
+  bandwidth = {rate} KiB/s; latency = {latency}; sharing = {sharing}; duplex = {duplex}
+}}
+link no_time {{ bandwidth = 1_000_000_000 EB/s }}
+hardware box from A100_80G {{ host = no_time }}
 link at_once {{ bandwidth = 1000 PB/s }}
 cost by_hand {{ iteration = 1 s * prefill_tokens if prefills > 0 else 250 ms * decodes / decodes }}
 kvcache exact from token_wise {{ block = 1 tokens; blocks = {blocks}; swap_space = 1 GiB }}
 model small from llama2_7b {{ layers = 4 layers; context = 1000 tokens {points} }}
 cluster pair {{
-  worker prefill * {prefills} {{ hardware = A100_80G; cost = by_hand; kv = exact; link = {link}; runs = prefill }}
+  worker prefill * {prefills} {{
+    hardware = box; cost = by_hand; kv = exact; link = {link}; runs = prefill
+  }}
   worker decode * {decodes} {{
-    hardware = A100_80G; cost = by_hand; kv = exact; link = {link}; runs = decode; {receiving}
+    hardware = box; cost = by_hand; kv = exact; link = {link}; runs = decode; {receiving}
   }}
 }}
 cluster alone {{
-  worker gpu {{ hardware = A100_80G; cost = by_hand; kv = exact }}
+  worker gpu {{ hardware = box; cost = by_hand; kv = exact }}
   tier pool {{ capacity = {pool} KiB; latency = 800 ns/block; {tier} }}
 }}
 policy own from {policy} {{
@@ -116,16 +122,12 @@ def test_first_tokens_are_those_of_a_prefill_worker_alone() -> None:
 
 def test_decodes_take_what_closed_formulas_say() -> None:
     """Each alone: o - 1 iterations over contexts p + 1 … p + o - 1."""
-    text = FILE.replace(
-        "250 ms * decodes / decodes", "10 ms + 1 ms * contexts + 5 ms * decodes"
-    )
+    text = FILE.replace("250 ms * decodes / decodes", "10 ms + 1 ms * contexts + 5 ms * decodes")
     rows = [(1000.0 * i, p, o) for i, (p, o) in enumerate([(1, 2), (7, 30), (100, 5), (20, 1)])]
     plan = tsdl.compile(text.format(**(USUAL | {"link": "at_once"})))
     columns = [np.array(c) for c in zip(*rows, strict=True)]
     result = watched(plan, arrivals=Arrivals(*columns))
-    wanted = [
-        p + 0.015 * (o - 1) + 0.001 * ((o - 1) * p + (o - 1) * o / 2) for _, p, o in rows
-    ]
+    wanted = [p + 0.015 * (o - 1) + 0.001 * ((o - 1) * p + (o - 1) * o / 2) for _, p, o in rows]
     assert column(result, "e2e") == pytest.approx(wanted, abs=NEARLY)
     assert column(result, "ttft") == [p for _, p, _ in rows]
 
@@ -256,7 +258,10 @@ LAYERED = """global {
     }
     on submit(r) { dispatch r to pick(v by v.id for v in workers if v.decodes) }
   }"""
-BY_LAYERS: dict[str, object] = {"points": "; breakpoint kv_ready after block.attn", "stage": LAYERED}
+BY_LAYERS: dict[str, object] = {
+    "points": "; breakpoint kv_ready after block.attn",
+    "stage": LAYERED,
+}
 
 
 def test_kv_that_is_sent_layer_by_layer_leaves_the_last_layer_to_wait_for() -> None:
@@ -289,6 +294,81 @@ def test_memory_is_reserved_from_the_first_layer_on() -> None:
     assert two.summary["workers"][1]["kv_peak"] == 5 * TOKEN
 
 
+def test_a_sequential_hand_over_of_which_all_was_sent_ahead_takes_its_latency() -> None:
+    """A layer of A takes an eighth of a second to send, of B a quarter of that, and half to begin.
+
+    A is there at 4.625 s, and taken in until 5.125 s. Of B a layer is there at 4.78125 s, two at
+    5.34375 s, all at 5.875 s, when A has its fourth token; until 6.375 s nothing is computed.
+    """
+    given = BY_LAYERS | {"receiving": "handoff = sequential", "latency": "500 ms", "most": 4}
+    both = run([(0.0, 4, 5), (0.0, 1, 3)], rate=64 * 8, **given)
+    assert column(both, "first_token") == [4.0, 5.0]
+    assert column(both, "last_token") == [6.625, 6.875]
+
+
+# Two workers that do everything.
+TWO_ALIKE = FILE.replace(
+    "worker gpu {{ hardware = box; cost = by_hand; kv = exact }}",
+    "worker gpu * 2 {{ hardware = box; cost = by_hand; kv = exact; link = by_token }}",
+)
+
+
+def alike(rows: Sequence[Row], stage: str, **given: object) -> Result:
+    values = USUAL | {"cluster": "alone", "stage": f"global {{ {stage} }}"} | given
+    plan = tsdl.compile(TWO_ALIKE.format(**values))
+    columns = [np.array(c) for c in zip(*rows, strict=True)]
+    return watched(plan, arrivals=Arrivals(*columns))
+
+
+TO_FIRST = "on arrive(r) { dispatch r to pick(w by w.id for w in workers) }"
+LAST = "pick(v by -v.id for v in workers)"
+
+
+def test_a_copy_is_given_up_when_its_request_ends() -> None:
+    """Ten tokens are sent ahead to where the request never goes; it rests meanwhile."""
+    stage = f"{TO_FIRST}\n on token(r, w) when r.generated == 1 {{ transfer r to {LAST} }}"
+    one = alike([(0.0, 10, 5)], stage, policy="continuous")
+    assert column(one, "e2e") == [10 + 10 + 4 * 0.25]
+    assert [w["kv_peak"] for w in one.summary["workers"]] == [14 * TOKEN, 11 * TOKEN]
+
+
+@pytest.mark.parametrize("second", ["static", "continuous", "chunked"])
+def test_what_came_in_part_is_computed_where_it_came_to(second: str) -> None:
+    """Of 10 tokens 4 are computed in 4 s, and moved in 4 s; the other 6 take 6 s."""
+    stage = f"""{TO_FIRST}
+    on half(batch, layer, w) when w.id == 0 {{
+      dispatch pick(r by r.id for r in batch.prefilling) to {LAST}
+    }}"""
+    own = f"policy other from {second} {{{{ local {{{{ max_requests = 4 }}}} }}}}\nworkload some"
+    first = "worker gpu {{ hardware = box; cost = by_hand; kv = exact; link = by_token }}"
+    text = TWO_ALIKE.replace("workload some", own).replace(
+        "worker gpu * 2 {{", f"{first}\n  worker last {{{{ policy = other;"
+    )
+    given = {"policy": "chunked", "points": "; breakpoint half after lm_head", "cluster": "alone"}
+    given |= {"stage": f"global {{ {stage} }}", "local": "; max_requests = 4"}
+    plan = tsdl.compile(text.format(**(USUAL | given | {"most": 4})))
+    one = watched(plan, arrivals=Arrivals(np.zeros(1), np.array([10]), np.array([1])))
+    assert column(one, "first_token") == [14.0]
+    assert column(one, "worker") == [1]
+    assert one.summary["transfers"]["bytes"] == 4 * TOKEN
+
+
+def test_an_action_that_waits_for_the_end_of_an_iteration_finds_its_request_done() -> None:
+    """`drop` and `preempt` of one that has its last token meanwhile do nothing."""
+    for verb in ("drop", "preempt", "submit", "reject"):
+        stage = f"""{TO_FIRST}
+        on half(batch, layer, w) {{ for r in batch.decoding {{ {verb} r }} }}
+        on token(r, w) {{ store r in pool }}"""
+        if verb == "submit":
+            stage += f"\n on submit(r) {{ dispatch r to {LAST} }}"
+        one = alike(
+            [(0.0, 1, 2)], stage, policy="continuous", points="; breakpoint half after lm_head"
+        )
+        stored = 800e-9  # its first token, which is a block
+        assert column(one, "last_token") == pytest.approx([1.25 + stored], rel=1e-12)
+        assert one.summary["requests"]["finished"] == 1
+
+
 # -- tiers -------------------------------------------------------------------------------------
 
 CHAT: dict[str, object] = {
@@ -302,7 +382,7 @@ CHAT: dict[str, object] = {
 
 def test_the_next_question_computes_only_what_the_pool_lacks() -> None:
     """24 tokens are kept, of two blocks; the next prompt has 25 + 20, of which 21 are computed."""
-    chat = run(**CHAT)
+    chat = run((), **CHAT)
     assert column(chat, "arrived") == [0.0, 22.0]
     assert column(chat, "prompt") == [20, 45]
     assert column(chat, "cached") == [0, 24]
@@ -318,7 +398,7 @@ def test_the_next_question_computes_only_what_the_pool_lacks() -> None:
 @pytest.mark.parametrize("turns", [3, 5])
 def test_a_block_that_is_fetched_takes_800_ns(turns: int) -> None:
     more = {"size": f"sessions = 1; turns = constant({turns}); think = constant(1 s)"}
-    chat = run(**(CHAT | more))
+    chat = run((), **(CHAT | more))
     kept = [25 * turn - 1 for turn in range(1, turns)]
     wanted = [20.0] + [800e-9 * -(-tokens // 16) + 21 for tokens in kept]
     assert column(chat, "ttft") == pytest.approx(wanted, rel=1e-12)
@@ -326,17 +406,37 @@ def test_a_block_that_is_fetched_takes_800_ns(turns: int) -> None:
 
 
 def test_a_fetch_over_a_link_takes_its_time_as_well() -> None:
-    chat = run(**(CHAT | {"tier": "link = by_token"}))
+    chat = run((), **(CHAT | {"tier": "link = by_token"}))
     # stored from 21 s on, for 24 s; asked for at 22 s, when nothing is there yet
     assert column(chat, "cached") == [0, 0]
     later = {"size": "sessions = 1; turns = constant(2); think = constant(100 s)"}
-    chat = run(**(CHAT | later | {"tier": "link = by_token"}))
+    chat = run((), **(CHAT | later | {"tier": "link = by_token"}))
     assert column(chat, "cached") == [0, 24]
     assert column(chat, "ttft")[1] == pytest.approx(2 * 800e-9 + 24 + 21, rel=1e-12)
 
 
+def test_two_stores_at_once_keep_each_token_once() -> None:
+    """24 tokens flow until 117 s; at 68 s 25 more follow, and not all 49."""
+    chat = run((), **(CHAT | {"tier": "link = by_token", "rate": 16}))
+    assert column(chat, "e2e") == [21.0, 46.0]
+    assert chat.summary["tiers"][0]["peak"] == 49 * TOKEN
+
+
+def test_what_is_done_when_kv_is_evicted_finds_all_in_its_place() -> None:
+    """There is room for one of them; whoever is evicted has another that runs stored."""
+    stage = """global {
+    on arrive(r) { dispatch r to pick(w by w.id for w in workers) }
+    on evict(r) { for w in workers { for x in w.active { store x in pool } } }
+  }"""
+    given = {"size": "requests = 6", "stage": stage, "pool": 64 * 30, "local": "; max_requests = 4"}
+    chat = run((), **(CHAT | given))  # under watch, which looks at the tier
+    (pool,) = chat.summary["tiers"]
+    assert pool["evictions"] >= 1
+    assert pool["peak"] <= pool["capacity"]
+
+
 def test_what_has_no_room_is_not_kept() -> None:
-    chat = run(**(CHAT | {"pool": 64 * 23}))
+    chat = run((), **(CHAT | {"pool": 64 * 23}))
     assert column(chat, "cached") == [0, 0]
     assert column(chat, "ttft") == [20.0, 45.0]
     assert chat.summary["tiers"][0]["refused"] == 2
@@ -361,3 +461,18 @@ def test_a_hand_over_through_a_pool() -> None:
     assert column(result, "e2e") == pytest.approx([20 + moves + 4 * 0.25], rel=1e-12)
     assert column(result, "worker") == [1]
     assert column(result, "cached") == [20]
+
+
+def test_a_node_has_a_port_to_the_network_for_each_of_its_devices_or_as_many_as_it_says() -> None:
+    text = """
+      cluster racks {{
+        network = Ethernet_10G
+        node one {{ {ports} worker a * 3 {{ hardware = A100_80G }}; worker b {{ hardware = A100_80G; parallel = tp(4) }} }}
+        node two {{ worker c {{ hardware = A100_80G }} }}
+      }}
+      scenario s {{ model = llama2_7b; cluster = racks; workload = sharegpt }}
+    """
+    for ports, wanted in (("", 7), ("ports = 2;", 2)):
+        plan = tsdl.compile(text.format(ports=ports))
+        gates = [kind.network.bandwidth / 1.25e9 for kind in plan.workers if kind.network]
+        assert gates == [wanted, wanted, 1]

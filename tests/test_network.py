@@ -2,6 +2,7 @@
 
 import random
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -10,7 +11,7 @@ import tsdl
 from tests.invariants import rates_are_fair, watched
 from tsdl.plan import Channel
 from tsdl.runtime.clock import Clock
-from tsdl.runtime.network import Flow, Line, Network, Port, line, rates
+from tsdl.runtime.network import Flow, Network, Port, line, rates
 from tsdl.runtime.system import System
 
 Sent = tuple[float, int, tuple[Port, ...]]  # when, how many bytes, over which ports
@@ -36,7 +37,7 @@ def arrivals(*sent: Sent, extra: float = 0.0) -> list[float]:
         network.send(size, ports, extra, done)
 
     for index, (time, _, _) in enumerate(sent):
-        clock.call(time, 1.0, lambda index=index: begin(index))
+        clock.call(time, 1.0, partial(begin, index))
     clock.run()
     assert network.quiet
     return there
@@ -216,7 +217,9 @@ cluster racks {{
     worker right {{ hardware = A100_80G; link = device }}
   }}
 }}
-workload some {{ requests = 1; arrivals = burst(); prompt = constant(1 tokens); output = constant(1 tokens) }}
+workload some {{
+  requests = 1; arrivals = burst(); prompt = constant(1 tokens); output = constant(1 tokens)
+}}
 scenario it {{ model = llama2_7b; cluster = racks; workload = some }}
 """
 
@@ -239,7 +242,12 @@ def test_other_nodes_are_reached_through_both_gates() -> None:
     gates = system.gates
     way = system.route(one, other)
     assert way == (system.ports[0].out, gates[0].out, gates[2].into, system.ports[5].into)
-    assert [p.bandwidth for p in way] == [2e9, 2 * 3e9, 2 * 3e9, 1e9]  # a port for each device of `left`
+    assert [p.bandwidth for p in way] == [
+        2e9,
+        3 * 3e9,
+        3 * 3e9,
+        1e9,
+    ]  # a port for each of the three devices of a node
 
 
 def test_a_node_says_how_many_ports_it_has() -> None:
@@ -249,25 +257,28 @@ def test_a_node_says_how_many_ports_it_has() -> None:
 
 def test_a_half_duplex_gate_is_one_port() -> None:
     gates = racks("half").gates
-    assert all(isinstance(g, Line) and g.out is g.into for g in gates.values())
+    assert all(gate.out is gate.into for gate in gates.values())
 
 
-def test_ring_of_three_nodes() -> None:
+@pytest.mark.parametrize(("duplex", "factor"), [("full", 1), ("half", 2)])
+def test_ring_of_three_nodes(duplex: str, factor: int) -> None:
     """Each node sends 4.5 GB to the next, full duplex: the gates of 3 GB/s are not shared."""
-    for duplex, factor in (("full", 1), ("half", 2)):
-        system = racks(duplex, "ports = 1;")
-        lefts = system.workers[::2]
-        for w in lefts:
-            system.ports[w.id].out.bandwidth = system.ports[w.id].into.bandwidth = 1e12
-        there: list[float] = []
-        for index, one in enumerate(lefts):
-            way = system.route(one, lefts[(index + 1) % 3])
-            system.network.send(4_500_000_000, way, 0.0, lambda: there.append(system.clock.now))
-        system.clock.run()
-        assert there == pytest.approx([0.001 + 1.5 * factor] * 3, rel=1e-12)
+    system = racks(duplex, "ports = 1;")
+    lefts = system.workers[::2]
+    for worker in lefts:
+        port = system.ports[worker.id]
+        port.out.bandwidth = port.into.bandwidth = 1e12
+    there: list[float] = []
+    for index, one in enumerate(lefts):
+        way = system.route(one, lefts[(index + 1) % 3])
+        system.network.send(4_500_000_000, way, 0.0, lambda: there.append(system.clock.now))
+    system.clock.run()
+    assert there == pytest.approx([0.001 + 1.5 * factor] * 3, rel=1e-12)
 
 
 def test_a_run_over_a_network_is_the_same_each_time() -> None:
-    text = CLUSTER.format(duplex="half", ports="ports = 1;").replace("requests = 1;", "requests = 9;")
+    text = CLUSTER.format(duplex="half", ports="ports = 1;").replace(
+        "requests = 1;", "requests = 9;"
+    )
     plan = tsdl.compile(text)
     assert watched(plan).summary == plan.run().summary

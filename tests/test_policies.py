@@ -8,6 +8,8 @@ import tsdl
 from tsdl.runtime.result import Result
 
 FILE = """edition "2026"
+link at_once {{ bandwidth = 1_000_000 TB/s }}
+hardware box from A100_80G {{ host = at_once }}
 kvcache exact from token_wise {{ block = 1 tokens; blocks = {blocks} }}
 model small from llama2_7b {{ context = 1000 tokens; {model} }}
 policy own from {base} {{ {policy} }}
@@ -20,7 +22,7 @@ USUAL = {
     "model": "",
     "base": "continuous",
     "policy": "",
-    "cluster": "worker gpu { hardware = A100_80G; cost = constant_cost(1 s); kv = exact }",
+    "cluster": "worker gpu { hardware = box; cost = constant_cost(1 s); kv = exact }",
     "workload": "requests = 3; arrivals = uniform(1 req/s); prompt = constant(5 tokens); "
     "output = constant(3 tokens)",
 }
@@ -363,7 +365,7 @@ def test_the_next_turn_finds_what_was_stored() -> None:
     columns = result.requests
     assert columns["cached"].tolist() == [0, 7, 15]
     assert [line for _, line in result.log] == ["5 5", "6 13", "6 21"]
-    assert columns["ttft"].tolist() == [1, 3, 5]
+    assert columns["ttft"].tolist() == pytest.approx([1, 3, 5], rel=1e-9)
     tier = result.summary["tiers"][0]
     assert (tier["fetches"], tier["hits"], tier["tokens_found"], tier["tokens_asked"]) == (
         2,
@@ -408,15 +410,15 @@ def test_kv_may_be_handed_over_through_a_pool() -> None:
       }
     """
     cluster = """
-      worker p { hardware = A100_80G; cost = constant_cost(1 s); kv = exact; runs = prefill }
-      worker d { hardware = A100_80G; cost = constant_cost(1 s); kv = exact; runs = decode }
+      worker p { hardware = box; cost = constant_cost(1 s); kv = exact; runs = prefill }
+      worker d { hardware = box; cost = constant_cost(1 s); kv = exact; runs = decode }
       tier pool { capacity = 1 GiB; latency = 1 s/block; block = 4 tokens }
     """
     workload = USUAL["workload"].replace("requests = 3", "requests = 1")
     result = run(policy=policy, cluster=cluster, workload=workload)
     # A second of prefill, two blocks there, two back, and two seconds of decodes.
     assert result.requests["ttft"].tolist() == [1]
-    assert result.requests["e2e"].tolist() == [1 + 2 + 2 + 2]
+    assert result.requests["e2e"].tolist() == pytest.approx([1 + 2 + 2 + 2], rel=1e-9)
     assert result.summary["transfers"]["count"] == 0
     assert result.requests["cached"].tolist() == [5]
 
@@ -581,3 +583,9 @@ def test_it_is_no_part_of_the_plan() -> None:
     with_it = tsdl.compile(EXTERN, externs={"mine": lambda r, workers: workers[0]})
     assert with_it.hash == tsdl.compile(EXTERN).hash
     assert with_it == tsdl.compile(EXTERN)
+
+
+def test_a_delay_of_less_than_nothing_ends_the_run() -> None:
+    with pytest.raises(tsdl.TsdlError) as caught:
+        run(policy="local { on token(r, w) { let t = 1 s * (r.id - 1); delay t } }")
+    assert caught.value.diagnostics[0].code == "E0902"

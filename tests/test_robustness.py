@@ -179,7 +179,7 @@ policy later from reserved {
     state sent: count[worker] over 10 s
     on submit(r) {
       let v = pick(w by sent[w] for w in workers if w.decodes)
-      if r.prompt > 10 { let a = 3; log a, "of", v.id } else if true { reject r } else { sent[v] += 1 }
+      if r.prompt > 10 { let a = 3; log a, v.id } else if true { reject r } else { sent[v] += 1 }
       dispatch r to v
     }
     on every(5 s) { for w in workers { record "queued", w.queued } }

@@ -314,23 +314,11 @@ def python(value: Value) -> str:
             return f"{operation}({', '.join(parts)})"
 
 
-def _renamed(value: Value, old: str, new: str) -> Value:
-    """Return a formula with a symbol under another name."""
-    if not isinstance(value, Formula):
-        return value
-    if value == symbol(old):
-        return symbol(new)
-    return Formula(value.operation, tuple(_renamed(a, old, new) for a in value.arguments))
-
-
 def _python_selection(value: Formula) -> str:
-    function, variable, *parts = value.arguments
-    # A name of Python's own, or of ours, would mean another thing there.
-    inner = f"{variable}_"
-    element, iterable, key, condition = (_renamed(p, str(variable), inner) for p in parts)
+    function, variable, element, iterable, key, condition = value.arguments
     item = f"({python(key)}, {python(element)})" if function == "pick" else python(element)
     if_ = f" if {python(condition)}" if condition is not True else ""
-    inside = f"[{item} for {inner} in {python(iterable)}{if_}]"
+    inside = f"[{item} for {variable} in {python(iterable)}{if_}]"
     if function == "round_robin":  # each place in a policy keeps its own turn
         return f"round_robin({TURN}, {inside})"
     return f"{_SELECTION_NAMES.get(str(function), function)}({inside})"
@@ -470,6 +458,24 @@ def from_json(data: object) -> Value:
         case ("mean", [_]):
             return Formula("mean", (from_json(parts[0]),))
     raise ValueError(f"{data!r} is not a formula")
+
+
+# Names that generated source has besides those of RUNTIME_NAMES.
+_TAKEN = frozenset({"clock", "workers", "do", "least", "greatest", "tuple", "NoCandidate"})
+
+
+def fresh_name(name: str, taken: Iterable[object]) -> str:
+    """Return a name for a variable that hides nothing in generated source.
+
+    `taken` are the values of the variables around it: the symbols among them stay as they are.
+    """
+    if name.startswith((STATE, "_")):
+        name = f"v{name}"
+    symbols_ = (v for v in taken if isinstance(v, Formula) and v.operation == "symbol")
+    known = {*(v.arguments[0] for v in symbols_), *_TAKEN, *RUNTIME_NAMES, *SELECTIONS}
+    while name in known or hasattr(builtins, name) or keyword.iskeyword(name):
+        name = f"{name}_"
+    return name
 
 
 METHODS = frozenset({"fill_with", "needed", "final", "get"})

@@ -133,7 +133,7 @@ class _Merger:
                         "E0406",
                         f"this cannot stand in {with_article(members.shape.kind)}",
                         item.span,
-                        help=(_allowed(members.shape),),
+                        help=(_allowed(members.shape, item),),
                     )
 
     # -- fields --------------------------------------------------------------------------------
@@ -379,7 +379,9 @@ def _nested_shape(shape: Block, verb: str) -> Block | None:
     return nested.block if nested else shape.open_block
 
 
-def _allowed(shape: Block) -> str:
+def _allowed(shape: Block, item: ast.Item | None = None) -> str:
+    if isinstance(item, (ast.Let, ast.If, ast.For)) and "on" in shape.clauses:
+        return "statements stand in a handler: `on EVENT(…) { … }`"
     names = [*shape.fields, *shape.functions, *shape.blocks, *shape.clauses]
     if shape.graph:
         names.append("graph")

@@ -124,6 +124,9 @@ WORDS: dict[str, int | None] = {
 }  # fmt: skip
 
 
+DEEPEST = 16  # statements in one another: Python, which they become, has a limit of twenty
+
+
 @dataclass(frozen=True, slots=True)
 class Handler:
     """What is done at an event; `every` is the seconds between two of a timer."""
@@ -379,10 +382,17 @@ def _check_ranges(plan: "Plan") -> None:
         _check_names(stage)
 
 
+def _depth(body: "tuple[Statement, ...]") -> int:
+    """Return how deep statements are nested."""
+    return max((1 + max(_depth(s.body), _depth(s.otherwise)) for s in body), default=0)
+
+
 def _check_names(stage: "Local | Global") -> None:
     """See that what becomes Python source is held to plain names. Raises ValueError."""
     names = [s.name for s in stage.states]
     waiting = [s for h in stage.handlers for s in h.body]
+    if any(_depth(h.body) > DEEPEST for h in stage.handlers):
+        raise ValueError("a handler is nested too deeply")
     for handler in stage.handlers:
         names += handler.variables
     while waiting:

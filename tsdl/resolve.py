@@ -6,7 +6,7 @@ from tsdl.diagnostics.suggest import nearest
 from tsdl.merge import merge_all
 from tsdl.modules import Module
 from tsdl.program import Base, Declaration, Parameter, Program
-from tsdl.schema import KINDS, UNITS_KINDS
+from tsdl.schema import BATCH_FEATURES, KINDS, UNITS_KINDS
 from tsdl.source import Source, Span
 from tsdl.types import with_article
 from tsdl.unitdeclarations import declare_units
@@ -248,9 +248,17 @@ def _bases(program: Program, declaration: Declaration, sink: Sink) -> tuple[Base
 
 
 def report_unknown(
-    program: Program, module: Module, expression: ast.Expr, kind: str | None, sink: Sink
+    program: Program,
+    module: Module,
+    expression: ast.Expr,
+    kind: str | None,
+    sink: Sink,
+    known: str = "",
 ) -> None:
-    """Say that a name means nothing, and which one was likely meant (of `kind`, if given)."""
+    """Say that a name means nothing, and which one was likely meant (of `kind`, if given).
+
+    `known` is said where none is like it.
+    """
     if isinstance(expression, ast.Call):
         expression = expression.function
     if module.incomplete:
@@ -267,8 +275,12 @@ def report_unknown(
     if len(sink.found) >= MOST_SUGGESTIONS:
         candidates = []
     near = nearest(name, candidates) if name else None
-    alike = [n for n in sorted(candidates) if name and n.lower().startswith(name.lower())][:4]
-    helps = (f"did you mean `{near}`?",) if near else ()
+    begun = name.lower() if len(name) > 1 else None
+    alike = [n for n in sorted(candidates) if begun and n.lower().startswith(begun)][:4]
+    unit = isinstance(expression, ast.Name) and name in program.units.units
+    if unit and name not in BATCH_FEATURES:  # `tokens` is more likely that of a batch
+        known = f"`{name}` is a unit: it stands right behind a number, as in `5 s` and `8 req/s`"
+    helps = (f"did you mean `{near}`?",) if near else (known,) if known else ()
     if len(alike) > 1:  # `A100` is short for several
         near = None
         helps = (f"there are {', '.join(f'`{n}`' for n in alike)}",)

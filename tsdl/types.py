@@ -128,6 +128,8 @@ def describe(found: Type) -> str:
             return f"{with_article(kind)}"
         case Choice(names=names):
             return f"one of {', '.join(names)}" if names else "a name"
+        case Sequence(of=Record(name=name)):
+            return f"a list of {name}s"
         case Sequence(of=of):
             return f"a list of {describe(of)}"
         case Bounds(of=of):

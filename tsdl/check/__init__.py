@@ -5,10 +5,13 @@ from functools import cache
 
 from tsdl import ast
 from tsdl.check.arguments import check_derived
+from tsdl.check.clauses import check_form
+from tsdl.check.events import check_handler
 from tsdl.check.expressions import infer, require
 from tsdl.check.graphs import check_graph
+from tsdl.check.hooks import check_hook
 from tsdl.check.parameters import param_type, parameter_type
-from tsdl.check.policies import check_handler, check_hook, check_keys, check_rule
+from tsdl.check.policies import check_keys, check_rule
 from tsdl.check.scope import Scope
 from tsdl.check.states import check_state
 from tsdl.diagnostics import Sink
@@ -101,20 +104,25 @@ def _part(part: Part, members: Members, scope: Scope) -> None:
                 require(expression, Boolean(), metrics, "what is expected")
         case ast.Clause(verb="graph") as graph:
             check_graph(graph, scope)
-        case ast.Clause(verb="admit" | "evict" | "resume") as clause if (
-            members.shape.kind == "local"
-        ):
-            check_rule(clause, members, scope)
-        case ast.Clause(verb="evict") as clause:
-            _order(clause, scope)
-        case ast.Clause(verb="on") as clause:
-            check_handler(clause, members, scope)
-        case ast.Clause(verb="state") as clause:
-            check_state(clause, scope)
-        case ast.Clause(verb="breakpoint" | "after") as clause:
-            check_hook(clause, members, scope)
+        case ast.Clause() as clause if clause.verb in members.shape.clauses:
+            if check_form(clause, scope):
+                _clause(clause, members, scope)
         case _:
             return
+
+
+def _clause(clause: ast.Clause, members: Members, scope: Scope) -> None:
+    match clause.verb:
+        case "admit" | "evict" | "resume" if members.shape.kind == "local":
+            check_rule(clause, members, scope)
+        case "evict":
+            _order(clause, scope)
+        case "on":
+            check_handler(clause, members, scope)
+        case "state":
+            check_state(clause, members, scope)
+        case "breakpoint" | "after":
+            check_hook(clause, members, scope)
 
 
 def _order(clause: ast.Clause, scope: Scope) -> None:

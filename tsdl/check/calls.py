@@ -2,6 +2,7 @@
 
 from tsdl import ast
 from tsdl.check import arguments, expressions
+from tsdl.check.measures import agrees, mismatch
 from tsdl.check.scope import Scope
 from tsdl.diagnostics import Label
 from tsdl.diagnostics.suggest import nearest
@@ -60,8 +61,9 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
             help=(f"in a scenario, write `expect {shown} <= …`",),
         )
         return UNKNOWN
-    selects = any(isinstance(a.value, ast.Generator) for a in expression.arguments)
-    if selects and (name in SELECTORS or name in REDUCTIONS):
+    goes_over = any(isinstance(a.value, ast.Generator) for a in expression.arguments)
+    chooses = name in SELECTORS and scope.place is not None  # `random` is a policy's name, too
+    if chooses or (goes_over and (name in SELECTORS or name in REDUCTIONS)):
         return _selection(expression, name, scope)
     declaration = scope.program.lookup(scope.owner.module, name)
     if declaration and declaration.kind != "param":
@@ -204,15 +206,15 @@ def _function(expression: ast.Call, name: str, scope: Scope) -> Type:
         if isinstance(found, Unknown):
             continue
         if not isinstance(found, (Quantity, Samples)):
-            expressions.mismatch(value, found, PLAIN, scope, f"an argument of `{name}`")
+            mismatch(value, found, PLAIN, scope, f"an argument of `{name}`")
             return UNKNOWN
         if isinstance(result, Unknown):
             result = found
-        elif not expressions.agrees(found, result, value):
-            if expressions.agrees(result, found, values[0]):
+        elif not agrees(found, result, value):
+            if agrees(result, found, values[0]):
                 result = found
                 continue
-            expressions.mismatch(value, found, result, scope, f"an argument of `{name}`")
+            mismatch(value, found, result, scope, f"an argument of `{name}`")
             return UNKNOWN
     return result
 
@@ -274,9 +276,9 @@ def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
         return PLAIN
     if name in ("any", "all"):
         if of != Boolean():
-            expressions.mismatch(generator.element, of, Boolean(), scope, f"what `{name}` looks at")
+            mismatch(generator.element, of, Boolean(), scope, f"what `{name}` looks at")
         return Boolean()
     if not isinstance(of, Quantity):
-        expressions.mismatch(generator.element, of, PLAIN, scope, "what `sum` adds up")
+        mismatch(generator.element, of, PLAIN, scope, "what `sum` adds up")
         return UNKNOWN
     return of

@@ -1,21 +1,16 @@
 """Types of expressions: what each is, and whether it is what its place asks for."""
 
-import re
-
 from tsdl import ast
-from tsdl.check import calls, names
+from tsdl.check import calls, names, operators, slips
+from tsdl.check.measures import agrees, mismatch, unit_of
 from tsdl.check.scope import Scope
-from tsdl.diagnostics import Edit, Fix
 from tsdl.diagnostics.suggest import nearest
 from tsdl.types import (
     Boolean,
     Bounds,
-    Choice,
-    Construct,
     Quantity,
     Read,
     Record,
-    Samples,
     Sequence,
     State,
     Text,
@@ -23,7 +18,9 @@ from tsdl.types import (
     Unknown,
     describe,
 )
-from tsdl.units import NUMBER, Dimension, Unit, UnknownUnit
+from tsdl.units import Unit
+
+__all__ = ["agrees", "infer", "infer_generator", "mismatch", "require"]
 
 UNKNOWN = Unknown()
 MOST = 1e100  # leaves room for units and products within what a float can hold
@@ -44,80 +41,6 @@ def require(expression: ast.Expr, wanted: Type, scope: Scope, subject: str) -> N
         mismatch(expression, found, wanted, scope, subject)
 
 
-def agrees(found: Type, wanted: Type, expression: ast.Expr | None = None) -> bool:
-    """Tell whether a thing of one type may stand where another is asked for."""
-    match found, wanted:
-        case (Unknown(), _) | (_, Unknown()):
-            return True
-        case Quantity(dimension=have), Quantity(dimension=want):
-            return have == want or (have == NUMBER and want.is_count and _may_count(expression))
-        case Text(), Text():
-            return True
-        case Sequence(of=have), Sequence(of=want):
-            return agrees(have, want)
-        case Bounds(of=have), Bounds(of=want):
-            return agrees(have, want)
-        case Choice(), Choice():
-            return True
-        case _:
-            return found == wanted
-
-
-def _may_count(expression: ast.Expr | None) -> bool:
-    """Tell whether a bare number may stand for a count: not as a ratio, not as a fraction."""
-    return not (
-        isinstance(expression, ast.Number)
-        and (expression.unit is not None or isinstance(expression.value, float))
-    )
-
-
-def mismatch(expression: ast.Expr, found: Type, wanted: Type, scope: Scope, subject: str) -> None:
-    """Report that an expression is not what its place asks for."""
-    helps: tuple[str, ...] = ()
-    fix = None
-    units = scope.program.units
-    if isinstance(wanted, Quantity) and isinstance(found, Quantity):
-        code = "E0301"
-        better = _better_unit(expression, wanted.dimension, scope)
-        example = units.example_of(wanted.dimension)
-        if better:
-            helps = (f"did you mean `{better}`?",)
-            fix = Fix(f"write `{better}`", (Edit(expression.span, better),))
-        elif _is_bare(expression) and found.dimension == NUMBER and example:
-            shown = expression.span.text
-            helps = (f"write its unit: `{shown} {example}`",)
-        elif example:
-            helps = (f"it is measured in `{example}`, for example",)
-    else:
-        code = "E0304"
-        if isinstance(wanted, Text) and isinstance(expression, ast.Name):
-            helps = (f'a text stands in quotes: `"{expression.id}"`',)
-        elif isinstance(wanted, Construct):
-            names = calls.constructors(wanted.family)
-            helps = (f"write one of {', '.join(f'`{n}(…)`' for n in names)}",)
-    scope.sink.error(
-        code,
-        f"{subject} is {describe(wanted)}, this is {describe(found)}",
-        expression.span,
-        describe(found),
-        help=helps,
-        fix=fix,
-    )
-
-
-def _is_bare(expression: ast.Expr) -> bool:
-    return isinstance(expression, ast.Number) and expression.unit is None
-
-
-def _better_unit(expression: ast.Expr, wanted: Dimension, scope: Scope) -> str | None:
-    if isinstance(expression, ast.Number) and expression.unit:
-        repaired = scope.program.units.repaired(expression.unit, wanted)
-        if repaired:
-            digits = expression.span.text.removesuffix(expression.unit).rstrip()
-            return f"{digits} {repaired}"
-    return None
-
-
 # -- the cases ---------------------------------------------------------------------------------
 
 
@@ -131,7 +54,7 @@ def _infer(expression: ast.Expr, scope: Scope, expected: Type | None) -> Type:
             return names.infer_read(expression, scope)
         case ast.Name():
             return _whole_state(expression, names.infer_name(expression, scope, expected), scope)
-        case ast.Attribute() if isinstance(expected, Read):
+        case ast.Attribute() if expected in (Read(), Sequence(Read())):
             return names.infer_read(expression, scope)
         case ast.Attribute():
             return names.infer_attribute(expression, scope)
@@ -142,14 +65,14 @@ def _infer(expression: ast.Expr, scope: Scope, expected: Type | None) -> Type:
         case ast.Interval():
             return _interval(expression, scope)
         case ast.Unary():
-            return _unary(expression, scope)
+            return operators.infer_unary(expression, scope)
         case ast.Binary():
-            return _binary(expression, scope)
+            return operators.infer_binary(expression, scope)
         case ast.Conditional():
             require(expression.test, Boolean(), scope, "a condition")
             then = infer(expression.then, scope, expected)
             otherwise = infer(expression.otherwise, scope, expected)
-            return _same(expression, then, otherwise, scope, "both ways of a choice")
+            return operators.same(expression, then, otherwise, scope, "both ways of a choice")
         case ast.Generator():
             scope.sink.error(
                 "E0305",
@@ -183,17 +106,22 @@ def _indexed_state(expression: ast.Index, scope: Scope) -> Type:
     name = expression.value
     state = scope.locals.get(name.id) if isinstance(name, ast.Name) else None
     keys = [argument.value for argument in expression.arguments]
+    if isinstance(state, Unknown):
+        return UNKNOWN
     if not isinstance(state, State) or not state.key or len(keys) != 1:
-        scope.sink.error(
-            "E0306",
-            "nothing here can be indexed"
-            if not isinstance(state, State)
-            else f"`{name.span.text}` is indexed by one {state.key}"
-            if state.key
-            else f"`{name.span.text}` is one value, and not indexed",
-            expression.span,
-            help=("`[…]` after a name reads declared state, in a handler",),
-        )
+        title = "nothing here can be indexed"
+        helps = [slips.of_index(expression, scope)]
+        if isinstance(state, State):
+            title = (
+                f"`{name.span.text}` is indexed by one {state.key}"
+                if state.key
+                else f"`{name.span.text}` is one value, and not indexed"
+            )
+        elif state is None:
+            states = [n for n, type_ in scope.locals.items() if isinstance(type_, State)]
+            near = nearest(name.span.text, states)
+            helps = [f"did you mean `{near}`?"] if near else helps
+        scope.sink.error("E0306", title, expression.span, help=tuple(helps))
         return UNKNOWN
     require(keys[0], _KEYS.get(state.key, PLAIN), scope, f"the index of `{name.span.text}`")
     return state.of
@@ -217,30 +145,6 @@ def _number(expression: ast.Number, scope: Scope) -> Type:
         return UNKNOWN
     scope.program.number_units[expression] = unit
     return Quantity(unit.dimension)
-
-
-def unit_of(token: str, expression: ast.Expr, scope: Scope) -> Unit | None:
-    """Read a unit; report it where there is none of that name."""
-    units = scope.program.units
-    try:
-        return units.parse(token)
-    except UnknownUnit as error:
-        first = token.partition("/")[0]
-        helps: tuple[str, ...] = ()
-        fix = None
-        near = nearest(error.name, units.units)
-        if error.name != first and first in units.units and "/" in token:
-            spaced = expression.span.text.replace(token, f"{first} / {token.partition('/')[2]}")
-            helps = (f"to divide by `{error.name}`, write blanks around `/`: `{spaced}`",)
-        elif near:
-            helps = (f"did you mean `{near}`?",)
-            better = expression.span.text.replace(error.name, near)
-            fix = Fix(f"write `{near}`", (Edit(expression.span, better),))
-        scope.sink.error(
-            "E0303", f"there is no unit `{error.name}`", expression.span, "unknown unit",
-            help=helps, fix=fix,
-        )  # fmt: skip
-        return None
 
 
 # -- several at once ---------------------------------------------------------------------------
@@ -305,6 +209,7 @@ def infer_generator(expression: ast.Generator, scope: Scope) -> Type:
                 f"`for` goes over a list, this is {describe(iterable)}",
                 expression.iterable.span,
                 describe(iterable),
+                help=(slips.of_list(expression.iterable, scope),),
             )
             item = UNKNOWN
     inner = scope.with_locals({expression.variable: item})
@@ -315,149 +220,3 @@ def infer_generator(expression: ast.Generator, scope: Scope) -> Type:
         if not isinstance(key, (Quantity, Unknown)):
             mismatch(expression.key, key, PLAIN, inner, "a key")
     return infer(expression.element, inner)
-
-
-# -- operators ---------------------------------------------------------------------------------
-
-
-def _unary(expression: ast.Unary, scope: Scope) -> Type:
-    if expression.operator == "not":
-        require(expression.operand, Boolean(), scope, "what `not` negates")
-        return Boolean()
-    found = infer(expression.operand, scope)
-    if isinstance(found, (Quantity, Samples, Unknown)):
-        return found
-    mismatch(expression.operand, found, PLAIN, scope, f"what `{expression.operator}` stands before")
-    return UNKNOWN
-
-
-def _binary(expression: ast.Binary, scope: Scope) -> Type:
-    operator = expression.operator
-    if operator in ("and", "or"):
-        require(expression.left, Boolean(), scope, f"a side of `{operator}`")
-        require(expression.right, Boolean(), scope, f"a side of `{operator}`")
-        return Boolean()
-    left, right = infer(expression.left, scope), infer(expression.right, scope)
-    if isinstance(left, Unknown) or isinstance(right, Unknown):
-        return Boolean() if operator in _COMPARISONS else UNKNOWN
-    if operator in ("==", "!=") and not isinstance(left, (Quantity, Samples)):
-        _same(expression, left, right, scope, f"both sides of `{operator}`")
-        return Boolean()
-    one, other = _number_of(left), _number_of(right)
-    for side, type_, number in ((expression.left, left, one), (expression.right, right, other)):
-        if number is None:
-            mismatch(side, type_, PLAIN, scope, f"a side of `{operator}`")
-            return UNKNOWN
-    assert one is not None
-    assert other is not None
-    samples = [side for side in (left, right) if isinstance(side, Samples)]
-    if len({side.each for side in samples}) > 1:
-        scope.sink.error(
-            "E0306",
-            "gaps and requests do not go together",
-            expression.span,
-            "one side has a value for each gap, the other for each request",
-            help=("take a statistic of each: `mean(itl) / mean(e2e)`",),
-        )
-        return UNKNOWN
-    if operator in _COMPARISONS and samples and samples[0].each == "gap":
-        scope.sink.error(
-            "E0304",
-            "gaps belong to no request, and a condition needs one value",
-            expression.span,
-            help=("take a statistic: `p99(itl)`, `mean(itl)` or `max(itl)`",),
-        )
-        return Boolean()
-    if operator in _COMPARISONS:
-        if _common(expression, one, other, scope) is None:
-            return UNKNOWN
-        return Boolean()
-    dimension = _result(expression, one, other, scope)
-    if dimension is None:
-        return UNKNOWN
-    result = Quantity(dimension)
-    return Samples(result, samples[0].each) if samples else result
-
-
-_COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
-
-
-def _number_of(type_: Type) -> Dimension | None:
-    match type_:
-        case Quantity(dimension=dimension) | Samples(of=Quantity(dimension=dimension)):
-            return dimension
-        case _:
-            return None
-
-
-def _result(
-    expression: ast.Binary, one: Dimension, other: Dimension, scope: Scope
-) -> Dimension | None:
-    match expression.operator:
-        case "+" | "-":
-            return _common(expression, one, other, scope)
-        case "*":
-            return one * other
-        case "/" | "//":
-            return one / other
-        case _:
-            if other != NUMBER:
-                mismatch(expression.right, Quantity(other), PLAIN, scope, "an exponent")
-                return None
-            if one == NUMBER:
-                return NUMBER
-            power = expression.right
-            if isinstance(power, ast.Number) and isinstance(power.value, int):
-                return one**power.value
-            scope.sink.error(
-                "E0306",
-                "a quantity can only be raised to a whole number that is written out",
-                expression.span,
-                help=("divide by its unit first to make it a plain number",),
-            )
-            return None
-
-
-def _common(
-    expression: ast.Binary, one: Dimension, other: Dimension, scope: Scope
-) -> Dimension | None:
-    """Return the dimension both sides share; a bare whole number may stand for a count."""
-    if one == other:
-        return one
-    if other == NUMBER and one.is_count and _may_count(expression.right):
-        return one
-    if one == NUMBER and other.is_count and _may_count(expression.left):
-        return other
-    better = _better_unit(expression.right, one, scope)
-    if better is None and isinstance(expression.right, ast.Number) and other == NUMBER:
-        example = scope.program.units.example_of(one)
-        helps = (f"write its unit: `{expression.right.span.text} {example}`",) if example else ()
-    else:
-        helps = (f"did you mean `{better}`?",) if better else ()
-    doing = {"+": "added", "-": "subtracted"}.get(expression.operator, "compared")
-    left, right = describe(Quantity(one)), describe(Quantity(other))
-    scope.sink.error(
-        "E0301",
-        f"{left} and {right} cannot be {doing}",
-        expression.span,
-        f"`{expression.left.span.text}` is {left}, `{_short(expression.right)}` is {right}",
-        help=helps,
-    )
-    return None
-
-
-def _short(expression: ast.Expr) -> str:
-    text = re.sub(r"\s+", " ", expression.span.text)
-    return text if len(text) <= 40 else f"{text[:37]}…"  # noqa: PLR2004 (a label stays on a line)
-
-
-def _same(expression: ast.Expr, one: Type, other: Type, scope: Scope, what: str) -> Type:
-    if agrees(one, other) or agrees(other, one):
-        return other if isinstance(one, Unknown) else one
-    scope.sink.error(
-        "E0306",
-        f"{what} must be of one type",
-        expression.span,
-        f"{describe(one)}, and {describe(other)}",
-    )
-    return UNKNOWN

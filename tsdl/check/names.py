@@ -1,7 +1,7 @@
 """Types of names and attributes: what each stands for, from the inside out."""
 
 from tsdl import ast
-from tsdl.check import calls, expressions
+from tsdl.check import calls, expressions, slips
 from tsdl.check.parameters import param_type, parameter_type
 from tsdl.check.scope import Scope
 from tsdl.diagnostics import Edit, Fix, Label
@@ -133,6 +133,13 @@ def _unknown_name(expression: ast.Name, scope: Scope, expected: Type | None) -> 
             help=(f"call it: `{name}(…)`",),
         )  # fmt: skip
         return
+    slip = slips.of_name(name, scope)
+    if slip:
+        scope.sink.error(
+            "E0201", f"there is nothing called `{name}` here", expression.span, "not declared",
+            help=(slip,),
+        )  # fmt: skip
+        return
     local: list[str] = [*scope.locals, *scope.symbols, *(p.name for p in scope.owner.parameters)]
     if scope.metrics:
         local += METRICS if scope.each else [*METRICS, *TOTALS]
@@ -141,7 +148,8 @@ def _unknown_name(expression: ast.Name, scope: Scope, expected: Type | None) -> 
     near = nearest(name, local)
     if near is None:
         kind = expected.kind if isinstance(expected, Reference) else None
-        report_unknown(scope.program, scope.owner.module, expression, kind, scope.sink)
+        here = f"known here: {', '.join(scope.locals)}" if scope.locals else ""
+        report_unknown(scope.program, scope.owner.module, expression, kind, scope.sink, here)
         return
     scope.sink.error(
         "E0201",
@@ -180,13 +188,17 @@ def infer_attribute(expression: ast.Attribute, scope: Scope) -> Type:
             fields = RECORDS[record]
             if expression.name in fields:
                 return fields[expression.name][0]
-            _no_field(expression, f"{record}", list(fields), scope)
+            _no_field(expression, record, list(fields), scope)
         case Reference(kind=kind) if kind in KINDS:
             return _field_of(KINDS[kind], expression, scope)
         case Unknown():
             pass
         case _:
-            scope.sink.error("E0307", f"{describe(holder)} has no fields", expression.span, help=())
+            slip = slips.of_text(expression, holder, scope)
+            scope.sink.error(
+                "E0307", f"{describe(holder)} has no fields", expression.span,
+                help=(slip,) if slip else (),
+            )  # fmt: skip
     return UNKNOWN
 
 
@@ -225,13 +237,14 @@ def _field_of(shape: Block, expression: ast.Attribute, scope: Scope) -> Type:
 
 
 def _no_field(expression: ast.Attribute, what: str, names: list[str], scope: Scope) -> None:
-    near = nearest(expression.name, names)
+    slip = slips.of_field(expression, what, scope)
+    near = None if slip else nearest(expression.name, names)
     scope.sink.error(
         "E0307",
         f"a {what} has no `{expression.name}`",
         expression.name_span,
         "unknown",
-        help=(f"did you mean `{near}`?",) if near else (f"it has {', '.join(names)}",),
+        help=(slip or (f"did you mean `{near}`?" if near else f"it has {', '.join(names)}"),),
         fix=Fix(f"write `{near}`", (Edit(expression.name_span, near),)) if near else None,
     )
 

@@ -8,6 +8,20 @@ from tsdl.types import Type
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stage says something: in which stage, of which event, and what that names.
+
+    `variables` are those of the event by the record that they stand for; `within` are all names
+    that a `let` or a `for` gives somewhere in the handler.
+    """
+
+    stage: str
+    event: str
+    variables: dict[str, str] = field(default_factory=dict)
+    within: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Scope:
     """The names that an expression may use, innermost first.
 
@@ -24,7 +38,7 @@ class Scope:
     symbols: dict[str, Type] = field(default_factory=dict)
     metrics: bool = False
     each: bool = False  # a condition on each request, rather than on the whole result
-    writing: bool = False  # the target of an assignment
+    place: Place | None = None  # where a stage of a policy says it
 
     def defining(self, key: str) -> "Scope":
         """Return the scope of the value of a field."""

@@ -5,15 +5,21 @@ from dataclasses import dataclass, replace
 from tsdl import ast
 from tsdl.check.expressions import infer, require
 from tsdl.check.scope import Scope
-from tsdl.diagnostics import Sink
+from tsdl.diagnostics import Label, Sink
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Members
 from tsdl.schema import AGGREGATES, STATE_KEYS
-from tsdl.types import Boolean, Quantity, State, Type
+from tsdl.source import Span
+from tsdl.types import Boolean, Quantity, Record, Sequence, State, Type, Unknown
 from tsdl.units import Dimension
 
 PLAIN = Quantity()
 TIME = Quantity(Dimension.of("time"))
+# What is known in every handler of a stage, and in its rules.
+AMBIENT: dict[str, dict[str, Type]] = {
+    "local": {"now": TIME, "w": Record("worker"), "kv": Record("kv")},
+    "global": {"now": TIME, "workers": Sequence(Record("worker"))},
+}
 _PLAIN_TYPES = ("number", "int", "ratio")
 
 
@@ -39,18 +45,39 @@ def form_of(clause: ast.Clause) -> Form | None:
             return None
 
 
-def states_of(members: Members, scope: Scope) -> dict[str, Type]:
-    """Return the types of the states of a stage, inherited ones included."""
+def known_states(variables: dict[str, Span], members: Members, scope: Scope) -> dict[str, Type]:
+    """Return the types of the states of a stage, inherited ones included.
+
+    One that is called like a variable that is named here is told, and not known.
+    """
     found: dict[str, Type] = {}
     for part in members.clauses("state"):
         clause = part.item
-        if isinstance(clause, ast.Clause) and isinstance(clause.head, ast.Name):
-            form = form_of(clause)
-            if form is not None:
-                key = form.key.id if isinstance(form.key, ast.Name) else ""
-                place = replace(scope, owner=part.owner, sink=Sink())
-                found[clause.head.id] = State(_value_type(form, clause, place), key, form.kind)
+        assert isinstance(clause, ast.Clause)
+        if not isinstance(clause.head, ast.Name):
+            continue
+        name, form = clause.head.id, form_of(clause)
+        taken = name in AMBIENT[members.shape.kind]
+        if name in variables and not taken:
+            _refuse_taken(clause.head, variables[name], scope, own=part.owner is scope.owner)
+        if form is None or taken or name in variables:
+            found[name] = Unknown()  # it was told, or is
+            continue
+        key = form.key.id if isinstance(form.key, ast.Name) else ""
+        place = replace(scope, owner=part.owner, sink=Sink(), symbols={})
+        found[name] = State(_value_type(form, clause, place), key, form.kind)
     return found
+
+
+def _refuse_taken(state: ast.Name, variable: Span, scope: Scope, *, own: bool) -> None:
+    """Report a state and a variable of one name, once for a state that the policy itself has."""
+    places = (state.span, variable) if own else (variable, state.span)
+    labels = ("declared here", "a variable of that name")
+    scope.sink.error(
+        "E0202", f"`{state.id}` is both state of this stage and a variable", places[0],
+        secondary=(Label(places[1], labels[own]),),
+        help=("give one of them another name",),
+    )  # fmt: skip
 
 
 def _value_type(form: Form, clause: ast.Clause, scope: Scope) -> Quantity | Boolean:
@@ -65,15 +92,19 @@ def _value_type(form: Form, clause: ast.Clause, scope: Scope) -> Quantity | Bool
     return Quantity(dimension)
 
 
-def check_state(clause: ast.Clause, scope: Scope) -> None:
-    """Check a declaration of state: its type, key, window and first value."""
+def check_state(clause: ast.Clause, members: Members, scope: Scope) -> None:
+    """Check a declaration of state: its name, type, key, window and first value."""
+    scope = replace(scope, symbols={})  # it begins before there is any batch
     form = form_of(clause)
     if not isinstance(clause.head, ast.Name) or len(clause.objects) != 1 or form is None:
-        scope.sink.error(
-            "E0420", "a state has a name, and a type or a first value", clause.span,
-            help=("write `state sent: count[worker] over 10 s` or `state turns = 0`",),
-        )  # fmt: skip
+        _refuse_form(clause, scope)
         return
+    stage = members.shape.kind
+    if clause.head.id in AMBIENT[stage]:
+        scope.sink.error(
+            "E0202", f"`{clause.head.id}` cannot be state: all of the {stage} stage knows it",
+            clause.head.span, help=("give the state another name",),
+        )  # fmt: skip
     if form.type is not None and not form.kind:
         _check_type(form.type, scope)
     if form.key is not None and not (isinstance(form.key, ast.Name) and form.key.id in STATE_KEYS):
@@ -90,9 +121,23 @@ def check_state(clause: ast.Clause, scope: Scope) -> None:
             "E0420", f"a `{form.kind}` begins empty, and takes no first value", clause.value.span,
             help=("leave it out",),
         )  # fmt: skip
+    elif form.type is None and isinstance(clause.value, ast.Name) and clause.value.id in AGGREGATES:
+        scope.sink.error(
+            "E0420", f"`{clause.value.id}` is a kind of state, and no value", clause.value.span,
+            help=(f"write `state {clause.head.id}: {clause.value.id}`",),
+        )  # fmt: skip
     elif clause.value is not None:
         wanted = _value_type(form, clause, replace(scope, sink=Sink()))
         require(clause.value, wanted, scope, "the first value of a state")
+
+
+def _refuse_form(clause: ast.Clause, scope: Scope) -> None:
+    helps = ["write `state sent: count[worker] over 10 s` or `state turns = 0`"]
+    if isinstance(clause.type, ast.Index) and len(clause.type.arguments) > 1:
+        helps = [f"it is kept for each of one thing: {', '.join(STATE_KEYS)}"]
+    scope.sink.error(
+        "E0420", "a state has a name, and a type or a first value", clause.span, help=tuple(helps)
+    )
 
 
 def _check_type(written: ast.Expr, scope: Scope) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 OK, MISTAKE, BUG = 0, 1, 70
 
 _EPILOG = """\
-exit status: 0 well, 1 mistakes were found, 2 wrong usage, 3 an `expect` failed,
-4 is kept for partial results, 70 a bug in tsdl"""
+exit status: 0 well, 1 mistakes were found, 2 wrong usage, 3 an `expect` failed or requests
+are stuck, 4 is kept for partial results, 70 a bug in tsdl"""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(text.summary(result))
     if unwritten:
         return _usage(unwritten)
-    return OK if result.passed else EXPECTATION
+    return OK if result.passed and not result.summary["requests"]["stuck"] else EXPECTATION
 
 
 def check(arguments: argparse.Namespace) -> int:

@@ -107,6 +107,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0504", Severity.WARNING, "an attention window that is not modelled"),
         Code("W0505", Severity.WARNING, "an operator class without a counterpart"),
         Code("W0506", Severity.WARNING, "a handler that can never fire"),
+        Code("W0507", Severity.WARNING, "compared with a name that nothing has"),
         Code("W0590", Severity.WARNING, "checked, but not simulated yet"),
         Code("W0606", Severity.WARNING, "a key without a counterpart"),
         Code("N0201", Severity.NOTE, "hides a name of the standard library"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tsdl import ast
 from tsdl.diagnostics import Label
 from tsdl.evaluate.values import Constructed, Instance, Path, Place, Range, Value
-from tsdl.formula import Formula, make, state, symbol
+from tsdl.formula import Formula, fresh_name, make, state, symbol
 from tsdl.program import (
     ChoiceName,
     Declaration,
@@ -264,10 +264,12 @@ def _call(evaluator: Evaluator, expression: ast.Call, place: Place) -> Value:
 
 
 def _select(evaluator: Evaluator, function: str, generator: ast.Generator, place: Place) -> Value:
-    variable = generator.variable
-    names = {**place.locals, variable: symbol(variable)}
-    inner = Place(place.owner, place.instance, names)
-    iterable = evaluator.formula(generator.iterable, inner)
+    # The variable may be called like what a clause or a handler calls something else.
+    variable = fresh_name(generator.variable, place.locals.values())
+    inner = Place(
+        place.owner, place.instance, {**place.locals, generator.variable: symbol(variable)}
+    )
+    iterable = evaluator.formula(generator.iterable, place)
     key = value_of(evaluator, generator.key, inner) if generator.key else ""
     condition = value_of(evaluator, generator.condition, inner) if generator.condition else True
     element = value_of(evaluator, generator.element, inner)

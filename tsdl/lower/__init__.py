@@ -8,18 +8,21 @@ from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Place
 from tsdl.formula import Value
 from tsdl.lower.breakpoints import lower_breakpoints, names_of
-from tsdl.lower.clusters import (
+from tsdl.lower.clusters import devices_of, lower_tiers, standings
+from tsdl.lower.idle import report_idle
+from tsdl.lower.places import (
     check_hand_over,
+    check_names,
+    check_reach,
     check_swap,
     check_tiers,
-    lower_tiers,
-    standings,
+    named_at,
 )
-from tsdl.lower.policies import lower_global, lower_local, report_idle_handlers
+from tsdl.lower.policies import lower_global, lower_local
 from tsdl.lower.sizes import check_sizes
-from tsdl.lower.workers import devices_of, lower_workers
+from tsdl.lower.workers import lower_workers
 from tsdl.lower.workloads import FileReader, lower_workload
-from tsdl.plan import FORMAT, Condition, Doc, Global, Local, Model, Plan, Workers
+from tsdl.plan import FORMAT, Condition, Doc, Global, Local, Model, Plan, Tier, Workers
 from tsdl.program import Declaration
 from tsdl.source import Span
 from tsdl.types import Choice
@@ -64,12 +67,13 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         evaluator, cluster, any(w.prefills for w in workers), any(w.decodes for w in workers)
     )
     tiers = lower_tiers(evaluator, cluster)
-    check_tiers(evaluator, [*policies, router or policy], tiers, cluster)
-    for standing, kind in zip(standings(evaluator, cluster), workers, strict=True):
-        check_swap(evaluator, standing.worker, kind.swap, tiers, [w.name for w in workers])
+    _check_places(evaluator, scenario, cluster, workers, tiers)
     handled = stage.extern is not None or any(h.event == "submit" for h in stage.handlers)
-    check_hand_over(evaluator, cluster, workers, handles_submit=handled)
-    report_idle_handlers(evaluator, [*policies, router or policy], used, names_of(model))
+    place = named_at(evaluator, scenario, "cluster", cluster)
+    check_hand_over(evaluator, place, workers, handles_submit=handled)
+    for kind in workers:
+        check_reach(evaluator, place, kind, tiers)
+    report_idle(evaluator, [*policies, router or policy], used, names_of(model), workers)
     lowered = lower_workload(evaluator, workload, read)
     check_sizes(evaluator, scenario, workers, lowered)
     dtype = evaluator.required(model, "dtype")
@@ -135,6 +139,27 @@ def _workers(
             help=("write `worker gpu { hardware = A100_80G }`",),
         )
     return workers, policies, devices, parameters
+
+
+def _check_places(
+    evaluator: Evaluator,
+    scenario: Instance,
+    cluster: Instance,
+    workers: list[Workers],
+    tiers: tuple[Tier, ...],
+) -> None:
+    """See that tiers and workers that are named are there, and mean one thing. Raises Failed."""
+    check_names(evaluator, cluster, tiers, workers)
+    users = [(scenario, "policy"), (scenario, "router")]
+    for standing, kind in zip(standings(evaluator, cluster), workers, strict=True):
+        check_swap(evaluator, standing, kind.swap, tiers, workers)
+        users.append((standing.worker, "policy"))
+    policies = [
+        (policy, named_at(evaluator, user, key, policy))
+        for user, key in users
+        if (policy := evaluator.reference(user, key)) is not None
+    ]
+    check_tiers(evaluator, policies, tiers, cluster)
 
 
 def _facts(evaluator: Evaluator, worker: Instance) -> dict[str, Value]:

@@ -1,7 +1,7 @@
 """Breakpoints of a model to the plan: after which kernel, in which layers, and their handlers."""
 
 from tsdl import ast
-from tsdl.check.policies import nodes_of
+from tsdl.check.hooks import nodes_of
 from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Place

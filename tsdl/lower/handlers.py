@@ -1,36 +1,28 @@
 """Handlers and state to the plan: statements with their formulas, variables under safe names."""
 
-import builtins
-import keyword
-
 from tsdl import ast
-from tsdl.check.policies import event_of, variables_of
+from tsdl.check.events import event_of, variables_of
 from tsdl.check.states import form_of
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Place
 from tsdl.evaluate.values import Value as EvaluatedValue
-from tsdl.formula import NOW, RUNTIME_NAMES, SELECTIONS, STATE, Formula, Value, make, state, symbol
+from tsdl.formula import (
+    NOW,
+    Formula,
+    Value,
+    fresh_name,
+    make,
+    state,
+    symbol,
+    symbols,
+)
 from tsdl.plan import Handler, State, Statement
 from tsdl.program import Part
+from tsdl.schema import BATCH_FEATURES
 from tsdl.source import Span
 
 Names = dict[str, EvaluatedValue]
-_RESERVED = frozenset({"clock", "workers", "do", "least", "greatest", *RUNTIME_NAMES, *SELECTIONS})
-
-
-def safe_name(name: str, taken: Names) -> str:
-    """Return a name for a variable in generated source that hides nothing there."""
-    formulas = (value for value in taken.values() if isinstance(value, Formula))
-    used = {value.arguments[0] for value in formulas if value.operation == "symbol"}
-    while (
-        name in _RESERVED
-        or name in used
-        or hasattr(builtins, name)
-        or keyword.iskeyword(name)
-        or name.startswith((STATE, "_"))
-    ):
-        name = f"{name.lstrip('_')}_" if name.strip("_") else "variable"
-    return name
+SHORTEST = 10e-6  # seconds between two of a timer, and of a window: a run must come to its end
 
 
 def lower_states(evaluator: Evaluator, stage: Instance) -> tuple[State, ...]:
@@ -44,7 +36,7 @@ def lower_states(evaluator: Evaluator, stage: Instance) -> tuple[State, ...]:
         assert isinstance(clause.head, ast.Name)
         place = Place(part.owner, stage)
         window = clause.preposition("over")
-        initial: Value = evaluator.formula(clause.value, place) if clause.value else 0
+        initial: Value = formula_here(evaluator, clause.value, place) if clause.value else 0
         if isinstance(form.type, ast.Name) and form.type.id == "bool" and clause.value is None:
             initial = False
         key = form.key.id if isinstance(form.key, ast.Name) else ""
@@ -53,17 +45,37 @@ def lower_states(evaluator: Evaluator, stage: Instance) -> tuple[State, ...]:
     return tuple(found)
 
 
+def formula_here(evaluator: Evaluator, expression: ast.Expr, place: Place) -> Value:
+    """Return a formula of what a handler knows: a field may be one of the batch (`overhead`)."""
+    value = evaluator.formula(expression, place)
+    named = [name for local in place.locals.values() for name in _symbols(local)]
+    used = symbols(value)
+    batch = [name for name in BATCH_FEATURES if name in used and name not in named]
+    if batch:
+        raise evaluator.fail(
+            "E0502", f"this depends on the `{batch[0]}` of a batch, and none is known here",
+            expression.span, help=(f"in a handler of `iteration(batch, w)`: `batch.{batch[0]}`",),
+        )  # fmt: skip
+    return value
+
+
+def _symbols(value: EvaluatedValue) -> set[str]:
+    return symbols(value) if isinstance(value, Formula) else set()
+
+
 def _span(evaluator: Evaluator, expression: ast.Expr, place: Place) -> float:
     """Return a time that must be known and more than nothing."""
-    value = evaluator.formula(expression, place)
+    value = formula_here(evaluator, expression, place)
     if not isinstance(value, (int, float)):
         raise evaluator.fail(
             "E0502", "this time must be known before the run", expression.span,
             "depends on what only the running system knows",
         )  # fmt: skip
-    if value <= 0:
+    if value < SHORTEST:
         raise evaluator.fail(
-            "E0503", f"this time is more than zero, not {value:g}", expression.span
+            "E0503",
+            f"this time is at least {SHORTEST * 1e6:g} us, not {value:g} s",
+            expression.span,
         )
     return float(value)
 
@@ -91,7 +103,7 @@ def _handler(evaluator: Evaluator, stage: Instance, part: Part) -> Handler:
     variables = []
     for written in variables_of(clause) or ():
         others = {key: value for key, value in names.items() if key != written}
-        variables.append(safe_name(written, others))
+        variables.append(fresh_name(written, others.values()))
         names[written] = symbol(variables[-1])
     every = clause.preposition("every")
     place = Place(part.owner, stage, names)
@@ -107,7 +119,7 @@ def _handler(evaluator: Evaluator, stage: Instance, part: Part) -> Handler:
 def guard(evaluator: Evaluator, clause: ast.Clause, place: Place) -> Value:
     """Return the condition of a clause; true where it has none."""
     when = clause.preposition("when")
-    return evaluator.formula(when.objects[0], place) if when else True
+    return formula_here(evaluator, when.objects[0], place) if when else True
 
 
 # -- statements ----------------------------------------------------------------------------------
@@ -121,13 +133,16 @@ def lower_body(evaluator: Evaluator, body: ast.Body | None, place: Place) -> tup
         here = Place(place.owner, place.instance, names)
         match item:
             case ast.Let(name=name, value=value):
-                held = evaluator.formula(value, here)
-                variable = safe_name(name, names)
+                held = formula_here(evaluator, value, here)
+                if not isinstance(held, Formula):  # known before the run: no variable is needed
+                    names = {**names, name: held}
+                    continue
+                variable = fresh_name(name, names.values())
                 names = {**names, name: symbol(variable)}
                 found.append(_statement("let", variable, (held,)))
             case ast.For(variable=name, iterable=iterable, body=inner):
-                items = evaluator.formula(iterable, here)
-                variable = safe_name(name, names)
+                items = formula_here(evaluator, iterable, here)
+                variable = fresh_name(name, names.values())
                 inside = Place(place.owner, place.instance, {**names, name: symbol(variable)})
                 found.append(
                     _statement("for", variable, (items,), lower_body(evaluator, inner, inside))
@@ -152,23 +167,23 @@ def _statement(
 
 
 def _if(evaluator: Evaluator, item: ast.If, place: Place) -> list[Statement]:
-    test = evaluator.formula(item.test, place)
+    test = formula_here(evaluator, item.test, place)
+    if isinstance(test, bool):  # decided before the run
+        return list(lower_body(evaluator, item.then if test else item.otherwise, place))
     then = lower_body(evaluator, item.then, place)
     otherwise = lower_body(evaluator, item.otherwise, place)
-    if isinstance(test, bool):  # decided before the run
-        return list(then if test else otherwise)
     return [_statement("if", "", (test,), then, otherwise)]
 
 
 def _assignment(evaluator: Evaluator, item: ast.Field, place: Place) -> Statement:
-    value = evaluator.formula(item.value, place)
+    value = formula_here(evaluator, item.value, place)
     if item.operator == "-=":
         value = make("negate", value)
     word = "set" if item.operator == "=" else "add"
     target = item.target
     if isinstance(target, ast.Index):
         assert isinstance(target.value, ast.Name)
-        key = evaluator.formula(target.arguments[0].value, place)
+        key = formula_here(evaluator, target.arguments[0].value, place)
         return _statement(word, target.value.id, (key, value))
     assert isinstance(target, ast.Name)
     return _statement(word, target.id, (value,))
@@ -177,21 +192,21 @@ def _assignment(evaluator: Evaluator, item: ast.Field, place: Place) -> Statemen
 def _action(evaluator: Evaluator, item: ast.Clause, place: Place) -> Statement:
     if item.verb == "record":
         assert isinstance(item.objects[0], ast.Text)
-        value = evaluator.formula(item.objects[1], place)
+        value = formula_here(evaluator, item.objects[1], place)
         return _statement("record", item.objects[0].value, (value,))
     if item.verb == "scale":
         raise evaluator.fail(
             "E0590", "`scale` is checked, but not simulated yet", item.span,
             help=("this version would run as if it were not there, so it does not run at all",),
         )  # fmt: skip
-    values = tuple(evaluator.formula(expression, place) for expression in item.objects)
+    values = tuple(formula_here(evaluator, expression, place) for expression in item.objects)
     if item.verb == "delay":
         _refuse_negative(evaluator, values[0], item.objects[0].span)
     tier = item.within
     if item.verb == "fetch":
         tier = item.prepositions[0].objects[0]
     elif item.prepositions:
-        values += (evaluator.formula(item.prepositions[0].objects[0], place),)
+        values += (formula_here(evaluator, item.prepositions[0].objects[0], place),)
     return _statement(item.verb, tier.id if isinstance(tier, ast.Name) else "", values)
 
 

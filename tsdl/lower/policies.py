@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 from tsdl import ast
-from tsdl.check.policies import breakpoints_of, event_of
+from tsdl.check.events import event_of
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Place
 from tsdl.evaluate.values import Value as EvaluatedValue
 from tsdl.formula import NOW, Formula, Value, make, substituted, symbol
-from tsdl.lower.handlers import lower_handlers, lower_states, states_by_name
+from tsdl.lower.handlers import formula_here, lower_handlers, lower_states, states_by_name
 from tsdl.plan import Extern, Global, Handler, Local
 from tsdl.schema import EVENTS
 from tsdl.source import Span
@@ -52,7 +52,7 @@ def lower_global(evaluator: Evaluator, policy: Instance, used: set[Span]) -> Glo
     _refuse_later(evaluator, stage)
     extern = _extern(evaluator, policy)
     handlers = _alive(lower_handlers(evaluator, stage), {}, used)
-    if extern is None and not any(h.event == "arrive" for h in handlers):
+    if not any(h.event == "arrive" for h in handlers):
         usual = evaluator.instance(evaluator.program.prelude["round_robin"])
         handlers += lower_global(evaluator, usual, set()).handlers
     return Global(policy.name, lower_states(evaluator, stage), handlers, extern)
@@ -93,40 +93,20 @@ def _refuse_later(evaluator: Evaluator, stage: Instance) -> None:
             )
 
 
-def report_idle_handlers(
-    evaluator: Evaluator, policies: list[Instance], used: set[Span], breakpoints: list[str]
-) -> None:
-    """Warn of handlers that can never fire in this scenario."""
-    for policy in policies:
-        for stage in ("local", "global"):
-            for part in evaluator.inner(policy, stage).members.clauses("on"):
-                clause = part.item
-                assert isinstance(clause, ast.Clause)
-                if part.owner.module.library:
-                    continue
-                event = event_of(clause) or ""
-                missing = event in breakpoints_of(evaluator.program) and event not in breakpoints
-                if clause.span in used and not missing:
-                    continue
-                reason = (
-                    f"the model has no breakpoint `{event}`"
-                    if missing
-                    else "its condition holds on no worker"
-                )
-                evaluator.sink.warning(
-                    "W0506", f"this handler of `{event}` can never fire", clause.span, reason,
-                    help=("remove it, or its reason",),
-                )  # fmt: skip
-
-
 def _extern(evaluator: Evaluator, policy: Instance) -> Extern | None:
     name = evaluator.get(policy, "extern")
-    if name is None:
-        return None
-    assert isinstance(name, str)
     definition = policy.members.fields.get("reads")
     override = policy.overrides.get("reads")
     written = override.expression if override else definition.value if definition else None
+    if name is None and written is not None:
+        raise evaluator.fail(
+            "E0404", f"policy `{policy.name}` reads for Python, and `extern` is not set",
+            written.span, "nothing else looks at it",
+            help=('name the policy that the program hands in: `extern = "name"`',),
+        )  # fmt: skip
+    if name is None:
+        return None
+    assert isinstance(name, str)
     items = written.items if isinstance(written, ast.ListOf) else ()
     return Extern(name, tuple(item.value.span.text for item in items))
 
@@ -144,7 +124,7 @@ def _rule(evaluator: Evaluator, local: Instance, verb: str, word: str) -> tuple[
         names |= states_by_name(local)
         names[clause.head.id] = symbol("r")
         place = Place(part.owner, local, names)
-        found += [evaluator.formula(expression, place) for expression in preposition.objects]
+        found += [formula_here(evaluator, expression, place) for expression in preposition.objects]
     return tuple(found)
 
 

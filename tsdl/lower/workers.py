@@ -2,9 +2,8 @@
 
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.evaluate.values import Constructed
 from tsdl.formula import Value, flattened, symbol
-from tsdl.lower.clusters import Standing, channel
+from tsdl.lower.clusters import Standing, channel, devices_of
 from tsdl.lower.operators import Device, Graph, device_of, graph_of
 from tsdl.plan import Cost, Kernel, KVCache, Local, Stage, Workers
 
@@ -28,7 +27,6 @@ def lower_workers(
     buffer = evaluator.optional(worker, "buffer")
     swap = evaluator.get(worker, "swap")
     network = standing.network
-    ports = standing.ports if standing.ports is not None else devices
     workers = Workers(
         name=worker.members.name,
         node=standing.node,
@@ -40,7 +38,7 @@ def lower_workers(
         peak_bandwidth=device.bandwidth,
         link=channel(evaluator, device.link, 1),
         port=channel(evaluator, device.link, devices),
-        network=channel(evaluator, network, ports) if network else None,
+        network=channel(evaluator, network, standing.ports) if network else None,
         prefills=runs in ("prefill", "both"),
         decodes=runs in ("decode", "both"),
         handoff=evaluator.word(worker, "handoff"),
@@ -60,15 +58,6 @@ def lower_workers(
         peak_power=evaluator.real(power, "peak") * devices,
     )
     return workers, graph.parameters
-
-
-def devices_of(evaluator: Evaluator, worker: Instance) -> int:
-    """Return how many devices a worker has."""
-    parallel = evaluator.get(worker, "parallel")
-    assert isinstance(parallel, Constructed)
-    devices = parallel.parameters["devices"]
-    assert isinstance(devices, (int, float))
-    return int(devices)
 
 
 def _cost(evaluator: Evaluator, worker: Instance, stages: list[Stage], overhead: Value) -> Cost:

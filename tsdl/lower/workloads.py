@@ -29,16 +29,19 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
     if sessions is not None or turns is not None:
         _check_sessions(evaluator, workload, replayed is not None)
         requests = None  # what a base says of requests is not of sessions
+    elif think is not None:
+        raise evaluator.fail(
+            "E0404",
+            f"workload `{workload.name}` thinks between turns, and has none",
+            evaluator.span(workload, "think"),
+            help=("write `turns = uniform(2..7)`, or leave `think` out",),
+        )
     if replayed is None and requests is None and duration is None and sessions is None:
         raise evaluator.fail(
             "E0520",
             f"workload `{workload.name}` has no end",
             evaluator.place_of(workload),
-            help=(
-                "write `sessions = 1000` or `duration = 10 min`"
-                if turns is not None
-                else "write `requests = 1000` or `duration = 10 min`",
-            ),
+            help=_ends(workload, conversations=turns is not None),
         )
     ends = sessions if turns is not None or sessions is not None else requests
     _check_count(evaluator, workload, arrivals, ends, duration)
@@ -65,6 +68,16 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         else None,
         think=_draw(evaluator, workload, "think", think),
         priority=_draw(evaluator, workload, "priority", evaluator.get(workload, "priority")),
+    )
+
+
+def _ends(workload: Instance, *, conversations: bool) -> tuple[str, ...]:
+    """Say how a workload is given an end."""
+    if not conversations:
+        return ("write `requests = 1000` or `duration = 10 min`",)
+    ends = "write `sessions = 1000` or `duration = 10 min`"
+    return (
+        f"{ends}: `requests` counts no conversations" if _is_set(workload, "requests") else ends,
     )
 
 

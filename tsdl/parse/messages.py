@@ -4,6 +4,7 @@ from typing import cast
 
 from tsdl.diagnostics import Label, Sink
 from tsdl.parse.parser import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from tsdl.parse.slips import slip_of
 from tsdl.source import Source, Span
 
 _NAMES = {
@@ -77,6 +78,10 @@ def report(error: UnexpectedInput, source: Source, end: int, sink: Sink) -> None
 def _unexpected_token(error: UnexpectedToken, source: Source, end: int, sink: Sink) -> None:
     token = error.token
     start = token.start_pos or 0
+    slip = slip_of(source, start)
+    if slip:
+        sink.error("E0101", slip.title, slip.span, help=(slip.help,))
+        return
     expected = set(error.accepts or error.expected)
     if token.type == "_NL":
         opened = _open_bracket(source, start, 0)

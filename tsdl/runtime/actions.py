@@ -6,7 +6,10 @@ else waits until it has ended. A request whose chain goes on is not put into an 
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 
+from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.errors import TsdlError
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
 from tsdl.runtime.system import System, request_in_rounds
@@ -14,7 +17,7 @@ from tsdl.runtime.worker import Worker
 
 
 class Actions:
-    """The actions of the global stage, which are those of every local stage as well."""
+    """The actions of the global stage, which but for `dispatch` and `transfer` all stages have."""
 
     def __init__(self, system: System, handover: Handover) -> None:
         """Act on a system; `submitted` and `closed` are what follows, set by the engine."""
@@ -85,6 +88,7 @@ class Actions:
         if request.loose:
             self._place(request, target)
         elif self._may_go(request, target) and request.worker != target.id:
+            self.handover.expected(request)
             self._act(request, lambda: self._move(request, target))
 
     def _move(self, request: Request, target: Worker) -> None:
@@ -114,6 +118,7 @@ class Actions:
         source = request.source
         if source is None or source is target:  # what was sent ahead is of no use
             self.handover.forget_copy(request)
+            self.handover.under_way.pop(request.id, None)
         if source is None:
             target.enqueue(request, self.system.clock.now)
             self.system.wake(target)
@@ -133,21 +138,36 @@ class Actions:
             return
         swapped = request in worker.swapped
         worker.let_go(request)
-        if swapped:  # it gives its KV up
-            if isinstance(worker.swapper, RemoteSwap):
-                worker.swapper.give_up(request)
-            else:
-                worker.memory.swapped -= request.held
-            request.held = request.computed = 0
-            request.prefilled = False
+        if swapped:
+            self._lose_swapped(request, worker)
         elif request.held and request.source is None:
             request.source = worker
             worker.leaving.append(request)
         self.system.wake(worker)
 
+    def _lose_swapped(self, request: Request, worker: Worker) -> None:
+        """Give back the swap space of a request, whose KV is lost with it."""
+        if isinstance(worker.swapper, RemoteSwap):
+            worker.swapper.give_up(request)
+        else:
+            worker.memory.swapped -= request.held
+        request.held = request.computed = 0
+        request.prefilled = False
+
+    def give_up_swap(self, request: Request) -> None:
+        """Have a swapped request wait at the head of its worker's queue, to be computed anew."""
+        worker = self._worker_of(request)
+        assert worker is not None
+        self.system.count(f"request {request.id}", lambda: request_in_rounds(request))
+        worker.swapped.remove(request)
+        self._lose_swapped(request, worker)
+        worker.waiting.appendleft(request)
+        self.system.wake(worker)
+
     def submit(self, request: Request) -> None:
         """Have a request leave its worker, and be dispatched anew."""
-        if not request.loose:
+        if not request.loose and request.status == UNFINISHED:
+            self.handover.expected(request)
             self._act(request, lambda: self._submit(request))
 
     def _submit(self, request: Request) -> None:
@@ -163,7 +183,8 @@ class Actions:
     def _preempt(self, request: Request) -> None:
         worker = self._worker_of(request)
         if request.active and not request.done and worker is not None:
-            worker.late += worker.preempt(request)
+            self.system.count(f"request {request.id}", lambda: request_in_rounds(request))
+            worker.spend(worker.preempt(request), self.system.clock.now)
             self.system.wake(worker)
 
     def drop(self, request: Request) -> None:
@@ -173,6 +194,7 @@ class Actions:
     def _drop(self, request: Request) -> None:
         worker = self._worker_of(request)
         if request.active and not request.done and worker is not None:
+            self.system.count(f"request {request.id}", lambda: request_in_rounds(request))
             worker.active.remove(request)
             request.active = False
             worker.forget(request)
@@ -242,7 +264,7 @@ class Actions:
             request.busy = False
             self.go_on(request)
 
-        ports = (tier.line.into,) if tier.line is not None else ()
+        ports = self.system.way_to(tier, worker, into=True)
         self.system.network.send(size, ports, tier.latency(fresh), done)
 
     def fetch(self, name: str, request: Request) -> None:
@@ -256,15 +278,14 @@ class Actions:
         tier = self.system.tier(name, worker)
         if tier is None or (worker.current is not None and worker.computes(request)):
             return
-        entry, tokens = tier.look_up(request, request.length - 1)
+        entry, tokens = tier.look_up(request)
         gained = tokens - request.computed
-        size = worker.memory.needed(request, tokens) if tokens else 0
-        if entry is None or gained <= 0 or size - request.held > worker.memory.free:
+        size = worker.memory.needed(request, tokens) if entry is not None else 0
+        if entry is None or size - request.held > worker.memory.free:
             return
         if size > request.held:
             worker.memory.grow(request, size)
-        entry.pinned += 1
-        entry.uses += 1
+        tier.hit(entry, gained)
         request.busy = True
 
         def done() -> None:
@@ -278,7 +299,7 @@ class Actions:
             request.busy = False
             self.go_on(request)
 
-        ports = (tier.line.out,) if tier.line is not None else ()
+        ports = self.system.way_to(tier, worker, into=False)
         moved = int(gained * worker.memory.bytes_per_token)
         self.system.network.send(moved, ports, tier.latency(gained), done)
 
@@ -294,21 +315,35 @@ class Actions:
         self.system.notes.records.append((self.system.clock.now, -1, name, float(value)))
 
 
-class LocalActions(Actions):
-    """The actions of the local stage of one worker."""
+class LocalActions:
+    """The actions of the local stage of one worker: those of all, and what is about the worker."""
 
     def __init__(self, actions: Actions, worker: Worker) -> None:
-        """Share everything with the global stage but the worker."""
-        self.__dict__.update(actions.__dict__)
-        self._shared = actions
-        self.worker = worker
+        """Act on a worker; all else goes to the actions of the global stage."""
+        self._actions = actions
+        self._worker = worker
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        """Return an action that is the same in both stages."""
+        return getattr(self._actions, name)  # type: ignore[no-any-return]
 
     def delay(self, seconds: float) -> None:
-        """Have the worker do nothing for so long."""
-        self.worker.late += max(seconds, 0.0)
+        """Have the worker do nothing for so long. Raises TsdlError for less than nothing."""
+        if not 0 <= seconds < inf:
+            raise TsdlError([_impossible_delay(seconds, self._worker)])
+        self._worker.spend(seconds, self._actions.system.clock.now)
 
     def record(self, name: str, value: float) -> None:
         """Note a number under a name, and of which worker it is."""
-        self.system.notes.records.append(
-            (self.system.clock.now, self.worker.id, name, float(value))
-        )
+        system = self._actions.system
+        system.notes.records.append((system.clock.now, self._worker.id, name, float(value)))
+
+
+def _impossible_delay(seconds: float, worker: Worker) -> Diagnostic:
+    return Diagnostic(
+        "E0902",
+        Severity.ERROR,
+        f"a handler delays worker {worker.id} by {seconds:g} seconds",
+        None,
+        help=("see to it that a `delay` is never negative: `max(0 s, …)`",),
+    )

@@ -107,7 +107,7 @@ def static(worker: Worker) -> Iteration:
         return iteration
     _decode_all(worker, iteration)
     _swap_in(worker, iteration)
-    if iteration.empty:
+    if iteration.empty and not worker.swapped:
         _admit_whole_prompts(worker, iteration)
     return iteration
 
@@ -117,7 +117,7 @@ def chunked(worker: Worker) -> Iteration:
     iteration = Iteration()
     _join(worker)
     budget = worker.local.max_tokens
-    for request in list(worker.active):
+    for request in _decodes_first(worker):
         if not request.active or _stands_still(worker, request):
             continue  # preempted for one before it, or not to be computed on
         chunk = min(request.length - request.computed, budget)
@@ -129,6 +129,15 @@ def chunked(worker: Worker) -> Iteration:
         if not worker.swapped:
             _admit_chunks(worker, iteration, budget)
     return iteration
+
+
+def _decodes_first(worker: Worker) -> list[Request]:
+    """Return the running requests, those with a part of their prompt to do behind the others."""
+    if not worker.partial:
+        return list(worker.active)
+    rest = [r for r in worker.active if not r.prefilled]
+    worker.partial = bool(rest)
+    return [r for r in worker.active if r.prefilled] + rest
 
 
 BATCHING: dict[str, Callable[[Worker], Iteration]] = {
@@ -253,7 +262,10 @@ def _make_room(worker: Worker, request: Request, context: int, iteration: Iterat
     size = memory.needed(request, context)
     while size - request.held > memory.capacity - memory.used or worker.must_evict(request):
         later = worker.active[worker.active.index(request) :]
-        victim = worker.victim([r for r in later if not r.done and not r.resting])
+        candidates = [r for r in later if not r.done and not r.resting]
+        if not candidates:  # a handler of the last victim has an action on the request itself
+            return False
+        victim = worker.victim(candidates)
         iteration.preempted = True
         iteration.swap_delay += worker.preempt(victim)
         if victim is request:

@@ -7,7 +7,7 @@ An arrival takes effect at the first boundary at or after it.
 from __future__ import annotations
 
 from array import array
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from math import inf
@@ -94,13 +94,14 @@ class Engine:
         self.first, self.requests = requests_of(arrivals, plan.workload.warmup)
         self.arrived: list[Request] = []
         self.coming = len(self.first)  # arrivals whose time is known
-        self.pending: deque[Request] = deque()
-        self.submitted: deque[Request] = deque()
+        self.pending: OrderedDict[Request, None] = OrderedDict()
+        self.submitted: OrderedDict[Request, None] = OrderedDict()
         self.begun: dict[int, float] = {}  # when the iteration in flight began
         self.open = len(self.requests)
         self.ended = 0.0
         self.over = False
         self.rounds = 0
+        self.looked = -1.0  # when timers fired last
         self.gap_length, self.gap_count = array("d"), array("q")
         self.samples = Samples()
 
@@ -110,8 +111,9 @@ class Engine:
         if self.requests:
             clock.process(self._source())
             clock.process(self._sampler())
-            for every, program in self.stages.timers:
-                clock.process(self._timer(every, program))
+            timers = self.stages.timers
+            for index, (every, program) in enumerate(timers):
+                clock.process(self._timer(every, program, TIMER + index / len(timers)))
         for worker in self.workers:
             clock.process(self._serve(worker))
         # SimPy stops before the events at `until`; ours count those at that time, too.
@@ -150,6 +152,7 @@ class Engine:
         self.coming -= 1
         request.id = len(self.arrived)
         request.arrived = self.clock.now
+        self.system.progress()
         self.arrived.append(request)
         if request.prompt + request.output > self.plan.model.context:
             self._close(request, REJECTED)
@@ -160,8 +163,10 @@ class Engine:
         """Have a request dispatched, or let it wait behind others that no worker takes."""
         queue = self.pending if event == "arrive" else self.submitted
         request.loose = True
+        for stale in (self.pending, self.submitted):  # a handler of another has dispatched it
+            stale.pop(request, None)
         if queue or not self._ask(event, request):
-            queue.append(request)
+            queue[request] = None
 
     def _ask(self, event: str, request: Request) -> bool:
         """Ask the global stage where a request goes; False if it goes nowhere yet."""
@@ -172,8 +177,11 @@ class Engine:
 
     def _dispatch_pending(self) -> None:
         for event, queue in (("arrive", self.pending), ("submit", self.submitted)):
-            while queue and (not queue[0].loose or self._ask(event, queue[0])):
-                queue.popleft()
+            while queue:
+                first = next(iter(queue))
+                if first.loose and not self._ask(event, first):
+                    break
+                queue.pop(first, None)
 
     def _evicted(self, request: Request) -> None:
         hook = self.stages.events.get("evict")
@@ -183,6 +191,7 @@ class Engine:
     def _close(self, request: Request, status: str) -> None:
         request.status = status
         request.loose = False
+        self.system.progress()
         self.open -= 1
         self.ended = self.clock.now
         following = request.next
@@ -239,8 +248,27 @@ class Engine:
                 yield clock.at(clock.now, BOUNDARY + worker.id)
                 continue
             if back is not None:
-                clock.call(back, TIMER, lambda: system.wake(worker))
-            yield self._idle(worker)
+                self.coming += 1
+                clock.call(back, TIMER, lambda: self._end_window(worker))
+            event = self._idle(worker)
+            self._break_deadlock()
+            yield event
+
+    def _break_deadlock(self) -> None:
+        """Let one victim be computed anew where nothing else will ever happen.
+
+        Workers that swap to each other's memory may all wait for the room that their victims take.
+        """
+        if self._quiet:
+            for worker in self.workers:
+                if worker.swapped:
+                    self.actions.give_up_swap(worker.next_swapped())
+                    return
+
+    def _end_window(self, worker: Worker) -> None:
+        """Let a worker look that has waited for others."""
+        self.coming -= 1
+        self.system.wake(worker)
 
     def _idle(self, worker: Worker) -> simpy.Event:
         event = self.system.idle[worker.id] = self.clock.event()
@@ -248,9 +276,9 @@ class Engine:
 
     def _waits(self, worker: Worker) -> bool:
         """Tell whether a worker does nothing until KV has come in."""
-        if worker.kind.handoff == "sequential" and not worker.arriving:
+        if worker.kind.handoff == "sequential" and not worker.taking:
             self.handover.begin_next(worker)
-        return worker.kind.handoff == "sequential" and worker.arriving > 0
+        return worker.kind.handoff == "sequential" and worker.taking > 0
 
     def _moves(self, worker: Worker) -> bool:
         """Tell whether victims are still moved over the network."""
@@ -271,16 +299,20 @@ class Engine:
             worker.share = stop.share
             hook = worker.hooks.get(stop.event)
             if hook is not None:
-                before, worker.late = worker.late, 0.0
+                worker.stopped, worker.late = True, 0.0
                 hook(BatchView(iteration), stop.layer, worker)
+                worker.stopped = False
                 late += worker.late
-                worker.late = before
         worker.share = 1.0
         return late
 
     def _end_iteration(self, worker: Worker, iteration: Iteration) -> None:
         self.ended = self.clock.now
         gaps: dict[float, int] = {}
+        if iteration.batch.last_tokens:
+            self.system.progress()
+        else:
+            self.system.tire()
         for request in worker.complete(iteration, self.clock.now, gaps):
             if not request.resting:
                 self.handover.forget_copy(request)
@@ -301,17 +333,21 @@ class Engine:
         waiting = len(self.system.idle) == len(self.workers) and not self.system.stirred
         return waiting and not self.coming and self.system.network.quiet
 
-    def _timer(self, every: float, program: Program) -> Process:
+    def _timer(self, every: float, program: Program, priority: float) -> Process:
         """Let a handler look every so often, until nothing is open or nothing will change."""
         count = 0
         while self.open and not self.over:
             count += 1
-            yield self.clock.at(count * every, TIMER)
+            yield self.clock.at(count * every, priority)
             if not self.open:
                 return
             program()
             self._dispatch_pending()
-            self.rounds = self.rounds + 1 if self._quiet else 0
+            if not self._quiet:
+                self.rounds = 0
+            elif self.clock.now != self.looked:  # timers of one time are one round
+                self.rounds += 1
+            self.looked = self.clock.now
             self.over = self.rounds > MOST_ROUNDS
 
     def _sampler(self) -> Process:

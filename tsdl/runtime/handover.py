@@ -28,11 +28,16 @@ class Handover:
         """Have a worker take a request in, whose KV stands elsewhere."""
         target.take(request)
         target.incoming.append(request)
-        self.under_way[request.id] = self.system.clock.now
+        self.expected(request)
         if target.kind.handoff == "sequential":
             self.system.wake(target)
         else:
             self.take_in(target)
+
+    def expected(self, request: Request) -> None:
+        """Note since when a request is to be handed over, with its KV."""
+        if request.held:
+            self.under_way.setdefault(request.id, self.system.clock.now)
 
     def take_in(self, worker: Worker) -> None:
         """Begin the transfers for which there is room, beside what the worker computes."""
@@ -65,13 +70,16 @@ class Handover:
             self.forget_copy(request)
             copy = None
         worker.memory.reserve(size - (copy.held if copy else 0))
-        rest = max(request.held - (copy.sent if copy else 0), 0)
+        # Where heads of the KV cache are replicated among devices, each is sent once.
+        rest = max(min(request.held, size) - (copy.sent if copy else 0), 0)
         request.busy = True
         worker.arriving += rest
+        worker.taking += 1
         begun = self.system.clock.now
 
         def done() -> None:
             worker.arriving -= rest
+            worker.taking -= 1
             source.memory.release(request)
             source.leaving.remove(request)
             request.source = request.copy = None
@@ -90,13 +98,14 @@ class Handover:
             self.system.wake(source)
             self.system.wake(worker)
             self.changed()
+            self.system.tire()
 
         self.system.network.send(rest, self.system.route(source, worker), 0.0, done)
 
     def begin_next(self, worker: Worker) -> bool:
         """Begin the next transfer of a worker that takes in sequentially; False without one."""
         request = self.next_of(worker) if worker.kind.handoff == "sequential" else None
-        if request is not None and not worker.arriving:
+        if request is not None and not worker.taking:
             self._begin(request, worker)
             return True
         return False
@@ -125,7 +134,7 @@ class Handover:
                 return
             target.memory.reserve(size)
             copy = request.copy = Copy(target, size, 0)
-        amount = self._computed(request, source) - copy.sent
+        amount = min(self._computed(request, source), copy.held) - copy.sent
         if amount <= 0:
             return
         request.busy = True
@@ -223,10 +232,7 @@ class RemoteSwap:
         if isinstance(place, Worker):
             ports = self.system.route(*((worker, place) if out else (place, worker)))
         else:
-            own = self.system.ports[worker.id]
-            ports = (own.out if out else own.into,)
-            if place.line is not None:
-                ports = (own.out, place.line.into) if out else (place.line.out, own.into)
+            ports = self.system.way_to(place, worker, into=out)
             extra = place.latency(request.length)
 
         def done() -> None:

@@ -18,22 +18,25 @@ if TYPE_CHECKING:
 class Rules:
     """The clauses of a local stage as functions of a request, KV memory and worker."""
 
-    def __init__(self, local: Local, names: dict[str, object]) -> None:
-        """Compile them; `names` are what they may read besides."""
+    def __init__(self, local: Local, names: Callable[[], dict[str, object]]) -> None:
+        """Compile them; `names` returns what one may read besides, with turns of its own."""
         self._names = names
-        self.admit_when = self._condition(local.admit_when)
-        self.evict_when = self._condition(local.evict_when)
-        self.resume_when = self._condition(local.resume_when)
+        self.admit_when = self._condition(local.admit_when, usual=True)
+        self.evict_when = self._condition(local.evict_when, usual=False)
+        self.resume_when = self._condition(local.resume_when, usual=True)
         self.admit_by = [self._rule(key) for key in local.admit_by]
         self.evict_by = [self._rule(key) for key in local.evict_by]
         self.resume_by = [self._rule(key) for key in local.resume_by]
 
     def _rule(self, rule: Value) -> Callable[[Request, Memory, Worker], Any]:
         source = formula.python(rule)
-        return formula.function("a policy", "r, kv, w", source, self._names)  # type: ignore[no-any-return]
+        return formula.function("a policy", "r, kv, w", source, self._names())  # type: ignore[no-any-return]
 
-    def _condition(self, rule: Value) -> Callable[[Request, Memory, Worker], Any] | None:
-        return None if isinstance(rule, bool) else self._rule(rule)
+    def _condition(
+        self, rule: Value, *, usual: bool
+    ) -> Callable[[Request, Memory, Worker], Any] | None:
+        """Return a condition as a function; None where it is what holds without one."""
+        return None if rule is usual else self._rule(rule)
 
 
 def heap_order(heap: list[Request]) -> list[Request]:

@@ -37,13 +37,17 @@ def run(
         return Result(plan, chosen, engine.run())
     except NoCandidate as error:
         raise TsdlError([_NOTHING_TO_CHOOSE]) from error
-    except (ArithmeticError, LookupError, NameError, TypeError, ValueError) as error:
+    except _OF_FORMULAS as error:
         found = _formula_error(error)
         if found is None:
             raise
         raise TsdlError([found]) from error
 
 
+# What a formula may raise: a plan from elsewhere may name what is not there.
+_OF_FORMULAS = (
+    ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError,
+)  # fmt: skip
 _NOTHING_TO_CHOOSE = Diagnostic(
     "E0901",
     Severity.ERROR,

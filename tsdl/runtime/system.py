@@ -15,6 +15,7 @@ from tsdl.runtime.tiers import Tier
 from tsdl.runtime.worker import Worker
 
 MOST_AT_ONCE = 1000  # how often one request, or one worker, may be dealt with at one time
+MOST_IN_VAIN = 100_000  # iterations and hand-overs in a row of which no token comes
 
 
 @dataclass(slots=True)
@@ -35,12 +36,14 @@ class System:
         self.clock = Clock()
         self.network = Network(self.clock)
         self.workers: list[Worker] = []
-        self.ports: list[Line] = []  # of each worker
+        self.ports: list[Line] = []  # of each worker, to others
+        self.hosts: list[Line] = []  # of each worker, to memory beside the devices
         self.gates: dict[int, Line] = {}  # of each node, to the network
         self.nodes: list[str] = []  # the name of each worker's node
         for index, (kind, node) in enumerate(_nodes(plan.workers)):
             self.workers.append(Worker(index, kind, node))
             self.ports.append(line(f"{kind.name} {index}", kind.port))
+            self.hosts.append(line(f"host of {kind.name} {index}", kind.host))
             self.nodes.append(kind.node)
             if kind.network is not None and node not in self.gates:
                 self.gates[node] = line(f"node {kind.node or index}", kind.network)
@@ -48,6 +51,7 @@ class System:
         self.notes = Notes()
         self.idle: dict[int, simpy.Event] = {}
         self.stirred: set[int] = set()  # workers about which something changed since they looked
+        self.fruitless = 0  # iterations and hand-overs since a token came, or a request arrived
         self._instant = -1.0
         self._dealt: dict[str, int] = {}
 
@@ -57,6 +61,13 @@ class System:
         if source.node == target.node:
             return (out, into)
         return (out, self.gates[source.node].out, self.gates[target.node].into, into)
+
+    def way_to(self, tier: Tier, worker: Worker, *, into: bool) -> tuple[Port, ...]:
+        """Return the ports between a worker and a tier: that to its host, and the tier's link."""
+        host = self.hosts[worker.id]
+        if tier.line is None:
+            return (host.out,) if into else (host.into,)
+        return (host.out, tier.line.into) if into else (tier.line.out, host.into)
 
     def tier(self, name: str, worker: Worker) -> Tier | None:
         """Return the tier of a name that a worker reaches: its node's, else that of all."""
@@ -82,16 +93,32 @@ class System:
             self._dealt.clear()
         times = self._dealt[what] = self._dealt.get(what, 0) + 1
         if times > MOST_AT_ONCE:
-            raise TsdlError([_endless(self.clock.now, about())])
+            title = f"the policy goes round and round at {self.clock.now:g} s: {about()}"
+            raise TsdlError([_endless(title, f"that was after {MOST_AT_ONCE:,} times at one time")])
+
+    def progress(self) -> None:
+        """Note that something has come of what was done: a token, an arrival, an end."""
+        self.fruitless = 0
+        self._dealt.clear()
+
+    def tire(self) -> None:
+        """Count what may be in vain. Raises TsdlError where nothing comes of it for too long."""
+        self.fruitless += 1
+        if self.fruitless > MOST_IN_VAIN:
+            here = sorted(r.id for w in self.workers for r in (*w.waiting, *w.active, *w.incoming))
+            shown = ", ".join(map(str, here[:10])) + (", …" if len(here) > 10 else "")  # noqa: PLR2004
+            title = f"the policy goes round and round: no token comes of requests {shown}"
+            note = f"that was after {MOST_IN_VAIN:,} iterations and hand-overs in a row"
+            raise TsdlError([_endless(title, note)])
 
 
-def _endless(now: float, about: str) -> Diagnostic:
+def _endless(title: str, note: str) -> Diagnostic:
     return Diagnostic(
         "E0903",
         Severity.ERROR,
-        f"the policy goes round and round at {now:g} s: {about}",
+        title,
         None,
-        notes=(f"that was after {MOST_AT_ONCE:,} times at one time",),
+        notes=(note,),
         help=(
             "let a handler send a request on only when something has changed, such as `when "
             "r.preemptions == 0`",

@@ -58,17 +58,23 @@ class Tier:
         """Return the seconds that moving the blocks of so many tokens takes, without the link."""
         return self.blocks(tokens) * self.plan.latency
 
-    def look_up(self, request: Request, most: int) -> tuple[Entry | None, int]:
-        """Return what is kept of a conversation, and how many of `most` tokens it covers."""
+    def look_up(self, request: Request) -> tuple[Entry | None, int]:
+        """Return what is kept of a conversation, and up to which token it is of use.
+
+        Asked for is what the request lacks; its last token is always computed.
+        """
         self.fetches += 1
-        self.asked += most
+        self.asked += request.length - 1 - request.computed
         entry = self.entries.get(request.session)
-        tokens = min(entry.tokens, most) if entry else 0
-        if entry is None or tokens <= 0:
-            return None, 0
+        tokens = min(entry.tokens, request.length - 1) if entry else 0
+        return (entry, tokens) if tokens > request.computed else (None, 0)
+
+    def hit(self, entry: Entry, tokens: int) -> None:
+        """Note that so many tokens of an entry are fetched."""
         self.hits += 1
         self.found += tokens
-        return entry, tokens
+        entry.uses += 1
+        entry.pinned += 1
 
     def tokens_of(self, request: Request) -> int:
         """Return how many tokens are kept of a conversation, or are just copied."""
@@ -95,6 +101,8 @@ class Tier:
         own.size += growth
         self.used += growth
         gone = []
+        if self.used <= self.plan.capacity:
+            others.clear()  # there is room: nobody needs an order
         for entry in sorted(others, key=lambda e: tuple(key(e) for key in self._keys)):
             if self.used <= self.plan.capacity:
                 break

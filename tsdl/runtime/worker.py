@@ -61,6 +61,7 @@ class Worker:
         self.incoming: deque[Request] = deque()
         self.leaving: list[Request] = []
         self.arriving = 0  # bytes on their way here
+        self.taking = 0  # requests that are being handed over to it
         self.memory = self.kv = Memory(kind.kv, kind.local.watermark, kind.host)
         self.iteration_time = compiled(kind.cost)
         self.outstanding_tokens = 0
@@ -73,10 +74,12 @@ class Worker:
         self.composing = False
         self.gave_way = False  # whether somebody had to go when it looked for an iteration
         self.share = 1.0  # of the layers that the iteration in flight has computed, at a breakpoint
-        self.late = 0.0  # seconds that handlers have it do nothing
+        self.free_at = 0.0  # until when it does nothing, as handlers have said
+        self.stopped = False  # at a breakpoint
+        self.late = 0.0  # seconds that the iteration in flight is delayed at a breakpoint
         self.partial = False  # whether some of the running may have a part of their prompt to do
         self.hooks: dict[str, Program] = {}
-        self.rules = Rules(kind.local, {})
+        self.rules = Rules(kind.local, dict)
         self.swapper: Swapper | None = None
         self.forgotten: Callable[[Request], None] = lambda request: None
         self._batching = BATCHING[kind.local.batching]
@@ -295,16 +298,24 @@ class Worker:
         self.composing = False
         self.gave_way = iteration.preempted
         if iteration.empty:
-            self.late += iteration.swap_delay
+            self.spend(iteration.swap_delay, now)
             return None
         iteration.close()
-        duration = self.iteration_time(iteration.batch) + iteration.swap_delay + self.late
-        self.late = 0.0
+        duration = self.iteration_time(iteration.batch) + iteration.swap_delay
+        if self.free_at > now:
+            duration += self.free_at - now
         if isinstance(duration, complex) or not 0 <= duration < inf:
             raise TsdlError([_impossible(duration, iteration.batch)])
         self.iterations += 1
         self.current = iteration
         return iteration, duration
+
+    def spend(self, seconds: float, now: float) -> None:
+        """Do nothing for so long: now, at a breakpoint, else from when it is free."""
+        if self.stopped:
+            self.late += seconds
+        else:
+            self.free_at = max(self.free_at, now) + seconds
 
     def computes(self, request: Request) -> bool:
         """Tell whether a request is in the iteration in flight, or may be put into the next."""
@@ -368,7 +379,8 @@ class Worker:
             gap = now - request.last
             if request.counted:
                 gaps[gap] = gaps.get(gap, 0) + 1
-            request.largest_gap = max(request.largest_gap, gap)
+            if gap > request.largest_gap:  # noqa: PLR1730 (for every token: `max` is slower)
+                request.largest_gap = gap
         request.last = now
         self.outstanding_tokens -= 1
         if request.generated < request.output:

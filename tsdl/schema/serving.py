@@ -162,9 +162,7 @@ _TIER = Block(
             quantity("time/blocks"), "for each block that is moved", "0 s/block", low=0
         ),
         "block": Field(_TOKENS, "tokens of a block", "16 tokens", low=1, whole=True),
-        "link": Field(
-            Reference("link"), "how it is reached, shared by all; left out, only `latency` counts"
-        ),
+        "link": Field(Reference("link"), "beyond the devices' own `host` link, shared by all"),
     },
     clauses={"evict": ClauseShape("who has to leave: the least key", ("by",))},
     symbols={name: type_ for name, (type_, _) in RECORDS["entry"].items()},

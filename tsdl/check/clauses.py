@@ -1,0 +1,39 @@
+"""What a clause of a stage or of a model may have: each preposition once, and nothing else."""
+
+from tsdl import ast
+from tsdl.check.scope import Scope
+
+# These say one thing each; `by` takes several keys, and `admit` several conditions.
+_ONE = ("on", "state", "breakpoint", "after")
+_REMEDIES = {"when": "join conditions with `and`: `when A and B`"}
+
+
+def check_form(clause: ast.Clause, scope: Scope) -> bool:
+    """Check what stands in a clause beside its object; tell whether it can be read further."""
+    words: list[str] = []
+    for preposition in clause.prepositions:
+        word = preposition.word
+        further = preposition.objects[1:] if clause.verb in _ONE and word != "after" else ()
+        if word in words or further:
+            scope.sink.error(
+                "E0412", f"`{word}` stands once, and for one thing" if further
+                else f"`{word}` stands once",
+                further[0].span if further else preposition.span, "one too many",
+                help=(_REMEDIES.get(word, "leave one of them out"),),
+            )  # fmt: skip
+        words.append(word)
+    state = clause.verb == "state"
+    extra = [clause.count, clause.within, *([] if state else [clause.type, clause.value])]
+    wrong: ast.Expr | None = next((part for part in extra if part is not None), None)
+    if wrong is None:
+        return True
+    helps: tuple[str, ...] = ()
+    when = clause.preposition("when")
+    if wrong is clause.value and when:
+        compared = f"{when.objects[-1].span.text} == {wrong.span.text}"
+        helps = (f"a comparison has two equals signs: `{compared}`",)
+    scope.sink.error(
+        "E0412", f"`{clause.verb}` is not written like this", wrong.span, "does not belong here",
+        help=helps,
+    )  # fmt: skip
+    return False

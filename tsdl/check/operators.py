@@ -1,0 +1,172 @@
+"""Types of what operators make of two sides: arithmetic, comparison, logic."""
+
+import re
+
+from tsdl import ast
+from tsdl.check import expressions
+from tsdl.check.measures import agrees, better_unit, may_count, mismatch
+from tsdl.check.scope import Scope
+from tsdl.types import Boolean, Quantity, Reference, Samples, Text, Type, Unknown, describe
+from tsdl.units import NUMBER, Dimension
+
+UNKNOWN = Unknown()
+PLAIN = Quantity()
+
+
+def infer_unary(expression: ast.Unary, scope: Scope) -> Type:
+    """Return the type of what stands behind a sign or a `not`."""
+    if expression.operator == "not":
+        expressions.require(expression.operand, Boolean(), scope, "what `not` negates")
+        return Boolean()
+    found = expressions.infer(expression.operand, scope)
+    if isinstance(found, (Quantity, Samples, Unknown)):
+        return found
+    mismatch(expression.operand, found, PLAIN, scope, f"what `{expression.operator}` stands before")
+    return UNKNOWN
+
+
+def infer_binary(expression: ast.Binary, scope: Scope) -> Type:
+    """Return the type of what an operator makes of its sides."""
+    operator = expression.operator
+    if operator in ("and", "or"):
+        expressions.require(expression.left, Boolean(), scope, f"a side of `{operator}`")
+        expressions.require(expression.right, Boolean(), scope, f"a side of `{operator}`")
+        return Boolean()
+    left, right = (
+        expressions.infer(expression.left, scope),
+        expressions.infer(expression.right, scope),
+    )
+    if isinstance(left, Unknown) or isinstance(right, Unknown):
+        return Boolean() if operator in _COMPARISONS else UNKNOWN
+    if operator in ("==", "!=") and not isinstance(left, (Quantity, Samples)):
+        same(expression, left, right, scope, f"both sides of `{operator}`")
+        return Boolean()
+    one, other = _number_of(left), _number_of(right)
+    for side, type_, number in ((expression.left, left, one), (expression.right, right, other)):
+        if number is None:
+            mismatch(side, type_, PLAIN, scope, f"a side of `{operator}`")
+            return UNKNOWN
+    assert one is not None
+    assert other is not None
+    samples = [side for side in (left, right) if isinstance(side, Samples)]
+    if len({side.each for side in samples}) > 1:
+        scope.sink.error(
+            "E0306",
+            "gaps and requests do not go together",
+            expression.span,
+            "one side has a value for each gap, the other for each request",
+            help=("take a statistic of each: `mean(itl) / mean(e2e)`",),
+        )
+        return UNKNOWN
+    if operator in _COMPARISONS and samples and samples[0].each == "gap":
+        scope.sink.error(
+            "E0304",
+            "gaps belong to no request, and a condition needs one value",
+            expression.span,
+            help=("take a statistic: `p99(itl)`, `mean(itl)` or `max(itl)`",),
+        )
+        return Boolean()
+    if operator in _COMPARISONS:
+        if _common(expression, one, other, scope) is None:
+            return UNKNOWN
+        return Boolean()
+    dimension = _result(expression, one, other, scope)
+    if dimension is None:
+        return UNKNOWN
+    result = Quantity(dimension)
+    return Samples(result, samples[0].each) if samples else result
+
+
+_COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
+
+
+def _number_of(type_: Type) -> Dimension | None:
+    match type_:
+        case Quantity(dimension=dimension) | Samples(of=Quantity(dimension=dimension)):
+            return dimension
+        case _:
+            return None
+
+
+def _result(
+    expression: ast.Binary, one: Dimension, other: Dimension, scope: Scope
+) -> Dimension | None:
+    match expression.operator:
+        case "+" | "-":
+            return _common(expression, one, other, scope)
+        case "*":
+            return one * other
+        case "/" | "//":
+            return one / other
+        case _:
+            if other != NUMBER:
+                mismatch(expression.right, Quantity(other), PLAIN, scope, "an exponent")
+                return None
+            if one == NUMBER:
+                return NUMBER
+            power = expression.right
+            if isinstance(power, ast.Number) and isinstance(power.value, int):
+                return one**power.value
+            scope.sink.error(
+                "E0306",
+                "a quantity can only be raised to a whole number that is written out",
+                expression.span,
+                help=("divide by its unit first to make it a plain number",),
+            )
+            return None
+
+
+def _common(
+    expression: ast.Binary, one: Dimension, other: Dimension, scope: Scope
+) -> Dimension | None:
+    """Return the dimension both sides share; a bare whole number may stand for a count."""
+    if one == other:
+        return one
+    if other == NUMBER and one.is_count and may_count(expression.right):
+        return one
+    if one == NUMBER and other.is_count and may_count(expression.left):
+        return other
+    better = better_unit(expression.right, one, scope)
+    if better is None and isinstance(expression.right, ast.Number) and other == NUMBER:
+        example = scope.program.units.example_of(one)
+        helps = (f"write its unit: `{expression.right.span.text} {example}`",) if example else ()
+    else:
+        helps = (f"did you mean `{better}`?",) if better else ()
+    doing = {"+": "added", "-": "subtracted"}.get(expression.operator, "compared")
+    left, right = describe(Quantity(one)), describe(Quantity(other))
+    scope.sink.error(
+        "E0301",
+        f"{left} and {right} cannot be {doing}",
+        expression.span,
+        f"`{expression.left.span.text}` is {left}, `{_short(expression.right)}` is {right}",
+        help=helps,
+    )
+    return None
+
+
+def _short(expression: ast.Expr) -> str:
+    text = re.sub(r"\s+", " ", expression.span.text)
+    return text if len(text) <= 40 else f"{text[:37]}…"  # noqa: PLR2004 (a label stays on a line)
+
+
+def same(expression: ast.Expr, one: Type, other: Type, scope: Scope, what: str) -> Type:
+    """Return the type that two sides share; report where they share none."""
+    if agrees(one, other) or agrees(other, one):
+        return other if isinstance(one, Unknown) else one
+    scope.sink.error(
+        "E0306",
+        f"{what} must be of one type",
+        expression.span,
+        f"{describe(one)}, and {describe(other)}",
+        help=_quoted(expression, one, other),
+    )
+    return UNKNOWN
+
+
+def _quoted(expression: ast.Expr, one: Type, other: Type) -> tuple[str, ...]:
+    """Say how a text is written, where a name is compared with one."""
+    if not isinstance(expression, ast.Binary) or not isinstance(one, Text):
+        return ()
+    if not isinstance(other, Reference) or not isinstance(expression.right, ast.Name):
+        return ()
+    return (f'a text stands in quotes: `"{expression.right.id}"`',)

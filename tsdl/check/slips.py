@@ -1,0 +1,162 @@
+"""What people write where it means nothing, and what they meant: names, fields, lists, calls."""
+
+from collections.abc import Iterator
+
+from tsdl import ast
+from tsdl.check.scope import Scope
+from tsdl.program import Members, Program
+from tsdl.schema import BATCH_FEATURES, RECORD_FUNCTIONS, RECORDS
+from tsdl.types import Record, Sequence, Text, Type
+
+_USUAL = {"r": "request", "w": "worker", "batch": "batch", "layer": "layer"}
+RULES = ("admit", "evict", "resume")
+
+# Names that are known in one stage, or in handlers of some events: (stage, name), `*` for any.
+_ELSEWHERE = {
+    ("global", "w"): "the global stage knows all `workers`: `for w in workers { … }`, or "
+    "`let w = pick(v by v.queued for v in workers)`",
+    ("global", "kv"): "memory is that of a worker: `w.kv`",
+    ("local", "workers"): "known in the global stage only; here there is the worker `w`",
+    ("*", "r"): "no single request is meant here: `for r in w.active { … }`",
+    ("*", "batch"): "a handler of `iteration(batch, w)` knows the `batch`",
+    ("*", "layer"): "a handler of a breakpoint knows the `layer`",
+}
+
+# Numbers of the running system that stand for a list of the same thing.
+_LISTS = {
+    ("worker", "running"): "active",
+    ("worker", "queued"): "waiting",
+    ("batch", "prefills"): "prefilling",
+    ("batch", "decodes"): "decoding",
+}
+
+
+def of_name(name: str, scope: Scope) -> str | None:
+    """Return what to write in place of a name that means nothing here."""
+    place = scope.place
+    if place is None:
+        return None
+    holders = [
+        f"`{variable}.{name}`"
+        for variable, type_ in reversed(scope.locals.items())
+        if isinstance(type_, Record) and name in RECORDS[type_.name]
+    ]
+    if holders:
+        return f"did you mean {' or '.join(holders)}?"
+    called = [v for v, record in place.variables.items() if record == _USUAL.get(name)]
+    if called:
+        return f"the {_USUAL[name]} is called `{called[0]}` here"
+    if name in place.within:
+        return "a variable is known behind its `let`, within the same braces"
+    return (
+        _of_a_state(name, place.stage, scope)
+        or _of_the_batch(name, place.stage, place.event)
+        or _ELSEWHERE.get((place.stage, name))
+        or _ELSEWHERE.get(("*", name))
+        or _of_a_group(name, scope.program)
+    )
+
+
+def _of_a_state(name: str, stage: str, scope: Scope) -> str | None:
+    other = "global" if stage == "local" else "local"
+    members = scope.owner.members
+    block = members.block(other) if members else None
+    if block is None or ("state", name) not in block.parts:
+        return None
+    return f"`{name}` is state of the {other} stage, and each stage has its own"
+
+
+def _of_the_batch(name: str, stage: str, event: str) -> str | None:
+    if name != "batch" and name not in BATCH_FEATURES:
+        return None
+    if event in RULES:
+        return "no batch is known while it is asked who joins it"
+    if stage == "model":
+        return "which layers it is must be known before the run: by `layer` and the model's fields"
+    if name == "batch":
+        return None
+    return f"a handler of `iteration(batch, w)` knows `batch.{name}`"
+
+
+def _of_a_group(name: str, program: Program) -> str | None:
+    if name not in groups_of(program):
+        return None
+    return f'that is what some workers are called: choose them by `w.group == "{name}"`'
+
+
+def groups_of(program: Program) -> list[str]:
+    """Return the names of all `worker` blocks of all clusters."""
+    clusters = [d.members for d in program.declarations if d.kind == "cluster" and d.members]
+    return list(dict.fromkeys(name for members in clusters for name in _workers(members)))
+
+
+def _workers(members: Members) -> Iterator[str]:
+    yield from (worker.name for worker in members.named("worker"))
+    for node in members.named("node"):
+        yield from (worker.name for worker in node.named("worker"))
+
+
+def of_field(expression: ast.Attribute, record: str, scope: Scope) -> str | None:
+    """Return what to write in place of `value.name`, where a record has no such field."""
+    name, written = expression.name, expression.value.span.text
+    for holder, functions in RECORD_FUNCTIONS.items():
+        if name in functions:
+            argument = _request(scope) if holder == record else written
+            front = written if holder == record else holder
+            return f"call it: `{front}.{name}({argument})`"
+    stage = scope.place.stage if scope.place else ""
+    if scope.place and _swapped(name, written, record, scope.place.variables):
+        meant = " and then ".join(f"the {other}" for other in scope.place.variables.values())
+        return f"`{written}` is the {record} here: `{scope.place.event}` names {meant}"
+    state = _of_a_state(name, stage, scope) if record == "worker" else None
+    if state:
+        return f"{state}: declare `state {name}: …[worker]` here, and read `{name}[{written}]`"
+    return None
+
+
+def _request(scope: Scope) -> str:
+    """Return the innermost variable that is a request."""
+    requests = [v for v, type_ in scope.locals.items() if type_ == Record("request")]
+    return requests[-1] if requests else "r"
+
+
+def _swapped(field: str, written: str, record: str, variables: dict[str, str]) -> bool:
+    """Tell whether a variable has the name of another record, and a field of that one is read."""
+    meant = _USUAL.get(written)
+    return (
+        written in variables
+        and meant not in (None, record)
+        and field in RECORDS.get(meant or "", ())
+    )
+
+
+def of_text(expression: ast.Attribute, holder: Type, scope: Scope) -> str | None:
+    """Return what to write in place of a field of a text: `w.hardware.price`."""
+    inner = expression.value
+    if not isinstance(holder, Text) or not isinstance(inner, ast.Attribute):
+        return None
+    owner = scope.program.types.get(inner.value)
+    known = isinstance(owner, Record) and expression.name in RECORDS[owner.name]
+    front = inner.value.span.text
+    return f"`{inner.span.text}` is a name" + (f"; write `{front}.{expression.name}`" * known)
+
+
+def of_list(expression: ast.Expr, scope: Scope) -> str:
+    """Return which lists there are, where something else was to be gone over."""
+    if isinstance(expression, ast.Attribute):
+        holder = scope.program.types.get(expression.value)
+        record = holder.name if isinstance(holder, Record) else ""
+        meant = _LISTS.get((record, expression.name))
+        if meant:
+            return f"that is how many; the list is `{expression.value.span.text}.{meant}`"
+    return "lists are `workers`, `w.waiting`, `w.active`, `batch.decoding` and so on"
+
+
+def of_index(expression: ast.Index, scope: Scope) -> str:
+    """Return what to write in place of an index of something that has none."""
+    name = expression.value
+    found = scope.locals.get(name.id) if isinstance(name, ast.Name) else None
+    if isinstance(found, Sequence):
+        listed = name.span.text
+        return f"a list has no numbers: choose by a key, `pick(w by w.id for w in {listed})`"
+    return "`[…]` after a name reads declared state, in a handler"

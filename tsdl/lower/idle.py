@@ -1,0 +1,93 @@
+"""What a policy says that can have no effect in a scenario: it is warned of."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+
+from tsdl import ast
+from tsdl.check.events import breakpoints_of, event_of
+from tsdl.diagnostics.suggest import nearest
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.plan import Workers
+from tsdl.program import Part
+from tsdl.source import Source, Span
+from tsdl.types import Record
+
+
+def report_idle(
+    evaluator: Evaluator,
+    policies: list[Instance],
+    used: set[Span],
+    breakpoints: list[str],
+    workers: list[Workers],
+) -> None:
+    """Warn of handlers that can never fire in this scenario, and of names that no worker has.
+
+    `used` are the places of the handlers that may fire.
+    """
+    for policy in policies:
+        for stage in ("local", "global"):
+            members = evaluator.inner(policy, stage).members
+            for part in (part for parts in members.parts.values() for part in parts):
+                clause = part.item
+                if part.owner.module.library or not isinstance(clause, ast.Clause):
+                    continue
+                if clause.verb != "on" or not _idle(evaluator, clause, used, breakpoints):
+                    _report_names(evaluator, part, workers)
+
+
+def _idle(
+    evaluator: Evaluator, clause: ast.Clause, used: set[Span], breakpoints: list[str]
+) -> bool:
+    """Tell whether a handler can never fire; warn if so."""
+    event = event_of(clause) or ""
+    missing = event in breakpoints_of(evaluator.program) and event not in breakpoints
+    if clause.span in used and not missing:
+        return False
+    reason = "its condition holds on no worker"
+    if missing:
+        reason = f"the model has no breakpoint `{event}`"
+    evaluator.sink.warning(
+        "W0506", f"this handler of `{event}` can never fire", clause.span, reason,
+        help=("remove it, or its reason",),
+    )  # fmt: skip
+    return True
+
+
+def _report_names(evaluator: Evaluator, part: Part, workers: list[Workers]) -> None:
+    """Warn of a comparison with a name that no worker, or none of their devices, has."""
+    known = {
+        "group": list(dict.fromkeys(kind.name for kind in workers)),
+        "hardware": list(dict.fromkeys(kind.hardware for kind in workers)),
+    }
+    for field, text in _comparisons(part.item):
+        names = known.get(field.name)
+        of_worker = evaluator.program.types.get(field.value) == Record("worker")
+        if names is None or not of_worker or text.value in names:
+            continue
+        near = nearest(text.value, names)
+        what = "worker is called" if field.name == "group" else "worker has the hardware"
+        evaluator.sink.warning(
+            "W0507", f"no {what} `{text.value}`", text.span,
+            help=(f"did you mean `{near}`?" if near else f"there are {', '.join(names)}",),
+        )  # fmt: skip
+
+
+def _comparisons(item: ast.Item) -> Iterator[tuple[ast.Attribute, ast.Text]]:
+    """Yield where a field is compared with a text: `w.group == "prefill"`."""
+    for node in _nodes(item):
+        match node:
+            case ast.Binary("==" | "!=", ast.Attribute() as field, ast.Text() as text):
+                yield field, text
+            case ast.Binary("==" | "!=", ast.Text() as text, ast.Attribute() as field):
+                yield field, text
+
+
+def _nodes(node: object) -> Iterator[object]:
+    """Yield a node and all that is in it."""
+    if isinstance(node, tuple):
+        for item in node:
+            yield from _nodes(item)
+    elif is_dataclass(node) and not isinstance(node, (Source, Span)):
+        yield node
+        for field in fields(node):
+            yield from _nodes(getattr(node, field.name))

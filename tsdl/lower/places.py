@@ -1,0 +1,183 @@
+"""What policies and workers count on in a cluster: tiers, places to swap to, a way to decode."""
+
+from collections.abc import Iterator
+
+from tsdl import ast
+from tsdl.diagnostics import Label
+from tsdl.diagnostics.suggest import nearest
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.lower.clusters import Standing
+from tsdl.plan import Tier, Workers
+from tsdl.source import Span
+
+
+def named_at(evaluator: Evaluator, user: Instance, key: str, used: Instance) -> Span:
+    """Return where something that is used is declared: for the library's, where it is named."""
+    if used.declaration.module.library:
+        return evaluator.span(user, key)
+    return evaluator.place_of(used)
+
+
+# -- tiers ---------------------------------------------------------------------------------------
+
+
+def check_names(
+    evaluator: Evaluator, cluster: Instance, tiers: tuple[Tier, ...], workers: list[Workers]
+) -> None:
+    """See that no tier has the name of workers: `swap` could mean both. Raises Failed."""
+    names = [kind.name for kind in workers]
+    taken = next((tier for tier in tiers if tier.name in names), None)
+    if taken is None:
+        return
+    holders = [cluster.members, *cluster.members.named("node")]
+    blocks = [block for members in holders for block in members.named("tier")]
+    others = [block for members in holders for block in members.named("worker")]
+    place = next(block.span for block in blocks if block.name == taken.name)
+    other = next(block.span for block in others if block.name == taken.name)
+    raise evaluator.fail(
+        "E0202", f"`{taken.name}` is both a tier and a worker", place,
+        secondary=(Label(other, "the worker"),) if other else (),
+        help=("give one of them another name",),
+    )  # fmt: skip
+
+
+def check_swap(
+    evaluator: Evaluator, standing: Standing, swap: str, tiers: tuple[Tier, ...],
+    workers: list[Workers],
+) -> None:  # fmt: skip
+    """See that `swap` names a tier within reach, or other workers. Raises Failed."""
+    own = standing.worker.members.name
+    alone = sum(kind.count for kind in workers if kind.name == own) == 1
+    reached = [tier.name for tier in tiers if tier.node in ("", standing.node)]
+    groups = [kind.name for kind in workers if kind.name != own or not alone]
+    known = list(dict.fromkeys([*reached, *groups]))
+    if not swap or swap in known:
+        return
+    far = next((tier.node for tier in tiers if tier.name == swap), None)
+    near = nearest(swap, known)
+    title = f"there is no tier and no worker `{swap}` to swap to"
+    remedy = (
+        f"there are {', '.join(known)}" if known else "write `tier NAME { capacity = 256 GiB }`"
+    )
+    if swap == own:
+        title = f"worker `{own}` cannot swap to itself"
+    elif far is not None:
+        title = f"tier `{swap}` stands in node `{far}`, out of reach of worker `{own}`"
+    raise evaluator.fail(
+        "E0515", title, evaluator.span(standing.worker, "swap"),
+        help=(f"did you mean `{near}`?" if near else remedy,),
+    )  # fmt: skip
+
+
+def check_tiers(
+    evaluator: Evaluator,
+    policies: list[tuple[Instance, Span]],
+    tiers: tuple[Tier, ...],
+    cluster: Instance,
+) -> None:
+    """See that the tiers that policies store in and fetch from are there. Raises Failed.
+
+    Each policy comes with the place that names it: what the library wrote is told there.
+    """
+    known = list(dict.fromkeys(tier.name for tier in tiers))
+    for policy, named in policies:
+        for stage in ("local", "global"):
+            for part in evaluator.inner(policy, stage).members.clauses("on"):
+                for name in _tiers_in(part.item):
+                    if name.id not in known:
+                        place = named if part.owner.module.library else name.span
+                        raise _missing(evaluator, cluster, name.id, known, place)
+
+
+def check_reach(evaluator: Evaluator, place: Span, kind: Workers, tiers: tuple[Tier, ...]) -> None:
+    """See that a worker reaches the tiers that its own handlers name. Raises Failed."""
+    reached = {tier.name for tier in tiers if tier.node in ("", kind.node)}
+    waiting = [s for handler in kind.local.handlers for s in handler.body]
+    while waiting:
+        statement = waiting.pop()
+        if statement.word in ("store", "fetch") and statement.name not in reached:
+            where = f" of node `{kind.node}`" if kind.node else ""
+            near = nearest(statement.name, sorted(reached))
+            raise evaluator.fail(
+                "E0515", f"worker `{kind.name}`{where} reaches no tier `{statement.name}`", place,
+                f"a handler has it {statement.word} KV there",
+                help=(
+                    f"did you mean `{near}`?"
+                    if near
+                    else f"write `tier {statement.name} {{ … }}` in the cluster, or in its node",
+                ),
+            )  # fmt: skip
+        waiting += (*statement.body, *statement.otherwise)
+
+
+def _missing(
+    evaluator: Evaluator, cluster: Instance, name: str, known: list[str], place: Span
+) -> Exception:
+    near = nearest(name, known)
+    block = f"tier {name} {{ capacity = 256 GiB }}"
+    remedy = f"write `{block}` there"
+    if cluster.declaration.module.library:
+        remedy = f"derive one that has: `cluster own from {cluster.name}(…) {{ {block} }}`"
+    return evaluator.fail(
+        "E0515", f"cluster `{cluster.name}` has no tier `{name}`", place,
+        help=(f"did you mean `{near}`?" if near else remedy,),
+    )  # fmt: skip
+
+
+def _tiers_in(item: object) -> Iterator[ast.Name]:
+    match item:
+        case ast.Clause(verb="store", within=ast.Name() as name):
+            yield name
+        case ast.Clause(
+            verb="fetch", prepositions=(ast.Preposition(objects=(ast.Name() as name,)),)
+        ):
+            yield name
+        case ast.Clause(body=ast.Body(items=items)) | ast.For(body=ast.Body(items=items)):
+            for inner in items:
+                yield from _tiers_in(inner)
+        case ast.If(then=then, otherwise=otherwise):
+            for inner in (*then.items, *(otherwise.items if otherwise else ())):
+                yield from _tiers_in(inner)
+
+
+# -- from prefill to decode ----------------------------------------------------------------------
+
+
+def check_hand_over(
+    evaluator: Evaluator, place: Span, workers: list[Workers], *, handles_submit: bool
+) -> None:
+    """See that who is prefilled on a worker that does not decode leaves it. Raises Failed."""
+    submits = [_submits(kind) for kind in workers]
+    for kind, submitting in zip(workers, submits, strict=True):
+        if not kind.decodes and not submitting and kind.local.extern is None:
+            raise evaluator.fail(
+                "E0517",
+                f"worker `{kind.name}` does not decode, and policy `{kind.local.policy}` hands "
+                "nothing over",
+                place,
+                help=(
+                    "derive the policy from `disaggregated`, or write "
+                    "`on token(r, w) when not w.decodes { submit r }` in its local stage",
+                ),
+            )
+    if any(submits) and not handles_submit:
+        raise evaluator.fail(
+            "E0517",
+            "requests are submitted, and no handler dispatches them",
+            place,
+            help=(
+                "write `on submit(r) { dispatch r to random(w for w in workers if w.decodes) }` in "
+                "the global stage",
+            ),
+        )
+
+
+def _submits(kind: Workers) -> bool:
+    """Tell whether a handler submits requests that are not done yet."""
+    waiting = [s for h in kind.local.handlers if h.event != "finish" for s in h.body]
+    while waiting:
+        statement = waiting.pop()
+        if statement.word == "submit":
+            return True
+        waiting += (*statement.body, *statement.otherwise)
+    return False

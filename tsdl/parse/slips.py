@@ -1,0 +1,114 @@
+"""Statements as they are written elsewhere: what they are, and what to write here."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tsdl.schema import ACTIONS
+from tsdl.source import Source, Span
+
+_LONGEST = 500  # of a statement that is looked at
+_ACTION = rf"(?P<verb>{'|'.join(ACTIONS)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """A statement that cannot be read: where it stands, what it is, and its remedy."""
+
+    span: Span
+    title: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """How a slip looks; `¦` stands for the place at which the parser gave up."""
+
+    text: str
+    title: str
+    remedy: Callable[[re.Match[str]], str]
+
+
+def _without_brackets(found: re.Match[str]) -> str:
+    verb, inside, rest = found["verb"], found["inside"].strip(), found["rest"].strip()
+    if "," in inside or not inside:
+        return f"write `{ACTIONS[verb].form}`"
+    return f"write `{' '.join([verb, inside, rest]).strip()}`"
+
+
+def _in_full(found: re.Match[str]) -> str:
+    state, operator, value = found["state"], found["operator"], found["value"].strip()
+    if operator in ("++", "--"):
+        return f"write `{state} {operator[0]}= 1`"
+    return f"write `{state} = {state} {operator} {value}`"
+
+
+# In this order: the first that fits is told.
+_PATTERNS = (
+    _Pattern(
+        rf"{_ACTION}\s*\((?P<inside>[^()]*)\)\s*¦(?P<rest>(?:(?:to|in|from)\b.*)?)$",
+        "an action has no brackets",
+        _without_brackets,
+    ),
+    _Pattern(
+        rf"(?P<action>{_ACTION}\b.*?)\s*¦if\b\s*(?P<test>.*)$",
+        "an action has no `if` behind it",
+        lambda found: f"write `if {found['test'].strip()} {{ {found['action']} }}`",
+    ),
+    _Pattern(
+        r"delay\s*¦-\s*[0-9][0-9.]*\s*\w*\s*$",
+        "a delay is not negative",
+        lambda _: "write how long the worker is to do nothing: `delay 5 ms`",
+    ),
+    _Pattern(
+        r"delay\b\s*(?P<before>[^¦]*)¦(?P<after>(?:-|\+|\*|/).*)$",
+        "what is computed does not stand in `delay`",
+        lambda found: (
+            f"give it a name first: `let t = {(found['before'] + found['after']).strip()}; delay t`"
+        ),
+    ),
+    _Pattern(
+        r"(?P<state>[\w.]+(?:\[[^]]*\])?)\s*¦(?P<operator>\+\+|--)(?P<value>\s*)$",
+        "state is changed by `=`, `+=` and `-=`",
+        _in_full,
+    ),
+    _Pattern(
+        r"(?P<state>[\w.]+(?:\[[^]]*\])?)\s*¦(?P<operator>\*\*|//|\*|/)=(?P<value>.+)$",
+        "state is changed by `=`, `+=` and `-=`",
+        _in_full,
+    ),
+    _Pattern(
+        r"while\b.*$",
+        "there is no `while`",
+        lambda _: "go over a list, `for x in LIST { … }`, or look again in `on every(5 s) { … }`",
+    ),
+    _Pattern(
+        r"on\s+every\b[^(]*¦.*$",
+        "`every` says how much time passes between two",
+        lambda _: "write `on every(5 s) { … }`",
+    ),
+    _Pattern(
+        r"(?P<function>[\w.]+)\s*\([^=:]*\)\s*¦$",
+        "this is a value, and nothing is done with it",
+        lambda found: f"in a handler, give it a name: `let x = {found['function']}(…)`",
+    ),
+)
+
+
+def slip_of(source: Source, place: int) -> Slip | None:
+    """Return what was likely meant by the statement in which the parser gave up at a place."""
+    text = source.text
+    start = max(text.rfind(mark, 0, place) for mark in "\n;{}") + 1
+    rest = re.compile(r"[\n;{}#]").search(text, place)
+    end = rest.start() if rest else len(text)
+    if end - start > _LONGEST:
+        return None
+    start += len(text[start:place]) - len(text[start:place].lstrip())
+    shown = f"{text[start:place]}¦{text[place:end].rstrip()}"
+    for pattern in _PATTERNS:
+        found = re.match(pattern.text, shown)
+        if found:
+            remedy = pattern.remedy(found)
+            span = Span(source, start, max(start, len(text[:end].rstrip())))
+            return Slip(span, pattern.title, remedy)
+    return None
