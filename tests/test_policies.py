@@ -197,6 +197,31 @@ def test_a_window_holds_what_was_added_within_it() -> None:
     assert lines == ["1 5 0 0", "2 5.5 0 1", "2 6 0 2"]
 
 
+def test_aggregates_of_quantities_have_their_dimension() -> None:
+    policy = """
+      global {
+        state wait: mean(time) over 10 s
+        state seen: sum(tokens)[worker]
+        on start(r, w) { wait = now - r.arrived; seen[w] += r.prompt; log wait / 1 s, seen[w] / 1 token }
+        on arrive(r) { dispatch r to pick(w by seen[w] for w in workers if wait < 1 h) }
+      }
+    """
+    lines = [line.split(" ", 1)[1] for line in logged(run(policy=policy))]
+    assert lines == ["0 5", "0 10", "0 15"]
+
+
+def test_a_sum_of_fractions_does_not_drift() -> None:
+    policy = """
+      global {
+        state parts: sum over 2 s
+        on arrive(r) { parts += 0.1; log parts; dispatch r to random(w for w in workers) }
+      }
+    """
+    workload = USUAL["workload"].replace("requests = 3", "requests = 40")
+    lines = [line.split(" ", 1)[1] for line in logged(run(policy=policy, workload=workload))]
+    assert set(lines[1:]) == {"0.2"}
+
+
 def test_state_of_the_local_stage_is_kept_on_each_worker() -> None:
     policy = """
       local {
@@ -589,3 +614,80 @@ def test_a_delay_of_less_than_nothing_ends_the_run() -> None:
     with pytest.raises(tsdl.TsdlError) as caught:
         run(policy="local { on token(r, w) { let t = 1 s * (r.id - 1); delay t } }")
     assert caught.value.diagnostics[0].code == "E0902"
+
+
+def test_conditions_that_are_known_count() -> None:
+    """`admit` that never holds admits nobody; one that always does is no condition."""
+    nobody = run(policy="local { admit r when false }")
+    assert nobody.summary["requests"]["stuck"] == [0, 1, 2]
+    other = run(policy='local { admit r when w.group == "other" }')
+    assert other.summary["requests"]["stuck"] == [0, 1, 2]
+    assert run(policy="local { admit r when true }").summary["requests"]["finished"] == 3
+
+
+def test_a_variable_of_a_generator_is_its_own() -> None:
+    """Whatever the request is called: the one with the fewest longer ones in the queue is first."""
+    workload = "requests = 3; arrivals = burst(); prompt = uniform(1..90 tokens); output = constant(2 tokens)"
+    started = [
+        run(
+            policy=f"local {{ max_requests = 1; admit q by count({v} for {v} in w.waiting if {v}.prompt > q.prompt) }}",
+            workload=workload,
+        ).requests["started"].tolist()
+        for v in ("r", "a", "q2")
+    ]  # fmt: skip
+    assert started[0] == started[1] == started[2]
+    plan = run(
+        policy="global { on arrive(r) { let list = 3; let list_ = 4; log sum(list for list in [1, 2]), list, list_; dispatch r to random(w for w in workers) } }"
+    )
+    assert plan.log[0][1] == "3 3 4"
+    assert (
+        run(policy="local { on token(r, w) { log count(w for w in w.active) } }").log[0][1] == "1"
+    )
+    assert run(policy="local { on token(r, w) { let state_x = 3; log state_x } }").log[0][1] == "3"
+
+
+def test_workers_that_wait_for_each_others_room_do_not_wait_for_ever() -> None:
+    cluster = (
+        "worker g * 2 { hardware = A100_80G; cost = constant_cost(1 s); kv = exact; swap = g }"
+    )
+    policy = "local { preempt = swap; watermark = 0 % }"
+    workload = (
+        "requests = 6; arrivals = burst(); prompt = constant(5 tokens); output = constant(6 tokens)"
+    )
+    result = run(policy=policy, cluster=cluster, workload=workload, blocks="14")
+    assert result.summary["requests"]["finished"] == 6
+
+
+def test_who_sheds_load_makes_progress() -> None:
+    policy = "local { max_requests = 2; on admit(r, w) when now - r.arrived > 2 s { reject r } }"
+    workload = "requests = 3000; arrivals = burst(); prompt = constant(5 tokens); output = constant(2 tokens)"
+    counts = run(policy=policy, workload=workload).summary["requests"]
+    assert counts["rejected"] > 2900
+    assert counts["finished"] + counts["rejected"] == 3000
+
+
+def test_statements_are_nested_only_so_deep() -> None:
+    deep = "for a0 in workers { " + "".join(f"for a{i} in workers {{ " for i in range(1, 25))
+    policy = f"global {{ on every(1 s) {{ {deep} log 1 {'}' * 25} }} }}"
+    with pytest.raises(tsdl.TsdlError) as caught:
+        run(policy=policy)
+    assert caught.value.diagnostics[0].code == "E0103"
+
+
+@pytest.mark.parametrize("answer", [7, -1, "a", 1.5, True])
+def test_an_answer_of_python_that_is_no_worker_is_refused(answer: object) -> None:
+    with pytest.raises(ValueError, match="no worker"):
+        tsdl.compile(EXTERN, externs={"mine": lambda r, workers: answer}).run()
+
+
+def test_python_is_shown_views_and_nothing_to_change() -> None:
+    text = EXTERN.replace("w.queued", "w.kv, w.waiting")
+
+    def prying(request, workers):  # type: ignore[no-untyped-def]
+        with pytest.raises(AttributeError):
+            workers[0].kv.used = 10**15
+        with pytest.raises(AttributeError):
+            workers[0].kv.watermark  # noqa: B018 (it is the reading that is refused)
+        return workers[0] if workers[0].kv.fill < 0.5 else None
+
+    assert tsdl.compile(text, externs={"mine": prying}).run().summary["requests"]["finished"] == 30

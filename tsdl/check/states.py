@@ -25,7 +25,10 @@ _PLAIN_TYPES = ("number", "int", "ratio")
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a state is written: its kind (an aggregate, or "" for a plain value), type and key."""
+    """How a state is written: its kind (an aggregate, or "" for a plain value), type and key.
+
+    The type of an aggregate is that of what it sums up: `time` of `mean(time)`.
+    """
 
     kind: str
     type: ast.Expr | None
@@ -33,12 +36,19 @@ class Form:
 
 
 def form_of(clause: ast.Clause) -> Form | None:
-    """Read `: count[worker]`, or None where nothing like it is written."""
-    match clause.type:
-        case ast.Index(value=ast.Name() as name, arguments=(ast.Argument(name=None, value=key),)):
-            return Form(name.id if name.id in AGGREGATES else "", name, key)
-        case ast.Name() as name:
-            return Form(name.id if name.id in AGGREGATES else "", name, None)
+    """Read `: mean(time)[worker]`, or None where nothing like it is written."""
+    written, key = clause.type, None
+    if isinstance(written, ast.Index) and len(written.arguments) == 1:
+        key, written = written.arguments[0].value, written.value
+    match written:
+        case ast.Name(id=name) if name in AGGREGATES:
+            return Form(name, None, key)
+        case ast.Call(function=ast.Name(id=name), arguments=(ast.Argument(value=of),)) if (
+            name in AGGREGATES
+        ):
+            return Form(name, of, key)
+        case ast.Name():
+            return Form("", written, key)
         case None if clause.value is not None:
             return Form("", None, None)
         case _:
@@ -82,13 +92,15 @@ def _refuse_taken(state: ast.Name, variable: Span, scope: Scope, *, own: bool) -
 
 def _value_type(form: Form, clause: ast.Clause, scope: Scope) -> Quantity | Boolean:
     """Return what reading the state yields; a plain number where nothing right is written."""
+    if form.type is None and form.kind:
+        return PLAIN
     if form.type is None and clause.value is not None:
         found = infer(clause.value, scope)
         return found if isinstance(found, (Quantity, Boolean)) else PLAIN
     name = form.type.id if isinstance(form.type, ast.Name) else ""
     dimension = scope.program.units.dimensions.get(name)
-    if form.kind or dimension is None:
-        return Boolean() if name == "bool" else PLAIN
+    if dimension is None:
+        return Boolean() if name == "bool" and not form.kind else PLAIN
     return Quantity(dimension)
 
 
@@ -105,8 +117,8 @@ def check_state(clause: ast.Clause, members: Members, scope: Scope) -> None:
             "E0202", f"`{clause.head.id}` cannot be state: all of the {stage} stage knows it",
             clause.head.span, help=("give the state another name",),
         )  # fmt: skip
-    if form.type is not None and not form.kind:
-        _check_type(form.type, scope)
+    if form.type is not None:
+        _check_type(form.type, scope, of_aggregate=bool(form.kind))
     if form.key is not None and not (isinstance(form.key, ast.Name) and form.key.id in STATE_KEYS):
         near = nearest(form.key.span.text, STATE_KEYS)
         scope.sink.error(
@@ -140,8 +152,9 @@ def _refuse_form(clause: ast.Clause, scope: Scope) -> None:
     )
 
 
-def _check_type(written: ast.Expr, scope: Scope) -> None:
-    names = [*AGGREGATES, *_PLAIN_TYPES, "bool", *scope.program.units.dimensions]
+def _check_type(written: ast.Expr, scope: Scope, *, of_aggregate: bool) -> None:
+    others = [] if of_aggregate else [*AGGREGATES, "bool"]
+    names = [*others, *_PLAIN_TYPES, *scope.program.units.dimensions]
     if isinstance(written, ast.Name) and written.id in names:
         return
     near = nearest(written.span.text, names)
@@ -150,6 +163,8 @@ def _check_type(written: ast.Expr, scope: Scope) -> None:
         help=(
             f"did you mean `{near}`?"
             if near
+            else "it is a dimension"
+            if of_aggregate
             else f"it is number, bool, a dimension, or one of {', '.join(AGGREGATES)}",
         ),
     )  # fmt: skip

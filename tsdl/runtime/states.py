@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from tsdl.plan import State as StatePlan
@@ -10,18 +11,8 @@ from tsdl.runtime.clock import Clock
 Number = Any  # a number or a truth value, as the plan declares it
 
 
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
-
-
 # What an aggregate of everything that is in its window comes to; 0 where there is nothing.
-_AGGREGATES: dict[str, Callable[[list[float]], float]] = {
-    "count": sum,
-    "sum": sum,
-    "mean": _mean,
-    "min": lambda values: min(values, default=0),
-    "max": lambda values: max(values, default=0),
-}
+_EXTREMES: dict[str, Callable[..., float]] = {"min": min, "max": max}
 
 
 class Values:
@@ -46,36 +37,55 @@ class Values:
         self.put(self.get(key) + value, key)
 
 
+@dataclass(slots=True)
+class _Window:
+    """What was noted at one key, and its exact sum as long as all of it is whole."""
+
+    noted: deque[tuple[float, float]] = field(default_factory=deque)
+    total: float | None = 0
+
+
 class Aggregates:
-    """Aggregates by key, over a sliding window of time or over everything.
+    """Aggregates by key, over a sliding window of time.
 
     What was noted at *t* counts from then on and before *t* + window.
     """
 
     def __init__(
-        self, kind: str, window: float | None, clock: Clock, key_of: Callable[[Any], int]
+        self, kind: str, window: float, clock: Clock, key_of: Callable[[Any], int]
     ) -> None:
         """Begin with nothing noted."""
-        self.combine = _AGGREGATES[kind]
+        self.kind = kind
         self.window = window
         self.clock = clock
         self.key_of = key_of
-        self.noted: dict[int, deque[tuple[float, float]]] = {}
+        self.windows: dict[int, _Window] = {}
 
     def get(self, key: object = None) -> float:
         """Return the aggregate at a key."""
-        noted = self.noted.get(self.key_of(key))
-        if noted is None:
-            return self.combine([])
-        if self.window is not None:
-            while noted and noted[0][0] + self.window <= self.clock.now:
-                noted.popleft()
-        return self.combine([value for _, value in noted])
+        found = self.windows.get(self.key_of(key))
+        if found is None:
+            return 0
+        noted = found.noted
+        while noted and noted[0][0] + self.window <= self.clock.now:
+            _, value = noted.popleft()
+            if found.total is not None:
+                found.total -= value
+        if not noted:
+            found.total = 0
+            return 0
+        if self.kind in _EXTREMES:
+            return _EXTREMES[self.kind](value for _, value in noted)
+        # Sums of fractions would drift if they were kept: they are added up anew, in their order.
+        total = sum(value for _, value in noted) if found.total is None else found.total
+        return total / len(noted) if self.kind == "mean" else total
 
     def put(self, value: float, key: object = None) -> None:
         """Note a value."""
-        noted = self.noted.setdefault(self.key_of(key), deque())
-        noted.append((self.clock.now, value))
+        found = self.windows.setdefault(self.key_of(key), _Window())
+        found.noted.append((self.clock.now, value))
+        whole = isinstance(value, int) and found.total is not None
+        found.total = found.total + value if whole else None  # type: ignore[operator]
 
     add = put
 

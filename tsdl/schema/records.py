@@ -52,6 +52,8 @@ RECORDS: dict[str, dict[str, tuple[Type, str]]] = {
         "kv": (Record("kv"), "its KV cache"),
         "waiting": (_QUEUE, "the requests that wait to be admitted, in their order"),
         "active": (_QUEUE, "the requests that run, in the order of their admission"),
+        "swapped": (_QUEUE, "the requests that are swapped out, in their order"),
+        "incoming": (_QUEUE, "the requests that are handed over to it, whose KV is not there yet"),
     },
     "kv": {
         "capacity": (_DATA, "bytes for KV"),
