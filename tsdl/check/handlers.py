@@ -129,8 +129,24 @@ def _assignment(item: ast.Field, scope: Scope) -> None:
         return
     value = infer(item.value, scope)
     counts = isinstance(value, Quantity) and value.dimension.is_count and state.kind
-    if not agrees(value, state.of, item.value) and not (counts and state.of == Quantity(NUMBER)):
+    if state.kind and state.of == Quantity(NUMBER) and isinstance(value, Quantity):
+        if not counts and value != state.of:
+            _refuse_sum(name.span.text, state, value, item.value, scope)
+    elif not agrees(value, state.of, item.value):
         mismatch(item.value, value, state.of, scope, f"state `{name.span.text}`")
+
+
+def _refuse_sum(
+    name: str, state: State, value: Quantity, expression: ast.Expr, scope: Scope
+) -> None:
+    """Report that an aggregate of plain numbers is given something else."""
+    dimensions = scope.program.units.dimensions
+    found = next((n for n, dimension in dimensions.items() if dimension == value.dimension), None)
+    scope.sink.error(
+        "E0301", f"state `{name}` sums up plain numbers, this is {describe(value)}",
+        expression.span, describe(value),
+        help=(f"say what it sums up: `state {name}: {state.kind}({found})`",) if found else (),
+    )  # fmt: skip
 
 
 def _refuse_target(name: ast.Expr, target: ast.Expr, scope: Scope) -> None:

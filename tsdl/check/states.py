@@ -70,7 +70,7 @@ def known_states(variables: dict[str, Span], members: Members, scope: Scope) -> 
         taken = name in AMBIENT[members.shape.kind]
         if name in variables and not taken:
             _refuse_taken(clause.head, variables[name], scope, own=part.owner is scope.owner)
-        if form is None or taken or name in variables:
+        if form is None or taken or name in variables or not _is_type(form, scope):
             found[name] = Unknown()  # it was told, or is
             continue
         key = form.key.id if isinstance(form.key, ast.Name) else ""
@@ -117,8 +117,7 @@ def check_state(clause: ast.Clause, members: Members, scope: Scope) -> None:
             "E0202", f"`{clause.head.id}` cannot be state: all of the {stage} stage knows it",
             clause.head.span, help=("give the state another name",),
         )  # fmt: skip
-    if form.type is not None:
-        _check_type(form.type, scope, of_aggregate=bool(form.kind))
+    _check_type(form, scope)
     if form.key is not None and not (isinstance(form.key, ast.Name) and form.key.id in STATE_KEYS):
         near = nearest(form.key.span.text, STATE_KEYS)
         scope.sink.error(
@@ -152,19 +151,29 @@ def _refuse_form(clause: ast.Clause, scope: Scope) -> None:
     )
 
 
-def _check_type(written: ast.Expr, scope: Scope, *, of_aggregate: bool) -> None:
-    others = [] if of_aggregate else [*AGGREGATES, "bool"]
-    names = [*others, *_PLAIN_TYPES, *scope.program.units.dimensions]
-    if isinstance(written, ast.Name) and written.id in names:
+def _types(form: Form, scope: Scope) -> list[str]:
+    """Return the types that a state of this form may have."""
+    others = [] if form.kind else [*AGGREGATES, "bool"]
+    return [*others, *_PLAIN_TYPES, *scope.program.units.dimensions]
+
+
+def _is_type(form: Form, scope: Scope) -> bool:
+    written = form.type
+    return written is None or (isinstance(written, ast.Name) and written.id in _types(form, scope))
+
+
+def _check_type(form: Form, scope: Scope) -> None:
+    written = form.type
+    if written is None or _is_type(form, scope):
         return
-    near = nearest(written.span.text, names)
+    near = nearest(written.span.text, _types(form, scope))
     scope.sink.error(
         "E0309", f"there is no type `{written.span.text}` of state", written.span, "unknown type",
         help=(
             f"did you mean `{near}`?"
             if near
             else "it is a dimension"
-            if of_aggregate
+            if form.kind
             else f"it is number, bool, a dimension, or one of {', '.join(AGGREGATES)}",
         ),
     )  # fmt: skip

@@ -56,6 +56,11 @@ _PATTERNS = (
         lambda found: f"write `if {found['test'].strip()} {{ {found['action']} }}`",
     ),
     _Pattern(
+        r"(?P<clause>(?:admit|evict|resume|on|breakpoint|after)\b.*?)\s*¦if\b\s*(?P<test>.*)$",
+        "a condition of a clause follows `when`",
+        lambda found: f"write `{found['clause']} when {found['test'].strip()}`",
+    ),
+    _Pattern(
         r"delay\s*¦-\s*[0-9][0-9.]*\s*\w*\s*$",
         "a delay is not negative",
         lambda _: "write how long the worker is to do nothing: `delay 5 ms`",

@@ -251,19 +251,20 @@ class Engine:
                 self.coming += 1
                 clock.call(back, TIMER, lambda: self._end_window(worker))
             event = self._idle(worker)
-            self._break_deadlock()
+            if self._quiet and not self.stages.timers:
+                self._break_deadlock()
             yield event
 
-    def _break_deadlock(self) -> None:
-        """Let one victim be computed anew where nothing else will ever happen.
+    def _break_deadlock(self) -> bool:
+        """Let one victim be computed anew where nothing else will ever happen; False without one.
 
         Workers that swap to each other's memory may all wait for the room that their victims take.
         """
-        if self._quiet:
-            for worker in self.workers:
-                if worker.swapped:
-                    self.actions.give_up_swap(worker.next_swapped())
-                    return
+        for worker in self.workers:
+            if worker.swapped:
+                self.actions.give_up_swap(worker.next_swapped())
+                return True
+        return False
 
     def _end_window(self, worker: Worker) -> None:
         """Let a worker look that has waited for others."""
@@ -348,7 +349,9 @@ class Engine:
             elif self.clock.now != self.looked:  # timers of one time are one round
                 self.rounds += 1
             self.looked = self.clock.now
-            self.over = self.rounds > MOST_ROUNDS
+            if self.rounds > MOST_ROUNDS:
+                self.rounds = 0
+                self.over = not self._break_deadlock()
 
     def _sampler(self) -> Process:
         """Note the state of all workers at regular times.
