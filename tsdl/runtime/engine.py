@@ -238,11 +238,13 @@ class Engine:
             self.actions.release(worker)
             if self.observer:
                 self.observer(worker, clock.now)
+            moved = False
             while self._moves(worker):
+                moved = True
                 yield self._idle(worker)
             if scheduled is not None:
                 return scheduled
-            if worker.id in system.stirred or (back is None and worker.gave_way):
+            if moved or worker.id in system.stirred or (back is None and worker.gave_way):
                 # Something has changed since it looked: it looks again.
                 system.count(f"worker {worker.id}", lambda: f"worker {worker.id} looks again")
                 yield clock.at(clock.now, BOUNDARY + worker.id)
