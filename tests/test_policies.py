@@ -691,3 +691,13 @@ def test_python_is_shown_views_and_nothing_to_change() -> None:
         return workers[0] if workers[0].kv.fill < 0.5 else None
 
     assert tsdl.compile(text, externs={"mine": prying}).run().summary["requests"]["finished"] == 30
+
+
+def test_a_policy_under_which_nothing_gets_further_is_told() -> None:
+    """Every chunk is dropped again: time goes on, and nothing else does."""
+    policy = "local { max_tokens = 2; max_requests = 2; on iteration(batch, w) { for r in w.active { drop r } } }"
+    with pytest.raises(tsdl.TsdlError) as caught:
+        run(base="chunked", policy=policy)
+    (found,) = caught.value.diagnostics
+    assert found.code == "E0903"
+    assert "0, 1, 2" in found.title

@@ -312,14 +312,14 @@ class Engine:
     def _end_iteration(self, worker: Worker, iteration: Iteration) -> None:
         self.ended = self.clock.now
         gaps: dict[float, int] = {}
-        if iteration.batch.last_tokens:
-            self.system.progress()
-        else:
-            self.system.tire()
         for request in worker.complete(iteration, self.clock.now, gaps):
             if not request.resting:
                 self.handover.forget_copy(request)
             self._close(request, request.status)
+        if worker.advanced:
+            self.system.progress()
+        else:
+            self.system.tire()
         self.gap_length.extend(gaps.keys())
         self.gap_count.extend(gaps.values())
         hook = worker.hooks.get("iteration")

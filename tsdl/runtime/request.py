@@ -38,6 +38,7 @@ class Request:
     priority: float = 0.0
     generated: int = 0
     computed: int = 0  # tokens whose KV is held
+    furthest: int = 0  # the most tokens that were ever computed
     cached: int = 0  # tokens that were fetched
     prefilled: bool = False  # has computed all that it had when it was admitted
     active: bool = False  # among those that run on a worker

@@ -15,7 +15,7 @@ from tsdl.runtime.tiers import Tier
 from tsdl.runtime.worker import Worker
 
 MOST_AT_ONCE = 1000  # how often one request, or one worker, may be dealt with at one time
-MOST_IN_VAIN = 100_000  # iterations and hand-overs in a row of which no token comes
+MOST_IN_VAIN = 100_000  # iterations and hand-overs in a row that get nothing any further
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ class System:
         self.notes = Notes()
         self.idle: dict[int, simpy.Event] = {}
         self.stirred: set[int] = set()  # workers about which something changed since they looked
-        self.fruitless = 0  # iterations and hand-overs since a token came, or a request arrived
+        self.fruitless = 0  # iterations and hand-overs since anything got further, or arrived
         self._instant = -1.0
         self._dealt: dict[str, int] = {}
 

@@ -72,6 +72,7 @@ class Worker:
         self.opened = 0.0  # when the first of the waiting came
         self.current: Iteration | None = None  # in flight
         self.composing = False
+        self.advanced = False  # whether the last iteration went further than any before
         self.gave_way = False  # whether somebody had to go when it looked for an iteration
         self.share = 1.0  # of the layers that the iteration in flight has computed, at a breakpoint
         self.free_at = 0.0  # until when it does nothing, as handlers have said
@@ -330,8 +331,12 @@ class Worker:
         self.current = None
         tell = self.hooks.get("token")
         finished, told = [], []
+        self.advanced = iteration.batch.last_tokens > 0
         for request, chunk in iteration.prefills:
             request.computed += chunk
+            if request.computed > request.furthest:
+                request.furthest = request.computed
+                self.advanced = True
             if request.computed == request.length:
                 request.prefilled = True
                 told.append(request)
