@@ -522,6 +522,8 @@ CALLS = (
     ["<", ["symbol", "open"], 3],
     ["call", ["field", ["symbol", "w"], "waiting"], "clear"],
     ["call", ["symbol", "int"], "to_bytes", 65, 1],
+    ["field", -1, "fill"],
+    ["call", 3, "get"],
 )
 
 
