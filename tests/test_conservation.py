@@ -538,6 +538,18 @@ def test_many_more_random_systems_keep_every_invariant(first: int) -> None:
     survives(range(first, first + 100))
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(700160, id="swapped back on a worker that only prefills, it decodes nothing"),
+        pytest.param(702715, id="sent away by the eviction for its own store, it waits for it"),
+        pytest.param(703276, id="swapped back it rests at once, and whoever waits is admitted"),
+    ],
+)
+def test_a_system_that_broke_an_invariant_once_does_not_again(seed: int) -> None:
+    outcome_of(seed)
+
+
 def test_the_random_systems_do_everything() -> None:
     """They hand over, fetch, evict, preempt, reject and get stuck; else they would prove little."""
     seen: Counter[str] = Counter()

@@ -251,13 +251,13 @@ class Actions:
         tokens = request.computed
         fresh = tokens - tier.tokens_of(request)
         size = int(fresh * worker.memory.bytes_per_token)
+        request.busy = True  # handlers of what has to go may have actions on it, which wait
         entry = tier.make_room(request, tokens, max(size, 0), self.evicted)
-        if entry is None:
+        if entry is None or fresh <= 0:
+            request.busy = False
+            if entry is not None:
+                tier.keep(entry, request, 0, self.system.clock.now)
             return
-        if fresh <= 0:
-            tier.keep(entry, request, 0, self.system.clock.now)
-            return
-        request.busy = True
 
         def done() -> None:
             tier.keep(entry, request, tokens, self.system.clock.now)

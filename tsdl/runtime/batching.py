@@ -84,7 +84,10 @@ def prefill_first(worker: Worker) -> Iteration:
         return iteration
     _decode_all(worker, iteration)
     if not iteration.preempted:
-        _swap_in(worker, iteration)
+        back = _swap_in(worker, iteration)
+        # Whoever came back may rest at once: then others are not kept waiting for it.
+        if back and iteration.empty and not worker.swapped:
+            _admit_whole_prompts(worker, iteration)
     return iteration
 
 
@@ -282,7 +285,7 @@ def _swap_in(worker: Worker, iteration: Iteration, most: int | None = None) -> i
         if request.resting or not worker.may_resume(request):
             break
         iteration.swap_delay += worker.resume(request)
-        if not request.resting:
+        if not _stands_still(worker, request):
             iteration.decode(request)
         count += 1
     return count
