@@ -217,8 +217,7 @@ class Engine:
                 if request.started is None:
                     request.started = begun
             late = yield from self._stop_at_breakpoints(worker, iteration, duration)
-            end = begun + duration if not late else begun + duration + late
-            yield clock.at(end, BOUNDARY + worker.id)
+            yield clock.at(begun + duration + late, BOUNDARY + worker.id)
             worker.busy += duration + late
             del self.begun[worker.id]
             self._end_iteration(worker, iteration)
