@@ -29,14 +29,15 @@ class Plan(plan_.Plan):
         object.__setattr__(plan, "_externs", dict(externs))
         return plan
 
-    def run(self, seed: int | None = None) -> Result:
-        """Run the plan on the reference engine; without a seed, with the plan's own.
+    def run(self, seed: int | None = None, engine: str = "fast") -> Result:
+        """Run the plan; without a seed, with the plan's own.
 
-        The result holds numpy columns (times in seconds, lengths in tokens) and a summary.
+        `engine` is `fast` or `reference`: both give the same result, to the last bit. The result
+        holds numpy columns (times in seconds, lengths in tokens) and a summary.
         """
         from tsdl.runtime.run import run
 
-        return run(self, seed, externs=getattr(self, "_externs", {}))
+        return run(self, seed, externs=getattr(self, "_externs", {}), engine=engine)
 
 
 def _session(source: str | PathLike[str]) -> Session:

@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("--study", metavar="NAME", help="the study to run")
     runs.add_argument("--seed", type=_seed, metavar="N", help="seed of the random streams")
     runs.add_argument(
-        "--engine", choices=("reference", "fast"), default="reference", help="which engine"
+        "--engine", choices=("fast", "reference"), default="fast", help="which engine"
     )
     runs.add_argument(
         "--out", metavar="DIR", help="write summary.json, requests.csv, timeseries.csv"

@@ -27,8 +27,6 @@ OK, MISTAKE, USAGE, EXPECTATION = 0, 1, 2, 3
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a scenario."""
-    if arguments.engine == "fast":
-        return _usage("the fast engine is not part of this version; leave --engine out")
     if arguments.study:
         return _usage("studies are checked, but not run yet; run their scenario: --scenario NAME")
     plan = _plan(arguments)
@@ -44,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tsdl.runtime.run import run as run_plan
 
     with Bar() as bar:
-        result = run_plan(plan, arguments.seed, bar.show)
+        result = run_plan(plan, arguments.seed, bar.show, engine=arguments.engine)
     unwritten = ""
     if arguments.out:  # before anything is shown: whoever reads it may stop reading
         try:

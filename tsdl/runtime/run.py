@@ -12,17 +12,23 @@ from tsdl.runtime.engine import Engine, Progress
 from tsdl.runtime.result import Result
 from tsdl.runtime.selections import NoCandidate
 
+ENGINES: dict[str, type[Engine]] = {"fast": Engine, "reference": Engine}
+
 
 def run(
     plan: Plan,
     seed: int | None = None,
     progress: Progress | None = None,
     externs: Mapping[str, object] | None = None,
+    engine: str = "fast",
 ) -> Result:
     """Run a plan; without a seed, with the plan's own. Raises TsdlError where a formula fails.
 
-    `externs` are the policies in Python that the plan names.
+    `externs` are the policies in Python that the plan names; `engine` is `fast` or `reference`,
+    which give the same result. Raises ValueError for a seed or an engine that there cannot be.
     """
+    if engine not in ENGINES:
+        raise ValueError(f"there is no engine {engine!r}; there are {', '.join(ENGINES)}")
     _check_externs(plan, externs or {})
     chosen = plan.seed if seed is None else seed
     try:
@@ -33,8 +39,8 @@ def run(
         raise ValueError(f"a seed is a whole number from 0 to 2^64 - 1, not {seed!r}")
     arrivals = generate(plan.workload, chosen)
     try:
-        engine = Engine(plan, arrivals, chosen, progress=progress, externs=externs)
-        return Result(plan, chosen, engine.run())
+        made = ENGINES[engine](plan, arrivals, chosen, progress=progress, externs=externs)
+        return Result(plan, chosen, made.run())
     except NoCandidate as error:
         raise TsdlError([_NOTHING_TO_CHOOSE]) from error
     except _OF_FORMULAS as error:
