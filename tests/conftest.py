@@ -1,7 +1,7 @@
 """What all tests share: golden files, the folder of measured data."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from difflib import unified_diff
 from pathlib import Path
 
@@ -35,6 +35,14 @@ def pytest_terminal_summary(
 ) -> None:
     for path in config.stash[ACCEPTED]:
         terminalreporter.write_line(f"accepted {os.path.relpath(path)}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep nothing in the user's own folder; the processes that tests start share this one."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("TSDL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Where the grammar and the standard library are: inside a wheel, beside a checkout."""
+"""Where the grammar, the standard library and our own code are: in a wheel, or in a checkout."""
 
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -21,4 +21,15 @@ def library_files() -> list[tuple[str, str]]:
     return [
         (f"<stdlib>/{f.name}", f.read_text(encoding="utf-8"))
         for f in sorted(found, key=lambda f: f.name)
+    ]
+
+
+def parser_code() -> list[str]:
+    """Return the code that makes trees of texts: a tree that is kept is of this code."""
+    package = files("tsdl")
+    found = [package / "ast.py", package / "source.py", *(package / "parse").iterdir()]
+    return [
+        f.read_text(encoding="utf-8")
+        for f in sorted(found, key=lambda f: f.name)
+        if f.name.endswith(".py") and f.is_file()
     ]

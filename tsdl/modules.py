@@ -52,9 +52,8 @@ class _Loader:
     open: list[tuple[str, Span | None]] = field(default_factory=list)
     complete: list[Module] = field(default_factory=list)  # what is imported before what imports it
 
-    def module(self, path: str, text: str, *, library: bool = False) -> Module:
-        source = Source(path, text)
-        module = Module(path, parse(source, self.sink), library=library)
+    def module(self, path: str, file: ast.File, *, library: bool = False) -> Module:
+        module = Module(path, file, library=library)
         self.known[path] = module
         self._edition(module)
         for item in module.file.items:
@@ -148,7 +147,7 @@ class _Loader:
             )
             return None
         self.open.append((path, span))
-        module = self.module(path, text)
+        module = self.module(path, parse(Source(path, text), self.sink))
         self.open.pop()
         return module
 
@@ -167,11 +166,11 @@ def load(path: str, text: str, read: Reader, sink: Sink) -> list[Module]:
     """Parse a file and all that it imports; what is imported comes first, the file itself last."""
     loader = _Loader(read, sink)
     loader.open.append((path, None))
-    loader.module(path, text)
+    loader.module(path, parse(Source(path, text), sink))
     return loader.complete
 
 
-def load_library(files: list[tuple[str, str]], sink: Sink) -> list[Module]:
-    """Parse the files of the standard library."""
+def load_library(files: list[ast.File], sink: Sink) -> list[Module]:
+    """Return the modules of the standard library."""
     loader = _Loader(lambda path: path, sink)
-    return [loader.module(path, text, library=True) for path, text in files]
+    return [loader.module(file.source.name, file, library=True) for file in files]

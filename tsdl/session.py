@@ -12,6 +12,7 @@ from tsdl.evaluate import Evaluator
 from tsdl.evaluate.values import Path, Value
 from tsdl.lower import lower
 from tsdl.modules import Module, load, load_library
+from tsdl.parse.kept import parse_kept
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
 from tsdl.resolve import resolve
@@ -30,7 +31,8 @@ def read_file(path: str) -> str:
 def library() -> list[Module]:
     """Return the parsed standard library."""
     sink = Sink()
-    modules = load_library(library_files(), sink)
+    sources = [Source(name, text) for name, text in library_files()]
+    modules = load_library(parse_kept("library", sources), sink)
     assert not sink.found, sink.found[0]
     return modules
 

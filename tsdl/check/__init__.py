@@ -1,5 +1,6 @@
 """Types and units of every declaration, used or not. Knows the schema; knows no values."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
@@ -15,7 +16,7 @@ from tsdl.check.policies import check_keys, check_rule
 from tsdl.check.scope import Scope
 from tsdl.check.states import check_state
 from tsdl.diagnostics import Sink
-from tsdl.parse import parse
+from tsdl.parse.kept import parse_kept
 from tsdl.program import Members, Part, Program
 from tsdl.schema import KINDS, METRICS, Block
 from tsdl.source import Source
@@ -181,7 +182,7 @@ def _block_defaults(
     for key, field in block.fields.items():
         if field.default is None:
             continue
-        expression = default_expression(field.default)
+        expression = _default_expressions()[field.default]
         program.defaults[f"{path}.{key}"] = expression
         scope = Scope(program, sink, program.library, blocks, key, {}, symbols)
         require(expression, field.type, scope, f"the default of {path}.{key}")
@@ -193,11 +194,17 @@ def _block_defaults(
 
 
 @cache
-def default_expression(text: str) -> ast.Expr:
-    """Parse the default of a field."""
-    sink = Sink()
-    file = parse(Source("<default>", f"x = {text}"), sink)
-    item = file.items[0]
-    assert isinstance(item, ast.Field)
-    assert not sink.found
-    return item.value
+def _default_expressions() -> dict[str, ast.Expr]:
+    """Return the expression of every default of the schema, by its text."""
+    texts = list(dict.fromkeys(text for block in KINDS.values() for text in _default_texts(block)))
+    files = parse_kept("defaults", [Source("<default>", f"x = {text}") for text in texts])
+    fields = [file.items[0] for file in files]
+    return {t: f.value for t, f in zip(texts, fields, strict=True) if isinstance(f, ast.Field)}
+
+
+def _default_texts(block: Block) -> Iterator[str]:
+    yield from (field.default for field in block.fields.values() if field.default is not None)
+    for nested in block.blocks.values():
+        yield from _default_texts(nested.block)
+    if block.open_block:
+        yield from _default_texts(block.open_block)

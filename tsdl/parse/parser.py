@@ -1,13 +1,18 @@
 """Text to Lark's tree and back to the place of a mistake. The only file that runs Lark."""
 
-from collections.abc import Iterator
+import io
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from lark import Lark, Token, Tree
+from lark import __version__ as lark_version
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from tsdl._resources import grammar_text
+from tsdl import _cache
+from tsdl._resources import grammar_text, parser_code
 
 _OPEN = {"LPAR": "(", "LSQB": "[", "LBRACE": "{"}
 _CLOSE = {"RPAR": "(", "RSQB": "[", "RBRACE": "{"}
@@ -32,14 +37,10 @@ class _LineEnds:
             yield token
 
 
-def new_parser(*, strict: bool = False, comments: list[Token] | None = None) -> Lark:
+def new_parser(
+    *, strict: bool = False, keep: Callable[[Token], Token] = lambda comment: comment
+) -> Lark:
     """Build a parser; a strict one refuses any ambiguity (needs the package interegular)."""
-    found: list[Token] = [] if comments is None else comments
-
-    def keep(token: Token) -> Token:
-        found.append(token)
-        return token
-
     return Lark(
         grammar_text(),
         parser="lalr",
@@ -51,10 +52,44 @@ def new_parser(*, strict: bool = False, comments: list[Token] | None = None) -> 
     )
 
 
+class _Plain(pickle.Unpickler):
+    """Reads plain data: numbers, texts, lists, dictionaries. No byte of it is run."""
+
+    def find_class(self, module: str, name: str) -> object:
+        raise pickle.UnpicklingError(f"{module}.{name} is no plain data")
+
+
+def _with_tables(tables: dict[str, Any], keep: Callable[[Token], Token]) -> Lark:
+    """Return a parser of tables that Lark wrote, as the modules do that Lark writes."""
+    parser: Lark = Lark._load_from_dict(  # type: ignore[no-untyped-call]
+        **tables, postlex=_LineEnds(), lexer_callbacks={"COMMENT": keep}
+    )
+    return parser
+
+
+def _kept_parser(keep: Callable[[Token], Token]) -> Lark:
+    """Return a parser whose tables were computed before, if they were."""
+    key = _cache.digest(lark_version, grammar_text(), *parser_code())
+    kept = _cache.load("grammar", key)
+    if kept is not None:
+        with suppress(Exception):  # whoever made them, they are as good as none
+            return _with_tables(_Plain(io.BytesIO(kept)).load(), keep)
+    parser = new_parser(keep=keep)
+    written = io.BytesIO()
+    parser.save(written, exclude_options={"postlex", "lexer_callbacks"})
+    _cache.save("grammar", key, written.getvalue())
+    return parser
+
+
 @cache
 def _shared() -> tuple[Lark, list[Token]]:
     comments: list[Token] = []
-    return new_parser(comments=comments), comments
+
+    def keep(comment: Token) -> Token:
+        comments.append(comment)
+        return comment
+
+    return _kept_parser(keep), comments
 
 
 def parse_text(text: str) -> tuple[Tree[Any], list[Token]]:
