@@ -715,7 +715,7 @@ def test_sarif_a_page_becomes_the_help_of_its_rule(
 ) -> None:
     (tmp_path / "explain").mkdir()
     (tmp_path / "explain" / "E0301.md").write_text("# E0301: é\n", encoding="utf-8")
-    monkeypatch.setattr(codes, "files", lambda _package: tmp_path)
+    monkeypatch.setattr(codes, "PAGES", tmp_path / "explain")
     [run] = json.loads(sarif([BANDWIDTH]))["runs"]
     page = "# E0301: é\n"
     assert run["tool"]["driver"]["rules"][0]["help"] == {"text": page, "markdown": page}
@@ -903,8 +903,7 @@ def test_codes_no_page_for_what_is_no_code(code: str) -> None:
 def test_codes_a_page_is_read_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "explain").mkdir()
     (tmp_path / "explain" / "E0301.md").write_text("# E0301: …\n", encoding="utf-8")
-    folders = {"tsdl.diagnostics": tmp_path}
-    monkeypatch.setattr(codes, "files", folders.__getitem__)
+    monkeypatch.setattr(codes, "PAGES", tmp_path / "explain")
     assert explanation("E0301") == "# E0301: …\n"
     assert explanation("E0101") is None
 

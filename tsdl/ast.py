@@ -1,5 +1,6 @@
 """What was written, with spans. Knows sources; knows neither names nor types."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TypeAlias
 
@@ -279,6 +280,26 @@ def path_of(expression: Expr) -> str | None:
             return f"{front}.{name}" if front else None
         case _:
             return None
+
+
+def walk(node: object) -> Iterator[object]:
+    """Yield a node, or the nodes of a tuple, and all that is in it, in the order of the text."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, tuple):
+            waiting += node[::-1]
+        elif (parts := _PARTS.get(type(node))) is not None:
+            yield node
+            waiting += [getattr(node, name) for name in parts]
+
+
+# The fields of each kind of node that may hold nodes, the last first.
+_PARTS = {
+    kind: [f.name for f in reversed(fields(kind)) if not f.name.endswith(("span", "source", "doc"))]
+    for kind in vars().copy().values()
+    if isinstance(kind, type) and kind.__module__ == __name__
+}
 
 
 def dump(node: object) -> object:

@@ -2,17 +2,33 @@
 
 from tsdl.costs import Batch, compiled
 from tsdl.formula import Formula
-from tsdl.plan import Condition, Draw, Plan
+from tsdl.plan import Condition, Cost, Draw, Plan
 
 _TIMES = ("ttft", "tpot", "mtpot", "e2e")
 
 
-def best_of(condition: Condition, plan: Plan) -> tuple[str, float, float] | None:
-    """Return metric, least possible value and bound of a condition that cannot be met, else None.
+Best = tuple[str, float, float]
+
+
+def best_of_all(plan: Plan) -> list[Best | None]:
+    """Return for each bound of the SLO, where it cannot be met: metric, least value and bound.
 
     Only plain upper bounds (`ttft <= 2 s`) are looked at. A prefill of one prompt and a decode at
     its context are the least that any request needs; values are in seconds.
     """
+    bounds = [_bound(condition) for condition in plan.slo]
+    if not any(bounds):
+        return [None] * len(bounds)
+    costs = {id(kind.cost): kind.cost for kind in plan.workers}  # copies of a node share one
+    try:
+        least = [_least(plan, cost) for cost in costs.values()]
+    except (ArithmeticError, TypeError, ValueError):
+        return [None] * len(bounds)  # a cost that has no value there: the run will tell
+    return [_missed(bound, least) for bound in bounds]
+
+
+def _bound(condition: Condition) -> tuple[str, float] | None:
+    """Return the metric of a plain upper bound, and the bound."""
     formula = condition.formula
     if not (isinstance(formula, Formula) and formula.operation in ("<", "<=")):
         return None
@@ -22,16 +38,20 @@ def best_of(condition: Condition, plan: Plan) -> tuple[str, float, float] | None
     name = str(left.arguments[0])
     if name not in _TIMES or not isinstance(bound, (int, float)):
         return None
-    try:
-        value = min(_least(plan, index)[name] for index in range(len(plan.workers)))
-    except (ArithmeticError, TypeError, ValueError):
-        return None  # a cost that has no value there: the run will tell
-    return (name, value, bound) if value > bound else None
+    return name, bound
 
 
-def _least(plan: Plan, index: int) -> dict[str, float]:
+def _missed(bound: tuple[str, float] | None, least: list[dict[str, float]]) -> Best | None:
+    if bound is None:
+        return None
+    name, most = bound
+    value = min(times[name] for times in least)
+    return (name, value, most) if value > most else None
+
+
+def _least(plan: Plan, cost: Cost) -> dict[str, float]:
     prompt, output = _shortest(plan)
-    time = compiled(plan.workers[index].cost)
+    time = compiled(cost)
     prefill, decode = Batch(), Batch()
     prefill.add_prefill(prompt, 0, last=True)
     decode.add_decodes([prompt + 1])

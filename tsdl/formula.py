@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeAlias
 
 Atom: TypeAlias = int | float | bool | str
@@ -49,6 +50,7 @@ FUNCTIONS = frozenset(
 )
 
 
+@cache
 def symbol(name: str) -> Formula:
     """Return the formula of a symbol."""
     return Formula("symbol", (name,))

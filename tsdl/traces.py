@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from tsdl.diagnostics import Sink
 from tsdl.plan import Table
@@ -171,7 +170,7 @@ def _read_lines(rows: _Rows) -> None:
 
 
 # Days are counted from 2020-01-01, so that a double keeps 100 ns of a stamp.
-_EPOCH = datetime(2020, 1, 1).toordinal()
+_EPOCH = 737425
 
 
 def _time(cell: str) -> float:
@@ -183,6 +182,8 @@ def _time(cell: str) -> float:
 
 def _stamp(cell: str) -> float:
     """Read `2023-11-16 18:17:03.9799600`, whose seven digits Python would not take."""
+    from datetime import datetime
+
     whole, _, fraction = cell.partition(".")
     moment = datetime.fromisoformat(whole)
     if fraction and not fraction.isdigit():

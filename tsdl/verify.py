@@ -1,10 +1,9 @@
 """What can be said before any run: scenarios that cannot work, names that nothing uses."""
 
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 
 from tsdl import ast
-from tsdl.attainable import best_of
+from tsdl.attainable import best_of_all
 from tsdl.diagnostics import Severity, Sink
 from tsdl.evaluate import Evaluator
 from tsdl.lower import FileReader, lower
@@ -40,8 +39,7 @@ def _check_bounds(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink:
     """Warn of a bound that not even a single request on an empty system meets."""
     slo = evaluator.reference(evaluator.instance(scenario), "slo")
     parts = slo.members.clauses("bound") if slo else []
-    for condition, part in zip(plan.slo, parts, strict=True):
-        best = best_of(condition, plan)
+    for condition, part, best in zip(plan.slo, parts, best_of_all(plan), strict=True):
         if best is not None:
             name, value, bound = best
             sink.warning(
@@ -95,20 +93,10 @@ def _kind_of_param(program: Program, declaration: Declaration) -> set[str]:
 def _mentioned(program: Program, declaration: Declaration) -> list[Declaration]:
     """Return the declarations that the text of one names, wherever in it."""
     found = []
-    for node in _names(declaration.clause):
+    for node in ast.walk(declaration.clause):
+        if not isinstance(node, (ast.Name, ast.Attribute)):
+            continue
         named = find(program, declaration.module, node)
         if named is not None and named is not declaration:
             found.append(named)
     return found
-
-
-def _names(node: object) -> Iterator[ast.Expr]:
-    waiting = [node]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, (ast.Name, ast.Attribute)):
-            yield item
-        if isinstance(item, tuple):
-            waiting += item
-        elif is_dataclass(item):
-            waiting += [getattr(item, f.name) for f in fields(item) if not f.name.endswith("span")]

@@ -17,7 +17,7 @@ from tsdl.check.scope import Scope
 from tsdl.check.states import check_state
 from tsdl.diagnostics import Sink
 from tsdl.parse.kept import parse_kept
-from tsdl.program import Members, Part, Program
+from tsdl.program import Declaration, Members, Part, Program
 from tsdl.schema import KINDS, METRICS, Block
 from tsdl.source import Source
 from tsdl.types import Boolean, Record, Samples, Type, Unknown, describe
@@ -46,14 +46,16 @@ def check(program: Program, sink: Sink) -> None:
             scope = Scope(
                 program, sink, declaration, symbols=dict(declaration.members.shape.symbols)
             )
-            _members(declaration.members, scope, own_only=True)
+            _members(declaration.members, scope)
 
 
-def _members(members: Members, scope: Scope, *, own_only: bool) -> None:
+def _members(members: Members, scope: Scope) -> None:
     """Check a block; what is inherited was checked where it was written."""
+    if not _writes(scope.owner, members):
+        return
     scope = scope.inside(members)
     for key, definition in members.fields.items():
-        if own_only and definition.owner is not scope.owner:
+        if definition.owner is not scope.owner:
             continue
         place = scope.defining(key)
         subject = f"`{_full_name(scope, key)}`"
@@ -78,11 +80,20 @@ def _members(members: Members, scope: Scope, *, own_only: bool) -> None:
             require(definition.value, field.type, place, subject)
     for block in members.blocks.values():
         symbols = {**scope.symbols, **block.shape.symbols}
-        _members(block, replace(scope, symbols=symbols), own_only=own_only)
+        _members(block, replace(scope, symbols=symbols))
     for parts in members.parts.values():
         for part in parts:
             if part.owner is scope.owner:
                 _part(part, members, scope)
+
+
+def _writes(owner: Declaration, members: Members) -> bool:
+    """Tell whether a declaration writes anything in a block itself."""
+    return (
+        any(definition.owner is owner for definition in members.fields.values())
+        or any(part.owner is owner for parts in members.parts.values() for part in parts)
+        or any(_writes(owner, block) for block in members.blocks.values())
+    )
 
 
 def _full_name(scope: Scope, key: str) -> str:

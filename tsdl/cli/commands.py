@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from tsdl.source import Source, Span
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from tsdl.plan import Plan
     from tsdl.program import Program
@@ -62,17 +65,23 @@ def check(arguments: argparse.Namespace) -> int:
     """Check files."""
     found: list[Diagnostic] = []
     for path in arguments.files:
-        session = _open(path, found)
-        if session is None:
-            continue
-        program, sink = session.compile()
-        if not sink.has_errors:
-            session.verify(program, sink)
-        if arguments.explain_defaults and not sink.has_errors:
-            sys.stdout.write(defaults.explain(program))
-        found += sink.sorted()
+        with _no_collector():
+            found += _check(path, explain_defaults=arguments.explain_defaults)
     _tell(found, arguments.format)
     return MISTAKE if any(d.severity is Severity.ERROR for d in found) else OK
+
+
+def _check(path: str, *, explain_defaults: bool) -> list[Diagnostic]:
+    found: list[Diagnostic] = []
+    session = _open(path, found)
+    if session is None:
+        return found
+    program, sink = session.compile()
+    if not sink.has_errors:
+        session.verify(program, sink)
+    if explain_defaults and not sink.has_errors:
+        sys.stdout.write(defaults.explain(program))
+    return sink.sorted()
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -135,6 +144,16 @@ def import_(arguments: argparse.Namespace) -> int:
 # -- shared ------------------------------------------------------------------------------------
 
 
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Make trees without looking through them for cycles again and again: they have none."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def _usage(message: str) -> int:
     print(f"tsdl: {message}", file=sys.stderr)
     return USAGE
@@ -154,6 +173,11 @@ def _open(path: str, found: list[Diagnostic]) -> Session | None:
 
 
 def _plan(arguments: argparse.Namespace) -> Plan | None:
+    with _no_collector():
+        return _compiled(arguments)
+
+
+def _compiled(arguments: argparse.Namespace) -> Plan | None:
     found: list[Diagnostic] = []
     session = _open(arguments.file, found)
     if session is None:

@@ -5,9 +5,11 @@ and units, E04 schema, E05 values and plan, E06 data files, E09 the run; W.. war
 """
 
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
 
 from tsdl.diagnostics import Severity
+
+PAGES = Path(__file__).parent / "explain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,5 +121,5 @@ def explanation(code: str) -> str | None:
     """Return the Markdown page about a code, or None if there is no such code or page."""
     if code not in CATALOGUE:  # which also keeps `../../secret` from becoming a path
         return None
-    page = files("tsdl.diagnostics") / "explain" / f"{code}.md"
+    page = PAGES / f"{code}.md"
     return page.read_text(encoding="utf-8") if page.is_file() else None

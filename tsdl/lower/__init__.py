@@ -115,8 +115,12 @@ def _workers(
     policies: list[Instance] = []
     devices: list[Instance] = []
     parameters = 0
+    known: dict[int, Workers] = {}  # of a node that stands more than once, what its first one is
     for standing in standings(evaluator, cluster):
         worker = standing.worker
+        if id(worker) in known:
+            workers.append(replace(known[id(worker)], node=standing.node))
+            continue
         own = evaluator.reference(worker, "policy") or policy
         if own not in policies:
             policies.append(own)
@@ -130,7 +134,8 @@ def _workers(
         handled = {h.event for h in (*local.handlers, *stage.handlers)}
         breakpoints, handlers = lower_breakpoints(evaluator, model, lowered.cost, handled)
         local = replace(local, handlers=local.handlers + handlers)
-        workers.append(replace(lowered, breakpoints=breakpoints, local=local))
+        known[id(worker)] = replace(lowered, breakpoints=breakpoints, local=local)
+        workers.append(known[id(worker)])
     if not workers:
         raise evaluator.fail(
             "E0513",

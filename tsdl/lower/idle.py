@@ -1,7 +1,6 @@
 """What a policy says that can have no effect in a scenario: it is warned of."""
 
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 
 from tsdl import ast
 from tsdl.check.events import breakpoints_of, event_of
@@ -9,7 +8,7 @@ from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.plan import Workers
 from tsdl.program import Part
-from tsdl.source import Source, Span
+from tsdl.source import Span
 from tsdl.types import Record
 
 
@@ -74,20 +73,9 @@ def _report_names(evaluator: Evaluator, part: Part, workers: list[Workers]) -> N
 
 def _comparisons(item: ast.Item) -> Iterator[tuple[ast.Attribute, ast.Text]]:
     """Yield where a field is compared with a text: `w.group == "prefill"`."""
-    for node in _nodes(item):
+    for node in ast.walk(item):
         match node:
             case ast.Binary("==" | "!=", ast.Attribute() as field, ast.Text() as text):
                 yield field, text
             case ast.Binary("==" | "!=", ast.Text() as text, ast.Attribute() as field):
                 yield field, text
-
-
-def _nodes(node: object) -> Iterator[object]:
-    """Yield a node and all that is in it."""
-    if isinstance(node, tuple):
-        for item in node:
-            yield from _nodes(item)
-    elif is_dataclass(node) and not isinstance(node, (Source, Span)):
-        yield node
-        for field in fields(node):
-            yield from _nodes(getattr(node, field.name))

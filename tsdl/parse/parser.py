@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from lark import Lark, Token, Tree
@@ -41,7 +42,7 @@ def new_parser(
     *, strict: bool = False, keep: Callable[[Token], Token] = lambda comment: comment
 ) -> Lark:
     """Build a parser; a strict one refuses any ambiguity (needs the package interegular)."""
-    return Lark(
+    parser = Lark(
         grammar_text(),
         parser="lalr",
         strict=strict,
@@ -50,6 +51,20 @@ def new_parser(
         maybe_placeholders=False,
         lexer_callbacks={"COMMENT": keep},
     )
+    _pass_through(parser)
+    return parser
+
+
+def _pass_through(parser: Lark) -> None:
+    """Make short work of the rules that only pass on: half of all, since precedence is of rules.
+
+    Lark would look up the place of their only child, and set it to what it is.
+    """
+    for rule in parser.rules:
+        only = rule.expansion[0] if len(rule.expansion) == 1 else None
+        passes = rule.options.expand1 and rule.alias is None
+        if passes and only is not None and not only.is_term and not only.name.startswith("_"):
+            parser._callbacks[rule] = itemgetter(0)
 
 
 class _Plain(pickle.Unpickler):
@@ -64,6 +79,7 @@ def _with_tables(tables: dict[str, Any], keep: Callable[[Token], Token]) -> Lark
     parser: Lark = Lark._load_from_dict(  # type: ignore[no-untyped-call]
         **tables, postlex=_LineEnds(), lexer_callbacks={"COMMENT": keep}
     )
+    _pass_through(parser)
     return parser
 
 
