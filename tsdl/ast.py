@@ -294,9 +294,11 @@ def walk(node: object) -> Iterator[object]:
             waiting += [getattr(node, name) for name in parts]
 
 
+_PLAIN = (Span, Source, str, str | None, int | float)
+
 # The fields of each kind of node that may hold nodes, the last first.
 _PARTS = {
-    kind: [f.name for f in reversed(fields(kind)) if not f.name.endswith(("span", "source", "doc"))]
+    kind: [f.name for f in reversed(fields(kind)) if f.type not in _PLAIN]
     for kind in vars().copy().values()
     if isinstance(kind, type) and kind.__module__ == __name__
 }

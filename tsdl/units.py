@@ -89,6 +89,8 @@ class Unit:
 
         Whole numbers stay whole where they can: 512 tokens, 80 GiB; 2.039 TB/s is 2.039e12.
         """
+        if isinstance(value, int) and self.factor.denominator == 1:  # what most are
+            return value * self.factor.numerator
         exact = Fraction(value if isinstance(value, int) else str(value)) * self.factor
         whole = isinstance(value, int) and exact.denominator == 1
         return exact.numerator if whole else float(exact)

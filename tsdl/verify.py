@@ -69,7 +69,8 @@ def _report_unused(program: Program, sink: Sink) -> None:
         declaration = waiting.pop()
         if id(declaration) not in reached:
             reached.add(id(declaration))
-            waiting += _mentioned(program, declaration)
+            if not declaration.module.library:  # which knows nothing of the file
+                waiting += _mentioned(program, declaration)
             open_kinds |= _kind_of_param(program, declaration)
     for declaration in program.declarations:
         unused = id(declaration) not in reached and declaration.kind not in open_kinds

@@ -146,11 +146,15 @@ def import_(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _no_collector() -> Iterator[None]:
-    """Make trees without looking through them for cycles again and again: they have none."""
+    """Make trees without looking through them for cycles again and again: they have none.
+
+    They stay out of sight of the collector, in a run and when the process ends.
+    """
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 

@@ -7,12 +7,10 @@ from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
-from lark import __version__ as lark_version
-
 from tsdl import _cache, ast
-from tsdl._resources import grammar_text, parser_code
 from tsdl.diagnostics import Sink
 from tsdl.parse import parse
+from tsdl.parse.parser import origin
 from tsdl.source import Source, Span
 
 _NODES = {"Span": Span} | {
@@ -26,7 +24,7 @@ _FIELDS = {node: tuple(f.name for f in fields(node)) for node in _NODES.values()
 def parse_kept(name: str, sources: list[Source]) -> list[ast.File]:
     """Parse sources that hold no mistake, or take the trees that they had before."""
     texts = [text for source in sources for text in (source.name, source.text)]
-    key = _cache.digest(lark_version, grammar_text(), *parser_code(), *texts)
+    key = _cache.digest(origin(), *texts)
     kept = _cache.load(name, key)
     if kept is not None:
         with suppress(Exception):  # whoever made it, it is as good as none

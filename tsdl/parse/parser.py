@@ -83,9 +83,15 @@ def _with_tables(tables: dict[str, Any], keep: Callable[[Token], Token]) -> Lark
     return parser
 
 
+@cache
+def origin() -> str:
+    """Return a digest of all that a tree comes from, but for its text."""
+    return _cache.digest(lark_version, grammar_text(), *parser_code()).hex()
+
+
 def _kept_parser(keep: Callable[[Token], Token]) -> Lark:
     """Return a parser whose tables were computed before, if they were."""
-    key = _cache.digest(lark_version, grammar_text(), *parser_code())
+    key = _cache.digest(origin())
     kept = _cache.load("grammar", key)
     if kept is not None:
         with suppress(Exception):  # whoever made them, they are as good as none
