@@ -143,6 +143,9 @@ def test_what_others_could_have_written_is_not_read(
     assert _cache.load("some", KEY) is None
     kept_file(folder).chmod(0o600)
     assert _cache.load("some", KEY) == b"data"
+    folder.chmod(0o770)
+    assert _cache.load("some", KEY) is None
+    folder.chmod(0o700)
     me = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: me + 1)
     assert _cache.load("some", KEY) is None
@@ -167,6 +170,9 @@ def test_the_folder_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert _cache._folder() == tmp_path / ".cache" / "tsdl"
+
+    monkeypatch.setenv("HOME", "relative")
+    assert _cache._folder() is None
 
     def homeless() -> Path:
         raise RuntimeError

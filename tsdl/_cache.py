@@ -30,6 +30,8 @@ def load(name: str, key: bytes) -> bytes | None:
     if folder is None:
         return None
     try:
+        if not _only_ours(folder.stat()):
+            return None
         with _file(folder, name).open("rb") as file:
             if not _only_ours(os.fstat(file.fileno())):
                 return None
@@ -54,7 +56,8 @@ def save(name: str, key: bytes, data: bytes) -> None:
         if not _only_ours(folder.stat()):
             return
         try:
-            made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            binary = getattr(os, "O_BINARY", 0)  # on Windows
+            made = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | binary, 0o600)
             with os.fdopen(made, "wb") as file:
                 file.write(_seal(key, data) + data)
             beside.replace(file_)
@@ -74,7 +77,7 @@ def _folder() -> Path | None:
             base = str(Path.home() / ".cache")
         except RuntimeError:  # nobody's home
             return None
-    return Path(base, "tsdl")
+    return Path(base, "tsdl") if Path(base).is_absolute() else None
 
 
 def _file(folder: Path, name: str) -> Path:
