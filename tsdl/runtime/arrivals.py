@@ -14,6 +14,7 @@ from tsdl.runtime.streams import stream
 MOST_REQUESTS = 20_000_000  # that a duration is tried with
 MOST_TURNS = 1000
 MOST_TOKENS = 1_000_000_000  # of a drawn length: longer ones are cut, and rejected anyhow
+_CHUNK = 1 << 14
 
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -224,6 +225,8 @@ def _choice(draw: Draw, normal: Floats, seed: int, purpose: str) -> Floats:
 
 def _probability(normal: Floats) -> Floats:
     """Return the normal distribution function, below 1 even at the far end."""
-    scaled = (normal / math.sqrt(2)).tolist()
-    found = [min(0.5 * (1 + math.erf(value)), 1 - 2**-53) for value in scaled]
-    return np.array(found, dtype=np.float64)
+    found = normal / math.sqrt(2)
+    for begin in range(0, len(found), _CHUNK):  # a list of all of them would take much memory
+        part = found[begin : begin + _CHUNK]
+        part[:] = [min(0.5 * (1 + math.erf(value)), 1 - 2**-53) for value in part.tolist()]
+    return found
