@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from itertools import chain
-from math import fsum, inf, isclose
+from math import fsum, inf, isclose, isnan
 from typing import TYPE_CHECKING
 
 from tsdl.costs import Batch
@@ -49,10 +49,11 @@ class Watch:
     every: int = 1
     begun: dict[int, tuple[Worker, int]] = field(default_factory=dict)  # hand-overs: to whom, size
     starting: dict[int, list[Request]] = field(default_factory=dict)  # who is computed on at last
+    arrived: list[Request] = field(default_factory=list)  # by number
 
     def attach(self, engine: Engine) -> None:
         """Watch an engine, and what it puts together, before it runs."""
-        self.engine = engine
+        self.follow(engine)
         begin = engine.handover._begin
 
         def noted(request: Request, worker: Worker) -> None:
@@ -69,10 +70,22 @@ class Watch:
             self.begun.pop(request.id, None)
             expect(request, target)
 
-        setattr(engine.handover, "_begin", noted)  # noqa: B010 (mypy lets nobody assign to a method)
+        setattr(engine.handover, "_begin", noted)  # noqa: B010
         setattr(engine.handover, "expect", anew)  # noqa: B010
         for worker in engine.workers:
             watch_iterations(worker, self.starting)
+
+    def follow(self, engine: Engine) -> None:
+        """Watch an engine, and remember who arrives: it forgets who is closed."""
+        self.engine = engine
+        open_ = engine.ledger.open
+
+        def opened(request: Request) -> None:
+            open_(request)
+            assert request.id == len(self.arrived)
+            self.arrived.append(request)
+
+        setattr(engine.ledger, "open", opened)  # noqa: B010 (mypy lets nobody assign to a method)
 
     def on_its_way(self, request: Request) -> int:
         """Return the bytes that a request's target has reserved since its hand-over began."""
@@ -93,7 +106,7 @@ class Watch:
 
     def look(self, engine: Engine) -> None:
         """Check all that is there."""
-        by_place = requests_by_place(engine)
+        by_place = requests_by_place(self.arrived)
         for worker in engine.workers:
             memory_is_what_is_held(self, worker, by_place)
             requests_run_within_limits(worker)
@@ -104,19 +117,19 @@ class Watch:
         for tier in engine.system.tiers:
             tier_is_what_is_kept(tier, by_place)
         rates_are_fair(engine.system.network)
-        for request in engine.arrived:
+        for request in self.arrived:
             tokens_are_conserved(request)
             chain_goes_on(engine, request)
-        each_request_is_in_one_place(engine)
+        each_request_is_in_one_place(engine, self.arrived)
 
 
 # -- at a boundary -----------------------------------------------------------------------------
 
 
-def requests_by_place(engine: Engine) -> dict[int, list[tuple[str, Request]]]:
+def requests_by_place(arrived: list[Request]) -> dict[int, list[tuple[str, Request]]]:
     """Return who has something in the memory of others, by the identity of the place."""
     found: dict[int, list[tuple[str, Request]]] = {}
-    for request in engine.arrived:
+    for request in arrived:
         if request.swapped_to is not None:
             found.setdefault(id(request.swapped_to), []).append(("swapped", request))
         if request.copy is not None:
@@ -261,7 +274,7 @@ def chain_goes_on(engine: Engine, request: Request) -> None:
         assert request.busy or waits, f"nobody goes on with {request}"
 
 
-def each_request_is_in_one_place(engine: Engine) -> None:
+def each_request_is_in_one_place(engine: Engine, arrived: list[Request]) -> None:
     here = Counter(
         r.id
         for worker in engine.workers
@@ -275,15 +288,17 @@ def each_request_is_in_one_place(engine: Engine) -> None:
     )
     queued = Counter(r.id for r in chain(engine.pending, engine.submitted) if r.loose)
     here.update(queued.keys())
-    here.update(r.id for r in engine.arrived if r.status in (FINISHED, REJECTED))
-    for request in engine.arrived:
+    here.update(r.id for r in arrived if r.status in (FINISHED, REJECTED))
+    for request in arrived:
         assert here[request.id] == 1, f"{request} is in {here[request.id]} places"
         assert queued[request.id] <= 1, f"{request} is to be dispatched {queued[request.id]} times"
         assert request.loose == (queued[request.id] == 1)
     leaving = Counter(r.id for worker in engine.workers for r in worker.leaving)
     assert all(times == 1 for times in leaving.values())
-    open_ = sum(r.status == UNFINISHED for r in engine.arrived)
-    assert engine.open >= open_
+    open_ = [r.id for r in arrived if r.status == UNFINISHED]
+    assert engine.open >= len(open_)
+    # Those that have just finished are still to be closed.
+    assert [n for n, r in engine.ledger.live.items() if r.status == UNFINISHED] == open_
 
 
 # -- a worker that idles -----------------------------------------------------------------------
@@ -406,27 +421,27 @@ def watch_iterations(worker: Worker, starting: dict[int, list[Request]] | None =
 # -- the end -----------------------------------------------------------------------------------
 
 
-def run_has_ended_well(outcome: Outcome) -> None:
+def run_has_ended_well(outcome: Outcome, arrived: list[Request]) -> None:
     """Check what a run leaves behind; without `until`, that it left nothing undone."""
-    for request in outcome.requests:
+    for request in arrived:
         times_are_in_order(request, outcome.end)
         assert request.preemptions >= 0
-    total = sum(r.preemptions for r in outcome.requests)
+    total = sum(r.preemptions for r in arrived)
     assert sum(w.preemptions for w in outcome.workers) == total
     for worker in outcome.workers:
         assert worker.memory.peak <= worker.memory.capacity
-        own = [r for r in outcome.requests if r.worker == worker.id]
+        own = [r for r in arrived if r.worker == worker.id]
         if all(r.status != UNFINISHED for r in own):
             assert worker.outstanding == worker.outstanding_tokens == 0
-    if all(r.status != UNFINISHED for r in outcome.requests):
-        everything_is_given_back(outcome)
-    gaps_are_those_of_the_requests(outcome)
-    sent = sum(size for size, _ in outcome.notes.transfers)
-    assert sent == sum(r.moved for r in outcome.requests)
+    if all(r.status != UNFINISHED for r in arrived):
+        everything_is_given_back(outcome, arrived)
+    gaps_are_those_of_the_requests(outcome, arrived)
+    sent = sum(outcome.notes.transfers.size)
+    assert sent == sum(r.moved for r in arrived)
 
 
-def everything_is_given_back(outcome: Outcome) -> None:
-    for request in outcome.requests:
+def everything_is_given_back(outcome: Outcome, arrived: list[Request]) -> None:
+    for request in arrived:
         assert request.source is None
         assert not request.loose
         assert not request.active
@@ -436,10 +451,10 @@ def everything_is_given_back(outcome: Outcome) -> None:
         assert not worker.active
 
 
-def nothing_is_under_way(engine: Engine) -> None:
+def nothing_is_under_way(engine: Engine, arrived: list[Request]) -> None:
     """Check, where a run was not stopped by `until`, that nothing was left half done."""
     assert engine.system.network.quiet
-    for request in engine.arrived:
+    for request in arrived:
         assert not request.busy
         assert request.chain is None
         if request.status != UNFINISHED:
@@ -451,7 +466,7 @@ def nothing_is_under_way(engine: Engine) -> None:
         assert not any(r.done for r in worker.leaving)
         if not worker.outstanding:
             idle_worker_has_nothing_to_do(engine, worker)
-    if not any(r.status == UNFINISHED for r in engine.arrived):
+    if not any(r.status == UNFINISHED for r in arrived):
         for worker in engine.workers:
             assert (worker.memory.used, worker.memory.swapped) == (0, 0), "all is given back"
             assert not worker.leaving
@@ -471,14 +486,59 @@ def times_are_in_order(request: Request, end: float) -> None:
         assert request.first == request.last
 
 
-def gaps_are_those_of_the_requests(outcome: Outcome) -> None:
-    counted = [r for r in outcome.requests if r.counted and r.first is not None]
+def gaps_are_those_of_the_requests(outcome: Outcome, arrived: list[Request]) -> None:
+    counted = [r for r in arrived if r.counted and r.first is not None]
     assert sum(outcome.gap_count) == sum(r.generated - 1 for r in counted)
     pairs = zip(outcome.gap_length, outcome.gap_count, strict=True)
     spans = [r.last - r.first for r in counted if r.last is not None and r.first is not None]
     assert isclose(fsum(g * n for g, n in pairs), fsum(spans), rel_tol=1e-9, abs_tol=1e-9)
     longest = max((r.largest_gap for r in counted), default=0.0)
     assert longest == max(outcome.gap_length, default=0.0)
+
+
+def result_is_of_the_requests(result: Result, arrived: list[Request]) -> None:
+    """Check that the columns say what came of each request, whenever they were written."""
+    wanted = [_row_of(request) for request in arrived]
+    columns = {name: result.requests[name].tolist() for name in result.requests}
+    assert all(len(column) == len(wanted) for column in columns.values())
+    for at, row in enumerate(wanted):
+        assert {name: columns[name][at] for name in row if row[name] is not None} == {
+            name: value for name, value in row.items() if value is not None
+        }
+        assert all(isnan(columns[name][at]) for name in row if row[name] is None)
+
+
+def _row_of(request: Request) -> dict[str, object]:
+    """Return the row of a request by the definitions of SPEC.md, section 9.1; None is NaN."""
+    begun, first, last = request.started, request.first, request.last
+    ended = last if request.status == FINISHED else None
+    several = ended is not None and request.output > 1
+    tpot = None
+    if ended is not None and first is not None and several:
+        tpot = (ended - first) / (request.output - 1)
+    return {
+        "id": request.id,
+        "arrived": request.arrived,
+        "prompt": request.prompt,
+        "output": request.output,
+        "generated": request.generated,
+        "worker": request.worker,
+        "status": request.status,
+        "started": begun,
+        "first_token": first,
+        "last_token": last,
+        "queue": None if begun is None else begun - request.arrived,
+        "ttft": None if first is None else first - request.arrived,
+        "tpot": tpot,
+        "mtpot": request.largest_gap if several else None,
+        "e2e": None if ended is None else ended - request.arrived,
+        "preemptions": request.preemptions,
+        "session": request.session,
+        "turn": request.turn,
+        "cached": request.cached,
+        "transferred": request.moved,
+        "transfer": request.moving,
+    }
 
 
 def result_adds_up(result: Result) -> None:
@@ -513,14 +573,15 @@ def watched(
         limit_events(engine, most_events)
     outcome = engine.run()
     assert watch.boundaries >= len(outcome.workers)
-    run_has_ended_well(outcome)
+    run_has_ended_well(outcome, watch.arrived)
     if plan.until is None:
         watch.look(engine)
-        nothing_is_under_way(engine)
-        stuck = [r.id for r in outcome.requests if r.status == UNFINISHED]
+        nothing_is_under_way(engine, watch.arrived)
+        stuck = [r.id for r in watch.arrived if r.status == UNFINISHED]
         assert outcome.stuck == stuck
         assert engine.open == 0 or stuck, "conversations that never went on"
     result = Result(plan, seed, outcome)
+    result_is_of_the_requests(result, watch.arrived)
     result_adds_up(result)
     return result
 

@@ -105,7 +105,8 @@ def run(rows: Sequence[Row], **given: object) -> Run:
         np.array(output, dtype=np.int64),
     )
     watch = Watch()
-    engine = watch.engine = Engine(plan, arrivals, 0, observer=watch)
+    engine = Engine(plan, arrivals, 0, observer=watch)
+    watch.follow(engine)
     seen: dict[int, list[str]] = defaultdict(list)
     for worker in engine.workers:
         _record(worker, seen[worker.id])

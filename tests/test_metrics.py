@@ -14,10 +14,12 @@ import tsdl
 from tsdl.runtime.arrivals import Arrivals
 from tsdl.runtime.engine import Engine, Outcome
 from tsdl.runtime.files import summary_json
+from tsdl.runtime.ledger import Ledger
 from tsdl.runtime.metrics import Weighted, greatest, least, mean, percentile
 from tsdl.runtime.request import FINISHED, REJECTED, UNFINISHED, Request
 from tsdl.runtime.result import Result
 from tsdl.runtime.samples import Samples
+from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.system import Notes
 
 FILE = """edition "2026"
@@ -57,6 +59,16 @@ def request_of(number: int, told: Told, warmup: float) -> Request:
     return request
 
 
+def ledger_of(requests: Sequence[Request]) -> Ledger:
+    whole = (np.array([getattr(r, name) for r in requests]) for name in ("prompt", "output"))
+    arrived = np.array([r.arrived for r in requests], dtype=np.float64)
+    ledger = Ledger(Sessions(Arrivals(arrived, *whole), warmup=0))
+    for request in requests:
+        ledger.open(request)
+    ledger.end()
+    return ledger
+
+
 def gaps_of(told: Told) -> list[float]:
     return [b - a for a, b in zip(told.tokens, told.tokens[1:], strict=False)]
 
@@ -68,7 +80,7 @@ def result_of(
     plan = tsdl.compile(FILE.format(slo=slo, more=more, warmup=warmup))
     gaps = Counter(g for told in requests if told.arrived >= warmup for g in gaps_of(told))
     outcome = Outcome(
-        requests=[request_of(i, told, warmup) for i, told in enumerate(requests)],
+        requests=ledger_of([request_of(i, told, warmup) for i, told in enumerate(requests)]),
         workers=Engine(plan, NOBODY, 0).workers,
         tiers=[],
         notes=Notes(),

@@ -19,9 +19,10 @@ from tsdl.runtime.actions import Actions
 from tsdl.runtime.batching import BatchView, Iteration
 from tsdl.runtime.clock import ARRIVAL, BOUNDARY, OBSERVER, TIMER, Process
 from tsdl.runtime.handover import Handover, RemoteSwap
-from tsdl.runtime.request import REJECTED, UNFINISHED, Request
+from tsdl.runtime.ledger import Ledger
+from tsdl.runtime.request import REJECTED, Request
 from tsdl.runtime.samples import MANY_SAMPLES, MOST_ROWS, Samples
-from tsdl.runtime.sessions import requests_of
+from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.stages import Stages
 from tsdl.runtime.stops import stops_of
 from tsdl.runtime.system import Notes, System
@@ -40,7 +41,7 @@ MOST_ROUNDS = 10_000  # timers in a row with nothing else to come: then nothing 
 class Outcome:
     """What a run leaves behind, before anything is summed up."""
 
-    requests: list[Request]
+    requests: Ledger
     workers: list[Worker]
     tiers: list[Tier]
     notes: Notes
@@ -91,9 +92,9 @@ class Engine:
                     worker.kind.swap, RemoteSwap(self.system, worker.kind.swap)
                 )
                 worker.swapper = swap
-        self.first, self.requests = requests_of(arrivals, plan.workload.warmup)
-        self.arrived: list[Request] = []
-        self.coming = len(self.first)  # arrivals whose time is known
+        self.requests = Sessions(arrivals, plan.workload.warmup)
+        self.ledger = Ledger(self.requests)
+        self.coming = self.requests.count  # arrivals whose time is known
         self.pending: OrderedDict[Request, None] = OrderedDict()
         self.submitted: OrderedDict[Request, None] = OrderedDict()
         self.begun: dict[int, float] = {}  # when the iteration in flight began
@@ -102,7 +103,7 @@ class Engine:
         self.over = False
         self.rounds = 0
         self.looked = -1.0  # when timers fired last
-        self.gap_length, self.gap_count = array("d"), array("q")
+        self.gap_length, self.gap_count = array("d"), array("i")
         self.samples = Samples()
 
     def run(self) -> Outcome:
@@ -120,12 +121,13 @@ class Engine:
         until = self.plan.until
         clock.run(until=clock.at(until, OBSERVER + 1) if until is not None else None)
         # Nothing happens any more, and some wait: no policy would ever admit them.
-        stuck = [r.id for r in self.arrived if r.status == UNFINISHED] if until is None else []
+        stuck = list(self.ledger.live) if until is None else []
         end = until if until is not None and self.open else self.ended
         for index, begun in self.begun.items():
             self.workers[index].busy += end - begun
+        self.ledger.end()
         return Outcome(
-            self.arrived,
+            self.ledger,
             self.workers,
             self.system.tiers,
             self.system.notes,
@@ -140,20 +142,19 @@ class Engine:
     # -- arrivals and dispatch -------------------------------------------------------------------
 
     def _source(self) -> Process:
-        for request in self.first:
+        for request in self.requests.first():
             yield self.clock.at(request.arrived, self._rank(request))
             self._arrive(request)
 
     def _rank(self, request: Request) -> float:
         """Return the place of an arrival among those of its time: by number of conversation."""
-        return ARRIVAL + request.session / (len(self.first) + 1)
+        return ARRIVAL + request.session / (self.requests.count + 1)
 
     def _arrive(self, request: Request) -> None:
         self.coming -= 1
-        request.id = len(self.arrived)
         request.arrived = self.clock.now
+        self.ledger.open(request)
         self.system.progress()
-        self.arrived.append(request)
         if request.prompt + request.output > self.plan.model.context:
             self._close(request, REJECTED)
         else:
@@ -194,12 +195,10 @@ class Engine:
         self.system.progress()
         self.open -= 1
         self.ended = self.clock.now
-        following = request.next
+        self.ledger.close(request)
         if status == REJECTED:  # the conversation ends
-            while following is not None:
-                self.open -= 1
-                following = following.next
-        elif following is not None:
+            self.open -= self.requests.left(request)
+        elif (following := self.requests.after(request)) is not None:
             self.coming += 1
             time = self.clock.now + request.think
             self.clock.call(time, self._rank(following), lambda: self._arrive(following))
@@ -360,8 +359,7 @@ class Engine:
         Where the plan sets no interval, nobody knows how long the run will be: the interval begins
         small and doubles, with every second sample let go, whenever there are many.
         """
-        span = self.first[-1].arrived - self.first[0].arrived
-        interval = self.plan.sample or max(span / 200, 1e-3)
+        interval = self.plan.sample or max(self.requests.span / 200, 1e-3)
         taken = 0
         count = 0
         while self.open and not self.over:

@@ -1,19 +1,21 @@
 """Metrics: one value per request, statistics over them, and the conditions that they must meet.
 
-SPEC.md, section 9, defines each. Sums are exact (math.fsum), so that the order of adding and the
-width of a processor's vectors cannot show in a result.
+SPEC.md, section 9, defines each. Sums are exact (tsdl.runtime.sums), so that the order of adding
+and the width of a processor's vectors cannot show in a result.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tsdl.formula import Formula, Value, percentile_of
+from tsdl.runtime.sums import exact_sum
 
 Floats = NDArray[np.float64]
+_BLOCK = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Weighted:
     """Values of which each stands for several: the gaps between tokens."""
 
     values: Floats  # ascending
-    counts: NDArray[np.int64]
+    counts: NDArray[np.integer]
 
     def __len__(self) -> int:
         """Return how many there are in all."""
@@ -34,27 +36,67 @@ Metric = Floats | Weighted
 def mean(metric: Metric) -> float:
     """Return the mean; NaN of nothing."""
     if isinstance(metric, Weighted):
-        total = math.fsum(v * c for v, c in zip(metric.values, metric.counts, strict=True))
-        return total / len(metric) if len(metric) else math.nan
-    known = metric[~np.isnan(metric)]
-    return math.fsum(known) / len(known) if len(known) else math.nan
+        count = len(metric)
+        return exact_sum(metric.values, metric.counts) / count if count else math.nan
+    known = _known(metric)
+    return exact_sum(known) / len(known) if len(known) else math.nan
 
 
 def percentile(metric: Metric, percent: float) -> float:
     """Return a percentile, linear between the nearest ranks (numpy's way); NaN of nothing."""
+    return _percentiles(metric, (percent,))[0]
+
+
+def statistics(metric: Metric, percents: Sequence[float]) -> list[float]:
+    """Return the mean and percentiles; NaN of nothing. The metric may lose its order."""
     if not isinstance(metric, Weighted):
-        known = metric[~np.isnan(metric)]
-        return float(np.percentile(known, percent)) if len(known) else math.nan
-    if not len(metric):
-        return math.nan
-    rank = percent / 100 * (len(metric) - 1)
-    below = math.floor(rank)
-    ends = np.cumsum(metric.counts)
-    low, high = (
-        float(metric.values[np.searchsorted(ends, min(r, len(metric) - 1), side="right")])
-        for r in (below, below + 1)
+        metric = _known(metric)
+    return [mean(metric), *_percentiles(metric, percents, overwrite=True)]
+
+
+def _known(metric: Floats) -> Floats:
+    """Return the values that there are: the metric itself where none is missing."""
+    # The least is NaN where any is, and takes no memory.
+    missing = len(metric) > 0 and math.isnan(metric.min())
+    return metric[~np.isnan(metric)] if missing else metric
+
+
+def _percentiles(
+    metric: Metric, percents: Sequence[float], *, overwrite: bool = False
+) -> list[float]:
+    """Return percentiles, all of which take one look at the values."""
+    if isinstance(metric, Weighted):
+        return _of_weighted(metric, percents)
+    known = _known(metric)
+    if not len(known):
+        return [math.nan] * len(percents)
+    found: list[float] = np.percentile(known, percents, overwrite_input=overwrite).tolist()
+    return found
+
+
+def _of_weighted(metric: Weighted, percents: Sequence[float]) -> list[float]:
+    count = len(metric)
+    if not count:
+        return [math.nan] * len(percents)
+    # Up to which rank each block of values goes: one number for each value would take much memory.
+    ends = np.cumsum(
+        np.add.reduceat(metric.counts, np.arange(0, len(metric.counts), _BLOCK), dtype=np.int64)
     )
-    return low + (high - low) * (rank - below)
+
+    def at(rank: int) -> float:
+        block = int(np.searchsorted(ends, rank, side="right"))
+        rank -= int(ends[block - 1]) if block else 0
+        begin = block * _BLOCK
+        inner = np.cumsum(metric.counts[begin : begin + _BLOCK], dtype=np.int64)
+        return float(metric.values[begin + int(np.searchsorted(inner, rank, side="right"))])
+
+    found = []
+    for percent in percents:
+        rank = percent / 100 * (count - 1)
+        below = math.floor(rank)
+        low, high = at(below), at(min(below + 1, count - 1))
+        found.append(low + (high - low) * (rank - below))
+    return found
 
 
 def least(metric: Metric) -> float:
@@ -108,7 +150,7 @@ class Nothing(Exception):
     """A statistic of no values, or a quotient of nothing: there is no number to compare."""
 
 
-def evaluate(value: Value, known: dict[str, object]) -> object:
+def evaluate(value: Value, known: Mapping[str, object]) -> object:
     """Return the value of a formula over metrics: a number, or one for each request.
 
     Raises Nothing where a number is missing.
@@ -119,7 +161,7 @@ def evaluate(value: Value, known: dict[str, object]) -> object:
     return found
 
 
-def _evaluate(value: Value, known: dict[str, object]) -> object:
+def _evaluate(value: Value, known: Mapping[str, object]) -> object:
     if not isinstance(value, Formula):
         return value
     name = value.operation
@@ -141,7 +183,7 @@ def _evaluate(value: Value, known: dict[str, object]) -> object:
         return Weighted(found[order], gaps.counts[order])
 
 
-def holds(value: Value, known: dict[str, object]) -> bool:
+def holds(value: Value, known: Mapping[str, object]) -> bool:
     """Tell whether a condition on the whole result holds; a comparison with nothing does not."""
     try:
         return bool(np.all(np.asarray(evaluate(value, known))))
@@ -149,7 +191,7 @@ def holds(value: Value, known: dict[str, object]) -> bool:
         return False
 
 
-def holds_each(value: Value, known: dict[str, object], count: int) -> NDArray[np.bool_]:
+def holds_each(value: Value, known: Mapping[str, object], count: int) -> NDArray[np.bool_]:
     """Tell for each request whether it meets a bound; one that has no such value meets it."""
     if not (isinstance(value, Formula) and len(value.arguments) == 2):  # noqa: PLR2004
         return np.full(count, bool(value))

@@ -56,7 +56,6 @@ class Request:
     moved: int = 0  # bytes of KV that were handed over
     moving: float = 0.0  # seconds from a dispatch with KV until it was there
     status: str = UNFINISHED
-    next: Request | None = None  # the next turn of its conversation
     loose: bool = False  # is to be dispatched
     busy: bool = False  # an action on it takes its time
     swapped_to: object = None  # what holds its KV, where that is not the host

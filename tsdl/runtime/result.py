@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tsdl.plan import Condition, Plan
-from tsdl.runtime import usage
-from tsdl.runtime.metrics import (
-    Metric,
-    Nothing,
-    Weighted,
-    evaluate,
-    greatest,
-    holds,
-    holds_each,
-    mean,
-    percentile,
-)
-from tsdl.runtime.request import FINISHED, REJECTED
+from tsdl.runtime import gaps, usage
+from tsdl.runtime.columns import Column, Metrics, Requests
+from tsdl.runtime.ledger import STATUSES
+from tsdl.runtime.metrics import Metric, Nothing, evaluate, holds, holds_each, statistics
+from tsdl.runtime.request import REJECTED
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from tsdl.runtime.engine import Outcome
 
-Column = NDArray[Any]
 LATENCIES = ("ttft", "tpot", "itl", "mtpot", "e2e", "queue")
 PERCENTILES = (50, 90, 99)
 
@@ -46,19 +38,21 @@ class Expectation:
 class Result:
     """The outcome of one run.
 
-    `requests` and `timeseries` are dictionaries of numpy columns; `summary` holds JSON values, with
-    times in seconds, sizes in bytes, rates per second.
+    `requests`, `timeseries` and `records` are mappings of numpy columns; `summary` holds JSON
+    values, with times in seconds, sizes in bytes, rates per second.
     """
 
     def __init__(self, plan: Plan, seed: int, outcome: Outcome) -> None:
         """Compute the columns and the summary of an outcome."""
         self.plan = plan
         self.seed = seed
-        self.requests = _request_columns(outcome)
+        self.requests = Requests(outcome.requests)
         self.timeseries = _sample_columns(outcome)
         self.records = _record_columns(outcome)
         self.log = outcome.notes.log
-        self.metrics = self._metrics(outcome)
+        self._counted = self.requests["arrived"] >= plan.workload.warmup
+        found = gaps.weighted(outcome.gap_length, outcome.gap_count)
+        self.metrics = Metrics(self.requests, self._counted, found)
         self.totals = self._totals(outcome)
         self.expectations = [self._expectation(c) for c in plan.expects]
         self.summary = self._summary(outcome)
@@ -72,43 +66,25 @@ class Result:
         """Return the requests as a pandas DataFrame (pandas must be installed)."""
         import pandas as pd
 
-        return pd.DataFrame(self.requests)
+        return pd.DataFrame(dict(self.requests))
 
     # -- metrics -------------------------------------------------------------------------------
 
-    def _counted(self) -> NDArray[np.bool_]:
-        counted: NDArray[np.bool_] = self.requests["arrived"] >= self.plan.workload.warmup
-        return counted
-
-    def _metrics(self, outcome: Outcome) -> dict[str, Metric]:
-        """Return one value per finished, counted request; and the gaps of all counted ones."""
-        chosen = self._counted() & (self.requests["status"] == FINISHED)
-        names = ("ttft", "tpot", "mtpot", "e2e", "queue", "transfer", "prompt", "output")
-        found: dict[str, Metric] = {
-            name: self.requests[name][chosen].astype(np.float64) for name in names
-        }
-        length = np.array(outcome.gap_length, dtype=np.float64)
-        count = np.array(outcome.gap_count, dtype=np.int64)
-        values, place = np.unique(length, return_inverse=True)
-        counts = np.zeros(len(values), dtype=np.int64)
-        np.add.at(counts, place, count)
-        found["itl"] = Weighted(values, counts)
-        return found
-
     def _totals(self, outcome: Outcome) -> dict[str, float]:
-        columns, counted = self.requests, self._counted()
-        status = columns["status"][counted]
-        finished = int((status == FINISHED).sum())
-        arrived = int(counted.sum())
-        rejected = int((status == REJECTED).sum())
-        last = columns["last_token"][counted]
+        columns = self.requests
+        arrived = int(self._counted.sum())
+        # A slice copies nothing: where all are counted, all are taken.
+        counted = slice(None) if arrived == columns.count else self._counted
+        finished = self.metrics.count
+        rejected = int((columns.codes[counted] == STATUSES.index(REJECTED)).sum())
         begin = float(columns["arrived"][counted][0]) if arrived else 0.0
-        end = float(np.nanmax(last)) if arrived and not np.isnan(last).all() else begin
-        span = end - begin
+        last = columns.part("last_token")[counted]
+        end = float(np.fmax.reduce(last)) if arrived else math.nan  # NaN where no token came
+        span = (begin if math.isnan(end) else end) - begin
         good = self._good(arrived)
         workers = outcome.workers
         busy = math.fsum(w.busy for w in workers)
-        generated = int(columns["generated"][counted].sum())
+        generated = int(columns.part("generated")[counted].sum())
 
         def per_second(amount: float) -> float:
             return amount / span if span > 0 else math.nan
@@ -136,14 +112,14 @@ class Result:
         """Return how many counted requests finished within every bound of the SLO."""
         if not arrived:
             return 0
-        count = len(np.asarray(self.metrics["e2e"]))
+        count = self.metrics.count
         good = np.ones(count, dtype=bool)
         for condition in self.plan.slo:
-            good &= holds_each(condition.formula, dict(self.metrics), count)
+            good &= holds_each(condition.formula, self.metrics, count)
         return int(good.sum())
 
     def _expectation(self, condition: Condition) -> Expectation:
-        known: dict[str, object] = {**self.metrics, **self.totals}
+        known: Mapping[str, object] = ChainMap(self.totals, self.metrics)  # type: ignore[arg-type]
         passed = holds(condition.formula, known)
         formula = condition.formula
         left = getattr(formula, "arguments", (None,))[0]
@@ -158,11 +134,11 @@ class Result:
     # -- summary -------------------------------------------------------------------------------
 
     def _summary(self, outcome: Outcome) -> dict[str, Any]:
-        totals = self.totals
+        totals, transfers = self.totals, outcome.notes.transfers
         latency = {name: _statistics(self.metrics[name]) for name in LATENCIES}
-        output = np.asarray(self.metrics["output"])
         with np.errstate(divide="ignore", invalid="ignore"):
-            normalized = np.asarray(self.metrics["e2e"]) / output
+            normalized = np.asarray(self.metrics["e2e"])
+            normalized /= np.asarray(self.metrics["output"])
         latency["e2e_per_output_token"] = _statistics(normalized)
         counts = ("arrived", "finished", "rejected", "unfinished")
         return {
@@ -171,7 +147,7 @@ class Result:
             "seed": self.seed,
             "requests": {
                 **{name: totals[name] for name in counts},
-                "warmup": len(self.requests["id"]) - totals["arrived"],
+                "warmup": self.requests.count - totals["arrived"],
                 "stuck": outcome.stuck,
             },
             **{
@@ -193,9 +169,9 @@ class Result:
             },
             "cluster": usage.cluster(self.plan, totals),
             "transfers": {
-                "count": len(outcome.notes.transfers),
-                "bytes": sum(size for size, _ in outcome.notes.transfers),
-                "time": _statistics(np.array([t for _, t in outcome.notes.transfers])),
+                "count": len(transfers.size),
+                "bytes": sum(transfers.size),
+                "time": _statistics(np.array(transfers.seconds)),
             },
             "tiers": [usage.tier(tier) for tier in outcome.tiers],
             "workers": [
@@ -232,54 +208,8 @@ def _number(value: float) -> float | None:
 
 
 def _statistics(metric: Metric) -> dict[str, float | None]:
-    return {
-        "mean": _number(mean(metric)),
-        **{f"p{p}": _number(percentile(metric, p)) for p in PERCENTILES},
-        "max": _number(greatest(metric)),
-    }
-
-
-def _request_columns(outcome: Outcome) -> dict[str, Column]:
-    requests = outcome.requests
-
-    def times(name: str) -> NDArray[np.float64]:
-        found = (getattr(r, name) for r in requests)
-        return np.array([math.nan if t is None else t for t in found], dtype=np.float64)
-
-    def whole(name: str) -> NDArray[np.int64]:
-        return np.array([getattr(r, name) for r in requests], dtype=np.int64)
-
-    arrived, started = times("arrived"), times("started")
-    first, last = times("first"), times("last")
-    output, generated = whole("output"), whole("generated")
-    status = np.array([r.status for r in requests], dtype="<U10")
-    finished = status == FINISHED
-    several = finished & (output > 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        tpot = np.where(several, (last - first) / (output - 1), math.nan)
-    return {
-        "id": whole("id"),
-        "arrived": arrived,
-        "prompt": whole("prompt"),
-        "output": output,
-        "generated": generated,
-        "worker": whole("worker"),
-        "status": status,
-        "started": started,
-        "first_token": first,
-        "last_token": last,
-        "queue": started - arrived,
-        "ttft": first - arrived,
-        "tpot": tpot,
-        "mtpot": np.where(several, times("largest_gap"), math.nan),
-        "e2e": np.where(finished, last - arrived, math.nan),
-        "preemptions": whole("preemptions"),
-        "session": whole("session"),
-        "turn": whole("turn"),
-        "cached": whole("cached"),
-        "transferred": whole("moved"),
-        "transfer": np.array([r.moving for r in requests], dtype=np.float64),
-    }
+    names = ("mean", *(f"p{p}" for p in PERCENTILES), "max")
+    return dict(zip(names, map(_number, statistics(metric, (*PERCENTILES, 100))), strict=True))
 
 
 def _record_columns(outcome: Outcome) -> dict[str, Column]:

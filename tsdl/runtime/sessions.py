@@ -1,46 +1,83 @@
-"""Requests of a workload as the engine knows them, and the turns of conversations in a row."""
+"""The requests of a workload, each built when it arrives: turns of a conversation one by one."""
 
+from collections.abc import Iterator
 from itertools import repeat
+
+import numpy as np
 
 from tsdl.runtime.arrivals import Arrivals
 from tsdl.runtime.request import Request
 
+CHUNK = 4096  # rows that are turned to Python's numbers at once
 
-def requests_of(arrivals: Arrivals, warmup: float) -> tuple[list[Request], list[Request]]:
-    """Return the requests whose time of arrival is known, in order, and all requests.
+
+class Sessions:
+    """Columns of a workload, and the requests that come of their rows.
 
     A later turn arrives when the one before it has been answered and its user has thought; its
     prompt is all that was said before, and the new question. It is counted if its conversation
     began after the warm-up.
     """
-    columns = (
-        arrivals.arrived.tolist(),
-        arrivals.prompt.tolist(),
-        arrivals.output.tolist(),
-        repeat(0.0) if arrivals.priority is None else arrivals.priority.tolist(),
-    )
-    if arrivals.turns is None:
-        requests = [
-            Request(i, a, p, o, a >= warmup, session=i, priority=q)
-            for i, (a, p, o, q) in enumerate(zip(*columns, strict=False))
-        ]
-        return requests, requests
-    rows = zip(*columns, arrivals.think.tolist(), strict=False)
-    first: list[Request] = []
-    every: list[Request] = []
-    for session, turns in enumerate(arrivals.turns.tolist()):
-        before: Request | None = None
-        for turn in range(turns):
-            arrived, prompt, output, priority, think = next(rows)
-            history = before.prompt + before.output if before else 0
-            request = Request(
-                -1, arrived, history + prompt, output, arrived >= warmup,
-                session=session, turn=turn, history=history, think=think, priority=priority,
-            )  # fmt: skip
-            every.append(request)
-            if before is None:
-                first.append(request)
-            else:
-                before.next = request
-            before = request
-    return first, every
+
+    def __init__(self, arrivals: Arrivals, warmup: float) -> None:
+        """Take the rows; no request is built yet."""
+        self.arrivals = arrivals
+        self.warmup = warmup
+        turns = arrivals.turns
+        # The row of each conversation's first turn, where there are conversations.
+        self.starts = None if turns is None else np.cumsum(turns) - turns
+        self.count = len(arrivals.arrived) if turns is None else len(turns)  # of conversations
+
+    def __len__(self) -> int:
+        """Return how many requests there are, those of all turns."""
+        return len(self.arrivals.arrived)
+
+    @property
+    def span(self) -> float:
+        """Return the seconds between the first and the last arrival that is known up front."""
+        return float(self.arrivals.arrived[-1] - self.arrivals.arrived[0])
+
+    def first(self) -> Iterator[Request]:
+        """Yield the requests whose time of arrival is known, in order."""
+        found = self.arrivals
+        for begin in range(0, self.count, CHUNK):
+            chunk = slice(begin, begin + CHUNK)
+            rows = chunk if self.starts is None else self.starts[chunk]
+            columns = zip(
+                found.arrived[rows].tolist(),
+                found.prompt[rows].tolist(),
+                found.output[rows].tolist(),
+                repeat(0.0) if found.priority is None else found.priority[rows].tolist(),
+                repeat(0.0) if self.starts is None else found.think[rows].tolist(),
+                strict=False,
+            )
+            for session, (arrived, prompt, output, priority, think) in enumerate(columns, begin):
+                yield Request(
+                    -1, arrived, prompt, output, arrived >= self.warmup,
+                    session=session, priority=priority, think=think,
+                )  # fmt: skip
+
+    def after(self, request: Request) -> Request | None:
+        """Return the next turn of a request's conversation; None after the last."""
+        if self.starts is None or not self.left(request):
+            return None
+        found = self.arrivals
+        row = self.row_of(request) + 1
+        history = request.prompt + request.output
+        return Request(
+            -1, float(found.arrived[row]), history + int(found.prompt[row]), int(found.output[row]),
+            request.counted, session=request.session, turn=request.turn + 1, history=history,
+            think=float(found.think[row]),
+            priority=0.0 if found.priority is None else float(found.priority[row]),
+        )  # fmt: skip
+
+    def row_of(self, request: Request) -> int:
+        """Return the row that a request was built from."""
+        if self.starts is None:
+            return request.session
+        return int(self.starts[request.session]) + request.turn
+
+    def left(self, request: Request) -> int:
+        """Return how many turns of its conversation come after a request."""
+        turns = self.arrivals.turns
+        return 0 if turns is None else int(turns[request.session]) - request.turn - 1

@@ -1,5 +1,8 @@
 """What all parts of a run share: the clock, the workers and how they are connected, the tiers."""
 
+from __future__ import annotations
+
+from array import array
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -19,12 +22,25 @@ MOST_IN_VAIN = 100_000  # iterations and hand-overs in a row that get nothing an
 
 
 @dataclass(slots=True)
+class Transfers:
+    """How large each transfer of KV was, and how long it took."""
+
+    size: array[int] = field(default_factory=lambda: array("q"))
+    seconds: array[float] = field(default_factory=lambda: array("d"))
+
+    def append(self, transfer: tuple[int, float]) -> None:
+        """Note a transfer: its bytes and seconds."""
+        self.size.append(transfer[0])
+        self.seconds.append(transfer[1])
+
+
+@dataclass(slots=True)
 class Notes:
     """What handlers have logged and recorded, and which transfers of KV there were."""
 
     log: list[tuple[float, str]] = field(default_factory=list)
     records: list[tuple[float, int, str, float]] = field(default_factory=list)
-    transfers: list[tuple[int, float]] = field(default_factory=list)  # bytes, seconds
+    transfers: Transfers = field(default_factory=Transfers)
 
 
 class System:

@@ -21,7 +21,7 @@ def totals(outcome: Outcome) -> dict[str, float]:
         for w in outcome.workers
     )
     return {
-        "transferred": sum(size for size, _ in outcome.notes.transfers),
+        "transferred": sum(outcome.notes.transfers.size),
         "hit_rate": found / asked if asked else math.nan,
         "price": math.fsum(kind.price for kind in kinds),
         "energy": math.fsum(drawn),

@@ -1,0 +1,200 @@
+"""Columns of requests and metrics over them, computed from the ledger when somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tsdl.runtime.ledger import STATUSES, Ledger
+from tsdl.runtime.metrics import Floats, Metric, Weighted
+from tsdl.runtime.request import FINISHED
+
+Column = NDArray[Any]
+NAMES = (
+    "id", "arrived", "prompt", "output", "generated", "worker", "status", "started", "first_token",
+    "last_token", "queue", "ttft", "tpot", "mtpot", "e2e", "preemptions", "session", "turn",
+    "cached", "transferred", "transfer",
+)  # fmt: skip
+METRICS = ("ttft", "tpot", "mtpot", "e2e", "queue", "transfer", "prompt", "output", "itl")
+_RARE = {"preemptions": "preemptions", "cached": "cached", "transferred": "moved"}
+_STATUSES = np.array(STATUSES, dtype="<U10")
+_ALL = slice(None)
+
+
+class Requests(Mapping[str, Column]):
+    """The columns of requests.csv by name; times that never came are NaN.
+
+    A column that was asked for by its name is kept; of what `part` returns nothing is.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Take the rows of those that have arrived."""
+        self._ledger = ledger
+        self._arrivals = ledger.sessions.arrivals
+        self._kept: dict[str, Column] = {}
+        self.count = ledger.count
+
+    def __len__(self) -> int:
+        """Return how many columns there are."""
+        return len(NAMES)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the columns."""
+        return iter(NAMES)
+
+    def __getitem__(self, name: str) -> Column:
+        """Return a column. Raises KeyError for a name that there is not."""
+        if name not in self._kept:
+            self._kept[name] = self.part(name)
+        return self._kept[name]
+
+    def part(self, name: str, rows: slice = _ALL) -> Column:
+        """Return some rows of a column. Raises KeyError for a name that there is not."""
+        match name:
+            case "id":
+                return np.arange(*rows.indices(self.count), dtype=np.int64)
+            case "status":
+                return _STATUSES[self.codes[rows]]
+            case "generated":
+                return self.part("output", rows) - self._rare("missing", np.int64, rows)
+            case "worker":
+                return np.asarray(self._ledger.worker)[: self.count][rows].astype(np.int64)
+            case "transfer":
+                return self._rare("moving", np.float64, rows)
+        if name in _RARE:
+            return self._rare(_RARE[name], np.int64, rows)
+        if name in ("arrived", "prompt", "output", "session", "turn"):
+            return self._asked(name, rows)
+        return self._time(name, rows)
+
+    @cached_property
+    def codes(self) -> NDArray[np.int8]:
+        """The status of each request, as its place in STATUSES."""
+        return np.asarray(self._ledger.status)[: self.count]
+
+    @property
+    def ended(self) -> NDArray[np.bool_]:
+        """Tell of each request whether it has finished."""
+        ended: NDArray[np.bool_] = self.codes == STATUSES.index(FINISHED)
+        return ended
+
+    # -- what the workload says ------------------------------------------------------------------
+
+    def _asked(self, name: str, rows: slice) -> Column:
+        if self._ledger.row is None:
+            if name == "session":
+                return self.part("id", rows)
+            if name == "turn":
+                return np.zeros(len(range(*rows.indices(self.count))), dtype=np.int64)
+            kind = np.float64 if name == "arrived" else np.int64
+            return np.asarray(getattr(self._arrivals, name), dtype=kind)[: self.count][rows]
+        if name == "arrived":
+            return np.asarray(self._ledger.arrived)[: self.count][rows]
+        row = np.asarray(self._ledger.row)[: self.count][rows]
+        found: NDArray[np.int64]
+        if name == "output":
+            found = self._arrivals.output[row].astype(np.int64)
+        elif name == "prompt":
+            found = self._prompts[row]
+        else:
+            found = np.searchsorted(self._starts, row, side="right") - 1
+            if name == "turn":
+                found = row - self._starts[found]
+        return found
+
+    @property
+    def _starts(self) -> NDArray[np.int64]:
+        assert self._ledger.sessions.starts is not None
+        return self._ledger.sessions.starts
+
+    @cached_property
+    def _prompts(self) -> NDArray[np.int64]:
+        """The whole prompt of each turn: all that was said before, and its own."""
+        own = np.asarray(self._arrivals.prompt, dtype=np.int64)
+        said = np.cumsum(own + self._arrivals.output)
+        before = np.concatenate(([0], said[:-1]))
+        assert self._arrivals.turns is not None
+        prompts: NDArray[np.int64] = before - np.repeat(before[self._starts], self._arrivals.turns)
+        return prompts + own
+
+    # -- what came of it -------------------------------------------------------------------------
+
+    def _rare(self, name: str, kind: type[np.generic], rows: slice) -> Column:
+        column = self._ledger.rare.get(name)
+        if column is None:
+            return np.zeros(len(range(*rows.indices(self.count))), dtype=kind)
+        return np.asarray(column)[: self.count][rows]
+
+    def _time(self, name: str, rows: slice) -> Floats:
+        """Return when something happened, or how long something took."""
+        noted = self._ledger
+
+        def of(column: object) -> Floats:
+            found: Floats = np.asarray(column)[: self.count][rows]
+            return found
+
+        match name:
+            case "started":
+                return of(noted.started)
+            case "first_token":
+                return of(noted.first)
+            case "last_token":
+                return of(noted.last)
+            case "queue":
+                return of(noted.started) - self.part("arrived", rows)
+            case "ttft":
+                return of(noted.first) - self.part("arrived", rows)
+            case "e2e":
+                found = of(noted.last) - self.part("arrived", rows)
+                found[~self.ended[rows]] = np.nan
+                return found
+            case "mtpot":
+                found = of(noted.largest_gap).copy()
+            case "tpot":
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    found = of(noted.last) - of(noted.first)
+                    found /= self.part("output", rows) - 1
+            case _:
+                raise KeyError(name)
+        found[~(self.ended[rows] & (self.part("output", rows) > 1))] = np.nan
+        return found
+
+
+class Metrics(Mapping[str, Metric]):
+    """One value per finished, counted request; and the gaps of all counted ones.
+
+    Each is a fresh array whenever it is asked for, but for the gaps.
+    """
+
+    def __init__(self, requests: Requests, counted: NDArray[np.bool_], gaps: Weighted) -> None:
+        """Take the columns, who is counted, and the gaps."""
+        self._requests = requests
+        self._gaps = gaps
+        chosen = counted & requests.ended
+        self.count = int(chosen.sum())
+        self._chosen = None if self.count == len(chosen) else chosen
+
+    def __len__(self) -> int:
+        """Return how many metrics there are."""
+        return len(METRICS)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the names of the metrics."""
+        return iter(METRICS)
+
+    def __getitem__(self, name: str) -> Metric:
+        """Return a metric. Raises KeyError for a name that there is not."""
+        if name == "itl":
+            return self._gaps
+        if name not in METRICS:
+            raise KeyError(name)
+        found = self._requests.part(name)
+        if self._chosen is not None:
+            found = found[self._chosen]
+        # Of the others no part is anybody else's.
+        shared = self._chosen is None and name in ("prompt", "output", "transfer")
+        return found.astype(np.float64, copy=shared)
