@@ -1,14 +1,18 @@
 """Requests built as they arrive, what is written of them, and sums that are exact."""
 
+import gc
 import math
+import pickle
 from array import array
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from tsdl.runtime.arrivals import Arrivals
+import tsdl
+from tsdl.runtime.arrivals import Arrivals, generate
 from tsdl.runtime.columns import NAMES, Requests
+from tsdl.runtime.engine import Engine
 from tsdl.runtime.gaps import weighted
 from tsdl.runtime.ledger import Ledger
 from tsdl.runtime.metrics import percentile, statistics
@@ -100,6 +104,40 @@ def test_the_closed_are_let_go_once_their_actions_have_ended() -> None:
     assert len(ledger._late) < 2000
     ledger.end()
     assert Requests(ledger)["transferred"].tolist() == [*range(count - 10), *[0] * 10]
+
+
+SYSTEM = """edition "2026"
+cluster one { worker gpu * 2 { hardware = A100_80G; cost = constant_cost(1 ms) } }
+workload some {
+  sessions = 300; turns = uniform(1..4); think = exponential(mean = 10 ms)
+  arrivals = poisson(5000 req/s); prompt = constant(8 tokens); output = uniform(1..4 tokens)
+}
+scenario it { model = llama2_7b; cluster = one; workload = some }
+"""
+
+
+def test_a_run_keeps_no_closed_request() -> None:
+    def alive() -> int:
+        gc.collect()
+        return sum(type(thing) is Request for thing in gc.get_objects())
+
+    before = alive()
+    plan = tsdl.compile(SYSTEM)
+    engine = Engine(plan, generate(plan.workload, 0), 0)
+    outcome = engine.run()
+    assert outcome.requests.count == outcome.requests.status.count(1) > 500
+    assert alive() - before <= 2  # a generator has yielded it, a worker chosen it
+
+
+def test_a_result_can_be_pickled() -> None:
+    """With some unfinished, of which nothing but their row is kept."""
+    result = tsdl.compile(
+        SYSTEM.replace("workload = some }", "workload = some; until = 20 ms }")
+    ).run()
+    assert 0 < result.summary["requests"]["unfinished"] < result.requests.count
+    again = pickle.loads(pickle.dumps(result))
+    assert again.summary == result.summary
+    assert all((again.requests[name] == result.requests[name]).all() for name in ("id", "status"))
 
 
 # -- figures -----------------------------------------------------------------------------------

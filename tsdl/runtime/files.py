@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tsdl.runtime.columns import Column, Requests
 from tsdl.runtime.result import Result
 
@@ -44,9 +46,11 @@ def _part(columns: Mapping[str, Column], name: str, rows: slice) -> Column:
 
 
 def _cells(column: Column) -> list[Any]:
-    if column.dtype.kind != "f":
-        return list(column.tolist())
-    return ["" if math.isnan(value) else repr(value) for value in column.tolist()]
+    """Return cells as the writer takes them: a float as its shortest text, None as nothing."""
+    cells: list[Any] = column.tolist()
+    if column.dtype.kind == "f" and np.isnan(column).any():
+        return [None if math.isnan(value) else value for value in cells]
+    return cells
 
 
 def write(result: Result, folder: Path) -> None:

@@ -66,10 +66,11 @@ class Ledger:
             self.write(request)
 
     def end(self) -> None:
-        """Write what is left: who is still open, and whoever actions went on on."""
-        self._settle()
+        """Write who is still open, or was closed while actions on it went on; let them all go."""
         for request in (*self._late, *self.live.values()):
             self.write(request)
+        self._late.clear()
+        self.live.clear()
 
     def _settle(self) -> None:
         """Write those of the closed whose actions have ended."""
