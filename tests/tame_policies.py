@@ -1,0 +1,246 @@
+"""Tame policies: those of the library with other clauses, mostly without handlers, or with one."""
+
+import random
+import re
+from collections.abc import Iterable
+
+BATCHING = (
+    "continuous", "continuous", "chunked", "chunked", "orca", "static",
+    "windowed_batching", "shortest_first", "shortest_job_first", "priority_first", "reserved",
+)  # fmt: skip
+APART = ("disaggregated", "disaggregated_chunked")  # who prefills hands over
+ROUTERS = (
+    "round_robin", "random", "least_loaded", "least_outstanding_tokens", "power_of_two",
+    "session_affinity",
+)  # fmt: skip
+REQUEST_KEYS = (
+    "r.prompt, r.arrived", "-r.arrived", "r.priority, r.id", "-r.computed", "r.generated",
+    "r.preemptions, -r.id", "r.output - r.generated", "r.held", "mod(r.id, 4), -r.prompt",
+    "r.turn", "-r.context",
+)  # fmt: skip
+OVERHEADS = (
+    "1 ms", "10 ms", "1 ms * requests", "200 us + 10 us * tokens", "1 ms if prefills > 0 else 0 s",
+    "5 us * context_blocks",
+)  # fmt: skip
+
+# Handlers of the local stage: what they are called in counts of features, and their lines.
+LOCAL = {
+    "counts finishes": ("state n: count", "on finish(r, w) { n += 1 }"),
+    "records finishes": (
+        "state recent: count over 50 ms",
+        'on finish(r, w) { recent += 1; record "recent", recent }',
+    ),
+    "counts tokens": ("state seen: number", "on token(r, w) { seen += 1 }"),
+    "tells of first tokens": (
+        "state gap: max(time)",
+        'on token(r, w) when r.generated == 1 { gap = now - r.arrived; record "a", gap / 1 ms }',
+    ),
+    "tells of some tokens": (
+        'on token(r, w) when mod(r.generated, 16) == 3 { record "some", r.id }',
+    ),
+    "reads others at a token": (
+        "on token(r, w) when r.generated == 5 { log w.running, w.queued, kv.fill }",
+    ),
+    "tells of iterations": ('on iteration(batch, w) { record "batch", batch.tokens }',),
+    "tells of prefills": (
+        'on iteration(batch, w) when batch.prefills > 0 { record "chunk", batch.prefill_tokens }',
+    ),
+    "sums contexts up": (
+        "state most: max",
+        "on iteration(batch, w) { most = batch.contexts }",
+    ),
+    "looks now and then": (
+        'on every(10 ms) { record "queued", w.queued; record "fill", kv.fill }',
+    ),
+    "looks at who runs": (
+        "on every(30 ms) { for r in w.active { log r.id, r.generated, r.computed, r.held } }",
+    ),
+    "tells of admissions": ('on admit(r, w) { log "admitted", r.id, r.computed, kv.fill }',),
+    "tells of starts": ('on start(r, w) { record "queue", (now - r.arrived) / 1 ms }',),
+    "tells of victims": ('on preempt(r, w) { log "preempted", r.id, r.generated, w.running }',),
+    "delays": ("on iteration(batch, w) when batch.prefills > 0 { delay 3 ms }",),
+    "preempts": ("on token(r, w) when r.generated == 7 and mod(r.id, 3) == 0 { preempt r }",),
+    "drops": ("on token(r, w) when r.generated == 2 and mod(r.id, 4) == 1 { drop r }",),
+}
+GLOBAL = {
+    "counts finishes everywhere": ("state n: count[worker]", "on finish(r, w) { n[w] += 1 }"),
+    "tells of first tokens everywhere": (
+        "state gap: max(time)[worker] over 100 ms",
+        "on token(r, w) when r.generated == 1 {"
+        ' gap[w] = now - r.arrived; record "gap", gap[w] / 1 ms }',
+    ),
+    "tells of iterations everywhere": (
+        'on iteration(batch, w) { record "requests", batch.requests }',
+    ),
+    "looks at all workers": (
+        'on every(25 ms) { for w in workers { record "left", w.outstanding_tokens / 1 tokens } }',
+    ),
+    "looks at all who run": (
+        "on every(40 ms) { for w in workers { for r in w.active { log r.id, r.generated } } }",
+    ),
+    "remembers conversations": (
+        "state spoken: number[session]",
+        'on finish(r, w) { spoken[r.session] += 1; record "spoken", spoken[r.session] }',
+    ),
+    "rejects who waits": (
+        "on every(20 ms) { for w in workers { for r in w.waiting {"
+        " if now - r.arrived > 100 ms { reject r } } } }",
+    ),
+}
+# Global handlers that say where requests go: not beside a router.
+ROUTING = {
+    "routes by what was finished": (
+        "state done: count[worker] over 100 ms",
+        "on finish(r, w) { done[w] += 1 }",
+        "on arrive(r) { dispatch r to pick(v by done[v] for v in workers if v.prefills) }",
+    ),
+    "has arrivals wait": (
+        "on arrive(r) {"
+        " dispatch r to pick(v by v.outstanding for v in workers if v.prefills and v.queued < 2) }",
+    ),
+    "routes by memory": (
+        "on arrive(r) { dispatch r to pick(v by v.kv.fill for v in workers if v.prefills) }",
+    ),
+    "routes by who runs": (
+        "on arrive(r) { dispatch r to"
+        " pick(v by sum(x.computed for x in v.active) for v in workers if v.prefills) }",
+    ),
+    "moves who waits": (
+        "on every(30 ms) { let v = pick(x by x.outstanding for x in workers if x.prefills);"
+        " let u = pick(x by -x.queued for x in workers if x.prefills);"
+        " dispatch pick(r by -r.id for r in u.waiting) to v }",
+    ),
+}
+SUBMIT = "on submit(r) { dispatch r to pick(v by v.kv.fill for v in workers if v.decodes) }"
+
+
+class TamePolicyWriter:
+    """Writes a policy of the library with random clauses; the same seed writes the same."""
+
+    def __init__(self, seed: int) -> None:
+        """Begin with nothing written."""
+        self.chance = random.Random(f"tame {seed}")
+        self.features: set[str] = set()
+
+    def noted(self, feature: str, text: str | None = None) -> str:
+        """Note a feature of the system, and return its text."""
+        self.features.add(feature)
+        return feature if text is None else text
+
+    def maybe(self, odds: float) -> bool:
+        """Tell whether to do something, by chance."""
+        return self.chance.random() < odds
+
+    def clauses(self, *, chunked: bool) -> list[str]:
+        """Return some clauses of a local stage; most are left as they are."""
+        chance, lines = self.chance, []
+        requests = chance.choice((1, 2, 3, 4, 8, 8, 16, 16, 16, 64))
+        tokens = chance.choice((8, 16, 64, 64, 512, 512))
+        if self.maybe(0.5):
+            lines.append(f"max_requests = {requests}")
+            self.features.add("max_requests")
+        if self.maybe(0.5):
+            least = (requests if lines else 256) if chunked else 1
+            lines.append(f"max_tokens = {max(tokens, least)} tokens")
+            self.features.add("max_tokens")
+        if self.maybe(0.4):
+            lines.append(f"watermark = {chance.choice((0, 1, 10, 30))} %")
+            self.features.add("watermark")
+        if self.maybe(0.35):
+            lines.append(f"preempt = {self.noted('swap')}")
+        if self.maybe(0.2):
+            lines.append(f"overhead = {chance.choice(OVERHEADS)}")
+            self.features.add("overhead")
+        if self.maybe(0.12):
+            lines.append(f"queue = {self.noted('heap')}")
+        if self.maybe(0.12):
+            lines.append(f"window = {chance.choice((5, 10, 20, 100))} ms")
+            self.features.add("window")
+        return [*lines, *self.selections()]
+
+    def selections(self) -> list[str]:
+        """Return some of the clauses that say who is admitted, evicted and resumed."""
+        found = []
+        for verb in ("admit", "evict", "resume"):
+            if self.maybe(0.08):
+                key = self.chance.choice(REQUEST_KEYS)
+                found.append(self.noted(f"{verb} by", f"{verb} r by {key}"))
+        conditions = {
+            "admit": ("kv.fill_with(r) <= 60 % or w.running < 1", "w.running < 3 or r.prompt < 40"),
+            "evict": ("kv.free < kv.block and r.preemptions < 3",),
+            "resume": ("kv.free - r.held > 1 * kv.block or w.running < 1",),
+        }
+        for verb, choices in conditions.items():
+            if self.maybe(0.06):
+                test = self.chance.choice(choices)
+                found.append(self.noted(f"{verb} when", f"{verb} r when {test}"))
+        return found
+
+    def base(self, *, apart: bool, pool: bool) -> str:
+        """Return the policy of the library that is varied."""
+        chance = self.chance
+        choices = APART if apart else (*BATCHING, *((*["pooled"] * 9,) if pool else ()))
+        name = self.noted(chance.choice(choices))
+        if name == "windowed_batching":
+            wait = chance.choice((5, 10, 30, 200))
+            return f"{name}(wait = {wait} ms, size = {chance.choice((2, 3, 8))})"
+        if name == "reserved":
+            return f"{name}({chance.choice((50, 70, 90))} %)"
+        return name
+
+    def policy(self, name: str, *, apart: bool, pool: bool, layered: bool = False) -> str:
+        """Return a policy: a base, a router perhaps, clauses, perhaps a handler."""
+        base = self.base(apart=apart, pool=pool)
+        chunked = base in ("chunked", "orca", "disaggregated_chunked")
+        local, shared = self.clauses(chunked=chunked), list[str]()
+        bases = [base]
+        routed = apart or self.maybe(0.5)
+        if routed and not apart:
+            bases.append(self.noted(self.chance.choice(ROUTERS)))
+        for odds in (0.55, 0.1):
+            if self.maybe(odds):
+                self.handlers(local, shared, routed=routed)
+        if layered:
+            shared.append(
+                "on kv_ready(batch, layer, w) when not w.decodes { for r in batch.prefilling {"
+                " transfer r to pick(v by -1 if v.id == r.target else v.kv.fill"
+                " for v in workers if v.decodes) } }"
+            )
+        if name == "mine" and not apart and self.maybe(0.1) and "on token" not in names_in(local):
+            self.features.add("submits the first token")
+            local.append("on token(r, w) when r.generated == 1 { submit r }")
+            shared.append(SUBMIT)
+        if apart:
+            local = [handing_over(line) for line in local]
+        body = ""
+        for stage, lines in (("local", local), ("global", shared)):
+            if lines:
+                inner = "\n    ".join(lines)
+                body += f"  {stage} {{\n    {inner}\n  }}\n"
+        return f"policy {name} from {', '.join(bases)} {{\n{body}}}"
+
+    def handlers(self, local: list[str], shared: list[str], *, routed: bool) -> None:
+        """Add handlers of one kind to a stage, if it has none of these events."""
+        kinds = [(LOCAL, local), (LOCAL, local), (GLOBAL, shared)]
+        kinds += [(ROUTING, shared)] if not routed else []
+        table, lines = self.chance.choice(kinds)
+        name = self.chance.choice(list(table))
+        if names_in(lines) & names_in(table[name]):
+            return
+        lines += table[name]
+        self.features |= {name, "a handler"}
+
+
+def names_in(lines: Iterable[str]) -> set[str]:
+    """Return the events and states of a stage: each stands once."""
+    heads = (re.match(r"(on|state) \w+", line) for line in lines)
+    return {head[0] for head in heads if head}
+
+
+def handing_over(line: str) -> str:
+    """Return a handler that hands over besides, where it stands in place of the one that does."""
+    found = re.fullmatch(r"on token\(r, w\)(?: when (.*?))? \{ (.*) \}", line)
+    if not found:
+        return line
+    inner = f"if {found[1]} {{ {found[2]} }}" if found[1] else found[2]
+    return f"on token(r, w) {{ {inner}; if not w.decodes {{ submit r }} }}"

@@ -1,0 +1,149 @@
+"""Programs on which engines may differ, or did once, by name: both give the same bytes.
+
+What `python -m tests.engines --reduce` finds comes here: a seed with its kind, or the small program
+itself.
+"""
+
+import pytest
+
+from tests.engines import compared_seed, compared_text
+
+SEEDS = {
+    "swapped back on a worker that only prefills, it decodes nothing": ("wild", 700160),
+    "sent away by the eviction for its own store, it waits for it": ("wild", 702715),
+    "swapped back it rests at once, and whoever waits is admitted": ("wild", 703276),
+}
+
+HEAD = """edition "2026"
+model short from llama2_7b { context = 400 tokens }
+cost exact { iteration = 7.8125 ms }
+cost growing { iteration = 2 ms + 1 us * contexts + 1 us * longest_context }
+cost zero { iteration = 0 s }
+kvcache tight from token_wise { block = 1 tokens; blocks = 130; swap_space = 1 GiB }
+link slow { bandwidth = 1 GB/s; latency = 1 ms }
+"""
+
+PROGRAMS = {
+    # 1/128 s is a double: so are all sums of it, and every arrival is on a boundary to the bit.
+    "arrivals exactly on boundaries": """
+cluster some { worker gpu { hardware = A100_80G; cost = exact } }
+workload asked {
+  requests = 40; arrivals = uniform(64 req/s); prompt = uniform(1..30 tokens)
+  output = uniform(1..30 tokens)
+}
+scenario it { model = short; cluster = some; workload = asked; sample = 7.8125 ms }
+""",
+    # j / 100 and sums of 0.01 are not always the same double: some arrive just before, some after.
+    "arrivals a bit beside boundaries": """
+cluster some { worker gpu * 2 { hardware = A100_80G; cost = constant_cost(10 ms) } }
+policy mine from chunked, least_loaded { local { max_requests = 4; max_tokens = 16 tokens } }
+workload asked {
+  requests = 60; arrivals = uniform(100 req/s); prompt = uniform(1..30 tokens)
+  output = uniform(1..30 tokens)
+}
+scenario it { model = short; cluster = some; workload = asked; policy = mine; sample = 10 ms }
+""",
+    "all at once": """
+cluster some { worker gpu * 3 { hardware = A100_80G; cost = growing; kv = tight } }
+policy mine from continuous, least_outstanding_tokens { local { watermark = 0 % } }
+workload asked {
+  requests = 50; arrivals = burst(); prompt = uniform(1..20 tokens); output = uniform(1..100 tokens)
+}
+scenario it { model = short; cluster = some; workload = asked; policy = mine }
+""",
+    # Prefilled in one iteration, a victim before the first decode: there is no room for the second.
+    "preempted between prefill and first decode": """
+cluster some { worker gpu { hardware = A100_80G; cost = constant_cost(10 ms); kv = tight } }
+policy mine from continuous { local { watermark = 0 % } }
+workload asked {
+  requests = 9; arrivals = burst(size = 3, every = 50 ms); prompt = constant(43 tokens)
+  output = constant(60 tokens); total = 103 tokens
+}
+scenario it { model = short; cluster = some; workload = asked; policy = mine }
+""",
+    # The head does not fit until a victim has gone, or a request has finished.
+    "a blocked head is looked at again": """
+cluster some { worker gpu { hardware = A100_80G; cost = growing; kv = tight } }
+policy mine from continuous { local { watermark = 10 %; preempt = swap } }
+workload asked {
+  requests = 30; arrivals = poisson(100 req/s)
+  prompt = choice(5 tokens: 3, 90 tokens: 1); output = uniform(1..25 tokens); total = 115 tokens
+}
+scenario it { model = short; cluster = some; workload = asked; policy = mine; sample = 3 ms }
+""",
+    "the next question comes with the last token": """
+cluster some { worker gpu * 2 { hardware = A100_80G; cost = exact; kv = tight } }
+policy mine from continuous, session_affinity {
+  local { watermark = 0 %; state n: count; on finish(r, w) { n += 1; record "finished", n } }
+}
+workload asked {
+  sessions = 12; turns = uniform(1..4); think = constant(0 s); arrivals = burst()
+  prompt = uniform(1..10 tokens); output = uniform(1..20 tokens)
+}
+scenario it { model = short; cluster = some; workload = asked; policy = mine }
+""",
+    "time stands still": """
+cluster some { worker gpu * 2 { hardware = A100_80G; cost = zero; kv = tight } }
+policy mine from continuous, power_of_two { local { max_requests = 5; watermark = 0 % } }
+workload asked {
+  requests = 40; arrivals = burst(size = 10, every = 1 ms); prompt = uniform(1..20 tokens)
+  output = uniform(1..60 tokens)
+}
+scenario it { model = short; cluster = some; workload = asked; policy = mine }
+""",
+    "somebody looks at whoever runs, on boundaries and between": """
+cluster some { worker gpu * 2 { hardware = A100_80G; cost = exact } }
+policy mine from continuous, round_robin {
+  local { on every(7.8125 ms) { for r in w.active { log r.id, r.generated, r.computed, r.held } } }
+  global { on every(3 ms) { for w in workers { record "left", w.outstanding_tokens / 1 tokens } } }
+}
+workload asked {
+  requests = 10; arrivals = uniform(64 req/s); prompt = uniform(1..30 tokens)
+  output = uniform(1..40 tokens)
+}
+scenario it { model = short; cluster = some; workload = asked; policy = mine; until = 0.25 s }
+""",
+    "padding of a static batch": """
+cluster some { worker gpu { hardware = A100_80G; cost = growing } }
+policy mine from static { local { max_requests = 4; window = 10 ms } }
+workload asked {
+  requests = 21; arrivals = uniform(100 req/s); prompt = uniform(1..30 tokens)
+  output = choice(1 tokens: 1, uniform(1..40 tokens): 2)
+}
+scenario it { model = short; cluster = some; workload = asked; policy = mine; sample = 10 ms }
+""",
+    "handed over where there is hardly room": """
+cluster some {
+  worker first * 2 { hardware = A100_80G; cost = exact; runs = prefill; link = slow }
+  worker then {
+    hardware = A100_80G; cost = exact; kv = tight; runs = decode; link = slow; handoff = sequential
+  }
+}
+workload asked {
+  requests = 30; arrivals = uniform(64 req/s); prompt = uniform(1..30 tokens)
+  output = uniform(1..60 tokens)
+}
+policy mine from disaggregated { local { watermark = 0 % } }
+scenario it { model = short; cluster = some; workload = asked; policy = mine; sample = 7.8125 ms }
+""",
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_engines_agree_on_a_program(name: str) -> None:
+    assert compared_text(HEAD + PROGRAMS[name].lstrip()).how == "done"
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_the_engines_agree_on_a_seed(name: str) -> None:
+    compared_seed(*SEEDS[name])
+
+
+@pytest.mark.parametrize(
+    "name", ["all at once", "preempted between prefill and first decode", "time stands still"]
+)
+def test_a_program_does_what_its_name_says(name: str) -> None:
+    """A program with hardly any memory preempts, else its name is wrong."""
+    result = compared_text(HEAD + PROGRAMS[name].lstrip()).result
+    assert result is not None
+    assert result.summary["preemptions"] > 0

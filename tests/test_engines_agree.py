@@ -1,0 +1,215 @@
+"""Both engines give the same bytes: on random systems, tame and wild, and on all examples.
+
+tests/engines.py compares; `python -m tests.engines` does so for as long as one likes. A program on
+which they once differed goes into tests/test_engine_differences.py.
+"""
+
+from collections import Counter
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+import tsdl
+from tests import fuzzing, tame_policies
+from tests.engines import (
+    DifferenceError,
+    agree,
+    compared,
+    compared_text,
+    difference,
+    ending,
+)
+from tests.reduction import reduced
+from tests.tame_systems import a_tame_system, features_of
+from tsdl.runtime import run as running
+from tsdl.runtime.engine import Engine, Outcome
+
+CASES = {"tame": 700, "wild": 300}
+LONG_CASES = {"tame": 14_000, "wild": 6_000}
+GROUP = 50
+WILD_FROM = 20_000  # those before are run under watch in tests/test_conservation.py
+EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.tsim"))
+
+
+@pytest.mark.parametrize("first", range(0, CASES["tame"], GROUP))
+def test_the_engines_agree_on_tame_systems(first: int) -> None:
+    ends = agree("tame", range(first, first + GROUP))
+    assert ends["done"] == GROUP, "a tame system ends, and by itself"
+
+
+@pytest.mark.parametrize("first", range(WILD_FROM, WILD_FROM + CASES["wild"], GROUP))
+def test_the_engines_agree_on_wild_systems(first: int) -> None:
+    agree("wild", range(first, first + GROUP))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", range(CASES["tame"], CASES["tame"] + LONG_CASES["tame"], 200))
+def test_the_engines_agree_on_many_more_tame_systems(first: int) -> None:
+    agree("tame", range(first, first + 200))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", range(WILD_FROM + 300, WILD_FROM + 300 + LONG_CASES["wild"], 200))
+def test_the_engines_agree_on_many_more_wild_systems(first: int) -> None:
+    agree("wild", range(first, first + 200))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_engines_agree_on_an_example(path: Path) -> None:
+    assert compared(tsdl.compile(path)).how == "done"
+
+
+# -- the systems -------------------------------------------------------------------------------
+
+OFTEN = (
+    *{*tame_policies.BATCHING, *tame_policies.APART, *tame_policies.ROUTERS, "pooled"},
+    "max_requests", "max_tokens", "watermark", "swap", "overhead", "heap", "window",
+    "admit by", "admit when", "evict by", "evict when", "resume by", "resume when",
+    "tiny", "small", "ample", "all", "blocks of 1", "blocks of 8", "blocks of 16", "blocks of 32",
+    "paged", "token_wise", "contiguous", "windowed",
+    "constant", "linear", "operators", "zero", "featured",
+    "all at once", "bursts", "on boundaries", "on exact boundaries", "evenly", "poisson",
+    "in clusters", "on and off", "answers: one token", "answers: few", "answers: some",
+    "answers: long", "beyond the context", "sessions", "no time to think", "priority", "warmup",
+    "until", "sample", "alone", "alike", "unlike", "apart", "both beside", "several devices",
+    "policies of their own", "network", "nodes", "fair", "fifo", "half duplex", "slow", "instant",
+    "sequential", "buffer", "tier", "swaps elsewhere", "kv_ready", "submits the first token",
+    "a handler",
+)  # fmt: skip
+SELDOM = ("large", *tame_policies.LOCAL, *tame_policies.GLOBAL, *tame_policies.ROUTING)
+
+
+def test_every_feature_is_in_many_tame_systems() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(1000):
+        seen.update(features_of(seed))
+    assert not {what: seen[what] for what in OFTEN if seen[what] < 30}
+    assert not {what: seen[what] for what in SELDOM if seen[what] < 8}
+    assert set(seen) <= {*OFTEN, *SELDOM}, "a feature that nobody counts"
+
+
+def test_the_tame_systems_do_everything() -> None:
+    """They preempt, swap, reject, hand over, fetch; else they would prove little."""
+    seen: Counter[str] = Counter()
+    for seed in range(100):
+        result = tsdl.compile(a_tame_system(seed)).run()
+        summary = result.summary
+        seen["finished"] += summary["requests"]["finished"] > 0
+        seen["rejected"] += summary["requests"]["rejected"] > 0
+        seen["preempted"] += summary["preemptions"] > 0
+        seen["preempted often"] += summary["preemptions"] > len(result.requests["id"]) / 2
+        seen["handed over"] += summary["transfers"]["count"] > 0
+        seen["fetched"] += any(tier["hits"] for tier in summary["tiers"])
+        seen["recorded"] += len(result.records["time"]) > 0
+        seen["logged"] += bool(result.log)
+        seen["in turns"] += bool((result.requests["turn"] > 0).any())
+        seen["many iterations"] += sum(w["iterations"] for w in summary["workers"]) > 300
+    least = {"finished": 70, "rejected": 8, "preempted": 12, "handed over": 8, "fetched": 2}
+    least |= dict.fromkeys(("preempted often", "recorded", "logged", "in turns"), 3)
+    least |= {"many iterations": 20}
+    assert all(seen[what] >= many for what, many in least.items()), seen
+
+
+def test_the_same_seed_writes_the_same_tame_system() -> None:
+    texts = [a_tame_system(seed) for seed in range(50)]
+    assert texts == [a_tame_system(seed) for seed in range(50)]
+    assert len(set(texts)) == 50
+
+
+# -- what tells of differences -----------------------------------------------------------------
+
+
+class HastyEngine(Engine):
+    """An engine with a mistake: who was preempted twice has its last token too early."""
+
+    def run(self) -> Outcome:
+        """Run, and forget a little."""
+        outcome = super().run()
+        ledger = outcome.requests
+        for at, preemptions in enumerate(ledger.rare.get("preemptions", ())):
+            if preemptions > 1:
+                ledger.last[at] -= 0.001
+        return outcome
+
+
+class FailingEngine(Engine):
+    """An engine that fails."""
+
+    def run(self) -> Outcome:
+        """Fail."""
+        raise RuntimeError("it fails")
+
+
+TIGHT = """edition "2026"
+model short from llama2_7b { context = 200 tokens }
+kvcache tiny from paged { blocks = 8 }
+cluster alone { worker gpu { hardware = A100_80G; cost = constant_cost(10 ms); kv = tiny } }
+policy mine from continuous { local { max_requests = 16; watermark = 0 % } }
+workload asked {
+  requests = 12; arrivals = burst(); prompt = constant(10 tokens); output = constant(60 tokens)
+  priority = uniform(0..3)
+}
+scenario it { model = short; cluster = alone; policy = mine; workload = asked; sample = 10 ms }
+"""
+
+
+def test_a_difference_shows_the_first_row_and_its_columns() -> None:
+    with patch.dict(running.ENGINES, fast=HastyEngine), pytest.raises(DifferenceError) as caught:
+        compared_text(TIGHT)
+    told = str(caught.value)
+    assert "requests.csv: line " in told
+    assert " in last_token " in told
+    assert "\n  reference: " in told
+    assert "summary.json: latency." in told
+    assert TIGHT in told
+    assert "timeseries.csv" not in told
+
+
+def test_an_engine_that_fails_is_a_difference() -> None:
+    with patch.dict(running.ENGINES, fast=FailingEngine), pytest.raises(DifferenceError) as caught:
+        compared_text(TIGHT)
+    assert "it fails" in str(caught.value)
+    with patch.dict(running.ENGINES, fast=FailingEngine, reference=FailingEngine):
+        assert ending(tsdl.compile(TIGHT), "fast").how == "RuntimeError"
+        with pytest.raises(DifferenceError, match="both engines fail"):
+            compared_text(TIGHT)
+
+
+def test_a_run_that_goes_on_is_cut_off() -> None:
+    assert compared_text(TIGHT, most_events=50).how == "for ever"
+    assert compared_text("scenario it {}").how.startswith("refused: E0")
+
+
+def test_missing_rows_are_told() -> None:
+    assert "3 lines with the reference" in difference("log.txt", "a\nb\nc\n", "a\nb\n")
+    assert difference("log.txt", "a\nb\n", "a\nx\ny\n").startswith("log.txt: line 2; 2 lines, and")
+
+
+def test_a_program_that_differs_is_made_smaller() -> None:
+    def differs(text: str) -> bool:
+        try:
+            compared_text(text)
+        except DifferenceError:
+            return True
+        return False
+
+    with patch.dict(running.ENGINES, fast=HastyEngine):
+        text = reduced(TIGHT, differs, seconds=6)
+        assert differs(text)
+    assert len(text) < 0.9 * len(TIGHT)
+    assert "priority" not in text
+    assert "sample" not in text
+
+
+def test_the_command_tells_of_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        fuzzing.main(["0", "4", "--tame"])
+    assert ended.value.code == 0
+    assert "4 systems in " in capsys.readouterr().out
+    with patch.dict(running.ENGINES, fast=FailingEngine), pytest.raises(SystemExit) as ended:
+        fuzzing.main(["0", "1", "--tame"])
+    assert ended.value.code == 1
+    said = capsys.readouterr().out
+    assert "==== tame seed 0\n" in said
+    assert said.endswith("1 differ; tame differs 1\n")
