@@ -18,6 +18,10 @@ REQUEST_KEYS = (
     "r.preemptions, -r.id", "r.output - r.generated", "r.held", "mod(r.id, 4), -r.prompt",
     "r.turn", "-r.context",
 )  # fmt: skip
+KEYS_OF_MEMORY = (
+    "r.prompt if kv.fill > 80 % else -r.prompt", "mod(r.id + w.running, 3)", "kv.needed(r)",
+    "-r.generated, kv.free - r.held",
+)  # fmt: skip
 OVERHEADS = (
     "1 ms", "10 ms", "1 ms * requests", "200 us + 10 us * tokens", "1 ms if prefills > 0 else 0 s",
     "5 us * context_blocks",
@@ -59,6 +63,23 @@ LOCAL = {
     "tells of starts": ('on start(r, w) { record "queue", (now - r.arrived) / 1 ms }',),
     "tells of victims": ('on preempt(r, w) { log "preempted", r.id, r.generated, w.running }',),
     "delays": ("on iteration(batch, w) when batch.prefills > 0 { delay 3 ms }",),
+    "tells of memory at victims": (
+        'on preempt(r, w) { record "fill", kv.fill; record "held", r.held / 1 MiB }',
+    ),
+    "delays now and then": ("on every(30 ms) { delay 7 ms }",),
+    "delays for victims": ("on preempt(r, w) when kv.free >= 2 * kv.block { delay 1 ms }",),
+    "draws before it looks": (
+        "state n: number",
+        "on token(r, w) when mod(n, 3) < 2 and r.generated == 1 { n += 1 }",
+    ),
+    "looks at the first token inside": (
+        "on token(r, w) { if r.generated == 1 { log r.id, w.running, kv.fill } }",
+    ),
+    "waits for enough to come": (
+        "state n: count over 20 ms",
+        "admit r when n < 3 or w.running < 2",
+        "on admit(r, w) { n += 1 }",
+    ),
     "preempts": ("on token(r, w) when r.generated == 7 and mod(r.id, 3) == 0 { preempt r }",),
     "drops": ("on token(r, w) when r.generated == 2 and mod(r.id, 4) == 1 { drop r }",),
 }
@@ -81,6 +102,12 @@ GLOBAL = {
     "remembers conversations": (
         "state spoken: number[session]",
         'on finish(r, w) { spoken[r.session] += 1; record "spoken", spoken[r.session] }',
+    ),
+    "reads memory at starts": (
+        'on start(r, w) { for v in workers { record "fill", v.kv.fill; record "q", v.queued } }',
+    ),
+    "tells of what is evicted": (
+        'on evict(r) { record "evicted", r.generated; record "times", r.preemptions }',
     ),
     "rejects who waits": (
         "on every(20 ms) { for w in workers { for r in w.waiting {"
@@ -163,10 +190,17 @@ class TamePolicyWriter:
         found = []
         for verb in ("admit", "evict", "resume"):
             if self.maybe(0.08):
-                key = self.chance.choice(REQUEST_KEYS)
+                key = self.chance.choice((*REQUEST_KEYS, *KEYS_OF_MEMORY))
                 found.append(self.noted(f"{verb} by", f"{verb} r by {key}"))
         conditions = {
-            "admit": ("kv.fill_with(r) <= 60 % or w.running < 1", "w.running < 3 or r.prompt < 40"),
+            "admit": (
+                "kv.fill_with(r) <= 60 % or w.running < 1",
+                "w.running < 3 or r.prompt < 40",
+                "kv.free - kv.needed(r) > 2 * kv.block or w.running == 0",
+                "not kv.fill > 70 % or w.running < 1",
+                "w.running != 2 or w.queued > 4",
+                "sum(x.prompt for x in w.waiting) >= 40 or w.running == 0",
+            ),
             "evict": ("kv.free < kv.block and r.preemptions < 3",),
             "resume": ("kv.free - r.held > 1 * kv.block or w.running < 1",),
         }
@@ -222,7 +256,7 @@ class TamePolicyWriter:
     def handlers(self, local: list[str], shared: list[str], *, routed: bool) -> None:
         """Add handlers of one kind to a stage, if it has none of these events."""
         kinds = [(LOCAL, local), (LOCAL, local), (GLOBAL, shared)]
-        kinds += [(ROUTING, shared)] if not routed else []
+        kinds += [(ROUTING, shared)] * 2 if not routed else []
         table, lines = self.chance.choice(kinds)
         name = self.chance.choice(list(table))
         if names_in(lines) & names_in(table[name]):

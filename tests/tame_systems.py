@@ -9,10 +9,13 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from random import Random
 
 from tests.tame_policies import TamePolicyWriter
 
 MOST_EVENTS = 400_000  # of a run: none has that many
+CHANGES = 0.25  # of the systems without an interval
+SCENARIO = "scenario it { model = short; cluster = some; workload = asked"
 
 COSTS = {
     "constant": ("constant_cost(10 ms)", "constant_cost(10 ms)", "constant_cost(7.8125 ms)"),
@@ -25,6 +28,7 @@ TERMS = (
     "1 us * contexts", "10 us * context_blocks", "3 us * longest_context", "50 us * decodes",
     "100 ns * prefill_squares", "20 ns * prefill_products", "1 us * prefill_contexts",
     "40 us * last_tokens", "2 us * peer_tokens", "1 ms * prefills", "30 us * requests",
+    "(1 ms * contexts / decodes / 1000 if decodes > 0 else 1 ms)",
     "(1 ms if prefills > 0 else 0 s)", "(2 ms if decodes > 4 else 1 ms)",
     "max(1 us * contexts, 2 us * decodes * longest_context)",
     "10 us * round_up_to(tokens, [1, 2, 4, 8, 16, 32])", "20 us * sqrt(contexts)",
@@ -276,7 +280,7 @@ class TameWriter(TamePolicyWriter):
             more.append(f"until = {chance.choice(('50 ms', '0.3 s', '2 s'))}")
         if self.maybe(0.3):
             self.features.add("sample")
-            more.append(f"sample = {chance.choice(('3 ms', '10 ms', '10 ms', '0.1 s'))}")
+            more.append(f"sample = {chance.choice(('3 ms', '10 ms', '10 ms', '0.1 s', '1000 s'))}")
         names = [self.noted(chance.choice(list(LINKS))) for _ in range(3)]
         return "\n".join(
             (
@@ -293,7 +297,7 @@ class TameWriter(TamePolicyWriter):
                 cluster,
                 *policies,
                 self.workload(lengths, talks="pooled" in self.features),
-                "scenario it { model = short; cluster = some; workload = asked",
+                SCENARIO,
                 *(f"  {line}" for line in more),
                 "}",
                 "",
@@ -303,11 +307,22 @@ class TameWriter(TamePolicyWriter):
 
 def a_tame_system(seed: int) -> str:
     """Return the text of a tame system."""
-    return TameWriter(seed).system()
+    text = TameWriter(seed).system()
+    return text.replace(SCENARIO, f"{SCENARIO}; timeseries = changes") if changes(seed) else text
+
+
+def changes(seed: int) -> bool:
+    """Tell whether a tame system notes changes: some of those that do not say when to sample.
+
+    It is drawn by itself: all else of the text stays what it was.
+    """
+    writer = TameWriter(seed)
+    writer.system()
+    return "sample" not in writer.features and Random(f"changes {seed}").random() < CHANGES
 
 
 def features_of(seed: int) -> set[str]:
     """Return what is in a tame system, by the names that the writer has for it."""
     writer = TameWriter(seed)
     writer.system()
-    return writer.features
+    return writer.features | ({"changes"} if changes(seed) else set())

@@ -100,9 +100,9 @@ def test_status_0_a_run(small: str, capsys: Capture) -> None:
     assert said.err == ""
 
 
-def test_status_0_a_check_says_nothing(small: str, capsys: Capture) -> None:
+def test_status_0_a_check_says_how_it_is_simulated(small: str, capsys: Capture) -> None:
     assert main(["check", small]) == 0
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("small: gpu is lazy\n", "")
 
 
 @pytest.mark.parametrize("command", ["check", "run", "plan"])
@@ -159,7 +159,8 @@ def test_version(capsys: Capture) -> None:
         main(["--version"])
     assert ended.value.code == 0
     out = capsys.readouterr().out
-    assert re.fullmatch(rf"tsdl {tsdl.__version__} \(edition \d{{4}}, engine \w+\)\n", out)
+    expected = rf"tsdl {tsdl.__version__} \(edition \d{{4}}, engines fast, reference\)\n"
+    assert re.fullmatch(expected, out)
 
 
 def test_help_tells_the_exit_statuses(capsys: Capture) -> None:

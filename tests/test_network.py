@@ -13,6 +13,7 @@ from tsdl.plan import Channel
 from tsdl.runtime.clock import Clock
 from tsdl.runtime.network import Flow, Network, Port, line, rates
 from tsdl.runtime.system import System
+from tsdl.runtime.worker import Worker
 
 Sent = tuple[float, int, tuple[Port, ...]]  # when, how many bytes, over which ports
 
@@ -225,7 +226,10 @@ scenario it {{ model = llama2_7b; cluster = racks; workload = some }}
 
 
 def racks(duplex: str = "full", ports: str = "") -> System:
-    return System(tsdl.compile(CLUSTER.format(duplex=duplex, ports=ports)))
+    plan = tsdl.compile(CLUSTER.format(duplex=duplex, ports=ports))
+    return System(
+        plan, Clock(), lambda index, group, node: Worker(index, plan.workers[group], node)
+    )
 
 
 def test_workers_of_a_node_reach_each_other_by_their_ports() -> None:

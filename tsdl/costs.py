@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tsdl import formula
 from tsdl.formula import Value
-from tsdl.plan import Cost, KVCache, Stage
+from tsdl.plan import Cost, Kernel, KVCache, Stage
 from tsdl.schema import BATCH_FEATURES
 
 
@@ -58,6 +58,12 @@ class Batch:
 assert [f.name for f in fields(Batch)] == list(BATCH_FEATURES)
 
 
+# Features that grow while the same requests decode on; all others stay as they are.
+GROWING = ("contexts", "context_blocks", "longest_context")
+# Features that count the requests of an iteration, where all of them decode.
+COUNTING = frozenset({"tokens", "requests", "last_tokens", "decodes", "peer_tokens"})
+
+
 def features(cost: Cost) -> set[str]:
     """Return the features of the batch that a cost depends on."""
     found = formula.symbols(cost.overhead)
@@ -67,15 +73,52 @@ def features(cost: Cost) -> set[str]:
     return found
 
 
+def growing_features(cost: Cost) -> set[str]:
+    """Return those features that grow while requests decode, and that a cost depends on."""
+    return features(cost) & set(GROWING)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The terms of a cost that depend on the same features, as a Python expression over them."""
+
+    features: frozenset[str]
+    text: str
+
+    @property
+    def grows(self) -> bool:
+        """Tell whether it changes while the same requests decode on."""
+        return not self.features.isdisjoint(GROWING)
+
+
+def parts(cost: Cost) -> list[Part]:
+    """Return a cost as parts over different features, whose sum it is.
+
+    Those that grow while the same requests decode on are last; else they are in the order of the
+    graph. All engines add them in this order, so that they agree to the last bit.
+    """
+    terms: dict[frozenset[str], list[str]] = {}
+    for stage in (Stage("", 1, (Kernel("", "", 0, 0, 0, cost.overhead),)), *cost.stages):
+        here: dict[frozenset[str], list[str]] = {}
+        for kernel in stage.kernels:
+            if kernel.time != 0:
+                used = frozenset(formula.symbols(kernel.time))
+                here.setdefault(used, []).append(formula.python(kernel.time))
+        for used, times in here.items():
+            total = f"({' + '.join(times)})"
+            times_over = f"{total} * {stage.repeat}" if stage.repeat != 1 else total
+            terms.setdefault(used, []).append(times_over)
+    found = [Part(used, " + ".join(texts)) for used, texts in terms.items()]
+    return sorted(found, key=lambda part: part.grows)
+
+
 def source(cost: Cost) -> str:
-    """Return a cost as a Python expression over the features: the sum of the stages, in order."""
-    terms = [formula.python(cost.overhead)]
-    for stage in cost.stages:
-        times = [formula.python(kernel.time) for kernel in stage.kernels if kernel.time != 0]
-        total = f"({' + '.join(times)})"
-        if times:
-            terms.append(f"{total} * {stage.repeat}" if stage.repeat != 1 else total)
-    return " + ".join(terms)
+    """Return a cost as one Python expression over the features."""
+    return _sum(parts(cost))
+
+
+def _sum(found: list[Part]) -> str:
+    return " + ".join(f"({part.text})" for part in found) or "0"
 
 
 def compiled(cost: Cost) -> Callable[[Batch], float]:
@@ -86,6 +129,72 @@ def compiled(cost: Cost) -> Callable[[Batch], float]:
         return lambda _: inner()
     arguments = ", ".join(f"batch.{name}" for name in needed)
     return formula.function("a cost", "batch", f"inner({arguments})", {"inner": inner})  # type: ignore[no-any-return]
+
+
+class _Table(dict[int, float]):
+    """The values of a part that depends on one feature, each computed once."""
+
+    def __init__(self, part: Part) -> None:
+        super().__init__()
+        (name,) = part.features
+        self._value = formula.function("a cost", name, part.text, {})
+
+    def __missing__(self, feature: int) -> float:
+        value: float = self._value(feature)
+        self[feature] = value
+        return value
+
+
+def compiled_features(cost: Cost) -> Callable[..., float]:
+    """Return the same as a function of all features of a batch, in their order.
+
+    What depends on one number is looked up once it is known: launches are computed but once.
+    """
+    tables: dict[str, object] = {}
+    found = []
+    for number, part in enumerate(parts(cost)):
+        text = part.text
+        if len(part.features) == 1 and not part.grows:
+            tables[f"table{number}"] = _Table(part)
+            text = f"table{number}[{''.join(part.features)}]"
+        found.append(Part(part.features, text))
+    names = ", ".join(f.name for f in fields(Batch))
+    return formula.function("a cost", names, _sum(found), tables)  # type: ignore[no-any-return]
+
+
+# Seconds from the sum of contexts, of blocks of 16 tokens in them, and the longest context.
+GrowingTime = Callable[[int, int, int], float]
+
+
+class DecodeTime:
+    """The seconds of an iteration in which all requests decode.
+
+    It is the sum of a part that stays as it is while they decode on, and of others that grow; what
+    is added to what is kept: `fixed + first + second`, and not `fixed + (first + second)`.
+    """
+
+    def __init__(self, cost: Cost) -> None:
+        """Compile it for iterations without prefills."""
+        every = parts(cost)
+        growing = [part for part in every if part.grows]
+        counting = ", ".join(sorted(COUNTING))
+        none = ", ".join(f"{f.name}=0" for f in fields(Batch) if f.name.startswith("prefill"))
+        fixed = _sum([part for part in every if not part.grows])
+        self._fixed = formula.function("a cost", f"{counting}, {none}", fixed, {})
+        inner = f"lambda {', '.join(GROWING)}: {_sum([Part(frozenset(), 'fixed'), *growing])}"
+        self._growing = formula.function("a cost", f"fixed, {counting}, {none}", inner, {})
+        self._grows = bool(growing)
+        self.known: dict[int, tuple[float, GrowingTime | None]] = {}
+
+    def of(self, count: int) -> tuple[float, GrowingTime | None]:
+        """Return the seconds while so many requests decode on: a number, or a function."""
+        found = self.known.get(count)
+        if found is None:
+            counts = [count] * len(COUNTING)
+            fixed = self._fixed(*counts)
+            growing = self._growing(fixed, *counts) if self._grows else None
+            found = self.known[count] = fixed, growing
+        return found
 
 
 def watermark(kv: KVCache, share: float) -> int:

@@ -321,6 +321,11 @@ def _python_selection(value: Formula) -> str:
     item = f"({python(key)}, {python(element)})" if function == "pick" else python(element)
     if_ = f" if {python(condition)}" if condition is not True else ""
     inside = f"[{item} for {variable} in {python(iterable)}{if_}]"
+    if isinstance(iterable, Formula) and iterable.operation == "symbol":
+        if item == variable and not if_:  # the list as it is
+            inside = python(iterable)
+        elif function == "pick" and python(element) == variable and not if_:
+            return f"best({python(iterable)}, lambda {variable}: {python(key)})"
     if function == "round_robin":  # each place in a policy keeps its own turn
         return f"round_robin({TURN}, {inside})"
     return f"{_SELECTION_NAMES.get(str(function), function)}({inside})"
@@ -463,7 +468,7 @@ def from_json(data: object) -> Value:
 
 
 # Names that generated source has besides those of RUNTIME_NAMES.
-_TAKEN = frozenset({"clock", "workers", "do", "least", "greatest", "tuple", "NoCandidate"})
+_TAKEN = frozenset({"clock", "workers", "do", "least", "greatest", "best", "tuple", "NoCandidate"})
 
 
 def fresh_name(name: str, taken: Iterable[object]) -> str:

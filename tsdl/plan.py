@@ -13,7 +13,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 from tsdl import formula
 from tsdl.formula import Formula, Value
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +311,25 @@ class Doc:
 
 
 @dataclass(frozen=True, slots=True)
+class Because:
+    """What decides how a group of workers is simulated: a part of the program, where it is, why."""
+
+    rung: str
+    part: str
+    place: str  # file, line and column; "" where it is no line of the program
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """How a group of workers is simulated (SPEC.md, section 11.5), for people to read."""
+
+    group: str
+    name: str
+    because: tuple[Because, ...]  # what decides first
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that a run needs, and what its parts say of themselves."""
 
@@ -326,8 +345,10 @@ class Plan:
     slo: tuple[Condition, ...]
     expects: tuple[Condition, ...]
     until: float | None
+    timeseries: str
     sample: float | None
     docs: tuple[Doc, ...]
+    rungs: tuple[Rung, ...]
 
     def to_json(self) -> str:
         """Return the plan as JSON: the same plan gives the same text."""
@@ -360,7 +381,8 @@ class Plan:
     @property
     def hash(self) -> str:
         """Return the hash of all that a run depends on, in hexadecimal; comments are not in it."""
-        content = {key: value for key, value in _encode(self).items() if key != "docs"}
+        said = ("docs", "rungs")
+        content = {key: value for key, value in _encode(self).items() if key not in said}
         text = json.dumps(_plain(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -375,6 +397,10 @@ def _check_ranges(plan: "Plan") -> None:
     times += [h.every for s in everything for h in s.handlers if h.every is not None]
     if not plan.workers or min(counts) < 1 or any(t <= 0 for t in times) or plan.seed < 0:
         raise ValueError("a count, a time or the seed is out of range")
+    if plan.timeseries not in ("sampled", "changes"):
+        raise ValueError(f"there is no time series {plan.timeseries!r}")
+    if any(stage.repeat < 0 for kind in plan.workers for stage in kind.cost.stages):
+        raise ValueError("a block of the model repeats less than no time")
     for local in stages:
         if local.batching not in ("prefill_first", "chunked", "static"):
             raise ValueError(f"there is no batching {local.batching!r}")

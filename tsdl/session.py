@@ -65,12 +65,16 @@ class Session:
             help=("a chain of some hundred definitions is the longest that can be followed",),
         )
 
-    def verify(self, program: Program, sink: Sink) -> None:
-        """Report what only values show, for every scenario as its defaults have it."""
+    def verify(self, program: Program, sink: Sink) -> list[Plan]:
+        """Report what only values show, for every scenario as its defaults have it.
+
+        Returns the plans of those that have one.
+        """
         try:
-            verify(program, self.read_beside, sink)
+            return verify(program, self.read_beside, sink)
         except RecursionError:
             self._too_deep(sink)
+            return []
 
     def read_beside(self, path: Path) -> tuple[str, str]:
         """Read a file that a program names; return the name to show and the text."""

@@ -18,8 +18,12 @@ from tsdl.types import Reference
 _SILENT, _LATER = "E0505", "E0590"
 
 
-def verify(program: Program, read: FileReader, sink: Sink) -> None:
-    """Lower every scenario with the params' defaults, and look for what nothing uses."""
+def verify(program: Program, read: FileReader, sink: Sink) -> list[Plan]:
+    """Lower every scenario with the params' defaults, and look for what nothing uses.
+
+    Returns the plans of those that have one.
+    """
+    plans: list[Plan] = []
     for scenario in program.own("scenario"):
         found = Sink()
         evaluator = Evaluator(program, {}, found)
@@ -30,9 +34,11 @@ def verify(program: Program, read: FileReader, sink: Sink) -> None:
             elif diagnostic.code != _SILENT:
                 sink.add(diagnostic)
         if plan is not None:
+            plans.append(plan)
             _check_bounds(evaluator, scenario, plan, sink)
     _report_unused(program, sink)
     report_classes(program, sink)
+    return plans
 
 
 def _check_bounds(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink: Sink) -> None:

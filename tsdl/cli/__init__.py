@@ -148,5 +148,5 @@ class _Version(argparse.Action):
         from tsdl import __version__
         from tsdl.modules import EDITIONS
 
-        print(f"tsdl {__version__} (edition {EDITIONS[-1]}, engine reference)")
+        print(f"tsdl {__version__} (edition {EDITIONS[-1]}, engines fast, reference)")
         parser.exit()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsdl.cli import defaults
+from tsdl.cli.rungs import rung_lines
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.diagnostics.codes import explanation
 from tsdl.diagnostics.export import FORMATS
@@ -66,20 +67,24 @@ def check(arguments: argparse.Namespace) -> int:
     found: list[Diagnostic] = []
     for path in arguments.files:
         with _no_collector():
-            found += _check(path, explain_defaults=arguments.explain_defaults)
+            found += _check(path, arguments)
     _tell(found, arguments.format)
     return MISTAKE if any(d.severity is Severity.ERROR for d in found) else OK
 
 
-def _check(path: str, *, explain_defaults: bool) -> list[Diagnostic]:
+def _check(path: str, arguments: argparse.Namespace) -> list[Diagnostic]:
     found: list[Diagnostic] = []
     session = _open(path, found)
     if session is None:
         return found
     program, sink = session.compile()
-    if not sink.has_errors:
-        session.verify(program, sink)
-    if explain_defaults and not sink.has_errors:
+    plans = [] if sink.has_errors else session.verify(program, sink)
+    if sink.has_errors:
+        return sink.sorted()
+    if arguments.format == "text":
+        for plan in plans:
+            sys.stdout.writelines(f"{plan.scenario}: {line}\n" for line in rung_lines(plan))
+    if arguments.explain_defaults:
         sys.stdout.write(defaults.explain(program))
     return sink.sorted()
 

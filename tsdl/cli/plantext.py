@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from tsdl.cli.policytext import stage_lines
+from tsdl.cli.rungs import rung_text
 from tsdl.costs import Batch, compiled
 from tsdl.formula import Value, function, python
-from tsdl.plan import Cost, Draw, Kernel, Local, Plan, Stage, Tier, Workers
+from tsdl.plan import Cost, Draw, Kernel, Local, Plan, Rung, Stage, Tier, Workers
 
 
 def describe(plan: Plan) -> str:
@@ -29,7 +30,8 @@ def describe(plan: Plan) -> str:
         if alike not in shown:  # nodes alike have workers alike
             shown.append(alike)
             nodes = [w.node for w in plan.workers if replace(w, node="") == alike]
-            lines += ["", *_workers(workers, nodes)]
+            rung = plan.rungs[plan.workers.index(workers)]
+            lines += ["", *_workers(workers, nodes, rung)]
     for doc in plan.docs:
         first, *rest = doc.text.split("\n")
         lines += ["", f"  {doc.kind} {doc.name}: {first}", *(f"    {line}" for line in rest)]
@@ -108,7 +110,7 @@ def _draw(draw: Draw) -> str:
     return f"{draw.name}({', '.join(inside)})"
 
 
-def _workers(workers: Workers, nodes: list[str]) -> list[str]:
+def _workers(workers: Workers, nodes: list[str], rung: Rung) -> list[str]:
     kv = workers.kv
     gib = 2**30
     tokens = int(kv.capacity / kv.bytes_per_token) if kv.bytes_per_token else 0
@@ -122,6 +124,7 @@ def _workers(workers: Workers, nodes: list[str]) -> list[str]:
         f"({kv.name}, {kv.bytes_per_token / 1024:g} KiB a token: {tokens:,} tokens)",
     ]
     lines += [*_connection(workers), *_local(workers.local)]
+    lines.append(f"    engine    {rung_text(rung)}")
     if workers.cost.source != "operators":
         kernel = workers.cost.stages[0].kernels[0]
         lines.append(f"    iteration {kernel.time} seconds ({workers.cost.source})")

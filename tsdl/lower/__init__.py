@@ -19,10 +19,11 @@ from tsdl.lower.places import (
     named_at,
 )
 from tsdl.lower.policies import lower_global, lower_local
+from tsdl.lower.rungs import lower_rungs
 from tsdl.lower.sizes import check_sizes
 from tsdl.lower.workers import lower_workers
 from tsdl.lower.workloads import FileReader, lower_workload
-from tsdl.plan import FORMAT, Condition, Doc, Global, Local, Model, Plan, Tier, Workers
+from tsdl.plan import FORMAT, Condition, Doc, Global, Handler, Local, Model, Plan, Tier, Workers
 from tsdl.program import Declaration
 from tsdl.source import Span
 from tsdl.types import Choice
@@ -58,7 +59,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     slo = evaluator.reference(scenario, "slo")
     router = evaluator.reference(scenario, "router")
     _refuse_unsimulated(evaluator, scenario, model, cluster, policy, workload, slo, router)
-    used: set[Span] = set()
+    used: dict[Span, Handler] = {}
     stage = lower_global(evaluator, router or policy, used)
     workers, policies, devices, parameters = _workers(
         evaluator, cluster, model, policy, stage, used
@@ -74,11 +75,12 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     for kind in workers:
         check_reach(evaluator, place, kind, tiers)
     report_idle(evaluator, [*policies, router or policy], used, names_of(model), workers)
+    _check_series(evaluator, scenario)
     lowered = lower_workload(evaluator, workload, read)
     check_sizes(evaluator, scenario, workers, lowered)
     dtype = evaluator.required(model, "dtype")
     names = [p.name for p in policies]
-    return Plan(
+    plan = Plan(
         format=FORMAT,
         scenario=declaration.name,
         seed=evaluator.whole(scenario, "seed"),
@@ -97,9 +99,12 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         slo=_conditions(evaluator, slo, "bound") if slo else (),
         expects=_conditions(evaluator, scenario, "expect"),
         until=evaluator.optional(scenario, "until"),
+        timeseries=evaluator.word(scenario, "timeseries"),
         sample=evaluator.optional(scenario, "sample"),
         docs=_docs(scenario, model, cluster, *policies, router, workload, slo, *devices),
+        rungs=(),
     )
+    return replace(plan, rungs=lower_rungs(evaluator, plan, scenario, used))
 
 
 def _workers(
@@ -108,7 +113,7 @@ def _workers(
     model: Instance,
     policy: Instance,
     stage: Global,
-    used: set[Span],
+    used: dict[Span, Handler],
 ) -> tuple[list[Workers], list[Instance], list[Instance], int]:
     """Return the workers, the policies that run on them, their devices, the parameters."""
     workers: list[Workers] = []
@@ -144,6 +149,20 @@ def _workers(
             help=("write `worker gpu { hardware = A100_80G }`",),
         )
     return workers, policies, devices, parameters
+
+
+def _check_series(evaluator: Evaluator, scenario: Instance) -> None:
+    """See that an interval is given only where the time series is sampled. Raises Failed."""
+    sampled = evaluator.optional(scenario, "sample") is not None
+    if sampled and evaluator.word(scenario, "timeseries") == "changes":
+        raise evaluator.fail(
+            "E0521",
+            f"scenario `{scenario.name}` has both `timeseries = changes` and `sample`",
+            evaluator.span(scenario, "sample"),
+            "changes come at no interval",
+            secondary=(Label(evaluator.span(scenario, "timeseries"), "set here"),),
+            help=("leave `sample` out, or write `timeseries = sampled`",),
+        )
 
 
 def _check_places(

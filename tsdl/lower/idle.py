@@ -1,6 +1,6 @@
 """What a policy says that can have no effect in a scenario: it is warned of."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from tsdl import ast
 from tsdl.check.events import breakpoints_of, event_of
@@ -15,7 +15,7 @@ from tsdl.types import Record
 def report_idle(
     evaluator: Evaluator,
     policies: list[Instance],
-    used: set[Span],
+    used: Container[Span],
     breakpoints: list[str],
     workers: list[Workers],
 ) -> None:
@@ -35,7 +35,7 @@ def report_idle(
 
 
 def _idle(
-    evaluator: Evaluator, clause: ast.Clause, used: set[Span], breakpoints: list[str]
+    evaluator: Evaluator, clause: ast.Clause, used: Container[Span], breakpoints: list[str]
 ) -> bool:
     """Tell whether a handler can never fire; warn if so."""
     event = event_of(clause) or ""

@@ -15,7 +15,7 @@ from tsdl.source import Span
 
 
 def lower_local(
-    evaluator: Evaluator, policy: Instance, facts: dict[str, Value], used: set[Span]
+    evaluator: Evaluator, policy: Instance, facts: dict[str, Value], used: dict[Span, Handler]
 ) -> Local:
     """Return the local stage of a policy on workers of which some facts are known.
 
@@ -46,7 +46,7 @@ def lower_local(
     )
 
 
-def lower_global(evaluator: Evaluator, policy: Instance, used: set[Span]) -> Global:
+def lower_global(evaluator: Evaluator, policy: Instance, used: dict[Span, Handler]) -> Global:
     """Return the global stage; one that does not say where arrivals go sends them in turn."""
     stage = evaluator.inner(policy, "global")
     _refuse_later(evaluator, stage)
@@ -54,12 +54,12 @@ def lower_global(evaluator: Evaluator, policy: Instance, used: set[Span]) -> Glo
     handlers = _alive(lower_handlers(evaluator, stage), {}, used)
     if not any(h.event == "arrive" for h in handlers):
         usual = evaluator.instance(evaluator.program.prelude["round_robin"])
-        handlers += lower_global(evaluator, usual, set()).handlers
+        handlers += lower_global(evaluator, usual, {}).handlers
     return Global(policy.name, lower_states(evaluator, stage), handlers, extern)
 
 
 def _alive(
-    handlers: dict[Span, Handler], facts: dict[str, Value], used: set[Span]
+    handlers: dict[Span, Handler], facts: dict[str, Value], used: dict[Span, Handler]
 ) -> tuple[Handler, ...]:
     """Return the handlers whose guard may hold, with what is known of the worker put in."""
     found = []
@@ -74,8 +74,8 @@ def _alive(
         }
         when = substituted(handler.when, known)
         if when is not False:
-            used.add(span)
             found.append(replace(handler, when=when))
+            used[span] = found[-1]
     return tuple(found)
 
 

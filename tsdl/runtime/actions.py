@@ -12,7 +12,7 @@ from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
-from tsdl.runtime.system import System, request_in_rounds
+from tsdl.runtime.system import System
 from tsdl.runtime.worker import Worker
 
 
@@ -42,37 +42,40 @@ class Actions:
 
     def go_on(self, request: Request) -> None:
         """Do the actions of a request's chain that may be done now."""
-        worker = self._worker_of(request)
-        began = request.chain is not None
-        while request.chain:
-            if request.busy:
-                return
+        worker = self._touched(request)
+        while request.chain and not request.busy:
             copies, action = request.chain[0]
             if not copies and worker is not None and worker.computes(request):
                 self.deferred.setdefault(worker.id, []).append(request)
+                worker.awaited()
                 return
             request.chain.popleft()
             action()
-            worker = self._worker_of(request)
-        if request.busy:
-            return
-        request.chain = None
-        if began or worker is not None:
-            self._settled(request)
+            if not request.busy:
+                worker = self._touched(request)
+        if not request.busy:
+            request.chain = None
+            if worker is not None:
+                self._settled(request, worker)
 
     def release(self, worker: Worker) -> None:
         """Do what had to wait for the end of an iteration, or until the next was put together."""
         for request in self.deferred.pop(worker.id, ()):
             self.go_on(request)
 
+    def _touched(self, request: Request) -> Worker | None:
+        """Return the worker of a request, brought up to date."""
+        if request.worker < 0:
+            return None
+        worker = self.system.workers[request.worker]
+        worker.touch(request)
+        return worker
+
     def _worker_of(self, request: Request) -> Worker | None:
         return self.system.workers[request.worker] if request.worker >= 0 else None
 
-    def _settled(self, request: Request) -> None:
+    def _settled(self, request: Request, worker: Worker) -> None:
         """Give back what only the chain of a request held, and let its worker look."""
-        worker = self._worker_of(request)
-        if worker is None:
-            return
         if request.done:
             self.handover.forget_copy(request)
             if request in worker.leaving:
@@ -109,20 +112,24 @@ class Actions:
         """Give a loose request to a worker, if it may take it."""
         if not self._may_go(request, target):
             return
-        self.system.count(f"request {request.id}", lambda: request_in_rounds(request))
-        if not target.memory.could_ever_hold(request, decodes=target.decodes):
+        if request.worker >= 0:
+            self.system.count_request(request)
+        memory = target.memory
+        if not (memory.holds_all or memory.could_ever_hold(request, decodes=target.decodes)):
             request.worker = target.id
             self.reject_now(request)
             return
         request.loose = False
         source = request.source
         if source is None or source is target:  # what was sent ahead is of no use
-            self.handover.forget_copy(request)
-            self.handover.under_way.pop(request.id, None)
+            if request.copy is not None:
+                self.handover.forget_copy(request)
+            if self.handover.under_way:
+                self.handover.under_way.pop(request.id, None)
         if source is None:
-            target.enqueue(request, self.system.clock.now)
-            self.system.wake(target)
+            self.system.give(request, target)
         elif source is target:
+            source.catch_up()
             source.leaving.remove(request)
             request.source = None
             target.take(request)
@@ -158,7 +165,7 @@ class Actions:
         """Have a swapped request wait at the head of its worker's queue, to be computed anew."""
         worker = self._worker_of(request)
         assert worker is not None
-        self.system.count(f"request {request.id}", lambda: request_in_rounds(request))
+        self.system.count_request(request)
         worker.swapped.remove(request)
         self._lose_swapped(request, worker)
         worker.waiting.appendleft(request)
@@ -172,7 +179,7 @@ class Actions:
 
     def _submit(self, request: Request) -> None:
         if request.status == UNFINISHED and not request.loose:
-            self.system.count(f"request {request.id}", lambda: request_in_rounds(request))
+            self.system.count_request(request)
             self.leave(request)
             self.submitted(request)
 
@@ -183,7 +190,7 @@ class Actions:
     def _preempt(self, request: Request) -> None:
         worker = self._worker_of(request)
         if request.active and not request.done and worker is not None:
-            self.system.count(f"request {request.id}", lambda: request_in_rounds(request))
+            self.system.count_request(request)
             worker.spend(worker.preempt(request), self.system.clock.now)
             self.system.wake(worker)
 
@@ -194,9 +201,8 @@ class Actions:
     def _drop(self, request: Request) -> None:
         worker = self._worker_of(request)
         if request.active and not request.done and worker is not None:
-            self.system.count(f"request {request.id}", lambda: request_in_rounds(request))
-            worker.active.remove(request)
-            request.active = False
+            self.system.count_request(request)
+            worker.deactivate(request)
             worker.forget(request)
             self.handover.take_in_if_overlapped(worker)
             self.system.wake(worker)
@@ -216,6 +222,7 @@ class Actions:
             self.leave(request)
         source = request.source
         if source is not None:
+            source.catch_up()
             self._take_off_target(request)
             source.memory.release(request)
             if request in source.leaving:
@@ -230,6 +237,7 @@ class Actions:
     def _take_off_target(self, request: Request) -> None:
         worker = self._worker_of(request)
         if worker is not None and request in worker.incoming:
+            worker.catch_up()
             worker.let_go(request)
             self.handover.under_way.pop(request.id, None)
 
@@ -260,6 +268,7 @@ class Actions:
             return
 
         def done() -> None:
+            worker.catch_up()
             tier.keep(entry, request, tokens, self.system.clock.now)
             request.busy = False
             self.go_on(request)
@@ -289,6 +298,7 @@ class Actions:
         request.busy = True
 
         def done() -> None:
+            worker.catch_up()
             entry.pinned -= 1
             entry.last_used = self.system.clock.now
             request.computed = tokens

@@ -7,6 +7,7 @@ written out here plainly, request by request: this is the oracle for faster engi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from tsdl.costs import Batch
@@ -27,6 +28,7 @@ class Iteration:
     batch: Batch = field(default_factory=Batch)
     swap_delay: float = 0.0
     preempted: bool = False
+    grouped: bool = False  # with all of a fast worker's group, which `decodes` does not list
 
     def prefill(self, request: Request, chunk: int) -> None:
         """Add a prefill chunk."""
@@ -46,7 +48,7 @@ class Iteration:
     @property
     def empty(self) -> bool:
         """Tell whether nothing runs in it."""
-        return not (self.prefills or self.decodes)
+        return not (self.prefills or self.decodes or self.grouped)
 
 
 class BatchView:
@@ -76,18 +78,18 @@ class BatchView:
 def prefill_first(worker: Worker) -> Iteration:
     """Admit and prefill whoever fits; only when nobody does, decode all that run."""
     iteration = Iteration()
-    _join(worker)
-    _prefill_the_rest(worker, iteration)
+    join(worker)
+    prefill_the_rest(worker, iteration)
     if not worker.swapped:
-        _admit_whole_prompts(worker, iteration)
+        admit_whole_prompts(worker, iteration)
     if iteration.prefills:
         return iteration
-    _decode_all(worker, iteration)
+    decode_all(worker, iteration)
     if not iteration.preempted:
-        back = _swap_in(worker, iteration)
+        back = swap_in(worker, iteration)
         # Whoever came back may rest at once: then others are not kept waiting for it.
         if back and iteration.empty and not worker.swapped:
-            _admit_whole_prompts(worker, iteration)
+            admit_whole_prompts(worker, iteration)
     return iteration
 
 
@@ -95,52 +97,51 @@ def static(worker: Worker) -> Iteration:
     """Run a batch until its last request is done; only then take the next."""
     iteration = Iteration()
     if worker.active:
-        _prefill_the_rest(worker, iteration)
+        prefill_the_rest(worker, iteration)
         if iteration.prefills:
             return iteration
-        _decode_all(worker, iteration)
+        decode_all(worker, iteration)
         if any(not request.done for request in (*iteration.decodes, *_resting(worker))):
             return iteration if any(not r.done for r in iteration.decodes) else Iteration()
         # Whoever was not done had to go, and padding alone is no batch.
         iteration.decodes.clear()
         worker.end_batch()
-    _join(worker)
-    _prefill_the_rest(worker, iteration)
+    join(worker)
+    prefill_the_rest(worker, iteration)
     if iteration.prefills:
         return iteration
-    _decode_all(worker, iteration)
-    _swap_in(worker, iteration)
+    decode_all(worker, iteration)
+    swap_in(worker, iteration)
     if iteration.empty and not worker.swapped:
-        _admit_whole_prompts(worker, iteration)
+        admit_whole_prompts(worker, iteration)
     return iteration
 
 
 def chunked(worker: Worker) -> Iteration:
     """One token for all that decode; chunks of prompts fill the rest of the budget."""
     iteration = Iteration()
-    _join(worker)
+    join(worker)
     budget = worker.local.max_tokens
-    for request in _decodes_first(worker):
-        if not request.active or _stands_still(worker, request):
-            continue  # preempted for one before it, or not to be computed on
-        chunk = min(request.length - request.computed, budget)
-        if chunk > 0 and _make_room(worker, request, request.computed + chunk, iteration):
-            budget -= chunk
-            _add(iteration, request, chunk)
+    decode_all(worker, iteration, budget)
+    budget -= len(iteration.decodes)
+    for request in [r for r in worker.active if not r.prefilled]:
+        budget -= chunk(worker, request, budget, iteration)
     if not iteration.preempted:
-        budget -= _swap_in(worker, iteration, budget)
+        budget -= swap_in(worker, iteration, budget)
         if not worker.swapped:
-            _admit_chunks(worker, iteration, budget)
+            admit_chunks(worker, iteration, budget)
     return iteration
 
 
-def _decodes_first(worker: Worker) -> list[Request]:
-    """Return the running requests, those with a part of their prompt to do behind the others."""
-    if not worker.partial:
-        return list(worker.active)
-    rest = [r for r in worker.active if not r.prefilled]
-    worker.partial = bool(rest)
-    return [r for r in worker.active if r.prefilled] + rest
+def chunk(worker: Worker, request: Request, budget: int, iteration: Iteration) -> int:
+    """Let a running request do what of its prompt the budget allows; return how much."""
+    if not request.active or request.resting:
+        return 0  # preempted for one before it, or not to be computed on
+    tokens = min(request.length - request.computed, budget)
+    if tokens <= 0 or not _make_room(worker, request, request.computed + tokens, iteration):
+        return 0
+    iteration.prefill(request, tokens)
+    return tokens
 
 
 BATCHING: dict[str, Callable[[Worker], Iteration]] = {
@@ -162,7 +163,7 @@ def _resting(worker: Worker) -> list[Request]:
 # -- admission ---------------------------------------------------------------------------------
 
 
-def _join(worker: Worker) -> None:
+def join(worker: Worker) -> None:
     """Let requests that came with their KV take slots, in the order in which they came."""
     while worker.ready and worker.running < worker.local.max_requests:
         request = worker.ready.popleft()
@@ -171,7 +172,8 @@ def _join(worker: Worker) -> None:
         worker.admitted(request)
 
 
-def _admit_whole_prompts(worker: Worker, iteration: Iteration) -> None:
+def admit_whole_prompts(worker: Worker, iteration: Iteration) -> None:
+    """Admit and prefill who fits the budget, the slots and the memory."""
     local, memory = worker.local, worker.memory
     while worker.waiting and worker.running < local.max_requests:
         request = worker.next_waiting()
@@ -190,7 +192,7 @@ def _admit_whole_prompts(worker: Worker, iteration: Iteration) -> None:
             iteration.prefill(request, request.length - request.computed)
 
 
-def _prefill_the_rest(worker: Worker, iteration: Iteration) -> None:
+def prefill_the_rest(worker: Worker, iteration: Iteration) -> None:
     """Prefill whatever is left of the prompts of those that run already."""
     if not worker.partial:
         return
@@ -207,7 +209,8 @@ def _prefill_the_rest(worker: Worker, iteration: Iteration) -> None:
             iteration.prefill(request, chunk)
 
 
-def _admit_chunks(worker: Worker, iteration: Iteration, budget: int) -> None:
+def admit_chunks(worker: Worker, iteration: Iteration, budget: int) -> None:
+    """Admit who fits the slots and the memory, with the chunk for which there is budget."""
     memory = worker.memory
     while worker.waiting and budget > 0 and worker.running < worker.local.max_requests:
         request = worker.next_waiting()
@@ -226,17 +229,11 @@ def _admit_chunks(worker: Worker, iteration: Iteration, budget: int) -> None:
 # -- decoding, and making room for it ----------------------------------------------------------
 
 
-def _add(iteration: Iteration, request: Request, chunk: int) -> None:
-    if request.prefilled:
-        iteration.decode(request)
-    else:
-        iteration.prefill(request, chunk)
-
-
-def _decode_all(worker: Worker, iteration: Iteration) -> None:
+def decode_all(worker: Worker, iteration: Iteration, most: int | None = None) -> None:
+    """Let all decode that may, `most` at the most, with victims where there is no room."""
     if not worker.decodes:
         return
-    footprint = worker.memory.footprint
+    decodes, footprint = iteration.decodes, worker.memory.footprint
     careful = worker.rules.evict_when is not None
     for request in list(worker.active):
         if (
@@ -256,7 +253,9 @@ def _decode_all(worker: Worker, iteration: Iteration) -> None:
             )
             or _make_room(worker, request, context, iteration)
         ):
-            iteration.decodes.append(request)
+            decodes.append(request)
+            if len(decodes) == most:
+                return
 
 
 def _make_room(worker: Worker, request: Request, context: int, iteration: Iteration) -> bool:
@@ -264,7 +263,7 @@ def _make_room(worker: Worker, request: Request, context: int, iteration: Iterat
     memory = worker.memory
     size = memory.needed(request, context)
     while size - request.held > memory.capacity - memory.used or worker.must_evict(request):
-        later = worker.active[worker.active.index(request) :]
+        later = dropwhile(lambda other: other is not request, worker.active)
         candidates = [r for r in later if not r.done and not r.resting]
         if not candidates:  # a handler of the last victim has an action on the request itself
             return False
@@ -277,7 +276,7 @@ def _make_room(worker: Worker, request: Request, context: int, iteration: Iterat
     return True
 
 
-def _swap_in(worker: Worker, iteration: Iteration, most: int | None = None) -> int:
+def swap_in(worker: Worker, iteration: Iteration, most: int | None = None) -> int:
     """Bring swapped requests back while they may, `most` at the most; return how many."""
     count = 0
     while worker.swapped and count != most and worker.running < worker.local.max_requests:

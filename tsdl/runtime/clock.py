@@ -5,10 +5,11 @@ boundaries and breakpoints, then observers; never does the order in which events
 """
 
 from collections.abc import Callable, Generator
-from heapq import heappush
+from heapq import heappop, heappush
 from typing import Any
 
 import simpy
+from simpy.core import EmptySchedule
 
 # Arrivals at one time go in the order of requests, boundaries in that of workers: each has a
 # priority of its own from here on, below that of the next kind.
@@ -18,7 +19,13 @@ Process = Generator[simpy.Event, Any, None]
 
 
 class Clock(simpy.Environment):
-    """SimPy's environment, with events at a time and priority that are given exactly."""
+    """SimPy's environment, with events at a time and priority that are given exactly.
+
+    A function to be called stands in SimPy's queue as it is: nobody waits for it. `now` is looked
+    at all the time: it is no property.
+    """
+
+    now: float = 0
 
     def at(self, time: float, priority: float) -> simpy.Event:
         """Return an event at a time; `now + (time - now)` would not always be that time."""
@@ -28,15 +35,30 @@ class Clock(simpy.Environment):
 
     def call(self, time: float, priority: float, function: Callable[[], None]) -> None:
         """Call a function at a time."""
-        event = self.at(time, priority)
-        assert event.callbacks is not None
-        event.callbacks.append(lambda _: function())
+        heappush(self._queue, (time, priority, next(self._eid), function))  # type: ignore[misc]
+
+    def step(self) -> None:
+        """Let the next event happen."""
+        queue: list[Any] = self._queue
+        if not queue:
+            raise EmptySchedule
+        self.now = queue[0][0]
+        if callable(function := queue[0][3]):
+            heappop(queue)
+            function()
+        else:
+            super().step()
 
     def fire(self, event: simpy.Event, time: float, priority: float) -> None:
         """Let an event happen at a time, before those of a higher priority number."""
         event._ok = True
         event._value = None
         heappush(self._queue, (time, priority, next(self._eid), event))  # type: ignore[misc]
+
+    def follows(self, priority: float) -> bool:
+        """Tell whether the next event is one of a priority, at this very time."""
+        queue = self._queue
+        return bool(queue) and queue[0][0] == self.now and queue[0][1] == priority
 
     @property
     def events(self) -> int:

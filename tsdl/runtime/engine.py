@@ -17,22 +17,23 @@ import simpy
 
 from tsdl.runtime.actions import Actions
 from tsdl.runtime.batching import BatchView, Iteration
-from tsdl.runtime.clock import ARRIVAL, BOUNDARY, OBSERVER, TIMER, Process
+from tsdl.runtime.clock import ARRIVAL, BOUNDARY, OBSERVER, TIMER, Clock, Process
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.ledger import Ledger
 from tsdl.runtime.request import REJECTED, Request
-from tsdl.runtime.samples import MANY_SAMPLES, MOST_ROWS, Samples
+from tsdl.runtime.samples import MANY_SAMPLES, MOST_ROWS, Changes, Samples, in_order
 from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.stages import Stages
 from tsdl.runtime.stops import stops_of
 from tsdl.runtime.system import Notes, System
+from tsdl.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from tsdl.plan import Plan
     from tsdl.runtime.arrivals import Arrivals
     from tsdl.runtime.programs import Program
     from tsdl.runtime.tiers import Tier
-    from tsdl.runtime.worker import Worker
+
 
 MOST_ROUNDS = 10_000  # timers in a row with nothing else to come: then nothing will
 
@@ -75,12 +76,12 @@ class Engine:
         self.plan = plan
         self.observer = observer
         self.progress = progress
-        self.system = System(plan)
+        self.system = System(plan, self._clock(), self._worker)
         self.clock, self.workers = self.system.clock, self.system.workers
         self.handover = Handover(self.system)
         self.actions = Actions(self.system, self.handover)
         self.actions.submitted = lambda request: self._ask_or_wait("submit", request)
-        self.actions.closed = self._close
+        self.actions.closed = lambda request, status: self._close(request, status, self.clock.now)
         self.actions.evicted = self._evicted
         self.handover.changed = self._dispatch_pending
         self.stages = Stages(self.system, self.actions, seed, externs or {})
@@ -100,26 +101,39 @@ class Engine:
         self.begun: dict[int, float] = {}  # when the iteration in flight began
         self.open = len(self.requests)
         self.ended = 0.0
+        self.longest = plan.model.context
+        self.in_turns = plan.workload.turns is not None
+        self.serving = 0  # workers that are processes
         self.over = False
         self.rounds = 0
         self.looked = -1.0  # when timers fired last
         self.gap_length, self.gap_count = array("d"), array("i")
         self.samples = Samples()
+        self.changes: list[Changes] = []  # of each worker, where these are asked for
+
+    def _clock(self) -> Clock:
+        return Clock()
+
+    def _worker(self, index: int, group: int, node: int) -> Worker:
+        return Worker(index, self.plan.workers[group], node)
 
     def run(self) -> Outcome:
         """Run to the end: until nothing is left, or the plan's `until`."""
         clock = self.clock
         if self.requests:
-            clock.process(self._source())
-            clock.process(self._sampler())
+            self._let_arrive()
+            if self.plan.timeseries == "changes":
+                self.changes = [Changes(worker) for worker in self.workers]
+            else:
+                clock.process(self._sampler())
             timers = self.stages.timers
             for index, (every, program) in enumerate(timers):
                 clock.process(self._timer(every, program, TIMER + index / len(timers)))
-        for worker in self.workers:
-            clock.process(self._serve(worker))
+        self._begin()
         # SimPy stops before the events at `until`; ours count those at that time, too.
         until = self.plan.until
         clock.run(until=clock.at(until, OBSERVER + 1) if until is not None else None)
+        self._come_to_end(until)
         # Nothing happens any more, and some wait: no policy would ever admit them.
         stuck = list(self.ledger.live) if until is None else []
         end = until if until is not None and self.open else self.ended
@@ -133,13 +147,29 @@ class Engine:
             self.system.notes,
             self.gap_length,
             self.gap_count,
-            self.samples,
+            in_order(self.changes) if self.changes else self.samples,
             stuck,
             end,
             clock.events,
         )
 
+    def _begin(self) -> None:
+        """Let the workers begin to serve."""
+        for worker in self.workers:
+            self._begin_to_serve(worker)
+
+    def _begin_to_serve(self, worker: Worker) -> None:
+        self.serving += 1
+        self.clock.process(self._serve(worker))
+
+    def _come_to_end(self, until: float | None) -> None:
+        """Let happen what no event has brought about."""
+
     # -- arrivals and dispatch -------------------------------------------------------------------
+
+    def _let_arrive(self) -> None:
+        """See to it that requests arrive."""
+        self.clock.process(self._source())
 
     def _source(self) -> Process:
         for request in self.requests.first():
@@ -155,52 +185,67 @@ class Engine:
         request.arrived = self.clock.now
         self.ledger.open(request)
         self.system.progress()
-        if request.prompt + request.output > self.plan.model.context:
-            self._close(request, REJECTED)
+        if request.prompt + request.output > self.longest:
+            self._close(request, REJECTED, self.clock.now)
         else:
             self._ask_or_wait("arrive", request)
 
     def _ask_or_wait(self, event: str, request: Request) -> None:
         """Have a request dispatched, or let it wait behind others that no worker takes."""
-        queue = self.pending if event == "arrive" else self.submitted
         request.loose = True
-        for stale in (self.pending, self.submitted):  # a handler of another has dispatched it
-            stale.pop(request, None)
-        if queue or not self._ask(event, request):
-            queue[request] = None
-
-    def _ask(self, event: str, request: Request) -> bool:
-        """Ask the global stage where a request goes; False if it goes nowhere yet."""
+        if self.pending or self.submitted:
+            self.pending.pop(request, None)  # a handler of another may have dispatched it
+            self.submitted.pop(request, None)
+            if self.pending if event == "arrive" else self.submitted:
+                self._wait(request, event)
+                return
         hook = self.stages.events.get(event)
         if hook is not None:
             hook(request)
-        return not request.loose
+        if request.loose:
+            self._wait(request, event)
+
+    def _wait(self, request: Request, event: str) -> None:
+        """Let a request wait until a worker takes it."""
+        (self.pending if event == "arrive" else self.submitted)[request] = None
+
+    def _ask(self, event: str, request: Request) -> None:
+        """Ask the global stage where a request goes."""
+        hook = self.stages.events.get(event)
+        if hook is not None:
+            hook(request)
 
     def _dispatch_pending(self) -> None:
+        if not (self.pending or self.submitted):
+            return
         for event, queue in (("arrive", self.pending), ("submit", self.submitted)):
             while queue:
                 first = next(iter(queue))
-                if first.loose and not self._ask(event, first):
-                    break
+                if first.loose:
+                    self._ask(event, first)
+                    if first.loose:
+                        break
                 queue.pop(first, None)
 
     def _evicted(self, request: Request) -> None:
         hook = self.stages.events.get("evict")
         if hook is not None:
+            if request.worker >= 0:
+                self.workers[request.worker].touch(request)
             hook(request)
 
-    def _close(self, request: Request, status: str) -> None:
+    def _close(self, request: Request, status: str, now: float) -> None:
         request.status = status
         request.loose = False
-        self.system.progress()
         self.open -= 1
-        self.ended = self.clock.now
+        self.ended = max(self.ended, now)
         self.ledger.close(request)
         if status == REJECTED:  # the conversation ends
+            self.system.progress()
             self.open -= self.requests.left(request)
-        elif (following := self.requests.after(request)) is not None:
+        elif self.in_turns and (following := self.requests.after(request)) is not None:
             self.coming += 1
-            time = self.clock.now + request.think
+            time = now + request.think
             self.clock.call(time, self._rank(following), lambda: self._arrive(following))
         if self.progress and self.open % 1000 == 0:
             self.progress(len(self.requests) - self.open, len(self.requests))
@@ -219,7 +264,7 @@ class Engine:
             yield clock.at(begun + duration + late, BOUNDARY + worker.id)
             worker.busy += duration + late
             del self.begun[worker.id]
-            self._end_iteration(worker, iteration)
+            self._end_iteration(worker, iteration, clock.now)
 
     def _next_iteration(
         self, worker: Worker
@@ -236,6 +281,8 @@ class Engine:
             self.actions.release(worker)
             if self.observer:
                 self.observer(worker, clock.now)
+            if self.changes:
+                self.changes[worker.id].note(clock.now)
             moved = False
             while self._moves(worker):
                 moved = True
@@ -244,7 +291,7 @@ class Engine:
                 return scheduled
             if moved or worker.id in system.stirred or (back is None and worker.gave_way):
                 # Something has changed since it looked: it looks again.
-                system.count(f"worker {worker.id}", lambda: f"worker {worker.id} looks again")
+                system.count("worker", worker.id, "looks again")
                 yield clock.at(clock.now, BOUNDARY + worker.id)
                 continue
             if back is not None:
@@ -277,9 +324,9 @@ class Engine:
 
     def _waits(self, worker: Worker) -> bool:
         """Tell whether a worker does nothing until KV has come in."""
-        if worker.kind.handoff == "sequential" and not worker.taking:
+        if worker.sequential and not worker.taking:
             self.handover.begin_next(worker)
-        return worker.kind.handoff == "sequential" and worker.taking > 0
+        return worker.sequential and worker.taking > 0
 
     def _moves(self, worker: Worker) -> bool:
         """Tell whether victims are still moved over the network."""
@@ -307,13 +354,13 @@ class Engine:
         worker.share = 1.0
         return late
 
-    def _end_iteration(self, worker: Worker, iteration: Iteration) -> None:
-        self.ended = self.clock.now
+    def _end_iteration(self, worker: Worker, iteration: Iteration, now: float) -> None:
+        self.ended = max(self.ended, now)
         gaps: dict[float, int] = {}
-        for request in worker.complete(iteration, self.clock.now, gaps):
+        for request in worker.complete(iteration, now, gaps):
             if not request.resting:
                 self.handover.forget_copy(request)
-            self._close(request, request.status)
+            self._close(request, request.status, now)
         if worker.advanced:
             self.system.progress()
         else:
@@ -331,7 +378,7 @@ class Engine:
     @property
     def _quiet(self) -> bool:
         """Tell whether nothing is to come but timers."""
-        waiting = len(self.system.idle) == len(self.workers) and not self.system.stirred
+        waiting = len(self.system.idle) == self.serving and not self.system.stirred
         return waiting and not self.coming and self.system.network.quiet
 
     def _timer(self, every: float, program: Program, priority: float) -> Process:
@@ -340,6 +387,7 @@ class Engine:
         while self.open and not self.over:
             count += 1
             yield self.clock.at(count * every, priority)
+            self._catch_up()
             if not self.open:
                 return
             program()
@@ -352,6 +400,15 @@ class Engine:
             if self.rounds > MOST_ROUNDS:
                 self.rounds = 0
                 self.over = not self._break_deadlock()
+
+    def _catch_up(self) -> None:
+        """Bring all workers up to date."""
+        for worker in self.workers:
+            worker.catch_up()
+
+    def _is_over(self) -> bool:
+        """Tell whether nothing else will ever happen."""
+        return self.clock.peek() == inf
 
     def _sampler(self) -> Process:
         """Note the state of all workers at regular times.
@@ -366,9 +423,10 @@ class Engine:
             yield self.clock.at(count * interval, OBSERVER)
             count += 1
             taken += 1
+            self._catch_up()
             self.samples.take(self.clock.now, self.workers)
-            if self.clock.peek() == inf:
-                return  # nothing else will ever happen
+            if self._is_over():
+                return
             most = MANY_SAMPLES if self.plan.sample is None else MOST_ROWS // len(self.workers)
             if taken >= max(most, 2):
                 self.samples.thin(len(self.workers))

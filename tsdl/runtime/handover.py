@@ -26,13 +26,15 @@ class Handover:
 
     def expect(self, request: Request, target: Worker) -> None:
         """Have a worker take a request in, whose KV stands elsewhere."""
+        target.catch_up()
         target.take(request)
         target.incoming.append(request)
         self.expected(request)
-        if target.kind.handoff == "sequential":
+        if target.sequential:
             self.system.wake(target)
         else:
             self.take_in(target)
+        target.awaited()
 
     def expected(self, request: Request) -> None:
         """Note since when a request is to be handed over, with its KV."""
@@ -46,17 +48,20 @@ class Handover:
 
     def next_of(self, worker: Worker) -> Request | None:
         """Return who may be taken in now, with its memory reserved; None where nobody may."""
+        if len(worker.incoming) == worker.taking:
+            return None  # all are on their way
+        worker.catch_up()
         waiting = [r for r in worker.incoming if not r.busy]
         if not waiting or worker.swapped:
             return None
         request = worker.next_incoming(waiting)
         size = worker.memory.needed(request)
-        copy = request.copy if request.copy and request.copy.worker is worker else None
+        copy = request.copy
+        if copy is not None and copy.worker is worker:
+            size -= copy.held
         buffer = worker.kind.buffer
         full = buffer is not None and worker.arriving and worker.arriving + request.held > buffer
-        if full or not worker.memory.admits(size - (copy.held if copy else 0)):
-            return None
-        if not worker.may_admit(request):
+        if full or not worker.memory.admits(size) or not worker.may_admit(request):
             return None
         return request
 
@@ -78,6 +83,8 @@ class Handover:
         begun = self.system.clock.now
 
         def done() -> None:
+            source.catch_up()
+            worker.catch_up()
             worker.arriving -= rest
             worker.taking -= 1
             source.memory.release(request)
@@ -104,7 +111,7 @@ class Handover:
 
     def begin_next(self, worker: Worker) -> bool:
         """Begin the next transfer of a worker that takes in sequentially; False without one."""
-        request = self.next_of(worker) if worker.kind.handoff == "sequential" else None
+        request = self.next_of(worker) if worker.sequential else None
         if request is not None and not worker.taking:
             self._begin(request, worker)
             return True
@@ -112,7 +119,7 @@ class Handover:
 
     def take_in_if_overlapped(self, worker: Worker) -> None:
         """Begin transfers of a worker that takes in beside its iterations."""
-        if worker.kind.handoff != "sequential":
+        if not worker.sequential and worker.incoming:
             self.take_in(worker)
 
     # -- sent ahead ------------------------------------------------------------------------------
@@ -124,6 +131,8 @@ class Handover:
         source = request.source or self.system.workers[request.worker]
         if source is target:
             return
+        source.touch(request)
+        target.catch_up()
         copy = request.copy
         if copy is not None and copy.worker is not target:
             self.forget_copy(request)
@@ -141,6 +150,7 @@ class Handover:
         begun = self.system.clock.now
 
         def done() -> None:
+            self.system.workers[request.worker].catch_up()
             copy.sent += amount
             request.busy = False
             request.moved += amount
@@ -167,6 +177,7 @@ class Handover:
         """Give back the memory of what was sent ahead."""
         copy = request.copy
         if copy is not None:
+            copy.worker.catch_up()
             copy.worker.memory.reserve(-copy.held)
             request.copy = None
             self.system.wake(copy.worker)
@@ -209,6 +220,7 @@ class RemoteSwap:
         if isinstance(place, Tier):
             place.used -= request.held
         elif isinstance(place, Worker):
+            place.catch_up()
             place.memory.reserve(-request.held)
             self.system.wake(place)
         request.swapped_to = None
@@ -218,11 +230,10 @@ class RemoteSwap:
         tier = self.system.tier(self.name, worker)
         if tier is not None:
             return tier if tier.used + size <= tier.plan.capacity else None
-        fitting = [
-            w
-            for w in self.system.workers
-            if w.kind.name == self.name and w is not worker and w.memory.admits(size)
-        ]
+        others = [w for w in self.system.workers if w.kind.name == self.name and w is not worker]
+        for other in others:
+            other.catch_up()
+        fitting = [other for other in others if other.memory.admits(size)]
         return max(fitting, key=lambda w: (w.memory.free, -w.id), default=None)
 
     def _move(self, worker: Worker, place: Tier | Worker, request: Request, *, out: bool) -> None:

@@ -92,15 +92,16 @@ class Ledger:
             self.first[at] = request.first
             self.last[at] = request.last
             self.largest_gap[at] = request.largest_gap
-        missing = request.output - request.generated
-        if missing:
-            self.put("missing", at, missing)
-        if request.preemptions or request.cached or request.moved or request.moving:
+        if request.generated != request.output:
+            self.put("missing", at, request.output - request.generated)
+        if request.preemptions:
             self.put("preemptions", at, request.preemptions)
+        if request.cached:
             self.put("cached", at, request.cached)
+        if request.moved or request.moving:
             self.put("moved", at, request.moved)
             self.put("moving", at, request.moving)
-        if self.arrived is not None and self.row is not None:
+        if self.row is not None and self.arrived is not None:
             self.arrived[at] = request.arrived
             self.row[at] = self.sessions.row_of(request)
 

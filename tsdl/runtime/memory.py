@@ -1,12 +1,19 @@
 """KV memory of a worker: bytes taken and given back, on the device and in swap space."""
 
+from tsdl import formula
 from tsdl.costs import compiled_footprint, compiled_move, watermark
+from tsdl.facts import growth_of
 from tsdl.plan import Channel, KVCache
 from tsdl.runtime.request import Request
 
 
 class Memory:
     """What is held of the KV cache; `fill` and the rest are read by policies."""
+
+    __slots__ = (
+        "_host", "_in", "_of_context_only", "_out", "block", "bytes_per_token", "capacity",
+        "footprint", "holds_all", "peak", "rises", "swap_space", "swapped", "used", "watermark",
+    )  # fmt: skip
 
     def __init__(self, kv: KVCache, share: float, host: Channel) -> None:
         """Begin empty; admission leaves a share of the capacity free."""
@@ -15,6 +22,9 @@ class Memory:
         self.footprint = compiled_footprint(kv)
         self.block = kv.block_tokens * kv.bytes_per_token
         self.bytes_per_token = kv.bytes_per_token
+        self._of_context_only = formula.symbols(kv.footprint) <= {"context"}
+        self.rises = growth_of(kv) is not None  # never less for a longer context
+        self.holds_all = False  # any request that the model takes fits here, were it alone
         self.used = 0
         self.peak = 0
         self.swap_space = kv.swap_space
@@ -46,9 +56,17 @@ class Memory:
         """Return the bytes that a request holds at its longest: its last token is never cached."""
         return self.needed(request, request.prompt + request.output - 1)
 
+    def serve(self, longest: int) -> None:
+        """Get to know how many tokens a request may have, prompt and output."""
+        fits = self.footprint(longest, longest, longest) <= self.capacity - self.watermark
+        self.holds_all = fits and self.rises and self._of_context_only
+
     def could_ever_hold(self, request: Request, *, decodes: bool) -> bool:
         """Tell whether a request would fit at its longest, were it alone."""
-        most = max(self.needed(request), self.final(request) if decodes else 0)
+        prompt, output = request.prompt, request.output
+        most = self.footprint(prompt + output - 1, prompt, output) if decodes else 0
+        if not (decodes and self.rises):
+            most = max(most, self.needed(request))
         return most <= self.capacity - self.watermark
 
     def admits(self, size: int) -> bool:

@@ -21,6 +21,7 @@ class Port:
     latency: float
     fifo: bool
     moved: int = 0  # bytes
+    flows: list["Flow"] = field(default_factory=list)  # that are on it now
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +61,8 @@ class Network:
     flows: list[Flow] = field(default_factory=list)
     waiting: int = 0  # transfers within their latency
     _next: float = inf
+    _moved: bool = False  # whether transfers have begun or ended since rates were given
+    _changed: bool = False  # whether they share ports with others
 
     @property
     def quiet(self) -> bool:
@@ -73,72 +76,141 @@ class Network:
 
         The first byte takes the greatest latency of the ports, and `extra` seconds.
         """
+        latency = 0.0
         for port in ports:
             port.moved += size
-        latency = max((port.latency for port in ports), default=0.0) + extra
+            if port.latency > latency:  # noqa: PLR1730 (often: `max` is slower)
+                latency = port.latency
         self.waiting += 1
 
         def begin() -> None:
             self.waiting -= 1
-            if not size or not ports:
+            if size and ports:
+                self._begin(Flow(tuple(dict.fromkeys(ports)), done, float(size), self.clock.now))
+            else:
                 done()
-                return
-            self.flows.append(Flow(ports, done, float(size), self.clock.now))
-            self._share()
+            self._settle()
 
-        self.clock.call(self.clock.now + latency, TRANSFER, begin)
+        self.clock.call(self.clock.now + (latency + extra), TRANSFER, begin)
+
+    def _begin(self, flow: Flow) -> None:
+        """Let a transfer flow; one that shares no port concerns no other."""
+        self.flows.append(flow)
+        alone = True
+        for port in flow.ports:
+            if port.flows:
+                alone = False
+            port.flows.append(flow)
+        if alone:
+            flow.rate = min([port.bandwidth for port in flow.ports])
+            flow.end = flow.since + flow.left / flow.rate
+        else:
+            self._changed = True
+        self._moved = True
+
+    def _finish(self) -> None:
+        now = self.clock.now
+        if now != self._next:  # another transfer has changed the rates since
+            self._settle()
+            return
+        self._next = inf
+        self._moved = True
+        ended = [flow for flow in self.flows if flow.end <= now]
+        for flow in ended:
+            self.flows.remove(flow)
+            for port in flow.ports:
+                port.flows.remove(flow)
+                if port.flows:
+                    self._changed = True
+        self._settle()
+        for flow in ended:
+            flow.done()
+
+    def _settle(self) -> None:
+        """Give rates anew where they change, and see to the transfer that ends next."""
+        if not self._moved or self.clock.follows(TRANSFER):
+            return  # another begins or ends at this very time
+        self._moved = False
+        if self._changed:
+            self._changed = False
+            self._share()
+        first = inf
+        for flow in self.flows:
+            if flow.end < first:  # noqa: PLR1730 (often: `min` is slower)
+                first = flow.end
+        if first < inf and first != self._next:
+            self._next = first
+            self.clock.call(first, TRANSFER, self._finish)
 
     def _share(self) -> None:
-        """Give each transfer its rate anew, and see to the one that ends next."""
         now = self.clock.now
         for flow, rate in zip(self.flows, rates(self.flows), strict=True):
             if rate != flow.rate:
                 flow.left -= flow.rate * (now - flow.since)
                 flow.since, flow.rate = now, rate
                 flow.end = now + max(flow.left, 0.0) / rate if rate > 0 else inf
-        first = min((flow.end for flow in self.flows), default=inf)
-        if first < inf and first != self._next:
-            self._next = first
-            self.clock.call(first, TRANSFER, self._finish)
-
-    def _finish(self) -> None:
-        now = self.clock.now
-        if now != self._next:
-            return  # another transfer has changed the rates since
-        self._next = inf
-        ended = [flow for flow in self.flows if flow.end <= now]
-        self.flows = [flow for flow in self.flows if flow.end > now]
-        self._share()
-        for flow in ended:
-            flow.done()
 
 
 def rates(flows: list[Flow]) -> list[float]:
     """Return the max-min fair rates of transfers, in their order (Bertsekas and Gallager, 6.5)."""
-    oldest: dict[int, Flow] = {}
+    if len(flows) < 2:  # noqa: PLR2004 (nothing to share)
+        return [min([port.bandwidth for port in flow.ports]) for flow in flows]
+    moving = _moving(flows)
+    users: dict[Port, list[Flow]] = {}
+    for flow in moving:
+        for port in flow.ports:
+            if port in users:
+                users[port].append(flow)
+            else:
+                users[port] = [flow]
+    # Of each port what is left, and for how many: until all have what their narrowest gives them.
+    left = {port: port.bandwidth for port in users}
+    open_ = {port: len(flows) for port, flows in users.items()}
+    found: dict[Flow, float] = {}
+    while True:
+        narrow, share = _narrowest(left, open_)
+        fixed = [flow for flow in users[narrow] if flow not in found]
+        for flow in fixed:
+            found[flow] = share
+        if len(found) == len(moving):
+            return [found.get(flow, 0.0) for flow in flows]
+        del left[narrow]
+        _take(share, fixed, left, open_)
+
+
+def _moving(flows: list[Flow]) -> list[Flow]:
+    """Return the transfers that no older one keeps waiting at a port."""
+    oldest: dict[Port, Flow] = {}
     for flow in flows:
         for port in flow.ports:
-            if port.fifo:
-                oldest.setdefault(id(port), flow)
-    moving = [f for f in flows if all(not p.fifo or oldest[id(p)] is f for p in f.ports)]
-    found: dict[int, float] = {}
-    left: dict[int, float] = {}
-    users: dict[int, list[Flow]] = {}
-    for flow in moving:
-        for port in dict.fromkeys(flow.ports):
-            left[id(port)] = port.bandwidth
-            users.setdefault(id(port), []).append(flow)
-    while users:
-        narrow = min(users, key=lambda port: left[port] / len(users[port]))
-        share = left[narrow] / len(users[narrow])
-        for flow in users[narrow]:
-            found[id(flow)] = share
-        fixed = {id(flow) for flow in users[narrow]}
-        for key in list(users):
-            still = [flow for flow in users[key] if id(flow) not in fixed]
-            left[key] = max(left[key] - share * (len(users[key]) - len(still)), 0.0)
-            if still:
-                users[key] = still
-            else:
-                del users[key]
-    return [found.get(id(flow), 0.0) for flow in flows]
+            if port.fifo and port not in oldest:
+                oldest[port] = flow
+    if not oldest:
+        return flows
+    return [f for f in flows if all(not p.fifo or oldest[p] is f for p in f.ports)]
+
+
+def _take(share: float, fixed: list[Flow], left: dict[Port, float], open_: dict[Port, int]) -> None:
+    """Take from the other ports of transfers what these have got; ports without others go."""
+    counts: dict[Port, int] = {}
+    for flow in fixed:
+        for port in flow.ports:
+            if port in left:
+                counts[port] = counts.get(port, 0) + 1
+    for port, count in counts.items():
+        if count == open_[port]:
+            del left[port]
+        else:
+            left[port] = max(left[port] - share * count, 0.0)
+            open_[port] -= count
+
+
+def _narrowest(left: dict[Port, float], open_: dict[Port, int]) -> tuple[Port, float]:
+    """Return the port that gives each of those on it the least, the first of such, and how much."""
+    narrow, least = None, inf
+    for port, bandwidth in left.items():
+        share = bandwidth / open_[port]
+        if share < least or narrow is None:
+            narrow, least = port, share
+    assert narrow is not None
+    return narrow, least

@@ -59,6 +59,12 @@ class Request:
     loose: bool = False  # is to be dispatched
     busy: bool = False  # an action on it takes its time
     swapped_to: object = None  # what holds its KV, where that is not the host
+    # Its place in a cohort of the fast engine (tsdl.runtime.fast.cohort), if it is in one.
+    number: int = -1  # of its admission to the worker
+    distance: int = 0
+    ends: int = 0
+    joined: int = 0
+    ahead: bool = False
     # Actions to come: whether they are copies, which may begin while it is computed on, and what.
     chain: deque[tuple[bool, Callable[[], None]]] | None = field(default=None, repr=False)
 

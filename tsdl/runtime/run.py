@@ -9,10 +9,11 @@ from tsdl.formula import SOURCE_NAME
 from tsdl.plan import Global, Local, Plan
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.engine import Engine, Progress
+from tsdl.runtime.fast.engine import FastEngine
 from tsdl.runtime.result import Result
 from tsdl.runtime.selections import NoCandidate
 
-ENGINES: dict[str, type[Engine]] = {"fast": Engine, "reference": Engine}
+ENGINES: dict[str, type[Engine]] = {"fast": FastEngine, "reference": Engine}
 
 
 def run(

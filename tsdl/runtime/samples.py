@@ -1,4 +1,4 @@
-"""The state of every worker at regular times: what becomes timeseries.csv."""
+"""The state of workers, at regular times or where it has changed: what becomes timeseries.csv."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tsdl.runtime.worker import Worker
 
 MANY_SAMPLES = 1000  # times at which the state was noted
 MOST_ROWS = 200_000  # of timeseries.csv, where the interval was given
+NAMES = ("time", "worker", "queued", "running", "kv_used")
 
 
 @dataclass(slots=True)
 class Samples:
-    """Columns of one length, a row for each time and worker."""
+    """Columns of one length, a row for a time and a worker."""
 
     time: array[float] = field(default_factory=lambda: array("d"))
     worker: array[int] = field(default_factory=lambda: array("q"))
@@ -34,8 +39,41 @@ class Samples:
 
     def thin(self, workers: int) -> None:
         """Keep the first of every two samples."""
-        for name in ("time", "worker", "queued", "running", "kv_used"):
+        for name in NAMES:
             column = getattr(self, name)
             rows = range(0, len(column), 2 * workers)
             kept = (value for row in rows for value in column[row : row + workers])
             setattr(self, name, array(column.typecode, kept))
+
+
+class Changes:
+    """The states of one worker: a row for every time from which on there was another one."""
+
+    def __init__(self, worker: Worker) -> None:
+        """Begin with the state at 0."""
+        self.worker = worker
+        self.rows = Samples()
+        self.rows.take(0.0, [worker])
+
+    def note(self, time: float) -> None:
+        """Note the state at a boundary, if it has changed; of one time the last counts."""
+        rows, worker = self.rows, self.worker
+        columns = (rows.queued, rows.running, rows.kv_used)
+        state = (worker.queued, worker.running, worker.memory.used)
+        if rows.time and rows.time[-1] == time:
+            # It may be what it was before that time: then there was no change.
+            for column in (rows.time, rows.worker, *columns):
+                column.pop()
+        if not rows.time or state != tuple(column[-1] for column in columns):
+            rows.take(time, [worker])
+
+
+def in_order(changes: Sequence[Changes]) -> Samples:
+    """Return the rows of all workers, by time, then worker; workers come in their order."""
+    times = np.concatenate([change.rows.time for change in changes])
+    order = np.argsort(times, kind="stable")
+    rows = Samples()
+    for name in NAMES:
+        column = np.concatenate([getattr(change.rows, name) for change in changes])[order]
+        getattr(rows, name).frombytes(column.tobytes())
+    return rows

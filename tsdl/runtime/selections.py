@@ -1,6 +1,6 @@
 """What formulas of policies may call: choosing from a list, and summing it up."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ class Selections:
         """Return what generated source calls, by name."""
         return {
             "pick": pick,
+            "best": best,
             "random": self.random,
             "round_robin": self.round_robin,
             "least": least,
@@ -43,7 +44,11 @@ class Selections:
         if not candidates:
             raise NoCandidate
         last = self.turns.get(place, -1)
-        chosen = next((c for c in candidates if c.id > last), candidates[0])
+        chosen = candidates[0]
+        for candidate in candidates:
+            if candidate.id > last:
+                chosen = candidate
+                break
         self.turns[place] = chosen.id
         return chosen
 
@@ -53,6 +58,13 @@ def pick(candidates: Sequence[tuple[float, Any]]) -> Any:  # noqa: ANN401
     if not candidates:
         raise NoCandidate
     return min(candidates, key=lambda c: c[0])[1]
+
+
+def best(candidates: Sequence[Any], key: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+    """Return the one with the least key, among equals the first. Raises NoCandidate."""
+    if not candidates:
+        raise NoCandidate
+    return min(candidates, key=key)
 
 
 def least(values: Sequence[float]) -> float:

@@ -39,7 +39,7 @@ class Sessions:
 
     def first(self) -> Iterator[Request]:
         """Yield the requests whose time of arrival is known, in order."""
-        found = self.arrivals
+        found, warmup = self.arrivals, self.warmup
         for begin in range(0, self.count, CHUNK):
             chunk = slice(begin, begin + CHUNK)
             rows = chunk if self.starts is None else self.starts[chunk]
@@ -52,10 +52,9 @@ class Sessions:
                 strict=False,
             )
             for session, (arrived, prompt, output, priority, think) in enumerate(columns, begin):
-                yield Request(
-                    -1, arrived, prompt, output, arrived >= self.warmup,
-                    session=session, priority=priority, think=think,
-                )  # fmt: skip
+                # In the order of the fields: by name they would take half as long again.
+                counted = arrived >= warmup
+                yield Request(-1, arrived, prompt, output, counted, session, 0, 0, think, priority)
 
     def after(self, request: Request) -> Request | None:
         """Return the next turn of a request's conversation; None after the last."""

@@ -1,10 +1,12 @@
 """The stages of a policy at work: state, handlers and extern policies, as hooks by event."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tsdl.formula import STATE
 from tsdl.plan import Global, Handler, Local
 from tsdl.runtime.actions import Actions, LocalActions
+from tsdl.runtime.candidates import Candidates
+from tsdl.runtime.clock import Clock
 from tsdl.runtime.externs import OF_THE_CLUSTER, extern_hooks
 from tsdl.runtime.programs import Program, merged, programs
 from tsdl.runtime.rules import Rules
@@ -15,6 +17,22 @@ from tsdl.runtime.system import System
 from tsdl.runtime.worker import Worker
 
 Timer = tuple[float, Program]  # seconds between two, what is done
+
+
+def looking(program: Program, workers: Sequence[Worker], clock: Clock) -> Program:
+    """Return a handler that has workers catch up before it looks at them."""
+    behind = [worker for worker in workers if worker.woken is not None]
+    if not behind:
+        return program
+
+    def call(*about: object) -> None:
+        now = clock.now
+        for worker in behind:
+            if worker.due <= now or worker.inbox:
+                worker.catch_up()
+        program(*about)
+
+    return call
 
 
 class Stages:
@@ -40,13 +58,17 @@ class Stages:
         self, stage: Local | Global, actions: Actions | LocalActions, names: dict[str, object]
     ) -> dict[str, list[Program]]:
         """Return the functions of a stage by event; timers are kept aside."""
-        states = {f"{STATE}{s.name}": state_of(s, self.system.clock) for s in stage.states}
+        clock = self.system.clock
+        states = {f"{STATE}{s.name}": state_of(s, clock) for s in stage.states}
         names |= states
         names["do"] = actions
         found: dict[str, list[Program]] = {}
+        candidates = Candidates(self.system.workers)
+        fixed = [candidates.handler(handler) for handler in stage.handlers]
+        names |= candidates.names
         handlers: list[tuple[Handler | None, str, Program]] = [
-            (handler, handler.event, program)
-            for handler, program in programs(f"policy {stage.policy}", stage.handlers, names)
+            (handler, handler.event, looking(program, candidates.looked_at(handler), clock))
+            for handler, program in programs(f"policy {stage.policy}", fixed, names)
         ]
         if stage.extern is not None:
             local = isinstance(stage, Local)

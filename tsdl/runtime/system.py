@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import simpy
@@ -46,18 +46,23 @@ class Notes:
 class System:
     """The parts of a cluster, and the way to wake a worker."""
 
-    def __init__(self, plan: Plan) -> None:
-        """Set up workers, ports and tiers; nothing has happened yet."""
+    def __init__(self, plan: Plan, clock: Clock, made: Callable[[int, int, int], Worker]) -> None:
+        """Set up workers, ports and tiers; nothing has happened yet.
+
+        `made` returns a worker of a number, the number of its group, and that of its node.
+        """
         self.plan = plan
-        self.clock = Clock()
+        self.clock = clock
         self.network = Network(self.clock)
         self.workers: list[Worker] = []
         self.ports: list[Line] = []  # of each worker, to others
         self.hosts: list[Line] = []  # of each worker, to memory beside the devices
         self.gates: dict[int, Line] = {}  # of each node, to the network
         self.nodes: list[str] = []  # the name of each worker's node
-        for index, (kind, node) in enumerate(_nodes(plan.workers)):
-            self.workers.append(Worker(index, kind, node))
+        for index, (group, node) in enumerate(_nodes(plan.workers)):
+            kind = plan.workers[group]
+            self.workers.append(made(index, group, node))
+            self.workers[-1].memory.serve(plan.model.context)
             self.ports.append(line(f"{kind.name} {index}", kind.port))
             self.hosts.append(line(f"host of {kind.name} {index}", kind.host))
             self.nodes.append(kind.node)
@@ -68,8 +73,9 @@ class System:
         self.idle: dict[int, simpy.Event] = {}
         self.stirred: set[int] = set()  # workers about which something changed since they looked
         self.fruitless = 0  # iterations and hand-overs since anything got further, or arrived
+        self.progress_unseen: Callable[[], bool] = lambda: False
         self._instant = -1.0
-        self._dealt: dict[str, int] = {}
+        self._dealt: dict[tuple[str, int], int] = {}
 
     def route(self, source: Worker, target: Worker) -> tuple[Port, ...]:
         """Return the ports that a transfer between two workers takes, in order."""
@@ -93,13 +99,16 @@ class System:
 
     def wake(self, worker: Worker) -> None:
         """Let a worker look at its queues: at once if it is idle, else at its next boundary."""
+        if worker.woken is not None:
+            worker.woken(worker)
+            return
         waker = self.idle.pop(worker.id, None)
         if waker is None:
             self.stirred.add(worker.id)
         else:  # a boundary: whatever else happens at this time comes first
             self.clock.fire(waker, self.clock.now, BOUNDARY + worker.id)
 
-    def count(self, what: str, about: Callable[[], str]) -> None:
+    def count(self, what: str, number: int, doing: str) -> None:
         """Count that something is dealt with; at one time that cannot go on for ever.
 
         Raises TsdlError where it does.
@@ -107,10 +116,21 @@ class System:
         if self.clock.now != self._instant:
             self._instant = self.clock.now
             self._dealt.clear()
-        times = self._dealt[what] = self._dealt.get(what, 0) + 1
+        times = self._dealt[what, number] = self._dealt.get((what, number), 0) + 1
         if times > MOST_AT_ONCE:
-            title = f"the policy goes round and round at {self.clock.now:g} s: {about()}"
+            what = f"{what} {number} {doing}"
+            title = f"the policy goes round and round at {self.clock.now:g} s: {what}"
             raise TsdlError([_endless(title, f"that was after {MOST_AT_ONCE:,} times at one time")])
+
+    def count_request(self, request: Request) -> None:
+        """Count that a request is sent on."""
+        self.count("request", request.id, "is sent on again and again")
+
+    def give(self, request: Request, worker: Worker) -> None:
+        """Let a worker take a request that has no KV, and look at it."""
+        worker.enqueue(request, self.clock.now)
+        if worker.woken is None:
+            self.wake(worker)
 
     def progress(self) -> None:
         """Note that something has come of what was done: a token, an arrival, an end."""
@@ -120,6 +140,8 @@ class System:
     def tire(self) -> None:
         """Count what may be in vain. Raises TsdlError where nothing comes of it for too long."""
         self.fruitless += 1
+        if self.fruitless > MOST_IN_VAIN and self.progress_unseen():
+            self.fruitless = 0
         if self.fruitless > MOST_IN_VAIN:
             here = sorted(r.id for w in self.workers for r in (*w.waiting, *w.active, *w.incoming))
             shown = ", ".join(map(str, here[:10])) + (", …" if len(here) > 10 else "")  # noqa: PLR2004
@@ -142,17 +164,12 @@ def _endless(title: str, note: str) -> Diagnostic:
     )
 
 
-def request_in_rounds(request: Request) -> str:
-    """Say that a request is sent on again and again."""
-    return f"request {request.id} is sent on again and again"
-
-
-def _nodes(kinds: Iterable[Workers]) -> list[tuple[Workers, int]]:
-    """Return the make and the number of the node of every worker, in order of declaration."""
-    found: list[tuple[Workers, int]] = []
+def _nodes(kinds: Sequence[Workers]) -> list[tuple[int, int]]:
+    """Return the group and the number of the node of every worker, in order of declaration."""
+    found: list[tuple[int, int]] = []
     known: dict[str, int] = {}
     count = 0
-    for kind in kinds:
+    for group, kind in enumerate(kinds):
         for _ in range(kind.count):
             if kind.alone:
                 node, count = count, count + 1
@@ -160,5 +177,5 @@ def _nodes(kinds: Iterable[Workers]) -> list[tuple[Workers, int]]:
                 if kind.node not in known:
                     known[kind.node], count = count, count + 1
                 node = known[kind.node]
-            found.append((kind, node))
+            found.append((group, node))
     return found

@@ -26,7 +26,8 @@ class Swapper(Protocol):
         """Begin to bring it back."""
 
 
-def _impossible(duration: float, batch: Batch) -> Diagnostic:
+def impossible(duration: float, batch: Batch) -> Diagnostic:
+    """Say that an iteration would take a time that there cannot be."""
     return Diagnostic(
         "E0902",
         Severity.ERROR,
@@ -35,6 +36,18 @@ def _impossible(duration: float, batch: Batch) -> Diagnostic:
         notes=(f"of {batch.tokens:,} tokens: {batch.prefills} prefills, {batch.decodes} decodes",),
         help=("see to it that the formulas of the cost are never negative",),
     )
+
+
+class Running(dict["Request", None]):
+    """The requests that run, in order of admission."""
+
+    def append(self, request: "Request") -> None:
+        """Put a request behind all others."""
+        self[request] = None
+
+    def remove(self, request: "Request") -> None:
+        """Take a request out."""
+        del self[request]
 
 
 class Worker:
@@ -46,16 +59,25 @@ class Worker:
     more, and hold memory until their KV is elsewhere.
     """
 
+    __slots__ = (
+        "__dict__", "_batching", "active", "advanced", "arriving", "busy", "composing",
+        "current", "decodes", "due", "forgotten", "free_at", "fresh", "gave_way", "hooks", "id",
+        "inbox", "incoming", "iteration_time", "iterations", "kind", "kv", "late", "leaving",
+        "local", "memory", "node", "opened", "outstanding_tokens", "over", "partial",
+        "preemptions", "prefills", "ready", "rules", "sequential", "share", "stopped",
+        "swapped", "swapper", "taking", "waiting", "woken",
+    )  # fmt: skip
+
     def __init__(self, index: int, kind: Workers, node: int) -> None:
         """Begin idle and empty."""
         self.id = index
         self.kind = kind
         self.local = kind.local
         self.node = node
-        self.prefills = kind.prefills
-        self.decodes = kind.decodes
+        self.prefills, self.decodes = kind.prefills, kind.decodes
+        self.sequential = kind.handoff == "sequential"  # takes KV in between iterations only
         self.waiting: deque[Request] = deque()
-        self.active: list[Request] = []
+        self.active = Running()
         self.swapped: deque[Request] = deque()
         self.ready: deque[Request] = deque()
         self.incoming: deque[Request] = deque()
@@ -76,10 +98,15 @@ class Worker:
         self.gave_way = False  # whether somebody had to go when it looked for an iteration
         self.share = 1.0  # of the layers that the iteration in flight has computed, at a breakpoint
         self.free_at = 0.0  # until when it does nothing, as handlers have said
-        self.stopped = False  # at a breakpoint
-        self.late = 0.0  # seconds that the iteration in flight is delayed at a breakpoint
+        # At a breakpoint: whether it stopped there, and for how many seconds.
+        self.stopped, self.late = False, 0.0
+        self.over = 0  # how many of those that run are done
         self.partial = False  # whether some of the running may have a part of their prompt to do
         self.hooks: dict[str, Program] = {}
+        self.woken: Callable[[Worker], None] | None = None  # instead of an event of its own
+        # Of one without events of its own: when something happens here, and who has come meanwhile.
+        self.due = inf
+        self.inbox: deque[tuple[float, Request]] = deque()
         self.rules = Rules(kind.local, dict)
         self.swapper: Swapper | None = None
         self.forgotten: Callable[[Request], None] = lambda request: None
@@ -100,7 +127,7 @@ class Worker:
     @property
     def outstanding(self) -> int:
         """Return how many requests here are not finished."""
-        return self.queued + sum(not request.done for request in self.active)
+        return self.queued + len(self.active) - self.over
 
     @property
     def load(self) -> float:
@@ -156,8 +183,7 @@ class Worker:
         """Take a request out of whichever queue it is in; what it holds stays held."""
         self.outstanding_tokens -= request.left
         if request.active:
-            self.active.remove(request)
-            request.active = False
+            self.deactivate(request)
             return
         for queue in (self.waiting, self.swapped, self.ready, self.incoming):
             if request in queue:
@@ -221,6 +247,12 @@ class Worker:
         self.active.append(request)
         request.active = True
 
+    def deactivate(self, request: Request) -> None:
+        """Take a request out of the running; what it holds stays held."""
+        self.active.remove(request)
+        request.active = False
+        self.over -= request.done
+
     def admitted(self, request: Request) -> None:
         """Tell handlers that a request was admitted."""
         if request.begun_on != self.id:
@@ -234,6 +266,15 @@ class Worker:
         if hook is not None:
             hook(request, self)
 
+    def awaited(self) -> None:
+        """Note that somebody waits for what happens here next."""
+
+    def catch_up(self) -> None:
+        """Bring it up to date: somebody looks at it, or changes something here."""
+
+    def touch(self, request: Request) -> None:
+        """Bring it up to date, and the fields of a request here on which somebody acts."""
+
     def victim(self, candidates: list[Request]) -> Request:
         """Return who makes room: the last admitted, or the least by the policy's order."""
         keys = self.rules.evict_by
@@ -241,8 +282,7 @@ class Worker:
 
     def preempt(self, request: Request) -> float:
         """Take a request out of the running; return the seconds that it takes."""
-        self.active.remove(request)
-        request.active = False
+        self.deactivate(request)
         request.preemptions += 1
         self.preemptions += 1
         seconds = 0.0
@@ -289,27 +329,43 @@ class Worker:
 
     def schedule(self, now: float) -> tuple[Iteration, float] | None:
         """Put the next iteration together; return it and its duration, None if there is none."""
-        self.fresh = min(self.fresh, len(self.waiting))
-        if self.fresh > 3 and self.local.queue == "heap":  # noqa: PLR2004 (three keep their order)
-            fresh = [self.waiting.pop() for _ in range(self.fresh)]
-            self.waiting.extend(heap_order(fresh[::-1]))
-        self.fresh = 0
+        self.order_newcomers()
         self.composing = True
-        iteration = self._batching(self)
+        iteration = self.compose()
         self.composing = False
         self.gave_way = iteration.preempted
         if iteration.empty:
             self.spend(iteration.swap_delay, now)
             return None
-        iteration.close()
-        duration = self.iteration_time(iteration.batch) + iteration.swap_delay
+        duration = self.time_of(iteration) + iteration.swap_delay
         if self.free_at > now:
             duration += self.free_at - now
         if isinstance(duration, complex) or not 0 <= duration < inf:
-            raise TsdlError([_impossible(duration, iteration.batch)])
+            raise TsdlError([impossible(duration, self.full_batch(iteration))])
         self.iterations += 1
         self.current = iteration
         return iteration, duration
+
+    def order_newcomers(self) -> None:
+        """Put those that came since the last boundary into the order of the queue."""
+        self.fresh = min(self.fresh, len(self.waiting))
+        if self.fresh > 3 and self.local.queue == "heap":  # noqa: PLR2004 (three keep their order)
+            fresh = [self.waiting.pop() for _ in range(self.fresh)]
+            self.waiting.extend(heap_order(fresh[::-1]))
+        self.fresh = 0
+
+    def compose(self) -> Iteration:
+        """Return the next iteration, which may be empty."""
+        return self._batching(self)
+
+    def time_of(self, iteration: Iteration) -> float:
+        """Return the seconds that an iteration computes."""
+        iteration.close()
+        return self.iteration_time(iteration.batch)
+
+    def full_batch(self, iteration: Iteration) -> Batch:
+        """Return the features of an iteration."""
+        return iteration.batch
 
     def spend(self, seconds: float, now: float) -> None:
         """Do nothing for so long: now, at a breakpoint, else from when it is free."""
@@ -329,9 +385,17 @@ class Worker:
     def complete(self, iteration: Iteration, now: float, gaps: dict[float, int]) -> list[Request]:
         """Yield the tokens of an iteration; count gaps by their length; return who finished."""
         self.current = None
-        tell = self.hooks.get("token")
-        finished, told = [], []
         self.advanced = iteration.batch.last_tokens > 0
+        told, finished = self.complete_prefills(iteration, now, gaps)
+        self.complete_decodes(iteration, now, gaps, told, finished)
+        self.finish(told, finished)
+        return finished
+
+    def complete_prefills(
+        self, iteration: Iteration, now: float, gaps: dict[float, int]
+    ) -> tuple[list[Request], list[Request]]:
+        """Note what was computed of prompts; return whose is complete, and who finished."""
+        complete, finished = [], []
         for request, chunk in iteration.prefills:
             request.computed += chunk
             if request.computed > request.furthest:
@@ -339,26 +403,40 @@ class Worker:
                 self.advanced = True
             if request.computed == request.length:
                 request.prefilled = True
-                told.append(request)
+                complete.append(request)
                 if self._token(request, now, gaps):
                     finished.append(request)
+        return complete, finished
+
+    def complete_decodes(
+        self,
+        iteration: Iteration,
+        now: float,
+        gaps: dict[float, int],
+        told: list[Request],
+        finished: list[Request],
+    ) -> None:
+        """Give those that decode a token; add to who is told of, and to who finished."""
+        tells, token = "token" in self.hooks, self._token
         for request in iteration.decodes:
             if request.generated < request.output:  # else padding of a static batch
                 request.computed = request.prompt + request.generated
-                if tell is not None:
+                if tells:
                     told.append(request)
-                if self._token(request, now, gaps):
+                if token(request, now, gaps):
                     finished.append(request)
-        if tell is not None:
-            for request in told:
-                tell(request, self)
+
+    def finish(self, told: list[Request], finished: list[Request]) -> None:
+        """Tell handlers of tokens and of ends, and let those go that have finished."""
+        self.over += len(finished)
+        for request in told if "token" in self.hooks else ():
+            self.tell("token", request)
         for request in finished:
             self.tell("finish", request)
             if self.local.batching != "static":  # a static batch keeps its slots to the end
                 self.leave(request)
-        if all(request.done for request in self.active):
+        if self.over == len(self.active):
             self.end_batch()  # of a static batch; no other keeps who is done
-        return finished
 
     def end_batch(self) -> None:
         """Give back the slots of a batch whose requests are all done."""
@@ -367,8 +445,7 @@ class Worker:
 
     def leave(self, request: Request) -> None:
         """Give back what a finished request holds, once nothing copies it any more."""
-        self.active.remove(request)
-        request.active = False
+        self.deactivate(request)
         if request.resting:
             self.leaving.append(request)
         else:

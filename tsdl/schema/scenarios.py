@@ -85,6 +85,11 @@ SCENARIO = Block(
             _NUMBER, "of the random streams; --seed wins", "0", low=0, high=2**64 - 1, whole=True
         ),
         "until": Field(_TIME, "the run ends here at the latest", low=0, above=True),
+        "timeseries": Field(
+            Choice(("sampled", "changes")),
+            "what timeseries.csv has rows for: times at intervals, or changes at boundaries",
+            "sampled",
+        ),
         "sample": Field(
             _TIME, "interval of timeseries.csv; left out, a 200th of the run", low=0, above=True
         ),

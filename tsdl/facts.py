@@ -1,0 +1,346 @@
+"""What is proved of a plan: how each group of workers may be simulated, and what decides it.
+
+A fact that cannot be proved costs speed, never correctness. The ladder: a *lazy* worker is only
+brought up to date when somebody looks at it; of an *eager* one, what others wait for is an event;
+of a *stepped* one, every iteration; the *reference* loops over all requests of each iteration.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tsdl.formula import NOW, STATE, Formula, Value, symbol
+from tsdl.plan import Handler, KVCache, Local, Plan, Statement, Workers
+
+LADDER = ("lazy", "eager", "stepped", "reference")
+
+# Fields of workers that change during a run.
+LIVE = frozenset(
+    {"queued", "running", "outstanding", "outstanding_tokens", "load", "kv", "waiting", "active"}
+    | {"swapped", "incoming"}
+)
+# Lists with requests that are decoded: to read them, each has to be brought up to date.
+DECODING = frozenset({"active", "decoding"})
+# What an admission that memory has refused may read, and still be refused until somebody leaves:
+# of these the first grow, and the others shrink, while requests are decoded.
+FILLING = frozenset({"fill", "used"})
+EMPTYING = frozenset({"free"})
+STEADY = frozenset(
+    {"running", "id", "arrived", "prompt", "output", "priority", "session", "turn", "history"}
+    | {"preemptions", "generated", "context", "computed", "cached", "held"}
+)  # of a worker and of a request that waits there, which do not change meanwhile
+
+
+LARGEST_BLOCK = 65_536  # tokens: members of a cohort are counted by their place in a block
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """What keeps a group from a better rung: the rung it is kept to, what decides it, and why.
+
+    `part` names what decides: `on token`, `admit when`, `kvcache`, `swap`, `extern`, `turns`; of a
+    handler `handler` is which.
+    """
+
+    rung: str
+    part: str
+    why: str
+    handler: Handler | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How a request's KV grows while it is decoded: by so many bytes with every `block` tokens."""
+
+    block: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a group of workers; see the module."""
+
+    rung: str
+    reasons: tuple[Reason, ...]  # the worst first
+    growth: Growth | None
+    refusal_stays: bool  # who is not admitted is not before somebody leaves
+    return_stays: bool  # the same of who is not swapped back
+    monotone: bool  # no iteration takes less time for holding more
+
+
+def facts_of(plan: Plan) -> tuple[Facts, ...]:
+    """Return the facts of every group of workers, in their order."""
+    return tuple(_facts(plan, kind) for kind in plan.workers)
+
+
+def _facts(plan: Plan, kind: Workers) -> Facts:
+    local, router = kind.local, plan.router
+    growth = growth_of(kind.kv)
+    monotone = all(
+        is_monotone(k.time) for s in kind.cost.stages for k in s.kernels
+    ) and is_monotone(kind.cost.overhead)
+    reasons = [*_of_handlers(plan, kind), *_of_clauses(local), *_of_workload(plan)]
+    if kind.decodes and growth is None:
+        why = f"the footprint of `{kind.kv.name}` does not grow by whole blocks of the context"
+        reasons.append(Reason("reference", "kvcache", why))
+    if kind.swap:
+        reasons.append(Reason("reference", "swap", "victims are moved over the network"))
+    if local.extern is not None or router.extern is not None:
+        reasons.append(Reason("reference", "extern", "Python may read and do anything"))
+    reasons.sort(key=lambda reason: -LADDER.index(reason.rung))
+    rung = reasons[0].rung if reasons else "lazy"
+    return Facts(
+        rung,
+        tuple(reasons),
+        growth,
+        refusal_stays=is_falling(local.admit_when) and _stay_first(local.admit_by),
+        return_stays=local.resume_when is True and _stay_first(local.resume_by),
+        monotone=monotone,
+    )
+
+
+def _stay_first(order: tuple[Value, ...]) -> bool:
+    """Tell whether who is first by an order stays so while others are decoded."""
+    return all(_moves(key) == 0 for key in order)
+
+
+# -- memory and cost ---------------------------------------------------------------------------
+
+
+def growth_of(kv: KVCache) -> Growth | None:
+    """Return how a footprint grows with the context; None where it is not by whole blocks."""
+    context = symbol("context")
+    match kv.footprint:
+        case value if context not in _parts(value):
+            return Growth(1, 0)
+        case Formula("*", (int(size), Formula("round_up", (inner, int(block))))) if (
+            inner == context and 0 < block <= LARGEST_BLOCK
+        ):
+            return Growth(block, size * block)
+        case Formula("round_up", (inner, int(block))) if (
+            inner == context and 0 < block <= LARGEST_BLOCK
+        ):
+            return Growth(block, block)
+        case Formula("*", (int(size), inner)) if inner == context:
+            return Growth(1, size)
+        case value if value == context:
+            return Growth(1, 1)
+    return None
+
+
+def is_monotone(value: Value, known: dict[int, bool] | None = None) -> bool:
+    """Tell whether a formula over features, none below 0, is surely not below 0 and never falls.
+
+    `known` holds what was found of formulas by identity: they may share parts many times over.
+    """
+    if not isinstance(value, Formula):
+        return not isinstance(value, str) and value >= 0
+    known = {} if known is None else known
+    found = known.get(id(value))
+    if found is None:
+        found = known[id(value)] = _is_monotone(value, known)
+    return found
+
+
+def _is_monotone(value: Formula, known: dict[int, bool]) -> bool:
+    parts = value.arguments
+    match value.operation, parts:
+        case "symbol", _:
+            return True
+        case "+" | "*" | "min" | "max" | "floor" | "ceil" | "sqrt", _:
+            return all(is_monotone(part, known) for part in parts)
+        case "/" | "//" | "**", (left, int() | float() as right):
+            return right > 0 and is_monotone(left, known)
+        case "round_up", (left, int() | float() as step):
+            return step > 0 and is_monotone(left, known)
+        case "round_up_to", (left, *steps):
+            return is_monotone(left, known) and all(not isinstance(s, Formula) for s in steps)
+        case "if", (Formula(">" | ">=", (test, int() | float())), then, int() | float() as other):
+            return other == 0 and is_monotone(test, known) and is_monotone(then, known)
+    return False
+
+
+# -- clauses -----------------------------------------------------------------------------------
+
+
+def _of_clauses(local: Local) -> Iterator[Reason]:
+    if local.evict_when is not False:
+        why = "it is asked for every request of every iteration"
+        yield Reason("reference", "evict when", why)
+    clauses = {
+        "admit when": (local.admit_when,),
+        "admit by": local.admit_by,
+        "evict by": local.evict_by,
+        "resume when": (local.resume_when,),
+        "resume by": local.resume_by,
+    }
+    for part, values in clauses.items():
+        for value in values:
+            if not _fields_of(value).isdisjoint(DECODING):
+                yield Reason("reference", part, "it looks at each request that runs")
+            elif _reads_time(value):
+                yield Reason("stepped", part, "it depends on the time")
+            elif not _is_pure(value):
+                yield Reason("stepped", part, "it draws at random, or in turn")
+
+
+def is_falling(value: Value) -> bool:
+    """Tell whether a condition that does not hold keeps from holding while requests are decoded."""
+    match value:
+        case bool():
+            return True
+        case Formula("and" | "or", parts):
+            return all(is_falling(part) for part in parts)
+        case Formula("<" | "<=", (left, right)):
+            return _moves(left) in (0, 1) and _moves(right) in (0, -1)
+        case Formula(">" | ">=", (left, right)):
+            return _moves(left) in (0, -1) and _moves(right) in (0, 1)
+        case Formula("==" | "!=", (left, right)):
+            return _moves(left) == 0 and _moves(right) == 0
+        case Formula("not", (Formula(operation, parts),)) if operation in _OPPOSITES:
+            return is_falling(Formula(_OPPOSITES[operation], parts))
+    return False
+
+
+_OPPOSITES = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
+
+
+_HERE = (symbol("r"), symbol("w"))  # who is to be admitted, and where
+_KV = (symbol("kv"), Formula("field", (symbol("w"), "kv")))
+
+
+def _moves(value: Value) -> int | None:
+    """Return whether a number rises (1), falls (-1) or stays while requests are decoded."""
+    if not isinstance(value, Formula):
+        return 0
+    match value.operation, value.arguments:
+        case "field", (record, name) if record in _KV:
+            return 1 if name in FILLING else -1 if name in EMPTYING else 0
+        case "field", (record, name) if record in _HERE:
+            return 0 if name in STEADY else None
+        case "call", (record, "fill_with", *_) if record in _KV:
+            return 1
+        case "call", (record, "needed" | "final", *_) if record in _KV:
+            return 0
+        case "+" | "min" | "max", parts:
+            return _same([_moves(part) for part in parts])
+        case "-", (left, right):
+            other = _moves(right)
+            return _same([_moves(left), None if other is None else -other])
+        case "*" | "/", (left, int() | float() as right):
+            return _moves(left) if right > 0 else None
+        case "*", (int() | float() as left, right):
+            return _moves(right) if left > 0 else None
+    return 0 if all(_moves(part) == 0 for part in value.arguments) and _is_plain(value) else None
+
+
+def _is_plain(value: Formula) -> bool:
+    return value.operation not in ("select", "symbol", "call", "field")
+
+
+def _same(moves: list[int | None]) -> int | None:
+    directions = {move for move in moves if move != 0}
+    if not directions:
+        return 0
+    return directions.pop() if len(directions) == 1 else None
+
+
+# -- handlers ----------------------------------------------------------------------------------
+
+
+_OF_ANY = {
+    "iteration": "it is told of every iteration",
+    "preempt": "any iteration may have to make room",
+}
+
+
+def _of_handlers(plan: Plan, kind: Workers) -> Iterator[Reason]:
+    """Yield what handlers need to be told of a group, and when."""
+    everything = (*kind.local.handlers, *plan.router.handlers)
+    points = {point.event for point in kind.breakpoints}
+    for handler in everything:
+        part = f"on {handler.event}"
+        if not fields(handler).isdisjoint(DECODING):
+            yield Reason("reference", part, "it looks at each request that runs", handler)
+        elif handler.event in points:
+            yield Reason("reference", part, "it stops iterations at a breakpoint", handler)
+        elif handler.event == "token" and kind.decodes and not _first_token_only(handler):
+            yield Reason("reference", part, "it looks at every token", handler)
+        elif handler.event in ("iteration", "preempt"):
+            yield Reason("stepped", part, _OF_ANY[handler.event], handler)
+        elif handler.event in ("token", "start", "admit", "finish"):
+            yield Reason("eager", part, "it is told when that happens", handler)
+
+
+def _of_workload(plan: Plan) -> Iterator[Reason]:
+    if plan.workload.turns is not None:
+        yield Reason("eager", "turns", "the next question waits for the answer")
+
+
+def _first_token_only(handler: Handler) -> bool:
+    """Tell whether a handler of tokens does nothing but at the first of a request."""
+    request = handler.variables[0] if handler.variables else ""
+    if _is_first(handler.when, request):
+        return True
+    return bool(handler.body) and all(
+        s.word == "if" and not s.otherwise and _is_first(s.values[0], request) for s in handler.body
+    )
+
+
+def _is_first(condition: Value, request: str) -> bool:
+    generated = Formula("field", (symbol(request), "generated"))
+    match condition:
+        case Formula("==", (left, 1)) | Formula("<", (left, 2)) | Formula("<=", (left, 1)):
+            return left == generated
+        case Formula("and", (first, *_)):  # what comes after it is then not computed for others
+            return _is_first(first, request)
+    return False
+
+
+# -- what formulas read ------------------------------------------------------------------------
+
+
+def formulas(handler: Handler) -> Iterator[Value]:
+    """Yield all formulas of a handler."""
+    yield handler.when
+    yield from _of_statements(handler.body)
+
+
+def _of_statements(body: Iterable[Statement]) -> Iterator[Value]:
+    for statement in body:
+        yield from statement.values
+        yield from _of_statements(statement.body)
+        yield from _of_statements(statement.otherwise)
+
+
+def fields(handler: Handler) -> set[str]:
+    """Return the names of all fields that a handler reads."""
+    return {name for value in formulas(handler) for name in _fields_of(value)}
+
+
+def _fields_of(value: Value) -> set[str]:
+    return {str(part.arguments[1]) for part in _parts(value) if part.operation in ("field", "call")}
+
+
+def _reads_time(value: Value) -> bool:
+    """Tell whether a formula reads the time, or state, which may depend on it."""
+    return any(
+        part == NOW or (part.operation == "symbol" and str(part.arguments[0]).startswith(STATE))
+        for part in _parts(value)
+    )
+
+
+def _is_pure(value: Value) -> bool:
+    """Tell whether a formula may be left out where its value is known."""
+    chosen = (part.arguments[0] for part in _parts(value) if part.operation == "select")
+    return all(function not in ("random", "round_robin") for function in chosen)
+
+
+def _parts(value: Value) -> Iterator[Formula]:
+    """Yield a formula and all that it is made of, what it shares once."""
+    waiting, seen = [value], set()
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Formula) and id(part) not in seen:
+            seen.add(id(part))
+            yield part
+            waiting += part.arguments

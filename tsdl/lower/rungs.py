@@ -1,0 +1,64 @@
+"""How each group of workers will be simulated, with the line of the program that decides it."""
+
+from collections.abc import Mapping
+
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.facts import Reason, facts_of
+from tsdl.lower.clusters import standings
+from tsdl.plan import Because, Handler, Plan, Rung
+from tsdl.source import Span
+
+
+def lower_rungs(
+    evaluator: Evaluator, plan: Plan, scenario: Instance, handlers: Mapping[Span, Handler]
+) -> tuple[Rung, ...]:
+    """Return the rung of every group; `handlers` are those of the plan by where they stand."""
+    places = {handler: span for span, handler in handlers.items()}
+    cluster = evaluator.required(scenario, "cluster")
+    policy = evaluator.required(scenario, "policy")
+    found = []
+    groups = zip(facts_of(plan), plan.workers, standings(evaluator, cluster), strict=True)
+    for facts, kind, standing in groups:
+        own = evaluator.reference(standing.worker, "policy") or policy
+        because = tuple(
+            Because(
+                reason.rung,
+                reason.part,
+                _text(_place(evaluator, reason, places, own, standing.worker, scenario)),
+                reason.why,
+            )
+            for reason in facts.reasons
+        )
+        found.append(Rung(kind.name, facts.rung, because))
+    return tuple(found)
+
+
+def _place(
+    evaluator: Evaluator,
+    reason: Reason,
+    handlers: Mapping[Handler, Span],
+    policy: Instance,
+    worker: Instance,
+    scenario: Instance,
+) -> Span | None:
+    """Return where that stands which decides."""
+    if reason.handler is not None:
+        return handlers.get(reason.handler)
+    match reason.part.split():
+        case [("admit" | "evict" | "resume") as verb, preposition]:
+            parts = evaluator.inner(policy, "local").members.parts.get((verb, preposition), ())
+            return parts[0].item.span if parts else None
+        case ["kvcache"]:
+            return evaluator.place_of(evaluator.required(worker, "kv"))
+        case ["swap"]:
+            return evaluator.span(worker, "swap")
+        case ["turns"]:
+            return evaluator.span(evaluator.required(scenario, "workload"), "turns")
+    return evaluator.place_of(policy)
+
+
+def _text(span: Span | None) -> str:
+    if span is None:
+        return ""
+    line, column = span.source.position(span.start)
+    return f"{span.source.name}:{line}:{column}"

@@ -1,0 +1,123 @@
+"""Iterations of a fast worker: those of tsdl.runtime.batching, with all that decode as a cohort.
+
+Each way of batching returns None where it finds what a cohort cannot show; then the reference puts
+the iteration together, request by request. It finds that out before anything has changed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tsdl.runtime import batching as reference
+from tsdl.runtime.batching import Iteration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tsdl.runtime.fast.worker import FastWorker
+    from tsdl.runtime.request import Request
+
+
+def prefill_first(worker: FastWorker) -> Iteration | None:
+    """Admit and prefill whoever fits; only when nobody does, decode all that run."""
+    iteration = Iteration()
+    reference.join(worker)
+    if worker.loners and not worker.gather():
+        return None
+    reference.prefill_the_rest(worker, iteration)
+    if worker.waiting and not worker.swapped and not worker.refused:
+        reference.admit_whole_prompts(worker, iteration)
+        _note_refusal(worker, iteration)
+    if iteration.prefills:
+        return iteration
+    _decode(worker, iteration)
+    if worker.swapped and not iteration.preempted:
+        back = reference.swap_in(worker, iteration)
+        if back and iteration.empty and not worker.swapped:
+            reference.admit_whole_prompts(worker, iteration)
+    return iteration
+
+
+def static(worker: FastWorker) -> Iteration | None:
+    """Run a batch until its last request is done; only then take the next."""
+    cohort = worker.cohort
+    if worker.loners and (not worker.gather() or worker.loners):
+        return None
+    if not cohort.growing or cohort.needed() * cohort.unit > worker.memory.free:
+        return None
+    iteration = Iteration()
+    _decode(worker, iteration)
+    return iteration
+
+
+def chunked(worker: FastWorker) -> Iteration | None:
+    """One token for all that decode; chunks of prompts fill the rest of the budget."""
+    iteration = Iteration()
+    reference.join(worker)
+    if worker.loners and not worker.gather():
+        return None
+    cohort = worker.cohort
+    budget = worker.local.max_tokens
+    partial = [r for r in worker.loners if not r.prefilled and not r.resting]
+    if cohort.size > budget or (partial and not _is_last(worker, partial)):
+        return None
+    _decode(worker, iteration)
+    budget -= cohort.size + len(iteration.decodes)
+    for request in partial:
+        budget -= reference.chunk(worker, request, budget, iteration)
+    if iteration.preempted:
+        return iteration
+    if worker.swapped:
+        budget -= reference.swap_in(worker, iteration, budget)
+    if worker.waiting and not worker.swapped and not worker.refused:
+        reference.admit_chunks(worker, iteration, budget)
+        _note_refusal(worker, iteration)
+    return iteration
+
+
+COMPOSE: dict[str, Callable[[FastWorker], Iteration | None]] = {
+    "prefill_first": prefill_first,
+    "static": static,
+    "chunked": chunked,
+}
+
+
+def _note_refusal(worker: FastWorker, iteration: Iteration) -> None:
+    """Note whether somebody waits whom only what others do can help."""
+    worker.refused = worker.facts.refusal_stays and bool(worker.waiting) and not iteration.prefills
+
+
+def _is_last(worker: FastWorker, partial: list[Request]) -> bool:
+    """Tell whether the only request with a part of its prompt to do was admitted last."""
+    return len(partial) == 1 and next(reversed(worker.active)) is partial[0]
+
+
+def _decode(worker: FastWorker, iteration: Iteration) -> None:
+    """Let the cohort decode, with victims as long as there is no room for all.
+
+    One after another they grow until one finds no room, and the last admitted goes: the same as
+    taking the last until what is left fits. Only the peak shows that some have grown before, and
+    handlers, for which it is done one by one.
+    """
+    cohort, memory = worker.cohort, worker.memory
+    if not cohort.size:
+        return
+    free = memory.capacity - memory.used
+    needed = cohort.needed() * cohort.unit
+    if needed > free:
+        if worker.rules.evict_by or "preempt" in worker.hooks:
+            worker.settle()
+            reference.decode_all(worker, iteration)
+            return
+        memory.peak = max(memory.peak, memory.capacity - free % cohort.unit)
+        iteration.preempted = True
+        while needed > memory.capacity - memory.used:
+            last = next(r for r in reversed(worker.active) if not (r.done or r.resting))
+            iteration.swap_delay += worker.preempt(last)
+            needed = cohort.needed() * cohort.unit
+        if not cohort.growing:
+            return
+    memory.used += needed
+    memory.peak = max(memory.peak, memory.used)
+    cohort.grant()
+    iteration.grouped = True

@@ -1,0 +1,57 @@
+"""Times before which nothing happens at a worker that others wait for; the later, the better.
+
+They rest on this: no iteration takes less time for holding more (tsdl.facts).
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tsdl.runtime.fast.worker import FastWorker
+
+FEW = 4  # iterations
+SURELY = 1 - 1e-9  # a bound of times that are added up is less by more than what is rounded
+
+
+def earliest_end(worker: FastWorker) -> float:
+    """Return a time before which no request ends.
+
+    Where all decode, and have the memory to go on, their iterations take longer and longer.
+    """
+    cohort, iteration = worker.cohort, worker.current
+    if (
+        iteration is None
+        or not iteration.grouped
+        or iteration.prefills
+        or iteration.decodes
+        or worker.waiting
+        or worker.ready
+        or worker.swapped
+        or worker.loners
+    ):
+        return worker.due
+    more = cohort.next_end - cohort.steps - 1
+    if more < FEW or not worker.facts.monotone:
+        return worker.due
+    growth = cohort.growing * (more // cohort.block + 1) * cohort.unit
+    if growth > worker.memory.capacity - worker.memory.used:
+        return worker.due + more * worker.least * SURELY
+    fixed, growing = worker.times.of(cohort.size)
+    least = fixed
+    if growing is not None:
+        least = growing(cohort.contexts, *worker.growing_features())
+    return worker.due + more * least * SURELY
+
+
+def earliest_preemption(worker: FastWorker) -> float:
+    """Return a time before which nobody has to make room."""
+    cohort = worker.cohort
+    each = cohort.growing * cohort.unit
+    if not each:
+        return inf
+    rounds = (worker.memory.capacity - worker.memory.used) // each - 1
+    if rounds <= 0 or not worker.facts.monotone:
+        return worker.due
+    return worker.due + rounds * cohort.block * worker.least * SURELY

@@ -1,0 +1,193 @@
+"""The fast engine: the reference engine, in which most workers need no event of their own.
+
+Who looks at a worker, or changes something there, lets it catch up first. What others wait for at
+a worker is an event still, at a time not later than that when it happens.
+"""
+
+from math import inf, nextafter
+
+from tsdl.facts import Facts, facts_of
+from tsdl.runtime.clock import TIMER, Clock
+from tsdl.runtime.engine import Engine
+from tsdl.runtime.fast import bounds, lean
+from tsdl.runtime.fast.clock import FastClock
+from tsdl.runtime.fast.worker import FastWorker
+from tsdl.runtime.request import Request
+from tsdl.runtime.worker import Worker
+
+
+class FastEngine(Engine):
+    """One run of a plan; the result is that of the reference engine, to the last bit."""
+
+    clock: FastClock
+
+    def _clock(self) -> Clock:
+        self.facts: tuple[Facts, ...] = facts_of(self.plan)
+        self.fast: list[FastWorker] = []
+        return FastClock()
+
+    def _worker(self, index: int, group: int, node: int) -> Worker:
+        facts = self.facts[group]
+        if facts.rung == "reference":
+            return super()._worker(index, group, node)
+        worker = FastWorker(index, self.plan.workers[group], node, facts)
+        worker.woken = self._woken
+        worker.boundary = self._boundary
+        self.fast.append(worker)
+        return worker
+
+    def _let_arrive(self) -> None:
+        self.clock.let_arrive(self.requests.first(), self._rank, self._arrive)
+
+    def _begin(self) -> None:
+        """Let the workers begin to serve."""
+        self.iterations = self.arms = 0
+        self.watching = False  # whether requests wait for any boundary
+        self.system.progress_unseen = self._progress_unseen
+        for worker in self.workers:
+            if isinstance(worker, FastWorker):
+                worker.clock = self.clock
+                worker.look, worker.heed = self._look, self._arm
+                worker.gap_length = self.gap_length.append
+                worker.gap_count = self.gap_count.append
+                worker.close = self._close
+                in_turns = self.plan.workload.turns is not None
+                worker.prepare(in_turns=in_turns, noted=bool(self.changes))
+            else:
+                self._begin_to_serve(worker)
+
+    def _come_to_end(self, until: float | None) -> None:
+        """Let happen what no event has brought about."""
+        for worker in self.fast:
+            worker.advance(inf if until is None else nextafter(until, inf))
+            if worker.current is not None:
+                self.begun[worker.id] = worker.begun
+            if until is not None:
+                worker.open_inbox(until)
+            self.ended = max(self.ended, worker.idle_since)
+            worker.settle()  # for those who look at what has become of each request
+
+    def _progress_unseen(self) -> bool:
+        """Tell whether workers of whose iterations nobody is told have gone on since asked last."""
+        self._catch_up()
+        before, self.iterations = self.iterations, sum(w.iterations for w in self.fast if w.lean)
+        return self.iterations > before
+
+    # -- boundaries ----------------------------------------------------------------------------
+
+    def _boundary(self, worker: FastWorker) -> None:
+        """Let the iteration in flight end, if there is one, and look for the next."""
+        now = worker.due
+        if worker.inbox:
+            worker.open_inbox(now)
+        iteration = worker.current
+        if iteration is not None:
+            worker.busy += worker.duration
+            self._end_iteration(worker, iteration, now)
+        if worker.lean_begin and lean.takes(worker):
+            worker.current, worker.due = None, now
+            lean.run(worker, now, until_end=True)
+        else:
+            self._look(worker, now)
+
+    def _look(self, worker: FastWorker, now: float) -> None:
+        """Let a worker look for its next iteration."""
+        worker.due = inf
+        # Who takes KV in lets a worker catch up. Where none is to come it may be behind the clock.
+        if worker.incoming and worker.awaits_kv:
+            if self._waits(worker):
+                return  # until what comes is there, and wakes it
+            self.handover.take_in_if_overlapped(worker)
+        back = worker.holds_back(now)
+        scheduled = worker.schedule(now) if back is None else None
+        if worker.id in self.actions.deferred:
+            self.actions.release(worker)
+        if self.changes:
+            self.changes[worker.id].note(now)
+        if scheduled is not None:
+            iteration, duration = scheduled
+            for request, _ in iteration.prefills:
+                if request.started is None:
+                    request.started = now
+            worker.begun, worker.duration = now, duration
+            worker.due = now + duration
+            worker.set_steady(iteration)
+        elif worker.due == now or (back is None and worker.gave_way):  # it was woken meanwhile
+            self.system.count("worker", worker.id, "looks again")
+            worker.due = now
+        elif back is not None:
+            worker.due = back
+            if back > self.clock.now:
+                self.coming += 1
+                self.clock.call(back, TIMER, lambda: self._end_window(worker))
+        if worker.current is None and worker.inbox:
+            worker.due = min(worker.due, worker.inbox[0][0])
+
+    def _woken(self, worker: Worker) -> None:
+        """Let a worker look at its queues: at once if it is idle, else at its next boundary."""
+        assert isinstance(worker, FastWorker)
+        worker.catch_up()
+        worker.stir()
+        worker.look_at(self.clock.now)
+        self._arm(worker)
+
+    # -- events --------------------------------------------------------------------------------
+
+    def _wait(self, request: Request, event: str) -> None:
+        super()._wait(request, event)
+        self.watching = True
+        for worker in self.fast:  # any boundary may be what it waits for
+            worker.catch_up()
+            worker.heeded, worker.lean = True, False
+            self._arm(worker)
+
+    def _dispatch_pending(self) -> None:
+        super()._dispatch_pending()
+        if self.watching and not self.pending and not self.submitted:
+            self.watching = False
+            for worker in self.fast:
+                worker.listen()
+
+    def _arm(self, worker: FastWorker) -> None:
+        """See that there is an event for what others wait for at a worker."""
+        due = worker.due
+        if worker.armed <= due:
+            return  # nothing happens before what is due
+        if worker.awaits_kv or worker.id in self.actions.deferred:
+            time = due
+        elif worker.heeded:
+            time = self._bound(worker)
+        else:
+            return
+        if time < worker.armed:
+            worker.armed = time
+            self.arms += 1
+            self.clock.call(time, worker.rank, lambda: self._happen(worker, time))
+
+    def _happen(self, worker: FastWorker, time: float) -> None:
+        """Let happen at a worker what others may have waited for."""
+        self.arms -= 1
+        if worker.armed != time:
+            return  # there was one before
+        worker.catch_up()
+        if worker.due == time:
+            worker.go_on(self.clock.peek())
+        worker.armed = inf  # not before: what happens now needs no event of its own
+        self._arm(worker)
+
+    def _bound(self, worker: FastWorker) -> float:
+        """Return a time not later than when something happens that handlers are told of."""
+        if worker.stepped or self.pending or self.submitted:
+            return worker.due
+        time = bounds.earliest_end(worker)
+        if time == worker.due or worker.ends_heeded:
+            return time
+        return bounds.earliest_preemption(worker) if worker.admissions_heeded else inf
+
+    def _is_over(self) -> bool:
+        # Events that were seen to for a worker which has nothing more to do mean nothing.
+        return self.clock.waiting == self.arms and all(worker.due == inf for worker in self.fast)
+
+    @property
+    def _quiet(self) -> bool:
+        return super()._quiet and all(worker.due == inf for worker in self.fast)

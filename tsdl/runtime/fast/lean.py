@@ -1,0 +1,410 @@
+"""The quick way through iterations to which nobody listens: the same steps with all at hand.
+
+It knows prefill-first and chunked batching, first come, first served, with no clause and no handler
+of the worker's own. Whatever else turns up it leaves to the worker, and takes over again after it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from heapq import heappop, heappush
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from tsdl.runtime.fast.cohort import BITS, NUMBER
+from tsdl.runtime.request import FINISHED
+
+if TYPE_CHECKING:
+    from tsdl.runtime.fast.worker import FastWorker
+    from tsdl.runtime.request import Request
+
+NEVER = 1 << 62  # steps
+
+
+def suits(worker: FastWorker) -> bool:
+    """Tell whether a worker's policy is one that this file knows."""
+    local = worker.local
+    return (
+        local.batching in ("prefill_first", "chunked")
+        and local.queue == "arrival"
+        and not local.window
+        and local.admit_when is True
+        and not local.admit_by
+        and worker.facts.monotone  # so that no iteration can take less than nothing
+        and worker.hooks.keys().isdisjoint(("start", "admit", "preempt", "iteration"))
+    )
+
+
+def tools(worker: FastWorker) -> tuple[Any, ...]:
+    """Return what `run` needs of a worker and never changes."""
+    cohort, memory, local = worker.cohort, worker.memory, worker.local
+    return (
+        worker.inbox, worker.waiting, worker.ready, worker.active, worker.loners,
+        cohort.members, cohort.ends, cohort.fresh, cohort.peak_gaps, cohort.peak_steps,
+        cohort.on_blocks, cohort.block, cohort.unit,
+        memory.capacity, memory.capacity - memory.watermark,  # which newcomers leave free
+        memory.footprint, local.batching == "chunked", local.max_requests, local.max_tokens,
+        worker.gap_length, worker.gap_count, worker.times.known, worker.times.of,
+        worker.time_of_features, worker.rare_features, worker.close,
+    )  # fmt: skip
+
+
+def takes(worker: FastWorker) -> bool:
+    """Tell whether a worker is in a state that this file knows."""
+    if worker.swapped or worker.awaits_kv or worker.free_at > worker.due:
+        return False
+    iteration = worker.current
+    if iteration is None:
+        return not worker.loners
+    return len(worker.loners) == len(iteration.prefills) and not iteration.decodes
+
+
+def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
+    """Let iterations end and begin before a time, while they are plain.
+
+    With `until_end` it begins with what is due, and stops once somebody has ended.
+
+    It is one function with all that changes in variables of its own: that is what makes it quick.
+    `cohort`, `memory` and the worker have the same under the same names, and get it back at last.
+    """
+    cohort, memory = worker.cohort, worker.memory
+    (
+        inbox, waiting, ready, active, loners, members, ends, fresh, peaks, peak_steps, entering,
+        block, unit, capacity, room, footprint, chunked, most, most_tokens, gap_length, gap_count,
+        known, times_of, time_of, rare, close,
+    ) = worker.tools  # fmt: skip
+    steps, contexts, size = cohort.steps, cohort.contexts, cohort.growing
+    counted, last = cohort.counted, cohort.last
+    used, peak = memory.used, memory.peak
+    outstanding = worker.outstanding_tokens
+    now, duration, busy, begun = worker.due, worker.duration, worker.busy, worker.begun
+    iterations, refused = worker.iterations, worker.refused
+    iteration = worker.current
+    prefills, grouped = (iteration.prefills, iteration.grouped) if iteration else ([], False)
+    flying = iteration is not None
+    nothing: list[tuple[Request, int]] = []
+    general = bool(loners) and not (chunked or flying)  # who stays where prefills are handed over
+
+    budget = tokens = cached = products = squares = complete = 0  # of the prefills to come
+    credit = cohort.credit
+    first_end = ends[0] >> BITS if ends else NEVER  # a step before which nobody ends
+    somebody_ended = False
+    first = until_end
+    while (now < limit or first) and not general:
+        first = False
+        while inbox and inbox[0][0] <= now:
+            _, request = inbox.popleft()
+            outstanding += request.left
+            waiting.append(request)
+        # -- the iteration in flight ends
+        if flying:
+            busy += duration
+            if grouped:
+                gap = now - last
+                steps += 1
+                contexts += size
+                outstanding -= size
+                if counted:
+                    gap_length(gap)
+                    gap_count(counted)
+                if len(fresh) < size:
+                    while peaks and peaks[-1] <= gap:
+                        peaks.pop()
+                        peak_steps.pop()
+                    peaks.append(gap)
+                    peak_steps.append(steps)
+                if fresh:
+                    for request in fresh:
+                        own = now - request.last
+                        if request.counted:
+                            gap_length(own)
+                            gap_count(1)
+                            counted += 1
+                        if own > request.largest_gap:
+                            request.largest_gap = own
+                        request.last = now
+                        request.joined = steps
+                    fresh.clear()
+                last = now
+            for request, chunk in prefills:
+                request.computed = computed = request.computed + chunk
+                generated = request.generated + 1
+                context = request.prompt + generated
+                if computed + 1 < context:
+                    continue
+                request.prefilled = True
+                request.generated = generated
+                if request.last is None:
+                    request.first = now
+                    outstanding -= request.prompt + 1
+                else:
+                    outstanding -= 1
+                    own = now - request.last
+                    if request.counted:
+                        gap_length(own)
+                        gap_count(1)
+                    if own > request.largest_gap:
+                        request.largest_gap = own
+                request.last = now
+                del loners[request]
+                rest = request.output - generated
+                if rest <= 0:
+                    del active[request]
+                    request.active = False
+                    used -= request.held
+                    refused = False
+                    close(request, FINISHED, now)
+                    somebody_ended = until_end
+                    continue
+                request.distance = distance = context - steps
+                request.joined = steps
+                request.ends = end = steps + rest
+                number = request.number
+                members[number] = request
+                heappush(ends, end << BITS | number)
+                if end < first_end:
+                    first_end = end
+                size += 1
+                contexts += context
+                entering[distance % block] += 1
+                if rare:
+                    cohort.blocks[distance & 15] += 1
+                if now != last:
+                    fresh.append(request)
+                else:
+                    counted += request.counted
+            while steps >= first_end:
+                request = members.pop(heappop(ends) & NUMBER, None)
+                first_end = ends[0] >> BITS if ends else NEVER
+                if request is None:
+                    continue  # it has left before
+                distance, joined = request.distance, request.joined
+                context = distance + steps
+                if joined < steps:
+                    request.last = now
+                    place = bisect_right(peak_steps, joined)
+                    if place < len(peaks) and peaks[place] > request.largest_gap:
+                        request.largest_gap = peaks[place]
+                size -= 1
+                contexts -= context
+                counted -= request.counted
+                entering[distance % block] -= 1
+                if rare:
+                    cohort.blocks[distance & 15] -= 1
+                used -= ((context - 2 + block) // block) * unit if unit else request.held
+                request.generated = request.output
+                del active[request]
+                request.active = False
+                refused = False
+                close(request, FINISHED, now)
+                somebody_ended = until_end
+                if not members:
+                    peaks.clear()
+                    peak_steps.clear()
+            flying = False
+
+        # -- the next begins
+        if ready:
+            cohort.growing, cohort.contexts, cohort.counted = size, contexts, counted
+            general = not _join(worker, steps, last, most)
+            size, contexts, counted = cohort.growing, cohort.contexts, cohort.counted
+            credit = cohort.credit
+            first_end = ends[0] >> BITS if ends else NEVER
+            if general:
+                break
+        grown = (entering[(1 - steps) % block] - credit) * unit if size else 0
+        prefills = nothing
+        if chunked or (waiting and not refused):
+            prefills = []
+            budget = most_tokens
+            tokens = cached = products = squares = complete = 0
+        if chunked:
+            budget -= size
+            if budget < 0 or used + grown > capacity:
+                general = True
+                break
+            if loners:
+                (request,) = loners
+                cached = request.computed
+                rest = request.prompt + request.generated - cached
+                tokens = min(rest, budget)
+                held = footprint(cached + tokens, request.prompt, request.output)
+                if tokens <= 0 or used + grown + held - request.held > capacity:
+                    general = True
+                    break
+                used += held - request.held
+                request.held = held
+                budget -= tokens
+                products, squares, complete = tokens * cached, tokens * tokens, tokens == rest
+                prefills.append((request, tokens))
+            used += grown
+        if waiting and not refused:
+            number = worker.admissions
+            while waiting and len(active) < most:
+                request = waiting[0]
+                prompt, output = request.prompt, request.output
+                chunk = prompt + request.generated  # nothing of it is computed
+                held = footprint(chunk, prompt, output)
+                if used + held > room:
+                    break
+                complete += 1
+                if chunk > budget:
+                    if chunked and budget > 0:
+                        chunk = budget
+                        held = footprint(chunk, prompt, output)
+                        complete -= 1
+                    elif chunked or prefills:
+                        complete -= 1
+                        break  # a prompt beyond the budget runs alone
+                budget -= chunk
+                tokens += chunk
+                squares += chunk * chunk
+                used += held
+                number += 1
+                request.number, request.held, request.active = number, held, True
+                waiting.popleft()
+                active[request] = loners[request] = None
+                if request.started is None:
+                    request.started = now
+                prefills.append((request, chunk))
+            worker.admissions = number
+            refused = not prefills and bool(waiting)
+        grouped = size > 0 and (chunked or not prefills)
+        if grouped:
+            if not chunked:
+                if used + grown > capacity:
+                    general = True
+                    break
+                used += grown
+            if credit:
+                cohort.grant()
+                credit = 0
+        elif not prefills:
+            worker.idle_since = now
+            now = inbox[0][0] if inbox else inf
+            if somebody_ended:
+                break
+            continue
+        if used > peak:
+            peak = used
+        begun = now
+        iterations += 1
+        flying = True
+        if prefills:
+            count = len(prefills)
+            if not grouped:
+                duration = time_of(
+                    tokens, count, complete, count, tokens, cached + tokens, products, squares,
+                    0, 0, 0, 0, tokens,
+                )  # fmt: skip
+            else:
+                blocks = longest = 0
+                if rare:
+                    cohort.steps, cohort.contexts, cohort.size = steps, contexts, size
+                    blocks, longest = worker.growing_features()
+                duration = time_of(
+                    tokens + size, count + size, complete + size, count, tokens, cached + tokens,
+                    products, squares, size, contexts, blocks, longest, tokens + size,
+                )  # fmt: skip
+            if not 0 <= duration < inf:
+                worker.check(duration, prefills, size if grouped else 0)
+            now += duration
+            if somebody_ended:
+                break
+            continue
+        fixed, growing = known[size] if size in known else times_of(size)
+        if growing is None:
+            duration = fixed
+        elif rare:
+            cohort.steps, cohort.contexts, cohort.size = steps, contexts, size
+            duration = growing(contexts, *worker.growing_features())
+        else:
+            duration = growing(contexts, 0, 0)
+        if not 0 <= duration < inf:
+            worker.check(duration, (), size)
+        now += duration
+        if somebody_ended:
+            break
+        if fresh or now >= limit:
+            continue
+
+        # -- and others that differ in nothing but time, until one changes more: steady.py, once
+        # more, because to give everything back and take it up again costs more than the loop
+        until = first_end - 1
+        next_look: float = min(limit, inbox[0][0]) if inbox else limit
+        before = steps
+        longest_gap = -1.0
+        while now < next_look and steps < until:
+            grown = entering[-steps % block] * unit
+            if used + grown > capacity:
+                break
+            used += grown
+            steps += 1
+            contexts += size
+            gap = now - last
+            if counted:
+                gap_length(gap)
+                gap_count(counted)
+            if gap > longest_gap:
+                longest_gap = gap
+            last = begun = now
+            busy += duration
+            if growing is not None:
+                if rare:
+                    cohort.steps, cohort.contexts = steps, contexts
+                    duration = growing(contexts, *worker.growing_features())
+                else:
+                    duration = growing(contexts, 0, 0)
+            else:
+                duration = fixed
+            if not 0 <= duration < inf:
+                worker.check(duration, (), size)
+            now += duration
+        if steps > before:
+            done = steps - before
+            iterations += done
+            outstanding -= done * size
+            while peaks and peaks[-1] <= longest_gap:
+                peaks.pop()
+                peak_steps.pop()
+            peaks.append(longest_gap)
+            peak_steps.append(steps)
+            if used > peak:
+                peak = used
+
+    cohort.steps, cohort.contexts, cohort.size, cohort.growing = steps, contexts, size, size
+    cohort.counted, cohort.last = counted, last
+    cohort.in_flight = flying and grouped
+    memory.used, memory.peak = used, peak
+    worker.outstanding_tokens = outstanding
+    worker.due, worker.duration, worker.busy, worker.begun = now, duration, busy, begun
+    worker.iterations, worker.refused = iterations, refused
+    worker.steady = False
+    if flying:
+        own = worker.own_iteration
+        own.prefills, own.grouped = prefills, grouped
+        worker.current = own
+        worker.steady = grouped and not prefills and not fresh
+    else:
+        worker.current = None
+    if general:
+        worker.look(worker, now)
+
+
+def _join(worker: FastWorker, steps: int, last: float, most: int) -> bool:
+    """Let those join who came with their KV, as long as there are slots; False if one cannot."""
+    cohort, ready, active = worker.cohort, worker.ready, worker.active
+    cohort.steps, cohort.last = steps, last
+    while ready and len(active) < most:
+        request = ready[0]
+        if not request.prefilled or request.busy or request.chain is not None:
+            return False
+        ready.popleft()
+        active[request] = None
+        request.active = True
+        worker.admissions += 1
+        request.number = worker.admissions
+        if not worker.join(request):
+            worker.loners[request] = None
+            return False
+    return True

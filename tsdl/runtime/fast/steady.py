@@ -1,0 +1,64 @@
+"""Iterations of a cohort that differ in nothing but time: they only have to be counted."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tsdl.runtime.fast.worker import FastWorker
+
+
+def run(worker: FastWorker, limit: float) -> None:
+    """Let iterations of the cohort end before a time, until one changes more than time.
+
+    That one is left in flight. Times are added one by one: no closed form gives the same bits.
+    """
+    cohort = worker.cohort
+    first = steps = cohort.steps
+    end = cohort.next_end - 1  # with that step somebody ends
+    if steps >= end:
+        return
+    memory, block, unit, entering = worker.memory, cohort.block, cohort.unit, cohort.on_blocks
+    now, busy = worker.due, worker.busy
+    duration: Any = worker.duration  # a power of less than nothing is complex
+    contexts, size, last, counted = cohort.contexts, cohort.growing, cohort.last, cohort.counted
+    used, capacity = memory.used, memory.capacity
+    fixed, growing = worker.times.known[cohort.size]
+    begun, longest_gap = worker.begun, -1.0
+    while now < limit and steps < end:
+        if unit:
+            grown = entering[-steps % block] * unit
+            if used + grown > capacity:
+                break
+            used += grown
+        steps += 1
+        contexts += size
+        gap = now - last
+        if counted:
+            worker.gap_length(gap)
+            worker.gap_count(counted)
+        if gap > longest_gap:
+            longest_gap = gap
+        last = begun = now
+        busy += duration
+        if growing is None:
+            duration = fixed
+        elif worker.rare_features:
+            cohort.steps, cohort.contexts = steps, contexts
+            duration = growing(contexts, *worker.growing_features())
+        else:
+            duration = growing(contexts, 0, 0)
+        if isinstance(duration, complex) or not 0 <= duration < inf:
+            worker.check(duration, (), size)
+        now += duration
+    done = steps - first
+    if done:
+        cohort.steps, cohort.contexts, cohort.last = steps, contexts, last
+        cohort.note(longest_gap)
+        worker.outstanding_tokens -= done * size
+        worker.iterations += done
+        memory.used = used
+        if used > memory.peak:
+            memory.peak = used
+        worker.due, worker.duration, worker.busy, worker.begun = now, duration, busy, begun
