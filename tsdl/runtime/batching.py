@@ -270,6 +270,8 @@ def _make_room(worker: Worker, request: Request, context: int, iteration: Iterat
         victim = worker.victim(candidates)
         iteration.preempted = True
         iteration.swap_delay += worker.preempt(victim)
+        if victim in iteration.decodes:  # those that decode come first, wherever they stand
+            iteration.decodes.remove(victim)
         if victim is request:
             return False
     memory.grow(request, size)
