@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import json
-import signal
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from unittest.mock import patch
 import tsdl
 from tests import random_systems, tame_systems
 from tests.invariants import TooLongError, limit_events
+from tests.limits import within
 from tsdl.errors import TsdlError
 from tsdl.runtime import run as running
 from tsdl.runtime.engine import Engine
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tsdl.api import Plan
     from tsdl.runtime.result import Result
 
-LONGEST = 60  # seconds of one run; beyond them an engine is taken to hang
+LONGEST = 60  # seconds that one run may compute; beyond them an engine is taken to hang
 SHOWN = 5  # rows, columns and numbers of a file that are told of
 
 
@@ -68,7 +68,7 @@ class Ending:
 def ending(plan: Plan, engine: str, seed: int | None = None) -> Ending:
     """Run a plan on an engine. Raises TooLongError where a run is cut off."""
     try:
-        with within(LONGEST):
+        with within(LONGEST, TooLongError):
             result = plan.run(seed, engine=engine)
     except TsdlError as error:
         return Ending(error.diagnostics[0].code, told=str(error))
@@ -88,25 +88,6 @@ def files_of(result: Result) -> dict[str, str]:
         "log.txt": "".join(f"{time!r} {line}\n" for time, line in result.log),
         "summary.json": summary_json(result),
     }
-
-
-@contextmanager
-def within(seconds: int) -> Iterator[None]:
-    """Raise TooLongError in what is done for longer, where the system has such an alarm."""
-    if not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def late(*_: object) -> None:
-        raise TooLongError(f"after {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @contextmanager

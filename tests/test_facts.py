@@ -1,5 +1,8 @@
 """What is proved of a plan: the rung of each group of workers, and the line that decides it."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 import tsdl
@@ -142,6 +145,20 @@ def test_a_rung_is_no_part_of_the_hash() -> None:
     assert one.rungs != moved.rungs
     assert one.hash == moved.hash
     assert tsdl.Plan.from_json(one.to_json()).rungs == one.rungs
+
+
+def test_a_plan_from_elsewhere_claims_nothing() -> None:
+    plan = plan_of()
+    (kind,) = plan.workers
+    shrinking = make("*", -1, symbol("context"))
+    assert growth_of(replace(kind.kv, footprint=shrinking)) is None
+    claimed = json.loads(plan_of("on token(r, w) { log r.id }").to_json())
+    claimed["rungs"][0] |= {"name": "lazy", "because": []}
+    assert facts_of(tsdl.Plan.from_json(json.dumps(claimed)))[0].rung == "reference"
+    backwards = json.loads(plan.to_json())
+    backwards["workers"][0]["cost"]["stages"][1]["repeat"] = -1
+    with pytest.raises(ValueError, match="repeats less than no time"):
+        tsdl.Plan.from_json(json.dumps(backwards))
 
 
 X, Y = symbol("x"), symbol("y")

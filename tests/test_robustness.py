@@ -9,15 +9,13 @@ texts.
 
 import random
 import re
-import signal
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 import pytest
 
+from tests.limits import within
 from tsdl.cli import main
 from tsdl.diagnostics import Diagnostic
 from tsdl.diagnostics.codes import CATALOGUE
@@ -33,22 +31,6 @@ SECONDS, SECONDS_OF_LARGE = 2.0, 6.0
 
 class TooSlow(BaseException):
     """The compiler has used up its time. No `except Exception` may catch it."""
-
-
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Stop what takes more of the processor's time; what else the machine does is no matter."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise TooSlow
-
-    before = signal.signal(signal.SIGVTALRM, stop)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
 
 
 def no_file(path: str) -> str:
@@ -73,7 +55,7 @@ def diagnose(text: str, read: Callable[[str], str] = no_file) -> list[Diagnostic
 def codes(text: str, seconds: float = SECONDS, read: Callable[[str], str] = no_file) -> list[str]:
     """Return the codes of all that is found in a text. Fails where that raises, or takes long."""
     try:
-        with within(seconds):
+        with within(seconds, TooSlow):
             return [diagnostic.code for diagnostic in diagnose(text, read)]
     except (Exception, TooSlow) as error:  # pytest would take minutes over a deep recursion
         place = traceback.extract_tb(error.__traceback__)[-1]
@@ -796,7 +778,7 @@ def test_a_run_is_no_bug(name: str, tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "it.tsim"
     path.write_text(runnable(RUNS[name]), encoding="utf-8")
     try:
-        with within(SECONDS_OF_LARGE):
+        with within(SECONDS_OF_LARGE, TooSlow):
             status = main(["run", str(path)])
     except TooSlow:
         pytest.fail("too slow", pytrace=False)

@@ -113,14 +113,14 @@ def growth_of(kv: KVCache) -> Growth | None:
         case value if context not in _parts(value):
             return Growth(1, 0)
         case Formula("*", (int(size), Formula("round_up", (inner, int(block))))) if (
-            inner == context and 0 < block <= LARGEST_BLOCK
+            inner == context and 0 < block <= LARGEST_BLOCK and size >= 0
         ):
             return Growth(block, size * block)
         case Formula("round_up", (inner, int(block))) if (
             inner == context and 0 < block <= LARGEST_BLOCK
         ):
             return Growth(block, block)
-        case Formula("*", (int(size), inner)) if inner == context:
+        case Formula("*", (int(size), inner)) if inner == context and size >= 0:
             return Growth(1, size)
         case value if value == context:
             return Growth(1, 1)

@@ -199,9 +199,7 @@ class Engine:
             if self.pending if event == "arrive" else self.submitted:
                 self._wait(request, event)
                 return
-        hook = self.stages.events.get(event)
-        if hook is not None:
-            hook(request)
+        self._ask(event, request)
         if request.loose:
             self._wait(request, event)
 

@@ -6,7 +6,6 @@ from the count. How many members enter a new block of KV at a step is looked up 
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator
 from heapq import heappop, heappush
 
 from tsdl.facts import Growth
@@ -111,13 +110,11 @@ class Cohort:
         context = request.distance + self.steps - (not (self.in_flight or request.ahead))
         return -(-context // self.block) * self.unit
 
-    def dissolve(self) -> Iterator[Request]:
-        """Take all out, in the order of joining; the padding stays what it is."""
-        found = list(self.members.values())
-        for request in found:
+    def dissolve(self) -> None:
+        """Take all out; the padding stays what it is."""
+        for request in list(self.members.values()):
             self.leave(request)
         self.clear()
-        return iter(found)
 
     def clear(self) -> None:
         """Forget what only members needed, once there are none."""
