@@ -5,14 +5,14 @@ They rest on this: no iteration takes less time for holding more (tsdl.facts).
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, ulp
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tsdl.runtime.fast.worker import FastWorker
 
 FEW = 4  # iterations
-SURELY = 1 - 1e-9  # a bound of times that are added up is less by more than what is rounded
+SURELY = 1 - 1e-9  # of a duration, for what its own formula rounds
 
 
 def earliest_end(worker: FastWorker) -> float:
@@ -37,12 +37,12 @@ def earliest_end(worker: FastWorker) -> float:
         return worker.due
     growth = cohort.growing * (more // cohort.block + 1) * cohort.unit
     if growth > worker.memory.capacity - worker.memory.used:
-        return worker.due + more * worker.least * SURELY
+        return _after(worker.due, more, worker.least)
     fixed, growing = worker.times.of(cohort.size)
     least = fixed
     if growing is not None:
         least = growing(cohort.contexts, *worker.growing_features())
-    return worker.due + more * least * SURELY
+    return _after(worker.due, more, least)
 
 
 def earliest_preemption(worker: FastWorker) -> float:
@@ -54,4 +54,13 @@ def earliest_preemption(worker: FastWorker) -> float:
     rounds = (worker.memory.capacity - worker.memory.used) // each - 1
     if rounds <= 0 or not worker.facts.monotone:
         return worker.due
-    return worker.due + rounds * cohort.block * worker.least * SURELY
+    return _after(worker.due, rounds * cohort.block, worker.least)
+
+
+def _after(due: float, count: int, least: float) -> float:
+    """Return a time that this many iterations, added up one by one, do not end before.
+
+    Each addition rounds by half a unit in the last place: late in a long run, that is more than
+    any fixed part of a short iteration.
+    """
+    return max(due, due + count * (least * SURELY - ulp(due + count * least)))
