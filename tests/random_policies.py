@@ -60,6 +60,8 @@ class PolicyWriter:
     def __init__(self, seed: int) -> None:
         """Begin with nothing written."""
         self.chance = random.Random(seed)
+        # What was added later has chances of its own: all else of a seed stays what it was.
+        self.later = random.Random(f"later {seed}")
         self.names = 0
 
     def name(self) -> str:
@@ -175,9 +177,11 @@ class PolicyWriter:
 
     # -- policies ----------------------------------------------------------------------------
 
-    def clauses(self, *, chunked: bool, swaps: bool) -> list[str]:
-        """Return the clauses of a local stage."""
+    def clauses(self, base: str, *, swaps: bool) -> list[str]:
+        """Return the clauses of a local stage, derived from one of the library."""
         chance = self.chance
+        chunked, static = "chunked" in base or "orca" in base, "static" in base or "wind" in base
+        ahead = self.later.choice(("synchronous", "synchronous", "asynchronous"))
         requests = chance.choice((1, 3, *[16] * 4))
         tokens = chance.choice((16, 16, 64, 512))
         lines = [
@@ -188,6 +192,7 @@ class PolicyWriter:
             f"overhead = {chance.choice(('0 s', '0 s', '1 ms', '1 ms * requests'))}",
             f"window = {chance.choice(('0 s', '0 s', '0 s', '20 ms'))}",
             f"queue = {chance.choice(('arrival', 'heap'))}",
+            f"scheduling = {'synchronous' if static else ahead}",
         ]
         lines += self.some(
             (
@@ -204,9 +209,8 @@ class PolicyWriter:
     def wild(self, tiers: list[str], bases: str, breakpoints: list[str]) -> str:
         """Return a policy of random handlers."""
         chance = self.chance
-        chunked = "chunked" in bases or "orca" in bases
         swaps = chance.random() < 0.5
-        local = self.clauses(chunked=chunked, swaps=swaps)
+        local = self.clauses(bases, swaps=swaps)
         states = ["state turns: number", "state seen: mean", "state recent: count over 100 ms"]
         local += states
         scope = Scope("local", tiers, workers=["w"])

@@ -167,8 +167,7 @@ class Writer(PolicyWriter):
         else:
             own = [p for p in LIBRARY if ("disagg" in p or not apart) and (tiers or p != "pooled")]
             base = "pooled" if "pooled" in own and chance.random() < 0.3 else chance.choice(own)
-            chunked = "chunked" in base or "orca" in base
-            lines = self.clauses(chunked=chunked, swaps=chance.random() < 0.5)
+            lines = self.clauses(base, swaps=chance.random() < 0.5)
             policy = f"policy odd from {base} {{ local {{ {'; '.join(lines)} }} }}"
             more = "policy = odd"
             if not apart and chance.random() < 0.5:

@@ -147,6 +147,8 @@ class TamePolicyWriter:
     def __init__(self, seed: int) -> None:
         """Begin with nothing written."""
         self.chance = random.Random(f"tame {seed}")
+        # What was added later has chances of its own: all else of a seed stays what it was.
+        self.later = random.Random(f"later {seed}")
         self.features: set[str] = set()
 
     def noted(self, feature: str, text: str | None = None) -> str:
@@ -158,9 +160,10 @@ class TamePolicyWriter:
         """Tell whether to do something, by chance."""
         return self.chance.random() < odds
 
-    def clauses(self, *, chunked: bool) -> list[str]:
+    def clauses(self, base: str) -> list[str]:
         """Return some clauses of a local stage; most are left as they are."""
         chance, lines = self.chance, []
+        chunked = base in ("chunked", "orca", "disaggregated_chunked")
         requests = chance.choice((1, 2, 3, 4, 8, 8, 16, 16, 16, 64))
         tokens = chance.choice((8, 16, 64, 64, 512, 512))
         if self.maybe(0.5):
@@ -183,6 +186,8 @@ class TamePolicyWriter:
         if self.maybe(0.12):
             lines.append(f"window = {chance.choice((5, 10, 20, 100))} ms")
             self.features.add("window")
+        if self.later.random() < 0.35 and base not in ("static", "windowed_batching"):
+            lines.append(f"scheduling = {self.noted('asynchronous')}")
         return [*lines, *self.selections()]
 
     def selections(self) -> list[str]:
@@ -225,8 +230,7 @@ class TamePolicyWriter:
     def policy(self, name: str, *, apart: bool, pool: bool, layered: bool = False) -> str:
         """Return a policy: a base, a router perhaps, clauses, perhaps a handler."""
         base = self.base(apart=apart, pool=pool)
-        chunked = base in ("chunked", "orca", "disaggregated_chunked")
-        local, shared = self.clauses(chunked=chunked), list[str]()
+        local, shared = self.clauses(base), list[str]()
         bases = [base]
         routed = apart or self.maybe(0.5)
         if routed and not apart:

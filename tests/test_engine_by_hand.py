@@ -225,6 +225,35 @@ def test_the_schedulers_own_time_adds_to_every_iteration() -> None:
     assert two.last == [2.5]
 
 
+AHEAD = f"scheduling = asynchronous; {TWENTY_TOKENS}"
+
+
+def test_an_iteration_ahead_of_its_results_newcomers_wait_for_the_next_but_one() -> None:
+    two = run([(0, 16, 4), (0.5, 4, 2)], policy="chunked", local=AHEAD)
+    assert two.iterations[0] == ["0 A+16", "1 A", "2 B+4 A", "3 A B"]
+    assert two.first == [1, 3]
+
+
+def test_an_iteration_ahead_of_its_results_a_slot_is_free_one_later() -> None:
+    four = run(FOUR, policy="chunked", local=AHEAD)
+    assert four.iterations[0] == [
+        "0 A+16 B+4",
+        "1 B+12 A",
+        "2 A B",
+        "3 A",  # B has ended at 3: that is known once this one is put together
+        "4 C+16",  # nobody else runs, so A's end is waited for, and then C has its slot
+        "5 D+16 C",
+        "6 C D",
+    ]
+    assert four.last == [4, 3, 7, 7]
+
+
+def test_an_iteration_ahead_of_its_results_memory_is_free_one_later() -> None:
+    few = "scheduling = asynchronous; max_requests = 8; max_tokens = 20 tokens"
+    three = run([(0, 16, 2), (0, 4, 5), (0, 12, 1)], policy="chunked", local=few, blocks=24)
+    assert three.iterations[0] == ["0 A+16 B+4", "1 A B", "2 B", "3 C+12 B", "4 B"]
+
+
 # -- ties --------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 from tsdl import formula
 from tsdl.formula import Formula, Value
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +149,7 @@ class Local:
     watermark: float
     preempt: str
     queue: str
+    asynchronous: bool
     window: float
     admit_when: Value
     admit_by: tuple[Value, ...]

@@ -46,6 +46,8 @@ def _local(local: Local) -> list[str]:
     ]
     if local.watermark:
         told.append(f"{local.watermark:.1%} of KV kept free at admission")
+    if local.asynchronous:
+        told.append("scheduled an iteration ahead")
     if local.window:
         told.append(f"waits {local.window:g} s for others")
     if local.queue != "arrival":

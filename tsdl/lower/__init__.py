@@ -133,6 +133,7 @@ def _workers(
         devices.append(evaluator.required(worker, "hardware"))
         local = lower_local(evaluator, own, _facts(evaluator, worker), used)
         _check_budget(evaluator, own, local)
+        _check_ahead(evaluator, own, local)
         lowered, parameters = lower_workers(
             evaluator, standing, model, local, _overhead(evaluator, own)
         )
@@ -213,6 +214,19 @@ def _check_budget(evaluator: Evaluator, policy: Instance, local: Local) -> None:
             evaluator.span(block, "max_tokens"),
             secondary=(Label(evaluator.span(block, "max_requests"), "so many may decode at once"),),
             help=("raise `max_tokens` or lower `max_requests`",),
+        )
+
+
+def _check_ahead(evaluator: Evaluator, policy: Instance, local: Local) -> None:
+    """See that what is scheduled ahead of results does not wait for them."""
+    if local.asynchronous and local.batching == "static":
+        block = evaluator.inner(policy, "local")
+        raise evaluator.fail(
+            "E0525",
+            "static batches are not scheduled ahead",
+            evaluator.span(block, "scheduling"),
+            secondary=(Label(evaluator.span(block, "batching"), "the next begins when one ends"),),
+            help=("use `batching = chunked` or `prefill_first`, or leave `scheduling` out",),
         )
 
 

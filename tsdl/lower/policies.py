@@ -32,6 +32,7 @@ def lower_local(
         watermark=evaluator.real(local, "watermark"),
         preempt=evaluator.word(local, "preempt"),
         queue=evaluator.word(local, "queue"),
+        asynchronous=evaluator.word(local, "scheduling") == "asynchronous",
         window=evaluator.real(local, "window"),
         admit_when=substituted(_all(_rule(evaluator, local, "admit", "when")), known),
         admit_by=_rule(evaluator, local, "admit", "by"),

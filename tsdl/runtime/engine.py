@@ -273,8 +273,8 @@ class Engine:
             while self._waits(worker):
                 yield self._idle(worker)
             system.stirred.discard(worker.id)
-            self.handover.take_in_if_overlapped(worker)
             back = worker.holds_back(clock.now)
+            self.handover.take_in_if_overlapped(worker)
             scheduled = worker.schedule(clock.now) if back is None else None
             self.actions.release(worker)
             if self.observer:

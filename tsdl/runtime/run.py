@@ -1,6 +1,8 @@
 """A plan to a result: draws the requests, runs an engine, sums up."""
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from operator import index
 
 from tsdl.diagnostics import Diagnostic, Severity
@@ -40,8 +42,9 @@ def run(
         raise ValueError(f"a seed is a whole number from 0 to 2^64 - 1, not {seed!r}")
     arrivals = generate(plan.workload, chosen)
     try:
-        made = ENGINES[engine](plan, arrivals, chosen, progress=progress, externs=externs)
-        return Result(plan, chosen, made.run())
+        with _deep_calls():
+            made = ENGINES[engine](plan, arrivals, chosen, progress=progress, externs=externs)
+            return Result(plan, chosen, made.run())
     except NoCandidate as error:
         raise TsdlError([_NOTHING_TO_CHOOSE]) from error
     except _OF_FORMULAS as error:
@@ -49,6 +52,21 @@ def run(
         if found is None:
             raise
         raise TsdlError([found]) from error
+
+
+# Calls in one another: what is done to one request at one time, up to a thousand times (E0903),
+# may bring about the next of it each time, over some ten calls.
+DEEPEST = 20_000
+
+
+@contextmanager
+def _deep_calls() -> Iterator[None]:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, DEEPEST))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 # What a formula may raise: a plan from elsewhere may name what is not there.

@@ -143,7 +143,9 @@ class System:
         if self.fruitless > MOST_IN_VAIN and self.progress_unseen():
             self.fruitless = 0
         if self.fruitless > MOST_IN_VAIN:
-            here = sorted(r.id for w in self.workers for r in (*w.waiting, *w.active, *w.incoming))
+            here = sorted(
+                r.id for w in self.workers for r in (*w.waiting, *w.unseen, *w.active, *w.incoming)
+            )
             shown = ", ".join(map(str, here[:10])) + (", …" if len(here) > 10 else "")  # noqa: PLR2004
             title = f"the policy goes round and round: no token comes of requests {shown}"
             note = f"that was after {MOST_IN_VAIN:,} iterations and hand-overs in a row"

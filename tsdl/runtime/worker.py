@@ -57,15 +57,18 @@ class Worker:
     admission, `swapped` in the order in which they were swapped out. Of requests that come with
     their KV, `incoming` have not got all of it yet, and `ready` wait for a slot. `leaving` run no
     more, and hold memory until their KV is elsewhere.
+
+    An asynchronous one puts an iteration together before it knows what came of the last: until it
+    has, newcomers are `unseen`, and slots and bytes of those that `ended` are taken.
     """
 
     __slots__ = (
         "__dict__", "_batching", "active", "advanced", "arriving", "busy", "composing",
-        "current", "decodes", "due", "forgotten", "free_at", "fresh", "gave_way", "hooks", "id",
-        "inbox", "incoming", "iteration_time", "iterations", "kind", "kv", "late", "leaving",
-        "local", "memory", "node", "opened", "outstanding_tokens", "over", "partial",
-        "preemptions", "prefills", "ready", "rules", "sequential", "share", "stopped",
-        "swapped", "swapper", "taking", "waiting", "woken",
+        "current", "decodes", "due", "ended", "ended_bytes", "engaged", "forgotten", "free_at",
+        "fresh", "gave_way", "hooks", "id", "inbox", "incoming", "iteration_time", "iterations",
+        "kind", "kv", "late", "leaving", "local", "memory", "node", "opened", "outstanding_tokens",
+        "over", "partial", "preemptions", "prefills", "ready", "rules", "sequential", "share",
+        "stopped", "swapped", "swapper", "taking", "unseen", "waiting", "woken",
     )  # fmt: skip
 
     def __init__(self, index: int, kind: Workers, node: int) -> None:
@@ -82,20 +85,21 @@ class Worker:
         self.ready: deque[Request] = deque()
         self.incoming: deque[Request] = deque()
         self.leaving: list[Request] = []
+        self.unseen: deque[Request] = deque()
+        self.ended = self.ended_bytes = 0
+        self.composing = False
+        self.engaged = False  # whether an asynchronous one found an iteration when it looked last
         self.arriving = 0  # bytes on their way here
         self.taking = 0  # requests that are being handed over to it
         self.memory = self.kv = Memory(kind.kv, kind.local.watermark, kind.host)
         self.iteration_time = compiled(kind.cost)
-        self.outstanding_tokens = 0
-        self.preemptions = 0
-        self.iterations = 0
+        self.outstanding_tokens = self.preemptions = self.iterations = 0
         self.busy = 0.0
-        self.fresh = 0  # how many of the waiting came since the last boundary
-        self.opened = 0.0  # when the first of the waiting came
+        # Of the waiting: how many came since the last boundary, and when the first did.
+        self.fresh, self.opened = 0, 0.0
         self.current: Iteration | None = None  # in flight
-        self.composing = False
         self.advanced = False  # whether the last iteration went further than any before
-        self.gave_way = False  # whether somebody had to go when it looked for an iteration
+        self.gave_way = False  # whether it has room for others since it looked for an iteration
         self.share = 1.0  # of the layers that the iteration in flight has computed, at a breakpoint
         self.free_at = 0.0  # until when it does nothing, as handlers have said
         # At a breakpoint: whether it stopped there, and for how many seconds.
@@ -116,13 +120,14 @@ class Worker:
 
     @property
     def running(self) -> int:
-        """Return how many requests run here."""
-        return len(self.active)
+        """Return how many slots are taken."""
+        return len(self.active) + self.ended
 
     @property
     def queued(self) -> int:
         """Return how many requests wait here."""
-        return len(self.waiting) + len(self.swapped) + len(self.ready) + len(self.incoming)
+        waiting = len(self.waiting) + len(self.unseen)
+        return waiting + len(self.swapped) + len(self.ready) + len(self.incoming)
 
     @property
     def outstanding(self) -> int:
@@ -169,6 +174,9 @@ class Worker:
     def enqueue(self, request: Request, now: float) -> None:
         """Take a request that was dispatched here, and has no KV."""
         self.take(request)
+        if self.engaged:
+            self.unseen.append(request)
+            return
         if not self.waiting:
             self.opened = now
         self.waiting.append(request)
@@ -185,7 +193,7 @@ class Worker:
         if request.active:
             self.deactivate(request)
             return
-        for queue in (self.waiting, self.swapped, self.ready, self.incoming):
+        for queue in (self.waiting, self.unseen, self.swapped, self.ready, self.incoming):
             if request in queue:
                 queue.remove(request)
                 return
@@ -193,7 +201,11 @@ class Worker:
     def holds_back(self, now: float) -> float | None:
         """Return until when an idle worker waits for others; None where it does not."""
         window = self.local.window
-        if not window or self.active or self.swapped or self.ready or not self.waiting:
+        if not window or self.active or self.swapped or self.ready:
+            return None
+        self.see()
+        self.engaged = False
+        if not self.waiting:
             return None
         until = self.opened + window
         return until if now < until and len(self.waiting) < self.local.max_requests else None
@@ -329,6 +341,27 @@ class Worker:
 
     def schedule(self, now: float) -> tuple[Iteration, float] | None:
         """Put the next iteration together; return it and its duration, None if there is none."""
+        found = self._put_together(now)
+        if self.local.asynchronous:
+            gave_way = self.gave_way
+            if self.see() and found is None:
+                found = self._put_together(now)
+                self.gave_way |= gave_way or bool(self.incoming)
+            self.engaged = found is not None
+        return found
+
+    def see(self) -> bool:
+        """Let the scheduler know who has come and what is free; tell whether that is anything."""
+        if not (self.ended or self.unseen):
+            return False
+        self.memory.reserve(-self.ended_bytes)
+        self.ended = self.ended_bytes = 0
+        self.waiting += self.unseen
+        self.fresh += len(self.unseen)
+        self.unseen.clear()
+        return True
+
+    def _put_together(self, now: float) -> tuple[Iteration, float] | None:
         self.order_newcomers()
         self.composing = True
         iteration = self.compose()
@@ -446,8 +479,12 @@ class Worker:
     def leave(self, request: Request) -> None:
         """Give back what a finished request holds, once nothing copies it any more."""
         self.deactivate(request)
+        self.ended += self.engaged
         if request.resting:
             self.leaving.append(request)
+        elif self.engaged:
+            self.ended_bytes += request.held
+            request.held = 0
         else:
             self.memory.release(request)
 

@@ -78,6 +78,12 @@ LOCAL = Block(
             "how those wait that came in one iteration: `heap` is TokenSim's order (section 8.5)",
             "arrival",
         ),
+        "scheduling": Field(
+            Choice(("synchronous", "asynchronous")),
+            "whether an iteration is put together before it is known who has come during the last "
+            "one, and what that has freed (section 8.3)",
+            "synchronous",
+        ),
         "window": Field(
             _TIME, "how long an idle worker waits for others before it begins", "0 s", low=0
         ),

@@ -27,6 +27,7 @@ def earliest_end(worker: FastWorker) -> float:
         or iteration.prefills
         or iteration.decodes
         or worker.waiting
+        or worker.unseen
         or worker.ready
         or worker.swapped
         or worker.loners

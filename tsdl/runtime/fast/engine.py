@@ -94,11 +94,12 @@ class FastEngine(Engine):
         """Let a worker look for its next iteration."""
         worker.due = inf
         # Who takes KV in lets a worker catch up. Where none is to come it may be behind the clock.
-        if worker.incoming and worker.awaits_kv:
-            if self._waits(worker):
-                return  # until what comes is there, and wakes it
-            self.handover.take_in_if_overlapped(worker)
+        awaits_kv = bool(worker.incoming) and worker.awaits_kv
+        if awaits_kv and self._waits(worker):
+            return  # until what comes is there, and wakes it
         back = worker.holds_back(now)
+        if awaits_kv:
+            self.handover.take_in_if_overlapped(worker)
         scheduled = worker.schedule(now) if back is None else None
         if worker.id in self.actions.deferred:
             self.actions.release(worker)

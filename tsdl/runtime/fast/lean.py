@@ -39,7 +39,7 @@ def tools(worker: FastWorker) -> tuple[Any, ...]:
     """Return what `run` needs of a worker and never changes."""
     cohort, memory, local = worker.cohort, worker.memory, worker.local
     return (
-        worker.inbox, worker.waiting, worker.ready, worker.active, worker.loners,
+        worker.inbox, worker.unseen, worker.waiting, worker.ready, worker.active, worker.loners,
         cohort.members, cohort.ends, cohort.fresh, cohort.peak_gaps, cohort.peak_steps,
         cohort.on_blocks, cohort.block, cohort.unit,
         memory.capacity, memory.capacity - memory.watermark,  # which newcomers leave free
@@ -69,9 +69,9 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     """
     cohort, memory = worker.cohort, worker.memory
     (
-        inbox, waiting, ready, active, loners, members, ends, fresh, peaks, peak_steps, entering,
-        block, unit, capacity, room, footprint, chunked, most, most_tokens, gap_length, gap_count,
-        known, times_of, time_of, rare, close,
+        inbox, unseen, waiting, ready, active, loners, members, ends, fresh, peaks, peak_steps,
+        entering, block, unit, capacity, room, footprint, chunked, most, most_tokens, gap_length,
+        gap_count, known, times_of, time_of, rare, close,
     ) = worker.tools  # fmt: skip
     steps, contexts, size = cohort.steps, cohort.contexts, cohort.growing
     counted, last = cohort.counted, cohort.last
@@ -79,6 +79,9 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     outstanding = worker.outstanding_tokens
     now, duration, busy, begun = worker.due, worker.duration, worker.busy, worker.begun
     iterations, refused = worker.iterations, worker.refused
+    ahead, engaged = worker.local.asynchronous, worker.engaged
+    gone, freed = worker.ended, worker.ended_bytes  # slots and bytes not known to be free
+    saw = worker.saw  # whether there is more than what the iteration in flight was put together of
     iteration = worker.current
     prefills, grouped = (iteration.prefills, iteration.grouped) if iteration else ([], False)
     flying = iteration is not None
@@ -92,10 +95,11 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     first = until_end
     while (now < limit or first) and not general:
         first = False
-        while inbox and inbox[0][0] <= now:
-            _, request = inbox.popleft()
-            outstanding += request.left
-            waiting.append(request)
+        if not engaged:
+            while inbox and inbox[0][0] <= now:
+                _, request = inbox.popleft()
+                outstanding += request.left
+                waiting.append(request)
         # -- the iteration in flight ends
         if flying:
             busy += duration
@@ -151,8 +155,8 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 if rest <= 0:
                     del active[request]
                     request.active = False
-                    used -= request.held
-                    refused = False
+                    gone += 1
+                    freed += request.held
                     close(request, FINISHED, now)
                     somebody_ended = until_end
                     continue
@@ -191,22 +195,26 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 entering[distance % block] -= 1
                 if rare:
                     cohort.blocks[distance & 15] -= 1
-                used -= ((context - 2 + block) // block) * unit if unit else request.held
+                gone += 1
+                freed += ((context - 2 + block) // block) * unit if unit else request.held
                 request.generated = request.output
                 del active[request]
                 request.active = False
-                refused = False
                 close(request, FINISHED, now)
                 somebody_ended = until_end
                 if not members:
                     peaks.clear()
                     peak_steps.clear()
             flying = False
+            if gone and not ahead:
+                used -= freed
+                gone = freed = 0
+                refused = False
 
         # -- the next begins
         if ready:
             cohort.growing, cohort.contexts, cohort.counted = size, contexts, counted
-            general = not _join(worker, steps, last, most)
+            general = not _join(worker, steps, last, most - gone)
             size, contexts, counted = cohort.growing, cohort.contexts, cohort.counted
             credit = cohort.credit
             first_end = ends[0] >> BITS if ends else NEVER
@@ -240,7 +248,8 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
             used += grown
         if waiting and not refused:
             number = worker.admissions
-            while waiting and len(active) < most:
+            slots = most - gone
+            while waiting and len(active) < slots:
                 request = waiting[0]
                 prompt, output = request.prompt, request.output
                 chunk = prompt + request.generated  # nothing of it is computed
@@ -280,6 +289,14 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 cohort.grant()
                 credit = 0
         elif not prefills:
+            if engaged:  # what it did not know may bring an iteration about
+                engaged, first = False, True
+                used -= freed
+                gone = freed = 0
+                refused = False
+                waiting.extend(unseen)
+                unseen.clear()
+                continue
             worker.idle_since = now
             now = inbox[0][0] if inbox else inf
             if somebody_ended:
@@ -287,6 +304,20 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
             continue
         if used > peak:
             peak = used
+        if ahead:
+            engaged, saw = True, gone > 0
+            if gone:
+                used -= freed
+                gone = freed = 0
+                refused = False
+            if unseen:
+                waiting.extend(unseen)
+                unseen.clear()
+            while inbox and inbox[0][0] <= now:
+                _, request = inbox.popleft()
+                outstanding += request.left
+                waiting.append(request)
+            saw = saw or bool(waiting and not refused)
         begun = now
         iterations += 1
         flying = True
@@ -325,7 +356,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
         now += duration
         if somebody_ended:
             break
-        if fresh or now >= limit:
+        if fresh or now >= limit or saw:
             continue
 
         # -- and others that differ in nothing but time, until one changes more: steady.py, once
@@ -379,15 +410,17 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     worker.outstanding_tokens = outstanding
     worker.due, worker.duration, worker.busy, worker.begun = now, duration, busy, begun
     worker.iterations, worker.refused = iterations, refused
+    worker.engaged, worker.ended, worker.ended_bytes, worker.saw = engaged, gone, freed, saw
     worker.steady = False
     if flying:
         own = worker.own_iteration
         own.prefills, own.grouped = prefills, grouped
         worker.current = own
-        worker.steady = grouped and not prefills and not fresh
+        worker.steady = grouped and not (prefills or fresh or saw)
     else:
         worker.current = None
     if general:
+        worker.open_inbox(now)
         worker.look(worker, now)
 
 

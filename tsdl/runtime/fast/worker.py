@@ -64,6 +64,7 @@ class FastWorker(Worker):
         "rank",
         "rare_features",
         "refused",
+        "saw",
         "steady",
         "stepped",
         "stirred_after",
@@ -82,7 +83,9 @@ class FastWorker(Worker):
         self.cohort = Cohort(facts.growth or Growth(1, 0))
         self.loners: dict[Request, None] = {}  # in order of admission
         self.steady = False
-        self.refused = False  # whether nobody can be admitted before somebody leaves
+        # Whether nobody can be admitted before somebody leaves; whether it saw more when it had put
+        # the iteration in flight together.
+        self.refused = self.saw = False
         self.admissions = 0
         self.stirred_at = -1.0  # when somebody made it look, and after how many events of that time
         self.stirred_after = 0
@@ -158,12 +161,19 @@ class FastWorker(Worker):
         while inbox and inbox[0][0] <= now:
             time, request = inbox.popleft()
             super().enqueue(request, time)
-            if not (self.refused and self._fixed_order):
+            if self.engaged or not (self.refused and self._fixed_order):
                 self.stir()
 
     def stir(self) -> None:
         """Note that something has changed: the next boundary is looked at."""
         self.steady = self.refused = False
+
+    def see(self) -> bool:
+        """Let the scheduler know who has come and what is free; tell whether that is anything."""
+        self.saw = super().see()
+        if self.saw:
+            self.stir()
+        return self.saw
 
     def spend(self, seconds: float, now: float) -> None:
         """Do nothing for so long."""
@@ -327,6 +337,7 @@ class FastWorker(Worker):
             and not self.cohort.fresh
             and not self._tells_batch
             and not self.noted
+            and not self.saw
             and not self.ready
             and (not self.waiting or (self.refused and self.facts.refusal_stays))
             and (not self.swapped or self.facts.return_stays)
