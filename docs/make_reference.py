@@ -171,7 +171,8 @@ def _notes(path: str, block: Block) -> Iterator[str]:
     elif len(names) < len(block.symbols):
         told.append("the features of section 7.2")
     if told:
-        yield f"- Expressions{inside} may also read {', '.join(told)}."
+        text = f"- Expressions{inside} may also read {', '.join(told)}."
+        yield textwrap.fill(text, 120, subsequent_indent="  ", break_on_hyphens=False)
     for verb, nested in block.blocks.items():
         yield from _notes(f"{path}.{verb}".lstrip("."), nested.block)
 

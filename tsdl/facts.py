@@ -148,6 +148,8 @@ def _is_monotone(value: Formula, known: dict[int, bool]) -> bool:
             return True
         case "+" | "*" | "min" | "max" | "floor" | "ceil" | "sqrt", _:
             return all(is_monotone(part, known) for part in parts)
+        case "-", (int() | float() as most, Formula("**", (int() | float() as share, power))):
+            return 0 <= share <= 1 <= most and is_monotone(power, known)  # 1 − 0.9^tokens
         case "/" | "//" | "**", (left, int() | float() as right):
             return right > 0 and is_monotone(left, known)
         case "round_up", (left, int() | float() as step):

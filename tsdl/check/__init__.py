@@ -193,7 +193,7 @@ def _block_defaults(
     for key, field in block.fields.items():
         if field.default is None:
             continue
-        expression = _default_expressions()[field.default]
+        expression = _default_expressions()[block.kind, field.default]
         program.defaults[f"{path}.{key}"] = expression
         scope = Scope(program, sink, program.library, blocks, key, {}, symbols)
         require(expression, field.type, scope, f"the default of {path}.{key}")
@@ -205,16 +205,20 @@ def _block_defaults(
 
 
 @cache
-def _default_expressions() -> dict[str, ast.Expr]:
-    """Return the expression of every default of the schema, by its text."""
+def _default_expressions() -> dict[tuple[str, str], ast.Expr]:
+    """Return the expression of every default of the schema, by its kind of block and its text.
+
+    The same name may mean a field in one kind of block, and something else in another.
+    """
     texts = list(dict.fromkeys(text for block in KINDS.values() for text in _default_texts(block)))
-    files = parse_kept("defaults", [Source("<default>", f"x = {text}") for text in texts])
+    files = parse_kept("defaults", [Source("<default>", f"x = {text}") for _, text in texts])
     fields = [file.items[0] for file in files]
     return {t: f.value for t, f in zip(texts, fields, strict=True) if isinstance(f, ast.Field)}
 
 
-def _default_texts(block: Block) -> Iterator[str]:
-    yield from (field.default for field in block.fields.values() if field.default is not None)
+def _default_texts(block: Block) -> Iterator[tuple[str, str]]:
+    fields = block.fields.values()
+    yield from ((block.kind, field.default) for field in fields if field.default is not None)
     for nested in block.blocks.values():
         yield from _default_texts(nested.block)
     if block.open_block:

@@ -233,7 +233,8 @@ def _field_of(shape: Block, expression: ast.Attribute, scope: Scope) -> Type:
     if field is None:
         _no_field(expression, shape.kind, list(shape.fields), scope)
         return UNKNOWN
-    return field.type
+    plain = bool(scope.blocks) and _is_plain(field.type, scope.blocks[-1])
+    return PLAIN if plain else field.type
 
 
 def _no_field(expression: ast.Attribute, what: str, names: list[str], scope: Scope) -> None:

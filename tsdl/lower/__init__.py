@@ -8,7 +8,7 @@ from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Place
 from tsdl.formula import Value
 from tsdl.lower.breakpoints import lower_breakpoints, names_of
-from tsdl.lower.clusters import devices_of, lower_tiers, standings
+from tsdl.lower.clusters import check_ranks, devices_of, lower_tiers, standings
 from tsdl.lower.idle import report_idle
 from tsdl.lower.places import (
     check_hand_over,
@@ -120,6 +120,7 @@ def _workers(
     policies: list[Instance] = []
     devices: list[Instance] = []
     parameters = 0
+    check_ranks(evaluator, cluster)
     known: dict[int, Workers] = {}  # of a node that stands more than once, what its first one is
     for standing in standings(evaluator, cluster):
         worker = standing.worker

@@ -22,6 +22,16 @@ class Standing:
     alone: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Parallel:
+    """How a worker shares the model: its devices; for `ep`, the ranks and the imbalance."""
+
+    devices: int
+    experts: bool  # whether experts are divided whole
+    ranks: int
+    imbalance: float
+
+
 def standings(evaluator: Evaluator, cluster: Instance) -> Iterator[Standing]:
     """Yield the `worker` blocks of a cluster in order, those of a node once for each such node.
 
@@ -53,13 +63,42 @@ def standings(evaluator: Evaluator, cluster: Instance) -> Iterator[Standing]:
                 yield Standing(worker, name, ports, network, alone=False)
 
 
+def parallel_of(evaluator: Evaluator, worker: Instance) -> Parallel:
+    """Return how a worker shares the model among devices."""
+    made = evaluator.get(worker, "parallel")
+    assert isinstance(made, Constructed)
+
+    def known(key: str) -> float:
+        value = made.parameters.get(key, 1)
+        assert isinstance(value, (int, float))
+        return value
+
+    return Parallel(
+        int(known("devices")), made.name == "ep", int(known("ranks")), known("imbalance")
+    )
+
+
 def devices_of(evaluator: Evaluator, worker: Instance) -> int:
     """Return how many devices a worker has."""
-    parallel = evaluator.get(worker, "parallel")
-    assert isinstance(parallel, Constructed)
-    devices = parallel.parameters["devices"]
-    assert isinstance(devices, (int, float))
-    return int(devices)
+    return parallel_of(evaluator, worker).devices
+
+
+def check_ranks(evaluator: Evaluator, cluster: Instance) -> None:
+    """See that there are workers enough for the ranks that share experts. Raises Failed."""
+    counts: dict[int, int] = {}
+    workers = [standing.worker for standing in standings(evaluator, cluster)]
+    for worker in workers:
+        counts[id(worker)] = counts.get(id(worker), 0) + evaluator.whole(worker, "count")
+    for worker in workers:
+        ranks, count = parallel_of(evaluator, worker).ranks, counts[id(worker)]
+        if count % ranks:
+            raise evaluator.fail(
+                "E0514",
+                f"{ranks} ranks share the experts, and there {'is' if count == 1 else 'are'} "
+                f"{count} of worker `{worker.members.name}`",
+                evaluator.span(worker, "parallel"),
+                help=(f"write `worker {worker.members.name} * {ranks} {{ … }}`",),
+            )
 
 
 def _devices_in(evaluator: Evaluator, node: Instance) -> int:

@@ -8,6 +8,8 @@ from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Binding, Place
 from tsdl.formula import Value, make, symbol
+from tsdl.lower.clusters import Parallel, parallel_of
+from tsdl.lower.sharding import divide
 from tsdl.plan import Efficiency, Kernel, Stage
 from tsdl.program import DeclarationName, Part
 from tsdl.schema import BATCH_FEATURES
@@ -20,12 +22,28 @@ class Device:
     evaluator: Evaluator
     hardware: Instance
     link: Instance
-    dtype: Instance
-    kv_dtype: Instance
-    devices: int
+    formats: dict[str, Instance]  # of the model: `dtype`, `weight_dtype` and so on
+    parallel: Parallel
     efficiencies: dict[str, Efficiency]
-    compute: float
+    peaks: dict[str, float]
     bandwidth: float
+
+    @property
+    def devices(self) -> int:
+        """Return how many devices the worker has."""
+        return self.parallel.devices
+
+    @property
+    def compute(self) -> float:
+        """Return the peak for the model's own number format."""
+        return self.peak(self.formats["dtype"])
+
+    def peak(self, dtype: Instance) -> float:
+        """Return the peak for a number format, or for the first of its fallbacks that has one."""
+        known = self.peaks.get(dtype.name)
+        if known is None:
+            known = self.peaks[dtype.name] = _peak(self.evaluator, self.hardware, dtype)
+        return known
 
     def efficiency(self, work_class: str) -> Efficiency:
         """Return what a class reaches of the peaks; an unknown one counts as pointwise."""
@@ -54,12 +72,19 @@ class Device:
         return found
 
 
-def device_of(evaluator: Evaluator, worker: Instance, model: Instance, devices: int) -> Device:
-    """Return the device of a worker, at the peak that it has for the model's number format."""
+FORMATS = ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype")
+
+
+def device_of(evaluator: Evaluator, worker: Instance, model: Instance) -> Device:
+    """Return the device of a worker for the number formats of a model. Raises Failed."""
     hardware, link = evaluator.required(worker, "hardware"), evaluator.required(worker, "link")
-    dtype, kv_dtype = evaluator.required(model, "dtype"), evaluator.required(model, "kv_dtype")
-    memory = evaluator.inner(hardware, "memory")
-    bandwidth = evaluator.real(memory, "bandwidth")
+    formats = {name: evaluator.required(model, name) for name in FORMATS}
+    bandwidth = evaluator.real(evaluator.inner(hardware, "memory"), "bandwidth")
+    parallel = parallel_of(evaluator, worker)
+    return Device(evaluator, hardware, link, formats, parallel, {}, {}, bandwidth)
+
+
+def _peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> float:
     peaks = evaluator.inner(hardware, "compute")
     wanted: Instance | None = dtype
     seen: list[str] = []
@@ -81,8 +106,7 @@ def device_of(evaluator: Evaluator, worker: Instance, model: Instance, devices: 
             evaluator.place_of(hardware),
             help=(f"write `compute {{ {dtype.name} = … TFLOPS }}`; it has {known}",),
         )
-    compute = evaluator.real(peaks, wanted.name)
-    return Device(evaluator, hardware, link, dtype, kv_dtype, devices, {}, compute, bandwidth)
+    return evaluator.real(peaks, wanted.name)
 
 
 @dataclass(slots=True)
@@ -91,8 +115,9 @@ class Graph:
 
     stages: list[Stage]
     parameters: int  # of the whole model
-    weight_elements: int  # on one device
+    weight_bytes: float  # on one device
     kv_elements: int
+    windowed_kv_elements: int  # of them, those of operators that look back a window only
 
 
 def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
@@ -108,16 +133,9 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
     clause = parts[0].item
     assert isinstance(clause, ast.Clause)
     assert clause.body is not None
-    heads, kv_heads = evaluator.whole(model, "heads"), evaluator.whole(model, "kv_heads")
-    if heads % kv_heads:
-        raise evaluator.fail(
-            "E0503",
-            f"`kv_heads` must divide `heads`, and {kv_heads} does not divide {heads}",
-            evaluator.span(model, "kv_heads"),
-            secondary=(Label(evaluator.span(model, "heads"), "heads are set here"),),
-        )
+    _check_sizes(evaluator, model)
     place = Place(parts[0].owner, model)
-    graph = Graph([], 0, 0, 0)
+    graph = Graph([], 0, 0, 0, 0)
     run: list[Kernel] = []
     for item in clause.body.items:
         if isinstance(item, ast.GraphNode):
@@ -140,6 +158,26 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
     if not graph.stages:
         raise evaluator.fail("E0413", f"the graph of `{model.name}` has no operators", clause.span)
     return graph
+
+
+def _check_sizes(evaluator: Evaluator, model: Instance) -> None:
+    """See that heads and experts of a model go together. Raises Failed."""
+    heads, kv_heads = evaluator.whole(model, "heads"), evaluator.whole(model, "kv_heads")
+    if heads % kv_heads:
+        raise evaluator.fail(
+            "E0503",
+            f"`kv_heads` must divide `heads`, and {kv_heads} does not divide {heads}",
+            evaluator.span(model, "kv_heads"),
+            secondary=(Label(evaluator.span(model, "heads"), "heads are set here"),),
+        )
+    experts, active = (evaluator.optional(model, key) for key in ("experts", "active_experts"))
+    if experts is not None and active is not None and active > experts:
+        raise evaluator.fail(
+            "E0503",
+            f"a token cannot go to {active:g} of {experts:g} experts",
+            evaluator.span(model, "active_experts"),
+            secondary=(Label(evaluator.span(model, "experts"), "experts are set here"),),
+        )
 
 
 def _repeat(evaluator: Evaluator, count: ast.Expr | None, place: Place) -> int:
@@ -176,13 +214,17 @@ def _node(
     stored = bool(evaluator.get(operator, "stored"))
     if stored:
         graph.parameters += repeat * evaluator.whole(operator, "weights")
-    shard = _shard(evaluator, operator, item, device.devices)
+    shard = divide(evaluator, operator, item, device.parallel)
     operator.symbols["tokens"] = rows
     evaluator.forget(operator)  # sizes and rows are others now
     kernels = _kernels(evaluator, operator, item.name, device)
     if stored:
-        graph.weight_elements += repeat * evaluator.whole(operator, "weights")
-    graph.kv_elements += repeat * evaluator.whole(operator, "kv")
+        size = evaluator.real(evaluator.required(operator, "stored_in"), "size")
+        graph.weight_bytes += repeat * evaluator.whole(operator, "weights") * size
+    kv = repeat * evaluator.whole(operator, "kv")
+    graph.kv_elements += kv
+    if evaluator.optional(operator, "reach") is not None:
+        graph.windowed_kv_elements += kv
     if shard == "row" and device.devices > 1:
         kernels += _all_reduce(evaluator, item, width, rows, place, device)
     return kernels
@@ -191,8 +233,8 @@ def _node(
 def _symbols(device: Device) -> dict[str, Any]:
     """Return what an operator's formulas may read besides its own parameters."""
     features = {name: symbol(name) for name in BATCH_FEATURES}
-    known = {"devices": device.devices, "dtype": device.dtype, "kv_dtype": device.kv_dtype}
-    return {**features, **known}
+    known = {"devices": device.devices, "ranks": device.parallel.ranks}
+    return {**features, **known, **device.formats}
 
 
 def _last_parameter(evaluator: Evaluator, operator: Instance) -> float:
@@ -201,46 +243,6 @@ def _last_parameter(evaluator: Evaluator, operator: Instance) -> float:
         return 0
     bound = operator.bindings[id(operator.declaration)][parameters[-1].name]
     return evaluator.number(bound.expression, bound.place)
-
-
-def _shard(evaluator: Evaluator, operator: Instance, item: ast.GraphNode, devices: int) -> str:
-    """Divide the operator's sizes over the devices; return how."""
-    ways = evaluator.get(operator, "shards")
-    chosen = evaluator.get(operator, "shard")
-    assert isinstance(ways, list)
-    if chosen is None:
-        chosen = ways[0] if len(ways) == 1 else "none"
-    assert isinstance(chosen, str)
-    if chosen != "none" and chosen not in ways:
-        raise evaluator.fail(
-            "E0514",
-            f"`{operator.name}` cannot be sharded by {chosen}",
-            item.operator.span,
-            secondary=(Label(operator.declaration.span, "declared here"),),
-            help=(f"it can be by {', '.join(map(str, ways))}" if ways else "it cannot be sharded",),
-        )
-    if devices == 1 or chosen == "none":
-        return chosen
-    names = [p.name for p in operator.declaration.parameters]
-    divided = {"column": names[-1:], "row": names[:1], "heads": ["heads", "kv_heads"]}[chosen]
-    for name in divided:
-        if name not in names:
-            continue
-        bound = operator.bindings[id(operator.declaration)][name]
-        whole = evaluator.number(bound.expression, bound.place)
-        # Fewer KV heads than devices: each device keeps a copy of one.
-        copied = name == "kv_heads" and whole and devices % whole == 0
-        share = 1 if copied else whole / devices
-        if share != int(share):
-            raise evaluator.fail(
-                "E0514",
-                f"{devices} devices do not divide `{name}` of `{item.name}`, which is {whole:g}",
-                item.operator.span,
-                help=("choose another parallel degree: `parallel = tp(…)`",),
-            )
-        number = ast.Number(int(share), None, bound.expression.span)
-        operator.bindings[id(operator.declaration)][name] = Binding(number, bound.place)
-    return chosen
 
 
 def _all_reduce(
@@ -261,22 +263,23 @@ def _all_reduce(
 
 
 def _kernels(evaluator: Evaluator, operator: Instance, name: str, device: Device) -> list[Kernel]:
+    peak = device.peak(evaluator.required(operator, "computed_in"))
     parts = operator.members.named("part")
     if not parts:
-        return [_kernel(evaluator, operator, name, device)]
+        return [_kernel(evaluator, operator, name, device, peak)]
     found = []
     for part in parts:
         block = evaluator.inner(operator, "part", part.name)
-        found.append(_kernel(evaluator, block, f"{name}.{part.name}", device))
+        found.append(_kernel(evaluator, block, f"{name}.{part.name}", device, peak))
     return found
 
 
-def _kernel(evaluator: Evaluator, work: Instance, name: str, device: Device) -> Kernel:
+def _kernel(evaluator: Evaluator, work: Instance, name: str, device: Device, peak: float) -> Kernel:
     work_class = evaluator.word(work, "class")
     keys = ("flops", "bytes", "wire", "when")
     flops, moved, wire, when = (evaluator.known(work, key) for key in keys)
     reached = device.efficiency(work_class)
-    compute_time = make("/", flops, device.compute * reached.compute)
+    compute_time = make("/", flops, peak * reached.compute)
     memory_time = make("/", moved, device.bandwidth * reached.bandwidth)
     time = _norm(compute_time, memory_time, reached.sharpness)
     if wire != 0:

@@ -3,7 +3,7 @@
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Value, flattened, symbol
-from tsdl.lower.clusters import Standing, channel, devices_of
+from tsdl.lower.clusters import Standing, channel
 from tsdl.lower.operators import Device, Graph, device_of, graph_of
 from tsdl.plan import Cost, Kernel, KVCache, Local, Stage, Workers
 
@@ -16,11 +16,11 @@ def lower_workers(
     Raises Failed if the model cannot fit.
     """
     worker = standing.worker
-    devices = devices_of(evaluator, worker)
-    device = device_of(evaluator, worker, model, devices)
+    device = device_of(evaluator, worker, model)
+    devices = device.devices
     hardware = device.hardware
     graph = graph_of(evaluator, model, device)
-    weights = int(graph.weight_elements * evaluator.real(device.dtype, "size"))
+    weights = int(graph.weight_bytes)
     kv = _kv_cache(evaluator, worker, model, device, graph, weights)
     power = evaluator.inner(hardware, "power")
     runs = evaluator.word(worker, "runs")
@@ -79,12 +79,19 @@ def _kv_cache(
 ) -> KVCache:
     """Return the KV memory of a worker: what its devices have left, in whole blocks."""
     kv = evaluator.required(worker, "kv")
-    per_token = graph.kv_elements * evaluator.real(device.kv_dtype, "size") * device.devices
-    if per_token == int(per_token):
-        per_token = int(per_token)
+    size = evaluator.real(device.formats["kv_dtype"], "size") * device.devices
+    per_token, windowed = (
+        _whole(elements * size) for elements in (graph.kv_elements, graph.windowed_kv_elements)
+    )
+    context = evaluator.whole(model, "context")
     # The same manager may serve workers on which a token takes other amounts of memory.
     fresh = evaluator.again(kv)
-    fresh.symbols = {"kv_per_token": per_token, "max_context": evaluator.whole(model, "context")}
+    fresh.symbols = {
+        "kv_per_token": per_token,
+        "windowed_kv_per_token": windowed,
+        "window": int(evaluator.optional(model, "window") or context),
+        "max_context": context,
+    }
     footprint = evaluator.function(fresh, "footprint", {"r": symbol("r")})
     if footprint is None:
         raise evaluator.fail(
@@ -111,6 +118,10 @@ def _kv_cache(
         swap_out=_move(evaluator, fresh, "swap_out"),
         swap_in=_move(evaluator, fresh, "swap_in"),
     )
+
+
+def _whole(number: float) -> float:
+    return int(number) if number == int(number) else number
 
 
 def _move(evaluator: Evaluator, kv: Instance, key: str) -> Value | None:

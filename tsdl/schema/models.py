@@ -5,7 +5,6 @@ from tsdl.schema.shapes import Block, ClauseShape, Field, Nested, quantity
 from tsdl.types import (
     Boolean,
     Choice,
-    Record,
     Reference,
     Sequence,
 )
@@ -24,10 +23,13 @@ _WORK: dict[str, Field] = {
     "when": Field(Boolean(), "whether it is launched at all", "tokens > 0", formula=True),
 }
 _OPERATOR_SYMBOLS = FEATURE_TYPES | {
-    "dtype": Record("dtype"),
-    "kv_dtype": Record("dtype"),
+    **dict.fromkeys(
+        ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype"), Reference("dtype")
+    ),
     "devices": _NUMBER,
+    "ranks": _NUMBER,
 }
+_WAYS = ("column", "row", "partial", "heads", "expert")
 
 OPERATOR = Block(
     "operator",
@@ -35,18 +37,24 @@ OPERATOR = Block(
     {
         "weights": Field(_NUMBER, "elements of weights on one device", "0", low=0),
         "stored": Field(Boolean(), "whether its weights take memory of their own", "true"),
+        "stored_in": Field(Reference("dtype"), "number format of its weights", "dtype"),
+        "computed_in": Field(
+            Reference("dtype"), "number format that it computes in: whose peak counts", "dtype"
+        ),
         "kv": Field(_NUMBER, "elements of KV cache a token holds on one device", "0", low=0),
+        "reach": Field(
+            _NUMBER, "tokens of a request's KV that it looks back, where that is bounded", low=1
+        ),
         **_WORK,
         "rows": Field(_NUMBER, "what `tokens` means here", "tokens", formula=True),
         "shards": Field(
-            Sequence(Choice(("column", "row", "heads"))),
-            "how tensor parallelism may divide it: `column` its last parameter, `row` its first "
-            "(an all-reduce follows), `heads` its parameters heads and kv_heads",
+            Sequence(Choice(_WAYS)),
+            "how it may be divided: `column` its last parameter, `row` its first (an all-reduce "
+            "follows), `partial` its first (none follows), `heads` its parameters heads and "
+            "kv_heads, `expert` experts and active",
             "[]",
         ),
-        "shard": Field(
-            Choice(("column", "row", "heads", "none")), "how it is divided; with one way, that way"
-        ),
+        "shard": Field(Choice((*_WAYS, "none")), "how it is divided; with one way, that way"),
     },
     {"part": Nested(Block("part", "A kernel of an operator of several.", _WORK), named=True)},
     symbols=_OPERATOR_SYMBOLS,
@@ -81,11 +89,45 @@ MODEL = Block(
         "context": Field(
             _TOKENS, "longest context, prompt and output together", "4096 tokens", low=1, whole=True
         ),
-        "dtype": Field(Reference("dtype"), "of weights and activations", "fp16"),
+        "dtype": Field(Reference("dtype"), "of activations, and of all that has no other", "fp16"),
+        "weight_dtype": Field(
+            Reference("dtype"), "of matrices but embedding, router and lm_head", "dtype"
+        ),
+        "expert_dtype": Field(Reference("dtype"), "of the experts' matrices", "weight_dtype"),
+        "compute_dtype": Field(
+            Reference("dtype"), "that these matrices are multiplied in", "dtype"
+        ),
         "kv_dtype": Field(Reference("dtype"), "of the KV cache", "dtype"),
         "tied": Field(Boolean(), "whether lm_head shares the embedding's weights", "false"),
         "positions": Field(_NUMBER, "learned positions", "0", low=0, whole=True),
         "window": Field(_TOKENS, "attention looks back this far", low=1, whole=True),
+        "windowed_layers": Field(
+            quantity("layers"),
+            "layers whose attention looks back `window`, where others look back to the start",
+            "0",
+            low=0,
+            whole=True,
+            plain=True,
+        ),
+        "experts": Field(_NUMBER, "experts of a layer", low=1, whole=True),
+        "active_experts": Field(_NUMBER, "experts that a token goes to", low=1, whole=True),
+        "expert_ffn": Field(_NUMBER, "width of an expert", "ffn", low=1, whole=True),
+        "shared_experts": Field(
+            _NUMBER, "experts that every token goes to besides", "0", low=0, whole=True
+        ),
+        "dense_layers": Field(
+            quantity("layers"),
+            "first layers that have no experts",
+            "0",
+            low=0,
+            whole=True,
+            plain=True,
+        ),
+        "query_rank": Field(_NUMBER, "width of compressed queries", low=1, whole=True),
+        "kv_rank": Field(_NUMBER, "width of compressed keys and values", low=1, whole=True),
+        "rope_dim": Field(
+            _NUMBER, "width of the part of a head that has positions", low=1, whole=True
+        ),
     },
     clauses={
         "breakpoint": ClauseShape("a place in the graph that is an event", ("after", "when")),

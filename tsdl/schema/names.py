@@ -139,7 +139,19 @@ CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
                     quantity("devices"), "devices of a worker", required=True, low=1, whole=True
                 )
             },
-        )
+        ),
+        "ep": Constructor(
+            "parallel",
+            "expert parallelism: as `tp`, but experts are divided whole, over `ranks` workers that "
+            "go in lock-step; `imbalance` is the work of the busiest device over the mean",
+            {
+                "devices": Field(
+                    quantity("devices"), "devices of a worker", required=True, low=1, whole=True
+                ),
+                "ranks": Field(quantity(), "workers that share experts", "1", low=1, whole=True),
+                "imbalance": Field(quantity(), "busiest device over the mean", "1", low=1),
+            },
+        ),
     },
 }
 

@@ -80,7 +80,6 @@ RECORDS: dict[str, dict[str, tuple[Type, str]]] = {
         "tokens": (_TOKENS, "tokens whose KV it is"),
         "size": (_DATA, "its bytes"),
     },
-    "dtype": {"size": (_NUMBER, "bytes of an element")},
 }
 RECORD_FUNCTIONS: dict[str, dict[str, tuple[str, Type, str]]] = {
     "kv": {

@@ -50,6 +50,8 @@ KVCACHE = Block(
     },
     symbols={
         "kv_per_token": quantity("data/tokens"),
+        "windowed_kv_per_token": quantity("data/tokens"),
+        "window": _TOKENS,
         "max_context": _TOKENS,
     },
 )

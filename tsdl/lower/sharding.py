@@ -1,0 +1,85 @@
+"""How the sizes of an operator are divided over the devices that share a model."""
+
+from collections.abc import Iterator
+
+from tsdl import ast
+from tsdl.diagnostics import Label
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.evaluate.values import Binding
+from tsdl.lower.clusters import Parallel
+
+
+def divide(
+    evaluator: Evaluator, operator: Instance, item: ast.GraphNode, parallel: Parallel
+) -> str:
+    """Divide the operator's parameters over the devices; return the way, or none. Raises Failed."""
+    way = _way(evaluator, operator, item, parallel)
+    names = [parameter.name for parameter in operator.declaration.parameters]
+    for name, over in _divided(way, names, parallel):
+        if name not in names:
+            continue
+        bound = operator.bindings[id(operator.declaration)][name]
+        whole = evaluator.number(bound.expression, bound.place)
+        share: float = whole / over
+        if way == "expert" and name == "active":
+            # Of the busiest device: at most all, and no token goes to an expert twice.
+            share *= min(parallel.imbalance, over, _number(evaluator, operator, "experts") / whole)
+        elif name == "kv_heads" and whole and over % whole == 0:
+            share = 1  # fewer KV heads than devices: each device keeps a copy of one
+        elif share != int(share):
+            raise evaluator.fail(
+                "E0514",
+                f"{over} devices do not divide `{name}` of `{item.name}`, which is {whole:g}",
+                item.operator.span,
+                help=(f"choose another parallel degree: `parallel = {_written(parallel)}`",),
+            )
+        number = ast.Number(
+            int(share) if share == int(share) else share, None, bound.expression.span
+        )
+        operator.bindings[id(operator.declaration)][name] = Binding(number, bound.place)
+    return way
+
+
+def _way(evaluator: Evaluator, operator: Instance, item: ast.GraphNode, parallel: Parallel) -> str:
+    """Return how an operator is divided; experts whole, where it has them and they are shared."""
+    ways = evaluator.get(operator, "shards")
+    written = evaluator.get(operator, "shard")
+    assert isinstance(ways, list)
+    chosen = written or (ways[0] if len(ways) == 1 else "none")
+    assert isinstance(chosen, str)
+    if chosen != "none" and chosen not in ways:
+        raise evaluator.fail(
+            "E0514",
+            f"`{operator.name}` cannot be sharded by {chosen}",
+            item.operator.span,
+            secondary=(Label(operator.declaration.span, "declared here"),),
+            help=(f"it can be by {', '.join(map(str, ways))}" if ways else "it cannot be sharded",),
+        )
+    if parallel.experts and "expert" in ways and written != "none":
+        return "expert"
+    return "none" if chosen == "expert" else chosen
+
+
+def _divided(way: str, names: list[str], parallel: Parallel) -> Iterator[tuple[str, int]]:
+    """Yield which parameters a way divides, and over how many devices."""
+    devices = parallel.devices
+    of_all = devices * parallel.ranks
+    found = {
+        "column": [(names[-1], devices)] if names else [],
+        "row": [(names[0], devices)] if names else [],
+        "partial": [(names[0], devices)] if names else [],
+        "heads": [("heads", devices), ("kv_heads", devices)],
+        "expert": [("active", of_all), ("experts", of_all)],  # while experts are whole
+        "none": [],
+    }
+    yield from found[way] if devices > 1 or way == "expert" else ()
+
+
+def _number(evaluator: Evaluator, operator: Instance, name: str) -> float:
+    bound = operator.bindings[id(operator.declaration)][name]
+    return evaluator.number(bound.expression, bound.place)
+
+
+def _written(parallel: Parallel) -> str:
+    """Return how a worker's parallelism is written, its degree left out."""
+    return "ep(…)" if parallel.experts else "tp(…)"
