@@ -160,6 +160,26 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
     return graph
 
 
+def looks_back(evaluator: Evaluator, model: Instance) -> bool:
+    """Tell whether the graph has an operator that looks back a window only."""
+    clause = model.members.clauses("graph")[0].item
+    assert isinstance(clause, ast.Clause)
+    assert clause.body is not None
+    waiting, found = list(clause.body.items), False
+    while waiting and not found:
+        item = waiting.pop()
+        if isinstance(item, ast.GraphNode):
+            call = item.operator
+            function = call.function if isinstance(call, ast.Call) else call
+            meaning = evaluator.program.meanings[function]
+            assert isinstance(meaning, DeclarationName)
+            members = meaning.declaration.members
+            found = members is not None and "reach" in members.fields
+        elif isinstance(item, ast.Clause) and item.body:
+            waiting += item.body.items
+    return found
+
+
 def _check_sizes(evaluator: Evaluator, model: Instance) -> None:
     """See that heads and experts of a model go together. Raises Failed."""
     heads, kv_heads = evaluator.whole(model, "heads"), evaluator.whole(model, "kv_heads")

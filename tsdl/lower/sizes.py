@@ -5,6 +5,7 @@ import math
 from tsdl.costs import Footprint, compiled_footprint, watermark
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.lower.clusters import standings
+from tsdl.lower.operators import looks_back
 from tsdl.plan import Draw, Table, Workers, Workload
 
 
@@ -61,7 +62,7 @@ def check_sizes(
 
 def _check_window(evaluator: Evaluator, model: Instance, lowered: Workload) -> None:
     window = evaluator.optional(model, "window")
-    if window is None:
+    if window is None or looks_back(evaluator, model):
         return
     if lowered.table:
         longest = max(
@@ -79,7 +80,10 @@ def _check_window(evaluator: Evaluator, model: Instance, lowered: Workload) -> N
             "and hold what full attention would",
             evaluator.place_of(model),
             f"requests go up to {longest:,} tokens",
-            help=(f"bound the requests: `total = {window:.0f} tokens`",),
+            help=(
+                "take a graph with `WindowedAttention`, or bound the requests: "
+                f"`total = {window:.0f} tokens`",
+            ),
         )
 
 
