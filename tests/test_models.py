@@ -388,7 +388,7 @@ def time_of_a_prompt(own: str, hardware: str = "huge") -> float:
 
 
 def test_matrices_are_multiplied_at_the_rate_of_their_format() -> None:
-    """fp8 weights halve the bytes, not the work; with fp8 activations the rate doubles, if it can."""
+    """Weights in fp8 halve the bytes, not the work; multiplied in fp8, the rate doubles, too."""
     bf16, weights, both = (
         time_of_a_prompt(own)
         for own in ("", "weight_dtype = fp8", "weight_dtype = fp8; compute_dtype = fp8")

@@ -135,7 +135,7 @@ def _model(_: Parts, table: Table) -> tuple[str, list[Member]]:
     if table.flag("tie_word_embeddings"):
         members.append(Line("true", "", "tied"))
     if table.has("moe") and table.value("moe"):
-        table.unread("moe", "mixtures of experts are not modelled: taken as dense")
+        table.unread("moe", "mixtures of experts are not imported: taken as dense")
     table.ignore("schema_version", "model_id", "display_name", "aliases", "sources", "moe")
     table.ignore("sliding_window")
     table.finish()

@@ -50,7 +50,7 @@ def read(parts: Parts) -> None:
         _goals(parts, table)
         table.ignore("name", "parallel_config")
         if table.flag("is_moe_model"):
-            table.unread("is_moe_model", "mixtures of experts are not modelled: taken as dense")
+            table.unread("is_moe_model", "mixtures of experts are not imported: taken as dense")
         table.ignore(*_MIXTURE)
         table.finish()
 
