@@ -15,6 +15,8 @@ from tests.tame_policies import TamePolicyWriter
 
 MOST_EVENTS = 400_000  # of a run: none has that many
 CHANGES = 0.25  # of the systems without an interval
+OTHERS = 0.2  # of the systems have a model of these
+OTHER_MODELS = ("qwen3_30b_a3b", "gpt_oss_20b", "mistral_7b")
 SCENARIO = "scenario it { model = short; cluster = some; workload = asked"
 
 COSTS = {
@@ -308,7 +310,15 @@ class TameWriter(TamePolicyWriter):
 def a_tame_system(seed: int) -> str:
     """Return the text of a tame system."""
     text = TameWriter(seed).system()
+    if other := other_model(seed):
+        text = text.replace("from llama2_7b", f"from {other}").replace("tp(2)", "ep(2)")
     return text.replace(SCENARIO, f"{SCENARIO}; timeseries = changes") if changes(seed) else text
+
+
+def other_model(seed: int) -> str:
+    """Return a model that is not dense, or has a window; mostly none. Drawn by itself, too."""
+    chance = Random(f"model {seed}")
+    return chance.choice(OTHER_MODELS) if chance.random() < OTHERS else ""
 
 
 def changes(seed: int) -> bool:
@@ -325,4 +335,5 @@ def features_of(seed: int) -> set[str]:
     """Return what is in a tame system, by the names that the writer has for it."""
     writer = TameWriter(seed)
     writer.system()
-    return writer.features | ({"changes"} if changes(seed) else set())
+    own = {"changes": changes(seed), "another model": bool(other_model(seed))}
+    return writer.features | {name for name, there in own.items() if there}

@@ -21,9 +21,10 @@ def divide(
         bound = operator.bindings[id(operator.declaration)][name]
         whole = evaluator.number(bound.expression, bound.place)
         share: float = whole / over
-        if way == "expert" and name == "active":
-            # Of the busiest device: at most all, and no token goes to an expert twice.
-            share *= min(parallel.imbalance, over, _number(evaluator, operator, "experts") / whole)
+        if name == "active" and way == "expert":
+            share = min(share * parallel.imbalance, whole)  # of the busiest device: at most all
+            if "experts" in names:  # and no token goes to an expert twice
+                share = min(share, _number(evaluator, operator, "experts") / over)
         elif name == "kv_heads" and whole and over % whole == 0:
             share = 1  # fewer KV heads than devices: each device keeps a copy of one
         elif share != int(share):
