@@ -256,7 +256,7 @@ def test_the_busiest_device_has_more_rows_but_never_all_of_a_token_twice() -> No
     assert flops("ep(8, imbalance = 9)", two) == flops("tp(1)", two) / 2
 
 
-# Microseconds of vLLM's fused_moe by tokens: both GEMMs and what is around them, of one layer. Sources:
+# Microseconds of vLLM's fused_moe by tokens: both GEMMs of a layer and what is around them. From
 # github.com/vllm-project/vllm/pull/24700 (H100, Mixtral 8x7B, bf16, TP 2, tuned) and pull/31448
 # (B200, Qwen 3 Omni 30B-A3B, bf16). The first was fitted to; last stands the error allowed.
 MEASURED = {
