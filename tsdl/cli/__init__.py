@@ -95,12 +95,13 @@ def _parser() -> argparse.ArgumentParser:
     plans.set_defaults(command=plan)
 
     imports = commands.add_parser(
-        "import", help="turn a configuration of another simulator into TSDL"
+        "import", help="turn a configuration of another simulator, or of a model, into TSDL"
     )
-    imports.add_argument("format", choices=("tokensim", "llm-inference-simulator"))
+    imports.add_argument("format", choices=("tokensim", "llm-inference-simulator", "hf"))
     imports.add_argument(
         "files", nargs="*", metavar="FILE", help="its files; its own flags follow after `--`"
     )
+    imports.add_argument("-o", dest="output", metavar="FILE", help="where to write it")
     imports.set_defaults(command=import_, flags=[])
 
     explains = commands.add_parser("explain", help="explain the code of a diagnostic")

@@ -126,7 +126,7 @@ def explain(arguments: argparse.Namespace) -> int:
 
 
 def import_(arguments: argparse.Namespace) -> int:
-    """Turn a configuration of another simulator into TSDL, on the output."""
+    """Turn a configuration of another simulator, or of a model, into TSDL."""
     from tsdl.imports import FORMATS, named_files
 
     sink = Sink()
@@ -142,7 +142,13 @@ def import_(arguments: argparse.Namespace) -> int:
     _tell(sink.sorted(), "text")
     if text is None:
         return MISTAKE
-    sys.stdout.write(text)
+    if arguments.output is None:
+        sys.stdout.write(text)
+        return OK
+    try:
+        Path(arguments.output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        return _usage(f"cannot write to {arguments.output!r}: {error.strerror or error}")
     return OK
 
 

@@ -1,21 +1,23 @@
-"""Configurations of other simulators, turned into TSDL."""
+"""Configurations of other simulators, and of models, turned into TSDL."""
 
 from collections.abc import Callable, Sequence
 
 from tsdl.diagnostics import Sink
-from tsdl.imports import llm_inference_simulator, tokensim
+from tsdl.imports import huggingface, llm_inference_simulator, tokensim
 
 Reader = Callable[[Sequence[tuple[str, str]], Sequence[str], Sink], str | None]
 
 # Each takes the files, as pairs of name and text, and the flags of that simulator's own command
-# line. It returns the text of a .tsim file, or None where the sink has errors.
+# line (hf has none). It returns the text of a .tsim file, or None where the sink has errors.
 FORMATS: dict[str, Reader] = {
     "tokensim": tokensim.read,
     "llm-inference-simulator": llm_inference_simulator.read,
+    "hf": huggingface.read,
 }
 _FILE_FLAGS = {
     "tokensim": tokensim.FILE_FLAGS,
     "llm-inference-simulator": llm_inference_simulator.FILE_FLAGS,
+    "hf": huggingface.FILE_FLAGS,
 }
 
 

@@ -87,6 +87,11 @@ def known(kind: str, name: str) -> str | None:
     return _ALIASES.get(kind, {}).get(key) or _known(kind).get(key)
 
 
+def near(kind: str, name: str) -> bool:
+    """Tell whether the library has a name that is the same as declared, or differs in spelling."""
+    return bool(known(kind, name)) or identifier(name) in (other for _, other, _ in _declarations())
+
+
 def connection(name: str, hardware: str) -> str | None:
     """Return the link that a name like `PCIe` means for a device."""
     key = folded(name)

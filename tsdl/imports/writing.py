@@ -85,7 +85,7 @@ def _single(member: Member, indent: str, names: int = 0) -> Line | None:
         return Line(indent + text, member.comment)
     within = [_single(m, "") for m in member.members]
     lines = [line for line in within if line]
-    if member.notes or len(lines) < len(within) or _spread(member, lines):
+    if (member.notes and lines) or len(lines) < len(within) or _spread(member, lines):
         return None
     inner = "; ".join(line.text for line in lines)
     text = f"{indent}{member.head} {{ {inner} }}" if inner else f"{indent}{member.head} {{}}"

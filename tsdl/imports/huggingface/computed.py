@@ -1,0 +1,90 @@
+"""What a model comes to in the language: its parameters, and the same one of the library."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from tsdl.diagnostics import Sink
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.program import Declaration
+from tsdl.schema import KINDS
+from tsdl.session import Session
+
+# What a checkpoint may differ in from another of the same sizes.
+SERVING = (
+    "context", "window", "dtype", "kv_dtype", "weight_dtype", "expert_dtype", "compute_dtype",
+)  # fmt: skip
+# A scenario for any model: its plan has the parameters, which are the same on any device.
+_PROBE = """
+hardware _device from H200 {{ memory.capacity = 1e24 TB }}
+workload _few {{
+  requests = 1; arrivals = poisson(1 req/s)
+  prompt = constant(1 token); output = constant(1 token)
+}}
+scenario _probe {{ model = {}; cluster = single(_device); workload = _few }}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a model is: the declaration that its graph is written in, and its fields as text."""
+
+    graph: str
+    fields: dict[str, str]
+
+    @property
+    def shape(self) -> dict[str, str]:
+        """Return the fields that any checkpoint of this model has in common."""
+        return {key: value for key, value in self.fields.items() if key not in SERVING}
+
+
+def computed(text: str, name: str) -> tuple[Sizes, int]:
+    """Return what a model of a program is, and its number of parameters."""
+    session = Session("<import>", text + _PROBE.format(name))
+    program, sink = session.compile()
+    assert not sink.has_errors, sink.found
+    plan = session.plan(program, sink, {}, program.own("scenario")[0])
+    assert plan is not None, sink.found
+    model = next(model for model in program.own("model") if model.name == name)
+    evaluator = Evaluator(program, {}, Sink())
+    return _sizes(evaluator, evaluator.instance(model)), plan.model.parameters
+
+
+def same(wanted: Sizes) -> tuple[str, list[str]] | None:
+    """Return the model of the library with these sizes, and in which fields it differs.
+
+    Of several it is the one that differs least, of those the first by name.
+    """
+    found = [
+        (name, [key for key, value in wanted.fields.items() if sizes.fields.get(key) != value])
+        for name, sizes in _library().items()
+        if sizes.graph == wanted.graph
+        and sizes.shape == wanted.shape
+        and wanted.fields.keys() >= sizes.fields.keys()  # what a base sets cannot be taken away
+    ]
+    return min(found, key=lambda pair: (len(pair[1]), pair[0]), default=None)
+
+
+@cache
+def _library() -> dict[str, Sizes]:
+    """Return the models of the library that have sizes."""
+    program, _ = Session("<import>", "").compile()
+    evaluator = Evaluator(program, {}, Sink())
+    return {
+        name: _sizes(evaluator, evaluator.instance(declaration))
+        for name, declaration in program.prelude.items()
+        if _whole(declaration)
+    }
+
+
+def _whole(declaration: Declaration) -> bool:
+    members = declaration.members
+    return declaration.kind == "model" and members is not None and "layers" in members.fields
+
+
+def _sizes(evaluator: Evaluator, model: Instance) -> Sizes:
+    fields = {}
+    for key in KINDS["model"].fields:
+        value = evaluator.get(model, key)
+        if value is not None:
+            fields[key] = value.name if isinstance(value, Instance) else f"{value}"
+    return Sizes(model.members.clauses("graph")[0].owner.name, fields)

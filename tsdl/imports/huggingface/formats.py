@@ -1,0 +1,96 @@
+"""The number formats of a configuration: what it computes in, and how weights are quantized."""
+
+from tsdl.imports.tables import WRONG, Table
+from tsdl.imports.writing import Line
+
+_DTYPES = {
+    "float16": "fp16", "half": "fp16", "bfloat16": "bf16", "float32": "fp32", "float": "fp32",
+}  # fmt: skip
+# Of the methods that say it by their name alone: the format of weights, and what they compute in.
+_METHODS = {"fp8": ("fp8", "fp8"), "fbgemm_fp8": ("fp8", "fp8")}
+_BITS = {("int", 4): "int4", ("int", 8): "int8", ("float", 8): "fp8"}
+_GROUP = 128  # weights that share a scale in the library's int4_group, on each side of fp8_block
+
+
+def dtype(tables: list[Table]) -> Line:
+    """Return the number format, told by the first of the tables that has one."""
+    for table in tables:
+        table.ignore("dtype", "torch_dtype")
+    for table in tables:
+        for key in ("dtype", "torch_dtype"):
+            name = table.text(key)
+            if name is None or name == "auto":
+                continue
+            found = _DTYPES.get(name.removeprefix("torch."))
+            if found is None:
+                title = f"`{key}` is one of {', '.join(_DTYPES)}; this is `{name[:60]}`"
+                table.sink.error(WRONG, title, table.place(key))
+            return Line(found or "fp16", "", "dtype")
+    return Line("bf16", "no torch_dtype: assumed", "dtype")
+
+
+def quantization(tables: list[Table]) -> list[Line]:
+    """Return the number formats of quantized matrices; tell of a way that is not known."""
+    for table in tables:
+        given = table.table("quantization_config")
+        if given is not None:
+            found = _quantized(given)
+            if not found and not given.sink.has_errors:
+                method = given.text("quant_method") or "no quant_method"
+                reason = f"matrices of `{method[:60]}` are taken as not quantized"
+                help_ = "write `weight_dtype` of the model by hand"
+                table.unread("quantization_config", reason, help_)
+            return found
+    return []
+
+
+def _quantized(given: Table) -> list[Line]:
+    method = given.text("quant_method") or ""
+    if method == "compressed-tensors":
+        return _compressed(given)
+    if method == "mxfp4":
+        return [Line("mxfp4", "quant_method: mxfp4", "expert_dtype")]
+    if method == "bitsandbytes":
+        few = any(given.flag(key) for key in ("load_in_4bit", "_load_in_4bit"))
+        return [Line("int4" if few else "int8", "bitsandbytes", "weight_dtype")]
+    if method in _METHODS:
+        weights, arithmetic = _METHODS[method]
+        block = given.value("weight_block_size")
+        sides = [side.data for side in block.data] if block and isinstance(block.data, list) else []
+        weights = "fp8_block" if sides == [_GROUP, _GROUP] else weights
+        return [
+            Line(weights, f"quant_method: {method}", "weight_dtype"),
+            Line(arithmetic, "", "compute_dtype"),
+        ]
+    return _weights("int", given.whole("bits", 1, 16), given, method) if method else []
+
+
+def _weights(kind: str, bits: int | None, given: Table, method: str) -> list[Line]:
+    """Return the format of weights of some bits, which share a scale in groups."""
+    name = _BITS.get((kind, bits or 0))
+    size = given.value("group_size")
+    group = size.data if size else None
+    if name is None:
+        return []
+    grouped = isinstance(group, int | float) and group > 0
+    comment = f"{method}, groups of {group}" if grouped else method
+    return [
+        Line("int4_group" if name == "int4" and group == _GROUP else name, comment, "weight_dtype")
+    ]
+
+
+def _compressed(given: Table) -> list[Line]:
+    """Return the formats of compressed-tensors: those of its first group of matrices."""
+    groups = given.table("config_groups")
+    first = groups.table(next(iter(groups.entries), "")) if groups else None
+    weights = first.table("weights") if first else None
+    if first is None or weights is None:
+        return []
+    kind, bits = weights.text("type") or "int", weights.whole("num_bits", 1, 16)
+    found = _weights(kind, bits, weights, "compressed-tensors")
+    inputs, cache = first.table("input_activations"), given.table("kv_cache_scheme")
+    for table, field in ((inputs, "compute_dtype"), (cache, "kv_dtype")):
+        if found and table:
+            name = _BITS.get((table.text("type") or "int", table.whole("num_bits", 1, 16) or 0))
+            found += [Line(name, "", field)] if name else []
+    return found

@@ -1,0 +1,76 @@
+"""What architectures tell by switches of their own, and which of these no graph has."""
+
+from dataclasses import replace
+
+from tsdl.imports.huggingface.architectures import Architecture
+from tsdl.imports.tables import WRONG, Table
+
+
+def variant(name: str, family: Architecture, text: Table) -> Architecture:
+    """Return the architecture as the switches of a configuration make it."""
+    for key, value in family.only.items():
+        given = text.whole(key, 0)
+        if given not in (None, value):
+            title = f"`{key}` is {value} in the graph `{family.graph}`"
+            help_ = f"write `model own from {family.graph} {{ … }}` with a `graph` of its own"
+            text.sink.error(WRONG, title, text.place(key), f"this is {given}", help=(help_,))
+    match name:
+        case "FalconForCausalLM":
+            return _falcon(family, text)
+        case "OPTForCausalLM":
+            _opt(text)
+        case "DeepseekV2ForCausalLM" | "DeepseekV3ForCausalLM":
+            _deepseek(text)
+        case "Qwen3MoeForCausalLM":
+            dense = text.value("mlp_only_layers")
+            if dense and dense.data != []:
+                title = "layers without experts are not in the graph `qwen3_moe`"
+                text.sink.error(WRONG, title, dense.span, help=("write `[]` here",))
+    return family
+
+
+def _falcon(family: Architecture, text: Table) -> Architecture:
+    """Read Falcon's: one norm or two in a layer, one KV head or as many as it says."""
+    parallel = text.flag("parallel_attn") is not False
+    later = bool(text.flag("new_decoder_architecture"))
+    shared = text.flag("multi_query") is not False
+    norms = text.whole("num_ln_in_parallel_attn") or 2
+    if text.flag("alibi"):
+        title = "positions within the attention (ALiBi) are in no graph of the library"
+        help_ = "write `model own from neox { … }` with a graph without `rotary`"
+        text.sink.error(WRONG, title, text.place("alibi"), help=(help_,))
+    if not later:
+        # transformers heeds the number of KV heads in the later form only
+        text.ignore(*family.keys["kv_heads"])
+        assumed = {**family.assumed, **({"kv_heads": 1} if shared else {})}
+        family = replace(family, keys=family.keys | {"kv_heads": ()}, assumed=assumed)
+    one = norms == 1 if later else parallel
+    return replace(family, graph="falcon") if one else family
+
+
+def _opt(text: Table) -> None:
+    """Refuse an OPT whose embedding is narrower than the stream, as that of 350M parameters."""
+    width, hidden = text.whole("word_embed_proj_dim"), text.whole("hidden_size")
+    if width and hidden and width != hidden:
+        title = f"the embedding has {width} columns and the stream {hidden}"
+        help_ = "write `model own from gpt { … }` with a graph that has the projections between"
+        place = text.place("word_embed_proj_dim")
+        text.sink.error(WRONG, title, place, "`gpt` has no projection", help=(help_,))
+
+
+def _deepseek(text: Table) -> None:
+    """Refuse a DeepSeek whose queries are not compressed (V2 Lite), or with other values."""
+    if text.value("q_lora_rank") is None:
+        title = "queries that are not compressed are not in the graph `deepseek`"
+        help_ = "write `model own from deepseek { … }` with a graph whose `qkv_a` has them"
+        place = text.keys.get("q_lora_rank", text.span)
+        text.sink.error(WRONG, title, place, "no `q_lora_rank`", help=(help_,))
+    keys, values = text.whole("qk_nope_head_dim"), text.whole("v_head_dim")
+    if keys and values and keys != values:
+        title = f"a head has {keys} columns of keys and {values} of values"
+        label = "they are equal in the graph `deepseek`"
+        text.sink.error(WRONG, title, text.place("v_head_dim"), label)
+    if text.whole("num_nextn_predict_layers", 0):
+        text.unread(
+            "num_nextn_predict_layers", "the module that predicts further tokens is left out"
+        )
