@@ -45,6 +45,7 @@ EXACT = 1e-12
 PEAK, BANDWIDTH = 312e12, 2.039e12
 GEMM = (0.739, 0.827, 5.3e-6, 1.41)
 ATTENTION = (0.476, 0.777, 12e-6)
+TILE, UNITS, REREADS = 128, 108, 0.3  # rows that each multiprocessor works on; of KV, by a group
 LAUNCH = 2.5e-6
 SHARES = {
     "norm": 0.37,
@@ -134,9 +135,14 @@ def attention_of(batch: Batch, heads: int, kv_heads: int, width: int) -> float:
     if batch.prefills:
         products = batch.prefill_products + batch.prefill_squares / 2
         read = batch.prefill_tokens * heads + batch.prefill_contexts * kv_heads
-        total += attention(4 * heads * width * products, 2 * read * width * BYTES)
+        wave = TILE * UNITS / heads
+        idle = math.ceil(batch.prefill_tokens / wave) * wave / batch.prefill_tokens
+        total += attention(4 * heads * width * products * idle, 2 * read * width * BYTES)
     if batch.decodes:
-        read = batch.decodes * heads + batch.contexts * kv_heads
+        whole = batch.decodes * kv_heads > 0.8 * 2 * UNITS  # no context is split
+        alone = batch.longest_context / kv_heads * 2 * UNITS / 4 if whole else 0
+        anew = 1 + REREADS * (heads / kv_heads - 1) if batch.prefills else 1
+        read = batch.decodes * heads + math.hypot(batch.contexts, alone) * kv_heads * anew
         total += attention(4 * heads * width * batch.contexts, 2 * read * width * BYTES)
     return total
 
@@ -485,7 +491,7 @@ def test_a_plan_survives_pickling_and_copying(plan: tsdl.Plan) -> None:
 
 
 def test_a_plan_is_json_without_nan(plan: tsdl.Plan) -> None:
-    assert json.loads(plan.to_json(), parse_constant=pytest.fail)["format"] == 3
+    assert json.loads(plan.to_json(), parse_constant=pytest.fail)["format"] == 4
 
 
 def test_the_same_text_gives_the_same_plan_and_another_text_another() -> None:

@@ -185,7 +185,9 @@ def moved(elements: float, work_class: str = "") -> float:
 @pytest.mark.parametrize("rows", [1, 256])
 def test_a_decode_of_experts_takes_what_one_works_out_by_hand(rows: int) -> None:
     context, hidden, heads = 1000, 2048, 32 * 128
-    kv = rows * context * 2 * 4 * 128
+    # From 53 on, contexts are not split, and the longest takes a quarter of its time alone.
+    alone = context / 4 * 2 * 132 / 4 if rows * 4 > 0.8 * 2 * 132 else 0
+    kv = math.hypot(rows * context, alone) * 2 * 4 * 128
     flops = 4 * heads * rows * context / (PEAK * 0.476)
     attention = max(flops, 2 * (2 * rows * heads + kv) / (BANDWIDTH * 0.777)) + 12e-6
     layer = [
@@ -364,9 +366,12 @@ def test_a_window_bounds_the_work_of_a_prompt_from_above(length: int) -> None:
     """Never less than the sum over its tokens, half a token each aside; more by window / 2c."""
     cost = worker_of("mistral_7b").cost
     flops = amount(kernel(cost, "attn.prefill").flops, prompt(length)) / (4 * 32 * 128)
+    wave = 128 * 132 / 32  # rows that an H100 works on at a time; in the last, some are missing
+    flops *= length / (wave * math.ceil(length / wave))
     exact = sum(min(token + 0.5, 4096) for token in range(length))
-    assert exact <= flops
-    assert flops / exact < 1 + 1.2 * 4096 / (2 * length) if length > 4096 else flops == exact
+    assert exact <= flops * 1.000001
+    short = length <= 4096
+    assert flops / exact < (1.000001 if short else 1 + 1.2 * 4096 / (2 * length))
 
 
 def test_layers_with_a_window_may_keep_no_more_than_that() -> None:

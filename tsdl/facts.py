@@ -8,8 +8,10 @@ of a *stepped* one, every iteration; the *reference* loops over all requests of 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from tsdl import formula
 from tsdl.formula import NOW, STATE, Formula, Value, symbol
 from tsdl.plan import Handler, KVCache, Local, Plan, Statement, Workers
+from tsdl.schema import BATCH_FEATURES
 
 LADDER = ("lazy", "eager", "stepped", "reference")
 
@@ -30,6 +32,7 @@ STEADY = frozenset(
 )  # of a worker and of a request that waits there, which do not change meanwhile
 
 
+PREFILLING = frozenset(name for name in BATCH_FEATURES if name.startswith("prefill"))
 LARGEST_BLOCK = 65_536  # tokens: members of a cohort are counted by their place in a block
 
 
@@ -64,7 +67,7 @@ class Facts:
     growth: Growth | None
     refusal_stays: bool  # who is not admitted is not before somebody leaves
     return_stays: bool  # the same of who is not swapped back
-    monotone: bool  # no iteration takes less time for holding more
+    monotone: bool  # no iteration takes less time for decoding more, or for prefills besides
 
 
 def facts_of(plan: Plan) -> tuple[Facts, ...]:
@@ -130,6 +133,7 @@ def growth_of(kv: KVCache) -> Growth | None:
 def is_monotone(value: Value, known: dict[int, bool] | None = None) -> bool:
     """Tell whether a formula over features, none below 0, is surely not below 0 and never falls.
 
+    What is 0 without prefills, and else only adds, counts as well, though it may fall between them.
     `known` holds what was found of formulas by identity: they may share parts many times over.
     """
     if not isinstance(value, Formula):
@@ -157,8 +161,29 @@ def _is_monotone(value: Formula, known: dict[int, bool]) -> bool:
         case "round_up_to", (left, *steps):
             return is_monotone(left, known) and all(not isinstance(s, Formula) for s in steps)
         case "if", (Formula(">" | ">=", (test, int() | float())), then, int() | float() as other):
-            return other == 0 and is_monotone(test, known) and is_monotone(then, known)
+            if not isinstance(then, Formula):
+                return not isinstance(then, str) and then >= other >= 0 and is_monotone(test, known)
+            if other != 0 or not is_monotone(test, known):
+                return False
+            return is_monotone(then, known) or (_of_prefills(test) and _is_positive(then, known))
     return False
+
+
+def _of_prefills(test: Value) -> bool:
+    """Tell whether a number is 0 where nothing is prefilled: what it is a guard of only adds."""
+    return isinstance(test, Formula) and formula.symbols(test) <= PREFILLING
+
+
+def _is_positive(value: Value, known: dict[int, bool]) -> bool:
+    """Tell whether a formula over features of prefills alone is surely not below 0."""
+    if not isinstance(value, Formula):
+        return not isinstance(value, str) and value >= 0
+    match value.operation, value.arguments:
+        case "/" | "+" | "*" | "max" | "min" | "round_up" | "ceil" | "floor" | "sqrt", parts:
+            return all(_is_positive(part, known) for part in parts)
+        case "**", (left, int() | float()):
+            return _is_positive(left, known)
+    return formula.symbols(value) <= PREFILLING and is_monotone(value, known)
 
 
 # -- clauses -----------------------------------------------------------------------------------

@@ -253,7 +253,8 @@ def _node(
 def _symbols(device: Device) -> dict[str, Any]:
     """Return what an operator's formulas may read besides its own parameters."""
     features = {name: symbol(name) for name in BATCH_FEATURES}
-    known = {"devices": device.devices, "ranks": device.parallel.ranks}
+    known: dict[str, Any] = {"devices": device.devices, "ranks": device.parallel.ranks}
+    known["hardware"] = device.hardware
     return {**features, **known, **device.formats}
 
 

@@ -54,7 +54,14 @@ _EFFICIENCY_CLASS = Block(
     "What operators of a class reach of the device's peaks.",
     {
         "compute": Field(_NUMBER, "share of peak compute", "75 %", low=0, above=True, high=1),
-        "bandwidth": Field(_NUMBER, "share of memory bandwidth", "80 %", low=0, above=True, high=1),
+        "bandwidth": Field(
+            _NUMBER,
+            "share of memory bandwidth; above 100 % where caches serve the class",
+            "80 %",
+            low=0,
+            above=True,
+            high=10,
+        ),
         "overhead": Field(_TIME, "fixed time of a launch", "0 s", low=0),
         "sharpness": Field(
             _NUMBER,
@@ -91,6 +98,29 @@ HARDWARE = Block(
                     "capacity": Field(_DATA, "bytes", required=True, low=0, above=True),
                     "bandwidth": Field(
                         _BANDWIDTH, "bytes per second", required=True, low=0, above=True
+                    ),
+                },
+            )
+        ),
+        "attention": Nested(
+            Block(
+                "attention",
+                "How kernels of attention use the device.",
+                {
+                    "tile": Field(
+                        _NUMBER,
+                        "rows of a head's queries that a multiprocessor works on at a time",
+                        "1",
+                        low=1,
+                        whole=True,
+                    ),
+                    "rereads": Field(
+                        _NUMBER,
+                        "share of the KV of decodes that each further head of a group reads anew, "
+                        "where prefills are in the same kernel",
+                        "0 %",
+                        low=0,
+                        high=1,
                     ),
                 },
             )

@@ -26,6 +26,7 @@ _OPERATOR_SYMBOLS = FEATURE_TYPES | {
     **dict.fromkeys(
         ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype"), Reference("dtype")
     ),
+    "hardware": Reference("hardware"),
     "devices": _NUMBER,
     "ranks": _NUMBER,
 }

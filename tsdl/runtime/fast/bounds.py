@@ -1,6 +1,7 @@
 """Times before which nothing happens at a worker that others wait for; the later, the better.
 
-They rest on this: no iteration takes less time for holding more (tsdl.facts).
+They rest on this: no iteration takes less time for decoding more, nor for prefills besides
+(tsdl.facts).
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ class Cohort:
     """
 
     __slots__ = (
-        "block", "blocks", "contexts", "counted", "credit", "ends", "fresh", "growing", "in_flight",
+        "block", "blocks", "contexts", "counted", "credit", "ends", "farthest", "fresh", "growing",
+        "in_flight",
         "last", "members", "on_blocks", "padding", "peak_gaps", "peak_steps", "size", "steps",
         "unit",
     )  # fmt: skip
@@ -40,6 +41,7 @@ class Cohort:
         self.last = -1.0  # when the last step ended
         self.on_blocks = [0] * self.block  # growing members by distance modulo the block
         self.blocks = [0] * FEATURE_BLOCK  # the same for the feature of the cost
+        self.farthest: int | None = None  # the greatest distance; None where it is to be found
         self.credit = 0  # members that would enter a block, and hold it already
         self.fresh: list[Request] = []  # those whose last token is not of the last step
         self.padding: list[Request] = []
@@ -65,6 +67,8 @@ class Cohort:
         self.size += 1
         self.growing += 1
         self.contexts += context
+        if self.farthest is not None and distance > self.farthest:
+            self.farthest = distance
         self.on_blocks[distance % self.block] += 1
         self.blocks[distance % FEATURE_BLOCK] += 1
         self.credit += ahead
@@ -80,6 +84,8 @@ class Cohort:
         self.size -= 1
         self.growing -= 1
         distance = request.distance
+        if distance == self.farthest:
+            self.farthest = None
         self.contexts -= distance + self.steps
         self.on_blocks[distance % self.block] -= 1
         self.blocks[distance % FEATURE_BLOCK] -= 1
@@ -124,6 +130,7 @@ class Cohort:
         self.fresh.clear()
         self.padding.clear()
         self.size = self.growing = self.contexts = self.counted = self.credit = 0
+        self.farthest = None
         self.in_flight = False
 
     # -- steps ---------------------------------------------------------------------------------
@@ -211,6 +218,15 @@ class Cohort:
 
     def longest_context(self) -> int:
         """Return the longest context of the next iteration."""
-        growing = max((r.distance for r in self.members.values()), default=-self.steps)
-        padded = max((r.prompt + r.generated for r in self.padding), default=0)
-        return max(growing + self.steps, padded)
+        growing = self.greatest_distance() + self.steps if self.members else 0
+        return max(growing, self.longest_padding())
+
+    def longest_padding(self) -> int:
+        """Return the longest context of a slot that is computed on in vain."""
+        return max([r.prompt + r.generated for r in self.padding], default=0)
+
+    def greatest_distance(self) -> int:
+        """Return the greatest distance of the members, of which there are some."""
+        if self.farthest is None:
+            self.farthest = max([r.distance for r in self.members.values()])
+        return self.farthest

@@ -45,7 +45,7 @@ def tools(worker: FastWorker) -> tuple[Any, ...]:
         memory.capacity, memory.capacity - memory.watermark,  # which newcomers leave free
         memory.footprint, local.batching == "chunked", local.max_requests, local.max_tokens,
         worker.gap_length, worker.gap_count, worker.times.known, worker.times.of,
-        worker.time_of_features, worker.rare_features, worker.close,
+        worker.time_of_features, worker.counts_blocks, worker.looks_far, worker.close,
     )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     (
         inbox, unseen, waiting, ready, active, loners, members, ends, fresh, peaks, peak_steps,
         entering, block, unit, capacity, room, footprint, chunked, most, most_tokens, gap_length,
-        gap_count, known, times_of, time_of, rare, close,
+        gap_count, known, times_of, time_of, in_blocks, looks_far, close,
     ) = worker.tools  # fmt: skip
     steps, contexts, size = cohort.steps, cohort.contexts, cohort.growing
     counted, last = cohort.counted, cohort.last
@@ -89,7 +89,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     general = bool(loners) and not (chunked or flying)  # who stays where prefills are handed over
 
     budget = tokens = cached = products = squares = complete = 0  # of the prefills to come
-    credit = cohort.credit
+    credit, far = cohort.credit, cohort.farthest
     first_end = ends[0] >> BITS if ends else NEVER  # a step before which nobody ends
     somebody_ended = False
     first = until_end
@@ -171,8 +171,10 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 size += 1
                 contexts += context
                 entering[distance % block] += 1
-                if rare:
+                if in_blocks:
                     cohort.blocks[distance & 15] += 1
+                if far is not None and distance > far:
+                    far = distance
                 if now != last:
                     fresh.append(request)
                 else:
@@ -193,8 +195,10 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 contexts -= context
                 counted -= request.counted
                 entering[distance % block] -= 1
-                if rare:
+                if in_blocks:
                     cohort.blocks[distance & 15] -= 1
+                if distance == far:
+                    far = None
                 gone += 1
                 freed += ((context - 2 + block) // block) * unit if unit else request.held
                 request.generated = request.output
@@ -214,9 +218,10 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
         # -- the next begins
         if ready:
             cohort.growing, cohort.contexts, cohort.counted = size, contexts, counted
+            cohort.farthest = far
             general = not _join(worker, steps, last, most - gone)
             size, contexts, counted = cohort.growing, cohort.contexts, cohort.counted
-            credit = cohort.credit
+            credit, far = cohort.credit, cohort.farthest
             first_end = ends[0] >> BITS if ends else NEVER
             if general:
                 break
@@ -330,9 +335,12 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 )  # fmt: skip
             else:
                 blocks = longest = 0
-                if rare:
+                if in_blocks:
                     cohort.steps, cohort.contexts, cohort.size = steps, contexts, size
-                    blocks, longest = worker.growing_features()
+                    blocks = cohort.context_blocks()
+                if looks_far:
+                    far = max([r.distance for r in members.values()]) if far is None else far
+                    longest = far + steps
                 duration = time_of(
                     tokens + size, count + size, complete + size, count, tokens, cached + tokens,
                     products, squares, size, contexts, blocks, longest, tokens + size,
@@ -344,13 +352,17 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 break
             continue
         fixed, growing = known[size] if size in known else times_of(size)
+        blocks = longest = 0
         if growing is None:
             duration = fixed
-        elif rare:
-            cohort.steps, cohort.contexts, cohort.size = steps, contexts, size
-            duration = growing(contexts, *worker.growing_features())
         else:
-            duration = growing(contexts, 0, 0)
+            if in_blocks:
+                cohort.steps, cohort.contexts, cohort.size = steps, contexts, size
+                blocks = cohort.context_blocks()
+            if looks_far:
+                far = max([r.distance for r in members.values()]) if far is None else far
+                longest = far + steps
+            duration = growing(contexts, blocks, longest)
         if not 0 <= duration < inf:
             worker.check(duration, (), size)
         now += duration
@@ -365,6 +377,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
         next_look: float = min(limit, inbox[0][0]) if inbox else limit
         before = steps
         longest_gap = -1.0
+        distance = far or 0
         while now < next_look and steps < until:
             grown = entering[-steps % block] * unit
             if used + grown > capacity:
@@ -381,11 +394,10 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
             last = begun = now
             busy += duration
             if growing is not None:
-                if rare:
+                if in_blocks:
                     cohort.steps, cohort.contexts = steps, contexts
-                    duration = growing(contexts, *worker.growing_features())
-                else:
-                    duration = growing(contexts, 0, 0)
+                    blocks = cohort.context_blocks()
+                duration = growing(contexts, blocks, distance + steps)
             else:
                 duration = fixed
             if not 0 <= duration < inf:
@@ -404,7 +416,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 peak = used
 
     cohort.steps, cohort.contexts, cohort.size, cohort.growing = steps, contexts, size, size
-    cohort.counted, cohort.last = counted, last
+    cohort.counted, cohort.last, cohort.farthest = counted, last, far
     cohort.in_flight = flying and grouped
     memory.used, memory.peak = used, peak
     worker.outstanding_tokens = outstanding

@@ -26,6 +26,9 @@ def run(worker: FastWorker, limit: float) -> None:
     used, capacity = memory.used, memory.capacity
     fixed, growing = worker.times.known[cohort.size]
     begun, longest_gap = worker.begun, -1.0
+    blocks = far = padding = 0
+    if worker.looks_far:
+        far, padding = cohort.greatest_distance(), cohort.longest_padding()
     while now < limit and steps < end:
         if unit:
             grown = entering[-steps % block] * unit
@@ -44,11 +47,11 @@ def run(worker: FastWorker, limit: float) -> None:
         busy += duration
         if growing is None:
             duration = fixed
-        elif worker.rare_features:
-            cohort.steps, cohort.contexts = steps, contexts
-            duration = growing(contexts, *worker.growing_features())
         else:
-            duration = growing(contexts, 0, 0)
+            if worker.counts_blocks:
+                cohort.steps, cohort.contexts = steps, contexts
+                blocks = cohort.context_blocks()
+            duration = growing(contexts, blocks, max(far + steps, padding))
         if isinstance(duration, complex) or not 0 <= duration < inf:
             worker.check(duration, (), size)
         now += duration

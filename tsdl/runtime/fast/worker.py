@@ -35,8 +35,6 @@ class FastWorker(Worker):
     __slots__ = (
         "_compose",
         "_fixed_order",
-        "_needs_blocks",
-        "_needs_longest",
         "_tells_batch",
         "admissions",
         "admissions_heeded",
@@ -46,6 +44,7 @@ class FastWorker(Worker):
         "clock",
         "close",
         "cohort",
+        "counts_blocks",
         "duration",
         "ends_heeded",
         "facts",
@@ -59,10 +58,10 @@ class FastWorker(Worker):
         "least",
         "loners",
         "look",
+        "looks_far",
         "noted",
         "own_iteration",
         "rank",
-        "rare_features",
         "refused",
         "saw",
         "steady",
@@ -102,11 +101,10 @@ class FastWorker(Worker):
         self.lean = False
         self.noted = False  # whether its state is noted at every boundary
         features = growing_features(kind.cost)
-        self._needs_blocks = "context_blocks" in features
-        self._needs_longest = "longest_context" in features
+        self.counts_blocks = "context_blocks" in features
+        self.looks_far = "longest_context" in features
         self.tools: tuple[Any, ...] = ()
         self.own_iteration = Iteration()  # the one of lean iterations, over and over
-        self.rare_features = self._needs_blocks or self._needs_longest
         self.time_of_features = compiled_features(kind.cost)
         self.times = DecodeTime(kind.cost)
         self.least = 0.0  # seconds of an iteration; what is proved tells whether that is of use
@@ -325,8 +323,8 @@ class FastWorker(Worker):
         """Return `context_blocks` and `longest_context` of the cohort; 0 where no cost has them."""
         cohort = self.cohort
         return (
-            cohort.context_blocks() if self._needs_blocks else 0,
-            cohort.longest_context() if self._needs_longest else 0,
+            cohort.context_blocks() if self.counts_blocks else 0,
+            cohort.longest_context() if self.looks_far else 0,
         )
 
     def set_steady(self, iteration: Iteration) -> None:
