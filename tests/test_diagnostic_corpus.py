@@ -75,7 +75,7 @@ def _short_cells(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             csv.field_size_limit(131_072)
 
-    monkeypatch.setattr("tsdl.traces.csv.reader", reader)
+    monkeypatch.setattr("tsdl.traces.lines.csv.reader", reader)
 
 
 LIMITS = {

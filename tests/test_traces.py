@@ -37,6 +37,26 @@ def test_mooncake_is_known_by_its_lines() -> None:
     assert table == Table((0.0, 3.0), (6, 7), (5, 4))
 
 
+def test_llmservingsim_is_known_by_its_lines() -> None:
+    measured, _ = read(
+        '{"request_id": "a", "input_toks": 6, "output_toks": 5, "arrival_time": 1787267980.25}\n'
+        '{"request_id": "b", "input_toks": 7, "output_toks": 4, "arrival_time": 1787267983.25}\n'
+    )
+    offered, _ = read(
+        '{"input_toks": 6, "output_toks": 5, "arrival_time_ns": 500, "input_tok_ids": [1, 2]}\n'
+        '{"input_toks": 7, "output_toks": 4, "arrival_time_ns": 3000000500, "input_tok_ids": []}\n'
+    )
+    assert measured == offered == Table((0.0, 3.0), (6, 7), (5, 4))
+
+
+def test_a_format_that_is_named_is_not_guessed() -> None:
+    line = '{"input_toks": 6, "output_toks": 5, "arrival_time_ns": 500}'
+    assert read(line, "llmservingsim")[0] == Table((0.0,), (6,), (5,))
+    table, sink = read(line, "mooncake")
+    assert table is None
+    assert "no column `timestamp`" in sink.found[0].title
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
@@ -76,6 +96,9 @@ def test_many_bad_rows_are_told_ten_times() -> None:
         ("arrived_at,num_prefill_tokens,num_decode_tokens\n", "E0601"),
         ('{"timestamp": 0', "E0603"),
         ("{1", "E0603"),
+        ('{"when": 0}', "E0602"),
+        ('{"timestamp": 0, "input_length": 1, "output_length": 1}\n{"timestamp": 1}', "E0603"),
+        ('{"timestamp": 0, "input_length": 1, "output_length": 1}\n[1]', "E0603"),
     ],
 )
 def test_what_is_no_table(text: str, code: str) -> None:

@@ -248,7 +248,7 @@ def _table(evaluator: Evaluator, workload: Instance, key: str, read: FileReader)
         evaluator.word(block, "arrived"),
         evaluator.word(block, "prompt"),
         evaluator.word(block, "output"),
-        evaluator.real(block, "unit"),
+        unit=evaluator.real(block, "unit"),
     )
     form = evaluator.word(workload, "format")
     table = read_requests(name, text, form, columns, evaluator.sink, arrivals=key == "trace")

@@ -32,7 +32,7 @@ WORKLOAD = Block(
         "lengths": Field(Text(path=True), "file of pairs of lengths, drawn with replacement"),
         "trace": Field(Text(path=True), "file of requests to replay"),
         "format": Field(
-            Choice(("auto", "csv", "azure", "mooncake")),
+            Choice(("auto", "csv", "azure", "mooncake", "llmservingsim")),
             "of the trace or lengths; `auto` looks at the file",
             "auto",
         ),

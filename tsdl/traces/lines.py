@@ -1,0 +1,70 @@
+"""Text to lines of named cells: CSV under a header, or one JSON object a line."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tsdl.diagnostics import Sink
+from tsdl.source import Source, Span
+
+Cells = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A file as lines: number (from 1) and cells, or why there are none.
+
+    `names` are those of the header, or of the first object (none where it is no object); `first`
+    is where they stand, `named` tells whether a header gives them.
+    """
+
+    names: tuple[str, ...]
+    first: int
+    named: bool
+    rows: Iterable[tuple[int, Cells | str]]
+
+    def has(self, names: Iterable[str]) -> bool:
+        """Tell whether all these names are there."""
+        return set(names) <= set(self.names)
+
+
+def csv_lines(source: Source, sink: Sink) -> Lines | None:
+    """Return the rows under a header; None where there is no such table at all."""
+    reader = csv.reader(io.StringIO(source.text))
+    try:
+        lines = [(reader.line_num, row) for row in reader if any(row)]
+    except csv.Error as error:
+        sink.error("E0601", f"this is not a CSV file: {error}", Span(source, 0, 0))
+        return None
+    if not lines:
+        sink.error("E0601", "the file has no rows", Span(source, 0, 0))
+        return None
+    header = tuple(cell.strip() for cell in lines[0][1])
+    rows = ((number, dict(zip(header, row, strict=False))) for number, row in lines[1:])
+    return Lines(header, lines[0][0], named=True, rows=rows)
+
+
+def json_lines(source: Source, sink: Sink) -> Lines | None:
+    """Return one object a line; None where there is not a single line."""
+    numbers = [n for n, text in enumerate(source.text.split("\n"), start=1) if text.strip()]
+    if not numbers:
+        sink.error("E0601", "the file has no requests", Span(source, 0, 0))
+        return None
+    cells = _object(source.line(numbers[0]))
+    names = () if isinstance(cells, str) else tuple(cells)
+    return Lines(names, numbers[0], named=False, rows=_objects(source, numbers))
+
+
+def _objects(source: Source, numbers: list[int]) -> Iterator[tuple[int, Cells | str]]:
+    for number in numbers:
+        yield number, _object(source.line(number))
+
+
+def _object(text: str) -> Cells | str:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:  # also an integer of too many digits
+        return f"this is not JSON: {getattr(error, 'msg', None) or 'nested too deeply'}"
+    return found if isinstance(found, dict) else "a request is a JSON object"
