@@ -3,6 +3,8 @@
 from tsdl.api import Plan as Plan
 from tsdl.api import check as check
 from tsdl.api import compile as compile  # noqa: A004
+from tsdl.api import read_run as read_run
+from tsdl.api import validate as validate
 from tsdl.diagnostics import Diagnostic as Diagnostic
 from tsdl.diagnostics import Severity as Severity
 from tsdl.errors import TsdlError as TsdlError

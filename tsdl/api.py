@@ -6,7 +6,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING
 
 from tsdl import plan as plan_
-from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.errors import TsdlError
 from tsdl.params import read_params
 from tsdl.session import Session, choose, read_file
@@ -15,7 +15,9 @@ from tsdl.source import Source, Span
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tsdl.measured import Run
     from tsdl.runtime.result import Result
+    from tsdl.validation import Validation
 
 
 class Plan(plan_.Plan):
@@ -46,8 +48,12 @@ def _session(source: str | PathLike[str]) -> Session:
             raise _unreadable("E0109", source, "a str is a program's text; give a file as a Path")
         return Session("<text>", source)
     path = fspath(source)
+    return Session(path, _text(path))
+
+
+def _text(path: str) -> str:
     try:
-        return Session(path, read_file(path))
+        return read_file(path)
     except UnicodeDecodeError:
         raise _unreadable("E0108", path, "it is not UTF-8 text") from None
     except OSError as error:
@@ -91,3 +97,45 @@ def compile(  # noqa: A001 (the name that people look for: tsdl.compile)
             if plan is not None:
                 return Plan(**plan.fields()).with_externs(externs or {})
     raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
+
+
+def read_run(
+    path: str | PathLike[str], form: str = "auto", columns: Mapping[str, str] | None = None
+) -> Run:
+    """Read a measured run (SPEC.md, section 12.3, has the formats).
+
+    `form` is `auto`, `llmservingsim`, `vllm` or `csv`; `columns` gives the headers of a CSV file's
+    columns. Raises TsdlError for what is wrong with the file, ValueError for an unknown format.
+    """
+    from tsdl import measured
+
+    if form != "auto" and form not in measured.FORMATS:
+        raise ValueError(f"there is no format {form!r}; there are {', '.join(measured.FORMATS)}")
+    sink = Sink()
+    name = fspath(path)
+    found = measured.read_run(name, _text(name), form, columns or {}, sink)
+    if found is None:
+        raise TsdlError(sink.sorted())
+    return found
+
+
+def validate(
+    plan: plan_.Plan,
+    run: Run | PathLike[str],
+    *,
+    seed: int | None = None,
+    engine: str = "fast",
+    skip_first: int = 0,
+    after: float | None = None,
+) -> Validation:
+    """Simulate a plan and compare it with a measured run, which `read_run` or a path gives.
+
+    The first `skip_first` requests do not count, nor those that arrive before `after` (seconds;
+    without it, the workload's warm-up). Raises TsdlError where the file or a formula of the plan is
+    wrong, ValueError where the run does not say when requests arrived and `after` asks for it.
+    """
+    from tsdl.measured import Run
+    from tsdl.validation import validate
+
+    measured = run if isinstance(run, Run) else read_run(run)
+    return validate(plan, measured, seed=seed, engine=engine, skip_first=skip_first, after=after)

@@ -9,6 +9,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from tsdl.cli.commands import check, explain, import_, plan, run
+from tsdl.cli.measurements import validate
 from tsdl.errors import TsdlError
 
 if TYPE_CHECKING:
@@ -94,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     plans.add_argument("--format", choices=("text", "json", "yaml"), default="text")
     plans.set_defaults(command=plan)
 
+    _add_validate(commands)
+
     imports = commands.add_parser(
         "import", help="turn a configuration of another simulator, or of a model, into TSDL"
     )
@@ -108,6 +111,41 @@ def _parser() -> argparse.ArgumentParser:
     explains.add_argument("code", metavar="CODE", help="for example E0301")
     explains.set_defaults(command=explain)
     return parser
+
+
+def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    validates = commands.add_parser(
+        "validate", help="simulate a scenario and compare it with a measured run"
+    )
+    _scenario_arguments(validates)
+    validates.add_argument("run", metavar="RUN", help="a file of measured requests")
+    _measured_arguments(validates)
+    validates.add_argument("--seed", type=_seed, metavar="N", help="seed of the random streams")
+    validates.add_argument(
+        "--skip-first", type=_count, default=0, metavar="N", help="leave out the first N requests"
+    )
+    validates.add_argument(
+        "--after", type=_seconds, metavar="SECONDS",
+        help="leave out requests that arrive before (else: before the workload's warm-up)",
+    )  # fmt: skip
+    validates.add_argument(
+        "-o", "--out", metavar="DIR", help="write validate.json, validate.csv and pictures"
+    )
+    validates.add_argument("--format", choices=("text", "json"), default="text")
+    validates.set_defaults(command=validate)
+
+
+def _measured_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--run-format", choices=("auto", "llmservingsim", "vllm", "csv"), default="auto",
+        help="of measured files",
+    )  # fmt: skip
+    parser.add_argument(
+        "--column", dest="columns", action="append", default=[], type=_column,
+        metavar="NAME=HEADER",
+        help="header of a CSV file's column arrived, prompt, output, ttft, e2e or tpot; times are "
+        "in seconds, or in the unit that the header ends in: ttft_ms",
+    )  # fmt: skip
 
 
 def _divided(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -142,6 +180,33 @@ def _seed(text: str) -> int:
     if not 0 <= seed < 2**64:
         raise argparse.ArgumentTypeError("a seed is a whole number from 0 to 2^64 - 1")
     return seed
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of requests")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds")
+    return seconds
+
+
+def _column(text: str) -> tuple[str, str]:
+    from tsdl.measured import CSV_COLUMNS
+
+    name, equals, header = text.partition("=")
+    if not equals or not header or name not in CSV_COLUMNS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=HEADER with a name of {', '.join(CSV_COLUMNS)}"
+        )
+    return name, header
 
 
 class _Version(argparse.Action):

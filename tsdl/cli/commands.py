@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsdl.cli import defaults
 from tsdl.cli.rungs import rung_lines
+from tsdl.cli.shared import (
+    EXPECTATION,
+    MISTAKE,
+    OK,
+    compile_scenario,
+    no_collector,
+    open_file,
+    tell,
+    usage_error,
+)
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.diagnostics.codes import explanation
-from tsdl.diagnostics.export import FORMATS
 from tsdl.diagnostics.suggest import nearest
-from tsdl.diagnostics.text import render_all
-from tsdl.params import read_params
-from tsdl.session import Session, choose, read_file
-from tsdl.source import Source, Span
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
-
-    from tsdl.plan import Plan
-    from tsdl.program import Program
-
-OK, MISTAKE, USAGE, EXPECTATION = 0, 1, 2, 3
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a scenario."""
     if arguments.study:
-        return _usage("studies are checked, but not run yet; run their scenario: --scenario NAME")
-    plan = _plan(arguments)
+        return usage_error(
+            "studies are checked, but not run yet; run their scenario: --scenario NAME"
+        )
+    plan = compile_scenario(arguments)
     if plan is None:
         return MISTAKE
     if arguments.out:  # better now than after a long run
         try:
             Path(arguments.out).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            return _usage(f"cannot write to {arguments.out!r}: {error.strerror or error}")
+            return usage_error(f"cannot write to {arguments.out!r}: {error.strerror or error}")
     from tsdl.cli.progress import Bar
     from tsdl.runtime import files, text
     from tsdl.runtime.run import run as run_plan
@@ -58,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(text.summary(result))
     if unwritten:
-        return _usage(unwritten)
+        return usage_error(unwritten)
     return OK if result.passed and not result.summary["requests"]["stuck"] else EXPECTATION
 
 
@@ -66,15 +65,15 @@ def check(arguments: argparse.Namespace) -> int:
     """Check files."""
     found: list[Diagnostic] = []
     for path in arguments.files:
-        with _no_collector():
+        with no_collector():
             found += _check(path, arguments)
-    _tell(found, arguments.format)
+    tell(found, arguments.format)
     return MISTAKE if any(d.severity is Severity.ERROR for d in found) else OK
 
 
 def _check(path: str, arguments: argparse.Namespace) -> list[Diagnostic]:
     found: list[Diagnostic] = []
-    session = _open(path, found)
+    session = open_file(path, found)
     if session is None:
         return found
     program, sink = session.compile()
@@ -91,7 +90,7 @@ def _check(path: str, arguments: argparse.Namespace) -> list[Diagnostic]:
 
 def plan(arguments: argparse.Namespace) -> int:
     """Show the plan of a scenario."""
-    made = _plan(arguments)
+    made = compile_scenario(arguments)
     if made is None:
         return MISTAKE
     if arguments.format == "json":
@@ -120,7 +119,7 @@ def explain(arguments: argparse.Namespace) -> int:
     if page is None:
         near = nearest(code, CATALOGUE)
         hint = f"; did you mean {near}?" if near else ""
-        return _usage(f"there is no code {arguments.code}{hint}")
+        return usage_error(f"there is no code {arguments.code}{hint}")
     print(page.rstrip())
     return OK
 
@@ -133,13 +132,13 @@ def import_(arguments: argparse.Namespace) -> int:
     files = []
     paths = [*arguments.files, *named_files(arguments.format, arguments.flags)]
     for path in dict.fromkeys(paths):
-        session = _open(path, sink.found)
+        session = open_file(path, sink.found)
         if session is not None:
             files.append((session.path, session.text))
     text = None
     if not sink.has_errors:
         text = FORMATS[arguments.format](files, arguments.flags, sink)
-    _tell(sink.sorted(), "text")
+    tell(sink.sorted(), "text")
     if text is None:
         return MISTAKE
     if arguments.output is None:
@@ -150,77 +149,3 @@ def import_(arguments: argparse.Namespace) -> int:
     except OSError as error:
         return _usage(f"cannot write to {arguments.output!r}: {error.strerror or error}")
     return OK
-
-
-# -- shared ------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Make trees without looking through them for cycles again and again: they have none.
-
-    They stay out of sight of the collector, in a run and when the process ends.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-def _usage(message: str) -> int:
-    print(f"tsdl: {message}", file=sys.stderr)
-    return USAGE
-
-
-def _open(path: str, found: list[Diagnostic]) -> Session | None:
-    try:
-        text = sys.stdin.buffer.read().decode("utf-8") if path == "-" else read_file(path)
-        return Session("<stdin>" if path == "-" else path, text)
-    except UnicodeDecodeError:
-        code, reason = "E0108", "it is not UTF-8 text"
-    except (OSError, ValueError) as error:
-        code, reason = "E0109", getattr(error, "strerror", None) or str(error)
-    place = Span(Source(path, ""), 0, 0)
-    found.append(Diagnostic(code, Severity.ERROR, f"cannot read `{path}`: {reason}", place))
-    return None
-
-
-def _plan(arguments: argparse.Namespace) -> Plan | None:
-    with _no_collector():
-        return _compiled(arguments)
-
-
-def _compiled(arguments: argparse.Namespace) -> Plan | None:
-    found: list[Diagnostic] = []
-    session = _open(arguments.file, found)
-    if session is None:
-        _tell(found, "text")
-        return None
-    program, sink = session.compile()
-    made = None if sink.has_errors else _lowered(session, program, arguments, sink)
-    # Warnings and notes are what `check` is for; here only what stops the run is told.
-    _tell([d for d in sink.sorted() if made is None and d.severity is Severity.ERROR], "text")
-    return made
-
-
-def _lowered(
-    session: Session, program: Program, arguments: argparse.Namespace, sink: Sink
-) -> Plan | None:
-    values = read_params(program, dict(arguments.params), sink)
-    chosen = choose(program, arguments.scenario, sink)
-    if chosen is None or sink.has_errors:
-        return None
-    return session.plan(program, sink, values, chosen)
-
-
-def _tell(found: list[Diagnostic], form: str) -> None:
-    """Print diagnostics: for people to the error stream, for machines to the output."""
-    if form == "text":
-        if found:
-            print(render_all(found, color=sys.stderr.isatty()), file=sys.stderr)
-        return
-    text = FORMATS[form](found)
-    if text:
-        print(text)

@@ -101,6 +101,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0604", Severity.ERROR, "the data file cannot be read"),
         Code("E0605", Severity.ERROR, "the data file cannot be used"),
         Code("E0606", Severity.ERROR, "not a configuration of that format"),
+        Code("E0607", Severity.ERROR, "not a measured run"),
         Code("E0901", Severity.ERROR, "a formula has no value during the run"),
         Code("E0902", Severity.ERROR, "an iteration of impossible length"),
         Code("E0903", Severity.ERROR, "a policy goes round and round"),

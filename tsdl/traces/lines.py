@@ -68,3 +68,12 @@ def _object(text: str) -> Cells | str:
     except (ValueError, RecursionError) as error:  # also an integer of too many digits
         return f"this is not JSON: {getattr(error, 'msg', None) or 'nested too deeply'}"
     return found if isinstance(found, dict) else "a request is a JSON object"
+
+
+def first_names(text: str) -> tuple[str, ...]:
+    """Return the names in the first JSON object of a text; none where there is no object."""
+    try:
+        found, _ = json.JSONDecoder().raw_decode(text.lstrip())
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(found) if isinstance(found, dict) else ()

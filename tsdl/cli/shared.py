@@ -1,0 +1,98 @@
+"""What several commands do: open files, compile a scenario, tell what was found."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tsdl.diagnostics import Diagnostic, Severity, Sink
+from tsdl.diagnostics.export import FORMATS
+from tsdl.diagnostics.text import render_all
+from tsdl.params import read_params
+from tsdl.session import Session, choose, read_file
+from tsdl.source import Source, Span
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from tsdl.plan import Plan
+    from tsdl.program import Program
+
+OK, MISTAKE, USAGE, EXPECTATION = 0, 1, 2, 3
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    """Make trees without looking through them for cycles again and again: they have none.
+
+    They stay out of sight of the collector, in a run and when the process ends.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def usage_error(message: str) -> int:
+    """Tell of a wrong usage; return its exit status."""
+    print(f"tsdl: {message}", file=sys.stderr)
+    return USAGE
+
+
+def open_file(path: str, found: list[Diagnostic]) -> Session | None:
+    """Read a file, `-` the standard input; None, and a finding, where that does not go."""
+    try:
+        text = sys.stdin.buffer.read().decode("utf-8") if path == "-" else read_file(path)
+        return Session("<stdin>" if path == "-" else path, text)
+    except UnicodeDecodeError:
+        code, reason = "E0108", "it is not UTF-8 text"
+    except (OSError, ValueError) as error:
+        code, reason = "E0109", getattr(error, "strerror", None) or str(error)
+    place = Span(Source(path, ""), 0, 0)
+    found.append(Diagnostic(code, Severity.ERROR, f"cannot read `{path}`: {reason}", place))
+    return None
+
+
+def compile_scenario(arguments: argparse.Namespace) -> Plan | None:
+    """Return the plan of the scenario that is asked for; tell what stands in the way of one."""
+    with no_collector():
+        return _compiled(arguments)
+
+
+def _compiled(arguments: argparse.Namespace) -> Plan | None:
+    found: list[Diagnostic] = []
+    session = open_file(arguments.file, found)
+    if session is None:
+        tell(found, "text")
+        return None
+    program, sink = session.compile()
+    made = None if sink.has_errors else _lowered(session, program, arguments, sink)
+    # Warnings and notes are what `check` is for; here only what stops the run is told.
+    tell([d for d in sink.sorted() if made is None and d.severity is Severity.ERROR], "text")
+    return made
+
+
+def _lowered(
+    session: Session, program: Program, arguments: argparse.Namespace, sink: Sink
+) -> Plan | None:
+    values = read_params(program, dict(arguments.params), sink)
+    chosen = choose(program, arguments.scenario, sink)
+    if chosen is None or sink.has_errors:
+        return None
+    return session.plan(program, sink, values, chosen)
+
+
+def tell(found: list[Diagnostic], form: str) -> None:
+    """Print diagnostics: for people to the error stream, for machines to the output."""
+    if form == "text":
+        if found:
+            print(render_all(found, color=sys.stderr.isatty()), file=sys.stderr)
+        return
+    text = FORMATS[form](found)
+    if text:
+        print(text)

@@ -1,0 +1,74 @@
+"""The requests.jsonl that LLMServingSim's benchmark of vLLM writes: stamps of two clocks."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from tsdl.diagnostics import Sink
+from tsdl.measured.run import NOT_KNOWN, Collector, Request, Run
+from tsdl.source import Source
+from tsdl.traces.lines import json_lines
+from tsdl.traces.rows import length, number
+
+_LENGTHS = ("input_toks", "output_toks")
+_STAMPS = ("arrival_time", "queued_ts", "first_token_ts", "last_token_ts")
+
+
+def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
+    """Read a run; None where it cannot be used.
+
+    `arrival_time` is the front end's (seconds of an epoch), the other stamps are the engine's (a
+    clock of its own). The engine cannot notice a request before it arrives, so the least
+    `queued_ts - arrival_time` of all requests brings both clocks together, short of the least time
+    that the way to the engine takes. `queued_ts` itself is up to an iteration late.
+    """
+    lines = json_lines(source, sink)
+    if lines is None:
+        return None
+    wanted = (*_LENGTHS, *_STAMPS)
+    missing = [f"`{name}`" for name in wanted if name not in lines.names]
+    if missing and lines.names:
+        sink.error(
+            "E0602",
+            f"a measured request has no {' and no '.join(missing)}",
+            source.line_span(lines.first),
+            f"it has {', '.join(lines.names)}",
+            help=("this may be a workload to replay, and not what was measured of it",),
+        )
+        return None
+    collector = Collector(source, sink)
+    found: list[tuple[int, list[int], dict[str, float]]] = []
+    for line, cells in lines.rows:
+        if collector.full:
+            break
+        if isinstance(cells, str):
+            collector.wrong(line, cells)
+            continue
+        name = ""
+        try:
+            lengths = [length(str(cells.get(name := key, ""))) for key in _LENGTHS]
+            stamps = {key: number(str(cells.get(name := key, ""))) for key in _STAMPS}
+        except ValueError as error:
+            collector.wrong(line, f"`{name}` is {cells.get(name, '')!r}: {error}")
+            continue
+        found.append((line, lengths, stamps))
+    ahead = min((s["queued_ts"] - s["arrival_time"] for _, _, s in found), default=0.0)
+    for line, (prompt, output), stamps in found:
+        collector.add(line, _request(prompt, output, stamps, ahead))
+    day = ""
+    if found:
+        day = datetime.fromtimestamp(found[0][2]["arrival_time"], UTC).date().isoformat()
+    return collector.run("llmservingsim", date=day)
+
+
+def _request(prompt: int, output: int, stamps: dict[str, float], ahead: float) -> Request:
+    arrived = stamps["arrival_time"] + ahead
+    first, last = stamps["first_token_ts"], stamps["last_token_ts"]
+    return Request(
+        arrived=arrived,
+        prompt=prompt,
+        output=output,
+        ttft=first - arrived,
+        e2e=last - arrived,
+        tpot=(last - first) / (output - 1) if output > 1 else NOT_KNOWN,
+        queued_ttft=first - stamps["queued_ts"],
+    )

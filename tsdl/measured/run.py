@@ -1,0 +1,117 @@
+"""A measured run as plain data: one value for each request, and what is said of the whole."""
+
+import math
+from dataclasses import dataclass, field, replace
+
+from tsdl.diagnostics import Sink
+from tsdl.source import Source, Span
+from tsdl.traces.rows import MOST_MISTAKES, MOST_TOKENS
+
+NOT_KNOWN = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that was answered. Times in seconds, NaN where they are not known.
+
+    `arrived` is on any clock. `ttft` and `e2e` count from the arrival, as the user sees it;
+    `queued_ttft` from when the engine noticed the request; `tpot` is (last token − first token) /
+    (output − 1), and a single token has none; `itls` are the gaps between tokens, in order.
+    """
+
+    arrived: float
+    prompt: int
+    output: int
+    ttft: float
+    e2e: float
+    tpot: float
+    queued_ttft: float = NOT_KNOWN
+    itls: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Requests in the order of their arrival, which counts from the first.
+
+    `duration` is from the first arrival to the last token, in seconds. `left_out` counts those that
+    failed. `date` is the day that the file gives, "" where it gives none.
+    """
+
+    name: str
+    format: str
+    requests: tuple[Request, ...]
+    duration: float
+    left_out: int = 0
+    date: str = ""
+
+    @property
+    def timed(self) -> bool:
+        """Tell whether it is known when requests arrived."""
+        return not any(math.isnan(request.arrived) for request in self.requests)
+
+
+@dataclass(slots=True)
+class Collector:
+    """Collects the requests of a file, and tells of those that cannot be."""
+
+    source: Source
+    sink: Sink
+    mistakes: int = 0
+    left_out: int = 0
+    requests: list[Request] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        """Tell whether so much is wrong that the rest need not be looked at."""
+        return self.mistakes > MOST_MISTAKES
+
+    def add(self, line: int, request: Request, where: str = "") -> None:
+        """Add the request of a line (from 1); `where` names it, where a line holds several."""
+        reason = _wrong(request)
+        if reason:
+            self.wrong(line, f"{where}{reason}")
+        else:
+            self.requests.append(request)
+
+    def wrong(self, line: int, reason: str) -> None:
+        """Report a request; from some number on, only count."""
+        self.mistakes += 1
+        if self.mistakes > MOST_MISTAKES:
+            return
+        self.sink.error(
+            "E0603", reason, self.source.line_span(line), "here",
+            help=("mend the file or leave the request out",),
+        )  # fmt: skip
+
+    def run(self, form: str, *, duration: float = NOT_KNOWN, date: str = "") -> Run | None:
+        """Return the run; None where any request is wrong or none was answered."""
+        if self.mistakes:
+            return None
+        if not self.requests:
+            said = f"; {self.left_out} failed" if self.left_out else ""
+            self.sink.error(
+                "E0601", f"the file has no request that was answered{said}", Span(self.source, 0, 0)
+            )
+            return None
+        # Requests of which no arrival is known keep the order of the file.
+        ordered = sorted(self.requests, key=lambda r: 0.0 if math.isnan(r.arrived) else r.arrived)
+        first = ordered[0].arrived
+        requests = tuple(replace(request, arrived=request.arrived - first) for request in ordered)
+        if math.isnan(duration):
+            ends = [request.arrived + request.e2e for request in requests]
+            duration = max((end for end in ends if not math.isnan(end)), default=NOT_KNOWN)
+        return Run(self.source.name, form, requests, duration, self.left_out, date)
+
+
+def _wrong(request: Request) -> str:
+    """Return why a request cannot be, or "" if it can."""
+    for name in ("prompt", "output"):
+        if not 1 <= getattr(request, name) <= MOST_TOKENS:
+            return f"`{name}` is {getattr(request, name)}: it is from 1 to {MOST_TOKENS:,} tokens"
+    for name in ("ttft", "e2e", "tpot"):
+        value = getattr(request, name)
+        if value < 0 or math.isinf(value):
+            return f"`{name}` is {value:g} s: a time is finite and not negative"
+    if request.e2e < request.ttft:
+        return f"the last token ({request.e2e:g} s) came before the first ({request.ttft:g} s)"
+    return ""

@@ -1,0 +1,107 @@
+"""A CSV file of measured requests, whose columns are named; also the requests.csv of a run."""
+
+import math
+from collections.abc import Mapping
+
+from tsdl.diagnostics import Sink
+from tsdl.measured.run import NOT_KNOWN, Collector, Request, Run
+from tsdl.source import Source
+from tsdl.traces.lines import Cells, Lines, csv_lines
+from tsdl.traces.rows import length, number
+
+TIMES = ("arrived", "ttft", "e2e", "tpot")
+NAMES = ("arrived", "prompt", "output", "ttft", "e2e", "tpot")
+UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+
+
+def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
+    """Read a run; None where it cannot be used.
+
+    `columns` gives the headers of the columns of NAMES that have other names. A header that ends in
+    `_s`, `_ms`, `_us` or `_ns` is in that unit, others are in seconds; so `ttft_ms` is `ttft`, too.
+    What is missing of `ttft`, `e2e` and `tpot` follows from the others. Rows in which all three are
+    empty are requests that failed.
+    """
+    lines = csv_lines(source, sink)
+    if lines is None:
+        return None
+    headers = _headers(lines, columns)
+    if not _complete(headers, columns, lines, source, sink):
+        return None
+    collector = Collector(source, sink)
+    for line, cells in lines.rows:
+        if collector.full:
+            break
+        if isinstance(cells, str):
+            collector.wrong(line, cells)
+        else:
+            _add(collector, line, cells, headers)
+    return collector.run("csv")
+
+
+def _headers(lines: Lines, columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the header of each column that there is."""
+    found = {}
+    for name in NAMES:
+        usual = [name, *(f"{name}_{unit}" for unit in UNITS)] if name in TIMES else [name]
+        wanted = [columns[name]] if name in columns else usual
+        header = next((h for h in wanted if h in lines.names), None)
+        if header is not None:
+            found[name] = header
+    return found
+
+
+def _complete(
+    headers: Mapping[str, str],
+    columns: Mapping[str, str],
+    lines: Lines,
+    source: Source,
+    sink: Sink,
+) -> bool:
+    needed = [name for name in ("prompt", "output", *columns) if name not in headers]
+    missing = [f"`{columns.get(name, name)}`" for name in dict.fromkeys(needed)]
+    if not missing and not {"ttft", "e2e", "tpot"} & set(headers):
+        missing = ["`ttft`, `e2e` or `tpot`"]
+    if missing:
+        sink.error(
+            "E0602",
+            f"the file has no column {' and no column '.join(missing)}",
+            source.line_span(lines.first),
+            f"it has {', '.join(lines.names)}",
+            help=("name its columns: `--column prompt=HEADER --column ttft=HEADER`",),
+        )
+        return False
+    return True
+
+
+def _add(collector: Collector, line: int, cells: Cells, headers: Mapping[str, str]) -> None:
+    known = {name: str(cells.get(header, "")).strip() for name, header in headers.items()}
+    if not any(known.get(name) for name in ("ttft", "e2e", "tpot")):
+        collector.left_out += 1
+        return
+    name = "prompt"
+    times = dict.fromkeys(TIMES, NOT_KNOWN)
+    try:
+        prompt = length(known[name])
+        name = "output"
+        output = length(known[name])
+        for name in TIMES:
+            if known.get(name) or (name == "arrived" and name in known):
+                times[name] = number(known[name]) * _unit(headers[name])
+    except ValueError as error:
+        collector.wrong(line, f"`{headers[name]}` is {known[name]!r}: {error}")
+        return
+    gaps = output - 1
+    ttft, e2e, tpot = times["ttft"], times["e2e"], times["tpot"]
+    if math.isnan(tpot) and gaps:
+        tpot = (e2e - ttft) / gaps
+    if math.isnan(e2e):
+        e2e = ttft + (tpot * gaps if gaps else 0.0)
+    if math.isnan(ttft):
+        ttft = e2e - (tpot * gaps if gaps else 0.0)
+    tpot = tpot if gaps else NOT_KNOWN
+    collector.add(line, Request(times["arrived"], prompt, output, ttft, e2e, tpot))
+
+
+def _unit(header: str) -> float:
+    return UNITS.get(header.rpartition("_")[2], 1.0) if "_" in header else 1.0

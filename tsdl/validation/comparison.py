@@ -1,0 +1,148 @@
+"""Statistics of both runs side by side and, where the requests are the same, one by one."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tsdl.measured import Run
+from tsdl.plan import Plan
+from tsdl.runtime.metrics import statistics
+from tsdl.runtime.result import Result
+from tsdl.runtime.run import run as run_plan
+from tsdl.validation.columns import METRICS, Columns, of_result, of_run
+
+PERCENTILES = (50, 90, 99)
+STATISTICS = ("mean", *(f"p{percent}" for percent in PERCENTILES))
+_TWO = 2  # a line through fewer points says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A statistic of a metric: seconds, or for throughputs per second; NaN where there is none."""
+
+    metric: str
+    statistic: str
+    measured: float
+    simulated: float
+
+    @property
+    def error(self) -> float:
+        """Return simulated / measured − 1."""
+        return self.simulated / self.measured - 1 if self.measured else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far single requests are apart: mean and median of |simulated / measured − 1|.
+
+    `correlation` is Pearson's, of the values themselves; NaN where nothing varies.
+    """
+
+    metric: str
+    count: int
+    mean_error: float
+    median_error: float
+    correlation: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A measured and a simulated run; `rows` and `agreements` compare them.
+
+    `same` tells whether both have requests of the same lengths in the same order; without it only
+    distributions are compared, and there are no agreements. `latest` is by how many seconds
+    arrivals of the same requests differ at most (NaN where they are not known).
+    """
+
+    run: Run
+    result: Result
+    measured: Columns
+    simulated: Columns
+
+    @cached_property
+    def same(self) -> bool:
+        """Tell whether single requests can be compared."""
+        return all(
+            np.array_equal(self.measured.values[name], self.simulated.values[name])
+            for name in ("prompt", "output")
+        )
+
+    @cached_property
+    def latest(self) -> float:
+        """Return the greatest difference of arrivals, in seconds."""
+        if not self.same:
+            return math.nan
+        theirs, ours = self.measured.values["arrived"], self.simulated.values["arrived"]
+        return float(np.abs(ours - ours[0] - theirs).max())
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Return all statistics: mean and percentiles of each metric, then throughputs."""
+        return [*self._latencies(), *self._rates()]
+
+    def _latencies(self) -> Iterator[Row]:
+        for metric in METRICS:
+            both = (statistics(c.of(metric).copy(), PERCENTILES) for c in self._sides())
+            for name, theirs, ours in zip(STATISTICS, *both, strict=True):
+                yield Row(metric, name, theirs, ours)
+        queued = self.measured.of("queued_ttft")
+        if np.isfinite(queued).any():
+            for name, value in zip(STATISTICS, statistics(queued, PERCENTILES), strict=True):
+                yield Row("queued_ttft", name, value, math.nan)
+
+    def _rates(self) -> Iterator[Row]:
+        for name in ("throughput", "token_throughput"):
+            theirs, ours = (getattr(columns, name) for columns in self._sides())
+            yield Row(name, "", theirs, ours)
+
+    def _sides(self) -> tuple[Columns, Columns]:
+        return self.measured, self.simulated
+
+    @cached_property
+    def agreements(self) -> list[Agreement]:
+        """Return how far the same requests are apart; nothing where they are not the same."""
+        if not self.same:
+            return []
+        return [self._agreement(metric) for metric in METRICS]
+
+    def _agreement(self, metric: str) -> Agreement:
+        # Who counts among the measured: arrivals that differ a little must not part a pair.
+        counted = self.measured.counted
+        theirs, ours = (columns.values[metric][counted] for columns in self._sides())
+        known = np.isfinite(theirs) & np.isfinite(ours) & (theirs > 0)
+        theirs, ours = theirs[known], ours[known]
+        if not len(theirs):
+            return Agreement(metric, 0, math.nan, math.nan, math.nan)
+        apart = np.abs(ours / theirs - 1)
+        varies = len(theirs) > _TWO and np.ptp(theirs) > 0 and np.ptp(ours) > 0
+        return Agreement(
+            metric,
+            len(theirs),
+            float(apart.mean()),
+            float(np.median(apart)),
+            float(np.corrcoef(theirs, ours)[0, 1]) if varies else math.nan,
+        )
+
+
+def validate(
+    plan: Plan,
+    run: Run,
+    *,
+    seed: int | None = None,
+    engine: str = "fast",
+    skip_first: int = 0,
+    after: float | None = None,
+) -> Validation:
+    """Simulate a plan and put it beside a measured run.
+
+    The first `skip_first` requests and those that arrive before `after` seconds (without it, before
+    the workload's warm-up) do not count. Raises TsdlError where a formula fails, ValueError for an
+    `after` that the run cannot answer.
+    """
+    begin = plan.workload.warmup if after is None else after
+    measured = of_run(run, skip_first, begin)
+    result = run_plan(plan, seed, engine=engine)
+    return Validation(run, result, measured, of_result(result, skip_first, begin))

@@ -1,0 +1,85 @@
+"""A comparison for people: tables of measured, simulated and error."""
+
+import math
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from tsdl.runtime.text import duration
+from tsdl.validation.comparison import Agreement, Row, Validation
+
+_TITLES = {
+    "ttft": "TTFT",
+    "tpot": "TPOT",
+    "e2e": "E2E",
+    "queued_ttft": "TTFT, engine's view",
+    "throughput": "requests/s",
+    "token_throughput": "output tokens/s",
+}
+_FEW = 1e-3  # seconds by which arrivals may differ without a word
+
+
+def percent(value: float) -> str:
+    """Show a share with its sign."""
+    return "–" if math.isnan(value) else f"{value:+.1%}".replace("%", " %")
+
+
+def table(validation: Validation) -> str:
+    """Return the comparison as it stands on a terminal."""
+    return "\n".join(line.rstrip() for line in _lines(validation))
+
+
+def _lines(validation: Validation) -> Iterator[str]:
+    run, columns = validation.run, (validation.measured, validation.simulated)
+    dated = f", {run.date}" if run.date else ""
+    name = PurePath(run.name).name
+    yield f"{validation.result.plan.scenario} against {name} ({run.format}{dated})"
+    yield ""
+    yield from (f"  {line}" for line in _remarks(validation))
+    yield ""
+    yield f"  {'':<20}{'':<6}{'measured':>12}{'simulated':>12}{'error':>10}"
+    before = ""
+    for row in validation.rows:
+        title = "" if row.metric == before else _TITLES[row.metric]
+        before = row.metric
+        cells = "".join(f"{_shown(row, value):>12}" for value in (row.measured, row.simulated))
+        yield f"  {title:<20}{row.statistic:<6}{cells}{percent(row.error):>10}"
+    yield f"  {'over':<26}{''.join(f'{duration(c.span):>12}' for c in columns)}"
+    if validation.agreements:
+        yield ""
+        yield f"  {'request by request':<26}{'mean |err|':>12}{'median |err|':>14}{'corr.':>8}"
+    for found in validation.agreements:
+        shares = (f"{value:.1%}".replace("%", " %") for value in _errors(found))
+        one, other = ("–" if share.startswith("nan") else share for share in shares)
+        like = "–" if math.isnan(found.correlation) else f"{found.correlation:.3f}"
+        yield f"  {_TITLES[found.metric]:<26}{one:>12}{other:>14}{like:>8}"
+
+
+def _errors(found: Agreement) -> tuple[float, float]:
+    return found.mean_error, found.median_error
+
+
+def _remarks(validation: Validation) -> Iterator[str]:
+    run = validation.run
+    measured, simulated = validation.measured.counted, validation.simulated.counted
+    if validation.same:
+        yield f"{measured.sum():,} of {len(measured):,} requests count, the same in both"
+    else:
+        yield f"{measured.sum():,} of {len(measured):,} measured requests count, and"
+        yield f"{simulated.sum():,} of {len(simulated):,} simulated ones: they have other lengths,"
+        yield "so that only distributions are compared"
+    if validation.latest > _FEW:
+        yield f"arrivals differ by up to {duration(validation.latest)}"
+    elif validation.same and math.isnan(validation.latest):
+        yield "when the measured ones arrived is not known"
+    if run.left_out:
+        yield f"{run.left_out:,} that failed in the measurement are left out"
+    summary = validation.result.summary["requests"]
+    for status in ("rejected", "unfinished"):
+        if summary[status]:
+            yield f"{summary[status]:,} are {status} in the simulation"
+
+
+def _shown(row: Row, value: float) -> str:
+    if "throughput" not in row.metric:
+        return duration(value)
+    return "–" if math.isnan(value) else f"{value:,.4g}"
