@@ -108,10 +108,15 @@ def _wrong(request: Request) -> str:
     for name in ("prompt", "output"):
         if not 1 <= getattr(request, name) <= MOST_TOKENS:
             return f"`{name}` is {getattr(request, name)}: it is from 1 to {MOST_TOKENS:,} tokens"
-    for name in ("ttft", "e2e", "tpot"):
-        value = getattr(request, name)
-        if value < 0 or math.isinf(value):
-            return f"`{name}` is {value:g} s: a time is finite and not negative"
+    for name in ("ttft", "e2e"):
+        if _no_time(getattr(request, name)):
+            return f"`{name}` is {getattr(request, name):g} s: a time is finite and not negative"
     if request.e2e < request.ttft:
         return f"the last token ({request.e2e:g} s) came before the first ({request.ttft:g} s)"
+    if _no_time(request.tpot):
+        return f"`tpot` is {request.tpot:g} s: a time is finite and not negative"
     return ""
+
+
+def _no_time(value: float) -> bool:
+    return value < 0 or math.isinf(value)  # NaN is what is not known

@@ -1,0 +1,230 @@
+"""Measured runs: what is read of each format, and what is said of a file that cannot be."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tsdl.diagnostics import Sink
+from tsdl.measured import Request, Run, read_run
+
+VLLM: dict[str, Any] = {
+    "date": "20260425-184718",
+    "duration": 12.5,
+    "request_rate": 4.0,
+    "max_concurrency": None,
+    "input_lens": [10, 20, 30],
+    "output_lens": [3, 0, 1],
+    "ttfts": [0.5, 0.0, 0.25],
+    "itls": [[0.125, 0.375], [], []],
+    "errors": ["", "Timeout", ""],
+    "start_times": [100.0, 101.0, 102.0],
+}
+
+
+def read(
+    text: str, form: str = "auto", columns: Mapping[str, str] | None = None
+) -> tuple[Run | None, Sink]:
+    sink = Sink()
+    return read_run("run", text, form, columns or {}, sink), sink
+
+
+def good(text: str, form: str = "auto", columns: Mapping[str, str] | None = None) -> Run:
+    run, sink = read(text, form, columns)
+    assert not sink.found
+    assert run is not None
+    return run
+
+
+def stamps(arrived: float, queued: float, first: float, last: float, output: int = 5) -> str:
+    return json.dumps(
+        {
+            "input_toks": 6,
+            "output_toks": output,
+            "arrival_time": arrived,
+            "queued_ts": queued,
+            "first_token_ts": first,
+            "last_token_ts": last,
+        }
+    )
+
+
+# LLMServingSim.
+
+
+def test_both_clocks_are_brought_together_by_the_least_difference() -> None:
+    epoch = 1_767_225_600.0
+    run = good(
+        f"{stamps(epoch, 50.25, 51.0, 53.0)}\n{stamps(epoch + 1, 51.0, 52.0, 52.0, output=1)}\n"
+    )
+    # The second was noticed at once: the engine's clock is 50.0 where the front end's is 0.
+    first, second = run.requests
+    assert first == Request(0.0, 6, 5, ttft=1.0, e2e=3.0, tpot=0.5, queued_ttft=0.75)
+    assert (second.arrived, second.ttft, second.queued_ttft) == (1.0, 1.0, 1.0)
+    assert math.isnan(second.tpot)
+    assert (run.format, run.date, run.duration, run.timed) == (
+        "llmservingsim",
+        "2026-01-01",
+        3,
+        True,
+    )
+
+
+def test_requests_are_put_in_the_order_of_arrival() -> None:
+    run = good(f"{stamps(9, 9, 11, 12, output=2)}\n{stamps(8, 8, 10, 11, output=3)}\n")
+    assert [r.output for r in run.requests] == [3, 2]
+    assert [r.arrived for r in run.requests] == [0, 1]
+
+
+def test_runs_of_real_engines(data: Path) -> None:
+    for path in sorted((data / "measured").glob("vllm-*/requests.jsonl")):
+        run = good(path.read_text("utf-8"))
+        assert len(run.requests) == 300
+        assert run.left_out == 0
+        assert all(0 < r.queued_ttft <= r.ttft + 1e-6 <= r.e2e for r in run.requests)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "reason"),
+    [
+        ('{"input_toks": 1, "output_toks": 1, "arrival_time_ns": 5}', "E0602", "no `arrival_time`"),
+        (f"{stamps(0, 0, 1, 2)}\n{{", "E0603", "not JSON"),
+        (f"{stamps(0, 0, 1, 2)}\n[]", "E0603", "a JSON object"),
+        (f"{stamps(0, 0, 1, 2)}\n{stamps(0, 0, 2, 1)}", "E0603", "before the first"),
+        (f"{stamps(0, 0, 1, 2)}\n{stamps(0, 0, -1, 2)}", "E0603", "not negative"),
+        (f"{stamps(0, 0, 1, 2)}\n{stamps(0, math.inf, 1, 2)}", "E0603", "finite"),
+        (f"{stamps(0, 0, 1, 2)}\n{stamps(0, 0, 1, 2, output=0)}", "E0603", "from 1"),
+        (f"{stamps(0, 0, 1, 2)}\n" + '{"input_toks": "x"}', "E0603", "not a number"),
+    ],
+)
+def test_a_wrong_line_is_told(text: str, code: str, reason: str) -> None:
+    run, sink = read(text)
+    assert run is None
+    (found,) = sink.found
+    assert (found.code, reason in found.title) == (code, True), found.title
+    assert found.span is not None
+    assert found.span.source.position(found.span.start)[0] == text.count("\n") + 1
+
+
+# vLLM's benchmark.
+
+
+def test_vllm_end_to_end_is_the_first_token_and_all_gaps() -> None:
+    run = good(json.dumps(VLLM))
+    first, second = run.requests
+    assert first == Request(0.0, 10, 3, 0.5, 1.0, 0.25, first.queued_ttft, (0.125, 0.375))
+    assert (second.arrived, second.prompt, second.e2e) == (2.0, 30, 0.25)
+    assert math.isnan(second.tpot)
+    assert (run.format, run.date, run.duration, run.left_out) == ("vllm", "2026-04-25", 12.5, 1)
+
+
+def test_vllm_of_old_does_not_say_when_requests_started() -> None:
+    old = {key: value for key, value in VLLM.items() if key != "start_times"}
+    assert not good(json.dumps(old)).timed
+    assert good(json.dumps(old | {"request_rate": "inf"})).timed
+    assert not good(json.dumps(old | {"request_rate": "inf", "max_concurrency": 2})).timed
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "reason"),
+    [
+        ({"ttfts": None}, "E0607", "no list `ttfts`"),
+        ({"ttfts": [1.0]}, "E0607", "`ttfts` 1"),
+        ({"input_lens": []}, "E0607", "`output_lens` 3"),
+        ({"ttfts": ["x", 0, 0.25]}, "E0603", "request 0 (from 0): `ttfts` has 'x'"),
+        ({"itls": [[], [], []]}, "E0603", "not streamed"),
+        ({"itls": [3, [], []]}, "E0603", "no list"),
+        ({"itls": [[None], [], []]}, "E0603", "`itls` has None"),
+        ({"ttfts": [math.nan, 0, 0.25]}, "E0603", "no number"),
+        ({"input_lens": [0, 20, 30]}, "E0603", "from 1"),
+        ({"ttfts": [-1, 0, 0.25]}, "E0603", "not negative"),
+        ({"output_lens": [0, 0, 0]}, "E0601", "3 failed"),
+    ],
+)
+def test_a_wrong_result_is_told(changed: dict[str, object], code: str, reason: str) -> None:
+    run, sink = read(json.dumps(VLLM | changed))
+    assert run is None
+    assert sink.found[0].code == code
+    assert reason in sink.found[0].title
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{", "property name"),
+        ("[1]", "no JSON object"),
+        ("{}", "no list"),
+        (json.dumps(VLLM) * 2, "several runs"),
+        ("[" * 100_000, "nested"),
+    ],
+)
+def test_what_is_no_result(text: str, reason: str) -> None:
+    run, sink = read(text)
+    assert run is None
+    assert [d.code for d in sink.found] == ["E0607"]
+    assert reason in sink.found[0].title
+
+
+# CSV.
+
+
+def test_the_columns_of_a_table_follow_from_one_another() -> None:
+    wanted = (0.5, 2.5, 0.5)
+    for header, row in (
+        ("arrived,prompt,output,ttft,e2e,tpot", "7,8,5,0.5,2.5,0.5"),
+        ("arrived,prompt,output,ttft_ms,e2e_s", "7,8,5,500,2.5"),
+        ("output,prompt,arrived,ttft,tpot_us", "5,8,7,0.5,500000"),
+        ("arrived,prompt,output,e2e,tpot", "7,8,5,2.5,0.5"),
+    ):
+        (found,) = good(f"{header}\n{row}\n").requests
+        assert (found.ttft, found.e2e, found.tpot) == pytest.approx(wanted)
+        assert (found.arrived, found.prompt, found.output) == (0, 8, 5)
+
+
+def test_columns_by_other_names() -> None:
+    text = "at_ms,in,out,first\n1000,8,5,0.5\n3000,8,5,0.25\n"
+    names = {"arrived": "at_ms", "prompt": "in", "output": "out", "ttft": "first"}
+    run = good(text, columns=names)
+    assert [(r.arrived, r.ttft) for r in run.requests] == [(0, 0.5), (2, 0.25)]
+    assert math.isnan(run.duration)
+
+
+def test_rows_without_times_failed() -> None:
+    run = good("prompt,output,ttft,e2e\n8,5,,\n8,5,1,2\n")
+    assert (run.left_out, len(run.requests), run.timed) == (1, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "reason"),
+    [
+        ("", "E0601", "no rows"),
+        ("prompt,output,ttft\n", "E0601", "answered"),
+        ("prompt,ttft\n1,1\n", "E0602", "no column `output`"),
+        ("prompt,output\n1,1\n", "E0602", "`ttft`, `e2e` or `tpot`"),
+        ("prompt,output,ttft\n1,x,1\n", "E0603", "`output` is 'x': not a number"),
+        ("prompt,output,ttft\n1,1,soon\n", "E0603", "`ttft` is 'soon': not a number"),
+        ("arrived,prompt,output,ttft\n,1,1,1\n", "E0603", "`arrived` is ''"),
+        ("prompt,output,ttft,e2e\n1,2,3,2\n", "E0603", "before the first"),
+        ("prompt,output,ttft_ms\n" + "1,1,-1\n" * 1000, "E0603", "not negative"),
+    ],
+)
+def test_a_wrong_table_is_told(text: str, code: str, reason: str) -> None:
+    run, sink = read(text)
+    assert run is None
+    assert 1 <= len(sink.found) <= 10
+    assert sink.found[0].code == code
+    assert reason in sink.found[0].title
+
+
+def test_a_column_that_is_named_must_be_there() -> None:
+    _, sink = read("prompt,output,ttft\n1,1,1\n", columns={"e2e": "total"})
+    assert "`total`" in sink.found[0].title
+
+
+def test_the_sample_beside_the_examples() -> None:
+    run = good((ROOT / "examples" / "data" / "measured_sample.jsonl").read_text("utf-8"))
+    assert len(run.requests) == 120

@@ -1,0 +1,233 @@
+"""`tsdl validate` and `tsdl.validate`: a simulation beside a measurement."""
+
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tsdl
+from tests.conftest import ROOT
+from tsdl.cli import main
+from tsdl.measured import Request, Run
+from tsdl.validation import Validation
+from tsdl.validation.files import as_csv, as_json
+from tsdl.validation.text import table
+
+Capture = pytest.CaptureFixture[str]
+
+EXAMPLE = ROOT / "examples" / "measured.tsim"
+SAMPLE = ROOT / "examples" / "data" / "measured_sample.jsonl"
+SMALL = """
+workload few from constant_lengths { requests = 20; arrivals = poisson(4 req/s) }
+scenario small { model = llama2_7b; cluster = single(A100_80G); workload = few }
+"""
+
+
+def plan_of(text: str = SMALL) -> tsdl.Plan:
+    return tsdl.compile(text)
+
+
+def measured(slower: float = 1.0, *, prompt: int | None = None, timed: bool = True) -> Run:
+    """Return a run of the small scenario whose times are longer than the simulated ones."""
+    found = plan_of().run().requests
+    requests = tuple(
+        Request(
+            float(found["arrived"][i] - found["arrived"][0]) if timed else math.nan,
+            prompt or int(found["prompt"][i]),
+            int(found["output"][i]),
+            ttft=float(found["ttft"][i]) * slower,
+            e2e=float(found["e2e"][i]) * slower,
+            tpot=float(found["tpot"][i]) * slower,
+        )
+        for i in range(20)
+    )
+    return Run("measured.csv", "csv", requests, duration=10.0)
+
+
+def errors(found: Validation) -> dict[str, float]:
+    return {f"{row.metric} {row.statistic}".strip(): row.error for row in found.rows}
+
+
+def test_a_run_against_itself_has_no_error() -> None:
+    found = tsdl.validate(plan_of(), measured())
+    assert found.same
+    assert found.latest < 1e-9
+    assert {row.metric for row in found.rows} == {
+        "ttft", "tpot", "e2e", "throughput", "token_throughput",
+    }  # fmt: skip
+    assert all(abs(error) < 1e-12 for error in errors(found).values())
+    for agreement in found.agreements:
+        assert (agreement.count, agreement.mean_error, agreement.median_error) == (20, 0, 0)
+        assert agreement.correlation == pytest.approx(1)
+
+
+def test_errors_are_of_the_simulated_to_the_measured() -> None:
+    found = tsdl.validate(plan_of(), measured(slower=1.25))
+    for name, error in errors(found).items():
+        if not name.endswith("throughput"):
+            assert error == pytest.approx(-0.2)
+    assert [a.mean_error for a in found.agreements] == pytest.approx([0.2] * 3)
+    assert errors(found)["throughput"] > 0
+
+
+def test_statistics_are_those_of_numpy() -> None:
+    run = measured()
+    found = {
+        (row.metric, row.statistic): row.measured for row in tsdl.validate(plan_of(), run).rows
+    }
+    ttft = [request.ttft for request in run.requests]
+    assert found["ttft", "mean"] == pytest.approx(np.mean(ttft))
+    assert found["ttft", "p90"] == pytest.approx(np.percentile(ttft, 90))
+
+
+def test_other_requests_leave_distributions() -> None:
+    found = tsdl.validate(plan_of(), measured(prompt=7))
+    assert not found.same
+    assert found.agreements == []
+    assert "only distributions are compared" in table(found)
+    assert json.loads(as_json(found))["by_request"] == []
+
+
+def test_the_first_requests_do_not_count() -> None:
+    run = measured()
+    late = run.requests[5].arrived
+    for found in (
+        tsdl.validate(plan_of(), run, skip_first=5),
+        tsdl.validate(plan_of(), run, after=late - 1e-9),
+    ):
+        assert found.measured.counted.tolist() == [False] * 5 + [True] * 15
+        assert found.agreements[0].count == 15
+
+
+def test_the_warm_up_of_the_workload_does_not_count() -> None:
+    run = measured()
+    late = run.requests[5].arrived
+    text = SMALL.replace("requests = 20", f"requests = 20; warmup = {late + 1e-6} s")
+    assert tsdl.validate(plan_of(text), run).measured.counted.sum() == 14
+    assert tsdl.validate(plan_of(text), run, after=0).measured.counted.sum() == 20
+
+
+def test_a_run_without_arrivals() -> None:
+    run = measured(timed=False)
+    found = tsdl.validate(plan_of(), run)
+    assert found.same
+    assert math.isnan(found.latest)
+    assert "is not known" in table(found)
+    assert found.measured.throughput == 2.0  # 20 requests within its 10 seconds
+    assert math.isnan(tsdl.validate(plan_of(), run, skip_first=1).measured.throughput)
+    with pytest.raises(ValueError, match="when requests arrived"):
+        tsdl.validate(plan_of(), run, after=1)
+
+
+def test_arrivals_that_differ_are_told() -> None:
+    text = SMALL.replace("poisson(4 req/s)", "poisson(8 req/s)")
+    assert "arrivals differ by up to" in table(tsdl.validate(plan_of(text), measured()))
+
+
+def test_files_have_a_row_for_each_request_and_no_nan() -> None:
+    found = tsdl.validate(plan_of(), measured(timed=False))
+    lines = as_csv(found).splitlines()
+    assert lines[0].startswith("id,measured_arrived,measured_prompt")
+    assert len(lines) == 21
+    assert lines[1].startswith("0,,512,")
+    told = json.loads(as_json(found))
+    assert told["arrivals_differ"] is None
+    assert told["run"]["requests"] == 20
+
+
+def test_python_reads_what_it_is_given() -> None:
+    run = tsdl.read_run(SAMPLE)
+    plan = tsdl.compile(EXAMPLE)
+    assert as_json(tsdl.validate(plan, SAMPLE)) == as_json(tsdl.validate(plan, run))
+    with pytest.raises(ValueError, match="no format"):
+        tsdl.read_run(SAMPLE, "xls")
+    with pytest.raises(tsdl.TsdlError, match="E0109"):
+        tsdl.read_run(SAMPLE.with_name("missing"))
+    with pytest.raises(tsdl.TsdlError, match="E0607"):
+        tsdl.read_run(SAMPLE, "vllm")
+
+
+# The command line.
+
+
+def test_the_command_prints_a_table(capsys: Capture) -> None:
+    assert main(["validate", str(EXAMPLE), str(SAMPLE), "--skip-first", "1"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.startswith(
+        "measured against measured_sample.jsonl (llmservingsim, 2026-01-01)\n\n"
+        "  119 of 120 requests count, the same in both\n"
+    )
+    assert "TTFT, engine's view" in said.out
+
+
+def test_results_of_a_run_are_a_measured_run_too(tmp_path: Path, capsys: Capture) -> None:
+    assert main(["run", str(EXAMPLE), "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    run = str(tmp_path / "requests.csv")
+    assert main(["validate", str(EXAMPLE), run, "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["same_requests"]
+    assert all(abs(row["error"]) < 1e-9 for row in told["table"])
+
+
+def test_files_and_pictures(tmp_path: Path, capsys: Capture) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[plots]'")
+    for name in ("a", "b"):
+        folder = str(tmp_path / name)
+        assert main(["validate", str(EXAMPLE), str(SAMPLE), "-o", folder]) == 0
+    assert capsys.readouterr().err == ""
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == ["validate.csv", "validate.json", "validate.png", "validate.svg"]
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_without_matplotlib_the_other_files_are_written(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["validate", str(EXAMPLE), str(SAMPLE), "-o", str(tmp_path)]) == 0
+    assert "pip install 'tsdl[plots]'" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["validate.csv", "validate.json"]
+
+
+def test_mistakes_of_both_files_are_told(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "wrong.tsim").write_text("scenario x {}", "utf-8")
+    (tmp_path / "wrong.csv").write_text("prompt,output,ttft\n1,2,x\n", "utf-8")
+    assert main(["validate", str(tmp_path / "wrong.tsim"), str(tmp_path / "wrong.csv")]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "wrong.csv:2:1" in said.err
+    assert "E0404" in said.err
+    assert main(["validate", str(EXAMPLE), str(tmp_path / "none.csv")]) == 1
+    assert "cannot read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--column", "x=y"],
+        ["--column", "ttft"],
+        ["--skip-first", "-1"],
+        ["--after", "soon"],
+        ["--run-format", "xls"],
+    ],
+)
+def test_wrong_usage(arguments: list[str], capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["validate", str(EXAMPLE), str(SAMPLE), *arguments])
+    assert ended.value.code == 2
+    assert "usage: tsdl validate" in capsys.readouterr().err
+
+
+def test_what_the_run_cannot_answer_is_wrong_usage(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "run.csv"
+    path.write_text("in,output,ttft\n1,2,0.5\n", "utf-8")
+    arguments = ["validate", str(EXAMPLE), str(path), "--column", "prompt=in"]
+    assert main(arguments) == 0
+    assert main([*arguments, "--after", "1"]) == 2
+    assert "does not say when requests arrived" in capsys.readouterr().err
