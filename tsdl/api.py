@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from tsdl import plan as plan_
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.errors import TsdlError
-from tsdl.params import read_params
-from tsdl.session import Session, choose, read_file
+from tsdl.session import Session, choose_scenario, read_file
 from tsdl.source import Source, Span
 
 if TYPE_CHECKING:
@@ -79,23 +78,22 @@ def compile(  # noqa: A001 (the name that people look for: tsdl.compile)
     params: Mapping[str, object] | None = None,
     scenario: str | None = None,
     externs: Mapping[str, object] | None = None,
+    constants: Mapping[str, object] | None = None,
 ) -> Plan:
     """Compile a scenario (a `str` is its text, a `PathLike` a file) to a plan.
 
     `params` sets params by name: a number, a text as on the command line (`"8 req/s"`), a bool.
     `scenario` chooses one where the file has several. `externs` hands in the policies that are
-    Python, by the name that the file has for them (SPEC.md, section 8.17). Raises TsdlError, whose
+    Python, by the name that the file has for them (SPEC.md, section 8.17). `constants` sets numbers
+    of what the scenario uses by name (`hardware.efficiency.gemm.compute`, or with the name of the
+    declaration behind its kind): a number in base units or a text. Raises TsdlError, whose
     `diagnostics` say what is wrong and where.
     """
-    session = _session(source)
-    program, sink = session.compile()
-    if not sink.has_errors:
-        values = read_params(program, dict(params or {}), sink)
-        chosen = choose(program, scenario, sink)
-        if chosen is not None and not sink.has_errors:
-            plan = session.plan(program, sink, values, chosen)
-            if plan is not None:
-                return Plan(**plan.fields()).with_externs(externs or {})
+    sink = Sink()
+    chosen = choose_scenario(_session(source), params or {}, scenario, sink)
+    plan = chosen.plan_with(constants or {}, sink) if chosen else None
+    if plan is not None:
+        return Plan(**plan.fields()).with_externs(externs or {})
     raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
 
 

@@ -51,14 +51,33 @@ def _value(program: Program, declaration: Declaration, value: object, sink: Sink
 def _expression(
     program: Program, declaration: Declaration, text: str, wanted: Type, sink: Sink
 ) -> Value:
-    """Read a value as an expression of the language, with the names that the file has."""
     name = declaration.name
     source = Source(f"<-p {name}>", f"{name} = {text}")
+    expression = read_expression(program, declaration, source, f"param `{name}`", wanted, sink)
+    evaluator = Evaluator(program, {}, sink)
+    value = evaluator.value(expression, Place(declaration, None))
+    evaluator.check_whole(declaration.clause.type, value, expression)
+    return value
+
+
+def read_expression(
+    program: Program,
+    declaration: Declaration,
+    source: Source,
+    subject: str,
+    wanted: Type,
+    sink: Sink,
+) -> ast.Expr:
+    """Read `name = value` and check the value, with the names that a declaration sees.
+
+    Raises Failed where it is no expression of the wanted type, with the reason in the sink.
+    """
     before = len(sink.found)
     file = parse(source, sink)
     fields = [item for item in file.items if isinstance(item, ast.Field)]
     if len(sink.found) > before or len(fields) != 1 or len(file.items) != 1:
         if len(sink.found) == before:
+            text = source.text.partition(" = ")[2]
             sink.error("E0101", f"`{text}` is not a value", Span(source, 0, len(source.text)))
         raise Failed
     expression = fields[0].value
@@ -67,13 +86,10 @@ def _expression(
     if len(sink.found) > before:
         raise Failed
     if not agrees(found, wanted, expression):
-        mismatch(expression, found, wanted, scope, f"param `{name}`")
+        mismatch(expression, found, wanted, scope, subject)
         raise Failed
     if isinstance(wanted, Quantity) and not isinstance(found, Quantity):
         place = Label(declaration.span, f"{describe(wanted)} is declared here")
-        sink.error("E0304", f"param `{name}` is a number", expression.span, secondary=(place,))
+        sink.error("E0304", f"{subject} is a number", expression.span, secondary=(place,))
         raise Failed
-    evaluator = Evaluator(program, {}, sink)
-    value = evaluator.value(expression, Place(declaration, None))
-    evaluator.check_whole(declaration.clause.type, value, expression)
-    return value
+    return expression

@@ -1,17 +1,19 @@
 """Runs the stages in order. The only one to know them all, and the only one to read files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path as FilePath
 
 from tsdl._resources import library_files
 from tsdl.check import check
+from tsdl.constants import Constant, Key, constants_of, read_constants
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator
-from tsdl.evaluate.values import Path, Value
+from tsdl.evaluate.values import Binding, Path, Value
 from tsdl.lower import lower
 from tsdl.modules import Module, load, load_library
+from tsdl.params import read_params
 from tsdl.parse.kept import parse_kept
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
@@ -83,14 +85,63 @@ class Session:
         return name, self.read(name)
 
     def plan(
-        self, program: Program, sink: Sink, params: dict[str, Value], scenario: Declaration
+        self,
+        program: Program,
+        sink: Sink,
+        params: dict[str, Value],
+        scenario: Declaration,
+        constants: Mapping[Key, Binding] | None = None,
     ) -> Plan | None:
-        """Return the plan of a scenario."""
+        """Return the plan of a scenario, with other values for some of its constants."""
         try:
-            return lower(Evaluator(program, dict(params), sink), scenario, self.read_beside)
+            evaluator = Evaluator(program, dict(params), sink, constants or {})
+            return lower(evaluator, scenario, self.read_beside)
         except RecursionError:
             self._too_deep(sink)
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A scenario of a checked program, with values for its params."""
+
+    session: Session
+    program: Program
+    params: dict[str, Value]
+    scenario: Declaration
+
+    def constants(self) -> list[Constant]:
+        """Return the numbers of the scenario and of all that it uses."""
+        try:
+            return constants_of(Evaluator(self.program, dict(self.params), Sink()), self.scenario)
+        except RecursionError:
+            return []  # which making the plan tells
+
+    def plan(self, sink: Sink, constants: Mapping[Key, Binding] | None = None) -> Plan | None:
+        """Return the plan, with other values for some of its constants."""
+        return self.session.plan(self.program, sink, self.params, self.scenario, constants)
+
+    def plan_with(self, given: Mapping[str, object], sink: Sink) -> Plan | None:
+        """Return the plan, with values for constants that people gave by name."""
+        bindings: Mapping[Key, Binding] = {}
+        if given:
+            bindings = read_constants(self.program, self.constants(), given, sink)
+        return None if sink.has_errors else self.plan(sink, bindings)
+
+
+def choose_scenario(
+    session: Session, params: Mapping[str, object], name: str | None, sink: Sink
+) -> Chosen | None:
+    """Compile a file and choose one of its scenarios; None where there are mistakes."""
+    program, found = session.compile()
+    sink.found += found.found
+    if sink.has_errors:
+        return None
+    values = read_params(program, dict(params), sink)
+    chosen = choose(program, name, sink)
+    if chosen is None or sink.has_errors:
+        return None
+    return Chosen(session, program, values, chosen)
 
 
 def choose(program: Program, name: str | None, sink: Sink) -> Declaration | None:

@@ -93,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     plans = commands.add_parser("plan", help="show what would run, and what it assumes")
     _scenario_arguments(plans)
     plans.add_argument("--format", choices=("text", "json", "yaml"), default="text")
+    plans.add_argument(
+        "--constants", dest="listed", action="store_true", help="list what --set can set"
+    )
     plans.set_defaults(command=plan)
 
     _add_validate(commands)
@@ -163,6 +166,10 @@ def _scenario_arguments(parser: argparse.ArgumentParser) -> None:
         help="set a param, for example -p 'qps=8 req/s'",
     )  # fmt: skip
     parser.add_argument("--scenario", metavar="NAME", help="which, if the file has several")
+    parser.add_argument(
+        "--set", dest="constants", action="append", default=[], type=_param, metavar="NAME=VALUE",
+        help="put another number in, for example 'hardware.efficiency.gemm.compute=60 %%'",
+    )  # fmt: skip
 
 
 def _param(text: str) -> tuple[str, str]:

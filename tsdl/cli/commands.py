@@ -12,6 +12,7 @@ from tsdl.cli.shared import (
     EXPECTATION,
     MISTAKE,
     OK,
+    chosen_scenario,
     compile_scenario,
     no_collector,
     open_file,
@@ -89,7 +90,9 @@ def _check(path: str, arguments: argparse.Namespace) -> list[Diagnostic]:
 
 
 def plan(arguments: argparse.Namespace) -> int:
-    """Show the plan of a scenario."""
+    """Show the plan of a scenario, or the numbers that go into it."""
+    if arguments.listed:
+        return _list_constants(arguments)
     made = compile_scenario(arguments)
     if made is None:
         return MISTAKE
@@ -107,6 +110,15 @@ def plan(arguments: argparse.Namespace) -> int:
         from tsdl.cli.plantext import describe
 
         print(describe(made))
+    return OK
+
+
+def _list_constants(arguments: argparse.Namespace) -> int:
+    chosen = chosen_scenario(arguments)
+    if chosen is None:
+        return MISTAKE
+    for constant in chosen.constants():
+        print(f"{constant.name} = {constant.written(constant.value, chosen.program.units)}")
     return OK
 
 

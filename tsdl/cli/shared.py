@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.diagnostics.export import FORMATS
 from tsdl.diagnostics.text import render_all
-from tsdl.params import read_params
-from tsdl.session import Session, choose, read_file
+from tsdl.session import Chosen, Session, choose_scenario, read_file
 from tsdl.source import Source, Span
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tsdl.plan import Plan
-    from tsdl.program import Program
 
 OK, MISTAKE, USAGE, EXPECTATION = 0, 1, 2, 3
 
@@ -61,30 +59,27 @@ def open_file(path: str, found: list[Diagnostic]) -> Session | None:
 def compile_scenario(arguments: argparse.Namespace) -> Plan | None:
     """Return the plan of the scenario that is asked for; tell what stands in the way of one."""
     with no_collector():
-        return _compiled(arguments)
-
-
-def _compiled(arguments: argparse.Namespace) -> Plan | None:
-    found: list[Diagnostic] = []
-    session = open_file(arguments.file, found)
-    if session is None:
-        tell(found, "text")
-        return None
-    program, sink = session.compile()
-    made = None if sink.has_errors else _lowered(session, program, arguments, sink)
+        sink = Sink()
+        chosen = _chosen(arguments, sink)
+        made = chosen.plan_with(dict(arguments.constants), sink) if chosen else None
     # Warnings and notes are what `check` is for; here only what stops the run is told.
     tell([d for d in sink.sorted() if made is None and d.severity is Severity.ERROR], "text")
     return made
 
 
-def _lowered(
-    session: Session, program: Program, arguments: argparse.Namespace, sink: Sink
-) -> Plan | None:
-    values = read_params(program, dict(arguments.params), sink)
-    chosen = choose(program, arguments.scenario, sink)
-    if chosen is None or sink.has_errors:
+def chosen_scenario(arguments: argparse.Namespace) -> Chosen | None:
+    """Return the scenario that is asked for, without a plan; tell what stands in the way."""
+    sink = Sink()
+    chosen = _chosen(arguments, sink)
+    tell([d for d in sink.sorted() if chosen is None and d.severity is Severity.ERROR], "text")
+    return chosen
+
+
+def _chosen(arguments: argparse.Namespace, sink: Sink) -> Chosen | None:
+    session = open_file(arguments.file, sink.found)
+    if session is None:
         return None
-    return session.plan(program, sink, values, chosen)
+    return choose_scenario(session, dict(arguments.params), arguments.scenario, sink)
 
 
 def tell(found: list[Diagnostic], form: str) -> None:

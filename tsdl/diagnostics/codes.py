@@ -80,6 +80,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0505", Severity.ERROR, "a param has no value"),
         Code("E0506", Severity.ERROR, "which scenario"),
         Code("E0507", Severity.ERROR, "unknown param"),
+        Code("E0508", Severity.ERROR, "unknown constant"),
         Code("E0510", Severity.ERROR, "no peak for the number format"),
         Code("E0511", Severity.ERROR, "the model does not fit the memory"),
         Code("E0512", Severity.ERROR, "no room for a request"),

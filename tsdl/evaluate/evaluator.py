@@ -4,6 +4,7 @@ What is known is put in; what only the run knows stays a formula. The checker ha
 and every type, so what can still be wrong here is a value.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tsdl import ast
@@ -31,11 +32,15 @@ class Failed(Exception):
 
 @dataclass(slots=True)
 class Evaluator:
-    """Evaluates expressions of a program, with the values that params were given."""
+    """Evaluates expressions of a program, with the values that params were given.
+
+    `constants` stand in the place of fields: by the declaration (its id) and the path in it.
+    """
 
     program: Program
     params: dict[str, Value]
     sink: Sink
+    constants: Mapping[tuple[int, str], Binding] = field(default_factory=dict)
     _param_values: dict[int, Value] = field(default_factory=dict)
     _open_params: list[Declaration] = field(default_factory=list)
     instances: dict[int, Instance] = field(default_factory=dict)
@@ -152,7 +157,7 @@ class Evaluator:
         return value
 
     def _source(self, instance: Instance, key: str) -> tuple[ast.Expr, Place] | None:
-        override = instance.overrides.get(key)
+        override = self._override(instance, key)
         if override:
             return override.expression, override.place
         definition = instance.members.fields.get(key)
@@ -161,9 +166,17 @@ class Evaluator:
         default = self.program.defaults.get(_schema_path(instance, key))
         return (default, Place(self.program.library, instance)) if default is not None else None
 
+    def _override(self, instance: Instance, key: str) -> Binding | None:
+        """Return what wins over the declaration: a constant from outside, or an argument."""
+        if self.constants:
+            given = self.constants.get((id(instance.declaration), f"{instance.path}{key}"))
+            if given is not None:
+                return given
+        return instance.overrides.get(key)
+
     def span(self, instance: Instance, key: str) -> Span:
         """Return where a field was set, or the name of the block that could have set it."""
-        override = instance.overrides.get(key)
+        override = self._override(instance, key)
         if override:
             return override.expression.span
         definition = instance.members.fields.get(key)

@@ -6,7 +6,7 @@ from os.path import commonprefix
 from pathlib import PurePath
 
 from tsdl.imports.library import DEFAULT_LINK, identifier
-from tsdl.imports.writing import Block, Line, Member, render
+from tsdl.writing import Block, Line, Member, render
 
 MOST_WORKERS = 10_000  # of a group
 SERVERS, SCHEDULER, TRAFFIC = "servers", "scheduler", "traffic"

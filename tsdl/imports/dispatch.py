@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tsdl.imports.deployment import Deployment, Group
-from tsdl.imports.writing import Block, Line
+from tsdl.writing import Block, Line
 
 # How other simulators call a way to choose among workers, folded, and what it is here.
 CHOICES = {

@@ -10,8 +10,8 @@ from tsdl.imports.deployment import Deployment, Group, Node, write
 from tsdl.imports.documents import read_flags, read_tables
 from tsdl.imports.library import Names, connection
 from tsdl.imports.tables import WRONG, Table
-from tsdl.imports.writing import Block, Line, Member, bandwidth, number, quantity, seconds, tokens
 from tsdl.source import Source, Span
+from tsdl.writing import Block, Line, Member, bandwidth, number, quantity, seconds, tokens
 
 FILE_FLAGS = ("config",)
 _SECTIONS = ("model", "workload", "cluster", "parallelism", "scheduler", "disaggregation")

@@ -6,7 +6,7 @@ from functools import partial
 from tsdl.imports.library import known
 from tsdl.imports.tables import WRONG, Table
 from tsdl.imports.tokensim.parts import Parts
-from tsdl.imports.writing import Block, Line, Member, bandwidth, number, quantity, seconds, tokens
+from tsdl.writing import Block, Line, Member, bandwidth, number, quantity, seconds, tokens
 
 _GIB = 2**30
 _PRICE = 8  # its A100 costs 80,000, ours 10,000 USD

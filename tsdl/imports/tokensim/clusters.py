@@ -8,7 +8,7 @@ from tsdl.imports.dispatch import CHOICES
 from tsdl.imports.library import folded, identifier
 from tsdl.imports.tables import UNREAD, WRONG, Table
 from tsdl.imports.tokensim.parts import Parts, quoted
-from tsdl.imports.writing import Block, Line, bandwidth, number, quantity, seconds
+from tsdl.writing import Block, Line, bandwidth, number, quantity, seconds
 
 _ROLES = {"hybrid": "both", "prefill": "prefill", "decode": "decode"}
 _CARDS = re.compile(r"-TP([1-9][0-9]{0,2})$", re.IGNORECASE)  # `A100-TP8`: eight of them

@@ -5,7 +5,7 @@ from tsdl.imports.dispatch import CHOICES
 from tsdl.imports.library import folded
 from tsdl.imports.tables import UNREAD, WRONG, Table
 from tsdl.imports.tokensim.parts import Parts, function_of_yours, hook, quoted
-from tsdl.imports.writing import Block, Line, Member, percent, tokens
+from tsdl.writing import Block, Line, Member, percent, tokens
 
 _POLICIES = {
     "continuous": "continuous", "dynamic": "continuous", "greedy": "continuous",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tsdl.imports.tables import Table
 from tsdl.imports.tokensim.parts import Parts, function_of_yours, hook, quoted
-from tsdl.imports.writing import Block, Line, number
+from tsdl.writing import Block, Line, number
 
 _BY_LAYERS = {32: "llama2_7b", 40: "llama2_13b", 80: "llama2_70b"}
 _SIZES = {

@@ -5,7 +5,7 @@ from tsdl.imports.deployment import MOST_WORKERS, Group, Node
 from tsdl.imports.library import identifier
 from tsdl.imports.tables import WRONG, Table
 from tsdl.imports.tokensim.parts import Parts, function_of_yours, hook, quoted
-from tsdl.imports.writing import Block, Line
+from tsdl.writing import Block, Line
 
 _KINDS = ("gpu", "cpu", "fpga", "pim", "npu", "tpu")
 _RUNS = {(True, True): "both", (True, False): "prefill", (False, True): "decode"}

@@ -2,7 +2,7 @@
 
 from tsdl.imports.tables import WRONG, Table
 from tsdl.imports.tokensim.parts import Parts, quoted
-from tsdl.imports.writing import Line, Member, number, quantity, seconds, tokens
+from tsdl.writing import Line, Member, number, quantity, seconds, tokens
 
 _RUNNING = 256  # requests at once, where nothing is said
 _METRICS = {"first_token_latency": "ttft", "decode_token_latency": "tpot"}
