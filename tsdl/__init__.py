@@ -1,6 +1,7 @@
 """TSDL: a declarative language for exploring how large language models are served."""
 
 from tsdl.api import Plan as Plan
+from tsdl.api import calibrate as calibrate
 from tsdl.api import check as check
 from tsdl.api import compile as compile  # noqa: A004
 from tsdl.api import read_run as read_run

@@ -12,8 +12,9 @@ from tsdl.session import Session, choose_scenario, read_file
 from tsdl.source import Source, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from tsdl.calibration import Calibration
     from tsdl.measured import Run
     from tsdl.runtime.result import Result
     from tsdl.validation import Validation
@@ -90,8 +91,8 @@ def compile(  # noqa: A001 (the name that people look for: tsdl.compile)
     `diagnostics` say what is wrong and where.
     """
     sink = Sink()
-    chosen = choose_scenario(_session(source), params or {}, scenario, sink)
-    plan = chosen.plan_with(constants or {}, sink) if chosen else None
+    chosen = choose_scenario(_session(source), sink, params or {}, scenario, constants)
+    plan = chosen.plan(sink) if chosen else None
     if plan is not None:
         return Plan(**plan.fields()).with_externs(externs or {})
     raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
@@ -137,3 +138,32 @@ def validate(
 
     measured = run if isinstance(run, Run) else read_run(run)
     return validate(plan, measured, seed=seed, engine=engine, skip_first=skip_first, after=after)
+
+
+def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
+    source: str | PathLike[str],
+    runs: Sequence[Run | PathLike[str]],
+    *,
+    params: Mapping[str, object] | None = None,
+    scenario: str | None = None,
+    constants: Mapping[str, object] | None = None,
+    fit: Sequence[str] | None = None,
+    holdout: float = 0.3,
+) -> Calibration:
+    """Fit constants of a scenario to measured runs, all together (scipy must be installed).
+
+    `fit` names what is fitted, each name one factor (SPEC.md, section 12.4); the last `holdout` of
+    each run's arrivals are kept back to see how the fit does. `constants` and the other arguments
+    are those of `compile`; the result's `values` are such constants. Raises TsdlError for mistakes
+    in files and names, ValueError for a run or a constant that cannot be fitted, ImportError
+    without scipy.
+    """
+    from tsdl.calibration import calibrate
+    from tsdl.measured import Run
+
+    measured = [run if isinstance(run, Run) else read_run(run) for run in runs]
+    sink = Sink()
+    chosen = choose_scenario(_session(source), sink, params or {}, scenario, constants)
+    if chosen is None:
+        raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
+    return calibrate(chosen, measured, fit, holdout)

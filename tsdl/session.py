@@ -1,7 +1,7 @@
 """Runs the stages in order. The only one to know them all, and the only one to read files."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path as FilePath
 
@@ -103,45 +103,53 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A scenario of a checked program, with values for its params."""
+    """A scenario of a checked program, with values for its params and for some constants."""
 
     session: Session
     program: Program
     params: dict[str, Value]
     scenario: Declaration
+    given: Mapping[Key, Binding] = field(default_factory=dict)
 
     def constants(self) -> list[Constant]:
         """Return the numbers of the scenario and of all that it uses."""
+        evaluator = Evaluator(self.program, dict(self.params), Sink(), self.given)
         try:
-            return constants_of(Evaluator(self.program, dict(self.params), Sink()), self.scenario)
+            return constants_of(evaluator, self.scenario)
         except RecursionError:
             return []  # which making the plan tells
 
     def plan(self, sink: Sink, constants: Mapping[Key, Binding] | None = None) -> Plan | None:
-        """Return the plan, with other values for some of its constants."""
-        return self.session.plan(self.program, sink, self.params, self.scenario, constants)
-
-    def plan_with(self, given: Mapping[str, object], sink: Sink) -> Plan | None:
-        """Return the plan, with values for constants that people gave by name."""
-        bindings: Mapping[Key, Binding] = {}
-        if given:
-            bindings = read_constants(self.program, self.constants(), given, sink)
-        return None if sink.has_errors else self.plan(sink, bindings)
+        """Return the plan, with other values for some more constants."""
+        given = {**self.given, **(constants or {})}
+        return self.session.plan(self.program, sink, self.params, self.scenario, given)
 
 
 def choose_scenario(
-    session: Session, params: Mapping[str, object], name: str | None, sink: Sink
+    session: Session,
+    sink: Sink,
+    params: Mapping[str, object],
+    name: str | None = None,
+    constants: Mapping[str, object] | None = None,
 ) -> Chosen | None:
-    """Compile a file and choose one of its scenarios; None where there are mistakes."""
+    """Compile a file and choose one of its scenarios; None where there are mistakes.
+
+    `constants` are values that people gave by name.
+    """
     program, found = session.compile()
     sink.found += found.found
     if sink.has_errors:
         return None
     values = read_params(program, dict(params), sink)
-    chosen = choose(program, name, sink)
-    if chosen is None or sink.has_errors:
+    scenario = choose(program, name, sink)
+    if scenario is None or sink.has_errors:
         return None
-    return Chosen(session, program, values, chosen)
+    chosen = Chosen(session, program, values, scenario)
+    if not constants:
+        return chosen
+    before = len(sink.found)
+    given = read_constants(program, chosen.constants(), constants, sink)
+    return replace(chosen, given=given) if len(sink.found) == before else None
 
 
 def choose(program: Program, name: str | None, sink: Sink) -> Declaration | None:

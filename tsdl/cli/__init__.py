@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from tsdl.cli.commands import check, explain, import_, plan, run
-from tsdl.cli.measurements import validate
+from tsdl.cli.measurements import calibrate, validate
 from tsdl.errors import TsdlError
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     plans.set_defaults(command=plan)
 
     _add_validate(commands)
+    _add_calibrate(commands)
 
     imports = commands.add_parser(
         "import", help="turn a configuration of another simulator, or of a model, into TSDL"
@@ -136,6 +137,29 @@ def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     validates.add_argument("--format", choices=("text", "json"), default="text")
     validates.set_defaults(command=validate)
+
+
+def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    calibrates = commands.add_parser(
+        "calibrate", help="fit constants of a scenario to measured runs"
+    )
+    _scenario_arguments(calibrates)
+    calibrates.add_argument("runs", nargs="+", metavar="RUN", help="files of measured requests")
+    _measured_arguments(calibrates)
+    calibrates.add_argument(
+        "--fit", type=_names, metavar="NAME,…",
+        help="what is fitted: names as `tsdl plan --constants` lists them, with `*` for any part; "
+        "constants of one name, or of several joined by `+`, move together",
+    )  # fmt: skip
+    calibrates.add_argument(
+        "--holdout", type=_share, default=0.3, metavar="SHARE",
+        help="of each run's arrivals, the last of which are kept back to check (else 30 %%)",
+    )  # fmt: skip
+    calibrates.add_argument(
+        "-o", "--out", metavar="FILE", help="write declarations with the fitted constants"
+    )
+    calibrates.add_argument("--format", choices=("text", "json"), default="text")
+    calibrates.set_defaults(command=calibrate)
 
 
 def _measured_arguments(parser: argparse.ArgumentParser) -> None:
@@ -203,6 +227,24 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds")
     return seconds
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("this names nothing")
+    return names
+
+
+def _share(text: str) -> float:
+    number = text.replace("%", "").strip()
+    try:
+        share = float(number) / (100 if number != text.strip() else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 % to below 100 %")
+    return share
 
 
 def _column(text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Commands about measured runs: validate."""
+"""Commands about measured runs: validate, calibrate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tsdl.cli.shared import MISTAKE, OK, compile_scenario, open_file, tell, usage_error
+from tsdl.cli.shared import (
+    MISTAKE,
+    OK,
+    chosen_scenario,
+    compile_scenario,
+    open_file,
+    tell,
+    usage_error,
+)
 from tsdl.diagnostics import Sink
 
 if TYPE_CHECKING:
@@ -40,6 +48,59 @@ def validate(arguments: argparse.Namespace) -> int:
     else:
         print(text.table(found))
     return _write(found, Path(arguments.out)) if arguments.out else OK
+
+
+def calibrate(arguments: argparse.Namespace) -> int:
+    """Fit constants of a scenario to measured runs."""
+    runs = [_measured(path, arguments) for path in arguments.runs]
+    chosen = chosen_scenario(arguments)
+    if chosen is None or None in runs:
+        return MISTAKE
+    from tsdl.calibration import NoScipy, text
+    from tsdl.calibration import calibrate as fit
+    from tsdl.calibration.declarations import declarations
+
+    known = [run for run in runs if run is not None]
+    try:
+        found = fit(chosen, known, arguments.fit, arguments.holdout)
+    except (NoScipy, ValueError) as error:
+        return usage_error(str(error))
+    if arguments.format == "json":
+        sys.stdout.write(text.as_json(found))
+    else:
+        print(text.table(found))
+    if not arguments.out:
+        return OK
+    path = Path(arguments.out)
+    try:
+        path.write_text(declarations(found, str(path.parent), _command(arguments)), "utf-8")
+    except OSError as error:
+        return usage_error(f"cannot write {arguments.out!r}: {error.strerror or error}")
+    return OK
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """Return the command that was given, as one could give it again."""
+    import shlex
+
+    from tsdl import __version__
+
+    given = ["tsdl", "calibrate", arguments.file, *arguments.runs]
+    if arguments.scenario:
+        given += ["--scenario", arguments.scenario]
+    if arguments.run_format != "auto":
+        given += ["--run-format", arguments.run_format]
+    pairs = {
+        "-p": arguments.params,
+        "--set": arguments.constants,
+        "--column": arguments.columns,
+    }
+    for option, values in pairs.items():
+        given += [part for name, value in values for part in (option, f"{name}={value}")]
+    if arguments.fit:
+        given += ["--fit", ",".join(arguments.fit)]
+    given += ["--holdout", f"{arguments.holdout:g}"]
+    return f"tsdl {__version__}: {shlex.join([*given, '-o', arguments.out])}"
 
 
 def _write(found: Validation, folder: Path) -> int:

@@ -61,7 +61,7 @@ def compile_scenario(arguments: argparse.Namespace) -> Plan | None:
     with no_collector():
         sink = Sink()
         chosen = _chosen(arguments, sink)
-        made = chosen.plan_with(dict(arguments.constants), sink) if chosen else None
+        made = chosen.plan(sink) if chosen else None
     # Warnings and notes are what `check` is for; here only what stops the run is told.
     tell([d for d in sink.sorted() if made is None and d.severity is Severity.ERROR], "text")
     return made
@@ -79,7 +79,8 @@ def _chosen(arguments: argparse.Namespace, sink: Sink) -> Chosen | None:
     session = open_file(arguments.file, sink.found)
     if session is None:
         return None
-    return choose_scenario(session, dict(arguments.params), arguments.scenario, sink)
+    params, constants = dict(arguments.params), dict(arguments.constants)
+    return choose_scenario(session, sink, params, arguments.scenario, constants)
 
 
 def tell(found: list[Diagnostic], form: str) -> None:

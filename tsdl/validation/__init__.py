@@ -3,4 +3,5 @@
 from tsdl.validation.comparison import Agreement as Agreement
 from tsdl.validation.comparison import Row as Row
 from tsdl.validation.comparison import Validation as Validation
+from tsdl.validation.comparison import beside as beside
 from tsdl.validation.comparison import validate as validate

@@ -31,6 +31,10 @@ class Columns:
         """Return a column of the requests that count."""
         return self.values[name][self.counted]
 
+    def only(self, counted: NDArray[np.bool_]) -> "Columns":
+        """Return the same columns, of which others count."""
+        return Columns(self.values, counted, _span(self.values, counted))
+
     @property
     def throughput(self) -> float:
         """Return the finished requests that count, per second."""

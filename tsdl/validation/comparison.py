@@ -143,6 +143,14 @@ def validate(
     `after` that the run cannot answer.
     """
     begin = plan.workload.warmup if after is None else after
-    measured = of_run(run, skip_first, begin)
-    result = run_plan(plan, seed, engine=engine)
-    return Validation(run, result, measured, of_result(result, skip_first, begin))
+    of_run(run, skip_first, begin)  # better told now than after a long run
+    return beside(run, run_plan(plan, seed, engine=engine), skip_first, begin)
+
+
+def beside(run: Run, result: Result, skip_first: int = 0, after: float = 0.0) -> Validation:
+    """Put the result of a simulation beside a measured run.
+
+    Raises ValueError for an `after` that the run cannot answer.
+    """
+    measured = of_run(run, skip_first, after)
+    return Validation(run, result, measured, of_result(result, skip_first, after))

@@ -1,0 +1,265 @@
+"""Measured runs to constants: what was fitted, how well it is known, how it does on the rest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tsdl.calibration.fit import Posterior, fit
+from tsdl.calibration.forward import METRICS, Floats, Forward
+from tsdl.calibration.priors import USUAL, Factor, factor_of, matching
+from tsdl.calibration.residuals import Split, groups, residuals, split_of
+from tsdl.constants import Constant, report_unknown
+from tsdl.diagnostics import Sink
+from tsdl.errors import TsdlError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from tsdl.measured import Run
+    from tsdl.session import Chosen
+    from tsdl.validation import Validation
+    from tsdl.validation.columns import Columns
+
+STATISTICS = (*METRICS, "throughput")
+IDENTIFIED, PARTLY = 0.5, 0.9
+_LEAST = 16  # requests of a run
+_NEAR = 0.02  # widths
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A factor after the fit: its logarithm, and the standard deviation of that."""
+
+    factor: Factor
+    logarithm: float
+    deviation: float
+
+    @property
+    def open(self) -> float:
+        """Return how much of the prior's width is left: near 1, the data say nothing of it."""
+        return self.deviation / self.factor.width
+
+    @property
+    def at_bound(self) -> bool:
+        """Tell whether it would go on, if its bounds let it: the scenario lacks something."""
+        near = _NEAR * self.factor.width
+        return not self.factor.low + near < self.logarithm < self.factor.high - near
+
+    @property
+    def identified(self) -> str:
+        """Tell whether the data identify it: yes, partly or no."""
+        return "yes" if self.open < IDENTIFIED else "partly" if self.open < PARTLY else "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A mean (seconds) or throughput (requests/s) of a run, and the relative deviation of it."""
+
+    statistic: str
+    value: float
+    deviation: float
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Errors of a part of a run: of its means, and the mean of |error| request by request.
+
+    `before` is the scenario as it was, `after` with the fitted constants.
+    """
+
+    part: str
+    statistic: str
+    before: float
+    after: float
+    before_each: float
+    after_each: float
+
+
+@dataclass(frozen=True, slots=True)
+class OnRun:
+    """What is said of one run: how it was divided, what is predicted, how far it is off."""
+
+    run: Run
+    split: Split
+    predictions: tuple[Prediction, ...]
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Constants that were fitted to measured runs.
+
+    `idle` are the names that were asked for and change nothing in the scenario.
+    """
+
+    chosen: Chosen
+    fitted: tuple[Fitted, ...]
+    runs: tuple[OnRun, ...]
+    holdout: float
+    simulations: int
+    idle: tuple[str, ...]
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Return the fitted constants by name, in base units: what `tsdl.compile` takes."""
+        return {constant.name: value for constant, value, _ in self.constants()}
+
+    def constants(self) -> list[tuple[Constant, float, Fitted]]:
+        """Return each constant with its value, and what it was fitted by."""
+        return [
+            (constant, value, found)
+            for found in self.fitted
+            for constant, value in zip(
+                found.factor.constants, found.factor.values(found.logarithm), strict=True
+            )
+        ]
+
+
+def calibrate(
+    chosen: Chosen, runs: Sequence[Run], wanted: Sequence[str] | None, holdout: float
+) -> Calibration:
+    """Fit constants of a scenario to measured runs, all together.
+
+    `wanted` are names or short names of constants, with `*` for any part and `+` between several;
+    each is one factor. Without them those of USUAL are fitted that change anything. The last
+    `holdout` of each run's arrivals are kept back to see how the fit does.
+
+    Raises TsdlError (E0508 for a name that nothing has), ValueError for a run that cannot be
+    replayed or a constant that cannot be fitted, NoScipy.
+    """
+    _check(runs, holdout)
+    forward = Forward(chosen, list(runs))
+    forward.factors, idle = _factors(chosen, forward, wanted)
+    splits = [split_of(len(run.requests), holdout) for run in runs]
+
+    def apart(logarithms: Floats) -> Floats:
+        return residuals(forward.compare(logarithms), splits)
+
+    posterior = fit(forward.factors, apart, groups(splits))
+    before, after = forward.unchanged(), forward.compare(posterior.mean)
+    deviations = _deviations(forward, posterior).reshape(len(runs), len(STATISTICS))
+    on_runs = tuple(
+        OnRun(
+            run,
+            split,
+            tuple(
+                Prediction(name, _statistic(ours.simulated, name), float(deviation))
+                for name, deviation in zip(STATISTICS, of_run, strict=True)
+            ),
+            tuple(_checks(split, theirs, ours)),
+        )
+        for run, split, of_run, theirs, ours in zip(
+            runs, splits, deviations, before, after, strict=True
+        )
+    )
+    fitted = tuple(
+        Fitted(factor, float(mean), float(deviation))
+        for factor, mean, deviation in zip(
+            forward.factors, posterior.mean, posterior.deviations, strict=True
+        )
+    )
+    return Calibration(chosen, fitted, on_runs, holdout, forward.simulations, idle)
+
+
+def _check(runs: Sequence[Run], holdout: float) -> None:
+    if not runs:
+        raise ValueError("there is no measured run to fit to")
+    if not 0 <= holdout < 1:
+        raise ValueError(f"the share that is held out is from 0 to below 1, not {holdout:g}")
+    for run in runs:
+        if not run.timed:
+            raise ValueError(f"{run.name} does not say when requests arrived: it has no replay")
+        if len(run.requests) < _LEAST:
+            raise ValueError(f"{run.name} has {len(run.requests)} requests; {_LEAST} are the least")
+
+
+def _factors(
+    chosen: Chosen, forward: Forward, wanted: Sequence[str] | None
+) -> tuple[list[Factor], tuple[str, ...]]:
+    """Return the factors to fit, and the names among those wanted that change nothing."""
+    known = chosen.constants()
+    sink = Sink()
+    unchanged = forward.plan(np.empty(0)).hash
+    found: list[Factor] = []
+    idle: list[str] = []
+    for name in wanted or USUAL:
+        constants = matching(name, known)
+        if not constants:
+            if wanted:
+                report_unknown(chosen.program, name, known, sink)
+            continue
+        factor = factor_of(name, constants)
+        moved = max(factor.low, -0.1) if factor.high <= 0 else min(factor.high, 0.1)
+        if Forward(chosen, [], [factor]).plan(np.array([moved])).hash == unchanged:
+            idle.append(name)
+        else:
+            found.append(factor)
+    if sink.has_errors:
+        raise TsdlError(sink.sorted())
+    if not found:
+        raise ValueError("nothing that was to be fitted changes anything in the scenario")
+    twice = [c.name for c in known if sum(c in factor.constants for factor in found) > 1]
+    if twice:
+        raise ValueError(f"`{twice[0]}` is in two of the names that are to be fitted")
+    return found, tuple(idle) if wanted else ()
+
+
+def _deviations(forward: Forward, posterior: Posterior) -> Floats:
+    """Return the relative deviations of all statistics of all runs."""
+
+    def logarithms(place: Floats) -> Floats:
+        return np.array(
+            [
+                math.log(max(_statistic(found.simulated, name), 1e-12))
+                for found in forward.compare(place)
+                for name in STATISTICS
+            ]
+        )
+
+    return posterior.deviations_of(logarithms)
+
+
+def _statistic(columns: Columns, name: str) -> float:
+    if name == "throughput":
+        return columns.throughput
+    values = columns.of(name)
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else math.nan
+
+
+def _checks(split: Split, before: Validation, after: Validation) -> list[Check]:
+    places = np.arange(split.count)
+    parts = {"fitted": (places >= split.first) & (places < split.last)}
+    if split.last < split.count:
+        parts["held out"] = places >= split.last
+    return [
+        Check(
+            part,
+            name,
+            *(_error(found, counted, name) for found in (before, after)),
+            *(_each(found, counted, name) for found in (before, after)),
+        )
+        for part, counted in parts.items()
+        for name in STATISTICS
+    ]
+
+
+def _error(found: Validation, counted: NDArray[np.bool_], name: str) -> float:
+    measured, simulated = found.measured.only(counted), found.simulated.only(counted)
+    return _statistic(simulated, name) / _statistic(measured, name) - 1
+
+
+def _each(found: Validation, counted: NDArray[np.bool_], name: str) -> float:
+    if name == "throughput":
+        return math.nan
+    measured, simulated = found.measured.only(counted).of(name), found.simulated.only(counted)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = np.abs(simulated.of(name) / measured - 1)
+    known = apart[np.isfinite(apart)]
+    return float(known.mean()) if len(known) else math.nan
