@@ -7,6 +7,7 @@ follow from the move before. The posterior is the normal one around the result: 
 (Jᵀ W J + priors)⁻¹.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,10 @@ _LEAST_SCATTER = 0.005  # the noise of measured means: 0.25 % saturated, 1 to 2 
 _HUBER = 1.345
 _INDEPENDENT = 2 / 3  # E2E is TTFT and TPOT once more
 _NORMAL = 1.4826  # a standard deviation over a median deviation
+
+
+# A matrix, what it should yield, the bounds of the answer.
+Solver = Callable[[Floats, Floats, Floats, Floats], Floats]
 
 
 class NoScipy(ImportError):
@@ -55,6 +60,7 @@ class Posterior:
 
 def fit(factors: list[Factor], residuals: Function, alike: list[slice]) -> Posterior:
     """Fit logarithms to residuals, which scatter alike within each slice. Raises NoScipy."""
+    solve = _solver()
     widths = np.array([factor.width for factor in factors])
     low, high = np.array([[f.low for f in factors], [f.high for f in factors]])
     at = np.clip(np.zeros(len(factors)), low, high)
@@ -65,7 +71,7 @@ def fit(factors: list[Factor], residuals: Function, alike: list[slice]) -> Poste
         if share != _REACHES[0]:
             weights = _weights(residuals(at), alike, near.noise, around_zero=False)
         room = (np.maximum(low - at, -_FARTHEST * reach), np.minimum(high - at, _FARTHEST * reach))
-        at = _moved(at, residuals, near.slopes, weights, widths, room)
+        at = _moved(at, residuals, near.slopes, (weights, widths, room), solve)
     near = neighbourhood(residuals, at, _REACHES[-1] * widths, low, high)
     weights = _weights(residuals(at), alike, near.noise, around_zero=True)
     precision = near.information(weights) + np.diag(1 / widths**2)
@@ -73,19 +79,30 @@ def fit(factors: list[Factor], residuals: Function, alike: list[slice]) -> Poste
     return Posterior(at, covariance, _REACHES[-1] * widths, low, high)
 
 
-def _moved(
-    begin: Floats,
-    residuals: Function,
-    slopes: Floats,
-    weights: Floats,
-    widths: Floats,
-    room: tuple[Floats, Floats],
-) -> Floats:
-    """Return where a few moves by the same slopes lead, none of which makes it worse."""
+def _solver() -> Solver:
     try:
         from scipy.optimize import lsq_linear
     except ImportError:
         raise NoScipy("calibration needs scipy: pip install 'tsdl[calibrate]'") from None
+
+    def solve(matrix: Floats, wanted: Floats, low: Floats, high: Floats) -> Floats:
+        return np.asarray(lsq_linear(matrix, wanted, bounds=(low, high)).x, dtype=np.float64)
+
+    return solve
+
+
+def _moved(
+    begin: Floats,
+    residuals: Function,
+    slopes: Floats,
+    limits: tuple[Floats, Floats, tuple[Floats, Floats]],
+    solve: Solver,
+) -> Floats:
+    """Return where a few moves by the same slopes lead, none of which makes it worse.
+
+    `limits` are weights, widths of priors, and how far it may go down and up.
+    """
+    weights, widths, (down, up) = limits
 
     def parts(place: Floats) -> Floats:
         return np.concatenate([weights * residuals(place), place / widths])
@@ -94,9 +111,8 @@ def _moved(
     at = begin
     for _ in range(_MOVES):
         gone = at - begin
-        bounds = (room[0] - gone - 1e-9, room[1] - gone + 1e-9)  # scipy wants some room
-        move = np.asarray(lsq_linear(matrix, -parts(at), bounds=bounds).x)
-        tried = [np.clip(at + p * move, begin + room[0], begin + room[1]) for p in _PARTS]
+        move = solve(matrix, -parts(at), down - gone - 1e-9, up - gone + 1e-9)  # some room
+        tried = [np.clip(at + part * move, begin + down, begin + up) for part in _PARTS]
         best = min([at, *tried], key=lambda place: float(parts(place) @ parts(place)))
         if best is at:
             break
@@ -115,7 +131,7 @@ def _weights(found: Floats, alike: list[slice], noise: Floats, *, around_zero: b
         off = values if around_zero else values - np.median(values)
         scatter = max(_NORMAL * float(np.median(np.abs(off))), _LEAST_SCATTER)
         square = scatter**2 + noise[part] ** 2
-        huber = np.minimum(1, _HUBER * np.sqrt(square) / np.maximum(np.abs(values), 1e-12))
+        huber = np.minimum(1, _HUBER * np.sqrt(square) / np.maximum(np.abs(off), 1e-12))
         weights[part] = np.sqrt(_INDEPENDENT * huber / (square * _repetition(values)))
     return weights
 

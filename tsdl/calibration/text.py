@@ -47,9 +47,9 @@ def table(found: Calibration) -> str:
 
 
 def _lines(found: Calibration) -> Iterator[str]:
-    many = f"{len(found.runs)} runs" if len(found.runs) > 1 else "1 run"
+    factors, runs = _many(len(found.fitted), "factor"), _many(len(found.runs), "run")
     yield (
-        f"{found.chosen.scenario.name}: {len(found.fitted)} factors fitted to {many} "
+        f"{found.chosen.scenario.name}: {factors} fitted to {runs} "
         f"in {found.simulations:,} simulations"
     )
     yield ""
@@ -64,6 +64,10 @@ def _lines(found: Calibration) -> Iterator[str]:
         yield ""
         yield from _predictions(on_run)
         yield from _checks(on_run)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _factor(found: Calibration, fitted: Fitted) -> Iterator[str]:
