@@ -185,7 +185,7 @@ def _factors(
     """Return the factors to fit, and the names among those wanted that change nothing."""
     known = chosen.constants()
     sink = Sink()
-    unchanged = forward.plan(np.empty(0)).hash
+    unchanged = _times(forward.unchanged())
     found: list[Factor] = []
     idle: list[str] = []
     for name in wanted or USUAL:
@@ -195,8 +195,9 @@ def _factors(
                 report_unknown(chosen.program, name, known, sink)
             continue
         factor = factor_of(name, constants)
-        moved = max(factor.low, -0.1) if factor.high <= 0 else min(factor.high, 0.1)
-        if Forward(chosen, [], [factor]).plan(np.array([moved])).hash == unchanged:
+        moved = np.clip([factor.width, -factor.width], factor.low, factor.high)
+        alone = Forward(chosen, forward.runs, [factor])
+        if all(_times(alone.compare(place[None])) == unchanged for place in moved):
             idle.append(name)
         else:
             found.append(factor)
@@ -208,6 +209,11 @@ def _factors(
     if twice:
         raise ValueError(f"`{twice[0]}` is in two of the names that are to be fitted")
     return found, tuple(idle) if wanted else ()
+
+
+def _times(found: list[Validation]) -> list[bytes]:
+    """Return all that was simulated, to tell whether it is the same."""
+    return [of.simulated.values[name].tobytes() for of in found for name in METRICS]
 
 
 def _deviations(forward: Forward, posterior: Posterior) -> Floats:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+_LEAST = 8  # corners, and as many opposites
+_SPREAD = 0.5  # of their distances, around 1
+_GOLDEN = (5**0.5 - 1) / 2  # whose multiples are spread evenly
 Floats = NDArray[np.float64]
 Function = Callable[[Floats], Floats]
 
@@ -42,7 +45,7 @@ def neighbourhood(
 ) -> Neighbourhood:
     """Return what a function is like around a place.
 
-    The corners of the design lie `reach` from the place, or at the bounds.
+    The corners that are looked at lie about `reach` from the place, or at the bounds.
     """
     points = np.clip(at + _design(len(at)) * reach, low, high)
     values = np.array([function(point) for point in points])
@@ -55,9 +58,15 @@ def neighbourhood(
 
 
 def _design(count: int) -> Floats:
-    """Return rows of ±1 for so many variables, with orthogonal columns, then all signs turned."""
-    square = np.ones((1, 1))
-    while len(square) <= count:  # Sylvester's matrices; the first column is the mean
-        square = np.block([[square, square], [square, -square]])
-    rows = square[:, 1 : count + 1]
+    """Return places to look at for so many variables: corners of a cube, each with its opposite.
+
+    Columns of signs are orthogonal, so that variables do not stand in for each other; opposites let
+    curvature cancel. No corner is looked at twice from one distance, where a simulation would only
+    say the same again.
+    """
+    signs = np.ones((1, 1))
+    while len(signs) < max(count + 1, _LEAST):  # Sylvester's matrices; the first column is 1
+        signs = np.block([[signs, signs], [signs, -signs]])
+    distances = 1 + _SPREAD * ((np.arange(len(signs)) * _GOLDEN) % 1 - 0.5)
+    rows = distances[:, None] * signs[:, 1 : count + 1]
     return np.vstack([rows, -rows])

@@ -1,0 +1,420 @@
+"""`tsdl calibrate`: priors, slopes where a simulation jumps, the fit, and what comes out."""
+
+import json
+import math
+import sys
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tsdl
+from tests.conftest import ROOT
+from tsdl.calibration import Calibration
+from tsdl.calibration.declarations import declarations
+from tsdl.calibration.fit import fit
+from tsdl.calibration.forward import Floats, log_ratios, replayed
+from tsdl.calibration.priors import NEW_TIME, Factor, factor_of, matching
+from tsdl.calibration.residuals import groups, residuals, split_of
+from tsdl.calibration.slopes import neighbourhood
+from tsdl.calibration.text import as_json, table
+from tsdl.cli import main
+from tsdl.constants import Constant
+from tsdl.diagnostics import Sink
+from tsdl.measured import Request, Run
+from tsdl.session import Chosen, Session, choose_scenario
+
+Capture = pytest.CaptureFixture[str]
+
+EXAMPLE = ROOT / "examples" / "measured.tsim"
+SAMPLE = ROOT / "examples" / "data" / "measured_sample.jsonl"
+BANDWIDTHS = "hardware.efficiency.gemm.bandwidth+hardware.efficiency.attention.bandwidth"
+OVERHEAD = "policy.local.overhead"
+
+
+@pytest.fixture
+def scipy() -> None:
+    """Skip the test where there is no scipy."""
+    pytest.importorskip("scipy", reason="needs scipy: pip install -e '.[calibrate]'")
+
+
+@cache
+def chosen() -> Chosen:
+    found = choose_scenario(Session(str(EXAMPLE), EXAMPLE.read_text("utf-8")), Sink(), {})
+    assert found is not None
+    return found
+
+
+def constant(name: str) -> Constant:
+    (found,) = [c for c in chosen().constants() if c.short == name]
+    return found
+
+
+# What is fitted.
+
+
+def test_the_width_of_a_prior_follows_from_the_kind_of_number() -> None:
+    share = factor_of("x", [constant("hardware.efficiency.gemm.compute")])
+    assert (share.width, share.starts) == (0.15, (0.739,))
+    assert share.high == pytest.approx(math.log(1 / 0.739))
+    assert share.low == -0.6
+    launch = factor_of("x", [constant("hardware.efficiency.gemm.overhead")])
+    assert (launch.width, launch.high) == (math.log(2), 4 * math.log(2))
+    new = factor_of("x", [constant(OVERHEAD)])
+    assert (new.width, new.starts) == (1.5, (NEW_TIME,))
+    assert factor_of("x", [constant("hardware.efficiency.gemm.sharpness")]).width == 0.3
+
+
+def test_constants_of_one_factor_keep_their_ratio_and_their_bounds() -> None:
+    found = matching("hardware.efficiency.*.bandwidth", chosen().constants())
+    factor = factor_of("x", found)
+    assert factor.high == pytest.approx(math.log(1 / 0.93))  # of `residual`
+    values = factor.values(0.05)
+    assert np.array(values) / factor.starts == pytest.approx(math.exp(0.05))
+    assert max(factor.values(1.0)) == 1.0
+
+
+def test_times_of_zero_stay_so_beside_others() -> None:
+    both = [constant(OVERHEAD), constant("hardware.efficiency.gemm.overhead")]
+    assert factor_of("x", both).constants == (both[1],)
+
+
+def test_what_is_zero_and_no_time_cannot_be_fitted() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        factor_of("x", [constant("policy.local.watermark")])
+
+
+def test_names_of_constants() -> None:
+    known = chosen().constants()
+    assert len(matching(BANDWIDTHS, known)) == 2
+    assert len(matching("hardware.A100_80G.efficiency.gemm.*", known)) == 4
+    assert matching("hardware.H100_SXM.efficiency.gemm.*", known) == []
+
+
+# Slopes.
+
+
+def jumping(place: Floats, size: float) -> Floats:
+    """Return a plane of 40 values that jumps by its place: the same again for the same place."""
+    random = np.random.default_rng(abs(hash(place.tobytes())) % 2**32)
+    slopes = np.linspace(-1, 1, 40 * len(place)).reshape(40, -1)
+    return slopes @ place + size * random.standard_normal(40)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6, 8])
+def test_a_plane_is_found_as_it_is(count: int) -> None:
+    far = np.full(count, 9.0)
+    found = neighbourhood(
+        lambda x: jumping(x, 0.0), np.full(count, 0.3), np.full(count, 0.1), -far, far
+    )
+    assert found.slopes == pytest.approx(
+        jumping(np.eye(count), 0.0) if count == 0 else found.slopes
+    )
+    assert found.slopes == pytest.approx(np.linspace(-1, 1, 40 * count).reshape(40, -1))
+    assert found.noise == pytest.approx(0, abs=1e-12)
+
+
+def test_a_bound_moves_the_corners_and_not_the_slopes() -> None:
+    low, high = np.array([0.0, -9.0]), np.array([0.3, 9.0])
+    found = neighbourhood(
+        lambda x: jumping(x, 0.0), np.array([0.3, 0.0]), np.array([0.1, 0.1]), low, high
+    )
+    assert found.slopes == pytest.approx(np.linspace(-1, 1, 80).reshape(40, 2))
+
+
+def test_jumps_alone_inform_of_nothing() -> None:
+    random = np.random.default_rng(5)
+    far = np.full(3, 9.0)
+    found = neighbourhood(
+        lambda _: random.standard_normal(400), np.zeros(3), np.full(3, 0.1), -far, far
+    )
+    assert found.noise.mean() == pytest.approx(1, abs=0.1)
+    pretended = found.slopes.T @ found.slopes
+    left = found.information(np.ones(400))
+    assert np.trace(left) < 0.2 * np.trace(pretended)
+    assert np.linalg.eigvalsh(left).min() >= -1e-9 * np.trace(pretended)
+
+
+# The fit.
+
+
+def plain_factors(count: int, *, high: float = 4.0) -> list[Factor]:
+    return [Factor(f"f{i}", (), (), 1.0, -4.0, high) for i in range(count)]
+
+
+def linear(x: Floats) -> Floats:
+    matrix = np.column_stack([np.ones(60), np.linspace(-1, 1, 60)])
+    scatter = 0.01 * np.sin(np.arange(60) * 2.4)
+    found: Floats = matrix @ (x - np.array([0.7, -1.1])) + scatter
+    return found
+
+
+@pytest.mark.usefixtures("scipy")
+def test_a_linear_problem_is_solved() -> None:
+    found = fit(plain_factors(2), linear, [slice(0, 60)])
+    assert found.mean == pytest.approx([0.7, -1.1], abs=5e-3)
+    # Of 60 values that scatter by 0.01 · 0.7: the mean is known to 0.007 / √60 · √1.5.
+    assert 3e-4 < found.deviations[0] < 3e-3
+    assert found.deviations[1] == pytest.approx(found.deviations[0] * math.sqrt(3), rel=0.1)
+
+
+@pytest.mark.usefixtures("scipy")
+def test_outliers_count_little() -> None:
+    def spoilt(x: Floats) -> Floats:
+        found = linear(x)
+        found[::15] += 1.5
+        return found
+
+    assert fit(plain_factors(2), spoilt, [slice(0, 60)]).mean == pytest.approx(
+        [0.7, -1.1], abs=0.02
+    )
+
+
+@pytest.mark.usefixtures("scipy")
+def test_bounds_and_priors_hold() -> None:
+    bound = fit(plain_factors(2, high=0.5), linear, [slice(0, 60)])
+    assert bound.mean[0] == pytest.approx(0.5, abs=1e-6)
+    nothing = fit(plain_factors(2), lambda x: 0 * linear(x), [slice(0, 60)])
+    assert nothing.mean == pytest.approx([0, 0], abs=1e-6)
+    assert nothing.deviations == pytest.approx([1, 1])
+
+
+# Residuals.
+
+
+def run_of(factor: float = 1.0, count: int = 120, constants: dict[str, float] | None = None) -> Run:
+    """Return a run that was simulated with other constants, its times multiplied by a factor."""
+    found = tsdl.compile(EXAMPLE, constants=constants).run().requests
+    requests = [
+        Request(
+            float(found["arrived"][i] - found["arrived"][0]),
+            int(found["prompt"][i]),
+            int(found["output"][i]),
+            ttft=float(found["ttft"][i]) * factor,
+            e2e=float(found["e2e"][i]) * factor,
+            tpot=float(found["tpot"][i]) * factor,
+        )
+        for i in range(count)
+    ]
+    return Run("run.csv", "csv", tuple(requests), 1.0)
+
+
+def test_a_run_is_divided_by_its_arrivals() -> None:
+    split = split_of(120, 0.3)
+    assert (split.first, split.last, split.count) == (1, 84, 120)
+    bins = split.bins
+    assert (bins[0][0], bins[-1][1], len(bins)) == (1, 84, 10)
+    assert all(high == low for (_, high), (low, _) in pairwise(bins))
+    assert split_of(120, 0.0).last == 120
+    assert split_of(17, 0.99).last == 2
+
+
+def test_residuals_are_logarithms_in_bins() -> None:
+    found = tsdl.validate(tsdl.compile(EXAMPLE), run_of(1.25), skip_first=1)
+    splits = [split_of(120, 0.3)]
+    apart = residuals([found], splits)
+    assert apart == pytest.approx(-math.log(1.25))
+    assert [len(apart[part]) for part in groups(splits)] == [10, 10, 10]
+
+
+def test_what_never_came_is_far_away_and_what_was_not_measured_is_nowhere() -> None:
+    run = run_of()
+    first = replace(run.requests[0], ttft=math.nan)
+    run = replace(run, requests=(first, *run.requests[1:]))
+    found = tsdl.validate(tsdl.compile(EXAMPLE), run)
+    found.simulated.values["ttft"] = np.where(np.arange(120) == 7, np.nan, 0.5)
+    ratios = log_ratios(found, "ttft")
+    assert math.isnan(ratios[0])
+    assert ratios[7] == 2.0
+    assert abs(ratios[8]) > 0
+
+
+def test_a_trace_keeps_what_it_knows_besides() -> None:
+    workload = tsdl.compile(EXAMPLE).workload
+    run = run_of()
+    later = replace(run, requests=tuple(replace(r, arrived=2 * r.arrived) for r in run.requests))
+    again = replayed(workload, later).table
+    assert again is not None
+    assert workload.table is not None
+    assert again.arrived[5] == 2 * run.requests[5].arrived
+    assert (again.prompt, again.output) == (workload.table.prompt, workload.table.output)
+    other = replayed(workload, run_of(count=20)).table
+    assert other is not None
+    assert len(other.prompt) == 20
+
+
+# All of it.
+
+TRUE = {"hardware.A100_80G.efficiency.gemm.bandwidth": 0.7, "policy.chunked.local.overhead": 1e-3}
+
+
+@cache
+def calibration() -> Calibration:
+    names = ["hardware.efficiency.gemm.bandwidth", OVERHEAD]
+    return tsdl.calibrate(EXAMPLE, [run_of(constants=TRUE)], fit=names)
+
+
+@pytest.mark.usefixtures("scipy")
+def test_constants_are_found_again() -> None:
+    found = calibration()
+    assert list(found.values) == list(TRUE)
+    for fitted, true in zip(found.fitted, TRUE.values(), strict=True):
+        (value,) = fitted.factor.values(fitted.logarithm)
+        assert abs(math.log(value / true)) < 3 * fitted.deviation, fitted
+        assert fitted.open < 1
+        assert not fitted.at_bound
+    (on_run,) = found.runs
+    checks = {(check.part, check.statistic): check for check in on_run.checks}
+    for name in ("tpot", "e2e"):
+        check = checks["held out", name]
+        assert abs(check.after) < 0.01
+        assert abs(check.before) > 0.1
+        assert check.after_each < 0.02
+    assert all(0 < p.deviation < 0.1 for p in on_run.predictions)
+
+
+@pytest.mark.usefixtures("scipy")
+def test_the_same_runs_give_the_same_bytes() -> None:
+    again = tsdl.calibrate(EXAMPLE, [SAMPLE], fit=[BANDWIDTHS], holdout=0.5)
+    once = tsdl.calibrate(EXAMPLE, [SAMPLE], fit=[BANDWIDTHS], holdout=0.5)
+    assert as_json(once) == as_json(again)
+    assert declarations(once) == declarations(again)
+    told = json.loads(as_json(once))
+    assert [len(factor["constants"]) for factor in told["factors"]] == [2]
+    assert told["runs"][0]["held_out"] == 60
+
+
+@pytest.mark.usefixtures("scipy")
+def test_what_is_written_declares_the_fitted_constants(tmp_path: Path) -> None:
+    (tmp_path / "calibrated.tsim").write_text(declarations(calibration()), "utf-8")
+    mine = tmp_path / "mine.tsim"
+    text = EXAMPLE.read_text("utf-8").replace("data/measured", f"{SAMPLE.parent}/measured")
+    text = text.replace("single(A100_80G)", "single(A100_80G_calibrated)")
+    text = text.replace("= chunked", "= chunked_calibrated")
+    mine.write_text(text.replace('"2026"\n', '"2026"\nimport "calibrated.tsim"\n'), "utf-8")
+    assert tsdl.check(mine) == []
+    assert tsdl.check(tmp_path / "calibrated.tsim") == []
+    written = tsdl.compile(mine).workers[0]
+    fitted = tsdl.compile(EXAMPLE, constants=calibration().values).workers[0]
+    assert written.cost.overhead == pytest.approx(fitted.cost.overhead, rel=1e-3)
+    for one, other in zip(written.efficiencies, fitted.efficiencies, strict=True):
+        assert one.bandwidth == pytest.approx(other.bandwidth, rel=1e-3)
+
+
+@pytest.mark.usefixtures("scipy")
+def test_what_is_not_of_the_library_is_imported(tmp_path: Path) -> None:
+    text = EXAMPLE.read_text("utf-8").replace("data/measured", f"{SAMPLE.parent}/measured")
+    own = "\nhardware own(share = 70 %) from A100_80G { efficiency.gemm.compute = share }\n"
+    path = tmp_path / "own.tsim"
+    path.write_text(text.replace("single(A100_80G)", "single(own(60 %))") + own, "utf-8")
+    found = tsdl.calibrate(path, [SAMPLE], fit=["hardware.efficiency.gemm.compute"])
+    written = declarations(found, str(tmp_path / "results"))
+    assert 'import "../own.tsim"\n' in written
+    assert "hardware own_calibrated(share = 70 %) from own(share) {" in written
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "it.tsim").write_text(written, "utf-8")
+    assert tsdl.check(tmp_path / "results" / "it.tsim") == []
+
+
+@pytest.mark.usefixtures("scipy")
+def test_runs_are_fitted_together(data: Path) -> None:
+    path = data / "measured" / "vllm-0.19-rtxpro6000-llama-3.1-8b" / "requests.jsonl"
+    if not path.is_file():
+        pytest.skip(f"needs {path.name}")
+    text = """
+    policy served from chunked { local { max_requests = 128 } }
+    workload any from constant_lengths { requests = 1; arrivals = burst(size = 1) }
+    cluster one { worker gpu { hardware = RTX_PRO_6000 } }
+    scenario s { model = llama3_1_8b; cluster = one; policy = served; workload = any }
+    """
+    found = tsdl.calibrate(
+        text,
+        [path, path],
+        fit=["hardware.efficiency.*.bandwidth", "hardware.efficiency.*.overhead"],
+    )
+    assert len(found.runs) == 2
+    for check in found.runs[0].checks:
+        assert abs(check.after) < 0.05, check
+
+
+# The command line.
+
+
+@pytest.mark.usefixtures("scipy")
+def test_the_command(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "calibrated.tsim"
+    arguments = ["calibrate", str(EXAMPLE), str(SAMPLE), "--fit", BANDWIDTHS, "-o", str(path)]
+    assert main([*arguments, "--holdout", "20 %"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.startswith("measured: 1 factor fitted to 1 run in ")
+    assert "95 of 120 requests fitted, the last 24 held out" in said.out
+    written = path.read_text("utf-8")
+    assert "hardware A100_80G_calibrated from A100_80G {" in written
+    assert "2026-01-01" in written
+    assert "--holdout 0.2" in " ".join(written.split())
+    assert (
+        main(["calibrate", str(EXAMPLE), str(SAMPLE), "--fit", BANDWIDTHS, "--format", "json"]) == 0
+    )
+    assert json.loads(capsys.readouterr().out)["scenario"] == "measured"
+
+
+def test_without_scipy_it_says_so(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    assert main(["calibrate", str(EXAMPLE), str(SAMPLE)]) == 2
+    assert "pip install 'tsdl[calibrate]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("fit_", "reason"),
+    [
+        ("policy.local.watermark", "only numbers above 0"),
+        ("hardware.price", "changes anything"),
+        ("hardware.efficiency.gemm.compute,hardware.*.compute", "in two of the names"),
+    ],
+)
+def test_what_cannot_be_fitted_is_wrong_usage(fit_: str, reason: str, capsys: Capture) -> None:
+    assert main(["calibrate", str(EXAMPLE), str(SAMPLE), "--fit", fit_]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_unknown_names_are_told(capsys: Capture) -> None:
+    name = "hardware.efficiency.gem.compute"
+    assert main(["calibrate", str(EXAMPLE), str(SAMPLE), "--fit", name]) == 1
+    said = capsys.readouterr().err
+    assert "E0508" in said
+    assert "`hardware.efficiency.gemm.compute`" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("prompt,output,ttft\n" + "8,8,1\n" * 40, "when requests arrived"),
+        ("arrived,prompt,output,ttft\n" + "1,8,8,1\n" * 3, "16 are the least"),
+    ],
+)
+def test_a_run_that_cannot_be_replayed(
+    text: str, reason: str, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "run.csv").write_text(text, "utf-8")
+    assert main(["calibrate", str(EXAMPLE), str(tmp_path / "run.csv")]) == 2
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--holdout", "1"], ["--holdout", "x"], ["--fit", ","]])
+def test_wrong_usage(arguments: list[str], capsys: Capture) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate", str(EXAMPLE), str(SAMPLE), *arguments])
+    assert ended.value.code == 2
+    assert "usage: tsdl calibrate" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("scipy")
+def test_what_changes_nothing_is_told() -> None:
+    names = [BANDWIDTHS, "link.NVLink3.collective.latency"]
+    found = tsdl.calibrate(EXAMPLE, [SAMPLE], fit=names)
+    assert found.idle == (names[1],)
+    assert f"`{names[1]}` changes nothing" in table(found)
