@@ -160,6 +160,7 @@ def test_a_wrong_result_is_told(changed: dict[str, object], code: str, reason: s
         ("{}", "no list"),
         (json.dumps(VLLM) * 2, "several runs"),
         ("[" * 100_000, "nested"),
+        ('{"ttfts": [' + "9" * 5000 + "]}", "digits"),
     ],
 )
 def test_what_is_no_result(text: str, reason: str) -> None:

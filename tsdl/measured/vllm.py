@@ -65,6 +65,8 @@ def _object(source: Source, sink: Sink) -> dict[str, Any] | None:
         more = error.msg == "Extra data"  # `--append-result` puts one object behind the other
         reason = "several runs in one file; split it, one to a file" if more else error.msg
         place = Span(source, error.pos, min(error.pos + 1, len(source.text)))
+    except ValueError:
+        reason, place = "a number of too many digits", Span(source, 0, 0)
     else:
         if isinstance(found, dict):
             return found
