@@ -134,9 +134,9 @@ def attention_of(batch: Batch, heads: int, kv_heads: int, width: int) -> float:
     total = 0.0
     if batch.prefills:
         products = batch.prefill_products + batch.prefill_squares / 2
-        read = batch.prefill_tokens * heads + batch.prefill_contexts * kv_heads
+        read: float = batch.prefill_tokens * heads + batch.prefill_contexts * kv_heads
         wave = TILE * UNITS / heads
-        idle = math.ceil(batch.prefill_tokens / wave) * wave / batch.prefill_tokens
+        idle: float = math.ceil(batch.prefill_tokens / wave) * wave / batch.prefill_tokens
         total += attention(4 * heads * width * products * idle, 2 * read * width * BYTES)
     if batch.decodes:
         whole = batch.decodes * kv_heads > 0.8 * 2 * UNITS  # no context is split

@@ -159,5 +159,5 @@ def import_(arguments: argparse.Namespace) -> int:
     try:
         Path(arguments.output).write_text(text, encoding="utf-8")
     except OSError as error:
-        return _usage(f"cannot write to {arguments.output!r}: {error.strerror or error}")
+        return usage_error(f"cannot write to {arguments.output!r}: {error.strerror or error}")
     return OK
