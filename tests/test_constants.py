@@ -80,7 +80,7 @@ def test_every_number_can_be_written_and_read_again() -> None:
 
 @pytest.mark.parametrize(
     ("value", "code"),
-    [("140 %", "E0503"), (-1, "E0503"), ("4 ms", "E0301"), ("x", "E0201"), ("", "E0101"),
+    [("1400 %", "E0503"), (-1, "E0503"), ("4 ms", "E0301"), ("x", "E0201"), ("", "E0101"),
      ("true", "E0304"), (True, "E0201"), ("seed", "E0201")],
 )  # fmt: skip
 def test_a_wrong_value_is_told(value: object, code: str) -> None:

@@ -23,6 +23,9 @@ _SMALL = 1e-3  # of the usual unit: below, base units are easier to read
 _BASE_UNITS = {"time": "s", "data": "B", "work": "FLOP", "energy": "J", "money": "USD"}
 
 
+SHARES = (1, 10)  # the greatest that a share may be; above 1 where caches serve it
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Constant:
     """A number that a declaration holds, as the scenario has it, in base units."""
@@ -57,7 +60,7 @@ class Constant:
         value = float(f"{value:.5g}")
         dimension = self.field.type.dimension
         if not dimension.exponents:
-            return percent(value) if self.field.high == 1 else number(value)
+            return percent(value) if self.field.high in SHARES else number(value)
         if str(dimension) == "time":
             return seconds(value)
         example = units.example_of(dimension)

@@ -14,8 +14,8 @@ from tsdl.imports.huggingface.sizes import Sizes
 from tsdl.imports.huggingface.variants import variant
 from tsdl.imports.library import Names, near
 from tsdl.imports.tables import WRONG, Table
-from tsdl.imports.writing import Block, Line, render, visible
 from tsdl.source import Source, Span
+from tsdl.writing import Block, Line, render, visible
 
 FILE_FLAGS: tuple[str, ...] = ()
 _COMMAND = "tsdl import hf"

@@ -5,8 +5,8 @@ from difflib import get_close_matches
 
 from tsdl.diagnostics import Sink
 from tsdl.imports.tables import WRONG, Table
-from tsdl.imports.writing import number
 from tsdl.source import Span
+from tsdl.writing import number
 
 # Fields of a model, and the keys that they have in most configurations.
 USUAL: dict[str, tuple[str, ...]] = {

@@ -2,7 +2,7 @@
 
 from tsdl.imports.huggingface.architectures import Architecture
 from tsdl.imports.tables import WRONG, Table
-from tsdl.imports.writing import Line, number, tokens
+from tsdl.writing import Line, number, tokens
 
 _LONGEST = 1e9  # tokens
 _MOST_TIMES = 10_000  # that a scaling stretches a context

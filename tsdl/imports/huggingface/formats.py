@@ -1,7 +1,7 @@
 """The number formats of a configuration: what it computes in, and how weights are quantized."""
 
 from tsdl.imports.tables import WRONG, Table
-from tsdl.imports.writing import Line
+from tsdl.writing import Line
 
 _DTYPES = {
     "float16": "fp16", "half": "fp16", "bfloat16": "bf16", "float32": "fp32", "float": "fp32",

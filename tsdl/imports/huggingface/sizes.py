@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tsdl.imports.huggingface.architectures import Architecture
 from tsdl.imports.huggingface.context import context, window
 from tsdl.imports.tables import WRONG, Table
-from tsdl.imports.writing import Line, number, tokens
+from tsdl.writing import Line, number, tokens
 
 _MOST = {"layers": 10_000, "context": 10**9}
 _LARGEST = 10**8  # of any other size
