@@ -54,9 +54,9 @@ def test_the_width_of_a_prior_follows_from_the_kind_of_number() -> None:
 
 
 def test_constants_of_one_factor_keep_their_ratio_and_their_bounds() -> None:
-    found = matching("hardware.efficiency.*.bandwidth", constants())
+    found = matching("hardware.efficiency.*.compute", constants())
     factor = factor_of("x", found)
-    assert factor.high == pytest.approx(math.log(1 / 0.93))  # of `residual`
+    assert factor.high == pytest.approx(math.log(1 / max(factor.starts)))
     values = factor.values(0.05)
     assert np.array(values) / factor.starts == pytest.approx(math.exp(0.05))
     assert max(factor.values(1.0)) == 1.0
