@@ -89,6 +89,9 @@ class TameWriter(TamePolicyWriter):
             fields.append(f"swap_space = {chance.choice((0, 10, 1000))} MiB")
         if self.maybe(0.1):
             fields.append("swap_out(r) = 10 us + r.held / 64 GiB/s; swap_in(r) = 5 us")
+        if kind == "paged" and self.later.random() < 0.3:
+            fields.append("share = prefix")
+            self.features.add("shared blocks")
         base = kind if kind != "windowed" else "paged"
         return f"kvcache {name} from {base} {{ {'; '.join(fields)} }}"
 
@@ -254,6 +257,11 @@ class TameWriter(TamePolicyWriter):
         if self.maybe(0.15):
             fields.append(f"warmup = {chance.choice((10, 55, 300))} ms")
             self.features.add("warmup")
+        if self.later.random() < 0.4:
+            self.features.add("prefixes")
+            long = self.later.choice((8, 30, 100))
+            fields.append(f"prefixes = {self.later.choice((1, 2, 5))}")
+            fields.append(f"prefix = uniform(1..{long} tokens)")
         fields.append(f"total = {lengths.longest} tokens")
         return "workload asked {\n  " + "\n  ".join(fields) + "\n}"
 

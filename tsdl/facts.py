@@ -95,7 +95,10 @@ def _facts(plan: Plan, kind: Workers) -> Facts:
         rung,
         tuple(reasons),
         growth,
-        refusal_stays=is_falling(local.admit_when) and _stay_first(local.admit_by),
+        # Others may bring the blocks of whoever waits, while they are prefilled.
+        refusal_stays=not kind.kv.shares
+        and is_falling(local.admit_when)
+        and _stay_first(local.admit_by),
         return_stays=local.resume_when is True and _stay_first(local.resume_by),
         monotone=monotone,
     )

@@ -52,7 +52,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class KVCache:
-    """KV memory of one worker.
+    """KV memory of one worker; `shares` says that blocks of equal content are kept once.
 
     `footprint` is bytes, over the symbols of a request; `swap_out` and `swap_in` are the seconds
     that a move takes where the host's link does not say it.
@@ -63,6 +63,7 @@ class KVCache:
     block_tokens: int
     bytes_per_token: int | float
     footprint: Value
+    shares: bool
     swap_space: int
     swap_out: Value | None
     swap_in: Value | None
@@ -254,11 +255,16 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Requests from a file: arrivals in seconds from the first (empty if it has none), lengths."""
+    """Requests from a file: arrivals in seconds from the first (empty if it has none), lengths.
+
+    `content` names what is in each prompt, `span` tokens a name; it is empty where nobody asks.
+    """
 
     arrived: tuple[float, ...]
     prompt: tuple[int, ...]
     output: tuple[int, ...]
+    content: tuple[tuple[int, ...], ...] = ()
+    span: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +286,8 @@ class Workload:
     turns: Draw | None
     think: Draw | None
     priority: Draw | None
+    prefixes: int | None  # how many texts prompts begin with
+    prefix: Draw | None  # how long each of them is
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ def replayed(workload: Workload, run: Run) -> Workload:
     return replace(
         workload, requests=None, duration=None, warmup=0.0, arrivals=None, prompt=None,
         output=None, total=None, table=table, replay=True, sessions=None, turns=None, think=None,
+        prefixes=None, prefix=None,
     )  # fmt: skip
 
 

@@ -95,6 +95,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0522", Severity.ERROR, "parameters that make no distribution"),
         Code("E0523", Severity.ERROR, "too many requests"),
         Code("E0525", Severity.ERROR, "not to be scheduled ahead"),
+        Code("E0526", Severity.ERROR, "blocks that cannot be shared"),
         Code("E0590", Severity.ERROR, "not simulated yet"),
         Code("E0601", Severity.ERROR, "not a table of requests"),
         Code("E0602", Severity.ERROR, "a column is missing"),

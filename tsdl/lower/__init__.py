@@ -20,6 +20,7 @@ from tsdl.lower.places import (
 )
 from tsdl.lower.policies import lower_global, lower_local
 from tsdl.lower.rungs import lower_rungs
+from tsdl.lower.sharing import check_blocks, check_sharing
 from tsdl.lower.sizes import check_sizes
 from tsdl.lower.workers import lower_workers
 from tsdl.lower.workloads import FileReader, lower_workload
@@ -77,6 +78,11 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     report_idle(evaluator, [*policies, router or policy], used, names_of(model), workers)
     _check_series(evaluator, scenario)
     lowered = lower_workload(evaluator, workload, read)
+    for standing, kind in zip(standings(evaluator, cluster), workers, strict=True):
+        check_blocks(evaluator, evaluator.required(standing.worker, "kv"), kind, lowered)
+    if lowered.table and not any(kind.kv.shares for kind in workers):
+        # What is in prompts is long, and nobody asks.
+        lowered = replace(lowered, table=replace(lowered.table, content=(), span=0))
     check_sizes(evaluator, scenario, workers, lowered)
     dtype = evaluator.required(model, "dtype")
     names = [p.name for p in policies]
@@ -135,6 +141,7 @@ def _workers(
         local = lower_local(evaluator, own, _facts(evaluator, worker), used)
         _check_budget(evaluator, own, local)
         _check_ahead(evaluator, own, local)
+        check_sharing(evaluator, evaluator.required(worker, "kv"), own)
         lowered, parameters = lower_workers(
             evaluator, standing, model, local, _overhead(evaluator, own)
         )

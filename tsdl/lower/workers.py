@@ -114,6 +114,7 @@ def _kv_cache(
         block_tokens=block,
         bytes_per_token=per_token,
         footprint=flattened(footprint, "r"),
+        shares=evaluator.word(kv, "share") == "prefix",
         swap_space=evaluator.whole(kv, "swap_space") * device.devices,
         swap_out=_move(evaluator, fresh, "swap_out"),
         swap_in=_move(evaluator, fresh, "swap_in"),

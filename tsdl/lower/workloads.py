@@ -1,6 +1,7 @@
 """Workloads to the plan: arrivals, lengths, tables from files."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 from tsdl.diagnostics import Label
@@ -68,7 +69,22 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         else None,
         think=_draw(evaluator, workload, "think", think),
         priority=_draw(evaluator, workload, "priority", evaluator.get(workload, "priority")),
+        prefixes=_prefixes(evaluator, workload),
+        prefix=_draw(evaluator, workload, "prefix", evaluator.get(workload, "prefix")),
     )
+
+
+def _prefixes(evaluator: Evaluator, workload: Instance) -> int | None:
+    """Return how many texts prompts begin with; 1 where only their length is given."""
+    count, tokens = evaluator.optional(workload, "prefixes"), evaluator.get(workload, "prefix")
+    if tokens is None and count is not None:
+        raise evaluator.fail(
+            "E0404",
+            f"workload `{workload.name}` has {count:g} prefixes, and no length of them",
+            evaluator.span(workload, "prefixes"),
+            help=("write `prefix = constant(500 tokens)`",),
+        )
+    return None if tokens is None else int(count or 1)
 
 
 def _ends(workload: Instance, *, conversations: bool) -> tuple[str, ...]:
@@ -131,7 +147,7 @@ def _check_count(
 def _speed(table: Table, speed: float) -> Table:
     if speed == 1:
         return table
-    return Table(tuple(a / speed for a in table.arrived), table.prompt, table.output)
+    return replace(table, arrived=tuple(a / speed for a in table.arrived))
 
 
 def _is_set(instance: Instance, key: str) -> bool:

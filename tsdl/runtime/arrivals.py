@@ -1,7 +1,8 @@
 """A workload to the requests that arrive: times in seconds, lengths in tokens."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.plan import Draw, Workload
+from tsdl.runtime.contents import Beginning, Content, Named
 from tsdl.runtime.streams import stream
 
 MOST_REQUESTS = 20_000_000  # that a duration is tried with
@@ -35,10 +37,40 @@ class Arrivals:
     priority: Floats | None = None
     turns: Whole | None = None
     think: Floats = field(default_factory=lambda: np.zeros(0))
+    # What is in the prompt of a row.
+    contents: Callable[[int], Content] | None = field(default=None, kw_only=True)
 
 
 def generate(workload: Workload, seed: int) -> Arrivals:
     """Draw (or replay) the requests of a workload."""
+    found = _generate(workload, seed)
+    return replace(found, contents=_contents(workload, found, seed))
+
+
+def _contents(workload: Workload, arrivals: Arrivals, seed: int) -> Callable[[int], Content] | None:
+    """Return what is known of the prompt of a row: by a file, or by what it begins with."""
+    table = workload.table
+    if workload.prefix is not None and workload.prefixes is not None:
+        length = _drawn(workload.prefix, workload.prefixes, seed, "prefix")
+        assert length is not None
+        tokens = _tokens(length).tolist()
+        turns = arrivals.turns  # all turns of a conversation begin with the same
+        count = len(arrivals.arrived if turns is None else turns)
+        drawn = stream(seed, "prefixes").integers(0, workload.prefixes, count)
+        chosen = (drawn if turns is None else np.repeat(drawn, turns)).tolist()
+        prompts = arrivals.prompt
+
+        def beginning(row: int) -> Content:
+            return Beginning(chosen[row], min(tokens[chosen[row]], int(prompts[row])))
+
+        return beginning
+    if table is not None and table.content and workload.replay:
+        named, span = table.content, table.span
+        return lambda row: Named(named[row], span)
+    return None
+
+
+def _generate(workload: Workload, seed: int) -> Arrivals:
     if workload.replay and workload.table:
         table = workload.table
         count = min(workload.requests or len(table.arrived), len(table.arrived))

@@ -141,6 +141,7 @@ def chunk(worker: Worker, request: Request, budget: int, iteration: Iteration) -
     if tokens <= 0 or not _make_room(worker, request, request.computed + tokens, iteration):
         return 0
     iteration.prefill(request, tokens)
+    worker.memory.register(request, request.computed + tokens)
     return tokens
 
 
@@ -179,17 +180,19 @@ def admit_whole_prompts(worker: Worker, iteration: Iteration) -> None:
         request = worker.next_waiting()
         if request.resting:
             return
-        tokens = iteration.batch.tokens + request.length
-        if iteration.prefills and tokens > local.max_tokens:
-            return  # a prompt beyond the budget runs alone
-        size = memory.needed(request)
-        if not memory.admits(size) or not worker.may_admit(request):
+        more = memory.match(request)
+        tokens = iteration.batch.tokens + request.length - request.computed
+        # A prompt beyond the budget runs alone.
+        full = iteration.prefills and tokens > local.max_tokens
+        if full or not memory.admits(more) or not worker.may_admit(request):
+            memory.unmatch(request)
             return
-        worker.start(request, size)
+        worker.start(request, memory.needed(request))
         if request.resting:
             worker.partial = True  # what it fetches it need not compute
         else:
             iteration.prefill(request, request.length - request.computed)
+            memory.register(request, request.length)
 
 
 def prefill_the_rest(worker: Worker, iteration: Iteration) -> None:
@@ -207,6 +210,7 @@ def prefill_the_rest(worker: Worker, iteration: Iteration) -> None:
             return
         if _make_room(worker, request, request.length, iteration):
             iteration.prefill(request, chunk)
+            worker.memory.register(request, request.length)
 
 
 def admit_chunks(worker: Worker, iteration: Iteration, budget: int) -> None:
@@ -214,15 +218,17 @@ def admit_chunks(worker: Worker, iteration: Iteration, budget: int) -> None:
     memory = worker.memory
     while worker.waiting and budget > 0 and worker.running < worker.local.max_requests:
         request = worker.next_waiting()
-        # Only the chunk is taken now, but the whole prompt must fit.
-        if request.resting or not memory.admits(memory.needed(request)):
+        if request.resting:
             return
-        if not worker.may_admit(request):
+        # Only the chunk is taken now, but the whole prompt must fit.
+        if not memory.admits(memory.match(request)) or not worker.may_admit(request):
+            memory.unmatch(request)
             return
         chunk = min(request.length - request.computed, budget)
         worker.start(request, memory.needed(request, request.computed + chunk))
         if not request.resting:
             iteration.prefill(request, chunk)
+            memory.register(request, request.computed + chunk)
             budget -= chunk
 
 

@@ -11,9 +11,13 @@ class Memory:
     """What is held of the KV cache; `fill` and the rest are read by policies."""
 
     __slots__ = (
-        "_host", "_in", "_of_context_only", "_out", "block", "bytes_per_token", "capacity",
-        "footprint", "holds_all", "peak", "rises", "swap_space", "swapped", "used", "watermark",
+        "_host", "_in", "_of_context_only", "_out", "block", "block_tokens", "bytes_per_token",
+        "capacity", "footprint", "holds_all", "peak", "retired", "rises", "swap_space", "swapped",
+        "used", "watermark",
     )  # fmt: skip
+
+    shares = False  # whether equal blocks are kept once
+    asked = found = 0  # tokens of newcomers, and how many of them were there already
 
     def __init__(self, kv: KVCache, share: float, host: Channel) -> None:
         """Begin empty; admission leaves a share of the capacity free."""
@@ -21,12 +25,13 @@ class Memory:
         self.watermark = watermark(kv, share)
         self.footprint = compiled_footprint(kv)
         self.block = kv.block_tokens * kv.bytes_per_token
+        self.block_tokens = kv.block_tokens
         self.bytes_per_token = kv.bytes_per_token
         self._of_context_only = formula.symbols(kv.footprint) <= {"context"}
         self.rises = growth_of(kv) is not None  # never less for a longer context
         self.holds_all = False  # any request that the model takes fits here, were it alone
-        self.used = 0
-        self.peak = 0
+        self.used = self.peak = 0
+        self.retired = 0  # bytes of those that ended, which are in use until that is known
         self.swap_space = kv.swap_space
         self.swapped = 0
         self._host = host
@@ -72,6 +77,36 @@ class Memory:
     def admits(self, size: int) -> bool:
         """Tell whether a newcomer of this size leaves the watermark free."""
         return self.used + size <= self.capacity - self.watermark
+
+    # What the memory of prefixes.py does otherwise, where equal blocks are kept once.
+
+    def cached(self, request: Request) -> int:
+        """Return the tokens of a request whose KV is here already."""
+        return 0
+
+    def match(self, request: Request) -> int:
+        """Let a newcomer begin with what is here; return the bytes that it takes besides."""
+        return self.needed(request)
+
+    def unmatch(self, request: Request) -> None:
+        """Let it wait on, with nothing."""
+
+    def begin(self, request: Request, size: int) -> None:
+        """Let a newcomer hold `size` bytes in all, what it begins with among them."""
+        self.grow(request, size)
+
+    def register(self, request: Request, tokens: int) -> None:
+        """Let others find the full blocks of the first tokens of a request."""
+
+    def retire(self, request: Request) -> None:
+        """Take back what a request holds once `free_retired` is called."""
+        self.retired += request.held
+        request.held = 0
+
+    def free_retired(self) -> None:
+        """Take back what those held that have been retired."""
+        self.used -= self.retired
+        self.retired = 0
 
     def reserve(self, size: int) -> None:
         """Take so many bytes for what is on its way here."""

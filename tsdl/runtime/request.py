@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tsdl.runtime.contents import UNKNOWN, Content
+
 if TYPE_CHECKING:
     from tsdl.runtime.worker import Worker
 
@@ -36,6 +38,7 @@ class Request:
     history: int = 0  # tokens of the prompt that earlier turns brought
     think: float = 0.0  # from its answer to the next turn
     priority: float = 0.0
+    content: Content = UNKNOWN  # what its prompt begins with
     generated: int = 0
     computed: int = 0  # tokens whose KV is held
     furthest: int = 0  # the most tokens that were ever computed

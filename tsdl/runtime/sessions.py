@@ -54,7 +54,12 @@ class Sessions:
             for session, (arrived, prompt, output, priority, think) in enumerate(columns, begin):
                 # In the order of the fields: by name they would take half as long again.
                 counted = arrived >= warmup
-                yield Request(-1, arrived, prompt, output, counted, session, 0, 0, think, priority)
+                request = Request(
+                    -1, arrived, prompt, output, counted, session, 0, 0, think, priority
+                )
+                if found.contents is not None:
+                    request.content = found.contents(self.row_of(request))
+                yield request
 
     def after(self, request: Request) -> Request | None:
         """Return the next turn of a request's conversation; None after the last."""
@@ -63,12 +68,15 @@ class Sessions:
         found = self.arrivals
         row = self.row_of(request) + 1
         history = request.prompt + request.output
-        return Request(
+        following = Request(
             -1, float(found.arrived[row]), history + int(found.prompt[row]), int(found.output[row]),
             request.counted, session=request.session, turn=request.turn + 1, history=history,
             think=float(found.think[row]),
             priority=0.0 if found.priority is None else float(found.priority[row]),
         )  # fmt: skip
+        if found.contents is not None:
+            following.content = found.contents(row)
+        return following
 
     def row_of(self, request: Request) -> int:
         """Return the row that a request was built from."""

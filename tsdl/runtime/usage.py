@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tsdl.plan import Plan
     from tsdl.runtime.engine import Outcome
+    from tsdl.runtime.memory import Memory
     from tsdl.runtime.tiers import Tier
 
 
 def totals(outcome: Outcome) -> dict[str, float]:
     """Return the totals of section 9.2 that are about what was used."""
-    asked = sum(tier.asked for tier in outcome.tiers)
-    found = sum(tier.found for tier in outcome.tiers)
+    places: list[Tier | Memory] = [*outcome.tiers, *(w.memory for w in outcome.workers)]
+    asked = sum(place.asked for place in places)
+    found = sum(place.found for place in places)
     kinds = [worker.kind for worker in outcome.workers]
     drawn = (
         w.kind.idle_power * outcome.end + (w.kind.peak_power - w.kind.idle_power) * w.busy

@@ -10,7 +10,7 @@ from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.plan import Workers
 from tsdl.runtime.batching import BATCHING, Iteration
-from tsdl.runtime.memory import Memory
+from tsdl.runtime.prefixes import memory_of
 from tsdl.runtime.programs import Program
 from tsdl.runtime.request import FINISHED, Request
 from tsdl.runtime.rules import Rules, heap_order
@@ -64,7 +64,7 @@ class Worker:
 
     __slots__ = (
         "__dict__", "_batching", "active", "advanced", "arriving", "busy", "composing",
-        "current", "decodes", "due", "ended", "ended_bytes", "engaged", "forgotten", "free_at",
+        "current", "decodes", "due", "ended", "engaged", "forgotten", "free_at",
         "fresh", "gave_way", "hooks", "id", "inbox", "incoming", "iteration_time", "iterations",
         "kind", "kv", "late", "leaving", "local", "memory", "node", "opened", "outstanding_tokens",
         "over", "partial", "preemptions", "prefills", "ready", "rules", "sequential", "share",
@@ -86,12 +86,12 @@ class Worker:
         self.incoming: deque[Request] = deque()
         self.leaving: list[Request] = []
         self.unseen: deque[Request] = deque()
-        self.ended = self.ended_bytes = 0
+        self.ended = 0
         self.composing = False
         self.engaged = False  # whether an asynchronous one found an iteration when it looked last
         self.arriving = 0  # bytes on their way here
         self.taking = 0  # requests that are being handed over to it
-        self.memory = self.kv = Memory(kind.kv, kind.local.watermark, kind.host)
+        self.memory = self.kv = memory_of(kind.kv, kind.local.watermark, kind.host)
         self.iteration_time = compiled(kind.cost)
         self.outstanding_tokens = self.preemptions = self.iterations = 0
         self.busy = 0.0
@@ -251,7 +251,7 @@ class Worker:
         """Move a request from the waiting to the running, where it holds so many bytes."""
         self.waiting.remove(request)
         self.activate(request)
-        self.memory.grow(request, size)
+        self.memory.begin(request, size)
         self.admitted(request)
 
     def activate(self, request: Request) -> None:
@@ -354,8 +354,8 @@ class Worker:
         """Let the scheduler know who has come and what is free; tell whether that is anything."""
         if not (self.ended or self.unseen):
             return False
-        self.memory.reserve(-self.ended_bytes)
-        self.ended = self.ended_bytes = 0
+        self.memory.free_retired()
+        self.ended = 0
         self.waiting += self.unseen
         self.fresh += len(self.unseen)
         self.unseen.clear()
@@ -483,8 +483,7 @@ class Worker:
         if request.resting:
             self.leaving.append(request)
         elif self.engaged:
-            self.ended_bytes += request.held
-            request.held = 0
+            self.memory.retire(request)
         else:
             self.memory.release(request)
 

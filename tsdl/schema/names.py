@@ -183,7 +183,10 @@ TOTALS: dict[str, tuple[Type, str]] = {
     "utilization": (quantity(), "share of time that workers were busy, mean over workers"),
     "kv_peak": (quantity(), "highest fill of any worker's KV cache"),
     "transferred": (quantity("data"), "bytes of KV that went from worker to worker"),
-    "hit_rate": (quantity(), "share of the tokens asked of tiers that they had"),
+    "hit_rate": (
+        quantity(),
+        "share of the tokens asked of tiers and KV caches that they had",
+    ),
     "price": (quantity("money"), "of all devices"),
     "energy": (quantity("energy"), "idle power all the time, and the rest while busy"),
 }

@@ -50,6 +50,13 @@ WORKLOAD = Block(
         "priority": Field(
             Construct("distribution"), "drawn for each request, for policies to read"
         ),
+        "prefixes": Field(
+            _NUMBER, "how many texts prompts begin with, each as likely", low=1, whole=True
+        ),
+        "prefix": Field(
+            Construct("distribution", Dimension.of("tokens")),
+            "tokens of each of these texts, as far as prompts are that long",
+        ),
     },
     {
         "columns": Nested(

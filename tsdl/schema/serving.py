@@ -38,9 +38,8 @@ KVCACHE = Block(
         ),
         "share": Field(
             Choice(("none", "prefix")),
-            "whether equal prefixes share blocks",
+            "whether blocks are kept once for all whose prompts begin alike (section 8.18)",
             "none",
-            simulated=False,
         ),
     },
     functions={

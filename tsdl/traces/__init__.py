@@ -25,12 +25,32 @@ FORMATS: dict[str, tuple[Format, ...]] = {
         Format(csv_lines, Columns("TIMESTAMP", "ContextTokens", "GeneratedTokens", time_of_day)),
     ),
     "mooncake": (
-        Format(json_lines, Columns("timestamp", "input_length", "output_length", unit=1e-3)),
+        Format(
+            json_lines,
+            Columns(
+                "timestamp",
+                "input_length",
+                "output_length",
+                unit=1e-3,
+                content="hash_ids",
+                span=512,
+            ),
+        ),
     ),
     # What it measured (seconds of an epoch), and what it replays.
     "llmservingsim": (
         Format(json_lines, Columns("arrival_time", "input_toks", "output_toks")),
-        Format(json_lines, Columns("arrival_time_ns", "input_toks", "output_toks", unit=1e-9)),
+        Format(
+            json_lines,
+            Columns(
+                "arrival_time_ns",
+                "input_toks",
+                "output_toks",
+                unit=1e-9,
+                content="input_tok_ids",
+                span=1,
+            ),
+        ),
     ),
 }
 

@@ -10,6 +10,7 @@ from tsdl.source import Source, Span
 
 MOST_TOKENS = 100_000_000
 MOST_MISTAKES = 10
+TOKENS = 16  # that have one name, where a file has every token
 
 # Days are counted from 2020-01-01, so that a double keeps 100 ns of a stamp.
 _EPOCH = 737425
@@ -61,6 +62,8 @@ class Columns:
     output: str
     time: Callable[[str], float] = number
     unit: float = 1.0
+    content: str = ""  # a list of names of what is in so many tokens each, where there is one
+    span: int = 0
 
     def names(self, *, arrivals: bool) -> list[str]:
         """Return those that a file must have."""
@@ -80,6 +83,8 @@ class Rows:
         self.arrived: list[float] = []
         self.prompt: list[int] = []
         self.output: list[int] = []
+        self.contents: list[tuple[int, ...]] = []
+        self._names: dict[tuple[int, ...], int] = {}  # of 16 tokens and the name before them
 
     @property
     def full(self) -> bool:
@@ -98,6 +103,8 @@ class Rows:
             prompt = length(_text(cells, column))
             column = columns.output
             output = length(_text(cells, column))
+            column = columns.content
+            content = self._content(cells.get(column) if column else None, prompt)
         except (ValueError, OverflowError) as error:
             self.wrong(line, f"`{column}` is {cells.get(column, '')!r}: {error}")
             return
@@ -108,6 +115,24 @@ class Rows:
             self.arrived.append(time)
         self.prompt.append(prompt)
         self.output.append(output)
+        self.contents.append(content)
+
+    def _content(self, found: object, prompt: int) -> tuple[int, ...]:
+        """Return the names of the full spans of a prompt; single tokens are put together."""
+        if found is None:
+            return ()
+        if not isinstance(found, list) or not all(type(name) is int for name in found):
+            raise ValueError("a list of whole numbers is wanted")
+        span = self.columns.span
+        if span > 1:
+            return tuple(found[: prompt // span])
+        names: list[int] = []
+        name = -1
+        for at in range(0, min(len(found), prompt) - TOKENS + 1, TOKENS):
+            tokens = (name, *found[at : at + TOKENS])
+            name = self._names.setdefault(tokens, len(self._names))
+            names.append(name)
+        return tuple(names)
 
     def wrong(self, line: int, reason: str) -> None:
         """Report a row; from some number on, only count."""
@@ -127,7 +152,15 @@ class Rows:
             self.sink.error("E0601", "the file has no requests", Span(self.source, 0, 0))
             return None
         first = self.arrived[0] if self.arrived else 0.0
-        return Table(tuple(a - first for a in self.arrived), tuple(self.prompt), tuple(self.output))
+        arrived = tuple(a - first for a in self.arrived)
+        known = any(self.contents)
+        return Table(
+            arrived,
+            tuple(self.prompt),
+            tuple(self.output),
+            tuple(self.contents) if known else (),
+            max(self.columns.span, TOKENS) if known else 0,
+        )
 
 
 def _text(cells: Mapping[str, object], column: str) -> str:

@@ -30,6 +30,7 @@ def suits(worker: FastWorker) -> bool:
         and not local.window
         and local.admit_when is True
         and not local.admit_by
+        and not worker.memory.shares
         and worker.facts.monotone  # so that no iteration can take less than nothing
         and worker.hooks.keys().isdisjoint(("start", "admit", "preempt", "iteration"))
     )
@@ -80,7 +81,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     now, duration, busy, begun = worker.due, worker.duration, worker.busy, worker.begun
     iterations, refused = worker.iterations, worker.refused
     ahead, engaged = worker.local.asynchronous, worker.engaged
-    gone, freed = worker.ended, worker.ended_bytes  # slots and bytes not known to be free
+    gone, freed = worker.ended, memory.retired  # slots and bytes not known to be free
     saw = worker.saw  # whether there is more than what the iteration in flight was put together of
     iteration = worker.current
     prefills, grouped = (iteration.prefills, iteration.grouped) if iteration else ([], False)
@@ -422,7 +423,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     worker.outstanding_tokens = outstanding
     worker.due, worker.duration, worker.busy, worker.begun = now, duration, busy, begun
     worker.iterations, worker.refused = iterations, refused
-    worker.engaged, worker.ended, worker.ended_bytes, worker.saw = engaged, gone, freed, saw
+    worker.engaged, worker.ended, worker.saw, memory.retired = engaged, gone, saw, freed
     worker.steady = False
     if flying:
         own = worker.own_iteration

@@ -51,7 +51,8 @@ def run(worker: FastWorker, limit: float) -> None:
             if worker.counts_blocks:
                 cohort.steps, cohort.contexts = steps, contexts
                 blocks = cohort.context_blocks()
-            duration = growing(contexts, blocks, max(far + steps, padding))
+            longest = far + steps
+            duration = growing(contexts, blocks, longest if longest > padding else padding)
         if isinstance(duration, complex) or not 0 <= duration < inf:
             worker.check(duration, (), size)
         now += duration

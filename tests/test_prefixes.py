@@ -1,0 +1,203 @@
+"""Blocks that are kept for whoever begins alike: what is found, what it takes, what has to go."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import tsdl
+from tsdl.plan import Channel
+from tsdl.runtime.contents import Beginning, Named
+from tsdl.runtime.memory import Memory
+from tsdl.runtime.prefixes import PrefixMemory, memory_of
+from tsdl.runtime.request import Request
+from tsdl.runtime.result import Result
+
+FILE = """edition "2026"
+kvcache shared from paged {{ block = {block} tokens; blocks = {blocks}; share = prefix }}
+model small from llama2_7b {{ context = 1_000_000 tokens }}
+cluster one {{ worker gpu {{ hardware = A100_80G; kv = shared; cost = constant_cost(10 ms) }} }}
+policy own from {policy} {{ local {{ watermark = 0 %; {local} }} }}
+workload asked {{ {workload} }}
+scenario it {{ model = small; cluster = one; policy = own; workload = asked }}
+"""
+PER_TOKEN = 524_288  # bytes of Llama 2 7B's KV
+
+
+def ran(workload: str, block: int = 16, blocks: int = 1000, **given: str) -> Result:
+    usual = {"policy": "chunked", "local": ""} | given
+    text = FILE.format(workload=workload, block=block, blocks=blocks, **usual)
+    fast, reference = (tsdl.compile(text).run(engine=name) for name in ("fast", "reference"))
+    assert fast.requests["last_token"].tolist() == reference.requests["last_token"].tolist()
+    return fast
+
+
+def lines(tmp_path: Path, rows: list[dict[str, object]]) -> str:
+    path = tmp_path / "requests.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    return f'trace = "{path}"'
+
+
+def memory(blocks: int) -> PrefixMemory:
+    text = FILE.format(
+        workload="requests = 1; arrivals = burst(); prompt = constant(1 tokens);"
+        " output = constant(1 tokens)",
+        block=4, blocks=blocks, policy="chunked", local="",
+    )  # fmt: skip
+    made = memory_of(tsdl.compile(text).workers[0].kv, 0.0, Channel("host", 1e9, 0.0))
+    assert isinstance(made, PrefixMemory)
+    return made
+
+
+def asking(number: int, names: tuple[int, ...], length: int) -> Request:
+    return Request(number, 0.0, length, 1, session=number, content=Named(names, 4))
+
+
+def admit(shared: PrefixMemory, request: Request) -> int:
+    """Admit a request with its whole prompt; return the blocks that it takes besides."""
+    more = shared.match(request) // (4 * PER_TOKEN)
+    shared.begin(request, shared.needed(request))
+    shared.register(request, request.length)
+    request.computed = request.length
+    return more
+
+
+# -- what is found -----------------------------------------------------------------------------
+
+
+def test_prompts_that_begin_alike_compute_only_the_rest() -> None:
+    """The text has 40 tokens: two full blocks of 16."""
+    found = ran(
+        "requests = 3; arrivals = uniform(10 req/s); prefixes = 1; prefix = constant(40 tokens);"
+        "prompt = constant(50 tokens); output = constant(2 tokens)"
+    )
+    assert found.requests["cached"].tolist() == [0, 32, 32]
+
+
+def test_the_last_token_is_computed_anyway(tmp_path: Path) -> None:
+    row: dict[str, object] = {"input_length": 1024, "output_length": 1, "hash_ids": [7, 8]}
+    given = lines(tmp_path, [row | {"timestamp": 1000 * n} for n in range(2)])
+    assert ran(given, block=512).requests["cached"].tolist() == [0, 512]
+    assert ran(given, block=16).requests["cached"].tolist() == [0, 1024 - 16]
+    assert ran(given, block=1024).requests["cached"].tolist() == [0, 0]
+
+
+def test_tokens_are_found_only_after_the_same_before_them(tmp_path: Path) -> None:
+    one, other = list(range(16)), list(range(50, 66))
+    prompts = [one + other + [1], other + one + [1], one + one + [1], one + other + [2]]
+    given = lines(
+        tmp_path,
+        [
+            {"arrival_time_ns": n * 10**9, "input_toks": 33, "output_toks": 1, "input_tok_ids": p}
+            for n, p in enumerate(prompts)
+        ],
+    )
+    assert ran(given).requests["cached"].tolist() == [0, 0, 16, 32]
+
+
+def test_a_conversation_finds_all_that_was_said() -> None:
+    found = ran(
+        "sessions = 1; arrivals = burst(); turns = constant(3); think = constant(1 s);"
+        "prompt = constant(20 tokens); output = constant(13 tokens)"
+    )
+    # The last token of an answer is never computed: of 33 tokens there are 32, of 66 there are 65.
+    assert found.requests["prompt"].tolist() == [20, 53, 86]
+    assert found.requests["cached"].tolist() == [0, 32, 64]
+
+
+def test_who_is_preempted_finds_its_own_again() -> None:
+    """Two grow to 40 tokens each, and there is room for 64: the second of two blocks is taken."""
+    found = ran(
+        "requests = 2; arrivals = burst(); prompt = constant(20 tokens);"
+        "output = constant(20 tokens)",
+        blocks=4,
+    )
+    assert found.requests["preemptions"].tolist() == [0, 1]
+    assert found.requests["cached"].tolist() == [0, 16]
+
+
+def test_those_of_one_iteration_find_what_the_first_of_them_will_have() -> None:
+    found = ran(
+        "requests = 2; arrivals = burst(); prefixes = 1; prefix = constant(64 tokens);"
+        "prompt = constant(65 tokens); output = constant(1 tokens)"
+    )
+    assert found.requests["cached"].tolist() == [0, 64]
+    assert found.requests["first_token"].tolist() == [0.01, 0.01]
+
+
+@pytest.mark.parametrize(("name", "share"), [("conversation", 0.3660), ("synthetic", 0.6379)])
+def test_a_cache_without_end_finds_what_an_oracle_does(data: Path, name: str, share: float) -> None:
+    """Of full blocks, the last token aside; counted in the file beforehand (36.6 and 63.8 %)."""
+    found = ran(f'trace = "{data}/traces/mooncake-{name}.jsonl"', block=512, blocks=400_000)
+    blocks = sum(-(-prompt // 512) for prompt in found.requests["prompt"].tolist())
+    assert sum(found.requests["cached"].tolist()) / 512 / blocks == pytest.approx(share, abs=0.002)
+
+
+# -- what it takes, and what has to go ---------------------------------------------------------
+
+
+def test_blocks_that_others_hold_take_nothing() -> None:
+    shared = memory(10)
+    assert admit(shared, asking(0, (1, 2), 9)) == 3
+    assert admit(shared, asking(1, (1, 2), 10)) == 1
+    assert shared.used == 4 * 4 * PER_TOKEN
+
+
+def test_blocks_that_nobody_holds_are_found_and_take_their_room() -> None:
+    shared = memory(10)
+    first = asking(0, (1, 2), 9)
+    admit(shared, first)
+    shared.release(first)
+    assert shared.used == 0
+    assert shared.cached(asking(1, (1, 2, 3), 13)) == 8
+    assert admit(shared, asking(1, (1, 2), 9)) == 3
+    assert shared.used == 3 * 4 * PER_TOKEN
+
+
+def test_taken_first_is_what_was_never_used_then_the_last_block_of_who_left_first() -> None:
+    shared = memory(6)
+    gone, later = asking(0, (1, 2), 8), asking(1, (5, 6), 8)
+    for request in (gone, later):
+        admit(shared, request)
+    shared.release(gone)
+    shared.release(later)
+    admit(shared, asking(2, (), 8))  # two that were never used
+    assert shared.cached(asking(3, (1, 2, 3), 12)) == 8
+    admit(shared, asking(4, (), 4))
+    assert shared.cached(asking(3, (1, 2, 3), 12)) == 4
+    admit(shared, asking(5, (), 4))
+    assert shared.cached(asking(3, (1, 2, 3), 12)) == 0
+    assert shared.cached(asking(3, (5, 6, 3), 12)) == 8
+
+
+def test_the_same_block_twice_is_found_once() -> None:
+    shared = memory(10)
+    first, second = asking(0, (1, 2), 8), asking(1, (1, 2), 8)
+    shared.match(first)
+    shared.match(second)
+    for request in (first, second):  # neither could find the other's
+        request.computed = 0
+        shared.begin(request, shared.needed(request))
+    for request in (first, second):
+        shared.register(request, 8)
+        request.computed = 8
+    assert shared.used == 4 * 4 * PER_TOKEN
+    shared.release(first)
+    shared.release(second)
+    assert shared.used == 0
+    assert shared.cached(asking(2, (1, 2, 3), 12)) == 8
+
+
+def test_keys_of_what_prompts_begin_with() -> None:
+    assert Named((7, 8, 9, 10), 16).keys(32) == [(8, 0, 0), (10, 0, 0)]
+    assert Named((7,), 16).keys(8) == [(7, 0, 0), (7, 1, 0)]
+    assert len(Beginning(3, 47).keys(16)) == 2
+    assert set(Beginning(3, 47).keys(16)).isdisjoint(Named((3,), 16).keys(16))
+
+
+def test_a_manager_that_shares_nothing_is_the_plain_one() -> None:
+    plan = tsdl.compile(
+        "workload w from sharegpt { requests = 1 }\n"
+        "scenario s { model = llama2_7b; cluster = single(A100_80G); workload = w }"
+    )
+    assert type(memory_of(plan.workers[0].kv, 0.0, Channel("host", 1e9, 0.0))) is Memory

@@ -1,0 +1,42 @@
+"""What memory that keeps equal blocks once cannot do, or do without."""
+
+from tsdl.diagnostics import Label
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.facts import growth_of
+from tsdl.plan import Workers, Workload
+
+
+def check_sharing(evaluator: Evaluator, kv: Instance, policy: Instance) -> None:
+    """See that nobody is swapped out of blocks that others hold as well. Raises Failed."""
+    local = evaluator.inner(policy, "local")
+    if evaluator.word(kv, "share") == "prefix" and evaluator.word(local, "preempt") == "swap":
+        raise evaluator.fail(
+            "E0526",
+            "victims are not swapped out of a KV cache that shares blocks",
+            evaluator.span(local, "preempt"),
+            secondary=(Label(evaluator.span(kv, "share"), "shared here"),),
+            help=("write `preempt = recompute`: a victim finds its own blocks again",),
+        )
+
+
+def check_blocks(evaluator: Evaluator, kv: Instance, lowered: Workers, workload: Workload) -> None:
+    """See that blocks are what the footprint is made of, and fit those that a file names."""
+    if not lowered.kv.shares:
+        return
+    growth = growth_of(lowered.kv)
+    block = lowered.kv.block_tokens
+    if growth is None or growth.block != block or not growth.size:
+        raise evaluator.fail(
+            "E0526",
+            f"`{kv.name}` shares blocks, and its footprint is not by whole blocks of the context",
+            evaluator.span(kv, "share"),
+            help=("use the footprint of `paged`, or write `share = none`",),
+        )
+    span = workload.table.span if workload.table and workload.table.content else 0
+    if span and max(span, block) % min(span, block):
+        raise evaluator.fail(
+            "E0526",
+            f"blocks of {block} tokens do not fit the {span} that the file has a name for",
+            evaluator.span(kv, "block"),
+            help=(f"take a block that divides {span}, or that it divides",),
+        )
