@@ -17,6 +17,7 @@ from tsdl.costs import Batch
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.engine import Engine, Outcome
 from tsdl.runtime.handover import RemoteSwap
+from tsdl.runtime.prefixes import PrefixMemory
 from tsdl.runtime.request import FINISHED, REJECTED, UNFINISHED, Request
 from tsdl.runtime.result import Result
 
@@ -115,7 +116,7 @@ class Watch:
             requests_run_within_limits(worker)
             loads_are_what_they_are_called(worker)
             iterations_begin_when_they_are_said_to(engine, worker, self.starting)
-            if worker.id in engine.system.idle:
+            if worker.leader in engine.system.idle:
                 idle_worker_has_nothing_to_do(engine, worker)
         for tier in engine.system.tiers:
             tier_is_what_is_kept(tier, by_place)
@@ -145,7 +146,11 @@ def memory_is_what_is_held(
 ) -> None:
     memory = worker.memory
     here = [*worker.active, *worker.ready, *worker.leaving]
-    held = sum(r.held for r in here)
+    held = memory.retired  # of those that have ended since an asynchronous one saw it
+    if isinstance(memory, PrefixMemory):
+        held += shared_bytes(memory, here)
+    else:
+        held += sum(r.held for r in here)
     coming = {r.id: watch.on_its_way(r) for r in worker.incoming}
     guests = 0
     for what, request in by_place.get(id(worker), ()):
@@ -160,19 +165,34 @@ def memory_is_what_is_held(
     assert 0 <= memory.used <= memory.peak <= memory.capacity
     assert 0 <= memory.swapped <= memory.swap_space
     assert worker.arriving >= 0
-    assert all(r.held == 0 for r in worker.waiting), "who waits holds nothing"
+    waiting = (*worker.waiting, *worker.unseen)
+    assert all(r.held == 0 for r in waiting), "who waits holds nothing"
     for request in (*worker.active, *worker.swapped, *worker.ready):
         least = memory.needed(request, request.computed) if request.computed else 0
         assert request.held >= least, "what is computed is held"
 
 
+def shared_bytes(memory: PrefixMemory, here: list[Request]) -> int:
+    """Return what requests hold, each block once; and see that each is live or free."""
+    holders = {id(r): r for r in (*here, *memory.holders())}.values()
+    own = sum(r.held - len(memory.chain(r)) * int(memory.block) for r in holders)
+    live = {key for r in holders for key in memory.chain(r)}
+    return own + len(live) * int(memory.block)
+
+
+def queued_on(worker: Worker) -> list[Request]:
+    """Return who is on a worker and does not run, whether it knows of them yet or not."""
+    queues = (worker.waiting, worker.unseen, worker.swapped, worker.ready, worker.incoming)
+    return list(chain(*queues))
+
+
 def requests_run_within_limits(worker: Worker) -> None:
-    assert len(worker.active) <= worker.local.max_requests
+    assert worker.running <= worker.local.max_requests
     for request in worker.active:
         assert request.active
         assert not request.done or worker.local.batching == "static", "only padding is done"
         assert worker.decodes or not worker.prefills or not request.swapped_to
-    for request in (*worker.waiting, *worker.swapped, *worker.ready, *worker.incoming):
+    for request in queued_on(worker):
         assert not request.active
         assert not request.done
     assert all(r.prefilled for r in worker.swapped), "half a prefill is not worth swapping"
@@ -184,11 +204,11 @@ def requests_run_within_limits(worker: Worker) -> None:
 
 
 def loads_are_what_they_are_called(worker: Worker) -> None:
-    queued = [*worker.waiting, *worker.swapped, *worker.ready, *worker.incoming]
+    queued = queued_on(worker)
     here = [*queued, *worker.active]
     assert all(r.worker == worker.id for r in here)
     assert all(r.node == worker.node for r in here)
-    assert worker.running == len(worker.active)
+    assert worker.running == len(worker.active) + worker.ended
     assert worker.queued == len(queued)
     assert worker.outstanding == sum(not r.done for r in here)
     assert worker.outstanding_tokens == sum(map(_outstanding, here))
@@ -203,7 +223,7 @@ def iterations_begin_when_they_are_said_to(
     engine: Engine, worker: Worker, starting: dict[int, list[Request]]
 ) -> None:
     begun = engine.begun.get(worker.id)
-    if begun is not None:
+    if begun is not None and worker.current is not None:  # else its gang's, in which it has none
         for request in starting.pop(worker.id, ()):
             assert request.started == begun, f"{request} was said to start before its iteration"
 
@@ -281,13 +301,7 @@ def each_request_is_in_one_place(engine: Engine, arrived: list[Request]) -> None
     here = Counter(
         r.id
         for worker in engine.workers
-        for r in chain(
-            worker.waiting,
-            worker.swapped,
-            worker.ready,
-            worker.incoming,
-            (a for a in worker.active if not a.done),
-        )
+        for r in chain(queued_on(worker), (a for a in worker.active if not a.done))
     )
     queued = Counter(r.id for r in chain(engine.pending, engine.submitted) if r.loose)
     here.update(queued.keys())
@@ -306,15 +320,20 @@ def each_request_is_in_one_place(engine: Engine, arrived: list[Request]) -> None
 
 def idle_worker_has_nothing_to_do(engine: Engine, worker: Worker) -> None:
     """Check that nothing was overlooked: nobody woke it, and it would find nothing."""
-    swap = worker.swapper
-    if isinstance(swap, RemoteSwap) and swap.moves.get(worker.id):
-        return
-    sequential = worker.kind.handoff == "sequential"
-    if sequential and any(r.busy for r in worker.incoming):
+    (gang,) = [gang for gang in engine.gangs if worker in gang.ranks]
+    if any(waits_for_kv(rank) for rank in gang.ranks):
         return
     assert engine.handover.next_of(worker) is None, "KV could come, and nobody lets it"
     if worker.holds_back(engine.clock.now) is None:
         idling_is_right(worker)
+
+
+def waits_for_kv(worker: Worker) -> bool:
+    """Tell whether a worker, and with it its gang, does nothing until KV is where it should be."""
+    swap = worker.swapper
+    if isinstance(swap, RemoteSwap) and swap.moves.get(worker.id):
+        return True
+    return worker.kind.handoff == "sequential" and any(r.busy for r in worker.incoming)
 
 
 # -- an iteration, as it is put together -------------------------------------------------------
@@ -328,6 +347,7 @@ def iteration_is_right(worker: Worker, iteration: Iteration) -> None:
     assert worker.decodes or not iteration.decodes
     assert any(not r.done for r in requests), "an iteration of nothing but padding"
     assert all(not r.prefilled and chunk > 0 for r, chunk in iteration.prefills)
+    assert not any(in_others(r, iteration) for r in iteration.decodes), "one token after another"
     assert iteration.batch == batch_of(iteration)
     if worker.local.batching == "chunked":
         chunked_iteration_is_right(worker, iteration)
@@ -340,9 +360,30 @@ def rests(worker: Worker, request: Request) -> bool:
     return request.resting or (request.prefilled and not worker.decodes)
 
 
+def in_others(request: Request, iteration: Iteration) -> int:
+    """Return how many of its tokens are in other iterations in flight: of a pipeline alone."""
+    own = sum(chunk for r, chunk in iteration.prefills if r is request)
+    return max(request.under_way - own - (request in iteration.decodes), 0)
+
+
+def could_decode(worker: Worker, iteration: Iteration) -> list[Request]:
+    """Return who might be decoded in an iteration, and is, or waits for nobody's memory."""
+    found, flies = [], False  # whether somebody behind it, who may be a victim, is in another
+    for request in reversed(worker.active):
+        if in_others(request, iteration):
+            flies = True
+        elif (
+            request.prefilled
+            and not rests(worker, request)
+            and (request in iteration.decodes or not flies)
+        ):
+            found.append(request)
+    return found[::-1]
+
+
 def chunked_iteration_is_right(worker: Worker, iteration: Iteration) -> None:
     assert iteration.batch.tokens <= worker.local.max_tokens
-    left_out = {r.id for r in worker.active if r.prefilled and not rests(worker, r)}
+    left_out = {r.id for r in could_decode(worker, iteration)}
     left_out -= {r.id for r in iteration.decodes}
     # One that rested between two chunks of its prompt may have those behind it wait.
     used_up = iteration.batch.tokens == worker.local.max_tokens
@@ -357,13 +398,15 @@ def separate_iteration_is_right(worker: Worker, iteration: Iteration) -> None:
         assert within or len(iteration.prefills) == 1, "a prompt beyond the budget runs alone"
     else:
         # Actions may have begun since they were put together.
-        running = [r.id for r in worker.active if r.prefilled and not rests(worker, r)]
+        running = [r.id for r in could_decode(worker, iteration)]
         assert [r.id for r in iteration.decodes if not rests(worker, r)] == running
 
 
 def batch_of(iteration: Iteration) -> Batch:
     """Sum an iteration up by the definitions of SPEC.md, section 7.2."""
-    chunks = [(chunk, r.computed, r.length) for r, chunk in iteration.prefills]
+    chunks = [
+        (chunk, r.computed + in_others(r, iteration), r.length) for r, chunk in iteration.prefills
+    ]
     contexts = [r.length for r in iteration.decodes]
     tokens = sum(c for c, _, _ in chunks) + len(contexts)
     return Batch(
@@ -404,16 +447,15 @@ def watch_iterations(worker: Worker, starting: dict[int, list[Request]] | None =
     """Let a worker's iterations be checked before they run."""
     schedule = worker.schedule
 
-    def checked(now: float) -> tuple[Iteration, float] | None:
+    def checked(now: float) -> Iteration | None:
         fresh = [r for r in worker.waiting if r.started is None]
-        scheduled = schedule(now)
-        if scheduled is not None:
-            iteration, duration = scheduled
-            assert duration >= 0
+        iteration = schedule(now)
+        if iteration is not None:
+            iteration.close()
             iteration_is_right(worker, iteration)
             if starting is not None:
                 starting[worker.id] = [r for r, _ in iteration.prefills if r in fresh]
-        return scheduled
+        return iteration
 
     setattr(worker, "schedule", checked)  # noqa: B010 (mypy lets nobody assign to a method)
 
@@ -446,8 +488,7 @@ def everything_is_given_back(outcome: Outcome, arrived: list[Request]) -> None:
         assert not request.loose
         assert not request.active
     for worker in outcome.workers:
-        queues = (worker.waiting, worker.swapped, worker.ready, worker.incoming)
-        assert not any(queues)
+        assert not queued_on(worker)
         assert not worker.active
 
 

@@ -7,6 +7,7 @@ same seed writes the same text: tests name seeds.
 
 import math
 
+from tests.parallel_groups import in_parallel
 from tests.random_policies import PolicyWriter
 
 MOST_EVENTS = 12_000  # of a run; beyond it, a wild policy is taken to go on for ever
@@ -176,6 +177,8 @@ class Writer(PolicyWriter):
         if chance.random() < (0.4 if wild else 0.15):
             more += f"; until = {chance.choice((0.3, 2, 30))} s"
         points = "\n".join(f"  breakpoint {name} {places[name]}" for name in breakpoints)
+        if not breakpoints:  # neither ranks nor stages stop there
+            cluster = in_parallel(cluster, self.later, ahead="asynchronous" in policy)
         links = [self.link(name, timers=timers) for name in ("one", "other", "wide")]
         kinds = ("paged", "paged", "token_wise", "contiguous")
         return "\n".join(

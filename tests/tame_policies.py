@@ -186,7 +186,8 @@ class TamePolicyWriter:
         if self.maybe(0.12):
             lines.append(f"window = {chance.choice((5, 10, 20, 100))} ms")
             self.features.add("window")
-        if self.later.random() < 0.35 and base not in ("static", "windowed_batching"):
+        static = base == "static" or base.startswith("windowed_batching")
+        if self.later.random() < 0.35 and not static:
             lines.append(f"scheduling = {self.noted('asynchronous')}")
         return [*lines, *self.selections()]
 

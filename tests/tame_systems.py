@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from tests.parallel_groups import in_parallel
 from tests.tame_policies import TamePolicyWriter
 
 MOST_EVENTS = 400_000  # of a run: none has that many
@@ -292,6 +293,10 @@ class TameWriter(TamePolicyWriter):
             self.features.add("sample")
             more.append(f"sample = {chance.choice(('3 ms', '10 ms', '10 ms', '0.1 s', '1000 s'))}")
         names = [self.noted(chance.choice(list(LINKS))) for _ in range(3)]
+        if not layered:  # neither ranks nor stages stop at breakpoints
+            ahead = "asynchronous" in self.features
+            cluster = in_parallel(cluster, self.later, ahead=ahead)
+            self.features |= {word for word in ("ranks", "stages") if word in cluster}
         return "\n".join(
             (
                 'edition "2026"',

@@ -30,9 +30,10 @@ FILE = """edition "2026"
 link slow {{ bandwidth = 0.5 MiB/s; latency = 500 ms }}
 hardware box from A100_80G {{ host = slow }}
 cost by_token {{ iteration = 1 s * tokens }}
+cost written {{ iteration = {iteration} }}
 kvcache exact from {kv} {{ block = {block} tokens; blocks = {blocks}; swap_space = {swap} MiB }}
 model small from llama2_7b {{ context = {context} tokens }}
-cluster few {{ worker gpu * {workers} {{ hardware = box; cost = {cost}; kv = exact }} }}
+cluster few {{ worker gpu * {workers} {{ hardware = box; cost = {cost}; kv = exact; {worker} }} }}
 policy own from {policy} {{
   local {{ watermark = {watermark} %; {local} }}
   global {{ on arrive(r) {{ dispatch r to {target} }} }}
@@ -50,7 +51,9 @@ USUAL: dict[str, object] = {
     "swap": 1000,
     "context": 1000,
     "workers": 1,
+    "worker": "",
     "cost": "constant_cost(1 s)",
+    "iteration": "1 s",
     "policy": "continuous",
     "local": "",
     "watermark": 0,
@@ -100,7 +103,10 @@ def plan_of(**given: object) -> tsdl.Plan:
 
 def run(rows: Sequence[Row], **given: object) -> Run:
     """Run requests through a system that `given` says, all else as usual."""
-    plan = plan_of(**given)
+    return run_plan(plan_of(**given), rows)
+
+
+def run_plan(plan: tsdl.Plan, rows: Sequence[Row]) -> Run:
     arrived, prompt, output = zip(*rows, strict=True)
     arrivals = Arrivals(
         np.array(arrived, dtype=np.float64),
@@ -120,12 +126,13 @@ def run(rows: Sequence[Row], **given: object) -> Run:
 def _record(worker: Worker, seen: list[str]) -> None:
     schedule = worker.schedule
 
-    def recorded(now: float) -> tuple[Iteration, float] | None:
-        scheduled = schedule(now)
-        if scheduled is not None:
-            seen.append(_text(now, scheduled[0]))
-            iteration_is_right(worker, scheduled[0])
-        return scheduled
+    def recorded(now: float) -> Iteration | None:
+        iteration = schedule(now)
+        if iteration is not None:
+            iteration.close()
+            seen.append(_text(now, iteration))
+            iteration_is_right(worker, iteration)
+        return iteration
 
     setattr(worker, "schedule", recorded)  # noqa: B010 (mypy lets nobody assign to a method)
 

@@ -54,7 +54,7 @@ def run(path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Result, int]:
     def counted(worker: Worker, now: float) -> object:
         nonlocal steps
         made = schedule(worker, now)
-        steps += made is not None and made[0].preempted
+        steps += made is not None and made.preempted
         return made
 
     monkeypatch.setattr(Worker, "schedule", counted)

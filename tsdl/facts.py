@@ -40,8 +40,8 @@ LARGEST_BLOCK = 65_536  # tokens: members of a cohort are counted by their place
 class Reason:
     """What keeps a group from a better rung: the rung it is kept to, what decides it, and why.
 
-    `part` names what decides: `on token`, `admit when`, `kvcache`, `swap`, `extern`, `turns`; of a
-    handler `handler` is which.
+    `part` names what decides: `on token`, `admit when`, `kvcache`, `parallel`, `swap`, `extern`,
+    `turns`; of a handler `handler` is which.
     """
 
     rung: str
@@ -85,6 +85,11 @@ def _facts(plan: Plan, kind: Workers) -> Facts:
     if kind.decodes and growth is None:
         why = f"the footprint of `{kind.kv.name}` does not grow by whole blocks of the context"
         reasons.append(Reason("reference", "kvcache", why))
+    if kind.ranks > 1:
+        why = "its ranks begin their iterations together"
+        reasons.append(Reason("reference", "parallel", why))
+    if kind.pipeline:
+        reasons.append(Reason("reference", "parallel", "its iterations overlap, stage by stage"))
     if kind.swap:
         reasons.append(Reason("reference", "swap", "victims are moved over the network"))
     if local.extern is not None or router.extern is not None:

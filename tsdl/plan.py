@@ -13,7 +13,7 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 from tsdl import formula
 from tsdl.formula import Formula, Value
 
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +196,9 @@ class Workers:
     """Workers of one make. Peaks and links are of one device; memory, price and power of all.
 
     `port` is what its devices reach within the node, `network` what the node reaches beyond;
-    `alone` says that each worker is a node of its own. `swap` names the tier or the workers that
-    take victims, "" for the host.
+    `alone` says that each worker is a node of its own; so many `ranks` go in lock-step. `swap`
+    names the tier or the workers that take victims, "" for the host. `pipeline` are the parts of
+    the cost by stages of devices, what each sends on included; empty where there is one stage.
     """
 
     name: str
@@ -206,6 +207,7 @@ class Workers:
     count: int
     hardware: str
     devices: int
+    ranks: int
     peak_compute: float
     peak_bandwidth: float
     link: Channel
@@ -222,6 +224,7 @@ class Workers:
     kv: KVCache
     host: Channel
     cost: Cost
+    pipeline: tuple[Cost, ...]
     breakpoints: tuple[Breakpoint, ...]
     local: Local
     efficiencies: tuple[Efficiency, ...]
@@ -400,7 +403,7 @@ def _check_ranges(plan: "Plan") -> None:
     """See that the numbers that a run loops over are what they can be. Raises ValueError."""
     stages = [kind.local for kind in plan.workers]
     counts = [n for s in stages for n in (s.max_requests, s.max_tokens)]
-    counts += [kind.count for kind in plan.workers]
+    counts += [n for kind in plan.workers for n in (kind.count, kind.ranks)]
     times = [t for t in (plan.sample, plan.until, plan.workload.duration) if t is not None]
     everything: tuple[Local | Global, ...] = (*stages, plan.router)
     times += [h.every for s in everything for h in s.handlers if h.every is not None]
@@ -408,7 +411,13 @@ def _check_ranges(plan: "Plan") -> None:
         raise ValueError("a count, a time or the seed is out of range")
     if plan.timeseries not in ("sampled", "changes"):
         raise ValueError(f"there is no time series {plan.timeseries!r}")
-    if any(stage.repeat < 0 for kind in plan.workers for stage in kind.cost.stages):
+    for kind in plan.workers:
+        if kind.breakpoints and (kind.ranks > 1 or kind.pipeline):
+            raise ValueError("workers in lock-step, or of several stages, stop at no breakpoint")
+        if kind.pipeline and (kind.ranks > 1 or kind.local.asynchronous or kind.swap):
+            raise ValueError("a pipeline does not go with what else its workers do")
+    costs = [cost for kind in plan.workers for cost in (kind.cost, *kind.pipeline)]
+    if any(stage.repeat < 0 for cost in costs for stage in cost.stages):
         raise ValueError("a block of the model repeats less than no time")
     for local in stages:
         if local.batching not in ("prefill_first", "chunked", "static"):

@@ -117,10 +117,12 @@ def _workers(workers: Workers, nodes: list[str], rung: Rung) -> list[str]:
     gib = 2**30
     tokens = int(kv.capacity / kv.bytes_per_token) if kv.bytes_per_token else 0
     devices = f"{workers.devices} × " if workers.devices > 1 else ""
+    together = f", {workers.ranks} in lock-step" if workers.ranks > 1 else ""
+    together += f", in {len(workers.pipeline)} stages" if workers.pipeline else ""
     many = f" in each of {len(nodes)} nodes" if len(nodes) > 1 else ""
     where = f" in node {workers.node}" if workers.node and not many else many
     lines = [
-        f"  worker {workers.name} × {workers.count}{where}: {devices}{workers.hardware}",
+        f"  worker {workers.name} × {workers.count}{where}: {devices}{workers.hardware}{together}",
         f"    memory    {workers.memory / gib:.2f} GiB: weights {workers.weights / gib:.2f}, "
         f"reserve {workers.reserve / gib:.2f}, KV {kv.capacity / gib:.2f} "
         f"({kv.name}, {kv.bytes_per_token / 1024:g} KiB a token: {tokens:,} tokens)",

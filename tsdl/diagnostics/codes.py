@@ -96,6 +96,8 @@ CATALOGUE: dict[str, Code] = {
         Code("E0523", Severity.ERROR, "too many requests"),
         Code("E0525", Severity.ERROR, "not to be scheduled ahead"),
         Code("E0526", Severity.ERROR, "blocks that cannot be shared"),
+        Code("E0527", Severity.ERROR, "not in a pipeline"),
+        Code("E0528", Severity.ERROR, "not in lock-step"),
         Code("E0590", Severity.ERROR, "not simulated yet"),
         Code("E0601", Severity.ERROR, "not a table of requests"),
         Code("E0602", Severity.ERROR, "a column is missing"),

@@ -10,6 +10,7 @@ from tsdl.formula import Value
 from tsdl.lower.breakpoints import lower_breakpoints, names_of
 from tsdl.lower.clusters import check_ranks, devices_of, lower_tiers, standings
 from tsdl.lower.idle import report_idle
+from tsdl.lower.pipeline import check_pipeline
 from tsdl.lower.places import (
     check_hand_over,
     check_names,
@@ -24,7 +25,19 @@ from tsdl.lower.sharing import check_blocks, check_sharing
 from tsdl.lower.sizes import check_sizes
 from tsdl.lower.workers import lower_workers
 from tsdl.lower.workloads import FileReader, lower_workload
-from tsdl.plan import FORMAT, Condition, Doc, Global, Handler, Local, Model, Plan, Tier, Workers
+from tsdl.plan import (
+    FORMAT,
+    Breakpoint,
+    Condition,
+    Doc,
+    Global,
+    Handler,
+    Local,
+    Model,
+    Plan,
+    Tier,
+    Workers,
+)
 from tsdl.program import Declaration
 from tsdl.source import Span
 from tsdl.types import Choice
@@ -147,6 +160,8 @@ def _workers(
         )
         handled = {h.event for h in (*local.handlers, *stage.handlers)}
         breakpoints, handlers = lower_breakpoints(evaluator, model, lowered.cost, handled)
+        check_pipeline(evaluator, worker, own, lowered, breakpoints)
+        _check_lock_step(evaluator, model, worker, lowered.ranks, breakpoints)
         local = replace(local, handlers=local.handlers + handlers)
         known[id(worker)] = replace(lowered, breakpoints=breakpoints, local=local)
         workers.append(known[id(worker)])
@@ -235,6 +250,27 @@ def _check_ahead(evaluator: Evaluator, policy: Instance, local: Local) -> None:
             evaluator.span(block, "scheduling"),
             secondary=(Label(evaluator.span(block, "batching"), "the next begins when one ends"),),
             help=("use `batching = chunked` or `prefill_first`, or leave `scheduling` out",),
+        )
+
+
+def _check_lock_step(
+    evaluator: Evaluator,
+    model: Instance,
+    worker: Instance,
+    ranks: int,
+    breakpoints: tuple[Breakpoint, ...],
+) -> None:
+    """See that ranks that end their iterations together do not stop in them. Raises Failed."""
+    if ranks > 1 and breakpoints:
+        event = breakpoints[0].event
+        key = ("after", event[6:]) if event.startswith("after ") else ("breakpoint", event)
+        raise evaluator.fail(
+            "E0528",
+            f"{ranks} ranks go in lock-step, and their iterations are stopped at a breakpoint",
+            evaluator.span(worker, "parallel"),
+            f"worker `{worker.members.name}`",
+            secondary=(Label(model.members.parts[key][0].item.span, "stopped here"),),
+            help=("leave `ranks` out, or the breakpoint and its handlers",),
         )
 
 

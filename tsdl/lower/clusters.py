@@ -24,12 +24,13 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Parallel:
-    """How a worker shares the model: its devices; for `ep`, the ranks and the imbalance."""
+    """How a worker shares the model: the devices of a stage, the ranks, for `ep` the imbalance."""
 
     devices: int
     experts: bool  # whether experts are divided whole
     ranks: int
     imbalance: float
+    stages: int  # one after another, over which the layers are divided
 
 
 def standings(evaluator: Evaluator, cluster: Instance) -> Iterator[Standing]:
@@ -74,13 +75,18 @@ def parallel_of(evaluator: Evaluator, worker: Instance) -> Parallel:
         return value
 
     return Parallel(
-        int(known("devices")), made.name == "ep", int(known("ranks")), known("imbalance")
+        int(known("devices")),
+        made.name == "ep",
+        int(known("ranks")),
+        known("imbalance"),
+        int(known("stages")),
     )
 
 
 def devices_of(evaluator: Evaluator, worker: Instance) -> int:
     """Return how many devices a worker has."""
-    return parallel_of(evaluator, worker).devices
+    parallel = parallel_of(evaluator, worker)
+    return parallel.devices * parallel.stages
 
 
 def check_ranks(evaluator: Evaluator, cluster: Instance) -> None:

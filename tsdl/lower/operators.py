@@ -30,7 +30,7 @@ class Device:
 
     @property
     def devices(self) -> int:
-        """Return how many devices the worker has."""
+        """Return how many devices of the worker share each operator."""
         return self.parallel.devices
 
     @property
@@ -110,6 +110,14 @@ def _peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> float:
 
 
 @dataclass(slots=True)
+class Kept:
+    """What one repeat of a stage keeps on a device."""
+
+    weight_bytes: float = 0
+    kv_elements: int = 0
+
+
+@dataclass(slots=True)
 class Graph:
     """A model's graph on a device: its stages, and the bytes that it keeps there."""
 
@@ -118,6 +126,12 @@ class Graph:
     weight_bytes: float  # on one device
     kv_elements: int
     windowed_kv_elements: int  # of them, those of operators that look back a window only
+    kept: list[Kept]  # of each stage
+
+    def add(self, name: str, repeat: int, kernels: list[Kernel]) -> None:
+        """Add a stage; what it keeps was noted before."""
+        self.stages.append(Stage(name, repeat, tuple(kernels)))
+        self.kept.append(Kept())
 
 
 def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
@@ -135,7 +149,7 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
     assert clause.body is not None
     _check_sizes(evaluator, model)
     place = Place(parts[0].owner, model)
-    graph = Graph([], 0, 0, 0, 0)
+    graph = Graph([], 0, 0, 0, 0, [Kept()])
     run: list[Kernel] = []
     for item in clause.body.items:
         if isinstance(item, ast.GraphNode):
@@ -144,7 +158,7 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
         assert isinstance(item, ast.Clause)
         assert item.body is not None
         if run:
-            graph.stages.append(Stage("", 1, tuple(run)))
+            graph.add("", 1, run)
             run = []
         repeat = _repeat(evaluator, item.count, place)
         kernels: list[Kernel] = []
@@ -152,9 +166,9 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
             assert isinstance(inner, ast.GraphNode)
             kernels += _node(evaluator, inner, place, device, graph, repeat)
         assert isinstance(item.head, ast.Name)
-        graph.stages.append(Stage(item.head.id, repeat, tuple(kernels)))
+        graph.add(item.head.id, repeat, kernels)
     if run:
-        graph.stages.append(Stage("", 1, tuple(run)))
+        graph.add("", 1, run)
     if not graph.stages:
         raise evaluator.fail("E0413", f"the graph of `{model.name}` has no operators", clause.span)
     return graph
@@ -241,12 +255,15 @@ def _node(
     if stored:
         size = evaluator.real(evaluator.required(operator, "stored_in"), "size")
         graph.weight_bytes += repeat * evaluator.whole(operator, "weights") * size
+        graph.kept[-1].weight_bytes += evaluator.whole(operator, "weights") * size
     kv = repeat * evaluator.whole(operator, "kv")
     graph.kv_elements += kv
+    graph.kept[-1].kv_elements += evaluator.whole(operator, "kv")
     if evaluator.optional(operator, "reach") is not None:
         graph.windowed_kv_elements += kv
     if shard == "row" and device.devices > 1:
-        kernels += _all_reduce(evaluator, item, width, rows, place, device)
+        name = f"{item.name}.all_reduce"
+        kernels += library_kernels(evaluator, ("AllReduce", name), width, rows, device)
     return kernels
 
 
@@ -266,21 +283,21 @@ def _last_parameter(evaluator: Evaluator, operator: Instance) -> float:
     return evaluator.number(bound.expression, bound.place)
 
 
-def _all_reduce(
-    evaluator: Evaluator,
-    item: ast.GraphNode,
-    width: float,
-    rows: Value,
-    place: Place,
-    device: Device,
+def library_kernels(
+    evaluator: Evaluator, named: tuple[str, str], width: float, rows: Value, device: Device
 ) -> list[Kernel]:
-    declaration = evaluator.program.prelude["AllReduce"]
+    """Return the kernels of an operator of the library that no graph names.
+
+    `named` are its name and that of its kernels; `width` is its parameter.
+    """
+    declaration = evaluator.program.prelude[named[0]]
     instance = evaluator.instance(declaration)
     fresh = Instance(declaration, instance.members, None, {})
-    number = ast.Number(int(width), None, item.span)
-    fresh.bindings[id(declaration)] = {declaration.parameters[0].name: Binding(number, place)}
+    number = ast.Number(int(width), None, declaration.span)
+    bound = Binding(number, Place(declaration, fresh))
+    fresh.bindings[id(declaration)] = {declaration.parameters[0].name: bound}
     fresh.symbols = {**_symbols(device), "tokens": rows}
-    return _kernels(evaluator, fresh, f"{item.name}.all_reduce", device)
+    return _kernels(evaluator, fresh, named[1], device)
 
 
 def _kernels(evaluator: Evaluator, operator: Instance, name: str, device: Device) -> list[Kernel]:

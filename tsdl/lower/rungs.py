@@ -50,8 +50,8 @@ def _place(
             return parts[0].item.span if parts else None
         case ["kvcache"]:
             return evaluator.place_of(evaluator.required(worker, "kv"))
-        case ["swap"]:
-            return evaluator.span(worker, "swap")
+        case [("parallel" | "swap") as field]:
+            return evaluator.span(worker, field)
         case ["turns"]:
             return evaluator.span(evaluator.required(scenario, "workload"), "turns")
     return evaluator.place_of(policy)

@@ -14,8 +14,12 @@ def divide(
 ) -> str:
     """Divide the operator's parameters over the devices; return the way, or none. Raises Failed."""
     way = _way(evaluator, operator, item, parallel)
+    ways = evaluator.get(operator, "shards")
+    assert isinstance(ways, list)
+    # Of experts, all ranks share the rows.
+    devices = parallel.devices * (parallel.ranks if "expert" in ways else 1)
     names = [parameter.name for parameter in operator.declaration.parameters]
-    for name, over in _divided(way, names, parallel):
+    for name, over in _divided(way, names, devices):
         if name not in names:
             continue
         bound = operator.bindings[id(operator.declaration)][name]
@@ -61,16 +65,14 @@ def _way(evaluator: Evaluator, operator: Instance, item: ast.GraphNode, parallel
     return "none" if chosen == "expert" else chosen
 
 
-def _divided(way: str, names: list[str], parallel: Parallel) -> Iterator[tuple[str, int]]:
-    """Yield which parameters a way divides, and over how many devices."""
-    devices = parallel.devices
-    of_all = devices * parallel.ranks
+def _divided(way: str, names: list[str], devices: int) -> Iterator[tuple[str, int]]:
+    """Yield which parameters a way divides over so many devices, and over how many."""
     found = {
         "column": [(names[-1], devices)] if names else [],
         "row": [(names[0], devices)] if names else [],
         "partial": [(names[0], devices)] if names else [],
         "heads": [("heads", devices), ("kv_heads", devices)],
-        "expert": [("active", of_all), ("experts", of_all)],  # while experts are whole
+        "expert": [("active", devices), ("experts", devices)],  # while experts are whole
         "none": [],
     }
     yield from found[way] if devices > 1 or way == "expert" else ()

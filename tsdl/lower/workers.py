@@ -3,8 +3,9 @@
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Value, flattened, symbol
-from tsdl.lower.clusters import Standing, channel
+from tsdl.lower.clusters import Standing, channel, devices_of
 from tsdl.lower.operators import Device, Graph, device_of, graph_of
+from tsdl.lower.pipeline import Share, pipeline_of, shares
 from tsdl.plan import Cost, Kernel, KVCache, Local, Stage, Workers
 
 
@@ -17,11 +18,12 @@ def lower_workers(
     """
     worker = standing.worker
     device = device_of(evaluator, worker, model)
-    devices = device.devices
+    devices = devices_of(evaluator, worker)
     hardware = device.hardware
     graph = graph_of(evaluator, model, device)
-    weights = int(graph.weight_bytes)
-    kv = _kv_cache(evaluator, worker, model, device, graph, weights)
+    divided = shares(evaluator, worker, graph, device.parallel.stages)
+    kv = _kv_cache(evaluator, worker, model, device, graph, divided)
+    cost = _cost(evaluator, worker, graph.stages, overhead)
     power = evaluator.inner(hardware, "power")
     runs = evaluator.word(worker, "runs")
     buffer = evaluator.optional(worker, "buffer")
@@ -34,6 +36,7 @@ def lower_workers(
         count=evaluator.whole(worker, "count"),
         hardware=hardware.name,
         devices=devices,
+        ranks=device.parallel.ranks,
         peak_compute=device.compute,
         peak_bandwidth=device.bandwidth,
         link=channel(evaluator, device.link, 1),
@@ -45,11 +48,12 @@ def lower_workers(
         buffer=None if buffer is None else int(buffer),
         swap=swap if isinstance(swap, str) else "",
         memory=evaluator.whole(evaluator.inner(hardware, "memory"), "capacity") * devices,
-        weights=weights * devices,
+        weights=sum(int(share.weight_bytes) for share in divided) * device.devices,
         reserve=evaluator.whole(evaluator.required(worker, "kv"), "reserve") * devices,
         kv=kv,
         host=channel(evaluator, evaluator.required(hardware, "host"), devices),
-        cost=_cost(evaluator, worker, graph.stages, overhead),
+        cost=cost,
+        pipeline=pipeline_of(evaluator, model, device, cost, divided),
         breakpoints=(),
         local=local,
         efficiencies=tuple(device.efficiencies.values()),
@@ -75,7 +79,7 @@ def _kv_cache(
     model: Instance,
     device: Device,
     graph: Graph,
-    weights: int,
+    divided: list[Share],
 ) -> KVCache:
     """Return the KV memory of a worker: what its devices have left, in whole blocks."""
     kv = evaluator.required(worker, "kv")
@@ -105,7 +109,13 @@ def _kv_cache(
     if given is not None:
         room = given * block * per_token
     else:
-        room = _free_memory(evaluator, worker, model, device, weights) * device.devices
+        room = min(
+            _free_memory(evaluator, worker, model, device, int(share.weight_bytes))
+            * device.devices
+            * (graph.kv_elements / share.kv_elements if graph.kv_elements else 1)
+            for share in divided
+            if share.kv_elements or not graph.kv_elements
+        )
     if per_token > 0:
         room = room // (block * per_token) * (block * per_token)
     return KVCache(
@@ -115,7 +125,7 @@ def _kv_cache(
         bytes_per_token=per_token,
         footprint=flattened(footprint, "r"),
         shares=evaluator.word(kv, "share") == "prefix",
-        swap_space=evaluator.whole(kv, "swap_space") * device.devices,
+        swap_space=evaluator.whole(kv, "swap_space") * devices_of(evaluator, worker),
         swap_out=_move(evaluator, fresh, "swap_out"),
         swap_in=_move(evaluator, fresh, "swap_in"),
     )

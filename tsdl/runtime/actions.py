@@ -285,7 +285,7 @@ class Actions:
         if worker is None or not request.active or request.prefilled or request.done:
             return
         tier = self.system.tier(name, worker)
-        if tier is None or (worker.current is not None and worker.computes(request)):
+        if tier is None or worker.in_flight(request):
             return
         entry, tokens = tier.look_up(request)
         gained = tokens - request.computed

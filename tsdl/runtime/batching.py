@@ -27,14 +27,14 @@ class Iteration:
     decodes: list[Request] = field(default_factory=list)
     batch: Batch = field(default_factory=Batch)
     swap_delay: float = 0.0
-    preempted: bool = False
+    preempted: bool = False  # or somebody waits for a victim: nobody joins it
     grouped: bool = False  # with all of a fast worker's group, which `decodes` does not list
 
     def prefill(self, request: Request, chunk: int) -> None:
         """Add a prefill chunk."""
         self.prefills.append((request, chunk))
-        last = request.computed + chunk == request.length
-        self.batch.add_prefill(chunk, request.computed, last=last)
+        before = request.computed + request.under_way
+        self.batch.add_prefill(chunk, before, last=before + chunk == request.length)
 
     def decode(self, request: Request) -> None:
         """Add a decode."""
@@ -42,8 +42,15 @@ class Iteration:
 
     def close(self) -> None:
         """Sum up the decodes, once all are known."""
-        self.batch.add_decodes([r.prompt + r.generated for r in self.decodes])
-        self.batch.peer_tokens = self.batch.tokens
+        if not self.batch.peer_tokens:
+            self.batch.add_decodes([r.prompt + r.generated for r in self.decodes])
+            self.batch.peer_tokens = self.batch.tokens
+
+    def note_start(self, now: float) -> None:
+        """Note when those were begun to be computed that never were before."""
+        for request, _ in self.prefills:
+            if request.started is None:
+                request.started = now
 
     @property
     def empty(self) -> bool:
@@ -137,8 +144,9 @@ def chunk(worker: Worker, request: Request, budget: int, iteration: Iteration) -
     """Let a running request do what of its prompt the budget allows; return how much."""
     if not request.active or request.resting:
         return 0  # preempted for one before it, or not to be computed on
-    tokens = min(request.length - request.computed, budget)
-    if tokens <= 0 or not _make_room(worker, request, request.computed + tokens, iteration):
+    before = request.computed + request.under_way
+    tokens = min(request.length - before, budget)
+    if tokens <= 0 or not _make_room(worker, request, before + tokens, iteration):
         return 0
     iteration.prefill(request, tokens)
     worker.memory.register(request, request.computed + tokens)
@@ -153,8 +161,10 @@ BATCHING: dict[str, Callable[[Worker], Iteration]] = {
 
 
 def _stands_still(worker: Worker, request: Request) -> bool:
-    """Tell whether a running request rests: actions go on, or it cannot be decoded here."""
-    return request.busy or request.chain is not None or (request.prefilled and not worker.decodes)
+    """Tell whether a running request rests: actions go on, or it cannot be decoded here, or is."""
+    if request.resting or request.under_way:
+        return True
+    return request.prefilled and not worker.decodes
 
 
 def _resting(worker: Worker) -> list[Request]:
@@ -202,7 +212,7 @@ def prefill_the_rest(worker: Worker, iteration: Iteration) -> None:
     rest = [r for r in worker.active if not r.prefilled]
     worker.partial = bool(rest)
     for request in rest:
-        if request.resting or not request.active:
+        if request.resting or request.under_way or not request.active:
             continue
         chunk = request.length - request.computed
         tokens = iteration.batch.tokens + chunk
@@ -247,6 +257,7 @@ def decode_all(worker: Worker, iteration: Iteration, most: int | None = None) ->
             or not request.prefilled
             or request.chain is not None
             or request.busy
+            or request.under_way
         ):
             continue
         context = request.prompt + request.generated
@@ -269,12 +280,14 @@ def _make_room(worker: Worker, request: Request, context: int, iteration: Iterat
     memory = worker.memory
     size = memory.needed(request, context)
     while size - request.held > memory.capacity - memory.used or worker.must_evict(request):
-        later = dropwhile(lambda other: other is not request, worker.active)
-        candidates = [r for r in later if not r.done and not r.resting]
+        later = list(dropwhile(lambda other: other is not request, worker.active))
+        candidates = [r for r in later if not (r.done or r.resting or r.under_way)]
         if not candidates:  # a handler of the last victim has an action on the request itself
             return False
         victim = worker.victim(candidates)
         iteration.preempted = True
+        if victim is request and any(r.under_way for r in later):
+            return False  # one of those may be the victim, once it is there
         iteration.swap_delay += worker.preempt(victim)
         if victim in iteration.decodes:  # those that decode come first, wherever they stand
             iteration.decodes.remove(victim)

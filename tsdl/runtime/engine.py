@@ -7,9 +7,10 @@ An arrival takes effect at the first boundary at or after it.
 from __future__ import annotations
 
 from array import array
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,10 @@ import simpy
 from tsdl.runtime.actions import Actions
 from tsdl.runtime.batching import BatchView, Iteration
 from tsdl.runtime.clock import ARRIVAL, BOUNDARY, OBSERVER, TIMER, Clock, Process
+from tsdl.runtime.gangs import Gang, gangs_of
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.ledger import Ledger
+from tsdl.runtime.pipeline import PipelinedWorker
 from tsdl.runtime.request import REJECTED, Request
 from tsdl.runtime.samples import MANY_SAMPLES, MOST_ROWS, Changes, Samples, in_order
 from tsdl.runtime.sessions import Sessions
@@ -78,6 +81,7 @@ class Engine:
         self.progress = progress
         self.system = System(plan, self._clock(), self._worker)
         self.clock, self.workers = self.system.clock, self.system.workers
+        self.gangs = gangs_of(self.workers)
         self.handover = Handover(self.system)
         self.actions = Actions(self.system, self.handover)
         self.actions.submitted = lambda request: self._ask_or_wait("submit", request)
@@ -103,7 +107,7 @@ class Engine:
         self.ended = 0.0
         self.longest = plan.model.context
         self.in_turns = plan.workload.turns is not None
-        self.serving = 0  # workers that are processes
+        self.serving = 0  # gangs that are processes
         self.over = False
         self.rounds = 0
         self.looked = -1.0  # when timers fired last
@@ -115,7 +119,8 @@ class Engine:
         return Clock()
 
     def _worker(self, index: int, group: int, node: int) -> Worker:
-        return Worker(index, self.plan.workers[group], node)
+        kind = self.plan.workers[group]
+        return (PipelinedWorker if kind.pipeline else Worker)(index, kind, node)
 
     def run(self) -> Outcome:
         """Run to the end: until nothing is left, or the plan's `until`."""
@@ -155,12 +160,13 @@ class Engine:
 
     def _begin(self) -> None:
         """Let the workers begin to serve."""
-        for worker in self.workers:
-            self._begin_to_serve(worker)
+        for gang in self.gangs:
+            self._begin_to_serve(gang)
 
-    def _begin_to_serve(self, worker: Worker) -> None:
+    def _begin_to_serve(self, gang: Gang) -> None:
         self.serving += 1
-        self.clock.process(self._serve(worker))
+        serve = self._serve_in_stages if gang.leader.kind.pipeline else self._serve
+        self.clock.process(serve(gang))
 
     def _come_to_end(self, until: float | None) -> None:
         """Let happen what no event has brought about."""
@@ -250,52 +256,75 @@ class Engine:
 
     # -- workers ---------------------------------------------------------------------------------
 
-    def _serve(self, worker: Worker) -> Process:
-        clock = self.clock
+    def _serve(self, gang: Gang) -> Process:
+        clock, boundary = self.clock, BOUNDARY + gang.leader.id
         while True:
-            iteration, duration = yield from self._next_iteration(worker)
-            self.begun[worker.id] = begun = clock.now
-            for request, _ in iteration.prefills:
-                if request.started is None:
-                    request.started = begun
-            late = yield from self._stop_at_breakpoints(worker, iteration, duration)
-            yield clock.at(begun + duration + late, BOUNDARY + worker.id)
-            worker.busy += duration + late
-            del self.begun[worker.id]
+            duration = yield from self._next_iteration(gang)
+            assert duration is not None
+            begun = clock.now
+            for worker, iteration in gang.in_flight:
+                self.begun[worker.id] = begun
+                iteration.note_start(begun)
+            late = yield from self._stop_at_breakpoints(gang, duration)
+            yield clock.at(begun + duration + late, boundary)
+            for worker, _ in gang.in_flight:
+                worker.busy += duration + late
+                del self.begun[worker.id]
+            for worker, iteration in gang.in_flight:
+                if not iteration.empty:
+                    self._end_iteration(worker, iteration, clock.now)
+
+    def _serve_in_stages(self, gang: Gang) -> Process:
+        """Serve with a pipeline: its iterations overlap, and end in the order of their begins."""
+        clock, worker = self.clock, gang.leader
+        assert isinstance(worker, PipelinedWorker)
+        in_flight: deque[tuple[float, Iteration]] = deque()  # and when each ends
+        while True:
+            while len(in_flight) < len(worker.stages):
+                found = yield from self._next_iteration(gang, look_once=bool(in_flight))
+                if found is None:
+                    break
+                self.begun.setdefault(worker.id, clock.now)
+                ((_, iteration),) = gang.in_flight
+                iteration.note_start(clock.now)
+                in_flight.append((worker.ends, iteration))
+            end, iteration = in_flight.popleft()
+            yield clock.at(end, BOUNDARY + worker.id)
+            if not in_flight:
+                worker.busy += clock.now - self.begun.pop(worker.id)
             self._end_iteration(worker, iteration, clock.now)
 
     def _next_iteration(
-        self, worker: Worker
-    ) -> Generator[simpy.Event, Any, tuple[Iteration, float]]:
-        """Wait until a worker has an iteration; return it and its duration."""
-        clock, system = self.clock, self.system
+        self, gang: Gang, *, look_once: bool = False
+    ) -> Generator[simpy.Event, Any, float | None]:
+        """Wait until a gang has an iteration, or look but once; return its duration."""
+        clock, system, leader = self.clock, self.system, gang.leader.id
         while True:
-            while self._waits(worker):
-                yield self._idle(worker)
-            system.stirred.discard(worker.id)
-            back = worker.holds_back(clock.now)
-            self.handover.take_in_if_overlapped(worker)
-            scheduled = worker.schedule(clock.now) if back is None else None
-            self.actions.release(worker)
-            if self.observer:
-                self.observer(worker, clock.now)
-            if self.changes:
-                self.changes[worker.id].note(clock.now)
+            while gang.any(self._waits):
+                yield self._idle(gang)
+            system.stirred.discard(leader)
+            duration = gang.schedule(clock.now, self.handover.take_in_if_overlapped)
+            for worker in gang.ranks:
+                self.actions.release(worker)
+                if self.observer:
+                    self.observer(worker, clock.now)
+                if self.changes:
+                    self.changes[worker.id].note(clock.now)
             moved = False
-            while self._moves(worker):
+            while gang.any(self._moves):
                 moved = True
-                yield self._idle(worker)
-            if scheduled is not None:
-                return scheduled
-            if moved or worker.id in system.stirred or (back is None and worker.gave_way):
+                yield self._idle(gang)
+            if duration is not None or look_once:
+                return duration
+            if moved or leader in system.stirred or gang.gave_way:
                 # Something has changed since it looked: it looks again.
-                system.count("worker", worker.id, "looks again")
-                yield clock.at(clock.now, BOUNDARY + worker.id)
+                system.count("worker", leader, "looks again")
+                yield clock.at(clock.now, BOUNDARY + leader)
                 continue
-            if back is not None:
+            for worker, until in gang.held_back:
                 self.coming += 1
-                clock.call(back, TIMER, lambda: self._end_window(worker))
-            event = self._idle(worker)
+                clock.call(until, TIMER, partial(self._end_window, worker))
+            event = self._idle(gang)
             if self._quiet and not self.stages.timers:
                 self._break_deadlock()
             yield event
@@ -316,8 +345,8 @@ class Engine:
         self.coming -= 1
         self.system.wake(worker)
 
-    def _idle(self, worker: Worker) -> simpy.Event:
-        event = self.system.idle[worker.id] = self.clock.event()
+    def _idle(self, gang: Gang) -> simpy.Event:
+        event = self.system.idle[gang.leader.id] = self.clock.event()
         return event
 
     def _waits(self, worker: Worker) -> bool:
@@ -332,12 +361,13 @@ class Engine:
         return isinstance(swap, RemoteSwap) and swap.moves.get(worker.id, 0) > 0
 
     def _stop_at_breakpoints(
-        self, worker: Worker, iteration: Iteration, duration: float
+        self, gang: Gang, duration: float
     ) -> Generator[simpy.Event, Any, float]:
         """Let handlers look at an iteration at its breakpoints; return how long they delay it."""
         late = 0.0
-        if not worker.kind.breakpoints:
+        if not gang.leader.kind.breakpoints:
             return late
+        ((worker, iteration),) = gang.in_flight  # ranks have no breakpoints
         begun = self.clock.now
         layers = self.plan.model.layers
         for stop in stops_of(worker.kind, iteration.batch, duration, layers):

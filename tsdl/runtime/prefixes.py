@@ -65,6 +65,14 @@ class PrefixMemory(Memory):
             found.append(key)
         return found
 
+    def holders(self) -> list[Request]:
+        """Return who holds blocks that others may find, or will until that is known to end."""
+        return [*self._chains]
+
+    def chain(self, request: Request) -> list[Hashable]:
+        """Return what is in the blocks of a request that others may find, in their order."""
+        return self._chains.get(request, [])
+
     def cached(self, request: Request) -> int:
         """Return the tokens of a request whose KV is here already."""
         return len(self._found(request)) * self.block_tokens

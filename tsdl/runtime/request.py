@@ -41,6 +41,7 @@ class Request:
     content: Content = UNKNOWN  # what its prompt begins with
     generated: int = 0
     computed: int = 0  # tokens whose KV is held
+    under_way: int = 0  # tokens that are in the stages of a pipeline
     furthest: int = 0  # the most tokens that were ever computed
     cached: int = 0  # tokens that were fetched
     prefilled: bool = False  # has computed all that it had when it was admitted

@@ -70,8 +70,9 @@ class System:
                 self.gates[node] = line(f"node {kind.node or index}", kind.network)
         self.tiers = [Tier(tier) for tier in plan.tiers]
         self.notes = Notes()
+        # By the leader of a gang: what wakes it; and about which something changed since it looked.
         self.idle: dict[int, simpy.Event] = {}
-        self.stirred: set[int] = set()  # workers about which something changed since they looked
+        self.stirred: set[int] = set()
         self.fruitless = 0  # iterations and hand-overs since anything got further, or arrived
         self.progress_unseen: Callable[[], bool] = lambda: False
         self._instant = -1.0
@@ -102,11 +103,11 @@ class System:
         if worker.woken is not None:
             worker.woken(worker)
             return
-        waker = self.idle.pop(worker.id, None)
+        waker = self.idle.pop(worker.leader, None)
         if waker is None:
-            self.stirred.add(worker.id)
+            self.stirred.add(worker.leader)
         else:  # a boundary: whatever else happens at this time comes first
-            self.clock.fire(waker, self.clock.now, BOUNDARY + worker.id)
+            self.clock.fire(waker, self.clock.now, BOUNDARY + worker.leader)
 
     def count(self, what: str, number: int, doing: str) -> None:
         """Count that something is dealt with; at one time that cannot go on for ever.

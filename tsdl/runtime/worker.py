@@ -26,6 +26,13 @@ class Swapper(Protocol):
         """Begin to bring it back."""
 
 
+def possible(duration: float, batch: Batch) -> float:
+    """Return how long an iteration takes. Raises TsdlError if that cannot be."""
+    if isinstance(duration, complex) or not 0 <= duration < inf:
+        raise TsdlError([impossible(duration, batch)])
+    return duration
+
+
 def impossible(duration: float, batch: Batch) -> Diagnostic:
     """Say that an iteration would take a time that there cannot be."""
     return Diagnostic(
@@ -66,14 +73,15 @@ class Worker:
         "__dict__", "_batching", "active", "advanced", "arriving", "busy", "composing",
         "current", "decodes", "due", "ended", "engaged", "forgotten", "free_at",
         "fresh", "gave_way", "hooks", "id", "inbox", "incoming", "iteration_time", "iterations",
-        "kind", "kv", "late", "leaving", "local", "memory", "node", "opened", "outstanding_tokens",
-        "over", "partial", "preemptions", "prefills", "ready", "rules", "sequential", "share",
-        "stopped", "swapped", "swapper", "taking", "unseen", "waiting", "woken",
+        "kind", "kv", "late", "leader", "leaving", "local", "memory", "node", "opened",
+        "outstanding_tokens", "over", "partial", "preemptions", "prefills", "ready", "rules",
+        "sequential", "share", "stopped", "swapped", "swapper", "taking", "unseen", "waiting",
+        "woken",
     )  # fmt: skip
 
     def __init__(self, index: int, kind: Workers, node: int) -> None:
         """Begin idle and empty."""
-        self.id = index
+        self.id = self.leader = index  # the leader of its gang wakes for all of it
         self.kind = kind
         self.local = kind.local
         self.node = node
@@ -339,8 +347,8 @@ class Worker:
 
     # -- iterations ----------------------------------------------------------------------------
 
-    def schedule(self, now: float) -> tuple[Iteration, float] | None:
-        """Put the next iteration together; return it and its duration, None if there is none."""
+    def schedule(self, now: float) -> Iteration | None:
+        """Put the next iteration together; return it, None if there is none."""
         found = self._put_together(now)
         if self.local.asynchronous:
             gave_way = self.gave_way
@@ -348,6 +356,9 @@ class Worker:
                 found = self._put_together(now)
                 self.gave_way |= gave_way or bool(self.incoming)
             self.engaged = found is not None
+        if found is not None:
+            self.iterations += 1
+            self.current = found
         return found
 
     def see(self) -> bool:
@@ -361,7 +372,7 @@ class Worker:
         self.unseen.clear()
         return True
 
-    def _put_together(self, now: float) -> tuple[Iteration, float] | None:
+    def _put_together(self, now: float) -> Iteration | None:
         self.order_newcomers()
         self.composing = True
         iteration = self.compose()
@@ -370,14 +381,14 @@ class Worker:
         if iteration.empty:
             self.spend(iteration.swap_delay, now)
             return None
+        return iteration
+
+    def duration_of(self, iteration: Iteration, now: float) -> float:
+        """Return the seconds that an iteration takes which begins now, all else included."""
         duration = self.time_of(iteration) + iteration.swap_delay
         if self.free_at > now:
             duration += self.free_at - now
-        if isinstance(duration, complex) or not 0 <= duration < inf:
-            raise TsdlError([impossible(duration, self.full_batch(iteration))])
-        self.iterations += 1
-        self.current = iteration
-        return iteration, duration
+        return possible(duration, self.full_batch(iteration))
 
     def order_newcomers(self) -> None:
         """Put those that came since the last boundary into the order of the queue."""
@@ -408,11 +419,14 @@ class Worker:
             self.free_at = max(self.free_at, now) + seconds
 
     def computes(self, request: Request) -> bool:
-        """Tell whether a request is in the iteration in flight, or may be put into the next."""
+        """Tell whether a request is in an iteration in flight, or may be put into the next."""
+        return self.composing or self.in_flight(request)
+
+    def in_flight(self, request: Request) -> bool:
+        """Tell whether a request is in an iteration in flight."""
         iteration = self.current
-        return self.composing or (
-            iteration is not None
-            and (request in iteration.decodes or any(r is request for r, _ in iteration.prefills))
+        return iteration is not None and (
+            request in iteration.decodes or any(r is request for r, _ in iteration.prefills)
         )
 
     def complete(self, iteration: Iteration, now: float, gaps: dict[float, int]) -> list[Request]:

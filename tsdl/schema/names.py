@@ -1,5 +1,7 @@
 """Names that expressions may use: functions, constructors, records, metrics."""
 
+from dataclasses import replace
+
 from tsdl.schema.shapes import Constructor, Field, quantity
 from tsdl.types import Bounds, Quantity, Samples, Sequence, Type
 from tsdl.units import Dimension
@@ -43,6 +45,7 @@ def _drawn(doc: str, *, required: bool = False) -> Field:
     return Field(_ANY, doc, required=required, low=0)
 
 
+_STAGES = Field(quantity(), "parts of the model, one after another", "1", low=1, whole=True)
 _RATE = Field(quantity("requests/time"), "mean arrival rate", required=True, low=0, above=True)
 
 CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
@@ -133,12 +136,21 @@ CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
     "parallel": {
         "tp": Constructor(
             "parallel",
-            "tensor parallelism: operators are sharded over this many devices",
+            "tensor parallelism: operators are sharded over this many devices, experts over those "
+            "of `ranks` workers that go in lock-step",
             {
                 "devices": Field(
                     quantity("devices"), "devices of a worker", required=True, low=1, whole=True
-                )
+                ),
+                "ranks": Field(quantity(), "workers that share experts", "1", low=1, whole=True),
+                "stages": _STAGES,
             },
+        ),
+        "pp": Constructor(
+            "parallel",
+            "pipeline parallelism: layers are divided over devices one after another; "
+            "`pp(n)` is `tp(1, stages = n)`",
+            {"stages": replace(_STAGES, required=True, default=None)},
         ),
         "ep": Constructor(
             "parallel",
@@ -150,6 +162,7 @@ CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
                 ),
                 "ranks": Field(quantity(), "workers that share experts", "1", low=1, whole=True),
                 "imbalance": Field(quantity(), "busiest device over the mean", "1", low=1),
+                "stages": _STAGES,
             },
         ),
     },

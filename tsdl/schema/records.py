@@ -85,7 +85,7 @@ RECORD_FUNCTIONS: dict[str, dict[str, tuple[str, Type, str]]] = {
     "kv": {
         "fill_with": ("request", _NUMBER, "fill once this request is admitted"),
         "needed": ("request", _DATA, "bytes of this request at the context that it has"),
-        "cached": ("request", _TOKENS, "tokens of this request whose KV is here (section 8.18)"),
+        "cached": ("request", _TOKENS, "tokens of this request whose KV is here (section 8.20)"),
         "final": ("request", _DATA, "bytes of this request at its longest (an oracle)"),
     }
 }

@@ -38,7 +38,7 @@ KVCACHE = Block(
         ),
         "share": Field(
             Choice(("none", "prefix")),
-            "whether blocks are kept once for all whose prompts begin alike (section 8.18)",
+            "whether blocks are kept once for all whose prompts begin alike (section 8.20)",
             "none",
         ),
     },

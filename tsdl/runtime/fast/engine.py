@@ -44,7 +44,8 @@ class FastEngine(Engine):
         self.iterations = self.arms = 0
         self.watching = False  # whether requests wait for any boundary
         self.system.progress_unseen = self._progress_unseen
-        for worker in self.workers:
+        for gang in self.gangs:
+            worker = gang.leader
             if isinstance(worker, FastWorker):
                 worker.clock = self.clock
                 worker.look, worker.heed = self._look, self._arm
@@ -54,7 +55,7 @@ class FastEngine(Engine):
                 in_turns = self.plan.workload.turns is not None
                 worker.prepare(in_turns=in_turns, noted=bool(self.changes))
             else:
-                self._begin_to_serve(worker)
+                self._begin_to_serve(gang)
 
     def _come_to_end(self, until: float | None) -> None:
         """Let happen what no event has brought about."""
@@ -100,16 +101,14 @@ class FastEngine(Engine):
         back = worker.holds_back(now)
         if awaits_kv:
             self.handover.take_in_if_overlapped(worker)
-        scheduled = worker.schedule(now) if back is None else None
+        iteration = worker.schedule(now) if back is None else None
+        duration = 0.0 if iteration is None else worker.duration_of(iteration, now)
         if worker.id in self.actions.deferred:
             self.actions.release(worker)
         if self.changes:
             self.changes[worker.id].note(now)
-        if scheduled is not None:
-            iteration, duration = scheduled
-            for request, _ in iteration.prefills:
-                if request.started is None:
-                    request.started = now
+        if iteration is not None:
+            iteration.note_start(now)
             worker.begun, worker.duration = now, duration
             worker.due = now + duration
             worker.set_steady(iteration)

@@ -1,0 +1,140 @@
+"""Layers over the stages of a pipeline: what each stage computes, sends on and keeps."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from tsdl.diagnostics import Label
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.formula import Value, make, symbol
+from tsdl.lower.operators import Device, Graph, library_kernels
+from tsdl.plan import Breakpoint, Cost, Stage, Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a device of one stage of devices keeps, and which stages of the graph it computes."""
+
+    stages: tuple[Stage, ...]
+    weight_bytes: float
+    kv_elements: int
+
+
+def shares(evaluator: Evaluator, worker: Instance, graph: Graph, stages: int) -> list[Share]:
+    """Divide a graph over stages of devices, layer by layer. Raises Failed if there are too few.
+
+    What comes before the layers is on the first, what comes behind them on the last.
+    """
+    if stages == 1:
+        return [Share(tuple(graph.stages), graph.weight_bytes, graph.kv_elements)]
+    layers = sum(stage.repeat for stage in graph.stages if stage.name)
+    if layers < stages:
+        raise evaluator.fail(
+            "E0514",
+            f"{layers} layers cannot be divided over {stages} stages",
+            evaluator.span(worker, "parallel"),
+            help=(f"take at most {max(layers, 1)} stages",),
+        )
+    left = _layers(layers, stages)
+    found: list[list[tuple[int, int]]] = [[]]  # of each: number of a stage of the graph, repeats
+    for number, stage in enumerate(graph.stages):
+        repeat = stage.repeat
+        while stage.name and repeat:
+            if not left[0]:
+                left.pop(0)
+                found.append([])
+            here = min(repeat, left[0])
+            found[-1].append((number, here))
+            left[0] -= here
+            repeat -= here
+        if not stage.name:
+            found[-1].append((number, repeat))
+    return [_share(graph, parts) for parts in found]
+
+
+def _layers(layers: int, stages: int) -> list[int]:
+    """Return how many layers each stage has; of those left over the last but one has the first.
+
+    As vLLM's get_pp_indices does (vllm/distributed/utils.py): the last has lm_head besides.
+    """
+    each, over = divmod(layers, stages)
+    last = stages - 1
+    return [each + (last - over <= number < last) for number in range(stages)]
+
+
+def _share(graph: Graph, parts: list[tuple[int, int]]) -> Share:
+    return Share(
+        tuple(replace(graph.stages[number], repeat=repeat) for number, repeat in parts),
+        sum(repeat * graph.kept[number].weight_bytes for number, repeat in parts),
+        sum(repeat * graph.kept[number].kv_elements for number, repeat in parts),
+    )
+
+
+def pipeline_of(
+    evaluator: Evaluator, model: Instance, device: Device, whole: Cost, divided: list[Share]
+) -> tuple[Cost, ...]:
+    """Return the cost of each stage, with the overhead on the first; empty where there is one.
+
+    All but the last send what they computed on. A closed cost is shared alike.
+    """
+    if len(divided) == 1:
+        return ()
+    found: list[Cost] = []
+    width = evaluator.whole(model, "hidden")
+    send = library_kernels(evaluator, ("Send", "send"), width, symbol("tokens"), device)
+    for number, share in enumerate(divided):
+        stages = share.stages if whole.source == "operators" else _alike(whole, len(divided))
+        sent = (Stage("", 1, tuple(send)),) if number < len(divided) - 1 else ()
+        overhead: Value = 0 if number else whole.overhead
+        found.append(Cost(whole.source, (*stages, *sent), overhead))
+    return tuple(found)
+
+
+def _alike(whole: Cost, stages: int) -> tuple[Stage, ...]:
+    (stage,) = whole.stages
+    (kernel,) = stage.kernels
+    return (replace(stage, kernels=(replace(kernel, time=make("/", kernel.time, stages)),)),)
+
+
+def check_pipeline(
+    evaluator: Evaluator,
+    worker: Instance,
+    policy: Instance,
+    workers: Workers,
+    breakpoints: tuple[Breakpoint, ...],
+) -> None:
+    """See that a worker of several stages does nothing that one with one alone can. Raises Failed.
+
+    Iterations that overlap have no one boundary at which it could wait, or be ahead of itself.
+    """
+    if not workers.pipeline:
+        return
+    for what, holder, key in _refused(evaluator, worker, policy, workers, breakpoints):
+        place = evaluator.span(holder, key) if key else None
+        raise evaluator.fail(
+            "E0527",
+            f"a pipeline of {len(workers.pipeline)} stages does not go with {what}",
+            evaluator.span(worker, "parallel"),
+            f"worker `{worker.members.name}`",
+            secondary=(Label(place, "set here"),) if place else (),
+            help=("leave one of both out",),
+        )
+
+
+def _refused(
+    evaluator: Evaluator,
+    worker: Instance,
+    policy: Instance,
+    workers: Workers,
+    breakpoints: tuple[Breakpoint, ...],
+) -> Iterator[tuple[str, Instance, str]]:
+    """Yield what does not go with a pipeline, and the field that says it, if there is one."""
+    if workers.local.asynchronous:
+        yield "`scheduling = asynchronous`", evaluator.inner(policy, "local"), "scheduling"
+    if workers.handoff == "sequential":
+        yield "`handoff = sequential`", worker, "handoff"
+    if workers.swap:
+        yield "victims in other memory than the host's", worker, "swap"
+    if workers.ranks > 1:
+        yield "ranks in lock-step", worker, ""
+    if breakpoints:
+        yield f"the breakpoint `{breakpoints[0].event}`", worker, ""
