@@ -287,7 +287,9 @@ _RANGES = {
     "W02": "names",
     "W05": "values and the plan",
     "W06": "data files",
+    "W09": "the run",
     "N02": "names",
+    "N06": "data files",
 }
 
 

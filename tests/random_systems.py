@@ -7,6 +7,7 @@ same seed writes the same text: tests name seeds.
 
 import math
 
+from tests.measured_costs import with_tables
 from tests.parallel_groups import in_parallel
 from tests.random_policies import PolicyWriter
 
@@ -202,4 +203,4 @@ class Writer(PolicyWriter):
 
 def a_system(seed: int) -> str:
     """Return the text of a random system."""
-    return Writer(seed).system()
+    return with_tables(Writer(seed).system(), seed)

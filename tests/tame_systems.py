@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from tests.measured_costs import with_tables
 from tests.parallel_groups import in_parallel
 from tests.tame_policies import TamePolicyWriter
 
@@ -322,7 +323,7 @@ class TameWriter(TamePolicyWriter):
 
 def a_tame_system(seed: int) -> str:
     """Return the text of a tame system."""
-    text = TameWriter(seed).system()
+    text = with_tables(TameWriter(seed).system(), seed)
     if other := other_model(seed):
         text = text.replace("from llama2_7b", f"from {other}").replace("tp(2)", "ep(2)")
     return text.replace(SCENARIO, f"{SCENARIO}; timeseries = changes") if changes(seed) else text
@@ -347,6 +348,7 @@ def changes(seed: int) -> bool:
 def features_of(seed: int) -> set[str]:
     """Return what is in a tame system, by the names that the writer has for it."""
     writer = TameWriter(seed)
-    writer.system()
+    text = writer.system()
     own = {"changes": changes(seed), "another model": bool(other_model(seed))}
-    return writer.features | {name for name, there in own.items() if there}
+    found = writer.features | {name for name, there in own.items() if there}
+    return found if with_tables(text, seed) == text else found - COSTS.keys() | {"tables"}

@@ -386,14 +386,14 @@ def test_kernels_are_added_by_the_features_that_they_depend_on(batch: str, devic
 def test_a_cost_of_features_is_that_of_the_batch(batch: str) -> None:
     cost = worker_of().cost
     known = [getattr(BATCHES[batch], field.name) for field in fields(Batch)]
-    assert compiled_features(cost)(*known) == compiled(cost)(BATCHES[batch])
+    assert compiled_features(cost, {})(*known) == compiled(cost)(BATCHES[batch])
 
 
 @pytest.mark.parametrize("contexts", [(1,), (500,), (17, 400, 3000), tuple(range(1, 200))])
 def test_the_time_of_decodes_is_that_of_their_batch(contexts: tuple[int, ...]) -> None:
     batch = batch_of(contexts=contexts)
     cost = worker_of().cost
-    fixed, growing = DecodeTime(cost).of(len(contexts))
+    fixed, growing = DecodeTime(cost, {}).of(len(contexts))
     assert growing is not None
     features = (batch.contexts, batch.context_blocks, batch.longest_context)
     assert growing(*features) == compiled(cost)(batch)

@@ -76,7 +76,7 @@ OFTEN = (
     "until", "sample", "alone", "alike", "unlike", "apart", "both beside", "several devices",
     "policies of their own", "network", "nodes", "fair", "fifo", "half duplex", "slow", "instant",
     "sequential", "buffer", "tier", "swaps elsewhere", "kv_ready", "submits the first token",
-    "a handler", "changes", "another model", "asynchronous", "ranks", "stages",
+    "a handler", "changes", "another model", "tables", "asynchronous", "ranks", "stages",
 )  # fmt: skip
 SELDOM = ("large", *tame_policies.LOCAL, *tame_policies.GLOBAL, *tame_policies.ROUTING)
 

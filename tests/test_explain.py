@@ -26,7 +26,13 @@ FILE = re.compile(r"^# ([\w/]+\.\w+)(?:, in ([\w-]+))?:\n", re.MULTILINE)
 TOLD = re.compile(r"^(?:error|warning|note)\[(\w+)\]", re.MULTILINE)
 
 # A data file that cannot be used is told twice: at its rows, and where the program names it.
-COMPANIONS = {"E0601": {"E0605"}, "E0602": {"E0605"}, "E0603": {"E0605"}, "E0605": {"E0603"}}
+COMPANIONS = {
+    "E0601": {"E0605"},
+    "E0608": {"E0605"},
+    "E0602": {"E0605"},
+    "E0603": {"E0605"},
+    "E0605": {"E0603"},
+}
 
 # Nobody wants to read an example that is too large: here every one is.
 LIMITS = {"E0104": ("tsdl.parse.MAX_CHARACTERS", 20)}

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 import tsdl
-from tsdl.facts import Growth, facts_of, growth_of, is_falling, is_monotone
+from tsdl.facts import Growth, facts_of, growth_of, is_falling
 from tsdl.formula import Formula, Value, make, symbol
+from tsdl.rising import is_monotone
 
 ONE = """edition "2026"
 {more}
@@ -161,7 +162,7 @@ def test_a_plan_from_elsewhere_claims_nothing() -> None:
         tsdl.Plan.from_json(json.dumps(backwards))
 
 
-X, Y = symbol("x"), symbol("y")
+X, Y, NEWCOMERS = symbol("x"), symbol("y"), symbol("prefills")
 FILL = Formula("field", (symbol("kv"), "fill"))
 FREE = Formula("field", (symbol("kv"), "free"))
 QUEUED = Formula("field", (symbol("w"), "queued"))
@@ -183,6 +184,15 @@ QUEUED = Formula("field", (symbol("w"), "queued"))
         (make("if", make(">", X, 0), Y, 0), True),
         (make("if", make(">", X, 0), Y, 1), False),
         (make("if", make("<", X, 9), Y, 0), False),
+        (make("if", make(">", X, 0), 3, 1), True),
+        (make("if", make(">", X, 0), 1, 3), False),
+        (make("-", 1, make("**", 0.9, X)), True),
+        (make("-", 1, make("**", 1.1, X)), False),
+        (make("-", 0.5, make("**", 0.9, X)), False),  # below 0 at first
+        (make("if", make(">", NEWCOMERS, 0), make("/", Y, NEWCOMERS), 0), True),
+        (make("if", make(">", X, 0), make("/", Y, X), 0), False),
+        (make("if", make(">=", NEWCOMERS, 0), make("/", Y, NEWCOMERS), 0), False),
+        (make("if", make(">", NEWCOMERS, 0), make("-", 1, Y), 0), False),
     ],
 )
 def test_what_never_falls(value: Value, monotone: bool) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 import tsdl
 from tsdl.costs import Batch, compiled, compiled_footprint
-from tsdl.facts import is_monotone
+from tsdl.facts import facts_of
 from tsdl.plan import Cost, Kernel, Stage, Workers
+from tsdl.rising import is_monotone
 
 EXACT = 1e-12
 
@@ -438,6 +439,8 @@ def test_their_costs_are_proved_to_grow(model: str, parallel: str) -> None:
     plan = plan_of(model, parallel)
     assert [rung.name for rung in plan.rungs] == ["reference" if "ranks" in parallel else "lazy"]
     assert all(is_monotone(k.time) for s in plan.workers[0].cost.stages for k in s.kernels)
+    facts = facts_of(plan)[0]
+    assert (facts.monotone, facts.rising, facts.never_negative) == (True, True, True)
 
 
 RUNS: dict[str, Callable[[], tsdl.Plan]] = {

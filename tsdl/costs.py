@@ -3,15 +3,16 @@
 Source is generated once, from formulas of a closed set of operations, never from a user's text.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Protocol
 
 from tsdl import formula
-from tsdl.formula import Value
-from tsdl.plan import Cost, Kernel, KVCache, Stage
-from tsdl.schema import BATCH_FEATURES
+from tsdl.formula import TABLE, Value
+from tsdl.interpolation import Beyond, interpolation
+from tsdl.plan import Cost, Kernel, KVCache, Measured, Stage
+from tsdl.schema import BATCH_FEATURES, GROWING
 
 
 @dataclass(slots=True)
@@ -58,8 +59,6 @@ class Batch:
 assert [f.name for f in fields(Batch)] == list(BATCH_FEATURES)
 
 
-# Features that grow while the same requests decode on; all others stay as they are.
-GROWING = ("contexts", "context_blocks", "longest_context")
 # Features that count the requests of an iteration, where all of them decode.
 COUNTING = frozenset({"tokens", "requests", "last_tokens", "decodes", "peer_tokens"})
 
@@ -121,23 +120,40 @@ def _sum(found: list[Part]) -> str:
     return " + ".join(f"({part.text})" for part in found) or "0"
 
 
-def compiled(cost: Cost) -> Callable[[Batch], float]:
-    """Return the function from a batch to the seconds that its iteration takes."""
+# What the tables of a cost were asked beyond their points, by the name of the table.
+Asked = dict[str, Beyond]
+
+
+def table_names(cost: Cost, asked: Asked) -> dict[str, object]:
+    """Return the tables of a cost as generated source calls them; they note what they are asked."""
+    return {
+        TABLE + table.name: interpolation(table.grid, asked.setdefault(table.name, {}))
+        for table in cost.tables
+    }
+
+
+def compiled(cost: Cost, asked: Asked | None = None) -> Callable[[Batch], float]:
+    """Return the function from a batch to the seconds that its iteration takes.
+
+    In `asked` it notes what it has asked the tables of the cost beyond their points.
+    """
     needed = sorted(features(cost))
-    inner: Callable[..., float] = formula.function("a cost", ", ".join(needed), source(cost), {})
+    tables = table_names(cost, {} if asked is None else asked)
+    text = source(cost)
+    inner: Callable[..., float] = formula.function("a cost", ", ".join(needed), text, tables)
     if not needed:
         return lambda _: inner()
     arguments = ", ".join(f"batch.{name}" for name in needed)
     return formula.function("a cost", "batch", f"inner({arguments})", {"inner": inner})  # type: ignore[no-any-return]
 
 
-class _Table(dict[int, float]):
+class _Known(dict[int, float]):
     """The values of a part that depends on one feature, each computed once."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Part, names: dict[str, object]) -> None:
         super().__init__()
         (name,) = part.features
-        self._value = formula.function("a cost", name, part.text, {})
+        self._value = formula.function("a cost", name, part.text, names)
 
     def __missing__(self, feature: int) -> float:
         value: float = self._value(feature)
@@ -145,21 +161,62 @@ class _Table(dict[int, float]):
         return value
 
 
-def compiled_features(cost: Cost) -> Callable[..., float]:
+def compiled_features(cost: Cost, asked: Asked) -> Callable[..., float]:
     """Return the same as a function of all features of a batch, in their order.
 
     What depends on one number is looked up once it is known: launches are computed but once.
     """
-    tables: dict[str, object] = {}
+    tables = table_names(cost, asked)
+    names = dict(tables)
     found = []
     for number, part in enumerate(parts(cost)):
         text = part.text
         if len(part.features) == 1 and not part.grows:
-            tables[f"table{number}"] = _Table(part)
-            text = f"table{number}[{''.join(part.features)}]"
+            names[f"known{number}"] = _Known(part, tables)
+            text = f"known{number}[{''.join(part.features)}]"
         found.append(Part(part.features, text))
-    names = ", ".join(f.name for f in fields(Batch))
-    return formula.function("a cost", names, _sum(found), tables)  # type: ignore[no-any-return]
+    every = ", ".join(f.name for f in fields(Batch))
+    return formula.function("a cost", every, _sum(found), names)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What an operator takes of an iteration: seconds, where they are from, what that knows.
+
+    `domain` has for each axis of a table what it measured first and last, where that is one thing.
+    """
+
+    name: str
+    seconds: float
+    source: str
+    domain: tuple[tuple[str, float, float], ...] = ()
+
+
+def shares(cost: Cost, batch: Batch) -> Iterator[Share]:
+    """Yield what each operator takes of an iteration, all its repeats together.
+
+    Operators are named `STAGE.OPERATOR` where their stage has a name; `overhead` comes first. They
+    add up to what `compiled` returns, but for rounding.
+    """
+    known = {table.name: table for table in cost.tables}
+    overhead = Kernel("overhead", "", 0, 0, 0, cost.overhead, "formula")
+    for stage in (Stage("", 1, (overhead,)), *cost.stages):
+        for kernel in stage.kernels:
+            one = replace(cost, stages=(Stage("", 1, (kernel,)),), overhead=0)
+            asked = [p for p in formula.every_part(kernel.time) if p.operation == "table"]
+            domain = domain_of(known[str(asked[0].arguments[0])]) if asked else ()
+            name = f"{stage.name}.{kernel.name}" if stage.name else kernel.name
+            yield Share(name, compiled(one)(batch) * stage.repeat, kernel.source, domain)
+
+
+def domain_of(table: Measured) -> tuple[tuple[str, float, float], ...]:
+    """Return the axes of a table, with the least and the greatest of their points."""
+    found = []
+    level = [table.grid]
+    for axis in table.axes:
+        found.append((axis, min(g.at[0] for g in level), max(g.at[-1] for g in level)))
+        level = [branch for grid in level for branch in grid.of]
+    return tuple(found)
 
 
 # Seconds from the sum of contexts, of blocks of 16 tokens in them, and the longest context.
@@ -173,16 +230,16 @@ class DecodeTime:
     is added to what is kept: `fixed + first + second`, and not `fixed + (first + second)`.
     """
 
-    def __init__(self, cost: Cost) -> None:
+    def __init__(self, cost: Cost, asked: Asked) -> None:
         """Compile it for iterations without prefills."""
-        every = parts(cost)
+        every, tables = parts(cost), table_names(cost, asked)
         growing = [part for part in every if part.grows]
         counting = ", ".join(sorted(COUNTING))
         none = ", ".join(f"{f.name}=0" for f in fields(Batch) if f.name.startswith("prefill"))
         fixed = _sum([part for part in every if not part.grows])
-        self._fixed = formula.function("a cost", f"{counting}, {none}", fixed, {})
+        self._fixed = formula.function("a cost", f"{counting}, {none}", fixed, tables)
         inner = f"lambda {', '.join(GROWING)}: {_sum([Part(frozenset(), 'fixed'), *growing])}"
-        self._growing = formula.function("a cost", f"fixed, {counting}, {none}", inner, {})
+        self._growing = formula.function("a cost", f"fixed, {counting}, {none}", inner, tables)
         self._grows = bool(growing)
         self.known: dict[int, tuple[float, GrowingTime | None]] = {}
 
@@ -245,11 +302,11 @@ def compiled_prefix(cost: Cost, stage: int | None, kernel: int | None) -> Callab
     (None), or of one repeat up to a kernel and with it.
     """
     if stage is None:
-        part = Cost(cost.source, cost.stages, 0)
+        part = replace(cost, overhead=0)
     elif kernel == -1:
-        part = Cost(cost.source, cost.stages[:stage], 0)
+        part = replace(cost, stages=cost.stages[:stage], overhead=0)
     else:
         last = None if kernel is None else kernel + 1
         one = Stage("", 1, cost.stages[stage].kernels[:last])
-        part = Cost(cost.source, (one,), 0)
+        part = replace(cost, stages=(one,), overhead=0)
     return compiled(part)

@@ -8,10 +8,9 @@ of a *stepped* one, every iteration; the *reference* loops over all requests of 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from tsdl import formula
-from tsdl.formula import NOW, STATE, Formula, Value, symbol
+from tsdl.formula import NOW, STATE, Formula, Value, every_part, symbol
 from tsdl.plan import Handler, KVCache, Local, Plan, Statement, Workers
-from tsdl.schema import BATCH_FEATURES
+from tsdl.rising import never_falls, never_falls_on, never_negative
 
 LADDER = ("lazy", "eager", "stepped", "reference")
 
@@ -32,7 +31,6 @@ STEADY = frozenset(
 )  # of a worker and of a request that waits there, which do not change meanwhile
 
 
-PREFILLING = frozenset(name for name in BATCH_FEATURES if name.startswith("prefill"))
 LARGEST_BLOCK = 65_536  # tokens: members of a cohort are counted by their place in a block
 
 
@@ -68,6 +66,8 @@ class Facts:
     refusal_stays: bool  # who is not admitted is not before somebody leaves
     return_stays: bool  # the same of who is not swapped back
     monotone: bool  # no iteration takes less time for decoding more, or for prefills besides
+    rising: bool  # nor less than the last one, where the same requests decode on
+    never_negative: bool  # no iteration takes less than nothing
 
 
 def facts_of(plan: Plan) -> tuple[Facts, ...]:
@@ -78,9 +78,6 @@ def facts_of(plan: Plan) -> tuple[Facts, ...]:
 def _facts(plan: Plan, kind: Workers) -> Facts:
     local, router = kind.local, plan.router
     growth = growth_of(kind.kv)
-    monotone = all(
-        is_monotone(k.time) for s in kind.cost.stages for k in s.kernels
-    ) and is_monotone(kind.cost.overhead)
     reasons = [*_of_handlers(plan, kind), *_of_clauses(local), *_of_workload(plan)]
     if kind.decodes and growth is None:
         why = f"the footprint of `{kind.kv.name}` does not grow by whole blocks of the context"
@@ -105,7 +102,9 @@ def _facts(plan: Plan, kind: Workers) -> Facts:
         and is_falling(local.admit_when)
         and _stay_first(local.admit_by),
         return_stays=local.resume_when is True and _stay_first(local.resume_by),
-        monotone=monotone,
+        monotone=never_falls(kind.cost),
+        rising=never_falls_on(kind.cost, local.max_requests),
+        never_negative=never_negative(kind.cost),
     )
 
 
@@ -121,7 +120,7 @@ def growth_of(kv: KVCache) -> Growth | None:
     """Return how a footprint grows with the context; None where it is not by whole blocks."""
     context = symbol("context")
     match kv.footprint:
-        case value if context not in _parts(value):
+        case value if context not in every_part(value):
             return Growth(1, 0)
         case Formula("*", (int(size), Formula("round_up", (inner, int(block))))) if (
             inner == context and 0 < block <= LARGEST_BLOCK and size >= 0
@@ -136,62 +135,6 @@ def growth_of(kv: KVCache) -> Growth | None:
         case value if value == context:
             return Growth(1, 1)
     return None
-
-
-def is_monotone(value: Value, known: dict[int, bool] | None = None) -> bool:
-    """Tell whether a formula over features, none below 0, is surely not below 0 and never falls.
-
-    What is 0 without prefills, and else only adds, counts as well, though it may fall between them.
-    `known` holds what was found of formulas by identity: they may share parts many times over.
-    """
-    if not isinstance(value, Formula):
-        return not isinstance(value, str) and value >= 0
-    known = {} if known is None else known
-    found = known.get(id(value))
-    if found is None:
-        found = known[id(value)] = _is_monotone(value, known)
-    return found
-
-
-def _is_monotone(value: Formula, known: dict[int, bool]) -> bool:
-    parts = value.arguments
-    match value.operation, parts:
-        case "symbol", _:
-            return True
-        case "+" | "*" | "min" | "max" | "floor" | "ceil" | "sqrt", _:
-            return all(is_monotone(part, known) for part in parts)
-        case "-", (int() | float() as most, Formula("**", (int() | float() as share, power))):
-            return 0 <= share <= 1 <= most and is_monotone(power, known)  # 1 − 0.9^tokens
-        case "/" | "//" | "**", (left, int() | float() as right):
-            return right > 0 and is_monotone(left, known)
-        case "round_up", (left, int() | float() as step):
-            return step > 0 and is_monotone(left, known)
-        case "round_up_to", (left, *steps):
-            return is_monotone(left, known) and all(not isinstance(s, Formula) for s in steps)
-        case "if", (Formula(">" | ">=", (test, int() | float())), then, int() | float() as other):
-            if not isinstance(then, Formula):
-                return not isinstance(then, str) and then >= other >= 0 and is_monotone(test, known)
-            if other != 0 or not is_monotone(test, known):
-                return False
-            return is_monotone(then, known) or (_of_prefills(test) and _is_positive(then, known))
-    return False
-
-
-def _of_prefills(test: Value) -> bool:
-    """Tell whether a number is 0 where nothing is prefilled: what it is a guard of only adds."""
-    return isinstance(test, Formula) and formula.symbols(test) <= PREFILLING
-
-
-def _is_positive(value: Value, known: dict[int, bool]) -> bool:
-    """Tell whether a formula over features of prefills alone is surely not below 0."""
-    if not isinstance(value, Formula):
-        return not isinstance(value, str) and value >= 0
-    match value.operation, value.arguments:
-        case "/" | "+" | "*" | "max" | "min" | "round_up" | "ceil" | "floor" | "sqrt", parts:
-            return all(_is_positive(part, known) for part in parts)
-        case "**", (left, int() | float()):
-            return _is_positive(left, known)
-    return formula.symbols(value) <= PREFILLING and is_monotone(value, known)
 
 
 # -- clauses -----------------------------------------------------------------------------------
@@ -353,29 +296,19 @@ def fields(handler: Handler) -> set[str]:
 
 
 def _fields_of(value: Value) -> set[str]:
-    return {str(part.arguments[1]) for part in _parts(value) if part.operation in ("field", "call")}
+    found = (part for part in every_part(value) if part.operation in ("field", "call"))
+    return {str(part.arguments[1]) for part in found}
 
 
 def _reads_time(value: Value) -> bool:
     """Tell whether a formula reads the time, or state, which may depend on it."""
     return any(
         part == NOW or (part.operation == "symbol" and str(part.arguments[0]).startswith(STATE))
-        for part in _parts(value)
+        for part in every_part(value)
     )
 
 
 def _is_pure(value: Value) -> bool:
     """Tell whether a formula may be left out where its value is known."""
-    chosen = (part.arguments[0] for part in _parts(value) if part.operation == "select")
+    chosen = (part.arguments[0] for part in every_part(value) if part.operation == "select")
     return all(function not in ("random", "round_robin") for function in chosen)
-
-
-def _parts(value: Value) -> Iterator[Formula]:
-    """Yield a formula and all that it is made of, what it shares once."""
-    waiting, seen = [value], set()
-    while waiting:
-        part = waiting.pop()
-        if isinstance(part, Formula) and id(part) not in seen:
-            seen.add(id(part))
-            yield part
-            waiting += part.arguments

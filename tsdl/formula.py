@@ -9,7 +9,7 @@ import itertools
 import keyword
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
@@ -252,13 +252,44 @@ def symbols(value: Value) -> set[str]:
     return {name for part in parts for name in symbols(part)}
 
 
+def every_part(*values: Value) -> Iterator[Formula]:
+    """Yield formulas and all that they are made of, what they share once."""
+    waiting, seen = list(values), set()
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Formula) and id(part) not in seen:
+            seen.add(id(part))
+            yield part
+            waiting += part.arguments
+
+
 def substituted(value: Value, known: Mapping[Formula, Value]) -> Value:
-    """Return a formula with parts of it replaced by what they are known to be, and computed."""
+    """Return a formula with parts of it replaced by what they are known to be, and computed.
+
+    Raises ArithmeticError where a part that is then known has no value.
+    """
+    return _substituted(value, known, {})
+
+
+def _substituted(value: Value, known: Mapping[Formula, Value], found: dict[int, Value]) -> Value:
+    """`found` has what became of formulas by their identity: they may share parts many times."""
     if not isinstance(value, Formula):
         return value
-    if value in known:
-        return known[value]
-    parts = tuple(substituted(argument, known) for argument in value.arguments)
+    if id(value) not in found:
+        found[id(value)] = _with_known(value, known, found)
+    return found[id(value)]
+
+
+def _with_known(value: Formula, known: Mapping[Formula, Value], found: dict[int, Value]) -> Value:
+    for part, what in known.items():  # no look-up: to hash what shares its parts takes for ever
+        if part == value:
+            return what
+    if value.operation == "if":  # what is not chosen may have no value
+        test, *ways = value.arguments
+        test = _substituted(test, known, found)
+        if not isinstance(test, Formula):
+            return _substituted(ways[0 if test else 1], known, found)
+    parts = tuple(_substituted(argument, known, found) for argument in value.arguments)
     if value.operation in _COMPUTE or value.operation == "if":
         return make(value.operation, *parts)
     return Formula(value.operation, parts)
@@ -310,6 +341,8 @@ def python(value: Value) -> str:
             return f"{parts[0]}.{value.arguments[1]}"
         case "call":
             return f"{parts[0]}.{value.arguments[1]}({', '.join(parts[2:])})"
+        case "table":
+            return f"{TABLE}{value.arguments[0]}({', '.join(parts[1:])})"
         case operation if operation in ARITHMETIC | COMPARISONS:
             return f"({parts[0]} {operation} {parts[1]})"
         case operation:
@@ -331,6 +364,7 @@ def _python_selection(value: Formula) -> str:
     return f"{_SELECTION_NAMES.get(str(function), function)}({inside})"
 
 
+TABLE = "table_"  # what the names of tables begin with in generated source
 TURN = "\0"  # stands for the number of a place that keeps its own turn; no literal holds it
 
 # `min` and `max` of numbers are Python's; of a list, they have to do without any, too.
@@ -388,6 +422,8 @@ def _show(value: Value, level: int) -> str:
             return f"({text})" if level > 0 else text
         case "list":
             return f"[{', '.join(_show(a, 0) for a in arguments)}]"
+        case "table":
+            return f"{arguments[0]}({', '.join(_show(a, 0) for a in arguments[1:])})"
         case "select":
             return _show_selection(arguments)
     own = _LEVELS.get(operation, 4 if operation in COMPARISONS else 0)
@@ -462,6 +498,8 @@ def from_json(data: object) -> Value:
             return Formula(name, tuple(from_json(part) for part in parts))
         case ("list", _):
             return Formula("list", tuple(from_json(part) for part in parts))
+        case ("table", [str(name), _, *_]) if is_name(name):
+            return Formula("table", (name, *(from_json(part) for part in parts[1:])))
         case ("mean", [_]):
             return Formula("mean", (from_json(parts[0]),))
     raise ValueError(f"{data!r} is not a formula")

@@ -12,6 +12,8 @@ from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from tsdl import formula
 from tsdl.formula import Formula, Value
+from tsdl.interpolation import Grid, check_grid
+from tsdl.planjson import unshared, written
 
 FORMAT = 5
 
@@ -21,7 +23,8 @@ class Kernel:
     """One launch on a device: its work, and its time, over the features of the batch.
 
     `flops` and `bytes` are per device, `wire` bytes over the link; `time` is in seconds and already
-    holds the device's peaks, efficiencies and the fixed cost of the launch.
+    holds the device's peaks, efficiencies and the fixed cost of the launch. `source` says where the
+    time is from: `roofline`, `formula`, or the table and the file.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Kernel:
     bytes: Value
     wire: Value
     time: Value
+    source: str = "roofline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +46,27 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """A table of measured seconds: formulas ask it by its name, with a number for each axis.
+
+    `file` is its path as written, and `rows` says which of its rows these are, for people to read.
+    """
+
+    name: str
+    file: str
+    rows: str
+    axes: tuple[str, ...]
+    grid: Grid
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """The time of an iteration: the sum of the stages, and `overhead` of the scheduler."""
 
     source: str
     stages: tuple[Stage, ...]
     overhead: Value
+    tables: tuple[Measured, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,7 +383,7 @@ class Plan:
 
     def to_json(self) -> str:
         """Return the plan as JSON: the same plan gives the same text."""
-        return json.dumps(_encode(self), indent=1, allow_nan=False)
+        return written(_encode(self))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -380,7 +399,7 @@ class Plan:
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             raise ValueError(f"this is not a plan of format {FORMAT}, which this TSDL reads")
         try:
-            plan = _decode(Plan, data)
+            plan = _decode(Plan, unshared(data))
             _check_ranges(plan)
             return cls(**plan.fields())
         except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -419,11 +438,30 @@ def _check_ranges(plan: "Plan") -> None:
     costs = [cost for kind in plan.workers for cost in (kind.cost, *kind.pipeline)]
     if any(stage.repeat < 0 for cost in costs for stage in cost.stages):
         raise ValueError("a block of the model repeats less than no time")
+    for kind in plan.workers:
+        _check_tables(kind.cost)
     for local in stages:
         if local.batching not in ("prefill_first", "chunked", "static"):
             raise ValueError(f"there is no batching {local.batching!r}")
     for stage in everything:
         _check_names(stage)
+
+
+def _check_tables(cost: Cost) -> None:
+    """See that tables can be read, and that formulas ask what there is. Raises ValueError."""
+    axes = {table.name: len(table.axes) for table in cost.tables}
+    if len(axes) < len(cost.tables) or not all(map(formula.is_name, axes)):
+        raise ValueError("tables have names of their own")
+    for table in cost.tables:
+        if not table.axes:
+            raise ValueError(f"the table {table.name!r} has no axes")
+        check_grid(table.grid, len(table.axes))
+    times = [kernel.time for stage in cost.stages for kernel in stage.kernels]
+    for asked in formula.every_part(*times, cost.overhead):
+        if asked.operation == "table" and axes.get(str(asked.arguments[0])) != len(
+            asked.arguments[1:]
+        ):
+            raise ValueError(f"there is no table {asked.arguments[0]!r} of so many axes")
 
 
 def _depth(body: "tuple[Statement, ...]") -> int:

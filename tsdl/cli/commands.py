@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     with Bar() as bar:
         result = run_plan(plan, arguments.seed, bar.show, engine=arguments.engine)
+    tell(result.warnings, "text")
     unwritten = ""
     if arguments.out:  # before anything is shown: whoever reads it may stop reading
         try:

@@ -1,10 +1,11 @@
 """A plan for people: what would run, where it runs, what its times assume."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tsdl.cli.policytext import stage_lines
 from tsdl.cli.rungs import rung_text
-from tsdl.costs import Batch, compiled
+from tsdl.costs import Batch, Share, compiled, domain_of, shares
 from tsdl.formula import Value, function, python
 from tsdl.plan import Cost, Draw, Kernel, Local, Plan, Rung, Stage, Tier, Workers
 
@@ -129,12 +130,12 @@ def _workers(workers: Workers, nodes: list[str], rung: Rung) -> list[str]:
     ]
     lines += [*_connection(workers), *_local(workers.local)]
     lines.append(f"    engine    {rung_text(rung)}")
-    if workers.cost.source != "operators":
-        kernel = workers.cost.stages[0].kernels[0]
-        lines.append(f"    iteration {kernel.time} seconds ({workers.cost.source})")
-        return lines
-    lines += [*_assumptions(workers), *_operators(workers.cost)]
-    return lines
+    cost = workers.cost
+    if cost.source == "operators":
+        return [*lines, *_assumptions(workers), *_operators(cost), *_tables(cost)]
+    for kernel in cost.stages[0].kernels:
+        lines.append(f"    {kernel.name or 'iteration':<9} {kernel.time} seconds ({cost.source})")
+    return [*lines, *_tables(cost)]
 
 
 def _connection(workers: Workers) -> list[str]:
@@ -179,21 +180,34 @@ def _operators(cost: Cost) -> list[str]:
     decode.add_decodes([1024])
     function = compiled(cost)
     totals = (function(decode), function(prefill))
+    measured = bool(cost.tables)
     lines = [
         f"    {'operator':<28}{'class':<12}{'decode at 1,024':>18}"
-        f"{'prefill of 1,024':>18}{'its GFLOP':>11}{'its MB':>10}"
+        f"{'prefill of 1,024':>18}{'its GFLOP':>11}{'its MB':>10}{'  from' if measured else ''}"
     ]
-    for stage in cost.stages:
-        lines += [_kernel(stage, kernel, prefill, decode) for kernel in stage.kernels]
+    times = [list(shares(cost, batch))[1:] for batch in (decode, prefill)]
+    kernels = [(stage, kernel) for stage in cost.stages for kernel in stage.kernels]
+    for (stage, kernel), *both in zip(kernels, *times, strict=True):
+        where = f"  {kernel.source}" if measured else ""
+        lines.append(_kernel(stage, kernel, both, prefill) + where)
     lines.append(f"    {'an iteration':<40}{totals[0] * 1e3:>15.3f} ms{totals[1] * 1e3:>15.3f} ms")
     return lines
 
 
-def _kernel(stage: Stage, kernel: Kernel, prefill: Batch, decode: Batch) -> str:
-    name = f"{stage.name}.{kernel.name}" if stage.name else kernel.name
+def _tables(cost: Cost) -> list[str]:
+    """Show the tables, and what they have measured."""
+    lines = []
+    for table in cost.tables:
+        axes = (f"{axis} {low:g} to {high:g}" for axis, low, high in domain_of(table))
+        which = f", {table.rows}" if table.rows else ""
+        lines.append(f"    table     {table.name}: {', '.join(axes)}; {table.file}{which}")
+    return lines
+
+
+def _kernel(stage: Stage, kernel: Kernel, both: Sequence[Share], prefill: Batch) -> str:
     times = stage.repeat
-    shown = f"{name} × {times}" if times > 1 else name
-    cells = [f"{_at(kernel.time, batch) * times * 1e3:>15.3f} ms" for batch in (decode, prefill)]
+    shown = f"{both[0].name} × {times}" if times > 1 else both[0].name
+    cells = [f"{share.seconds * 1e3:>15.3f} ms" for share in both]
     flops, moved = _at(kernel.flops, prefill) * times, _at(kernel.bytes, prefill) * times
     work = f"{flops / 1e9:>11.1f}{moved / 1e6:>10.1f}"
     return f"    {shown:<28}{kernel.work_class:<12}{cells[0]}{cells[1]}{work}"

@@ -106,6 +106,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0605", Severity.ERROR, "the data file cannot be used"),
         Code("E0606", Severity.ERROR, "not a configuration of that format"),
         Code("E0607", Severity.ERROR, "not a measured run"),
+        Code("E0608", Severity.ERROR, "no such times in a table"),
         Code("E0901", Severity.ERROR, "a formula has no value during the run"),
         Code("E0902", Severity.ERROR, "an iteration of impossible length"),
         Code("E0903", Severity.ERROR, "a policy goes round and round"),
@@ -116,9 +117,13 @@ CATALOGUE: dict[str, Code] = {
         Code("W0505", Severity.WARNING, "an operator class without a counterpart"),
         Code("W0506", Severity.WARNING, "a handler that can never fire"),
         Code("W0507", Severity.WARNING, "compared with a name that nothing has"),
+        Code("W0508", Severity.WARNING, "times of an operator that the graph lacks"),
         Code("W0590", Severity.WARNING, "checked, but not simulated yet"),
         Code("W0606", Severity.WARNING, "a key without a counterpart"),
+        Code("W0608", Severity.WARNING, "a table that is faster than the device"),
+        Code("W0901", Severity.WARNING, "asked beyond what a table has measured"),
         Code("N0201", Severity.NOTE, "hides a name of the standard library"),
+        Code("N0607", Severity.NOTE, "what was found in a table"),
     )
 }
 

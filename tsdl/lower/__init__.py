@@ -9,6 +9,7 @@ from tsdl.evaluate.values import Place
 from tsdl.formula import Value
 from tsdl.lower.breakpoints import lower_breakpoints, names_of
 from tsdl.lower.clusters import check_ranks, devices_of, lower_tiers, standings
+from tsdl.lower.files import FileReader
 from tsdl.lower.idle import report_idle
 from tsdl.lower.pipeline import check_pipeline
 from tsdl.lower.places import (
@@ -23,8 +24,8 @@ from tsdl.lower.policies import lower_global, lower_local
 from tsdl.lower.rungs import lower_rungs
 from tsdl.lower.sharing import check_blocks, check_sharing
 from tsdl.lower.sizes import check_sizes
-from tsdl.lower.workers import lower_workers
-from tsdl.lower.workloads import FileReader, lower_workload
+from tsdl.lower.workers import lower_workers, tables_of
+from tsdl.lower.workloads import lower_workload
 from tsdl.plan import (
     FORMAT,
     Breakpoint,
@@ -75,9 +76,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     _refuse_unsimulated(evaluator, scenario, model, cluster, policy, workload, slo, router)
     used: dict[Span, Handler] = {}
     stage = lower_global(evaluator, router or policy, used)
-    workers, policies, devices, parameters = _workers(
-        evaluator, cluster, model, policy, stage, used
-    )
+    workers, policies, devices, parameters = _workers(evaluator, scenario, stage, used, read)
     _check_roles(
         evaluator, cluster, any(w.prefills for w in workers), any(w.decodes for w in workers)
     )
@@ -128,13 +127,15 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
 
 def _workers(
     evaluator: Evaluator,
-    cluster: Instance,
-    model: Instance,
-    policy: Instance,
+    scenario: Instance,
     stage: Global,
     used: dict[Span, Handler],
+    read: FileReader,
 ) -> tuple[list[Workers], list[Instance], list[Instance], int]:
     """Return the workers, the policies that run on them, their devices, the parameters."""
+    model, cluster, policy = (
+        evaluator.required(scenario, k) for k in ("model", "cluster", "policy")
+    )
     workers: list[Workers] = []
     policies: list[Instance] = []
     devices: list[Instance] = []
@@ -155,8 +156,9 @@ def _workers(
         _check_budget(evaluator, own, local)
         _check_ahead(evaluator, own, local)
         check_sharing(evaluator, evaluator.required(worker, "kv"), own)
+        tables = tables_of(evaluator, worker, read)
         lowered, parameters = lower_workers(
-            evaluator, standing, model, local, _overhead(evaluator, own)
+            evaluator, standing, model, local, _overhead(evaluator, own), tables
         )
         handled = {h.event for h in (*local.handlers, *stage.handlers)}
         breakpoints, handlers = lower_breakpoints(evaluator, model, lowered.cost, handled)

@@ -10,6 +10,7 @@ from tsdl.evaluate.values import Binding, Place
 from tsdl.formula import Value, make, symbol
 from tsdl.lower.clusters import Parallel, parallel_of
 from tsdl.lower.sharding import divide
+from tsdl.lower.tables import Tables
 from tsdl.plan import Efficiency, Kernel, Stage
 from tsdl.program import DeclarationName, Part
 from tsdl.schema import BATCH_FEATURES
@@ -127,6 +128,7 @@ class Graph:
     kv_elements: int
     windowed_kv_elements: int  # of them, those of operators that look back a window only
     kept: list[Kept]  # of each stage
+    names: list[str]  # of its operators
 
     def add(self, name: str, repeat: int, kernels: list[Kernel]) -> None:
         """Add a stage; what it keeps was noted before."""
@@ -134,7 +136,7 @@ class Graph:
         self.kept.append(Kept())
 
 
-def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
+def graph_of(evaluator: Evaluator, model: Instance, device: Device, tables: Tables) -> Graph:
     """Return the kernels of a model's graph, with sharding and collectives put in."""
     parts: list[Part] = model.members.clauses("graph")
     if not parts:
@@ -149,11 +151,11 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
     assert clause.body is not None
     _check_sizes(evaluator, model)
     place = Place(parts[0].owner, model)
-    graph = Graph([], 0, 0, 0, 0, [Kept()])
+    graph = Graph([], 0, 0, 0, 0, [Kept()], [])
     run: list[Kernel] = []
     for item in clause.body.items:
         if isinstance(item, ast.GraphNode):
-            run += _node(evaluator, item, place, device, graph, 1)
+            run += _node(item, place, device, graph, 1, tables)
             continue
         assert isinstance(item, ast.Clause)
         assert item.body is not None
@@ -164,7 +166,7 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device) -> Graph:
         kernels: list[Kernel] = []
         for inner in item.body.items:
             assert isinstance(inner, ast.GraphNode)
-            kernels += _node(evaluator, inner, place, device, graph, repeat)
+            kernels += _node(inner, place, device, graph, repeat, tables)
         assert isinstance(item.head, ast.Name)
         graph.add(item.head.id, repeat, kernels)
     if run:
@@ -228,13 +230,15 @@ def _repeat(evaluator: Evaluator, count: ast.Expr | None, place: Place) -> int:
 
 
 def _node(
-    evaluator: Evaluator,
     item: ast.GraphNode,
     place: Place,
     device: Device,
     graph: Graph,
     repeat: int,
+    tables: Tables,
 ) -> list[Kernel]:
+    evaluator = device.evaluator
+    graph.names.append(item.name)
     call = item.operator
     function, arguments = (
         (call.function, call.arguments) if isinstance(call, ast.Call) else (call, ())
@@ -251,7 +255,7 @@ def _node(
     shard = divide(evaluator, operator, item, device.parallel)
     operator.symbols["tokens"] = rows
     evaluator.forget(operator)  # sizes and rows are others now
-    kernels = _kernels(evaluator, operator, item.name, device)
+    kernels = tables.of_operator(item.name, _kernels(evaluator, operator, item.name, device), rows)
     if stored:
         size = evaluator.real(evaluator.required(operator, "stored_in"), "size")
         graph.weight_bytes += repeat * evaluator.whole(operator, "weights") * size
@@ -263,7 +267,8 @@ def _node(
         graph.windowed_kv_elements += kv
     if shard == "row" and device.devices > 1:
         name = f"{item.name}.all_reduce"
-        kernels += library_kernels(evaluator, ("AllReduce", name), width, rows, device)
+        added = library_kernels(evaluator, ("AllReduce", name), width, rows, device)
+        kernels += tables.of_operator(added[0].name, added, rows)
     return kernels
 
 

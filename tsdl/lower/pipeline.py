@@ -85,14 +85,14 @@ def pipeline_of(
         stages = share.stages if whole.source == "operators" else _alike(whole, len(divided))
         sent = (Stage("", 1, tuple(send)),) if number < len(divided) - 1 else ()
         overhead: Value = 0 if number else whole.overhead
-        found.append(Cost(whole.source, (*stages, *sent), overhead))
+        found.append(Cost(whole.source, (*stages, *sent), overhead, whole.tables))
     return tuple(found)
 
 
 def _alike(whole: Cost, stages: int) -> tuple[Stage, ...]:
     (stage,) = whole.stages
-    (kernel,) = stage.kernels
-    return (replace(stage, kernels=(replace(kernel, time=make("/", kernel.time, stages)),)),)
+    shared = tuple(replace(k, time=make("/", k.time, stages)) for k in stage.kernels)
+    return (replace(stage, kernels=shared),)
 
 
 def check_pipeline(

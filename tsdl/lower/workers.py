@@ -4,13 +4,51 @@ from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Value, flattened, symbol
 from tsdl.lower.clusters import Standing, channel, devices_of
+from tsdl.lower.files import FileReader
 from tsdl.lower.operators import Device, Graph, device_of, graph_of
 from tsdl.lower.pipeline import Share, pipeline_of, shares
+from tsdl.lower.tables import Tables, check_speed, check_unused
 from tsdl.plan import Cost, Kernel, KVCache, Local, Stage, Workers
 
 
+def tables_of(evaluator: Evaluator, worker: Instance, read: FileReader) -> Tables:
+    """Return the times that the `cost` of a worker brings. Raises Failed where it has none."""
+    cost = evaluator.reference(worker, "cost")
+    if cost is not None:
+        whole = {
+            "iteration": evaluator.get(cost, "iteration") is not None,
+            "part": bool(cost.members.named("part")),
+            "operator": bool(cost.members.named("operator")),
+        }
+        said = [key for key, here in whole.items() if here]
+        if not said:
+            raise evaluator.fail(
+                "E0404",
+                f"cost `{cost.name}` says no times",
+                evaluator.place_of(cost),
+                "needs `iteration`",
+                help=(
+                    "write `iteration = …`: time of one iteration, over the batch's features, "
+                    "a time; or the times of operators: `operator NAME { … }`",
+                ),
+            )
+        if len(said) > 1:
+            raise evaluator.fail(
+                "E0521",
+                f"cost `{cost.name}` has both `{said[0]}` and `{said[1]}`",
+                evaluator.place_of(cost),
+                help=("leave one of them out",),
+            )
+    return Tables(evaluator, cost, read, devices_of(evaluator, worker))
+
+
 def lower_workers(
-    evaluator: Evaluator, standing: Standing, model: Instance, local: Local, overhead: Value
+    evaluator: Evaluator,
+    standing: Standing,
+    model: Instance,
+    local: Local,
+    overhead: Value,
+    tables: Tables,
 ) -> tuple[Workers, int]:
     """Return the workers that a `worker` block declares, and the parameters of the model.
 
@@ -20,10 +58,10 @@ def lower_workers(
     device = device_of(evaluator, worker, model)
     devices = devices_of(evaluator, worker)
     hardware = device.hardware
-    graph = graph_of(evaluator, model, device)
+    graph = graph_of(evaluator, model, device, tables)
     divided = shares(evaluator, worker, graph, device.parallel.stages)
     kv = _kv_cache(evaluator, worker, model, device, graph, divided)
-    cost = _cost(evaluator, worker, graph.stages, overhead)
+    cost = _cost(tables, device, graph, overhead)
     power = evaluator.inner(hardware, "power")
     runs = evaluator.word(worker, "runs")
     buffer = evaluator.optional(worker, "buffer")
@@ -64,13 +102,19 @@ def lower_workers(
     return workers, graph.parameters
 
 
-def _cost(evaluator: Evaluator, worker: Instance, stages: list[Stage], overhead: Value) -> Cost:
-    formula = evaluator.reference(worker, "cost")
-    if formula is None:
-        return Cost("operators", tuple(stages), overhead)
-    time = evaluator.known(formula, "iteration")
-    kernel = Kernel("iteration", "formula", 0, 0, 0, time)
-    return Cost(formula.name, (Stage("", 1, (kernel,)),), overhead)
+def _cost(tables: Tables, device: Device, graph: Graph, overhead: Value) -> Cost:
+    cost, stages = tables.cost, tuple(graph.stages)
+    if cost is not None and cost.members.named("operator"):
+        check_unused(tables, graph.names)
+        check_speed(tables, stages, device.compute, device.bandwidth)
+    if cost is None or cost.members.named("operator"):
+        return Cost("operators", stages, overhead, tables.measured)
+    if cost.members.named("part"):
+        kernels = tables.of_iteration()
+    else:
+        time = tables.evaluator.known(cost, "iteration")
+        kernels = [Kernel("iteration", "formula", 0, 0, 0, time, "formula")]
+    return Cost(cost.name, (Stage("", 1, tuple(kernels)),), overhead, tables.measured)
 
 
 def _kv_cache(

@@ -1,19 +1,16 @@
 """Workloads to the plan: arrivals, lengths, tables from files."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Constructed, Path, Range, Value
+from tsdl.lower.files import FileReader, read_named
 from tsdl.plan import Draw, Table, Workload
 from tsdl.traces import Columns, read_requests
 
 MOST_REQUESTS = 50_000_000
-
-# Reads a file by its path and the file that it is relative to; returns its name and text.
-FileReader = Callable[[Path], tuple[str, str]]
 
 
 def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:
@@ -246,19 +243,7 @@ def _table(evaluator: Evaluator, workload: Instance, key: str, read: FileReader)
         path = Path(path, evaluator.span(workload, key).source.name)
     assert isinstance(path, Path)
     place = evaluator.span(workload, key)
-    try:
-        name, text = read(path)
-    except UnicodeDecodeError:
-        raise evaluator.fail("E0108", f"`{path.text}` is not UTF-8 text", place) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        beside = "the working folder" if not path.beside else "the file that names it"
-        raise evaluator.fail(
-            "E0604",
-            f"cannot read `{path.text}`: {reason}",
-            place,
-            help=(f"the path is relative to {beside}",),
-        ) from None
+    name, text = read_named(evaluator, path, place, read)
     block = evaluator.inner(workload, "columns")
     columns = Columns(
         evaluator.word(block, "arrived"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from tsdl.plan import Condition, Plan
 from tsdl.runtime import gaps, usage
+from tsdl.runtime.beyond import warnings
 from tsdl.runtime.columns import Column, Metrics, Requests
 from tsdl.runtime.ledger import STATUSES
 from tsdl.runtime.metrics import Metric, Nothing, evaluate, holds, holds_each, statistics
@@ -39,7 +40,8 @@ class Result:
     """The outcome of one run.
 
     `requests`, `timeseries` and `records` are mappings of numpy columns; `summary` holds JSON
-    values, with times in seconds, sizes in bytes, rates per second.
+    values, with times in seconds, sizes in bytes, rates per second. `warnings` are diagnostics of
+    what the run asked of its tables and they do not have.
     """
 
     def __init__(self, plan: Plan, seed: int, outcome: Outcome) -> None:
@@ -50,6 +52,7 @@ class Result:
         self.timeseries = _sample_columns(outcome)
         self.records = _record_columns(outcome)
         self.log = outcome.notes.log
+        self.warnings = warnings(outcome.workers)
         self._counted = self.requests["arrived"] >= plan.workload.warmup
         found = gaps.weighted(outcome.gap_length, outcome.gap_count)
         self.metrics = Metrics(self.requests, self._counted, found)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Protocol
 
-from tsdl.costs import Batch, compiled
+from tsdl.costs import Asked, Batch, compiled
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.plan import Workers
@@ -70,7 +70,7 @@ class Worker:
     """
 
     __slots__ = (
-        "__dict__", "_batching", "active", "advanced", "arriving", "busy", "composing",
+        "__dict__", "_batching", "active", "advanced", "arriving", "asked", "busy", "composing",
         "current", "decodes", "due", "ended", "engaged", "forgotten", "free_at",
         "fresh", "gave_way", "hooks", "id", "inbox", "incoming", "iteration_time", "iterations",
         "kind", "kv", "late", "leader", "leaving", "local", "memory", "node", "opened",
@@ -95,12 +95,13 @@ class Worker:
         self.leaving: list[Request] = []
         self.unseen: deque[Request] = deque()
         self.ended = 0
-        self.composing = False
-        self.engaged = False  # whether an asynchronous one found an iteration when it looked last
+        # Whether it looks for an iteration; whether an asynchronous one found one the last time.
+        self.composing = self.engaged = False
         self.arriving = 0  # bytes on their way here
         self.taking = 0  # requests that are being handed over to it
         self.memory = self.kv = memory_of(kind.kv, kind.local.watermark, kind.host)
-        self.iteration_time = compiled(kind.cost)
+        self.asked: Asked = {}  # of tables, beyond their points
+        self.iteration_time = compiled(kind.cost, self.asked)
         self.outstanding_tokens = self.preemptions = self.iterations = 0
         self.busy = 0.0
         # Of the waiting: how many came since the last boundary, and when the first did.

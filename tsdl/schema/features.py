@@ -22,3 +22,6 @@ BATCH_FEATURES: dict[str, str] = {
     "peer_tokens": "the most tokens of any rank that steps in lock-step with this one",
 }
 FEATURE_TYPES: dict[str, Type] = dict.fromkeys(BATCH_FEATURES, _NUMBER)
+
+# Features that grow while the same requests decode on; all others stay as they are.
+GROWING = ("contexts", "context_blocks", "longest_context")

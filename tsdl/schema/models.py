@@ -7,6 +7,7 @@ from tsdl.types import (
     Choice,
     Reference,
     Sequence,
+    Text,
 )
 
 _TIME = quantity("time")
@@ -139,17 +140,67 @@ MODEL = Block(
     plain=True,
 )
 
+_POINT = Block(
+    "at",
+    "Where in the table: for each of its axes, a column, the point.",
+    open_field=Field(_NUMBER, "the point on an axis", low=0, formula=True),
+)
+_TIMES: dict[str, Field] = {
+    "time": Field(_TIME, "a formula for the time, where there is no table", low=0, formula=True),
+    "file": Field(Text(path=True), "CSV file of measured times, with a header"),
+    "value": Field(Text(), "its column of times", '"time_us"'),
+    "unit": Field(_TIME, "of that column", "1 us", low=0, above=True),
+    "times": Field(_NUMBER, "how often it is counted", "1", low=0, formula=True),
+    "when": Field(Boolean(), "whether it is launched at all", "tokens > 0", formula=True),
+}
+_POINTS = {
+    "rows": Nested(
+        Block(
+            "rows",
+            "Which rows of the file: the texts in some of its columns.",
+            open_field=Field(Text(), "the text in a column"),
+        )
+    ),
+    "at": Nested(_POINT),
+    "above": Nested(
+        Block(
+            "above",
+            "A point whose time is taken off; below that it is nothing.",
+            open_field=_POINT.open_field,
+        )
+    ),
+    "least": Nested(
+        Block(
+            "least",
+            "Rows whose axes are below these are left out: they are something else.",
+            open_field=Field(_NUMBER, "the least point on an axis", low=0),
+        )
+    ),
+}
+_PART = Block("part", "A summand of a time.", _TIMES, _POINTS)
+_MEASURED_SYMBOLS = FEATURE_TYPES | {"devices": _NUMBER}
 COST = Block(
     "cost",
-    "A closed formula for the time of an iteration, in place of the model's operators.",
+    "Times in place of those of the model's operators: a closed formula, or measured tables.",
     {
         "iteration": Field(
-            _TIME,
-            "time of one iteration, over the batch's features",
-            required=True,
-            low=0,
-            formula=True,
-        )
+            _TIME, "time of one iteration, over the batch's features", low=0, formula=True
+        ),
+        "folder": Field(Text(path=True), "where the files are"),
     },
-    symbols=FEATURE_TYPES,
+    {
+        "operator": Nested(
+            Block(
+                "operator",
+                "The time of an operator of the graph, by its name there; `all_reduce` is each "
+                "that sharding adds.",
+                _TIMES,
+                {"part": Nested(_PART, named=True), **_POINTS},
+                symbols=dict.fromkeys(("flops", "bytes", "wire"), _NUMBER),
+            ),
+            named=True,
+        ),
+        "part": Nested(_PART, named=True),
+    },
+    symbols=_MEASURED_SYMBOLS,
 )

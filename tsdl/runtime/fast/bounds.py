@@ -1,7 +1,7 @@
 """Times before which nothing happens at a worker that others wait for; the later, the better.
 
-They rest on this: no iteration takes less time for decoding more, nor for prefills besides
-(tsdl.facts).
+They rest on this: no iteration takes less time than `least`, and none that decodes the same
+requests less for their longer contexts (tsdl.facts).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def earliest_end(worker: FastWorker) -> float:
     ):
         return worker.due
     more = cohort.next_end - cohort.steps - 1
-    if more < FEW or not worker.facts.monotone:
+    if more < FEW or not worker.facts.rising:
         return worker.due
     growth = cohort.growing * (more // cohort.block + 1) * cohort.unit
     if growth > worker.memory.capacity - worker.memory.used:

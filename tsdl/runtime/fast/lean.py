@@ -31,7 +31,7 @@ def suits(worker: FastWorker) -> bool:
         and local.admit_when is True
         and not local.admit_by
         and not worker.memory.shares
-        and worker.facts.monotone  # so that no iteration can take less than nothing
+        and worker.facts.never_negative
         and worker.hooks.keys().isdisjoint(("start", "admit", "preempt", "iteration"))
     )
 

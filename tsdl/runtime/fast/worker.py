@@ -9,7 +9,7 @@ from dataclasses import replace
 from math import inf, nextafter
 from typing import Any
 
-from tsdl.costs import Batch, DecodeTime, compiled_features, growing_features
+from tsdl.costs import Batch, DecodeTime, compiled, compiled_features, growing_features
 from tsdl.errors import TsdlError
 from tsdl.facts import Facts, Growth
 from tsdl.plan import Workers
@@ -105,11 +105,11 @@ class FastWorker(Worker):
         self.looks_far = "longest_context" in features
         self.tools: tuple[Any, ...] = ()
         self.own_iteration = Iteration()  # the one of lean iterations, over and over
-        self.time_of_features = compiled_features(kind.cost)
-        self.times = DecodeTime(kind.cost)
+        self.time_of_features = compiled_features(kind.cost, self.asked)
+        self.times = DecodeTime(kind.cost, self.asked)
         self.least = 0.0  # seconds of an iteration; what is proved tells whether that is of use
         if facts.monotone:
-            self.least = self.iteration_time(Batch(tokens=1, requests=1, peer_tokens=1))
+            self.least = compiled(kind.cost)(Batch(tokens=1, requests=1, peer_tokens=1))
         self._tells_batch = False
         self.stepped = facts.rung == "stepped"
         # Whether others wait for what happens here; for ends; for admissions, and so for victims.

@@ -1,0 +1,27 @@
+"""Files that a program names: read, or a reason why not."""
+
+from collections.abc import Callable
+
+from tsdl.evaluate import Evaluator
+from tsdl.evaluate.values import Path
+from tsdl.source import Span
+
+# Reads a file by its path and the file that it is relative to; returns its name and text.
+FileReader = Callable[[Path], tuple[str, str]]
+
+
+def read_named(evaluator: Evaluator, path: Path, place: Span, read: FileReader) -> tuple[str, str]:
+    """Return name and text of a file. Raises Failed where it cannot be read."""
+    try:
+        return read(path)
+    except UnicodeDecodeError:
+        raise evaluator.fail("E0108", f"`{path.text}` is not UTF-8 text", place) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        beside = "the working folder" if not path.beside else "the file that names it"
+        raise evaluator.fail(
+            "E0604",
+            f"cannot read `{path.text}`: {reason}",
+            place,
+            help=(f"the path is relative to {beside}",),
+        ) from None

@@ -1,0 +1,277 @@
+"""Costs of measured tables to the plan: which kernels take their time from which rows of a file."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from tsdl.costs import Batch, compiled
+from tsdl.diagnostics.suggest import nearest
+from tsdl.evaluate import Evaluator, Failed, Instance
+from tsdl.evaluate.values import Path
+from tsdl.formula import Formula, Value, every_part, make, symbol
+from tsdl.interpolation import Grid, grid_of, interpolation
+from tsdl.lower.files import FileReader, read_named
+from tsdl.lower.saying import derives, said, since
+from tsdl.plan import Cost, Kernel, Measured, Stage
+from tsdl.program import Members
+from tsdl.schema import BATCH_FEATURES
+from tsdl.source import Source, Span
+from tsdl.tables import Query, read_table
+
+ALL_REDUCE = "all_reduce"
+_CONSTANT = ("",)  # the axes of a table of which but one point is ever asked
+_HELP = "write `time = …`, or `file = …` with the point: `at { … }`"
+_HEAVY = 32e6  # bytes of weights and activations, above which memory is what a kernel waits for
+_TOO_FAST = 0.8  # of the least that the peaks allow: caches and peaks as printed allow a little
+
+
+@dataclass(slots=True)
+class Tables:
+    """The times that a `cost` brings, in place of the roofline; none without one.
+
+    `found` are the tables asked so far, `used` the operators of the cost that the graph has.
+    """
+
+    evaluator: Evaluator
+    cost: Instance | None
+    read: FileReader
+    devices: int
+    found: dict[tuple[Path, Query], Measured] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+    _sources: dict[Path, Source] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> tuple[Measured, ...]:
+        """Return the tables in the order in which they were asked for."""
+        return tuple(table for table in self.found.values() if table.axes != _CONSTANT)
+
+    def of_operator(self, name: str, kernels: list[Kernel], rows: Value) -> list[Kernel]:
+        """Return the kernels of an operator of the graph, with the times that the cost has.
+
+        `rows` is what `tokens` means in the operator.
+        """
+        known = ALL_REDUCE if name.endswith(f".{ALL_REDUCE}") else name
+        if self.cost is None or ("operator", known) not in self.cost.members.blocks:
+            return kernels
+        self.used.add(known)
+        cost = self.evaluator.again(self.cost)  # sizes are others at each node
+        work: dict[str, Any] = {
+            key: _sum([getattr(k, key) for k in kernels]) for key in ("flops", "bytes", "wire")
+        }
+        features: dict[str, Value] = {feature: symbol(feature) for feature in BATCH_FEATURES}
+        block = self.evaluator.inner(cost, "operator", known)
+        block.symbols |= {**features, **work, "tokens": rows, "devices": self.devices}
+        whole = replace(kernels[0], name=name, **work)
+        return self._kernels(block, whole)
+
+    def of_iteration(self) -> list[Kernel]:
+        """Return the parts of an iteration that the cost has whole, without a graph."""
+        assert self.cost is not None
+        cost = self.evaluator.again(self.cost)
+        cost.symbols["devices"] = self.devices
+        return self._kernels(cost, Kernel("", "table", 0, 0, 0, 0))
+
+    def _kernels(self, block: Instance, whole: Kernel) -> list[Kernel]:
+        """Return a kernel with the time of a block, or one with that of each of its parts.
+
+        The first has all of the work; those that never take any time are left out.
+        """
+        parts = block.members.named("part")
+        own = said(block.members)
+        if own and any(derives(own, part_own) for p in parts if (part_own := said(p))):
+            parts = []  # who derives this cost says the time as a whole
+        if own and parts:
+            raise self._twice(block, whole.name, "a time of its own", "parts")
+        if not parts:
+            return [self._kernel(block, whole)]
+        found = []
+        for part in parts:
+            name = f"{whole.name}.{part.name}".removeprefix(".")
+            inner = self.evaluator.inner(block, "part", part.name)
+            found.append(self._kernel(inner, replace(whole, name=name)))
+            whole = replace(whole, flops=0, bytes=0, wire=0)
+        return [kernel for kernel in found if kernel.time != 0] or found[:1]
+
+    def _kernel(self, block: Instance, kernel: Kernel) -> Kernel:
+        evaluator = self.evaluator
+        newest = said(block.members)
+        if newest is None:
+            raise evaluator.fail(
+                "E0404",
+                f"`{kernel.name}` of cost `{block.root.name}` has neither `time` nor `file`",
+                evaluator.place_of(block),
+                help=(_HELP,),
+            )
+        block.members = since(block.members, newest)
+        if {"time", "file"} <= block.members.fields.keys():
+            raise self._twice(block, kernel.name, "`time`", "`file`")
+        times, when = evaluator.known(block, "times"), evaluator.known(block, "when")
+        if "time" in block.members.fields:
+            time, source = evaluator.known(block, "time"), "formula"
+        else:
+            time, source = self._from_table(block, kernel.name)
+        return replace(kernel, time=make("if", when, make("*", times, time), 0), source=source)
+
+    def _twice(self, block: Instance, name: str, one: str, other: str) -> Failed:
+        return self.evaluator.fail(
+            "E0521",
+            f"`{name}` of cost `{block.root.name}` has both {one} and {other}",
+            self.evaluator.place_of(block),
+            help=(_HELP,),
+        )
+
+    def _from_table(self, block: Instance, name: str) -> tuple[Value, str]:
+        """Return the time that a table has, and where that is from."""
+        evaluator = self.evaluator
+        point, above = self._point(block, "at"), self._point(block, "above")
+        if not point or (above and above.keys() != point.keys()):
+            missing = "at" if not point else "above"
+            raise evaluator.fail(
+                "E0404",
+                f"`{missing}` of `{name}` in cost `{block.root.name}` has not all axes",
+                evaluator.place_of(block),
+                help=("write `at { tokens = tokens }`: a column of the file, and the point there",),
+            )
+        asked = [axis for axis, value in point.items() if isinstance(value, Formula)]
+        table = self._table(block, name, point, asked)
+        time = _asked(table, [point[axis] for axis in asked])
+        if above:
+            less = _asked(table, [above[axis] for axis in asked])
+            time = make("max", make("-", time, less), 0)
+        return time, f"table {table.name if asked else table.file}"
+
+    def _point(self, block: Instance, key: str) -> dict[str, Value]:
+        inner = self.evaluator.inner(block, key)
+        return {axis: self.evaluator.known(inner, axis) for axis in inner.members.fields}
+
+    def _table(
+        self, block: Instance, name: str, point: dict[str, Value], asked: list[str]
+    ) -> Measured:
+        """Return the table of some rows of a file, read but once. Raises Failed."""
+        evaluator = self.evaluator
+        rows, least = (evaluator.inner(block, key) for key in ("rows", "least"))
+        query = Query(
+            tuple((column, evaluator.word(rows, column)) for column in rows.members.fields),
+            tuple(asked),
+            tuple((a, x) for a, x in point.items() if isinstance(x, (int, float))),
+            tuple((axis, evaluator.real(least, axis)) for axis in least.members.fields),
+            evaluator.word(block, "value"),
+            evaluator.real(block, "unit"),
+        )
+        path, place = self._path(block)
+        known = self.found.get((path, query))
+        if known is not None:
+            return known
+        source = self._sources.get(path)
+        if source is None:
+            source = Source(*read_named(evaluator, path, place, self.read))
+            self._sources[path] = source
+        values = read_table(source, query, evaluator.sink)
+        if values is None:
+            raise evaluator.fail(
+                "E0605",
+                f"`{source.name}` cannot be used for `{name}`",
+                place,
+                help=("what is wrong with it is said above",),
+            )
+        grid = grid_of(values) if asked else Grid((0,), (), tuple(values.values()))
+        axes = tuple(asked) or _CONSTANT
+        table = Measured(self._name(name), path.text, str(query), axes, grid)
+        self.found[path, query] = table
+        return table
+
+    def _name(self, name: str) -> str:
+        """Return a name for a table that no other has: that of the first operator to ask it."""
+        plain = name.replace(".", "_")
+        taken = {table.name for table in self.found.values()}
+        while plain in taken:
+            plain += "_"
+        return plain
+
+    def _path(self, block: Instance) -> tuple[Path, Span]:
+        """Return the path of a file of the cost, in its folder, and where that is named."""
+        evaluator, root = self.evaluator, block.root
+        path, folder = evaluator.get(block, "file"), evaluator.get(root, "folder")
+        place = evaluator.span(
+            block if folder is None else root, "file" if folder is None else "folder"
+        )
+        path, folder = (
+            Path(given, place.source.name) if isinstance(given, str) else given
+            for given in (path, folder)
+        )
+        assert isinstance(path, Path)
+        if isinstance(folder, Path):
+            path = Path(f"{folder.text.rstrip('/')}/{path.text}", folder.beside)
+        return path, place
+
+
+def _sum(values: list[Value]) -> Value:
+    total = values[0]
+    for value in values[1:]:
+        total = make("+", total, value)
+    return total
+
+
+def _asked(table: Measured, point: list[Value]) -> Value:
+    """Return what a table has at a point: a number where all of it is known."""
+    known = [x for x in point or [0] if isinstance(x, (int, float))]
+    if len(known) == len(table.axes):
+        return interpolation(table.grid, {})(*known)
+    return Formula("table", (table.name, *point))
+
+
+# -- what only the device shows ----------------------------------------------------------------
+
+
+def check_unused(tables: Tables, graph: list[str]) -> None:
+    """Warn of operators that a cost of the user's own has times of, and the graph lacks."""
+    if tables.cost is None:
+        return
+    for block in tables.cost.members.named("operator"):
+        if block.name in tables.used or block.name == ALL_REDUCE or _is_of_library(block):
+            continue
+        near = nearest(block.name, graph)
+        tables.evaluator.sink.warning(
+            "W0508",
+            f"the graph has no operator `{block.name}`, which `{tables.cost.name}` has times of",
+            block.span or tables.cost.declaration.span,
+            "never asked",
+            help=(f"did you mean `{near}`?" if near else f"it has {', '.join(graph)}",),
+        )
+
+
+def _is_of_library(block: Members) -> bool:
+    inner = [block, *block.blocks.values()]
+    return all(d.owner.module.library for b in inner for d in b.fields.values())
+
+
+def check_speed(
+    tables: Tables, stages: tuple[Stage, ...], compute: float, bandwidth: float
+) -> None:
+    """Warn of tables that are faster than the device can be: they are of another one.
+
+    So they are, too, where they were measured with a share of the model: with more devices.
+    """
+    assert tables.cost is not None
+    batch = Batch()
+    batch.add_decodes([1024])
+    for kernel in (k for s in stages for k in s.kernels if k.work_class == "gemm"):
+        if not any(part.operation == "table" for part in every_part(kernel.time)):
+            continue
+        time, flops, moved = (
+            compiled(Cost("", (Stage("", 1, (replace(kernel, time=value),)),), 0, tables.measured))(
+                batch
+            )
+            for value in (kernel.time, kernel.flops, kernel.bytes)
+        )
+        least = max(flops / compute, moved / bandwidth)
+        if moved > _HEAVY and time < _TOO_FAST * least:
+            place = tables.evaluator.place_of(tables.cost)
+            tables.evaluator.sink.warning(
+                "W0608",
+                f"`{kernel.name}` takes {time * 1e6:.4g} us, and to read its weights takes the "
+                f"device {least * 1e6:.4g} us",
+                place,
+                f"by {kernel.source}",
+                help=("is the table of this device, this model and this `parallel`?",),
+            )
+            return
