@@ -45,6 +45,7 @@ EXACT = 1e-12
 PEAK, BANDWIDTH = 312e12, 2.039e12
 GEMM = (0.739, 0.827, 5.3e-6, 1.41)
 ATTENTION = (0.476, 0.777, 12e-6)
+SAMPLER = (2.0, 25e-6)  # the logits stay in the cache
 TILE, UNITS, REREADS = 128, 108, 0.3  # rows that each multiprocessor works on; of KV, by a group
 LAUNCH = 2.5e-6
 SHARES = {
@@ -178,7 +179,7 @@ def by_hand(shape: Shape, batch: Batch, devices: int = 1) -> float:
     ]
     if last:
         parts.append(gemm(last, hidden, shape.vocabulary // devices))
-        parts.append(moved("pointwise", 3 * last * shape.vocabulary * 4))
+        parts.append(3 * last * shape.vocabulary * 4 / (BANDWIDTH * SAMPLER[0]) + SAMPLER[1])
     if last and devices > 1:
         parts.append(over_link((devices - 1) / devices * last * shape.vocabulary * BYTES))
     return math.fsum(parts)

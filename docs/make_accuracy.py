@@ -1,0 +1,197 @@
+"""Measures how right the library is: makes the tables of docs/accuracy.md.
+
+    python docs/make_accuracy.py DATA [PART…]
+
+DATA is the folder that has `measured/` (CONTRIBUTING.md). Parts are `runs`, `tables`, `ablations`,
+`operators` and `final`, the score of the run that nothing was built on; without one, all but that.
+Needs the checkout on the path (PYTHONPATH=.).
+"""
+
+import csv
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import tsdl
+from tsdl.costs import Batch
+from tsdl.formula import function, python
+from tsdl.plan import Kernel
+from tsdl.validation import Validation
+
+HERE = Path(__file__).parent / "accuracy"
+RUNS = {
+    "rtx_pro_6000": "vllm-0.19-rtxpro6000-llama-3.1-8b",
+    "rtx_4090": "vllm-0.19-rtx4090-llama-3.1-8b",
+}
+# What is left out, as a program that says so; each is run in place of `rtx_pro_6000`.
+ABLATIONS = {
+    "nothing": "scenario x from rtx_pro_6000 {}",
+    "prefix caching": "scenario x from rtx_pro_6000 { cluster = one(RTX_PRO_6000, vllm_blocks) }",
+    "scheduling ahead of results": "policy p from vllm {\n"
+    "  local { max_requests = 128; scheduling = synchronous }\n}\n"
+    "scenario x from rtx_pro_6000 { policy = p }",
+    "time between kernels, steps without a graph": "policy p from vllm {\n"
+    "  local { max_requests = 128; overhead = 0 s }\n}\n"
+    "scenario x from rtx_pro_6000 { policy = p }",
+    "groups of heads that are not packed": "hardware h from RTX_PRO_6000 {\n"
+    "  attention.rereads = 0 %\n}\n"
+    "scenario x from rtx_pro_6000 { cluster = one(h, vllm_shared) }",
+    "waves of tiles": "hardware h from RTX_PRO_6000 { attention.tile = 1 }\n"
+    "scenario x from rtx_pro_6000 { cluster = one(h, vllm_shared) }",
+    # One unit that works on as many rows as all of them: waves stay, and nobody ends alone.
+    "the longest context, which ends alone": "hardware h from RTX_PRO_6000 {\n"
+    "  attention.tile = 12_032; multiprocessors = 1\n}\n"
+    "scenario x from rtx_pro_6000 { cluster = one(h, vllm_shared) }",
+    "lm_head, sampler": "model m from llama3_1_8b { vocabulary = 1 }\n"
+    "scenario x from rtx_pro_6000 { model = m }",
+    "kernels measured on this device (those of `gpu` instead)": "hardware h from gpu {\n"
+    "  compute { bf16 = 503.8 TFLOPS }\n"
+    "  memory { capacity = 94.97 GiB; bandwidth = 1.792 TB/s }\n"
+    "  multiprocessors = 188; attention.tile = 64\n}\n"
+    "scenario x from rtx_pro_6000 { cluster = one(h, vllm_shared) }",
+}
+OPERATORS = {
+    "qkv": "attn_pre_proj", "out": "attn_post_proj", "gate_up": "mlp_up_proj",
+    "down": "mlp_down_proj",
+}  # fmt: skip
+
+
+def measured(data: Path, scenario: str) -> Path:
+    """Return the file of a measured run."""
+    return data / "measured" / RUNS[scenario] / "requests.jsonl"
+
+
+def found(data: Path, scenario: str, more: str = "", skip_first: int = 1) -> Validation:
+    """Return a scenario of docs/accuracy/runs.tsim, or one that `more` adds, beside its run."""
+    text = (HERE / "runs.tsim").read_text("utf-8")
+    name = "x" if more else scenario
+    offered = str(data / "measured" / "sharegpt-llama-3.1-8b-300-sps10.jsonl")
+    plan = tsdl.compile(f"{text}\n{more}\n", scenario=name, params={"offered": offered})
+    return tsdl.validate(plan, measured(data, scenario), skip_first=skip_first)
+
+
+def line(title: str, result: Validation) -> str:
+    """Return a row of a table: errors of means, of a percentile, and of the throughput."""
+    errors = {(row.metric, row.statistic): row.error for row in result.rows}
+    wanted = [
+        ("ttft", "mean"),
+        ("tpot", "mean"),
+        ("e2e", "mean"),
+        ("e2e", "p99"),
+        ("token_throughput", ""),
+    ]
+    cells = [errors[key] for key in wanted]
+    return f"| {title} | " + " | ".join(f"{100 * cell:+.1f} %" for cell in cells) + " |"
+
+
+HEAD = """| {} | TTFT mean | TPOT mean | E2E mean | E2E p99 | output tokens/s |
+| --- | --- | --- | --- | --- | --- |"""
+
+
+def runs(data: Path) -> Iterator[str]:
+    """Yield the errors of the run that the library was built beside."""
+    yield HEAD.format("by prediction alone, first request excluded")
+    yield line("RTX PRO 6000", found(data, "rtx_pro_6000"))
+
+
+def tables(data: Path) -> Iterator[str]:
+    """Yield the same with the times of the profile that comes with the run."""
+    folder = data / "measured" / RUNS["rtx_pro_6000"] / "profile"
+    more = (
+        f'cost profiled from llmservingsim(imbalance = 5.43 %) {{ folder = "{folder}" }}\n'
+        "cluster tabled {\n"
+        "  worker gpu { hardware = RTX_PRO_6000; kv = vllm_shared; cost = profiled }\n}\n"
+        "scenario x from rtx_pro_6000 { cluster = tabled }"
+    )
+    yield HEAD.format("RTX PRO 6000, from its tables")
+    yield line("", found(data, "rtx_pro_6000", more))
+
+
+def final(data: Path) -> Iterator[str]:
+    """Yield the errors of the run that nothing was built on."""
+    yield HEAD.format("by prediction alone, first request excluded")
+    yield line("RTX 4090", found(data, "rtx_4090"))
+
+
+def ablations(data: Path) -> Iterator[str]:
+    """Yield what each effect weighs on the RTX PRO 6000 run: the errors without it."""
+    yield HEAD.format("left out")
+    for title, more in ABLATIONS.items():
+        yield line(title, found(data, "rtx_pro_6000", more))
+
+
+# -- the A100's operators ----------------------------------------------------------------------
+
+
+def kernels(model: str, devices: int) -> dict[str, Kernel]:
+    """Return the kernels of a model on so many A100, by name."""
+    plan = tsdl.compile(
+        f"hardware huge from A100_80G {{ memory.capacity = 4 TiB }}\n"
+        f"scenario s {{ model = {model}; cluster = single(huge, {devices}); workload = sharegpt }}"
+    )
+    stages = plan.workers[0].cost.stages
+    return {kernel.name: kernel for stage in stages for kernel in stage.kernels}
+
+
+def seconds(kernel: Kernel, tokens: int) -> float:
+    """Return the seconds of a kernel for so many tokens of prompts."""
+    batch = Batch(tokens=tokens, requests=1, prefills=1, prefill_tokens=tokens)
+    values = {name: getattr(batch, name) for name in Batch.__slots__}
+    return float(function("an operator", ", ".join(values), python(kernel.time), {})(**values))
+
+
+def operators(data: Path) -> Iterator[str]:
+    """Yield the errors of GEMMs and of all-reduces on A100, against microsoft/vidur's tables."""
+    folder = data / "measured" / "operators-a100"
+    yield "| GEMMs of | rows | median error | mean error |\n| --- | --- | --- | --- |"
+    for name in ("llama-2-7b", "llama-2-70b"):
+        errors = []
+        known = {n: kernels(name.replace("-2-", "2_"), n) for n in (1, 2, 4, 8)}
+        for row in rows_of(folder / f"{name}-mlp.csv"):
+            there = known[int(row["num_tensor_parallel_workers"])]
+            for node, column in OPERATORS.items():
+                time = float(row[f"time_stats.{column}.median"] or "nan") / 1e3
+                if time > 0:
+                    errors.append(abs(seconds(there[node], int(row["num_tokens"])) / time - 1))
+        mean = f"{100 * statistics.fmean(errors):.1f} %"
+        yield f"| {name} | {len(errors)} | {middle(errors)} | {mean} |"
+    yield "\n| all-reduce among | above 2 MiB | below |\n| --- | --- | --- |"
+    large: dict[int, list[float]] = defaultdict(list)
+    small: dict[int, list[float]] = defaultdict(list)
+    known = {n: kernels("llama2_7b", n) for n in (2, 4, 8)}
+    for row in rows_of(folder / "dgx-all_reduce.csv"):
+        count, size = int(row["num_workers"]), int(row["size"])
+        inside = row["devices_per_node"] == row["num_workers"]  # all in one server
+        if count in known and inside and row["rank"] == "0":
+            tokens = size / (4096 * 2)
+            time = float(row["time_stats.all_reduce.median"]) / 1e3
+            error = abs(seconds(known[count]["out.all_reduce"], tokens) / time - 1)  # type: ignore[arg-type]
+            (large if size > 2 << 20 else small)[count].append(error)
+    for count in known:
+        yield f"| {count} A100 | {middle(large[count])} | {middle(small[count])} |"
+
+
+def rows_of(path: Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of a CSV file."""
+    yield from csv.DictReader(path.read_text("utf-8").splitlines())
+
+
+def middle(errors: list[float]) -> str:
+    """Return the median of errors as text."""
+    return f"{100 * statistics.median(errors):.1f} %"
+
+
+PARTS = {
+    "runs": runs,
+    "tables": tables,
+    "ablations": ablations,
+    "operators": operators,
+    "final": final,
+}
+
+if __name__ == "__main__":
+    folder, *parts = sys.argv[1:] or sys.exit(__doc__)
+    for part in parts or [name for name in PARTS if name != "final"]:
+        print("\n".join(PARTS[part](Path(folder))), end="\n\n")
