@@ -298,7 +298,7 @@ class TameWriter(TamePolicyWriter):
             ahead = "asynchronous" in self.features
             cluster = in_parallel(cluster, self.later, ahead=ahead)
             self.features |= {word for word in ("ranks", "stages") if word in cluster}
-        return "\n".join(
+        text = "\n".join(
             (
                 'edition "2026"',
                 f"model short from llama2_7b {{ context = {lengths.context} tokens{point} }}",
@@ -319,6 +319,11 @@ class TameWriter(TamePolicyWriter):
                 "",
             )
         )
+        if "preempt = swap" in text and "shared blocks" in self.features:
+            # Victims are not swapped out of blocks that others hold as well.
+            self.features.discard("shared blocks")
+            text = text.replace("; share = prefix", "")
+        return text
 
 
 def a_tame_system(seed: int) -> str:

@@ -77,6 +77,7 @@ OFTEN = (
     "policies of their own", "network", "nodes", "fair", "fifo", "half duplex", "slow", "instant",
     "sequential", "buffer", "tier", "swaps elsewhere", "kv_ready", "submits the first token",
     "a handler", "changes", "another model", "tables", "asynchronous", "ranks", "stages",
+    "shared blocks", "prefixes",
 )  # fmt: skip
 SELDOM = ("large", *tame_policies.LOCAL, *tame_policies.GLOBAL, *tame_policies.ROUTING)
 

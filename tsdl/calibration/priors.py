@@ -14,7 +14,7 @@ other numbers     30 %: the p of a p-norm was 1.4 to 1.6 on these devices
 import math
 from dataclasses import dataclass
 
-from tsdl.constants import Constant
+from tsdl.constants import SHARES, Constant
 from tsdl.types import Quantity
 from tsdl.units import Dimension
 
@@ -95,4 +95,4 @@ def _is_time(constant: Constant) -> bool:
 def _width(constant: Constant) -> float:
     if _is_time(constant):
         return TIME_WIDTH if constant.value else NEW_WIDTH
-    return SHARE_WIDTH if constant.field.high == 1 else OTHER_WIDTH
+    return SHARE_WIDTH if constant.field.high in SHARES else OTHER_WIDTH
