@@ -73,6 +73,7 @@ ROWS = {
         Row("eight_workers", (Goal("simulation", 1.2),), "eight_workers"),
         Row("disaggregated", (Goal("simulation", 2.0),), "disaggregated"),
         Row("sessions", (Goal("microseconds_each", 25),), "sessions"),
+        Row("prefix_cache", (Goal("microseconds_each", 60),), "prefix_cache", 10_000),
         Row(
             "million", (Goal("simulation", 12), Goal("megabytes", 250)), "one_worker", 1_000_000,
             sizes=(5_000, 50_000, 1_000_000),

@@ -78,6 +78,7 @@ HARDWARE = Block(
     {
         "price": Field(quantity("money"), "what one device costs", "0 USD", low=0),
         "host": Field(Reference("link"), "link to the host's memory, for swapping", "PCIe4_x16"),
+        "link": Field(Reference("link"), "to other devices of a server", "host"),
         "multiprocessors": Field(
             _NUMBER, "streaming multiprocessors or cores", "100", low=1, whole=True
         ),

@@ -131,7 +131,9 @@ WORKER = Block(
     {
         "hardware": Field(Reference("hardware"), "the device", required=True),
         "link": Field(
-            Reference("link"), "of each device: to the worker's others, and to workers", "NVLink3"
+            Reference("link"),
+            "of each device: to the worker's others, and to workers",
+            "hardware.link",
         ),
         "runs": Field(Choice(("prefill", "decode", "both")), "which phases", "both"),
         "kv": Field(Reference("kvcache"), "the KV-cache manager", "paged"),
