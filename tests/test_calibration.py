@@ -257,6 +257,11 @@ def test_a_run_that_cannot_be_replayed(
     assert reason in capsys.readouterr().err
 
 
+def test_what_is_left_to_fit_counts(capsys: Capture) -> None:
+    assert main(["calibrate", str(EXAMPLE), str(SAMPLE), "--holdout", "0.99"]) == 2
+    assert "16 are the least" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments", [["--holdout", "1"], ["--holdout", "x"], ["--fit", ","]])
 def test_wrong_usage(arguments: list[str], capsys: Capture) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -4,10 +4,14 @@ The notation is that of test_engine_by_hand.py. Requests go to the workers in tu
 B to rank 1, and so on.
 """
 
+import re
+
 import pytest
 
 import tsdl
+from tests.conftest import ROOT
 from tests.test_engine_by_hand import Row, Run, plan_of, run
+from tsdl.cli import main
 from tsdl.facts import facts_of
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.engine import Engine
@@ -236,3 +240,11 @@ def test_between_two_reports_requests_go_where_fewest_were_sent() -> None:
         policy="chunked",
     )
     assert four.column("worker") == [0, 1, 0, 1]
+
+
+def test_a_plan_shows_what_experts_take(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its sample batches have peers with as much to do."""
+    assert main(["plan", str(ROOT / "examples" / "ranks.tsim")]) == 0
+    [shown] = [text for text in capsys.readouterr().out.split("\n") if "block.gate_up" in text]
+    decode, prefill = (float(found) for found in re.findall(r"([\d.]+) ms", shown))
+    assert prefill > decode > 0.1

@@ -122,6 +122,11 @@ def test_a_run_without_arrivals() -> None:
         tsdl.validate(plan_of(), run, after=1)
 
 
+def test_somebody_must_count() -> None:
+    with pytest.raises(ValueError, match="no request of"):
+        tsdl.validate(plan_of(), measured(), skip_first=1000)
+
+
 def test_arrivals_that_differ_are_told() -> None:
     text = SMALL.replace("poisson(4 req/s)", "poisson(8 req/s)")
     assert "arrivals differ by up to" in table(tsdl.validate(plan_of(text), measured()))

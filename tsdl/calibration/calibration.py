@@ -175,8 +175,10 @@ def _check(runs: Sequence[Run], holdout: float) -> None:
     for run in runs:
         if not run.timed:
             raise ValueError(f"{run.name} does not say when requests arrived: it has no replay")
-        if len(run.requests) < _LEAST:
-            raise ValueError(f"{run.name} has {len(run.requests)} requests; {_LEAST} are the least")
+        fitted = len(run.requests) - int(len(run.requests) * holdout)
+        if fitted < _LEAST:
+            left = f" besides the share of {holdout:g} that is held out" if holdout else ""
+            raise ValueError(f"{run.name} has {fitted} requests{left}; {_LEAST} are the least")
 
 
 def _factors(

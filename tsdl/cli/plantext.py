@@ -178,6 +178,8 @@ def _operators(cost: Cost) -> list[str]:
     prefill, decode = Batch(), Batch()
     prefill.add_prefill(1024, 0, last=True)
     decode.add_decodes([1024])
+    for batch in (prefill, decode):  # peers, where there are any, have as much to do
+        batch.peer_tokens = batch.tokens
     function = compiled(cost)
     totals = (function(decode), function(prefill))
     measured = bool(cost.tables)

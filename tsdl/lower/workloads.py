@@ -154,7 +154,7 @@ def _is_set(instance: Instance, key: str) -> bool:
 def _check(evaluator: Evaluator, workload: Instance) -> None:
     """See that a workload says each thing once: where arrivals and lengths come from."""
     sources = {
-        "trace": ("arrivals", "prompt", "output", "lengths"),
+        "trace": ("arrivals", "prompt", "output", "lengths", "prefixes", "prefix"),
         "lengths": ("prompt", "output"),
     }
     for source, others in sources.items():

@@ -190,6 +190,7 @@ class Result:
                     "preemptions": w.preemptions,
                     "kv_capacity": w.memory.capacity,
                     "kv_peak": w.memory.peak,
+                    "kv_hit_rate": w.memory.found / w.memory.asked if w.memory.asked else None,
                 }
                 for w in outcome.workers
             ],

@@ -134,6 +134,8 @@ def _workers(result: Result) -> list[str]:
         used = [w["utilization"] for w in group if w["utilization"] is not None]
         busy = sum(used) / len(used) if used else None
         peak = max(w["kv_peak"] / w["kv_capacity"] if w["kv_capacity"] else 0 for w in group)
+        found = [w["kv_hit_rate"] for w in group if w["kv_hit_rate"] is not None]
+        hits = f", {_percent(sum(found) / len(found))} of prompts found" if found else ""
         many = f"{kind.count} × " if kind.count > 1 else ""
         devices = f"{kind.devices} × " if kind.devices > 1 else ""
         lines.append(
@@ -142,7 +144,7 @@ def _workers(result: Result) -> list[str]:
                 f"{devices}{kind.hardware}: busy {_percent(busy)}, "
                 f"KV peak {_percent(peak)} of {size(kind.kv.capacity)}, "
                 f"{_plural(sum(w['iterations'] for w in group), 'iteration')}, "
-                f"{_plural(sum(w['preemptions'] for w in group), 'preemption')}",
+                f"{_plural(sum(w['preemptions'] for w in group), 'preemption')}{hits}",
             )
         )
     return lines

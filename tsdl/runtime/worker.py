@@ -183,11 +183,11 @@ class Worker:
     def enqueue(self, request: Request, now: float) -> None:
         """Take a request that was dispatched here, and has no KV."""
         self.take(request)
+        if not (self.waiting or self.unseen):
+            self.opened = now
         if self.engaged:
             self.unseen.append(request)
             return
-        if not self.waiting:
-            self.opened = now
         self.waiting.append(request)
         self.fresh += 1
 
@@ -485,6 +485,9 @@ class Worker:
                 self.leave(request)
         if self.over == len(self.active):
             self.end_batch()  # of a static batch; no other keeps who is done
+        if self.local.window and not (self.active or self.swapped or self.ready):
+            self.see()  # it waits for others now, and is ahead of nothing
+            self.engaged = False
 
     def end_batch(self) -> None:
         """Give back the slots of a batch whose requests are all done."""

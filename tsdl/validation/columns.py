@@ -52,7 +52,7 @@ class Columns:
 def of_run(run: Run, skip_first: int, after: float) -> Columns:
     """Return the columns of a measured run.
 
-    Raises ValueError where `after` asks for arrivals that are not known.
+    Raises ValueError where `after` asks for arrivals that are not known, and where nobody counts.
     """
     if after > 0 and not run.timed:
         raise ValueError(f"{run.name} does not say when requests arrived: leave `after` out")
@@ -61,6 +61,8 @@ def of_run(run: Run, skip_first: int, after: float) -> Columns:
     }
     values["queued_ttft"] = np.array([request.queued_ttft for request in run.requests])
     counted = _counted(values, skip_first, after)
+    if not counted.any():
+        raise ValueError(f"no request of {run.name} counts: it has {len(run.requests)} in all")
     span = _span(values, counted) if run.timed else run.duration if counted.all() else float("nan")
     return Columns(values, counted, span)
 
