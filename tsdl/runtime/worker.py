@@ -14,6 +14,7 @@ from tsdl.runtime.prefixes import memory_of
 from tsdl.runtime.programs import Program
 from tsdl.runtime.request import FINISHED, Request
 from tsdl.runtime.rules import Rules, heap_order
+from tsdl.runtime.shown import Shown
 
 
 class Swapper(Protocol):
@@ -57,7 +58,7 @@ class Running(dict["Request", None]):
         del self[request]
 
 
-class Worker:
+class Worker(Shown):
     """Queues, memory and batching of one worker.
 
     `waiting` is in order of arrival with preempted requests in front, `active` in order of
@@ -124,59 +125,6 @@ class Worker:
         self.swapper: Swapper | None = None
         self.forgotten: Callable[[Request], None] = lambda request: None
         self._batching = BATCHING[kind.local.batching]
-
-    # -- what policies read --------------------------------------------------------------------
-
-    @property
-    def running(self) -> int:
-        """Return how many slots are taken."""
-        return len(self.active) + self.ended
-
-    @property
-    def queued(self) -> int:
-        """Return how many requests wait here."""
-        waiting = len(self.waiting) + len(self.unseen)
-        return waiting + len(self.swapped) + len(self.ready) + len(self.incoming)
-
-    @property
-    def outstanding(self) -> int:
-        """Return how many requests here are not finished."""
-        return self.queued + len(self.active) - self.over
-
-    @property
-    def load(self) -> float:
-        """Return outstanding requests over the most that may run."""
-        return self.outstanding / self.local.max_requests
-
-    @property
-    def group(self) -> str:
-        """Return the name of its `worker` block."""
-        return self.kind.name
-
-    @property
-    def hardware(self) -> str:
-        """Return the name of its hardware."""
-        return self.kind.hardware
-
-    @property
-    def devices(self) -> int:
-        """Return how many devices it has."""
-        return self.kind.devices
-
-    @property
-    def compute(self) -> float:
-        """Return the peak of all its devices, in FLOP per second."""
-        return self.kind.peak_compute * self.kind.devices
-
-    @property
-    def bandwidth(self) -> float:
-        """Return the memory bandwidth of all its devices, in bytes per second."""
-        return self.kind.peak_bandwidth * self.kind.devices
-
-    @property
-    def price(self) -> float:
-        """Return what all its devices cost."""
-        return self.kind.price
 
     # -- queues --------------------------------------------------------------------------------
 
