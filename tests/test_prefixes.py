@@ -7,6 +7,7 @@ import pytest
 
 import tsdl
 from tsdl.plan import Channel
+from tsdl.runtime.arrivals import generate
 from tsdl.runtime.contents import Beginning, Named
 from tsdl.runtime.memory import Memory
 from tsdl.runtime.prefixes import PrefixMemory, memory_of
@@ -111,6 +112,29 @@ def test_a_conversation_finds_all_that_was_said() -> None:
     # The last token of an answer is never computed: of 33 tokens there are 32, of 66 there are 65.
     assert found.requests["prompt"].tolist() == [20, 53, 86]
     assert found.requests["cached"].tolist() == [0, 32, 64]
+
+
+def test_all_turns_of_a_conversation_begin_alike() -> None:
+    """However short the questions are that come later."""
+    text = FILE.format(
+        workload="sessions = 20; arrivals = burst(); turns = constant(3);"
+        "prompt = uniform(1..60 tokens); output = constant(2 tokens);"
+        "prefixes = 3; prefix = constant(40 tokens)",
+        block=4, blocks=1000, policy="chunked", local="",
+    )  # fmt: skip
+    arrivals = generate(tsdl.compile(text).workload, 0)
+    assert arrivals.contents is not None
+    for first in range(0, 60, 3):
+        same = {arrivals.contents(row) for row in range(first, first + 3)}
+        assert same == {arrivals.contents(first)}
+        assert arrivals.contents(first).tokens == min(40, arrivals.prompt[first])  # type: ignore[union-attr]
+
+
+def test_a_prompt_that_is_cut_has_no_names_of_what_is_gone(tmp_path: Path) -> None:
+    row: dict[str, object] = {"input_length": 2048, "output_length": 5, "hash_ids": [1, 2, 3, 4]}
+    given = lines(tmp_path, [row | {"timestamp": 1000 * n} for n in range(2)])
+    found = ran(f"{given}; total = 1100 tokens", block=512)
+    assert found.requests["cached"].tolist() == [0, 1024]
 
 
 def test_who_is_preempted_finds_its_own_again() -> None:

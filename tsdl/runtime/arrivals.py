@@ -57,16 +57,19 @@ def _contents(workload: Workload, arrivals: Arrivals, seed: int) -> Callable[[in
         turns = arrivals.turns  # all turns of a conversation begin with the same
         count = len(arrivals.arrived if turns is None else turns)
         drawn = stream(seed, "prefixes").integers(0, workload.prefixes, count)
-        chosen = (drawn if turns is None else np.repeat(drawn, turns)).tolist()
         prompts = arrivals.prompt
+        if turns is not None:
+            drawn = np.repeat(drawn, turns)
+            prompts = np.repeat(prompts[np.cumsum(turns) - turns], turns)  # of the first turn
+        chosen = drawn.tolist()
 
         def beginning(row: int) -> Content:
             return Beginning(chosen[row], min(tokens[chosen[row]], int(prompts[row])))
 
         return beginning
     if table is not None and table.content and workload.replay:
-        named, span = table.content, table.span
-        return lambda row: Named(named[row], span)
+        named, span, lengths = table.content, table.span, arrivals.prompt
+        return lambda row: Named(named[row][: int(lengths[row]) // span], span)
     return None
 
 
