@@ -44,6 +44,7 @@ from tsdl.types import (
     Sequence,
     Text,
     Type,
+    Unknown,
     with_article,
 )
 from tsdl.unitdeclarations import declare_units
@@ -94,6 +95,8 @@ def _plain_type(found: Type) -> str:
             return family
         case Read():
             return "`w.FIELD` or `r.FIELD`"
+        case Unknown():
+            return "what its name asks for"
         case _:
             raise TypeError(found)
 
@@ -162,8 +165,6 @@ def _notes(path: str, block: Block) -> Iterator[str]:
         yield "- Bounds: comparisons whose left side is a metric of a request (section 10)."
     if block.graph:
         yield "- `graph { … }`: the operators in their order (section 7.1)."
-    if block.unchecked:
-        yield "- Anything that can be parsed; it is not looked at (section 14)."
     names = [name for name in block.symbols if name not in BATCH_FEATURES]
     told = [f"`{name}` ({_type(block.symbols[name])})" for name in names]
     if block.kind == "tier":
@@ -283,6 +284,7 @@ _RANGES = {
     "E04": "members of blocks",
     "E05": "values and the plan",
     "E06": "data files",
+    "E07": "studies",
     "E09": "the run",
     "W02": "names",
     "W05": "values and the plan",

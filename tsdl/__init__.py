@@ -5,6 +5,7 @@ from tsdl.api import calibrate as calibrate
 from tsdl.api import check as check
 from tsdl.api import compile as compile  # noqa: A004
 from tsdl.api import read_run as read_run
+from tsdl.api import study as study
 from tsdl.api import validate as validate
 from tsdl.diagnostics import Diagnostic as Diagnostic
 from tsdl.diagnostics import Severity as Severity

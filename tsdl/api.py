@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tsdl.calibration import Calibration
     from tsdl.measured import Run
     from tsdl.runtime.result import Result
+    from tsdl.studies import Answer
     from tsdl.validation import Validation
 
 
@@ -167,3 +168,34 @@ def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
     if chosen is None:
         raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
     return calibrate(chosen, measured, fit, holdout)
+
+
+def study(  # noqa: PLR0913 (what is asked, and how it is run)
+    source: str | PathLike[str],
+    name: str | None = None,
+    *,
+    params: Mapping[str, object] | None = None,
+    seed: int | None = None,
+    jobs: int | None = None,
+    store: str | PathLike[str] | None = None,
+    cluster: str | None = None,
+) -> Answer:
+    """Run a study of a program (SPEC.md, sections 10.2 and 12.5); return its answer.
+
+    `name` chooses one where there are several. Runs are done by `jobs` processes (left out, one on
+    each core; 1 is this process itself), or on the Dask cluster at an address; they are kept in the
+    file `store`, if one is given. Where processes are used, a script's own work belongs under
+    `if __name__ == "__main__":`, as with every use of multiprocessing. Raises TsdlError for
+    mistakes in the program, in the store, or of the cluster.
+    """
+    from tsdl.studies import Answer, Course, choose_study
+    from tsdl.studies.runners import runner
+    from tsdl.studies.store import opened
+
+    sink = Sink()
+    points = choose_study(_session(source), sink, params or {}, name)
+    if points is None:
+        raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
+    with opened(store) as kept:
+        course = Course(points, kept, runner(points.units, jobs, cluster), seed)
+        return Answer(points, course.run(), seed)

@@ -126,8 +126,6 @@ class _Merger:
                     self._clause(members, item)
                 case ast.Bound() if members.shape.bounds:
                     self._part(members, ("bound", item.comparison.left.span.text), item)
-                case _ if members.shape.unchecked:
-                    continue
                 case _:
                     self.sink.error(
                         "E0406",
@@ -139,8 +137,6 @@ class _Merger:
     # -- fields --------------------------------------------------------------------------------
 
     def _field(self, members: Members, item: ast.Field) -> None:
-        if members.shape.unchecked:
-            return
         if item.operator != "=":
             self.sink.error(
                 "E0407",
@@ -243,8 +239,6 @@ class _Merger:
 
     def _clause(self, members: Members, item: ast.Clause) -> None:
         shape = members.shape
-        if shape.unchecked:
-            return
         if item.verb == "graph" and shape.graph and item.body and not item.objects:
             self._part(members, ("graph",), item)
         elif item.verb in shape.clauses:
@@ -359,7 +353,7 @@ class _Merger:
 
 
 # What a block says once: a second one would be passed over in silence.
-_ONCE = frozenset({"graph", "on", "state", "breakpoint", "after"})
+_ONCE = frozenset({"graph", "on", "state", "breakpoint", "after", "vary"})
 
 
 def _clause_keys(item: ast.Clause) -> list[tuple[str, ...]]:

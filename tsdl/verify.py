@@ -7,6 +7,7 @@ from tsdl.attainable import best_of_all
 from tsdl.diagnostics import Severity, Sink
 from tsdl.evaluate import Evaluator
 from tsdl.lower import FileReader, lower
+from tsdl.lower.studies import lower_study
 from tsdl.operatorclasses import report_classes
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
@@ -19,7 +20,7 @@ _SILENT, _LATER = "E0505", "E0590"
 
 
 def verify(program: Program, read: FileReader, sink: Sink) -> list[Plan]:
-    """Lower every scenario with the params' defaults, and look for what nothing uses.
+    """Lower every scenario and study with the params' defaults, and look for what nothing uses.
 
     Returns the plans of those that have one.
     """
@@ -36,6 +37,10 @@ def verify(program: Program, read: FileReader, sink: Sink) -> list[Plan]:
         if plan is not None:
             plans.append(plan)
             _check_bounds(evaluator, scenario, plan, sink)
+    for study in program.own("study"):
+        found = Sink()
+        lower_study(Evaluator(program, {}, found), study)
+        sink.found += [d for d in found.found if d.code != _SILENT]
     _report_unused(program, sink)
     report_classes(program, sink)
     return plans

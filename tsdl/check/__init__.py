@@ -15,6 +15,7 @@ from tsdl.check.parameters import param_type, parameter_type
 from tsdl.check.policies import check_keys, check_rule
 from tsdl.check.scope import Scope
 from tsdl.check.states import check_state
+from tsdl.check.studies import check_case, check_question
 from tsdl.diagnostics import Sink
 from tsdl.parse.kept import parse_kept
 from tsdl.program import Declaration, Members, Part, Program
@@ -79,6 +80,9 @@ def _members(members: Members, scope: Scope) -> None:
         if field is not None:
             require(definition.value, field.type, place, subject)
     for block in members.blocks.values():
+        if block.shape.kind == "case":
+            check_case(block, scope)
+            continue
         symbols = {**scope.symbols, **block.shape.symbols}
         _members(block, replace(scope, symbols=symbols))
     for parts in members.parts.values():
@@ -108,6 +112,8 @@ def _full_name(scope: Scope, key: str) -> str:
 
 def _part(part: Part, members: Members, scope: Scope) -> None:
     match part.item:
+        case ast.Clause() as clause if members.shape.kind == "study":
+            check_question(clause, members, scope)
         case ast.Bound(comparison=comparison):
             _bound(comparison, scope)
         case ast.Clause(verb="expect", objects=objects):

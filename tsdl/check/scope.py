@@ -39,6 +39,7 @@ class Scope:
     metrics: bool = False
     each: bool = False  # a condition on each request, rather than on the whole result
     place: Place | None = None  # where a stage of a policy says it
+    axes: dict[str, Type] | None = None  # of a study, by which a value of another point is chosen
 
     def defining(self, key: str) -> "Scope":
         """Return the scope of the value of a field."""

@@ -69,7 +69,13 @@ def _parser() -> argparse.ArgumentParser:
 
     runs = commands.add_parser("run", help="run a scenario and print its summary")
     _scenario_arguments(runs)
-    runs.add_argument("--study", metavar="NAME", help="the study to run")
+    _study_arguments(runs)
+    runs.add_argument(
+        "--jobs", type=_jobs, metavar="N", help="processes that a study uses (else: all cores)"
+    )
+    runs.add_argument(
+        "--cluster", metavar="ADDRESS", help="a Dask cluster that does a study's runs"
+    )
     runs.add_argument("--seed", type=_seed, metavar="N", help="seed of the random streams")
     runs.add_argument(
         "--engine", choices=("fast", "reference"), default="fast", help="which engine"
@@ -92,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
 
     plans = commands.add_parser("plan", help="show what would run, and what it assumes")
     _scenario_arguments(plans)
+    _study_arguments(plans)
     plans.add_argument("--format", choices=("text", "json", "yaml"), default="text")
     plans.add_argument(
         "--constants", dest="listed", action="store_true", help="list what --set can set"
@@ -196,6 +203,13 @@ def _scenario_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _study_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--study", metavar="NAME", help="the study of the file that is meant")
+    parser.add_argument(
+        "--store", metavar="FILE", help="where a study keeps its runs (else NAME.results.sqlite)"
+    )
+
+
 def _param(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name.strip() or not value.strip():
@@ -216,6 +230,12 @@ def _seed(text: str) -> int:
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no number of requests")
+    return int(text)
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes")
     return int(text)
 
 

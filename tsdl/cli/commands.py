@@ -19,6 +19,7 @@ from tsdl.cli.shared import (
     tell,
     usage_error,
 )
+from tsdl.cli.studying import plan_study, run_study, study_lines
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.diagnostics.codes import explanation
 from tsdl.diagnostics.suggest import nearest
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace) -> int:
     """Run a scenario."""
     if arguments.study:
-        return usage_error(
-            "studies are checked, but not run yet; run their scenario: --scenario NAME"
-        )
+        return run_study(arguments)
     plan = compile_scenario(arguments)
     if plan is None:
         return MISTAKE
@@ -85,6 +84,7 @@ def _check(path: str, arguments: argparse.Namespace) -> list[Diagnostic]:
     if arguments.format == "text":
         for plan in plans:
             sys.stdout.writelines(f"{plan.scenario}: {line}\n" for line in rung_lines(plan))
+        sys.stdout.writelines(f"{line}\n" for line in study_lines(session, program))
     if arguments.explain_defaults:
         sys.stdout.write(defaults.explain(program))
     return sink.sorted()
@@ -92,6 +92,8 @@ def _check(path: str, arguments: argparse.Namespace) -> list[Diagnostic]:
 
 def plan(arguments: argparse.Namespace) -> int:
     """Show the plan of a scenario, or the numbers that go into it."""
+    if arguments.study:
+        return plan_study(arguments)
     if arguments.listed:
         return _list_constants(arguments)
     made = compile_scenario(arguments)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tsdl.plan import Plan
 
-OK, MISTAKE, USAGE, EXPECTATION = 0, 1, 2, 3
+OK, MISTAKE, USAGE, EXPECTATION, PARTIAL = 0, 1, 2, 3, 4
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Every code a diagnostic may carry, and where the page that explains it is.
 
 A code is never used for a second meaning. Ranges: E01 syntax, E02 names and modules, E03 types
-and units, E04 schema, E05 values and plan, E06 data files, E09 the run; W.. warnings, N.. notes.
+and units, E04 schema, E05 values and plan, E06 data files, E07 studies, E09 the run; W.. warnings,
+N.. notes.
 """
 
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0419", Severity.ERROR, "wrong assignment to state"),
         Code("E0420", Severity.ERROR, "wrong declaration of state"),
         Code("E0421", Severity.ERROR, "wrong breakpoint"),
+        Code("E0422", Severity.ERROR, "wrong clause of a study"),
         Code("E0501", Severity.ERROR, "defined by itself"),
         Code("E0502", Severity.ERROR, "not known before the run"),
         Code("E0503", Severity.ERROR, "value out of range"),
@@ -98,6 +100,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0526", Severity.ERROR, "blocks that cannot be shared"),
         Code("E0527", Severity.ERROR, "not in a pipeline"),
         Code("E0528", Severity.ERROR, "not in lock-step"),
+        Code("E0529", Severity.ERROR, "a study that cannot be asked"),
         Code("E0590", Severity.ERROR, "not simulated yet"),
         Code("E0601", Severity.ERROR, "not a table of requests"),
         Code("E0602", Severity.ERROR, "a column is missing"),
@@ -107,6 +110,9 @@ CATALOGUE: dict[str, Code] = {
         Code("E0606", Severity.ERROR, "not a configuration of that format"),
         Code("E0607", Severity.ERROR, "not a measured run"),
         Code("E0608", Severity.ERROR, "no such times in a table"),
+        Code("E0701", Severity.ERROR, "not a store of results"),
+        Code("E0702", Severity.ERROR, "the store cannot be used"),
+        Code("E0703", Severity.ERROR, "the cluster cannot be used"),
         Code("E0901", Severity.ERROR, "a formula has no value during the run"),
         Code("E0902", Severity.ERROR, "an iteration of impossible length"),
         Code("E0903", Severity.ERROR, "a policy goes round and round"),

@@ -55,6 +55,10 @@ def value_of(evaluator: Evaluator, expression: ast.Expr, place: Place) -> Value:
             return _attribute(evaluator, expression, place)
         case ast.Call():
             return _call(evaluator, expression, place)
+        case ast.Index() if isinstance(
+            meaning := evaluator.program.meanings.get(expression), SymbolName
+        ):
+            return symbol(meaning.name)  # of another point of a study
         case ast.Index(value=ast.Name(id=name), arguments=(key,)):
             return state(name, value_of(evaluator, key.value, place))  # type: ignore[arg-type]
         case ast.ListOf():

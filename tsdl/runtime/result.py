@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tsdl.formula import Value
 from tsdl.plan import Condition, Plan
 from tsdl.runtime import gaps, usage
 from tsdl.runtime.beyond import warnings
@@ -70,6 +71,18 @@ class Result:
         import pandas as pd
 
         return pd.DataFrame(dict(self.requests))
+
+    def measure(self, formula: Value) -> float | None:
+        """Return what a formula of metrics and totals comes to; None where it is undefined.
+
+        A condition on every request is 1 where it holds for all of them, else 0.
+        """
+        known: Mapping[str, object] = ChainMap(self.totals, self.metrics)  # type: ignore[arg-type]
+        try:
+            found = np.asarray(evaluate(formula, known))
+        except Nothing:
+            return None
+        return float(found.all()) if found.dtype == bool else _number(float(found))
 
     # -- metrics -------------------------------------------------------------------------------
 

@@ -2,9 +2,10 @@
 
 from tsdl.schema.hardware import DTYPE, HARDWARE, LINK
 from tsdl.schema.models import COST, MODEL, OPERATOR
-from tsdl.schema.scenarios import SCENARIO, SLO, STUDY, WORKLOAD
+from tsdl.schema.scenarios import SCENARIO, SLO, WORKLOAD
 from tsdl.schema.serving import CLUSTER, KVCACHE, POLICY
 from tsdl.schema.shapes import Block
+from tsdl.schema.studies import STUDY
 
 KINDS: dict[str, Block] = {
     block.kind: block

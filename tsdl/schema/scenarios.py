@@ -1,4 +1,4 @@
-"""What is run: workload, slo, scenario, study."""
+"""What is run: workload, slo, scenario."""
 
 from tsdl.schema.shapes import Block, ClauseShape, Field, Nested, quantity
 from tsdl.types import (
@@ -103,5 +103,3 @@ SCENARIO = Block(
     },
     clauses={"expect": ClauseShape("a condition on the result")},
 )
-
-STUDY = Block("study", "A question: scenarios, varied.", unchecked=True)

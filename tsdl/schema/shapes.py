@@ -66,7 +66,6 @@ class Block:
     bounds: bool = False
     graph: bool = False
     plain: bool = False
-    unchecked: bool = False
     parameter_type: Type | None = None
 
 

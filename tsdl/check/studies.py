@@ -1,0 +1,375 @@
+"""Types of what a study says: which params it varies, what it asks of a point, what it expects."""
+
+from dataclasses import replace
+
+from tsdl import ast
+from tsdl.check import expressions
+from tsdl.check.measures import agrees, mismatch
+from tsdl.check.parameters import param_type
+from tsdl.check.scope import Scope
+from tsdl.diagnostics.suggest import nearest
+from tsdl.program import Declaration, Members
+from tsdl.schema.studies import FORMS, NEEDS_X, PLOTS
+from tsdl.types import Boolean, Bounds, Quantity, Samples, Sequence, Text, Type, Unknown, describe
+
+CASE = "case"  # the axis that the cases of a study make
+_SEARCHES = ("maximize", "minimize")
+
+
+def check_case(members: Members, scope: Scope) -> None:
+    """Check the values that a case gives to params; they see the names of the file."""
+    outside = replace(scope, blocks=(), own=None, symbols={})
+    for key, definition in members.fields.items():
+        if definition.owner is scope.owner:
+            param = _param(ast.Name(key, definition.span), outside)
+            if param:
+                wanted = param_type(param, outside)
+                expressions.require(definition.value, wanted, outside, f"param `{key}`")
+
+
+def check_question(clause: ast.Clause, members: Members, scope: Scope) -> None:
+    """Check a clause of a study."""
+    if not _formed(clause, scope):
+        return
+    plain = replace(scope, blocks=(), own=None, symbols={})
+    asked = replace(plain, metrics=True, axes=axes_of(members, plain))
+    match clause.verb:
+        case "vary":
+            _vary(clause, plain)
+        case "where":
+            expressions.require(clause.objects[0], Boolean(), plain, "a condition on points")
+        case "maximize" | "minimize":
+            _search(clause, members, plain, asked)
+        case "replicate":
+            expressions.require(clause.objects[0], Quantity(), plain, "how often a point is run")
+        case "best":
+            _axis(clause.objects[0], asked)
+            _keys(clause, 1, asked)
+        case "pareto":
+            _keys(clause, None, asked)
+        case "table":
+            for expression in clause.objects:
+                _number(expression, asked)
+        case "plot":
+            _plot(clause.objects[0], asked)
+        case "expect":
+            expressions.require(clause.objects[0], Boolean(), asked, "what is expected")
+
+
+def axes_of(members: Members, scope: Scope) -> dict[str, Type]:
+    """Return the axes of a study by name, with the types of their values."""
+    found: dict[str, Type] = {}
+    for part in members.clauses("vary"):
+        assert isinstance(part.item, ast.Clause)
+        for name in part.item.objects:
+            param = _declared(name, replace(scope, owner=part.owner))
+            if param and isinstance(name, ast.Name):
+                found[name.id] = param_type(param, scope)
+    if members.named(CASE):
+        found[CASE] = Text()
+    return found
+
+
+def _declared(name: ast.Expr, scope: Scope) -> Declaration | None:
+    found = None
+    if isinstance(name, ast.Name):
+        found = scope.program.lookup(scope.owner.module, name.id)
+    return found if found and found.kind == "param" else None
+
+
+def _param(name: ast.Expr, scope: Scope) -> Declaration | None:
+    """Return the param of a name; report where there is none."""
+    found = _declared(name, scope)
+    if found is None:
+        shown = name.id if isinstance(name, ast.Name) else name.span.text
+        params = [d.name for d in scope.program.declarations if d.kind == "param"]
+        near = nearest(shown, params)
+        scope.sink.error(
+            "E0422",
+            f"`{shown}` is no param, and a study varies params",
+            name.span,
+            "not a param",
+            help=(
+                f"did you mean `{near}`?" if near
+                else f"declare it: `param {shown} = …`, and use it in the scenario",
+            ),
+        )  # fmt: skip
+    return found
+
+
+# -- the form of a clause ----------------------------------------------------------------------
+
+
+def _formed(clause: ast.Clause, scope: Scope) -> bool:
+    """See that a clause has all that its verb asks for, and nothing else."""
+    searches = clause.verb in _SEARCHES
+    needs_values = searches or clause.verb == "vary"
+    several = clause.verb in ("vary", "table")
+    extra: tuple[ast.Expr | ast.Body | None, ...] = (
+        clause.count,
+        clause.type,
+        clause.value,
+        clause.body,
+        None if needs_values else clause.within,
+        None if several or not clause.objects[1:] else clause.objects[1],
+        clause.objects[0] if clause.verb == "pareto" and clause.objects else None,
+    )
+    wrong = next((part for part in extra if part is not None), None)
+    missing = (
+        (clause.verb != "pareto" and not clause.objects)
+        or (needs_values and clause.within is None)
+        or (searches and not clause.preposition("while"))
+        or (clause.verb in ("best", "pareto") and not clause.preposition("by"))
+    )
+    if wrong is None and not missing:
+        return True
+    scope.sink.error(
+        "E0412",
+        f"`{clause.verb}` is not written like this",
+        wrong.span if wrong else clause.span,
+        "does not belong here" if wrong else "",
+        help=(f"for example `{FORMS[clause.verb]}`",),
+    )
+    return False
+
+
+# -- axes and the search -----------------------------------------------------------------------
+
+
+def _vary(clause: ast.Clause, scope: Scope) -> None:
+    params = [_param(name, scope) for name in clause.objects]
+    values = clause.within
+    assert values is not None
+    if len(params) == 1:
+        if params[0]:
+            _values(values, param_type(params[0], scope), params[0].name, scope)
+        return
+    lists = _linked(values)
+    if lists is None or len(lists) != len(params):
+        scope.sink.error(
+            "E0422",
+            f"{len(params)} params that go together take a list each",
+            values.span,
+            help=("write `vary prompt, answer in zip([64, 512] tokens, [512, 64] tokens)`",),
+        )
+        return
+    for param, part in zip(params, lists, strict=True):
+        if param:
+            _values(part, param_type(param, scope), param.name, scope)
+
+
+def _linked(values: ast.Expr) -> list[ast.Expr] | None:
+    """Return the lists of `zip(…)`."""
+    match values:
+        case ast.Call(function=ast.Name(id="zip"), arguments=arguments) if not any(
+            a.name or a.weight for a in arguments
+        ):
+            return [a.value for a in arguments]
+    return None
+
+
+def _values(values: ast.Expr, wanted: Type, name: str, scope: Scope) -> None:
+    """Check a list or a range of values for a param."""
+    if isinstance(values, ast.Interval) and isinstance(wanted, Quantity):
+        _range(values, wanted, name, scope)
+    elif isinstance(values, ast.ListOf):
+        expressions.require(values, Sequence(wanted), scope, f"what `{name}` takes")
+        if not values.items:
+            scope.sink.error("E0422", f"`{name}` takes no value at all", values.span)
+    else:
+        helps = "[1, 2, 4]` or `1..8" if isinstance(wanted, Quantity) else "[one, other]"
+        scope.sink.error(
+            "E0422",
+            f"`{name}` is varied over a list or a range",
+            values.span,
+            help=(f"write `vary {name} in {helps}`",),
+        )
+
+
+def _range(values: ast.Interval, wanted: Quantity, name: str, scope: Scope) -> None:
+    found = expressions.infer(values, scope)
+    right = isinstance(found, Bounds) and agrees(found.of, wanted, values.low)
+    if not (right or isinstance(found, Unknown)):
+        mismatch(values, found, Bounds(wanted), scope, f"what `{name}` takes")
+
+
+def _search(clause: ast.Clause, members: Members, plain: Scope, asked: Scope) -> None:
+    searches = [p for verb in _SEARCHES for p in members.clauses(verb)]
+    if searches[0].item is not clause:
+        plain.sink.error(
+            "E0422", "a study searches for one thing", clause.span, "a second search",
+            help=("make it an axis: `vary … in …`, or ask in another study",),
+        )  # fmt: skip
+        return
+    param = _param(clause.objects[0], plain)
+    if param is None or clause.within is None:
+        return
+    if param.name in (asked.axes or {}):
+        plain.sink.error(
+            "E0422", f"`{param.name}` is varied, and searched for", clause.objects[0].span,
+            help=("do one of both",),
+        )  # fmt: skip
+    wanted = param_type(param, plain)
+    if isinstance(wanted, Quantity) and isinstance(clause.within, ast.Interval):
+        _range(clause.within, wanted, param.name, plain)
+    elif not isinstance(wanted, Unknown):
+        plain.sink.error(
+            "E0422", f"`{param.name}` is searched for in a range", clause.within.span,
+            help=(f"for example `{FORMS[clause.verb]}`",),
+        )  # fmt: skip
+    condition = clause.preposition("while")
+    assert condition is not None
+    expressions.require(condition.objects[0], Boolean(), asked, "the condition of a search")
+    if len(condition.objects) > 1:
+        plain.sink.error(
+            "E0412", "a search has one condition", condition.objects[1].span, "one too many",
+            help=("join conditions with `and`",),
+        )  # fmt: skip
+
+
+def _axis(name: ast.Expr, scope: Scope) -> None:
+    axes = scope.axes or {}
+    if not (isinstance(name, ast.Name) and name.id in axes):
+        near = nearest(name.span.text, axes)
+        scope.sink.error(
+            "E0422",
+            f"the study does not vary `{name.span.text}`",
+            name.span,
+            "not an axis",
+            help=(f"did you mean `{near}`?",) if near else (f"{_listed(axes)}",),
+        )
+
+
+def _listed(axes: dict[str, Type]) -> str:
+    return f"it varies {', '.join(axes)}" if axes else "it varies nothing: write `vary … in […]`"
+
+
+# -- what is asked of a point ------------------------------------------------------------------
+
+
+def _number(expression: ast.Expr, scope: Scope) -> None:
+    """Check that an expression is one number for each point."""
+    found = expressions.infer(expression, scope)
+    if isinstance(found, Samples):
+        shown = expression.span.text
+        scope.sink.error(
+            "E0304",
+            f"a point has one number here, and this is {describe(found)}",
+            expression.span,
+            help=(f"take a statistic: `mean({shown})` or `p99({shown})`",),
+        )
+    elif not isinstance(found, (Quantity, Unknown)):
+        mismatch(expression, found, Quantity(), scope, "what is told of a point")
+
+
+def _keys(clause: ast.Clause, count: int | None, scope: Scope) -> None:
+    by = clause.preposition("by")
+    assert by is not None
+    for key in by.objects:
+        _number(key, scope)
+    if count is not None and len(by.objects) != count:
+        scope.sink.error("E0412", f"`{clause.verb}` has one key", by.objects[1].span)
+    elif count is None and len(by.objects) < 2:  # noqa: PLR2004
+        scope.sink.error(
+            "E0412", f"`{clause.verb}` weighs two keys or more", by.span,
+            help=(f"for example `{FORMS[clause.verb]}`",),
+        )  # fmt: skip
+
+
+def check_selected(expression: ast.Index, scope: Scope) -> Type:
+    """Check a value of another point, `throughput[policy = static]`; return its type."""
+    found = expressions.infer(expression.value, scope)
+    for argument in expression.arguments:
+        wanted = (scope.axes or {}).get(argument.name or "")
+        if argument.name is None:
+            scope.sink.error(
+                "E0305",
+                "another point is named by its axes",
+                argument.span,
+                help=(f"write `{expression.value.span.text}[axis = value]`",),
+            )
+        elif wanted is None:
+            _axis(ast.Name(argument.name, argument.span), scope)
+        elif argument.name == CASE:
+            _case_name(argument, scope)
+        else:
+            expressions.require(argument.value, wanted, scope, f"`{argument.name}`")
+    if isinstance(found, (Quantity, Unknown)):
+        return found
+    if isinstance(found, Samples):
+        inner = expression.value.span.text
+        scope.sink.error(
+            "E0304", "another point is asked for one number, not for many", expression.span,
+            help=(f"take the statistic first: `mean({inner})[…]`",),
+        )  # fmt: skip
+    else:
+        mismatch(expression.value, found, Quantity(), scope, "what another point is asked for")
+    return Unknown()
+
+
+def _case_name(argument: ast.Argument, scope: Scope) -> None:
+    assert scope.owner.members is not None
+    cases = [block.name for block in scope.owner.members.named(CASE)]
+    if not (isinstance(argument.value, ast.Name) and argument.value.id in cases):
+        near = nearest(argument.value.span.text, cases)
+        scope.sink.error(
+            "E0422", f"there is no case `{argument.value.span.text}`", argument.value.span,
+            help=(f"did you mean `{near}`?" if near else f"the cases are {', '.join(cases)}",),
+        )  # fmt: skip
+
+
+# -- pictures ----------------------------------------------------------------------------------
+
+
+def _plot(expression: ast.Expr, scope: Scope) -> None:
+    name = expression.function if isinstance(expression, ast.Call) else None
+    if not isinstance(expression, ast.Call) or not isinstance(name, ast.Name):
+        scope.sink.error(
+            "E0412", "`plot` is not written like this", expression.span,
+            help=(f"for example `{FORMS['plot']}`",),
+        )  # fmt: skip
+        return
+    if name.id not in PLOTS:
+        near = nearest(name.id, PLOTS)
+        scope.sink.error(
+            "E0422", f"there is no picture `{name.id}`", name.span,
+            help=(f"did you mean `{near}`?" if near else f"there are {', '.join(PLOTS)}",),
+        )  # fmt: skip
+        return
+    channels = PLOTS[name.id][1]
+    shown = [a for a in expression.arguments if a.name is None]
+    if not shown or (name.id in ("heat", "cdf") and len(shown) > 1):
+        scope.sink.error(
+            "E0305", f"`{name.id}` shows one thing" if shown else f"`{name.id}` shows nothing",
+            expression.span, help=(f"for example `{FORMS['plot']}`",),
+        )  # fmt: skip
+    for argument in expression.arguments:
+        if argument.name is None:
+            if name.id == "cdf":
+                _metric(argument.value, scope)
+            else:
+                _number(argument.value, scope)
+        elif argument.name not in channels:
+            near = nearest(argument.name, channels)
+            scope.sink.error(
+                "E0305", f"`{name.id}` takes no `{argument.name}`", argument.span,
+                help=(f"did you mean `{near}`?" if near else f"it takes {', '.join(channels)}",),
+            )  # fmt: skip
+        elif argument.name in ("color", "facet"):
+            _axis(argument.value, scope)
+        elif not (isinstance(argument.value, ast.Name) and argument.value.id in (scope.axes or {})):
+            _number(argument.value, scope)
+    given = {a.name for a in expression.arguments}
+    lacking = [c for c in ("x", "y") if c in channels and c not in given]
+    if name.id in NEEDS_X and lacking:
+        scope.sink.error(
+            "E0305", f"`{name.id}` needs `{lacking[0]}`", expression.span,
+            help=(f"write `{lacking[0]} = …`: an axis, or a value",),
+        )  # fmt: skip
+
+
+def _metric(expression: ast.Expr, scope: Scope) -> None:
+    """Check that an expression has a value for each request."""
+    found = expressions.infer(expression, scope)
+    if not isinstance(found, (Samples, Unknown)):
+        mismatch(expression, found, Samples(Quantity()), scope, "what a distribution is of")

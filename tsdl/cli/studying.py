@@ -1,0 +1,208 @@
+"""What `run` and `plan` do with a study: run it, keep what was run, tell what would be run."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tsdl.cli.shared import (
+    EXPECTATION,
+    MISTAKE,
+    OK,
+    PARTIAL,
+    no_collector,
+    open_file,
+    tell,
+    usage_error,
+)
+from tsdl.diagnostics import Severity, Sink
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from tsdl.plan import Plan
+    from tsdl.program import Program
+    from tsdl.session import Session
+    from tsdl.studies import Answer, Points
+    from tsdl.studies.store import Store
+
+
+def run_study(arguments: argparse.Namespace) -> int:
+    """Run a study, or what is left of it."""
+    points = _points(arguments)
+    if points is None:
+        return MISTAKE
+    if arguments.out:  # better now than after a long run
+        try:
+            Path(arguments.out).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return usage_error(f"cannot write to {arguments.out!r}: {error.strerror or error}")
+    from tsdl.studies.store import Store
+
+    with Store(_store_path(arguments)) as store:
+        answer = _run(arguments, points, store)
+    return _tell(arguments, answer)
+
+
+def _run(arguments: argparse.Namespace, points: Points, store: Store) -> Answer:
+    from tsdl.cli.progress import StudyBar
+    from tsdl.studies import Answer, Course
+    from tsdl.studies.runners import runner
+
+    where = runner(points.units, arguments.jobs, arguments.cluster)
+    with StudyBar() as bar:
+        course = Course(points, store, where, arguments.seed, bar.show)
+        try:
+            units = course.run()
+        except KeyboardInterrupt:
+            print(
+                f"\n{course.runs} runs are kept in {store.path}; the same command goes on there",
+                file=sys.stderr,
+            )
+            raise
+    if sys.stderr.isatty():
+        kept = f", {course.reused} were known" if course.reused else ""
+        print(f"{course.runs} runs{kept}; kept in {store.path}", file=sys.stderr)
+    return Answer(points, units, arguments.seed)
+
+
+def _tell(arguments: argparse.Namespace, answer: Answer) -> int:
+    from tsdl.studies import files, text
+
+    unwritten = ""
+    if arguments.out:
+        try:
+            files.write(answer, Path(arguments.out))
+        except OSError as error:
+            unwritten = f"cannot write to {arguments.out!r}: {error.strerror or error}"
+    if arguments.format == "json":
+        sys.stdout.write(files.answer_json(answer))
+    else:
+        print(text.describe(answer))
+    if unwritten:
+        return usage_error(unwritten)
+    if not answer.passed:
+        return EXPECTATION
+    return OK if answer.complete else PARTIAL
+
+
+def study_lines(session: Session, program: Program) -> Iterator[str]:
+    """Yield for each study of a file how much it would run."""
+    from tsdl.studies.points import points_of
+
+    for declaration in program.own("study"):
+        points = points_of(session, program, declaration, {}, Sink())
+        if points is not None:
+            yield f"{declaration.name}: {extent(points)}"
+
+
+def expected_steps(values: int) -> int:
+    """Return how many values a search tries where its edge lies inside: ends, halves, checks."""
+    return min(values, 2 + math.ceil(math.log2(max(values - 1, 1))) + 2)
+
+
+def extent(points: Points) -> str:
+    """Say of how many points a study is, with how many seeds, and about how many runs."""
+    study = points.study
+    count = len(points.all)
+    told = f"{count:,} point{'s' if count > 1 else ''}"
+    if study.replicates > 1:
+        told += f" with {study.replicates} seeds each"
+    if study.search:
+        steps = expected_steps(len(study.search.values))
+        told += f", each a search of about {steps} runs for `{study.search.param}`"
+        count *= steps
+    return f"{told}: {count * study.replicates:,} runs"
+
+
+def _points(arguments: argparse.Namespace) -> Points | None:
+    from tsdl.studies import choose_study
+
+    sink = Sink()
+    with no_collector():
+        session = open_file(arguments.file, sink.found)
+        points = None
+        if session is not None:
+            points = choose_study(session, sink, dict(arguments.params), arguments.study)
+    tell([d for d in sink.sorted() if points is None and d.severity is Severity.ERROR], "text")
+    return points
+
+
+def _store_path(arguments: argparse.Namespace) -> Path:
+    """Return where runs are kept: as is said, or in the working folder under the file's name."""
+    if arguments.store:
+        return Path(arguments.store)
+    stem = "stdin" if arguments.file == "-" else Path(arguments.file).stem
+    return Path(f"{stem}.results.sqlite")
+
+
+# -- plan --------------------------------------------------------------------------------------
+
+# CPU time of a request by the slowest rung of its scenario (benchmarks/README.md has the figures).
+_SECONDS = {"lazy": 10e-6, "eager": 30e-6, "stepped": 60e-6, "reference": 800e-6}
+
+
+def plan_study(arguments: argparse.Namespace) -> int:
+    """Tell what a study would run, what of it is known, and about how long the rest will take."""
+    points = _points(arguments)
+    if points is None:
+        return MISTAKE
+    from tsdl.studies.store import Store
+
+    path = _store_path(arguments)
+    if arguments.store or path.exists():  # nothing is made only to be looked into
+        with Store(path) as store:
+            print(_described(points, store))
+    else:
+        print(_described(points, None))
+    return OK
+
+
+def _described(points: Points, store: Store | None) -> str:
+    from tsdl.studies.points import Infeasible
+    from tsdl.studies.pool import cores
+    from tsdl.studies.text import named_point
+
+    study = points.study
+    lines = [f"{study.name}: {extent(points)}"]
+    lines += [f"  {', '.join(axis.columns)}: {len(axis.levels)} values" for axis in study.axes]
+    seconds, known, out = 0.0, 0, []
+    for point in points.all:
+        plan = points.plan(point, study.search.values[0] if study.search else None)
+        if isinstance(plan, Infeasible):
+            out.append(f"  {named_point(points.cells(point))}: {plan.code}: {plan.reason}")
+            continue
+        steps = expected_steps(len(study.search.values)) if study.search else 1
+        for replicate in range(study.replicates):
+            seed = (plan.seed + replicate) % 2**64
+            found = store.get(plan.hash, seed, ()) if store and not study.search else None
+            known += found is not None
+            seconds += 0.0 if found else steps * _guess(plan)
+    if known:
+        lines.append(f"  {known:,} runs are known")
+    if out:
+        lines += [f"  {len(out)} points are infeasible:", *(f"  {line}" for line in out)]
+    lines.append(
+        f"  about {_rough(seconds)} of CPU time, on {cores()} cores {_rough(seconds / cores())}"
+    )
+    return "\n".join(lines)
+
+
+def _guess(plan: Plan) -> float:
+    """Return about how many seconds a run takes: a start, and so much for each request."""
+    workload = plan.workload
+    requests = workload.requests or workload.sessions or 0
+    if not requests and workload.table:
+        requests = len(workload.table.prompt)
+    slowest = max((_SECONDS[rung.name] for rung in plan.rungs), default=_SECONDS["lazy"])
+    return 0.02 + (requests or 1000) * slowest
+
+
+def _rough(seconds: float) -> str:
+    for limit, by, unit in ((90.0, 1.0, "s"), (5400.0, 60.0, "min"), (float("inf"), 3600.0, "h")):
+        if seconds < limit:
+            return f"{max(seconds / by, 1):.0f} {unit}"
+    raise AssertionError(seconds)

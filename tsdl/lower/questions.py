@@ -1,0 +1,187 @@
+"""What a study asks, as data: points and the values of params there, what is searched for and told.
+
+Nothing here is of a run. What is asked stays an expression, which is a formula once the params of a
+point are known.
+"""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tsdl import ast
+from tsdl.diagnostics import Sink
+from tsdl.evaluate import Evaluator
+from tsdl.evaluate.values import Binding, Place, Value
+from tsdl.formula import Atom
+from tsdl.formula import Value as FormulaValue
+from tsdl.program import Declaration, Program
+
+CASE = "case"  # the axis that the cases of a study make
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One value of an axis: what its columns hold, and which params are given what."""
+
+    cells: tuple[Atom, ...]
+    given: Mapping[str, Binding | int | float]
+
+
+Levels = tuple[Level, ...]  # one of each axis: a point
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What is varied together: columns of the answer, with their units, and the levels."""
+
+    columns: tuple[str, ...]
+    units: tuple[str, ...]
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An expression of the study: as written, with its unit, and where its names stand."""
+
+    text: str
+    unit: str
+    expression: ast.Expr
+    place: Place
+
+    def formula(self, evaluator: Evaluator) -> FormulaValue:
+        """Return its formula at the point whose params the evaluator knows."""
+        return evaluator.formula(self.expression, self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The extreme of some values of a param at which a condition holds; values ascend."""
+
+    param: str
+    unit: str
+    greatest: bool
+    values: tuple[float, ...]
+    condition: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """Of the points that differ in a column only, the one with the least key."""
+
+    column: str
+    key: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture: its kind, what it shows, and by which columns or values."""
+
+    kind: str
+    text: str
+    shown: tuple[Asked, ...]
+    channels: Mapping[str, str | Asked]
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A value of another point: what, and the columns in which that point differs."""
+
+    name: str
+    asked: Asked
+    cells: Mapping[str, Atom]
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """What is asked of which points of a scenario."""
+
+    name: str
+    doc: str
+    scenario: Declaration
+    axes: tuple[Axis, ...]
+    where: tuple[Asked, ...]
+    search: Search | None
+    replicates: int
+    best: tuple[Best, ...]
+    pareto: tuple[Asked, ...]
+    table: tuple[Asked, ...]
+    pictures: tuple[Picture, ...]
+    expects: tuple[Asked, ...]
+    elsewhere: Mapping[str, Elsewhere]
+
+    def points(self, program: Program, params: Mapping[str, Value], sink: Sink) -> list[Levels]:
+        """Return the points that `where` leaves, the last axis changing fastest. Raises Failed."""
+        return [
+            levels
+            for levels in itertools.product(*(axis.levels for axis in self.axes))
+            if all(
+                asked.formula(evaluator_at(program, params, self, levels, None, sink)) is True
+                for asked in self.where
+            )
+        ]
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """Return all that a run of a point is asked."""
+        pictures = [p for p in self.pictures if p.kind != "cdf"]
+        channels = [c for p in pictures for c in p.channels.values() if isinstance(c, Asked)]
+        return (
+            *self.table,
+            *self.pareto,
+            *self.expects,
+            *(best.key for best in self.best),
+            *(elsewhere.asked for elsewhere in self.elsewhere.values()),
+            *(one for p in pictures for one in p.shown),
+            *channels,
+            *((self.search.condition,) if self.search else ()),
+        )
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Return the columns that tell points apart, with their units."""
+        return {c: u for a in self.axes for c, u in zip(a.columns, a.units, strict=True)}
+
+
+def evaluator_at(
+    program: Program,
+    params: Mapping[str, Value],
+    study: Study,
+    levels: Levels,
+    found: float | None,
+    sink: Sink,
+) -> Evaluator:
+    """Return an evaluator that knows the params of a point, `found` being searched for.
+
+    Raises Failed.
+    """
+    outside = Evaluator(program, dict(params), sink)
+    given = values_at(outside, levels, study.search, found)
+    evaluator = Evaluator(program, {**params, **given}, sink)
+    evaluator.instances = outside.instances  # so that `scheduler == static` knows its own
+    return evaluator
+
+
+def values_at(
+    evaluator: Evaluator, levels: Levels, search: Search | None, found: float | None
+) -> dict[str, Value]:
+    """Return the value of each param at a point. Raises Failed."""
+    given: dict[str, Value] = {}
+    for level in levels:
+        for name, source in level.given.items():
+            value: Value = (
+                evaluator.value(source.expression, source.place)
+                if isinstance(source, Binding)
+                else source
+            )
+            given[name] = value
+            if isinstance(source, Binding):
+                param = param_of(evaluator, name)
+                evaluator.check_whole(param.clause.type, value, source.expression)
+    if search is not None and found is not None:
+        given[search.param] = found
+    return given
+
+
+def param_of(evaluator: Evaluator, name: str) -> Declaration:
+    """Return a param of the file."""
+    return next(d for d in evaluator.program.own("param") if d.name == name)

@@ -1,0 +1,270 @@
+"""What a study comes to: a row for each point, with means over seeds and how sure they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from tsdl.studies.measures import half_width, holds, mean, number
+
+if TYPE_CHECKING:
+    from tsdl.formula import Atom, Value
+    from tsdl.lower.questions import Asked, Study
+    from tsdl.studies.course import Unit
+    from tsdl.studies.points import Points
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of a row: for each seed, their mean, and half of its 95 % confidence interval.
+
+    NaN where a number is undefined; the half width is NaN for a single seed.
+    """
+
+    each: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Return the mean."""
+        return mean(list(self.each))
+
+    @property
+    def half_width(self) -> float:
+        """Return half of the confidence interval."""
+        return half_width(list(self.each))
+
+
+@dataclass(slots=True)
+class Row:
+    """A point: what tells it apart, its units by seed, and why it has no numbers, if it has none.
+
+    `status` is `ok`, `infeasible` (it cannot be run), `failed` (its run has no result) or `none`
+    (a search found no value).
+    """
+
+    cells: dict[str, Atom]
+    units: list[Unit]
+    status: str
+    reason: str = ""
+    figures: dict[str, Figure] = field(default_factory=dict)
+    efficient: bool | None = None  # on the Pareto front; None where none is asked for
+
+    @property
+    def notes(self) -> list[str]:
+        """Return what there is to say of its searches."""
+        return list(dict.fromkeys(n for unit in self.units for n in _notes(unit)))
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """An `expect`: as written, whether it holds, and the rows in which it does not."""
+
+    text: str
+    passed: bool
+    failed: tuple[dict[str, Atom], ...]
+
+
+class Answer:
+    """The outcome of a study: rows in order, its expectations, and how much was run."""
+
+    def __init__(self, points: Points, units: list[Unit], seed: int | None) -> None:
+        """Compute rows from units, in the order of points, then seeds."""
+        self.points = points
+        self.study: Study = points.study
+        self.seed = seed
+        count = self.study.replicates
+        groups = [units[i : i + count] for i in range(0, len(units), count)]
+        self._all = [self._row(group) for group in groups]
+        self._by_cells = {tuple(row.cells.values()): row for row in self._all}
+        for row in self._all:
+            row.figures = {asked.text: self.figure(row, asked) for asked in self._told()}
+        self.rows = self._best(self._all)
+        if self.study.pareto:
+            self._mark()
+        self.expectations = [self._expected(asked) for asked in self.study.expects]
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether every `expect` holds."""
+        return all(e.passed for e in self.expectations)
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether every point that can be run has a result."""
+        return all(row.status != "failed" for row in self._all)
+
+    def _told(self) -> list[Asked]:
+        """Return what is told of each point; first what was searched for, if the table lacks it."""
+        return list(self.study.table)
+
+    def _row(self, units: list[Unit]) -> Row:
+        cells = self.points.cells(units[0].point)
+        for unit in units:
+            if unit.infeasible:
+                reason = f"{unit.infeasible.code}: {unit.infeasible.reason}"
+                return Row(cells, units, "infeasible", reason)
+        for unit in units:
+            if unit.found and unit.found.failed:
+                return Row(cells, units, "failed", unit.found.failed)
+        if any(unit.found is None for unit in units):
+            return Row(cells, units, "none", "the condition of the search holds nowhere")
+        return Row(cells, units, "ok")
+
+    # -- numbers -------------------------------------------------------------------------------
+
+    def figure(self, row: Row, asked: Asked) -> Figure:
+        """Return what an expression comes to in a row, for each seed."""
+        if row.status != "ok":
+            return Figure((math.nan,) * self.study.replicates)
+        return Figure(
+            tuple(
+                number(self._formula(unit, asked), self._known(row, index))
+                for index, unit in enumerate(row.units)
+            )
+        )
+
+    def _formula(self, unit: Unit, asked: Asked) -> Value:
+        found = unit.bracket.found if unit.bracket else None
+        return self.points.formulas(unit.point, (asked,), found)[0]
+
+    def _known(self, row: Row, index: int) -> Mapping[str, float | None]:
+        """Return what is known in a row with one seed: measures, and values of other points."""
+        unit = row.units[index]
+        assert unit.found is not None
+        return _Known(unit.found.values, self, row, index)
+
+    def elsewhere(self, name: str, row: Row, index: int) -> float:
+        """Return a value of another point, with the same seed; NaN where there is none."""
+        wanted = self.study.elsewhere[name]
+        cells = {**row.cells, **wanted.cells}
+        other = self._by_cells.get(tuple(cells.values()))
+        if other is None or other.status != "ok":
+            return math.nan
+        return number(self._formula(other.units[index], wanted.asked), self._known(other, index))
+
+    # -- what is made of rows ------------------------------------------------------------------
+
+    def _best(self, rows: list[Row]) -> list[Row]:
+        for best in self.study.best:
+            groups: dict[tuple[Atom, ...], list[Row]] = {}
+            for row in rows:
+                rest = tuple(cell for name, cell in row.cells.items() if name != best.column)
+                groups.setdefault(rest, []).append(row)
+            rows = [
+                min(group, key=lambda row: self._key(row, best.key)) for group in groups.values()
+            ]
+        return rows
+
+    def _key(self, row: Row, asked: Asked) -> tuple[bool, float]:
+        """Return what to compare rows by: those without a number come last."""
+        value = self.figure(row, asked).mean
+        return (math.isnan(value), 0.0 if math.isnan(value) else value)
+
+    def _mark(self) -> None:
+        """Mark the rows that no other is at least as good as in all keys, and better in one."""
+        keys = [[self.figure(row, asked).mean for asked in self.study.pareto] for row in self.rows]
+        for row, own in zip(self.rows, keys, strict=True):
+            defined = not any(map(math.isnan, own))
+            row.efficient = defined and not any(
+                all(a <= b for a, b in zip(other, own, strict=True)) and other != own
+                for other in keys
+            )
+
+    def _expected(self, asked: Asked) -> Expected:
+        """See whether a condition holds in every row that can be run; there must be one."""
+        looked = [row for row in self.rows if row.status != "infeasible"]
+        failed = [row.cells for row in looked if not self._holds(row, asked)]
+        return Expected(asked.text, bool(looked) and not failed, tuple(failed))
+
+    def _holds(self, row: Row, asked: Asked) -> bool:
+        if row.status != "ok":
+            return False
+        # A param that was searched for differs between seeds: so does the formula, then.
+        formulas = [self._formula(unit, asked) for unit in row.units]
+        known = [self._known(row, index) for index in range(len(row.units))]
+        return holds(formulas, known)
+
+    # -- as data -------------------------------------------------------------------------------
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """Return all of it as JSON values: numbers in base units, undefined ones null."""
+        study = self.study
+        return {
+            "study": study.name,
+            "scenario": study.scenario.name,
+            "seed": self.seed,
+            "replicates": study.replicates,
+            "columns": study.columns,
+            "table": {asked.text: asked.unit for asked in study.table},
+            "rows": [self._row_data(row) for row in self.rows],
+            "expect": [
+                {"text": e.text, "passed": e.passed, "failed": list(e.failed)}
+                for e in self.expectations
+            ],
+        }
+
+    def _row_data(self, row: Row) -> dict[str, Any]:
+        data: dict[str, Any] = {"point": row.cells, "status": row.status}
+        if row.reason:
+            data["reason"] = row.reason
+        data["values"] = {
+            name: {
+                "mean": _plain(figure.mean),
+                "half_width": _plain(figure.half_width),
+                "each": [_plain(v) for v in figure.each],
+            }
+            for name, figure in row.figures.items()
+        }
+        if self.study.search:
+            data["search"] = [
+                {
+                    "found": unit.bracket.found,
+                    "beyond": unit.bracket.beyond,
+                    "tried": [list(pair) for pair in unit.bracket.tried],
+                    "odd": unit.bracket.odd,
+                }
+                for unit in row.units
+                if unit.bracket
+            ]
+        if row.efficient is not None:
+            data["pareto"] = row.efficient
+        return data
+
+
+class _Known(Mapping[str, "float | None"]):
+    """What formulas of a row may name, with one seed."""
+
+    def __init__(
+        self, values: Mapping[str, float | None], answer: Answer, row: Row, index: int
+    ) -> None:
+        self._values, self._answer, self._row, self._index = values, answer, row, index
+
+    def __getitem__(self, name: str) -> float | None:
+        if name in self._answer.study.elsewhere:
+            return self._answer.elsewhere(name, self._row, self._index)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._values
+        yield from self._answer.study.elsewhere
+
+    def __len__(self) -> int:
+        return len(self._values) + len(self._answer.study.elsewhere)
+
+
+def _notes(unit: Unit) -> Iterator[str]:
+    found = unit.bracket
+    if found is None:
+        return
+    if found.found is not None and found.beyond is None:
+        yield "holds to the end of the range"
+    if found.odd is not None:
+        yield f"not monotone: look at {found.odd:g}"
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,238 @@
+"""The course of a study: which run is next, until every point has its answer.
+
+A *unit* is a point with one seed. It asks for runs one after another (one, or as many as its search
+takes); units go on side by side. A run that two units ask for is done once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from tsdl.studies.measures import holds, measures_of
+from tsdl.studies.points import Infeasible, Point, Points
+from tsdl.studies.search import Bracket, bracket
+from tsdl.studies.work import Found, Job
+
+if TYPE_CHECKING:
+    from tsdl.formula import Formula
+    from tsdl.lower.questions import Search
+    from tsdl.plan import Plan
+    from tsdl.studies.store import Store
+
+_DEATHS = 3  # of processes with the same run, after which it is given up
+Key = tuple[str, int]
+
+
+class Runner(Protocol):
+    """Where runs are done."""
+
+    width: int
+
+    def submit(self, job: Job) -> Future[Found]:
+        """Begin a run."""
+        ...
+
+    def lost(self, error: BaseException) -> bool:
+        """Tell whether a run ended with this because its process did."""
+        ...
+
+    def renew(self) -> bool:
+        """Go on after processes have died; tell whether all open runs went with them."""
+        ...
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A point with one seed, and what came of it: a run, or why there is none.
+
+    With a search, `found` is the run at what it found.
+    """
+
+    point: Point
+    replicate: int
+    found: Found | None
+    bracket: Bracket | None = None
+    infeasible: Infeasible | None = None
+
+
+@dataclass
+class Course:
+    """Does the units of a study; `progress` is told how many are done, of how many, and of runs."""
+
+    points: Points
+    store: Store | None
+    runner: Runner
+    seed: int | None = None
+    progress: Callable[[int, int, int], None] = lambda done, total, runs: None
+    runs: int = 0  # that were done now
+    reused: int = 0  # that the store had
+    _done: dict[int, Unit] = field(default_factory=dict)
+    _open: dict[Future[Found], tuple[Key, Job]] = field(default_factory=dict)
+    _waiting: dict[Key, list[tuple[_Thread, _Ask]]] = field(default_factory=dict)
+    _deaths: dict[Key, int] = field(default_factory=dict)
+
+    def run(self) -> list[Unit]:
+        """Do all units; return them in order: points, then replicates.
+
+        Raises TsdlError for the store or the cluster, KeyboardInterrupt as it comes; what was
+        finished is kept.
+        """
+        study = self.points.study
+        total = len(self.points.all) * study.replicates
+        ahead = deque(
+            _Thread(number, self._unit(point, replicate))
+            for number, (point, replicate) in enumerate(
+                (p, r) for p in self.points.all for r in range(study.replicates)
+            )
+        )
+        try:
+            while ahead or self._open:
+                while ahead and len(self._open) < self.runner.width:
+                    self._go_on(ahead.popleft(), None)
+                    self.progress(len(self._done), total, self.runs)
+                self._take()
+                self.progress(len(self._done), total, self.runs)
+        except BaseException:
+            self.runner.close(at_once=True)
+            raise
+        self.runner.close()
+        return [self._done[number] for number in range(total)]
+
+    # -- units ---------------------------------------------------------------------------------
+
+    def _unit(self, point: Point, replicate: int) -> Generator[_Ask, Found, Unit]:
+        """Ask for the runs of a unit, one after another; return what came of it."""
+        search = self.points.study.search
+        if search is None:
+            plan = self.points.plan(point)
+            if isinstance(plan, Infeasible):
+                return Unit(point, replicate, None, infeasible=plan)
+            found = yield _Ask(plan, replicate, self._measures(point, None))
+            return Unit(point, replicate, found)
+        tried: dict[float, Found] = {}
+        outcome, reason = yield from self._bracketed(point, replicate, search, tried)
+        if not tried and reason:
+            return Unit(point, replicate, None, outcome, reason)
+        at = tried.get(outcome.found) if outcome.found is not None else None
+        return Unit(point, replicate, at, outcome)
+
+    def _bracketed(
+        self, point: Point, replicate: int, search: Search, tried: dict[float, Found]
+    ) -> Generator[_Ask, Found, tuple[Bracket, Infeasible | None]]:
+        """Search; note what each value came to, and return why the last one could not be run."""
+        trial = bracket(search.values if search.greatest else search.values[::-1])
+        reason: Infeasible | None = None
+        value = next(trial)
+        while True:
+            plan = self.points.plan(point, value)
+            good = False
+            if isinstance(plan, Infeasible):  # as a value at which the condition fails
+                reason = plan
+            else:
+                formula = self.points.formulas(point, (search.condition,), value)[0]
+                found = yield _Ask(plan, replicate, self._measures(point, value))
+                tried[value] = found
+                good = not found.failed and holds([formula], [found.values])
+            try:
+                value = trial.send(good)
+            except StopIteration as end:
+                return end.value, reason
+
+    def _measures(self, point: Point, found: float | None) -> tuple[Formula, ...]:
+        """Return all that a run of a point is asked, each once."""
+        study = self.points.study
+        formulas = self.points.formulas(point, study.asked, found)
+        measures = {str(m): m for formula in formulas for m in measures_of(formula)}
+        return tuple(measures.values())
+
+    # -- runs ----------------------------------------------------------------------------------
+
+    def _go_on(self, thread: _Thread, answer: Found | None) -> None:
+        """Let a unit go on with an answer, until it asks for a run that nobody knows yet."""
+        while True:
+            try:
+                ask = thread.generator.send(answer)  # type: ignore[arg-type]
+            except StopIteration as end:
+                self._done[thread.number] = end.value
+                return
+            base = ask.plan.seed if self.seed is None else self.seed
+            seed = (base + ask.replicate) % 2**64
+            key = (ask.plan.hash, seed)
+            if key in self._waiting:
+                self._waiting[key].append((thread, ask))
+                return
+            answer = self.store.get(*key, map(str, ask.measures)) if self.store else None
+            if answer is None:
+                self._waiting[key] = [(thread, ask)]
+                self._submit(key, Job(ask.plan, seed, ask.measures))
+                return
+            self.reused += 1
+
+    def _submit(self, key: Key, job: Job) -> None:
+        self._open[self.runner.submit(job)] = (key, job)
+
+    def _take(self) -> None:
+        """Wait for a run, keep what it came to, and let those go on that wait for it."""
+        if not self._open:
+            return
+        done, _ = wait(self._open, return_when=FIRST_COMPLETED)
+        lost: list[tuple[Key, Job]] = []
+        for future in done:
+            key, job = self._open.pop(future)
+            error = future.exception() if not future.cancelled() else CancelledError()
+            if error is None:
+                self._answer(key, job, future.result())
+            elif self.runner.lost(error):
+                self._deaths[key] = self._deaths.get(key, 0) + 1
+                lost.append((key, job))
+            else:
+                raise error
+        if lost:
+            if self.runner.renew():  # most of them had no part in it
+                lost += self._open.values()
+                self._open.clear()
+            for key, job in lost:
+                if self._deaths.get(key, 0) < _DEATHS:
+                    self._submit(key, job)
+                else:
+                    self._give(key, Found({}, {}, {}, 0.0, f"its process died {_DEATHS} times"))
+
+    def _answer(self, key: Key, job: Job, found: Found) -> None:
+        """Keep what a run came to, and let those go on that wait for it."""
+        self.runs += 1
+        if self.store:
+            self.store.keep(*key, found)
+        more = {str(m): m for _, ask in self._waiting[key] for m in ask.measures}
+        if not found.failed and more.keys() - found.values.keys():  # asked for while it ran
+            self._submit(key, Job(job.plan, job.seed, tuple(more.values())))
+        else:
+            self._give(key, found)
+
+    def _give(self, key: Key, found: Found) -> None:
+        for thread, _ in self._waiting.pop(key):
+            self._go_on(thread, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """A run that a unit asks for."""
+
+    plan: Plan
+    replicate: int
+    measures: tuple[Formula, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Thread:
+    """A unit on its way."""
+
+    number: int
+    generator: Generator[_Ask, Found, Unit]

@@ -1,0 +1,57 @@
+"""An answer as files: study.json with all of it, study.csv with a line for each row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tsdl.studies.answer import Answer
+
+
+def answer_json(answer: Answer) -> str:
+    """Return the answer as JSON."""
+    return json.dumps(answer.data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def answer_csv(answer: Answer) -> str:
+    """Return a line for each row: columns, status, then each figure with its half width.
+
+    Numbers are in base units with all their digits; undefined ones are nothing.
+    """
+    study = answer.study
+    told = [asked.text for asked in study.table]
+    wide = study.replicates > 1
+    header = [*study.columns, "status"]
+    header += [name for text in told for name in ((text, f"{text} ±") if wide else (text,))]
+    header += ["pareto"] if study.pareto else []
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in answer.rows:
+        cells: list[object] = [*row.cells.values(), row.status]
+        for name in told:
+            figure = row.figures[name]
+            cells += [_cell(figure.mean), *([_cell(figure.half_width)] if wide else [])]
+        if study.pareto:
+            cells.append("yes" if row.efficient else "no")
+        writer.writerow(cells)
+    return text.getvalue()
+
+
+def _cell(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def write(answer: Answer, folder: Path) -> None:
+    """Write both files into a folder, which is made; each is whole or not there. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in (("study.json", answer_json(answer)), ("study.csv", answer_csv(answer))):
+        part = folder / f".{name}.part"
+        part.write_text(text, encoding="utf-8", newline="")
+        part.replace(folder / name)

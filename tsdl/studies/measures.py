@@ -1,0 +1,123 @@
+"""What a formula of a study asks of a run, and what it comes to once runs have answered.
+
+A *measure* is a part of a formula that only a run can tell: a statistic of metrics, a total, or a
+condition on every request. It is a formula itself, and known by how it is written.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+from tsdl.formula import COMPARISONS, Formula, Value, compute, percentile_of
+from tsdl.schema import METRICS, STATISTICS, TOTALS
+
+UNDEFINED = math.nan
+
+
+def measures_of(value: Value) -> Iterator[Formula]:
+    """Yield the measures of a formula: the largest parts that a run can tell."""
+    if not isinstance(value, Formula):
+        return
+    if _is_measure(value):
+        yield value
+        return
+    for argument in value.arguments:
+        yield from measures_of(argument)
+
+
+def _is_measure(formula: Formula) -> bool:
+    name = formula.operation
+    if name == "symbol":
+        return formula.arguments[0] in TOTALS
+    if len(formula.arguments) == 1 and (name in STATISTICS or percentile_of(name) is not None):
+        return _of_requests(formula.arguments[0])
+    return name in COMPARISONS and any(_of_requests(a) for a in formula.arguments)
+
+
+def _of_requests(value: Value) -> bool:
+    """Tell whether a formula has a value for each request."""
+    if not isinstance(value, Formula):
+        return False
+    if value.operation == "symbol":
+        return value.arguments[0] in METRICS
+    if len(value.arguments) == 1 and (
+        value.operation in STATISTICS or percentile_of(value.operation) is not None
+    ):
+        return False
+    return any(_of_requests(argument) for argument in value.arguments)
+
+
+def number(value: Value, known: Mapping[str, float | None]) -> float:
+    """Return what a formula comes to; NaN where it is undefined.
+
+    `known` has the values of measures, and of names, by how they are written.
+    """
+    if not isinstance(value, Formula):
+        return float(value) if not isinstance(value, str) else UNDEFINED
+    found = known.get(str(value), value)
+    if found is None:
+        return UNDEFINED
+    if not isinstance(found, Formula):
+        return float(found)
+    arguments = [number(argument, known) for argument in value.arguments]
+    if any(math.isnan(a) for a in arguments):
+        return UNDEFINED
+    try:
+        return float(compute(value.operation, arguments))
+    except (ArithmeticError, KeyError):
+        return UNDEFINED
+
+
+def holds(each: Sequence[Value], known: Sequence[Mapping[str, float | None]]) -> bool:
+    """Tell whether a condition holds of the mean over seeds of what it compares.
+
+    `each` is the condition with each seed, and `known` what its names are there: the same tree,
+    but for numbers. A comparison with something undefined does not hold.
+    """
+    first = each[0]
+    if not isinstance(first, Formula) or not all(
+        isinstance(f, Formula) and f.operation == first.operation for f in each
+    ):
+        return all(number(f, k) == 1 for f, k in zip(each, known, strict=True))
+    parts = list(zip(*(f.arguments for f in each if isinstance(f, Formula)), strict=True))
+    match first.operation:
+        case "and":
+            return all(holds(part, known) for part in parts)
+        case "or":
+            return any(holds(part, known) for part in parts)
+        case "not":
+            return not holds(parts[0], known)
+    if first.operation not in COMPARISONS or str(first) in known[0]:
+        return all(number(f, k) == 1 for f, k in zip(each, known, strict=True))
+    sides = [mean([number(f, k) for f, k in zip(part, known, strict=True)]) for part in parts]
+    if any(math.isnan(side) for side in sides):
+        return False
+    return bool(compute(first.operation, sides))
+
+
+def mean(values: list[float]) -> float:
+    """Return the mean, rounded once; NaN where one is undefined."""
+    if not values or any(math.isnan(v) for v in values):
+        return UNDEFINED
+    return math.fsum(values) / len(values)
+
+
+# Two-sided 95 % quantiles of Student's t by degrees of freedom. Source: NIST/SEMATECH e-Handbook of
+# Statistical Methods, 1.3.6.7.2.
+_T = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
+    2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+_NORMAL = 1.959964
+
+
+def half_width(values: list[float]) -> float:
+    """Return half of the 95 % confidence interval of the mean; NaN of fewer than two values."""
+    middle, count = mean(values), len(values)
+    if math.isnan(middle) or count < 2:  # noqa: PLR2004
+        return UNDEFINED
+    squares = math.fsum((v - middle) ** 2 for v in values)
+    free = count - 1
+    # Beyond the table, the first term of the expansion in 1 / degrees of freedom.
+    t = _T[free - 1] if free <= len(_T) else _NORMAL + (_NORMAL**3 + _NORMAL) / (4 * free)
+    return t * math.sqrt(squares / free / count)

@@ -1,0 +1,140 @@
+"""The points of a study: which there are, what params are there, and the plan of each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+from tsdl.diagnostics import Diagnostic, Severity, Sink
+from tsdl.errors import TsdlError
+from tsdl.evaluate import Evaluator, Failed
+from tsdl.evaluate.values import Value
+from tsdl.formula import Atom
+from tsdl.formula import Value as FormulaValue
+from tsdl.lower.questions import Asked, Levels, Study, evaluator_at, values_at
+from tsdl.lower.studies import lower_study
+from tsdl.params import read_params
+from tsdl.plan import Plan
+from tsdl.program import Declaration, Program
+from tsdl.session import Session
+from tsdl.source import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point: its number, and the level of each axis."""
+
+    number: int
+    levels: Levels
+
+
+@dataclass(frozen=True, slots=True)
+class Infeasible:
+    """Why a point cannot be run: the code of the first mistake, and what it says."""
+
+    code: str
+    reason: str
+
+
+@dataclass
+class Points:
+    """A study of a checked program, with the values that params have at all points."""
+
+    session: Session
+    program: Program
+    study: Study
+    params: Mapping[str, Value]
+
+    @cached_property
+    def all(self) -> list[Point]:
+        """Return the points that `where` leaves, the last axis changing fastest."""
+        found = self.study.points(self.program, self.params, Sink())
+        return [Point(number, levels) for number, levels in enumerate(found)]
+
+    @property
+    def units(self) -> int:
+        """Return how many points there are, each counted with each of its seeds."""
+        return len(self.all) * self.study.replicates
+
+    def plan(self, point: Point, found: float | None = None) -> Plan | Infeasible:
+        """Return the plan of a point, `found` being what is searched for; or why there is none."""
+        sink = Sink()
+        try:
+            outside = Evaluator(self.program, dict(self.params), sink)
+            given = values_at(outside, point.levels, self.study.search, found)
+        except Failed:
+            return _infeasible(sink)
+        params = {**self.params, **given}
+        plan = self.session.plan(self.program, sink, params, self.study.scenario)
+        return plan if plan is not None else _infeasible(sink)
+
+    def formulas(
+        self, point: Point, asked: tuple[Asked, ...], found: float | None = None
+    ) -> list[FormulaValue]:
+        """Return what expressions of the study are at a point. Raises TsdlError."""
+        sink = Sink()
+        try:
+            evaluator = evaluator_at(
+                self.program, self.params, self.study, point.levels, found, sink
+            )
+            return [one.formula(evaluator) for one in asked]
+        except Failed:
+            raise TsdlError(sink.sorted()) from None
+
+    def cells(self, point: Point) -> dict[str, Atom]:
+        """Return what stands in the columns of a point."""
+        return {
+            column: cell
+            for axis, level in zip(self.study.axes, point.levels, strict=True)
+            for column, cell in zip(axis.columns, level.cells, strict=True)
+        }
+
+
+def _infeasible(sink: Sink) -> Infeasible:
+    first = next(d for d in sink.sorted() if d.severity is Severity.ERROR)
+    return Infeasible(first.code, first.title)
+
+
+def choose_study(
+    session: Session, sink: Sink, params: Mapping[str, object], name: str | None = None
+) -> Points | None:
+    """Compile a file and choose one of its studies; None where there are mistakes."""
+    program, found = session.compile()
+    sink.found += found.found
+    if sink.has_errors:
+        return None
+    values = read_params(program, dict(params), sink)
+    declaration = _choose(program, name, sink)
+    if declaration is None or sink.has_errors:
+        return None
+    return points_of(session, program, declaration, values, sink)
+
+
+def points_of(
+    session: Session,
+    program: Program,
+    declaration: Declaration,
+    values: Mapping[str, Value],
+    sink: Sink,
+) -> Points | None:
+    """Return the points of a study of a checked program; None where there are mistakes."""
+    study = lower_study(Evaluator(program, dict(values), sink), declaration)
+    if study is None:
+        return None
+    # Files that a program names are read once for all points.
+    session = Session(session.path, session.text, cache(session.read))
+    return Points(session, program, study, values)
+
+
+def _choose(program: Program, name: str | None, sink: Sink) -> Declaration | None:
+    studies = program.own("study")
+    chosen = next((s for s in studies if s.name == name), None)
+    if name is None and len(studies) == 1:
+        chosen = studies[0]
+    if chosen is None:
+        known = ", ".join(s.name for s in studies) or "none"
+        title = f"there is no study `{name}`" if name else "which study?"
+        place = Span(program.root.file.source, 0, 0)
+        sink.found.append(
+            Diagnostic("E0506", Severity.ERROR, title, place, help=(f"the file has {known}",))
+        )
+    return chosen

@@ -1,0 +1,104 @@
+"""Runs of a study in processes of this machine: in this one, or in several that do nothing else."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING
+
+from tsdl.studies.work import do
+
+if TYPE_CHECKING:
+    from tsdl.studies.work import Found, Job
+
+_LOOK = 1.0  # seconds between looks at whether the parent still lives
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class Here(Executor):
+    """Does each run at once, in this process: for one core, and for finding mistakes."""
+
+    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN003, ANN201
+        """Do it, and return it done."""
+        future: Future[object] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # as any executor keeps it
+            future.set_exception(error)
+        return future
+
+
+class Pool:
+    """An executor that is made anew when its processes die, and how many runs it takes at once."""
+
+    def __init__(self, processes: int) -> None:
+        """Use so many processes of this machine; one means this process itself."""
+        self.processes = processes
+        self.width = processes if processes == 1 else 2 * processes  # so that none ever waits
+        self._executor: Executor = self._made()
+
+    def _made(self) -> Executor:
+        if self.processes == 1:
+            return Here()
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else None
+        context = multiprocessing.get_context(method)
+        if method:
+            context.set_forkserver_preload(["tsdl.runtime.run"])
+        return ProcessPoolExecutor(
+            self.processes, context, initializer=_end_with, initargs=(os.getpid(),)
+        )
+
+    def submit(self, job: Job) -> Future[Found]:
+        """Begin a run."""
+        return self._executor.submit(do, job)
+
+    def lost(self, error: BaseException) -> bool:
+        """Tell whether a process has died."""
+        return isinstance(error, (BrokenProcessPool, CancelledError))
+
+    def renew(self) -> bool:
+        """Begin with new processes: one of the old has died, and taken the others with it."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor = self._made()
+        return True
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End: at once without waiting for what still runs."""
+        if at_once and isinstance(self._executor, ProcessPoolExecutor):
+            for process in list((self._executor._processes or {}).values()):  # noqa: SLF001
+                process.terminate()
+        self._executor.shutdown(wait=not at_once, cancel_futures=True)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the study's does: a process that was killed cannot tell its own."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is told to all; the parent decides
+
+    def watch() -> None:
+        while _lives(parent):
+            time.sleep(_LOOK)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

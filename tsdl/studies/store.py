@@ -1,0 +1,162 @@
+"""What runs came to, in one SQLite file: written when a run ends, read before it would begin.
+
+A run is known by the hash of its plan, its seed and the code that ran it: they determine it.
+Nothing in the file depends on the study that asked, so that studies, and several at once, share it.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.errors import TsdlError
+from tsdl.studies.work import Found
+
+SCHEMA = 1  # of the file; another is refused
+APPLICATION = 0x7473646C  # "tsdl", in the header of the file
+_WAIT = 60.0  # seconds for another process that writes
+
+_TABLE = """
+create table run (
+  plan text not null, seed text not null, code text not null,
+  found text not null, seconds real not null,
+  primary key (plan, seed, code)
+) without rowid
+"""
+
+
+@cache
+def code() -> str:
+    """Return a hash of the code that a result depends on: of the runtime, and what it knows."""
+    package = Path(__file__).parents[1]
+    texts = hashlib.sha256()
+    for file in sorted([*package.glob("*.py"), *package.glob("runtime/**/*.py")]):
+        texts.update(file.read_bytes())
+    return texts.hexdigest()[:16]
+
+
+class Store:
+    """The file. Raises TsdlError (E07…) for what is wrong with it, without touching it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a file, which is made where there is none."""
+        self.path = path
+        with self._told("opened"):
+            # Each commit is on the disk before the next run's answer is looked at.
+            self._base = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
+        try:
+            with self._told("opened"):
+                self._prepare()
+        except TsdlError:
+            self._base.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file; all that was kept is in it."""
+        self._base.close()
+
+    def _prepare(self) -> None:
+        self._base.execute("pragma synchronous = full")
+        self._base.execute("begin immediate")  # of two that make the file, one does
+        try:
+            if not self._value("select count(*) from sqlite_master"):
+                self._base.execute(_TABLE)
+                self._base.execute(f"pragma application_id = {APPLICATION}")
+                self._base.execute(f"pragma user_version = {SCHEMA}")
+            self._check()
+        finally:
+            self._base.execute("commit")
+
+    def _check(self) -> None:
+        """See that the file is a store, and of this version."""
+        version = self._value("pragma user_version")
+        if self._value("pragma application_id") != APPLICATION:
+            raise self._refused("E0701", f"`{self.path}` is no store of results")
+        if version != SCHEMA:
+            title = f"`{self.path}` is a store of another version of TSDL ({version})"
+            raise self._refused("E0701", title)
+
+    def _value(self, question: str) -> int:
+        (value,) = self._base.execute(question).fetchone()
+        return int(value)
+
+    def get(self, plan: str, seed: int, measures: Iterable[str]) -> Found | None:
+        """Return what a run came to, if it was asked all these measures."""
+        with self._told("read"):
+            row = self._base.execute(
+                "select found, seconds from run where plan = ? and seed = ? and code = ?",
+                (plan, str(seed), code()),
+            ).fetchone()
+        if row is None:
+            return None
+        try:
+            data = json.loads(row[0])
+            found = Found(
+                data["values"], data["summary"], data["quantiles"], row[1], data["failed"]
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._refused("E0701", f"`{self.path}` is damaged: {error}") from None
+        complete = found.failed or all(measure in found.values for measure in measures)
+        return found if complete else None
+
+    def keep(self, plan: str, seed: int, found: Found) -> None:
+        """Keep what a run came to; it is on the disk when this returns."""
+        data = {
+            "values": found.values,
+            "summary": found.summary,
+            "quantiles": found.quantiles,
+            "failed": found.failed,
+        }
+        earlier = self.get(plan, seed, ())
+        if earlier is not None:  # another study asked it other things
+            data["values"] = {**earlier.values, **found.values}
+        text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+        with self._told("written"):
+            self._base.execute(
+                "insert or replace into run values (?, ?, ?, ?, ?)",
+                (plan, str(seed), code(), text, found.seconds),
+            )
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Say what is wrong with the file in words."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:  # full, locked, read-only, a folder
+            raise self._refused("E0702", f"`{self.path}` cannot be {what}: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise self._refused("E0701", f"`{self.path}` is damaged: {error}") from None
+
+    def _refused(self, code: str, title: str) -> TsdlError:
+        remedies = {
+            "E0701": "name another file: --store FILE",
+            "E0702": "make room or give leave to write, and run again, or name another file: "
+            "--store FILE. What was kept before stays",
+        }
+        return TsdlError([Diagnostic(code, Severity.ERROR, title, None, help=(remedies[code],))])
+
+
+@contextmanager
+def opened(path: str | PathLike[str] | None) -> Iterator[Store | None]:
+    """Open a store for as long as it is used; without a path, there is none."""
+    if path is None:
+        yield None
+        return
+    with Store(Path(path)) as store:
+        yield store

@@ -1,0 +1,59 @@
+"""One run of a study, as any process on any machine does it: a plan in, plain numbers out."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tsdl.formula import Formula
+    from tsdl.plan import Plan
+
+QUANTILES = tuple(range(101))  # percents at which distributions are kept
+DISTRIBUTIONS = ("ttft", "tpot", "mtpot", "e2e", "queue")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be run: a plan, a seed, and what the run is asked."""
+
+    plan: Plan
+    seed: int
+    measures: tuple[Formula, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of a run: measures by how they are written (None: undefined), its summary.
+
+    `quantiles` has percentiles 0, 1 … 100 of the metrics of requests. `seconds` is CPU time.
+    `failed` says why there is nothing, where the run has no result.
+    """
+
+    values: dict[str, float | None]
+    summary: dict[str, Any]
+    quantiles: dict[str, list[float]]
+    seconds: float
+    failed: str = ""
+
+
+def do(job: Job) -> Found:
+    """Run a plan and ask it. What a formula of the plan may do wrong is part of the answer."""
+    from tsdl.errors import TsdlError
+    from tsdl.runtime.metrics import statistics
+    from tsdl.runtime.run import run
+
+    begin = time.process_time()
+    try:
+        result = run(job.plan, job.seed)
+        values = {str(measure): result.measure(measure) for measure in job.measures}
+    except TsdlError as error:
+        first = error.diagnostics[0]
+        return Found({}, {}, {}, time.process_time() - begin, f"{first.code}: {first.title}")
+    quantiles = {
+        name: [v for v in statistics(result.metrics[name], QUANTILES)[1:] if not math.isnan(v)]
+        for name in DISTRIBUTIONS
+    }
+    return Found(values, result.summary, quantiles, time.process_time() - begin)
