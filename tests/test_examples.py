@@ -17,6 +17,13 @@ Capture = pytest.CaptureFixture[str]
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.tsim"))
+# A file that has studies is run with each of them; what it prints stands in `FILE.STUDY.out`.
+STUDY = re.compile(r"^study (\w+)", re.MULTILINE)
+RUNS = [
+    (path, study)
+    for path in EXAMPLES
+    for study in STUDY.findall(path.read_text("utf-8")) or [""]
+]
 SMALLEST = min(EXAMPLES, key=lambda path: (path.stat().st_size, path.name))
 QUICKSTART = ROOT / "examples" / "quickstart.tsim"
 README = ROOT / "README.md"
@@ -45,13 +52,16 @@ def test_an_example_has_no_mistakes(path: Path, capsys: Capture) -> None:
     assert main(["check", str(path)]) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_prints_what_it_did(path: Path, golden: Golden, capsys: Capture) -> None:
-    status = main(["run", str(path)])
+@pytest.mark.parametrize(("path", "study"), RUNS, ids=[f"{p.stem}-{s}" for p, s in RUNS])
+def test_an_example_prints_what_it_did(
+    path: Path, study: str, golden: Golden, capsys: Capture, tmp_path: Path
+) -> None:
+    store = ["--study", study, "--store", str(tmp_path / "runs.sqlite")] if study else []
+    status = main(["run", str(path), *store])
     said = capsys.readouterr()
     assert said.err == ""
     assert status == (3 if "\n  FAIL  expect " in said.out else 0)
-    golden(path.with_suffix(".out"), said.out)
+    golden(path.with_suffix(f".{study}.out" if study else ".out"), said.out)
 
 
 def test_the_same_bytes_in_every_process(tmp_path: Path) -> None:

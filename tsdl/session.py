@@ -169,7 +169,7 @@ def choose(program: Program, name: str | None, sink: Sink) -> Declaration | None
             program,
             sink,
             "the file has several scenarios",
-            f"choose one: --scenario NAME ({known})",
+            f"choose one: --scenario NAME ({known})" + _or_study(program),
         )
     else:
         _no_scenario(
@@ -177,6 +177,12 @@ def choose(program: Program, name: str | None, sink: Sink) -> Declaration | None
             "write `scenario name { model = …; cluster = …; workload = … }`",
         )  # fmt: skip
     return None
+
+
+def _or_study(program: Program) -> str:
+    """Return how to run a study of the file instead, if it has one."""
+    studies = ", ".join(s.name for s in program.own("study"))
+    return f", or a study: --study NAME ({studies})" if studies else ""
 
 
 def _no_scenario(program: Program, sink: Sink, title: str, help_: str) -> None:

@@ -27,11 +27,15 @@ if TYPE_CHECKING:
     from tsdl.program import Program
     from tsdl.session import Session
     from tsdl.studies import Answer, Points
+    from tsdl.studies.cluster import Cluster
+    from tsdl.studies.pool import Pool
     from tsdl.studies.store import Store
 
 
 def run_study(arguments: argparse.Namespace) -> int:
     """Run a study, or what is left of it."""
+    if arguments.scenario:
+        return usage_error("a study names its scenario: leave --scenario or --study out")
     points = _points(arguments)
     if points is None:
         return MISTAKE
@@ -40,19 +44,21 @@ def run_study(arguments: argparse.Namespace) -> int:
             Path(arguments.out).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             return usage_error(f"cannot write to {arguments.out!r}: {error.strerror or error}")
+    from tsdl.studies.runners import runner
     from tsdl.studies.store import Store
 
+    where = runner(points.units, arguments.jobs, arguments.cluster)
     with Store(_store_path(arguments)) as store:
-        answer = _run(arguments, points, store)
+        answer = _run(arguments, points, where, store)
     return _tell(arguments, answer)
 
 
-def _run(arguments: argparse.Namespace, points: Points, store: Store) -> Answer:
+def _run(
+    arguments: argparse.Namespace, points: Points, where: Pool | Cluster, store: Store
+) -> Answer:
     from tsdl.cli.progress import StudyBar
     from tsdl.studies import Answer, Course
-    from tsdl.studies.runners import runner
 
-    where = runner(points.units, arguments.jobs, arguments.cluster)
     with StudyBar() as bar:
         course = Course(points, store, where, arguments.seed, bar.show)
         try:
@@ -126,7 +132,13 @@ def _points(arguments: argparse.Namespace) -> Points | None:
         session = open_file(arguments.file, sink.found)
         points = None
         if session is not None:
-            points = choose_study(session, sink, dict(arguments.params), arguments.study)
+            points = choose_study(
+                session,
+                sink,
+                dict(arguments.params),
+                arguments.study,
+                dict(arguments.constants),
+            )
     tell([d for d in sink.sorted() if points is None and d.severity is Severity.ERROR], "text")
     return points
 

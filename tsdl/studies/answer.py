@@ -54,7 +54,7 @@ class Row:
 
     @property
     def notes(self) -> list[str]:
-        """Return what there is to say of its searches."""
+        """Return what there is to say of its runs and searches."""
         return list(dict.fromkeys(n for unit in self.units for n in _notes(unit)))
 
 
@@ -257,6 +257,12 @@ class _Known(Mapping[str, "float | None"]):
 
 
 def _notes(unit: Unit) -> Iterator[str]:
+    """Yield what there is to say of a unit that is well."""
+    if unit.found:
+        stuck = len(unit.found.summary["requests"]["stuck"])
+        if stuck:
+            yield f"{stuck:,} requests are stuck"
+        yield from unit.found.warnings
     found = unit.bracket
     if found is None:
         return

@@ -27,10 +27,10 @@ class Cluster:
             ) from None
         try:
             self._client = Client(address, timeout=10, set_as_default=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError):
             raise _error(
                 "E0703",
-                f"there is no Dask cluster at {address}: {error}",
+                f"there is no Dask cluster at `{address}`",
                 "start one: `dask scheduler`, and `dask worker ADDRESS` where runs are to be done",
             ) from None
         self._check_code()

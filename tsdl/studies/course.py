@@ -203,7 +203,9 @@ class Course:
                 if self._deaths.get(key, 0) < _DEATHS:
                     self._submit(key, job)
                 else:
-                    self._give(key, Found({}, {}, {}, 0.0, f"its process died {_DEATHS} times"))
+                    self._give(
+                        key, Found({}, {}, {}, 0.0, failed=f"its process died {_DEATHS} times")
+                    )
 
     def _answer(self, key: Key, job: Job, found: Found) -> None:
         """Keep what a run came to, and let those go on that wait for it."""

@@ -118,6 +118,11 @@ def half_width(values: list[float]) -> float:
         return UNDEFINED
     squares = math.fsum((v - middle) ** 2 for v in values)
     free = count - 1
-    # Beyond the table, the first term of the expansion in 1 / degrees of freedom.
-    t = _T[free - 1] if free <= len(_T) else _NORMAL + (_NORMAL**3 + _NORMAL) / (4 * free)
+    t = _T[free - 1] if free <= len(_T) else _beyond(free)
     return t * math.sqrt(squares / free / count)
+
+
+def _beyond(free: int) -> float:
+    """Return the quantile for many degrees of freedom: Abramowitz and Stegun, 26.7.5, two terms."""
+    z = _NORMAL
+    return z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)

@@ -1,13 +1,14 @@
 """The points of a study: which there are, what params are there, and the plan of each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
+from tsdl.constants import Key, read_constants
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.errors import TsdlError
 from tsdl.evaluate import Evaluator, Failed
-from tsdl.evaluate.values import Value
+from tsdl.evaluate.values import Binding, Value
 from tsdl.formula import Atom
 from tsdl.formula import Value as FormulaValue
 from tsdl.lower.questions import Asked, Levels, Study, evaluator_at, values_at
@@ -15,7 +16,7 @@ from tsdl.lower.studies import lower_study
 from tsdl.params import read_params
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
-from tsdl.session import Session
+from tsdl.session import Chosen, Session
 from tsdl.source import Span
 
 
@@ -43,6 +44,7 @@ class Points:
     program: Program
     study: Study
     params: Mapping[str, Value]
+    constants: Mapping[Key, Binding]
 
     @cached_property
     def all(self) -> list[Point]:
@@ -64,7 +66,7 @@ class Points:
         except Failed:
             return _infeasible(sink)
         params = {**self.params, **given}
-        plan = self.session.plan(self.program, sink, params, self.study.scenario)
+        plan = self.session.plan(self.program, sink, params, self.study.scenario, self.constants)
         return plan if plan is not None else _infeasible(sink)
 
     def formulas(
@@ -95,9 +97,16 @@ def _infeasible(sink: Sink) -> Infeasible:
 
 
 def choose_study(
-    session: Session, sink: Sink, params: Mapping[str, object], name: str | None = None
+    session: Session,
+    sink: Sink,
+    params: Mapping[str, object],
+    name: str | None = None,
+    constants: Mapping[str, object] | None = None,
 ) -> Points | None:
-    """Compile a file and choose one of its studies; None where there are mistakes."""
+    """Compile a file and choose one of its studies; None where there are mistakes.
+
+    `constants` are values that people gave by name.
+    """
     program, found = session.compile()
     sink.found += found.found
     if sink.has_errors:
@@ -106,7 +115,13 @@ def choose_study(
     declaration = _choose(program, name, sink)
     if declaration is None or sink.has_errors:
         return None
-    return points_of(session, program, declaration, values, sink)
+    points = points_of(session, program, declaration, values, sink)
+    if points is None or not constants:
+        return points
+    known = Chosen(session, program, values, points.study.scenario).constants()
+    before = len(sink.found)
+    given = read_constants(program, known, constants, sink)
+    return replace(points, constants=given) if len(sink.found) == before else None
 
 
 def points_of(
@@ -122,7 +137,7 @@ def points_of(
         return None
     # Files that a program names are read once for all points.
     session = Session(session.path, session.text, cache(session.read))
-    return Points(session, program, study, values)
+    return Points(session, program, study, values, {})
 
 
 def _choose(program: Program, name: str | None, sink: Sink) -> Declaration | None:

@@ -8,11 +8,13 @@ import threading
 import time
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tsdl.studies.work import do
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tsdl.studies.work import Found, Job
 
 _LOOK = 1.0  # seconds between looks at whether the parent still lives
@@ -28,9 +30,9 @@ def cores() -> int:
 class Here(Executor):
     """Does each run at once, in this process: for one core, and for finding mistakes."""
 
-    def submit(self, fn, /, *args, **kwargs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN003, ANN201
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
         """Do it, and return it done."""
-        future: Future[object] = Future()
+        future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
         except Exception as error:  # as any executor keeps it

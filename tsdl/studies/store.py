@@ -108,7 +108,12 @@ class Store:
         try:
             data = json.loads(row[0])
             found = Found(
-                data["values"], data["summary"], data["quantiles"], row[1], data["failed"]
+                data["values"],
+                data["summary"],
+                data["quantiles"],
+                row[1],
+                tuple(data["warnings"]),
+                data["failed"],
             )
         except (ValueError, KeyError, TypeError) as error:
             raise self._refused("E0701", f"`{self.path}` is damaged: {error}") from None
@@ -121,6 +126,7 @@ class Store:
             "values": found.values,
             "summary": found.summary,
             "quantiles": found.quantiles,
+            "warnings": found.warnings,
             "failed": found.failed,
         }
         earlier = self.get(plan, seed, ())
@@ -141,6 +147,8 @@ class Store:
         except sqlite3.OperationalError as error:  # full, locked, read-only, a folder
             raise self._refused("E0702", f"`{self.path}` cannot be {what}: {error}") from None
         except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+                raise self._refused("E0701", f"`{self.path}` is no store of results") from None
             raise self._refused("E0701", f"`{self.path}` is damaged: {error}") from None
 
     def _refused(self, code: str, title: str) -> TsdlError:

@@ -29,13 +29,15 @@ class Found:
     """What came of a run: measures by how they are written (None: undefined), its summary.
 
     `quantiles` has percentiles 0, 1 … 100 of the metrics of requests. `seconds` is CPU time.
-    `failed` says why there is nothing, where the run has no result.
+    `warnings` are what the run was warned of. `failed` says why there is nothing, where the run has
+    no result.
     """
 
     values: dict[str, float | None]
     summary: dict[str, Any]
     quantiles: dict[str, list[float]]
     seconds: float
+    warnings: tuple[str, ...] = ()
     failed: str = ""
 
 
@@ -51,9 +53,11 @@ def do(job: Job) -> Found:
         values = {str(measure): result.measure(measure) for measure in job.measures}
     except TsdlError as error:
         first = error.diagnostics[0]
-        return Found({}, {}, {}, time.process_time() - begin, f"{first.code}: {first.title}")
+        seconds = time.process_time() - begin
+        return Found({}, {}, {}, seconds, failed=f"{first.code}: {first.title}")
     quantiles = {
         name: [v for v in statistics(result.metrics[name], QUANTILES)[1:] if not math.isnan(v)]
         for name in DISTRIBUTIONS
     }
-    return Found(values, result.summary, quantiles, time.process_time() - begin)
+    told = tuple(f"{warning.code}: {warning.title}" for warning in result.warnings)
+    return Found(values, result.summary, quantiles, time.process_time() - begin, told)

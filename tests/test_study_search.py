@@ -1,0 +1,120 @@
+"""Searches: that they find the edge, say where it is not one, and try few values."""
+
+import math
+
+import pytest
+
+import tsdl
+from tests.test_studies import PARTS, asked
+from tsdl.studies.search import Bracket, bracket
+
+
+def searched(values: list[float], holds: set[int]) -> Bracket:
+    trial = bracket(values)
+    try:
+        value = next(trial)
+        while True:
+            value = trial.send(values.index(value) in holds)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 31, 64, 245])
+def test_a_search_finds_every_edge(count: int) -> None:
+    values = [float(i) for i in range(count)]
+    for edge in range(count + 1):
+        found = searched(values, set(range(edge)))
+        assert found.found == (values[edge - 1] if edge else None)
+        assert found.beyond == (values[edge] if edge < count else None)
+        assert found.odd is None
+        assert len(found.tried) <= 2 + math.ceil(math.log2(max(count - 1, 1))) + 2
+        assert len({v for v, _ in found.tried}) == len(found.tried)
+
+
+def test_a_search_notices_that_a_condition_is_not_monotone() -> None:
+    values = [float(i) for i in range(65)]
+    good = set(range(20)) | {42}
+    found = searched(values, good)  # it holds again in the middle of the bad side
+    assert (found.found, found.odd) == (19, 42)
+    found = searched(values, set(range(40)) - {19})
+    assert (found.found, found.odd) == (39, 19)
+    assert searched(values, {10}).found is None  # it fails at once
+
+
+def test_a_search_is_of_the_runs_that_it_stands_for() -> None:
+    answer = asked("""
+study s {
+  scenario = one
+  vary gpus in [1, 2]
+  maximize qps in 1..2000 step 1 req/s while attainment >= 90 %
+  table qps, attainment, throughput
+}""")
+    for row, gpus in zip(answer.rows, (1, 2), strict=True):
+        (unit,) = row.units
+        assert unit.bracket is not None
+        assert unit.bracket.found is not None
+        assert unit.bracket.beyond == unit.bracket.found + 1
+        for qps, holds in ((unit.bracket.found, True), (unit.bracket.beyond, False)):
+            plan = tsdl.compile(PARTS, params={"qps": f"{qps} req/s", "gpus": gpus})
+            assert (plan.run().summary["attainment"] >= 0.9) is holds
+        assert row.figures["qps"].mean == unit.bracket.found
+    one, two = (row.figures["qps"].mean for row in answer.rows)
+    assert two > one
+
+
+def test_the_least_value_is_searched_for_as_well() -> None:
+    answer = asked("""
+study s {
+  scenario = one
+  vary qps in [20, 200, 5000] req/s
+  minimize gpus in 1..8 while p99(ttft) <= 40 ms
+  table gpus, p99(ttft)
+  expect gpus >= 1
+}""")
+    few, more = (row.figures["gpus"].mean for row in answer.rows[:2])
+    assert 1 <= few <= more <= 8
+    for row in answer.rows[:2]:
+        assert row.figures["p99(ttft)"].mean <= 0.04
+    assert answer.rows[2].status == "none"
+    assert not answer.passed  # nothing was found there
+
+
+def test_each_seed_has_its_own_search() -> None:
+    answer = asked("""
+study s {
+  scenario = one
+  maximize qps in 1..200 req/s while attainment >= 90 %
+  replicate 3
+  table qps
+}""")
+    (row,) = answer.rows
+    found = [unit.bracket.found for unit in row.units if unit.bracket]
+    assert row.figures["qps"].each == tuple(found)
+    assert len(found) == 3
+
+
+def test_a_search_that_holds_everywhere_says_so() -> None:
+    answer = asked(
+        "study s { scenario = one; maximize qps in 1..2 req/s while finished > 0; table qps }"
+    )
+    assert answer.rows[0].figures["qps"].mean == 2
+    assert answer.rows[0].notes == ["holds to the end of the range"]
+
+
+def test_values_that_cannot_be_run_fail_the_condition() -> None:
+    answer = asked("""
+param deep: int = 32
+model tall from llama2_7b { layers = deep }
+scenario two from one { model = tall }
+study s { scenario = two; maximize deep in 32..400 step 8 while finished == 60; table deep }
+study t { scenario = two; maximize deep in 300..400 step 8 while finished == 60; table deep }
+""", "s")  # fmt: skip
+    assert 100 < answer.rows[0].figures["deep"].mean < 300
+    none = asked("""
+param deep: int = 32
+model tall from llama2_7b { layers = deep }
+scenario two from one { model = tall }
+study t { scenario = two; maximize deep in 300..400 step 8 while finished == 60; table deep }
+""")
+    assert none.rows[0].status == "infeasible"
+    assert none.rows[0].reason.startswith("E0511")
