@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from time import process_time
+from time import perf_counter, process_time
 from typing import Any
 
 from benchmarks.long_program import long_program
@@ -45,6 +45,7 @@ class Row:
     requests: int = 50_000
     sizes: tuple[int, ...] = ()  # for the table of growth
     command: tuple[str, ...] = ()
+    study: str = ""
 
 
 @dataclass(slots=True)
@@ -78,6 +79,7 @@ ROWS = {
             "million", (Goal("simulation", 12), Goal("megabytes", 250)), "one_worker", 1_000_000,
             sizes=(5_000, 50_000, 1_000_000),
         ),
+        Row("study", (Goal("speedup", 1.8, at_least=True),), "study", 2000, study="grid"),
         Row("check", (Goal("whole", 0.3),), command=("check", "{long}")),
         Row("quickstart", (Goal("whole", 1.0),), command=("run", "examples/quickstart.tsim")),
     )
@@ -100,6 +102,8 @@ class Bench:
             return Measured(row, 0, self.runs, figures)
         count = requests or row.requests
         path = str(HERE / f"{row.scenario}.tsim")
+        if row.study:
+            return Measured(row, count, self.runs, self._speedup(path, row.study, count), count)
         run = ["run", path, "-p", f"requests={count}", "--engine", self.engine]
         figures = self._whole(run) | self._inside(path, count, self.engine, self.runs)
         measured = Measured(row, count, self.runs, figures)
@@ -120,6 +124,19 @@ class Bench:
         measured.reference_requests = asked
         figures["reference"] = found["simulation"] * count / asked
         figures["ratio"] = figures["reference"] / figures["simulation"]
+
+    def _speedup(self, path: str, study: str, count: int) -> dict[str, float]:
+        """Return the seconds of a clock that a study takes on one and on two cores, in turn."""
+        seconds: dict[int, list[float]] = {1: [], 2: []}
+        for run in range(self.runs):
+            for jobs, found in seconds.items():
+                store = str(self.folder / f"{study}.{run}.{jobs}.sqlite")
+                command = ["-m", "tsdl", "run", path, "--study", study, "-p", f"requests={count}"]
+                begun = perf_counter()
+                self.process([*command, "--jobs", str(jobs), "--store", store])
+                found.append(perf_counter() - begun)
+        one, two = map(median, seconds.values())
+        return {"one_core": one, "two_cores": two, "speedup": one / two}
 
     def _whole(self, arguments: list[str]) -> dict[str, float]:
         """Return the CPU seconds of a whole `tsdl` with start-up, and its peak memory."""

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from benchmarks.measure import Goal, Measured
 
-_UNITS = {"megabytes": "MB", "microseconds_each": "µs each", "ratio": "×"}
+_UNITS = {"megabytes": "MB", "microseconds_each": "µs each", "ratio": "×", "speedup": "×"}
 _WORDS = {
     "simulation": "simulation",
     "whole": "whole process",
@@ -13,6 +13,9 @@ _WORDS = {
     "ratio": "reference / engine",
     "megabytes": "peak memory",
     "microseconds_each": "simulation",
+    "speedup": "two cores / one",
+    "one_core": "one core, by the clock",
+    "two_cores": "two cores, by the clock",
 }
 HEADER = """\
 | benchmark | requests | iterations | what | goal | figure | met |
@@ -25,7 +28,10 @@ def table(measured: list[Measured]) -> str:
     for one in measured:
         named = {goal.figure for goal in one.row.goals}
         lines += [_line(one, goal.figure, goal) for goal in one.row.goals]
-        others = ("simulation", "whole", "summary", "reference", "ratio", "megabytes")
+        others = (
+            "simulation", "whole", "summary", "reference", "ratio", "megabytes", "one_core",
+            "two_cores",
+        )  # fmt: skip
         lines += [_line(one, n, None) for n in others if n in one.figures and n not in named]
     notes = [
         f"{one.row.name}: the reference engine ran {one.reference_requests:,} requests; its time "

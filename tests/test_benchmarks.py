@@ -33,3 +33,10 @@ def test_a_row_is_measured_and_shown() -> None:
     assert min(alone["whole"], alone["summary"], alone["megabytes"], checked["whole"]) > 0
     assert "| one_worker | 20 | " in table(measured)
     assert [row["name"] for row in json.loads(as_json(measured))] == ["one_worker", "check"]
+
+
+def test_a_study_is_measured_by_the_clock() -> None:
+    with bench(runs=1) as found:
+        measured = [found.measure(ROWS["study"], 2)]
+    assert measured[0].figures["speedup"] > 0
+    assert "| study | 2 |  | two cores / one |" in table(measured)

@@ -20,9 +20,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.tsim"))
 # A file that has studies is run with each of them; what it prints stands in `FILE.STUDY.out`.
 STUDY = re.compile(r"^study (\w+)", re.MULTILINE)
 RUNS = [
-    (path, study)
-    for path in EXAMPLES
-    for study in STUDY.findall(path.read_text("utf-8")) or [""]
+    (path, study) for path in EXAMPLES for study in STUDY.findall(path.read_text("utf-8")) or [""]
 ]
 SMALLEST = min(EXAMPLES, key=lambda path: (path.stat().st_size, path.name))
 QUICKSTART = ROOT / "examples" / "quickstart.tsim"
