@@ -75,11 +75,11 @@ def facts_of(plan: Plan) -> tuple[Facts, ...]:
     return tuple(_facts(plan, kind) for kind in plan.workers)
 
 
-def _facts(plan: Plan, kind: Workers) -> Facts:
+def reasons_of(plan: Plan, kind: Workers) -> tuple[Reason, ...]:
+    """Return what keeps a group of workers from better rungs, the worst first."""
     local, router = kind.local, plan.router
-    growth = growth_of(kind.kv)
     reasons = [*_of_handlers(plan, kind), *_of_clauses(local), *_of_workload(plan)]
-    if kind.decodes and growth is None:
+    if kind.decodes and growth_of(kind.kv) is None:
         why = f"the footprint of `{kind.kv.name}` does not grow by whole blocks of the context"
         reasons.append(Reason("reference", "kvcache", why))
     if kind.ranks > 1:
@@ -91,12 +91,20 @@ def _facts(plan: Plan, kind: Workers) -> Facts:
         reasons.append(Reason("reference", "swap", "victims are moved over the network"))
     if local.extern is not None or router.extern is not None:
         reasons.append(Reason("reference", "extern", "Python may read and do anything"))
-    reasons.sort(key=lambda reason: -LADDER.index(reason.rung))
-    rung = reasons[0].rung if reasons else "lazy"
+    return tuple(sorted(reasons, key=lambda reason: -LADDER.index(reason.rung)))
+
+
+def rung_of(reasons: tuple[Reason, ...]) -> str:
+    """Return the best rung that reasons allow; the worst of them comes first."""
+    return reasons[0].rung if reasons else LADDER[0]
+
+
+def _facts(plan: Plan, kind: Workers) -> Facts:
+    local, reasons = kind.local, reasons_of(plan, kind)
     return Facts(
-        rung,
-        tuple(reasons),
-        growth,
+        rung_of(reasons),
+        reasons,
+        growth_of(kind.kv),
         # Others may bring the blocks of whoever waits, while they are prefilled.
         refusal_stays=not kind.kv.shares
         and is_falling(local.admit_when)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.facts import Reason, facts_of
+from tsdl.facts import Reason, reasons_of, rung_of
 from tsdl.lower.clusters import standings
 from tsdl.plan import Because, Handler, Plan, Rung
 from tsdl.source import Span
@@ -17,8 +17,8 @@ def lower_rungs(
     cluster = evaluator.required(scenario, "cluster")
     policy = evaluator.required(scenario, "policy")
     found = []
-    groups = zip(facts_of(plan), plan.workers, standings(evaluator, cluster), strict=True)
-    for facts, kind, standing in groups:
+    for kind, standing in zip(plan.workers, standings(evaluator, cluster), strict=True):
+        reasons = reasons_of(plan, kind)  # what else is known of it only a run asks for
         own = evaluator.reference(standing.worker, "policy") or policy
         because = tuple(
             Because(
@@ -27,9 +27,9 @@ def lower_rungs(
                 _text(_place(evaluator, reason, places, own, standing.worker, scenario)),
                 reason.why,
             )
-            for reason in facts.reasons
+            for reason in reasons
         )
-        found.append(Rung(kind.name, facts.rung, because))
+        found.append(Rung(kind.name, rung_of(reasons), because))
     return tuple(found)
 
 
