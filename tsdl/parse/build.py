@@ -37,14 +37,14 @@ class Builder:
         return Span(self.source, start or 0, end or 0)
 
     def _doc(self, tree: Branch) -> str:
-        line = tree.meta.line - 1
-        before = self.source.line(tree.meta.line)[: tree.meta.column - 1]
+        start = tree.meta.start_pos
+        line, column = self.source.position(start)
         found: list[str] = []
-        if before.strip():  # a doc comment belongs to the first thing on its line
-            return ""
-        while line in self.docs:
-            found.append(self.docs[line])
+        while line - 1 in self.docs:
             line -= 1
+            found.append(self.docs[line])
+        if self.source.text[start - column + 1 : start].strip():
+            return ""  # a doc comment belongs to the first thing on its line
         return "\n".join(reversed(found))
 
     # -- items ---------------------------------------------------------------------------------

@@ -2,9 +2,7 @@
 
 import io
 import pickle
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import fields
 from typing import Any
 
 from tsdl import _cache, ast
@@ -13,12 +11,12 @@ from tsdl.parse import parse
 from tsdl.parse.parser import origin
 from tsdl.source import Source, Span
 
-_NODES = {"Span": Span} | {
+_NODES: dict[str, Any] = {"Span": Span} | {
     name: found
     for name, found in vars(ast).items()
     if isinstance(found, type) and found.__module__ == ast.__name__
 }
-_FIELDS = {node: tuple(f.name for f in fields(node)) for node in _NODES.values()}
+_FIELDS = {node: node.__match_args__ for node in _NODES.values()}
 
 
 def parse_kept(name: str, sources: list[Source]) -> list[ast.File]:
@@ -65,7 +63,7 @@ class _Reader(pickle.Unpickler):
     def persistent_load(self, place: int) -> Source:
         return self._sources[place]
 
-    def find_class(self, module: str, name: str) -> Callable[..., object]:
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 (a class)
         if module not in (ast.__name__, Span.__module__):
             raise pickle.UnpicklingError(f"{module}.{name} is no part of a tree")
         return _NODES[name]

@@ -15,6 +15,8 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 from tsdl import _cache
 from tsdl._resources import grammar_text, parser_code
 
+_Build = Callable[[list[Any]], Tree[Any]]
+
 _OPEN = {"LPAR": "(", "LSQB": "[", "LBRACE": "{"}
 _CLOSE = {"RPAR": "(", "RSQB": "[", "RBRACE": "{"}
 
@@ -47,24 +49,46 @@ def new_parser(
         parser="lalr",
         strict=strict,
         postlex=_LineEnds(),
-        propagate_positions=True,
         maybe_placeholders=False,
         lexer_callbacks={"COMMENT": keep},
     )
-    _pass_through(parser)
+    _note_places(parser)
     return parser
 
 
-def _pass_through(parser: Lark) -> None:
-    """Make short work of the rules that only pass on: half of all, since precedence is of rules.
+def _note_places(parser: Lark) -> None:
+    """Have each tree know where it starts and ends (Lark can, with more than that, and slower).
 
-    Lark would look up the place of their only child, and set it to what it is.
+    Half of the rules only pass on their child, since precedence is of rules: nothing is new there.
     """
     for rule in parser.rules:
         only = rule.expansion[0] if len(rule.expansion) == 1 else None
         passes = rule.options.expand1 and rule.alias is None
         if passes and only is not None and not only.is_term and not only.name.startswith("_"):
             parser._callbacks[rule] = itemgetter(0)
+        else:
+            parser._callbacks[rule] = _with_place(parser._callbacks[rule])
+
+
+def _with_place(build: _Build) -> _Build:
+    """Return what builds a tree and notes its place: from the first of its children to the last."""
+
+    def placed(children: list[Any]) -> Tree[Any]:
+        tree = build(children)
+        meta = tree.meta
+        for child in children:
+            place: Any = child if isinstance(child, Token) else child.meta
+            if place is child or not place.empty:
+                meta.start_pos, meta.empty = place.start_pos, False
+                break
+        for child in reversed(children):
+            place = child if isinstance(child, Token) else child.meta
+            if place is child or not place.empty:
+                meta.end_pos = place.end_pos
+                break
+        return tree
+
+    return placed
 
 
 class _Plain(pickle.Unpickler):
@@ -79,7 +103,7 @@ def _with_tables(tables: dict[str, Any], keep: Callable[[Token], Token]) -> Lark
     parser: Lark = Lark._load_from_dict(  # type: ignore[no-untyped-call]
         **tables, postlex=_LineEnds(), lexer_callbacks={"COMMENT": keep}
     )
-    _pass_through(parser)
+    _note_places(parser)
     return parser
 
 
