@@ -1,7 +1,6 @@
 """Types and units of every declaration, used or not. Knows the schema; knows no values."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 
 from tsdl import ast
@@ -84,7 +83,7 @@ def _members(members: Members, scope: Scope) -> None:
             check_case(block, scope)
             continue
         symbols = {**scope.symbols, **block.shape.symbols}
-        _members(block, replace(scope, symbols=symbols))
+        _members(block, scope._replace(symbols=symbols))
     for parts in members.parts.values():
         for part in parts:
             if part.owner is scope.owner:
@@ -117,7 +116,7 @@ def _part(part: Part, members: Members, scope: Scope) -> None:
         case ast.Bound(comparison=comparison):
             _bound(comparison, scope)
         case ast.Clause(verb="expect", objects=objects):
-            metrics = replace(scope, own=None, symbols={}, metrics=True)
+            metrics = scope._replace(own=None, symbols={}, metrics=True)
             for expression in objects:
                 require(expression, Boolean(), metrics, "what is expected")
         case ast.Clause(verb="graph") as graph:
@@ -156,7 +155,7 @@ def _order(clause: ast.Clause, scope: Scope) -> None:
 
 
 def _bound(comparison: ast.Binary, scope: Scope) -> None:
-    metrics = replace(scope, own=None, symbols={}, metrics=True, each=True)
+    metrics = scope._replace(own=None, symbols={}, metrics=True, each=True)
     left = infer(comparison.left, metrics)
     if isinstance(left, Unknown):
         return

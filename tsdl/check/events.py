@@ -1,7 +1,6 @@
 """Heads of handlers: the event, the variables that it names, the guard."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from tsdl import ast
 from tsdl.check.actions import NOT_SAID
@@ -78,7 +77,7 @@ def check_handler(clause: ast.Clause, members: Members, scope: Scope) -> None:
         names[variable] = Quantity() if record == "layer" else Record(record)
     names |= known_states(spans, members, scope)
     place = Place(stage, name, records, tuple(_declared(clause.body)))
-    inner = replace(scope, symbols={}, place=place).with_locals(names)
+    inner = scope._replace(symbols={}, place=place).with_locals(names)
     for preposition in clause.prepositions:
         for expression in preposition.objects:
             if preposition.word == "when":

@@ -1,7 +1,5 @@
 """Places in the graph of a model that are events: `breakpoint … after …` and `after … { … }`."""
 
-from dataclasses import replace
-
 from tsdl import ast
 from tsdl.check.expressions import require
 from tsdl.check.handlers import check_statements
@@ -30,12 +28,12 @@ def check_hook(clause: ast.Clause, members: Members, scope: Scope) -> None:
     _check_operator(target, members, scope)
     if clause.verb == "breakpoint" and isinstance(clause.head, ast.Name):
         _check_name(clause.head, scope)
-    bare = replace(scope, symbols={}, place=Place("model", "breakpoint"))
+    bare = scope._replace(symbols={}, place=Place("model", "breakpoint"))
     when = clause.preposition("when")
     for condition in when.objects if when else ():
         require(condition, Boolean(), bare.with_locals({"layer": Quantity()}), "a condition")
     if clause.body is not None:
-        inside = replace(bare, place=Place("local", "breakpoint"))
+        inside = bare._replace(place=Place("local", "breakpoint"))
         own: dict[str, Type] = {"layer": Quantity(), "batch": Record("batch")}
         check_statements(clause.body, inside.with_locals({**AMBIENT["local"], **own}))
 

@@ -1,7 +1,5 @@
 """Types in a stage of a policy: whom it admits, evicts and takes back, and by what order."""
 
-from dataclasses import replace
-
 from tsdl import ast
 from tsdl.check.expressions import infer, require
 from tsdl.check.measures import mismatch
@@ -24,7 +22,7 @@ def check_rule(clause: ast.Clause, members: Members, scope: Scope) -> None:
     names = {**AMBIENT["local"], head.id: Record("request")}
     names |= known_states({head.id: head.span}, members, scope)
     place = Place("local", clause.verb, {head.id: "request"})
-    inner = replace(scope, symbols={}, place=place).with_locals(names)
+    inner = scope._replace(symbols={}, place=place).with_locals(names)
     for preposition in clause.prepositions:
         if preposition.word == "when":
             for expression in preposition.objects:

@@ -1,6 +1,7 @@
 """Where an expression stands: which names it may use, and what the compiler says of them."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tsdl.diagnostics import Sink
 from tsdl.program import Declaration, Members, Program
@@ -21,8 +22,7 @@ class Place:
     within: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """The names that an expression may use, innermost first.
 
     `blocks` are the blocks around it, the innermost first; `own` is the field being defined, whose
@@ -34,8 +34,8 @@ class Scope:
     owner: Declaration
     blocks: tuple[Members, ...] = ()
     own: str | None = None
-    locals: dict[str, Type] = field(default_factory=dict)
-    symbols: dict[str, Type] = field(default_factory=dict)
+    locals: dict[str, Type] = {}  # noqa: RUF012 (only a name that is in it is ever set anew)
+    symbols: dict[str, Type] = {}  # noqa: RUF012
     metrics: bool = False
     each: bool = False  # a condition on each request, rather than on the whole result
     place: Place | None = None  # where a stage of a policy says it
@@ -43,12 +43,12 @@ class Scope:
 
     def defining(self, key: str) -> "Scope":
         """Return the scope of the value of a field."""
-        return replace(self, own=key)
+        return self._replace(own=key)
 
     def inside(self, block: Members) -> "Scope":
         """Return the scope of a nested block."""
-        return replace(self, blocks=(block, *self.blocks), own=None)
+        return self._replace(blocks=(block, *self.blocks), own=None)
 
     def with_locals(self, names: dict[str, Type]) -> "Scope":
         """Return the scope with more variables."""
-        return replace(self, locals={**self.locals, **names}, own=None)
+        return self._replace(locals={**self.locals, **names}, own=None)

@@ -1,6 +1,6 @@
 """Declared state of a policy's stage: `state sent: count[worker] over 10 s`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tsdl import ast
 from tsdl.check.expressions import infer, require
@@ -74,7 +74,7 @@ def known_states(variables: dict[str, Span], members: Members, scope: Scope) -> 
             found[name] = Unknown()  # it was told, or is
             continue
         key = form.key.id if isinstance(form.key, ast.Name) else ""
-        place = replace(scope, owner=part.owner, sink=Sink(), symbols={})
+        place = scope._replace(owner=part.owner, sink=Sink(), symbols={})
         found[name] = State(_value_type(form, clause, place), key, form.kind)
     return found
 
@@ -106,7 +106,7 @@ def _value_type(form: Form, clause: ast.Clause, scope: Scope) -> Quantity | Bool
 
 def check_state(clause: ast.Clause, members: Members, scope: Scope) -> None:
     """Check a declaration of state: its name, type, key, window and first value."""
-    scope = replace(scope, symbols={})  # it begins before there is any batch
+    scope = scope._replace(symbols={})  # it begins before there is any batch
     form = form_of(clause)
     if not isinstance(clause.head, ast.Name) or len(clause.objects) != 1 or form is None:
         _refuse_form(clause, scope)
@@ -138,7 +138,7 @@ def check_state(clause: ast.Clause, members: Members, scope: Scope) -> None:
             help=(f"write `state {clause.head.id}: {clause.value.id}`",),
         )  # fmt: skip
     elif clause.value is not None:
-        wanted = _value_type(form, clause, replace(scope, sink=Sink()))
+        wanted = _value_type(form, clause, scope._replace(sink=Sink()))
         require(clause.value, wanted, scope, "the first value of a state")
 
 
