@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -11,12 +12,14 @@ from tsdl.parse import parse
 from tsdl.parse.parser import origin
 from tsdl.source import Source, Span
 
-_NODES: dict[str, Any] = {"Span": Span} | {
+_NODES: dict[str, type] = {"Span": Span} | {
     name: found
     for name, found in vars(ast).items()
     if isinstance(found, type) and found.__module__ == ast.__name__
 }
-_FIELDS = {node: node.__match_args__ for node in _NODES.values()}
+_FIELDS: dict[type, tuple[str, ...]] = {
+    node: vars(node)["__match_args__"] for node in _NODES.values()
+}
 
 
 def parse_kept(name: str, sources: list[Source]) -> list[ast.File]:
@@ -43,10 +46,9 @@ class _Writer(pickle.Pickler):
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
         self._places = {id(source): place for place, source in enumerate(sources)}
 
-    def persistent_id(self, thing: object) -> int | None:
-        return self._places[id(thing)] if isinstance(thing, Source) else None
-
     def reducer_override(self, thing: object) -> Any:  # noqa: ANN401 (as pickle declares it)
+        if isinstance(thing, Source):
+            return Source, (self._places[id(thing)],)
         names = _FIELDS.get(type(thing))
         if names is None:
             return NotImplemented
@@ -60,10 +62,7 @@ class _Reader(pickle.Unpickler):
         super().__init__(io.BytesIO(data))
         self._sources = sources
 
-    def persistent_load(self, place: int) -> Source:
-        return self._sources[place]
-
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 (a class)
+    def find_class(self, module: str, name: str) -> Callable[..., object]:
         if module not in (ast.__name__, Span.__module__):
             raise pickle.UnpicklingError(f"{module}.{name} is no part of a tree")
-        return _NODES[name]
+        return self._sources.__getitem__ if name == Source.__name__ else _NODES[name]
