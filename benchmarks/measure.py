@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 LONGEST = 60.0  # seconds that the reference engine may take
 _MEGABYTE = 1e6
+_HIDING = "hiding"  # a folder whose modules say that there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ class Bench:
         """Run Python; return what it wrote and what it used."""
         environment = {
             **os.environ,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join([str(self.folder / _HIDING), str(ROOT)]),
             "PYTHONPYCACHEPREFIX": str(self.folder / "bytecode"),
             "TSDL_CACHE": str(self.folder / "cache"),
         }
@@ -182,6 +183,9 @@ def bench(runs: int, engine: str = "fast") -> Iterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="tsdl-benchmarks-") as folder:
         found = Bench(Path(folder), runs, engine)
         (found.folder / "long.tsim").write_text(long_program(), encoding="utf-8")
+        (found.folder / _HIDING).mkdir()
+        hidden = found.folder / _HIDING / "interegular.py"
+        hidden.write_text("raise ImportError  # users have no such package\n", encoding="utf-8")
         scenario = str(HERE / "one_worker.tsim")
         found.process(["-m", "tsdl", "run", scenario, "-p", "requests=10"])
         yield found
