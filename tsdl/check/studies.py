@@ -1,7 +1,5 @@
 """Types of what a study says: which params it varies, what it asks of a point, what it expects."""
 
-from dataclasses import replace
-
 from tsdl import ast
 from tsdl.check import expressions
 from tsdl.check.measures import agrees, mismatch
@@ -18,7 +16,7 @@ _SEARCHES = ("maximize", "minimize")
 
 def check_case(members: Members, scope: Scope) -> None:
     """Check the values that a case gives to params; they see the names of the file."""
-    outside = replace(scope, blocks=(), own=None, symbols={})
+    outside = scope._replace(blocks=(), own=None, symbols={})
     for key, definition in members.fields.items():
         if definition.owner is scope.owner:
             param = _param(ast.Name(key, definition.span), outside)
@@ -31,8 +29,8 @@ def check_question(clause: ast.Clause, members: Members, scope: Scope) -> None:
     """Check a clause of a study."""
     if not _formed(clause, scope):
         return
-    plain = replace(scope, blocks=(), own=None, symbols={})
-    asked = replace(plain, metrics=True, axes=axes_of(members, plain))
+    plain = scope._replace(blocks=(), own=None, symbols={})
+    asked = plain._replace(metrics=True, axes=axes_of(members, plain))
     match clause.verb:
         case "vary":
             _vary(clause, plain)
@@ -62,7 +60,7 @@ def axes_of(members: Members, scope: Scope) -> dict[str, Type]:
     for part in members.clauses("vary"):
         assert isinstance(part.item, ast.Clause)
         for name in part.item.objects:
-            param = _declared(name, replace(scope, owner=part.owner))
+            param = _declared(name, scope._replace(owner=part.owner))
             if param and isinstance(name, ast.Name):
                 found[name.id] = param_type(param, scope)
     if members.named(CASE):
