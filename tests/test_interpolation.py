@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tsdl.interpolation import Beyond, check_grid, grid_of, interpolation
+from tsdl.interpolation import Asked, Unmeasured, check_grid, grid_of, interpolation
 
 Rows = dict[tuple[float, ...], float]
 
@@ -12,9 +12,12 @@ LINE: Rows = {(1,): 10.0, (2,): 20.0, (4,): 28.0, (8,): 44.0}
 PLANE: Rows = {(x, y): 100.0 * x + y for x in (1, 2, 4) for y in (10, 20, 40)}
 
 
-def at(rows: Rows, *point: float) -> tuple[float, Beyond]:
-    beyond: Beyond = {}
-    return interpolation(grid_of(rows), beyond)(*point), beyond
+def at(rows: Rows, *point: float) -> tuple[float, Asked]:
+    """Return the value at a point, and what of it lies beyond all points; none is in a hole."""
+    unmeasured = Unmeasured()
+    value = interpolation(grid_of(rows), unmeasured)(*point)
+    assert unmeasured.holes == {}
+    return value, unmeasured.beyond
 
 
 @pytest.mark.parametrize("rows", [LINE, PLANE])
@@ -54,11 +57,11 @@ def test_an_axis_of_one_point_says_nothing() -> None:
 
 
 def test_it_notes_the_widest_that_it_was_asked_beyond_its_points() -> None:
-    beyond: Beyond = {}
-    function = interpolation(grid_of(PLANE), beyond)
+    unmeasured = Unmeasured()
+    function = interpolation(grid_of(PLANE), unmeasured)
     for point in ((0, 20), (2, 20), (9, 20), (5, 50)):
         function(*point)
-    assert beyond == {0: (0, 9), 1: (50, 50)}
+    assert unmeasured == Unmeasured(beyond={0: (0, 9), 1: (50, 50)})
 
 
 def test_a_branch_that_lacks_what_is_asked_gives_way() -> None:
@@ -70,9 +73,24 @@ def test_a_branch_that_lacks_what_is_asked_gives_way() -> None:
     assert at(rows, 2, 300)[1] == {1: (300, 300)}  # nobody knows: all take part
 
 
+def test_what_falls_in_a_hole_is_not_said_to_lie_beyond() -> None:
+    """At 8 up to 20 was measured, at 1 up to 40: between them, 30 has but one neighbour."""
+    rows: Rows = {(1, 10): 1.0, (1, 20): 2.0, (1, 40): 4.0, (8, 10): 8.0, (8, 20): 16.0}
+    cases: tuple[tuple[tuple[float, float], Asked, Asked], ...] = (
+        ((4, 15), {}, {}),
+        ((4, 30), {0: (4, 4)}, {}),
+        ((9, 30), {}, {0: (9, 9)}),
+        ((8, 50), {0: (8, 8)}, {1: (50, 50)}),
+    )
+    for point, holes, beyond in cases:
+        unmeasured = Unmeasured()
+        interpolation(grid_of(rows), unmeasured)(*point)
+        assert unmeasured == Unmeasured(beyond, holes), point
+
+
 def test_whatever_is_asked_no_time_is_negative() -> None:
     rows: Rows = {(1, 5): 9.0, (1, 6): 1.0, (3, 5): 1.0, (3, 9): 80.0, (7, 2): 3.0}
-    function = interpolation(grid_of(rows), {})
+    function = interpolation(grid_of(rows), Unmeasured())
     for x in range(20):
         for y in range(20):
             assert 0 <= function(x, y) < math.inf

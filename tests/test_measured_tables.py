@@ -283,6 +283,21 @@ def test_what_lies_beyond_a_table_is_warned_of_once() -> None:
     assert "`qkv` has 1 to 4096, `out` has 1 to 4096" in result.warnings[0].notes[0]
 
 
+def test_a_hole_of_a_table_is_told_as_one(folder: Path) -> None:
+    """Many requests were measured at short contexts only, and 40 of some hundred tokens decode."""
+    rows = "n,context,time_us\n1,16,10\n1,4096,60\n256,16,90\n256,32,95\n"
+    (folder / "attention.csv").write_text(rows, "utf-8")
+    (warning,) = tsdl.compile(program().replace("rate = 5", "rate = 50")).run().warnings
+    assert warning.title.startswith("`gpu` asked `kernels/attention.csv` for times in its holes: n")
+    assert warning.notes[0] == ("`attn_decode` has 1 to 256, but not at each `context` that it has")
+
+
+def test_stages_of_a_pipeline_tell_what_lies_beyond(folder: Path) -> None:
+    (folder / "dense.csv").write_text(DENSE.replace("4096", "3"), "utf-8")
+    (warning,) = tsdl.compile(program(worker="parallel = pp(2)")).run().warnings
+    assert warning.title.startswith("`gpu` asked `kernels/dense.csv` for times beyond")
+
+
 def test_within_the_tables_nothing_is_warned_of() -> None:
     assert tsdl.compile(program()).run().warnings == []
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tsdl import formula
 from tsdl.formula import TABLE, Value
-from tsdl.interpolation import Beyond, interpolation
+from tsdl.interpolation import Unmeasured, ends_of, interpolation
 from tsdl.plan import Cost, Kernel, KVCache, Measured, Stage
 from tsdl.schema import BATCH_FEATURES, GROWING
 
@@ -120,14 +120,14 @@ def _sum(found: list[Part]) -> str:
     return " + ".join(f"({part.text})" for part in found) or "0"
 
 
-# What the tables of a cost were asked beyond their points, by the name of the table.
-Asked = dict[str, Beyond]
+# What the tables of a cost were asked and have not measured, by the name of the table.
+Asked = dict[str, Unmeasured]
 
 
 def table_names(cost: Cost, asked: Asked) -> dict[str, object]:
     """Return the tables of a cost as generated source calls them; they note what they are asked."""
     return {
-        TABLE + table.name: interpolation(table.grid, asked.setdefault(table.name, {}))
+        TABLE + table.name: interpolation(table.grid, asked.setdefault(table.name, Unmeasured()))
         for table in cost.tables
     }
 
@@ -135,7 +135,7 @@ def table_names(cost: Cost, asked: Asked) -> dict[str, object]:
 def compiled(cost: Cost, asked: Asked | None = None) -> Callable[[Batch], float]:
     """Return the function from a batch to the seconds that its iteration takes.
 
-    In `asked` it notes what it has asked the tables of the cost beyond their points.
+    In `asked` it notes what it has asked the tables of the cost that they have not measured.
     """
     needed = sorted(features(cost))
     tables = table_names(cost, {} if asked is None else asked)
@@ -211,12 +211,8 @@ def shares(cost: Cost, batch: Batch) -> Iterator[Share]:
 
 def domain_of(table: Measured) -> tuple[tuple[str, float, float], ...]:
     """Return the axes of a table, with the least and the greatest of their points."""
-    found = []
-    level = [table.grid]
-    for axis in table.axes:
-        found.append((axis, min(g.at[0] for g in level), max(g.at[-1] for g in level)))
-        level = [branch for grid in level for branch in grid.of]
-    return tuple(found)
+    ends = zip(table.axes, ends_of(table.grid), strict=True)
+    return tuple((axis, low, high) for axis, (low, high) in ends)
 
 
 # Seconds from the sum of contexts, of blocks of 16 tokens in them, and the longest context.

@@ -6,7 +6,7 @@ axes. So every branch has points of its own: a table with holes is no special ca
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from math import inf
@@ -25,8 +25,20 @@ class Grid:
         return hash((self.at, self.values))
 
 
-# By the number of an axis: the least and the greatest that was asked for beyond its points.
-Beyond = dict[int, tuple[float, float]]
+# By the number of an axis: the least and the greatest that was asked for.
+Asked = dict[int, tuple[float, float]]
+
+
+@dataclass(slots=True)
+class Unmeasured:
+    """What was asked of a grid that it has no points around: beyond all of them, or in its holes.
+
+    In a hole are numbers between the points of an axis, where those that are found at the other
+    numbers of the point end before.
+    """
+
+    beyond: Asked = field(default_factory=dict)
+    holes: Asked = field(default_factory=dict)
 
 
 def grid_of(rows: Mapping[tuple[float, ...], float]) -> Grid:
@@ -59,6 +71,16 @@ def leaves(grid: Grid) -> Iterator[Grid]:
         yield grid
     for branch in grid.of:
         yield from leaves(branch)
+
+
+def ends_of(grid: Grid) -> "Ranges":
+    """Return the least and the greatest point of each axis, wherever on the others it is."""
+    found = []
+    level: tuple[Grid, ...] = (grid,)
+    while level:
+        found.append((min(g.at[0] for g in level), max(g.at[-1] for g in level)))
+        level = tuple(branch for inner in level for branch in inner.of)
+    return tuple(found)
 
 
 Ranges = tuple[tuple[float, float], ...]
@@ -125,15 +147,15 @@ def _made(grid: Grid) -> _Node:
     return _Node(grid.at, branches, grid.values, (own, *others), kinds, {})
 
 
-def interpolation(grid: Grid, beyond: Beyond) -> Callable[..., float]:
+def interpolation(grid: Grid, unmeasured: Unmeasured) -> Callable[..., float]:
     """Return the function from a point, a number for each axis, to the value there.
 
     Between two points of an axis it is linear. Of the branches only those take part that have
     points on both sides on all other axes, as far as any has: a point outside of the whole grid
-    counts as the nearest inside for that. What is asked outside is noted in `beyond`.
+    counts as the nearest inside for that. What has no points on both sides is `unmeasured`.
     """
     root = _node(grid)
-    hull = root.ranges
+    hull, ends = root.ranges, ends_of(grid)
 
     def value(here: _Node, axis: int, point: tuple[float, ...], inside: tuple[float, ...]) -> float:
         at, of, values = here.at, here.of, here.values
@@ -146,8 +168,10 @@ def interpolation(grid: Grid, beyond: Beyond) -> Callable[..., float]:
         if 0 < index < count:
             low = index - 1
         else:
-            least, most = beyond.get(axis, (x, x))
-            beyond[axis] = (min(least, x), max(most, x))
+            first, last = ends[axis]
+            asked = unmeasured.holes if first <= x <= last else unmeasured.beyond
+            least, most = asked.get(axis, (x, x))
+            asked[axis] = (min(least, x), max(most, x))
             if count == 1:
                 return values[0] if values else value(of[0], axis + 1, point, inside)
             low, index = _ends(at) if index else (0, 1)

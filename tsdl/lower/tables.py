@@ -8,7 +8,7 @@ from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Path
 from tsdl.formula import Formula, Value, every_part, make, symbol
-from tsdl.interpolation import Grid, grid_of, interpolation
+from tsdl.interpolation import Grid, Unmeasured, grid_of, interpolation
 from tsdl.lower.files import FileReader, read_named
 from tsdl.lower.saying import derives, said, since
 from tsdl.plan import Cost, Kernel, Measured, Stage
@@ -215,7 +215,7 @@ def _asked(table: Measured, point: list[Value]) -> Value:
     """Return what a table has at a point: a number where all of it is known."""
     known = [x for x in point or [0] if isinstance(x, (int, float))]
     if len(known) == len(table.axes):
-        return interpolation(table.grid, {})(*known)
+        return interpolation(table.grid, Unmeasured())(*known)
     return Formula("table", (table.name, *point))
 
 

@@ -17,7 +17,7 @@ class PipelinedWorker(Worker):
     def __init__(self, index: int, kind: Workers, node: int) -> None:
         """Begin idle and empty."""
         super().__init__(index, kind, node)
-        self.stages = [compiled(cost) for cost in kind.pipeline]
+        self.stages = [compiled(cost, self.asked) for cost in kind.pipeline]
         self.free_from = [0.0] * len(self.stages)  # when each has computed what it was given
 
     @property

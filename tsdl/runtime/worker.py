@@ -101,7 +101,7 @@ class Worker(Shown):
         self.arriving = 0  # bytes on their way here
         self.taking = 0  # requests that are being handed over to it
         self.memory = self.kv = memory_of(kind.kv, kind.local.watermark, kind.host)
-        self.asked: Asked = {}  # of tables, beyond their points
+        self.asked: Asked = {}  # of tables, and not measured
         self.iteration_time = compiled(kind.cost, self.asked)
         self.outstanding_tokens = self.preemptions = self.iterations = 0
         self.busy = 0.0
