@@ -129,6 +129,7 @@ class Graph:
     windowed_kv_elements: int  # of them, those of operators that look back a window only
     kept: list[Kept]  # of each stage
     names: list[str]  # of its operators
+    shares_experts: bool = False  # whether ranks divide any of them
 
     def add(self, name: str, repeat: int, kernels: list[Kernel]) -> None:
         """Add a stage; what it keeps was noted before."""
@@ -253,6 +254,8 @@ def _node(
     if stored:
         graph.parameters += repeat * evaluator.whole(operator, "weights")
     shard = divide(evaluator, operator, item, device.parallel)
+    ways = evaluator.get(operator, "shards")
+    graph.shares_experts |= isinstance(ways, list) and "expert" in ways and shard != "none"
     operator.symbols["tokens"] = rows
     evaluator.forget(operator)  # sizes and rows are others now
     kernels = tables.of_operator(item.name, _kernels(evaluator, operator, item.name, device), rows)

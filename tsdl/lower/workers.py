@@ -1,5 +1,6 @@
 """Workers to the plan: what fits their memory, and what an iteration costs on them."""
 
+from tsdl.costs import features
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Value, flattened, symbol
@@ -62,6 +63,7 @@ def lower_workers(
     divided = shares(evaluator, worker, graph, device.parallel.stages)
     kv = _kv_cache(evaluator, worker, model, device, graph, divided)
     cost = _cost(tables, device, graph, overhead)
+    _check_ranks(evaluator, worker, model, device.parallel.ranks, cost, graph)
     power = evaluator.inner(hardware, "power")
     runs = evaluator.word(worker, "runs")
     buffer = evaluator.optional(worker, "buffer")
@@ -115,6 +117,23 @@ def _cost(tables: Tables, device: Device, graph: Graph, overhead: Value) -> Cost
         time = tables.evaluator.known(cost, "iteration")
         kernels = [Kernel("iteration", "formula", 0, 0, 0, time, "formula")]
     return Cost(cost.name, (Stage("", 1, tuple(kernels)),), overhead, tables.measured)
+
+
+def _check_ranks(
+    evaluator: Evaluator, worker: Instance, model: Instance, ranks: int, cost: Cost, graph: Graph
+) -> None:  # fmt: skip
+    """Warn of ranks that wait for each other and share nothing: no experts, no padding."""
+    if ranks == 1 or graph.shares_experts or "peer_tokens" in features(cost):
+        return
+    evaluator.sink.warning(
+        "W0509",
+        f"{ranks} ranks go in lock-step, and `{model.name}` has no experts for them to share",
+        evaluator.span(worker, "parallel"),
+        f"worker `{worker.members.name}`",
+        secondary=(Label(evaluator.place_of(model), "this model"),),
+        notes=("each has all weights, as workers without `ranks` do, and waits for the slowest",),
+        help=("leave `ranks` out",),
+    )
 
 
 def _kv_cache(
