@@ -291,6 +291,7 @@ _RANGES = {
     "W06": "data files",
     "W09": "the run",
     "N02": "names",
+    "N05": "values and the plan",
     "N06": "data files",
 }
 

@@ -348,6 +348,32 @@ def test_a_terminal_that_cannot_show_a_sign_shows_another(several: str) -> None:
     assert ended.stdout.isascii()
 
 
+def test_a_plan_tells_what_prompts_and_conversations_are(capsys: Capture, tmp_path: Path) -> None:
+    row = '{"timestamp": 0, "input_length": 600, "output_length": 2, "hash_ids": [1, 2]}'
+    (tmp_path / "rows.jsonl").write_text(row, "utf-8")
+    program = tmp_path / "it.tsim"
+    program.write_text(
+        """
+param what: workload
+workload talks from sharegpt {
+  sessions = 20; turns = constant(3); think = exponential(5 s)
+  prefixes = 4; prefix = constant(500 tokens)
+}
+workload named { trace = "rows.jsonl" }
+cluster one { worker gpu { hardware = A100_80G; kv = vllm_shared } }
+scenario it { model = llama2_7b; cluster = one; policy = vllm; workload = what }
+""",
+        "utf-8",
+    )
+    assert main(["plan", str(program), "-p", "what=talks"]) == 0
+    text = capsys.readouterr().out
+    assert "20 conversations" in text
+    assert "turns constant(value = 3), think exponential(mean = 5)" in text
+    assert "prompts begin with one of 4 texts of constant(value = 500) tokens" in text
+    assert main(["plan", str(program), "-p", "what=named"]) == 0
+    assert "with names of what is in each 512 tokens of a prompt" in capsys.readouterr().out
+
+
 # -- import ----------------------------------------------------------------------------------------
 
 SAMPLES = Path(__file__).resolve().parent / "imports"

@@ -83,22 +83,31 @@ def _tier(tier: Tier) -> str:
     return f"  tier      {tier.name}{where}: {', '.join(told)}"
 
 
+_DRAWN = ("turns", "think", "prompt", "output", "priority")
+
+
 def _workload(plan: Plan) -> str:
     workload = plan.workload
     told = [workload.name]
     if workload.table and workload.replay:
         told.append(f"replays {len(workload.table.prompt):,} requests")
+        if workload.table.content:
+            told.append(f"with names of what is in each {workload.table.span} tokens of a prompt")
     if workload.requests is not None:
         told.append(f"{workload.requests:,} requests")
+    if workload.sessions is not None:
+        told.append(f"{workload.sessions:,} conversations")
     if workload.duration is not None:
         told.append(f"for {workload.duration:g} s")
     if workload.arrivals:
         told.append(f"arrivals {_draw(workload.arrivals)}")
     if workload.table and not workload.replay:
         told.append(f"lengths drawn from {len(workload.table.prompt):,} pairs")
-    for name, draw in (("prompt", workload.prompt), ("output", workload.output)):
-        if draw:
-            told.append(f"{name} {_draw(draw)}")
+    draws = {name: getattr(workload, name) for name in _DRAWN}
+    told += [f"{name} {_draw(draw)}" for name, draw in draws.items() if draw]
+    if workload.prefix:
+        one = "one text" if workload.prefixes == 1 else f"one of {workload.prefixes:,} texts"
+        told.append(f"prompts begin with {one} of {_draw(workload.prefix)} tokens")
     if workload.warmup:
         told.append(f"the first {workload.warmup:g} s not counted")
     return ", ".join(told)

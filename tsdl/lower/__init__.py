@@ -22,7 +22,7 @@ from tsdl.lower.places import (
 )
 from tsdl.lower.policies import lower_global, lower_local
 from tsdl.lower.rungs import lower_rungs
-from tsdl.lower.sharing import check_blocks, check_sharing
+from tsdl.lower.sharing import check_blocks, check_sharing, without_contents
 from tsdl.lower.sizes import check_sizes
 from tsdl.lower.workers import lower_workers, tables_of
 from tsdl.lower.workloads import lower_workload
@@ -92,9 +92,8 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     lowered = lower_workload(evaluator, workload, read)
     for standing, kind in zip(standings(evaluator, cluster), workers, strict=True):
         check_blocks(evaluator, evaluator.required(standing.worker, "kv"), kind, lowered)
-    if lowered.table and not any(kind.kv.shares for kind in workers):
-        # What is in prompts is long, and nobody asks.
-        lowered = replace(lowered, table=replace(lowered.table, content=(), span=0))
+    if not any(kind.kv.shares for kind in workers):
+        lowered = without_contents(evaluator, workload, lowered, cluster.name)
     check_sizes(evaluator, scenario, workers, lowered)
     dtype = evaluator.required(model, "dtype")
     names = [p.name for p in policies]

@@ -1,6 +1,8 @@
 """What memory that keeps equal blocks once cannot do, or do without."""
 
-from tsdl.diagnostics import Label
+from dataclasses import replace
+
+from tsdl.diagnostics import Diagnostic, Label, Severity
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.facts import growth_of
 from tsdl.plan import Workers, Workload
@@ -40,3 +42,32 @@ def check_blocks(evaluator: Evaluator, kv: Instance, lowered: Workers, workload:
             evaluator.span(kv, "block"),
             help=(f"take a block that divides {span}, or that it divides",),
         )
+
+
+def without_contents(
+    evaluator: Evaluator, workload: Instance, lowered: Workload, cluster: str
+) -> Workload:
+    """Return a workload for a cluster whose KV caches share nothing; note what then has no effect.
+
+    What a file says of prompts is long, and nobody asks.
+    """
+    table = lowered.table
+    named = bool(table and table.content and lowered.replay)
+    if named or lowered.prefix is not None:
+        key = "trace" if named else "prefix"
+        evaluator.sink.add(
+            Diagnostic(
+                "N0510",
+                Severity.NOTE,
+                f"prompts of `{workload.name}` begin alike, and no KV cache of `{cluster}` "
+                "shares blocks",
+                evaluator.span(workload, key),
+                "of no effect on this run" if key == "prefix" else "it says what is in each prompt",
+                help=(
+                    "write `share = prefix` in a `kvcache`, or take the library's `vllm_shared`",
+                ),
+            )
+        )
+    if table is None:
+        return lowered
+    return replace(lowered, table=replace(table, content=(), span=0))
