@@ -19,7 +19,9 @@ from tsdl.calibration.forward import log_ratios, replayed
 from tsdl.calibration.residuals import groups, residuals, split_of
 from tsdl.calibration.text import as_json, table
 from tsdl.cli import main
+from tsdl.diagnostics import Sink
 from tsdl.measured import Request, Run
+from tsdl.session import Session, choose_scenario
 
 Capture = pytest.CaptureFixture[str]
 
@@ -27,6 +29,12 @@ EXAMPLE = ROOT / "examples" / "measured.tsim"
 SAMPLE = ROOT / "examples" / "data" / "measured_sample.jsonl"
 BANDWIDTHS = "hardware.efficiency.gemm.bandwidth+hardware.efficiency.attention.bandwidth"
 OVERHEAD = "policy.local.overhead"
+HEAVY = f"""
+policy heavy from chunked {{ local {{ overhead = 1 ms + 48 us * requests }} }}
+workload recorded {{ trace = "{SAMPLE}" }}
+scenario it {{ model = llama3_1_8b; cluster = single(A100_80G); policy = heavy
+  workload = recorded }}
+"""
 
 
 @pytest.fixture
@@ -271,6 +279,33 @@ def test_wrong_usage(arguments: list[str], capsys: Capture) -> None:
 
 
 @pytest.mark.usefixtures("scipy")
+def test_a_file_that_cannot_be_written_is_told_before_the_fit(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsdl.calibration.calibrate", lambda *_: pytest.fail("it was fitted"))
+    out = tmp_path / "missing" / "out.tsim"
+    assert main(["calibrate", str(EXAMPLE), str(SAMPLE), "-o", str(out)]) == 2
+    assert "cannot write" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("scipy")
+def test_a_formula_in_the_place_of_a_number_is_told() -> None:
+    with_launches = f"{OVERHEAD}+hardware.efficiency.gemm.overhead"
+    found = tsdl.calibrate(HEAVY, [SAMPLE], fit=[with_launches])
+    assert found.formulas == (OVERHEAD,)
+    assert f"`{OVERHEAD}` is a formula in this scenario and was not fitted" in table(found)
+    assert json.loads(as_json(found))["formulas"] == [OVERHEAD]
+    with pytest.raises(ValueError, match="is a formula here"):
+        tsdl.calibrate(HEAVY, [SAMPLE], fit=[BANDWIDTHS, OVERHEAD])
+
+
+def test_of_what_is_usually_fitted_formulas_are_told() -> None:
+    chosen = choose_scenario(Session("it.tsim", HEAVY), Sink(), {})
+    assert chosen is not None
+    assert OVERHEAD in chosen.formulas()
+    assert OVERHEAD not in {constant.short for constant in chosen.constants()}
+
+
 def test_what_changes_nothing_is_told() -> None:
     names = [BANDWIDTHS, "link.NVLink3.collective.latency"]
     found = tsdl.calibrate(EXAMPLE, [SAMPLE], fit=names)

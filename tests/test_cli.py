@@ -374,6 +374,25 @@ scenario it { model = llama2_7b; cluster = one; policy = vllm; workload = what }
     assert "with names of what is in each 512 tokens of a prompt" in capsys.readouterr().out
 
 
+def test_a_check_with_other_constants(capsys: Capture, tmp_path: Path) -> None:
+    program = tmp_path / "two.tsim"
+    program.write_text(
+        """
+cluster old { worker gpu { hardware = A100_80G } }
+cluster new { worker gpu { hardware = H100_SXM } }
+scenario one { model = llama2_7b; cluster = old; workload = sharegpt }
+scenario other { model = llama2_7b; cluster = new; workload = sharegpt }
+""",
+        "utf-8",
+    )
+    given = ["check", str(program), "--set"]
+    assert main([*given, "hardware.A100_80G.memory.bandwidth=1 TB/s"]) == 0  # of one of them
+    assert main([*given, "hardware.H100_SXM.efficiency.gemm.compute=-1"]) == 1
+    assert "E0503" in capsys.readouterr().err
+    assert main([*given, "hardware.L4.memory.bandwidth=1 TB/s"]) == 1
+    assert "E0508" in capsys.readouterr().err
+
+
 # -- import ----------------------------------------------------------------------------------------
 
 SAMPLES = Path(__file__).resolve().parent / "imports"

@@ -87,8 +87,25 @@ def test_other_requests_leave_distributions() -> None:
     found = tsdl.validate(plan_of(), measured(prompt=7))
     assert not found.same
     assert found.agreements == []
-    assert "only distributions are compared" in table(found)
+    text = table(found)
+    assert "these are not the same requests, so that only distributions are compared:" in text
+    assert "measured   20 of 20 requests count, of 7 + 128 tokens on average, " in text
+    assert "simulated  20 of 20 requests count, of 512 + 128 tokens on average, " in text
+    assert 'to compare one by one, replay them: `trace = "measured.csv"`' in text
+    untimed = table(tsdl.validate(plan_of(), measured(prompt=7, timed=False)))
+    assert "tokens on average, arrivals unknown" in untimed
     assert json.loads(as_json(found))["by_request"] == []
+
+
+def test_both_engines_and_a_folder_that_cannot_be(capsys: Capture, tmp_path: Path) -> None:
+    given = ["validate", str(EXAMPLE), str(SAMPLE)]
+    assert main(given) == 0
+    fast = capsys.readouterr().out
+    assert main([*given, "--engine", "reference"]) == 0
+    assert capsys.readouterr().out == fast
+    (tmp_path / "taken").write_text("", "utf-8")
+    assert main([*given, "-o", str(tmp_path / "taken")]) == 2
+    assert capsys.readouterr().out == ""  # said before the run
 
 
 def test_the_first_requests_do_not_count() -> None:

@@ -66,12 +66,17 @@ def _unreadable(code: str, path: str, reason: str) -> TsdlError:
     return TsdlError([Diagnostic(code, Severity.ERROR, f"cannot read `{path}`: {reason}", place)])
 
 
-def check(source: str | PathLike[str]) -> list[Diagnostic]:
-    """Check a program (a `str` is its text, a `PathLike` a file); return what was found."""
+def check(
+    source: str | PathLike[str], constants: Mapping[str, object] | None = None
+) -> list[Diagnostic]:
+    """Check a program (a `str` is its text, a `PathLike` a file); return what was found.
+
+    `constants` are those of `compile`, for all scenarios of the file that have such.
+    """
     session = _session(source)
     program, sink = session.compile()
     if not sink.has_errors:
-        session.verify(program, sink)
+        session.verify(program, sink, constants)
     return sink.sorted()
 
 

@@ -9,6 +9,7 @@ from tsdl.diagnostics import Sink
 from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Binding, Place
+from tsdl.formula import Formula
 from tsdl.params import read_expression
 from tsdl.program import Declaration, Program
 from tsdl.schema import Block, Field
@@ -80,24 +81,43 @@ def constants_of(evaluator: Evaluator, scenario: Declaration) -> list[Constant]:
 
     Numbers that must be whole are left out, and formulas that only the run can compute.
     """
-    seen: set[int] = set()
     found: dict[Key, Constant] = {}
+    for declaration, path, spec, value in _used(evaluator, scenario):
+        if not isinstance(value, Formula):
+            constant = Constant(declaration, path, value, spec)
+            found.setdefault(constant.key, constant)
+    return list(found.values())
+
+
+def formulas_of(evaluator: Evaluator, scenario: Declaration) -> list[str]:
+    """Return the short names of what could be constants of a scenario, and are formulas there."""
+    found = (
+        f"{declaration.kind}.{path}"
+        for declaration, path, _, value in _used(evaluator, scenario)
+        if isinstance(value, Formula)
+    )
+    return list(dict.fromkeys(found))
+
+
+def _used(
+    evaluator: Evaluator, scenario: Declaration
+) -> Iterator[tuple[Declaration, str, Field, float | Formula]]:
+    """Yield the quantities of a scenario and of all that it uses, by declaration and path."""
+    seen: set[int] = set()
     waiting = [evaluator.instance(scenario)]
     while waiting:
         instance = waiting.pop(0)
         if id(instance) in seen:
             continue
         seen.add(id(instance))
-        for path, spec, value in _numbers(evaluator, instance, waiting):
-            constant = Constant(instance.declaration, path, value, spec)
-            found.setdefault(constant.key, constant)
-    return list(found.values())
+        for path, spec, value in _quantities(evaluator, instance, waiting):
+            yield instance.declaration, path, spec, value
 
 
-def _numbers(
+def _quantities(
     evaluator: Evaluator, instance: Instance, used: list[Instance]
-) -> Iterator[tuple[str, Field, float]]:
-    """Yield the numbers of a block and of those in it; note which declarations it uses."""
+) -> Iterator[tuple[str, Field, float | Formula]]:
+    """Yield the quantities of a block and of those in it; note which declarations it uses."""
     shape, members = instance.members.shape, instance.members
     specs = dict(shape.fields)
     if shape.open_field:
@@ -113,10 +133,12 @@ def _numbers(
             used.append(value)
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             yield f"{instance.path}{key}", spec, float(value)
+        elif isinstance(value, Formula):
+            yield f"{instance.path}{key}", spec, value
     for verb, name in _blocks(shape, instance):
         inner = evaluator.block(instance, verb, name)
         if inner is not None:
-            yield from _numbers(evaluator, inner, used)
+            yield from _quantities(evaluator, inner, used)
 
 
 def _blocks(shape: Block, instance: Instance) -> Iterator[tuple[str, str]]:

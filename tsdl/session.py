@@ -7,7 +7,7 @@ from pathlib import Path as FilePath
 
 from tsdl._resources import library_files
 from tsdl.check import check
-from tsdl.constants import Constant, Key, constants_of, read_constants
+from tsdl.constants import Constant, Key, constants_of, formulas_of, read_constants
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator
 from tsdl.evaluate.values import Binding, Path, Value
@@ -67,13 +67,17 @@ class Session:
             help=("a chain of some hundred definitions is the longest that can be followed",),
         )
 
-    def verify(self, program: Program, sink: Sink) -> list[Plan]:
+    def verify(
+        self, program: Program, sink: Sink, constants: Mapping[str, object] | None = None
+    ) -> list[Plan]:
         """Report what only values show, for every scenario as its defaults have it.
 
-        Returns the plans of those that have one.
+        `constants` are values that people gave by name, for all scenarios that have such. Returns
+        the plans of those that have one.
         """
         try:
-            return verify(program, self.read_beside, sink)
+            given = _given(program, constants, sink) if constants else {}
+            return verify(program, self.read_beside, sink, given)
         except RecursionError:
             self._too_deep(sink)
             return []
@@ -101,6 +105,14 @@ class Session:
             return None
 
 
+def _given(program: Program, constants: Mapping[str, object], sink: Sink) -> Mapping[Key, Binding]:
+    """Return other values for constants of any scenario of a file; report names that none has."""
+    evaluator = Evaluator(program, {}, Sink())
+    scenarios = program.own("scenario")
+    known = {c.key: c for scenario in scenarios for c in constants_of(evaluator, scenario)}
+    return read_constants(program, list(known.values()), constants, sink)
+
+
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """A scenario of a checked program, with values for its params and for some constants."""
@@ -118,6 +130,14 @@ class Chosen:
             return constants_of(evaluator, self.scenario)
         except RecursionError:
             return []  # which making the plan tells
+
+    def formulas(self) -> list[str]:
+        """Return the names of what could be a number, and is a formula that only the run knows."""
+        evaluator = Evaluator(self.program, dict(self.params), Sink(), self.given)
+        try:
+            return formulas_of(evaluator, self.scenario)
+        except RecursionError:
+            return []
 
     def plan(self, sink: Sink, constants: Mapping[Key, Binding] | None = None) -> Plan | None:
         """Return the plan, with other values for some more constants."""

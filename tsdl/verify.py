@@ -1,11 +1,13 @@
 """What can be said before any run: scenarios that cannot work, names that nothing uses."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from tsdl import ast
 from tsdl.attainable import best_of_all
 from tsdl.diagnostics import Severity, Sink
 from tsdl.evaluate import Evaluator
+from tsdl.evaluate.values import Binding
 from tsdl.lower import FileReader, lower
 from tsdl.lower.studies import lower_study
 from tsdl.operatorclasses import report_classes
@@ -19,15 +21,18 @@ from tsdl.types import Reference
 _SILENT, _LATER = "E0505", "E0590"
 
 
-def verify(program: Program, read: FileReader, sink: Sink) -> list[Plan]:
+def verify(
+    program: Program, read: FileReader, sink: Sink, constants: Mapping[tuple[int, str], Binding]
+) -> list[Plan]:
     """Lower every scenario and study with the params' defaults, and look for what nothing uses.
 
-    Returns the plans of those that have one.
+    `constants` stand in the place of numbers that declarations hold. Returns the plans of those
+    that have one.
     """
     plans: list[Plan] = []
     for scenario in program.own("scenario"):
         found = Sink()
-        evaluator = Evaluator(program, {}, found)
+        evaluator = Evaluator(program, {}, found, constants)
         plan = lower(evaluator, scenario, read)
         for diagnostic in found.found:
             if diagnostic.code == _LATER:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,7 +96,8 @@ class OnRun:
 class Calibration:
     """Constants that were fitted to measured runs.
 
-    `idle` are the names that were asked for and change nothing in the scenario.
+    `idle` are the names that were asked for and change nothing in the scenario; `formulas` those
+    that would have been fitted, were they numbers.
     """
 
     chosen: Chosen
@@ -104,6 +106,7 @@ class Calibration:
     holdout: float
     simulations: int
     idle: tuple[str, ...]
+    formulas: tuple[str, ...]
 
     @property
     def values(self) -> dict[str, float]:
@@ -135,6 +138,7 @@ def calibrate(
     """
     _check(runs, holdout)
     forward = Forward(chosen, list(runs))
+    formulas = _formulas(chosen, wanted)
     forward.factors, idle = _factors(chosen, forward, wanted)
     splits = [split_of(len(run.requests), holdout) for run in runs]
 
@@ -164,7 +168,7 @@ def calibrate(
             forward.factors, posterior.mean, posterior.deviations, strict=True
         )
     )
-    return Calibration(chosen, fitted, on_runs, holdout, forward.simulations, idle)
+    return Calibration(chosen, fitted, on_runs, holdout, forward.simulations, idle, formulas)
 
 
 def _check(runs: Sequence[Run], holdout: float) -> None:
@@ -179,6 +183,19 @@ def _check(runs: Sequence[Run], holdout: float) -> None:
         if fitted < _LEAST:
             left = f" besides the share of {holdout:g} that is held out" if holdout else ""
             raise ValueError(f"{run.name} has {fitted} requests{left}; {_LEAST} are the least")
+
+
+def _formulas(chosen: Chosen, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the formulas that names mean. Raises ValueError for one that means nothing else."""
+    known, numbers = chosen.formulas(), chosen.constants()
+    found = []
+    for name in wanted or USUAL:
+        parts = [part.strip() for part in name.split("+")]
+        meant = [short for short in known if any(fnmatchcase(short, part) for part in parts)]
+        if meant and wanted and not matching(name, numbers):
+            raise ValueError(f"`{meant[0]}` is a formula here, and only numbers can be fitted")
+        found += meant
+    return tuple(dict.fromkeys(found))
 
 
 def _factors(

@@ -56,6 +56,8 @@ def _lines(found: Calibration) -> Iterator[str]:
     yield from (f"  {of_run(on_run.run)}: {divided(on_run)}" for on_run in found.runs)
     for name in found.idle:
         yield f"  `{name}` changes nothing in this scenario and was not fitted"
+    for name in found.formulas:
+        yield f"  `{name}` is a formula in this scenario and was not fitted"
     yield ""
     yield f"  {'':<52}{'before':>11}{'fitted':>11}{'sd':>10}{'open':>7}  identified"
     for fitted in found.fitted:
@@ -119,6 +121,7 @@ def as_json(found: Calibration) -> str:
         "holdout": found.holdout,
         "simulations": found.simulations,
         "idle": list(found.idle),
+        "formulas": list(found.formulas),
         "factors": [
             {
                 "name": fitted.factor.name,

@@ -77,9 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cluster", metavar="ADDRESS", help="a Dask cluster that does a study's runs"
     )
     runs.add_argument("--seed", type=_seed, metavar="N", help="seed of the random streams")
-    runs.add_argument(
-        "--engine", choices=("fast", "reference"), default="fast", help="which engine"
-    )
+    _engine_argument(runs)
     runs.add_argument(
         "--out", metavar="DIR", help="write summary.json, requests.csv, timeseries.csv"
     )
@@ -88,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
     checks = commands.add_parser("check", help="check files and say what is wrong")
     checks.add_argument("files", nargs="+", metavar="FILE")
+    _constants_argument(checks)
     checks.add_argument(
         "--format", choices=("text", "concise", "json", "github", "sarif"), default="text"
     )
@@ -132,6 +131,7 @@ def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     validates.add_argument("run", metavar="RUN", help="a file of measured requests")
     _measured_arguments(validates)
     validates.add_argument("--seed", type=_seed, metavar="N", help="seed of the random streams")
+    _engine_argument(validates)
     validates.add_argument(
         "--skip-first", type=_count, default=0, metavar="N", help="leave out the first N requests"
     )
@@ -197,6 +197,16 @@ def _scenario_arguments(parser: argparse.ArgumentParser) -> None:
         help="set a param, for example -p 'qps=8 req/s'",
     )  # fmt: skip
     parser.add_argument("--scenario", metavar="NAME", help="which, if the file has several")
+    _constants_argument(parser)
+
+
+def _engine_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine", choices=("fast", "reference"), default="fast", help="which engine"
+    )
+
+
+def _constants_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", dest="constants", action="append", default=[], type=_param, metavar="NAME=VALUE",
         help="put another number in, for example 'hardware.efficiency.gemm.compute=60 %%'",

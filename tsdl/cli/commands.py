@@ -78,7 +78,8 @@ def _check(path: str, arguments: argparse.Namespace) -> list[Diagnostic]:
     if session is None:
         return found
     program, sink = session.compile()
-    plans = [] if sink.has_errors else session.verify(program, sink)
+    constants = dict(arguments.constants)
+    plans = [] if sink.has_errors else session.verify(program, sink, constants)
     if sink.has_errors:
         return sink.sorted()
     if arguments.format == "text":

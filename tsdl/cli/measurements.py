@@ -13,6 +13,7 @@ from tsdl.cli.shared import (
     compile_scenario,
     open_file,
     tell,
+    unwritable,
     usage_error,
 )
 from tsdl.diagnostics import Sink
@@ -30,6 +31,11 @@ def validate(arguments: argparse.Namespace) -> int:
     plan = compile_scenario(arguments)
     if plan is None or measured is None:
         return MISTAKE
+    if arguments.out:  # better now than after a long run
+        try:
+            Path(arguments.out).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return usage_error(f"cannot write to {arguments.out!r}: {error.strerror or error}")
     from tsdl.validation import files, text
     from tsdl.validation import validate as compare
 
@@ -38,6 +44,7 @@ def validate(arguments: argparse.Namespace) -> int:
             plan,
             measured,
             seed=arguments.seed,
+            engine=arguments.engine,
             skip_first=arguments.skip_first,
             after=arguments.after,
         )
@@ -60,6 +67,10 @@ def calibrate(arguments: argparse.Namespace) -> int:
     from tsdl.calibration import calibrate as fit
     from tsdl.calibration.declarations import declarations
 
+    if arguments.out:  # better now than after a long fit
+        reason = unwritable(Path(arguments.out))
+        if reason:
+            return usage_error(f"cannot write {arguments.out!r}: {reason}")
     known = [run for run in runs if run is not None]
     try:
         found = fit(chosen, known, arguments.fit, arguments.holdout)

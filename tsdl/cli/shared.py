@@ -16,6 +16,7 @@ from tsdl.source import Source, Span
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tsdl.plan import Plan
 
@@ -40,6 +41,18 @@ def usage_error(message: str) -> int:
     """Tell of a wrong usage; return its exit status."""
     print(f"tsdl: {message}", file=sys.stderr)
     return USAGE
+
+
+def unwritable(path: Path) -> str | None:
+    """Return why a file cannot be written, None where it can; a new one is not left behind."""
+    new = not path.exists()
+    try:
+        path.open("a").close()
+    except OSError as error:
+        return error.strerror or str(error)
+    if new:
+        path.unlink()
+    return None
 
 
 def open_file(path: str, found: list[Diagnostic]) -> Session | None:

@@ -36,6 +36,13 @@ class Columns:
         return Columns(self.values, counted, _span(self.values, counted))
 
     @property
+    def arrival_rate(self) -> float:
+        """Return how many requests that count arrive in a second; NaN where it is not known."""
+        arrived = self.of("arrived")
+        span = float(arrived[-1] - arrived[0]) if len(arrived) else 0.0
+        return (len(arrived) - 1) / span if span > 0 else float("nan")
+
+    @property
     def throughput(self) -> float:
         """Return the finished requests that count, per second."""
         return self._per_second(int(np.isfinite(self.of("e2e")).sum()))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from tsdl.runtime.text import duration
+from tsdl.validation.columns import Columns
 from tsdl.validation.comparison import Agreement, Row, Validation
 
 _TITLES = {
@@ -60,13 +61,15 @@ def _errors(found: Agreement) -> tuple[float, float]:
 
 def _remarks(validation: Validation) -> Iterator[str]:
     run = validation.run
-    measured, simulated = validation.measured.counted, validation.simulated.counted
+    measured = validation.measured.counted
     if validation.same:
         yield f"{measured.sum():,} of {len(measured):,} requests count, the same in both"
     else:
-        yield f"{measured.sum():,} of {len(measured):,} measured requests count, and"
-        yield f"{simulated.sum():,} of {len(simulated):,} simulated ones: they have other lengths,"
-        yield "so that only distributions are compared"
+        yield "these are not the same requests, so that only distributions are compared:"
+        yield f"  measured   {_described(validation.measured)}"
+        yield f"  simulated  {_described(validation.simulated)}"
+        if run.format != "vllm":  # which is no trace
+            yield f'to compare one by one, replay them: `trace = "{PurePath(run.name).name}"`'
     if validation.latest > _FEW:
         yield f"arrivals differ by up to {duration(validation.latest)}"
     elif validation.same and math.isnan(validation.latest):
@@ -77,6 +80,18 @@ def _remarks(validation: Validation) -> Iterator[str]:
     for status in ("rejected", "unfinished"):
         if summary[status]:
             yield f"{summary[status]:,} are {status} in the simulation"
+
+
+def _described(columns: Columns) -> str:
+    """Say how many requests there are, how long they are, and how many come in a second."""
+    counted = columns.counted.sum()
+    told = [f"{counted:,} of {len(columns.counted):,} requests count"]
+    if counted:
+        prompt, output = (columns.of(name).mean() for name in ("prompt", "output"))
+        told.append(f"of {prompt:,.4g} + {output:,.4g} tokens on average")
+    rate = columns.arrival_rate
+    told.append("arrivals unknown" if math.isnan(rate) else f"{rate:,.3g} a second")
+    return ", ".join(told)
 
 
 def _shown(row: Row, value: float) -> str:
