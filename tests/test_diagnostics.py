@@ -785,6 +785,13 @@ def test_every_format_takes_every_diagnostic(name: str) -> None:
         ("ab", ["ba"], "ba"),
         ("worker", [], None),
         ("worker", ["worker"], None),  # it is no suggestion
+        ("RTX_6000_PRO", ["RTX_4090", "RTX_PRO_6000"], "RTX_PRO_6000"),
+        ("RTX6000pro", ["RTX_4090", "RTX_PRO_6000"], "RTX_PRO_6000"),
+        ("qwen3_30b", ["qwen3_32b", "qwen3_30b_a3b"], "qwen3_30b_a3b"),
+        ("H100", ["A100_80G", "H100_SXM"], "H100_SXM"),
+        ("h100_sxm", ["H100_SXM_x", "H100_SXM"], "H100_SXM"),  # spelled alike comes first
+        ("a", ["a_long_name"], None),
+        ("3_1", ["1_3_b"], None),  # other words
         ("worker", ["worker", "workers"], "workers"),
         ("cat", ["car", "bat"], "bat"),  # equally close: by alphabet
         ("", ["a"], None),
@@ -854,7 +861,13 @@ def by_the_whole_table(name: str, candidates: list[str]) -> list[str]:
         known = fold(candidate)
         limit = min(max(1, len(wanted) // 3), max(0, max(len(wanted), len(known)) - 1))
         edits = whole_table(wanted, known)
-        if edits <= limit:
+        words = [sorted(re.findall("[a-z]+", text.casefold())) for text in (name, candidate)]
+        goes_on = len(name) > 2 and candidate.casefold().startswith(name.casefold() + "_")
+        if wanted == known:
+            found.append((-1, candidate))
+        elif goes_on or (len(words[0]) > 1 and words[0] == words[1]):
+            found.append((0, candidate))
+        elif edits <= limit:
             found.append((edits, candidate))
     return [candidate for _, candidate in sorted(found)]
 

@@ -232,7 +232,15 @@ MISTAKES = [
         "model own from llama { layers = 32; hidden = 4096; heads = 32; kv_heads = 8; "
         "ffn = 14_336; vocabulary = 128_256 }",
     ),
-    ({"architectures": ["MPTForCausalLM"]}, "no graph of the library is that of `MPT", "nearest"),
+    (
+        {"architectures": ["MPTForCausalLM"]},
+        "no graph of the library is that of `MPT",
+        "or the name of a known one (docs/huggingface.md) here",
+    ),
+    ({"architectures": ["MinistralForCausalLM"]}, "is not known", "or the name of `Mistral"),
+    ({"architectures": ["BertForMaskedLM"]}, "`BertForMaskedLM` generates no text", "such a model"),
+    ({"architectures": ["XBertModel"], "model_type": "x-roberta"}, "generates no text", "tokens"),
+    ({"architectures": ["JambaForCausalLM"]}, "is not known", "or the name of a known one"),
 ]  # fmt: skip
 
 
@@ -383,7 +391,7 @@ def test_a_quantization_that_is_not_known_is_told(quantized: dict[str, Any]) -> 
         ("mixtral", {"num_local_experts": None}, "no `num_local_experts` is given"),
         ("mixtral", {"num_experts_per_tok": 9}, "`num_experts_per_tok` is 9, and there are 8"),
         ("qwen3_moe", {"decoder_sparse_step": 2}, "`decoder_sparse_step` is 1 in the graph"),
-        ("qwen3_moe", {"mlp_only_layers": [0]}, "layers without experts"),
+        ("qwen3_moe", {"mlp_only_layers": [0]}, "layers without experts are not in the graph"),
         ("deepseek_v3", {"q_lora_rank": None}, "queries that are not compressed"),
         ("deepseek_v3", {"v_head_dim": 64}, "128 columns of keys and 64 of values"),
         ("deepseek_v3", {"moe_layer_freq": 2}, "`moe_layer_freq` is 1 in the graph"),

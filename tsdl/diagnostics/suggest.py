@@ -1,16 +1,22 @@
 """Which known names a misspelt one may have meant.
 
-Names are compared with case and underscores folded away. The measure is the number of single
+Names are compared with case and underscores folded away. The likest are those that are then the
+same. Next come those that have the same words in another order (`RTX_6000_PRO` for `RTX_PRO_6000`)
+or go on where the name ends (`H100` for `H100_SXM`). For others the measure is the number of single
 edits (insert, delete, replace, swap two neighbours) that lead from one to the other; a third of
 the name may be wrong, at least one character, and at least one must be right.
 """
 
+import re
 from bisect import insort
 from collections.abc import Iterable
 
 # Nobody misspells a name so long or so thoroughly by hand, and the work grows with both.
 _LONGEST = 60
 _MOST_EDITS = 6
+_SAME, _OF_WORDS = -1, 0  # what counts before any number of edits
+_LEAST = 3  # characters that a name must have for others to go on where it ends
+_WORD = re.compile(r"[^\W\d_]+|\d+")
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:
@@ -20,24 +26,46 @@ def nearest(name: str, candidates: Iterable[str]) -> str | None:
 
 def close(name: str, candidates: Iterable[str], at_most: int = 4) -> list[str]:
     """Return the candidates that are close to a name, the closest first, then by alphabet."""
-    wanted = _folded(name)
+    wanted, words = _folded(name), _words(name)
     letters = set(wanted)
     limit = max(1, min(len(wanted) // 3, _MOST_EDITS))
     found: list[tuple[int, str]] = []
     for candidate in dict.fromkeys(candidates):
         known = _folded(candidate)
+        if candidate == name:
+            continue
+        if wanted == known or _of_the_same_words(name, words, candidate):
+            _keep(found, _SAME if wanted == known else _OF_WORDS, candidate, at_most)
+            continue
         allowed = _allowed(limit, max(len(wanted), len(known)))
         # Both tests are cheap and never refuse what the edits would allow: each edit changes the
         # length by at most one, and brings at most one new letter.
         if abs(len(wanted) - len(known)) > allowed or len(letters.difference(known)) > allowed:
             continue
         distance = _distance(wanted, known, allowed)
-        if distance <= allowed and candidate != name:
-            insort(found, (distance, candidate))
-            if len(found) > at_most:
-                found.pop()
-                limit = found[-1][0] if found else 0  # a worse one would not be kept
+        if distance <= allowed:
+            _keep(found, distance, candidate, at_most)
+            if len(found) == at_most:
+                limit = max(found[-1][0], 0) if found else 0  # a worse one would not be kept
     return [candidate for _, candidate in found]
+
+
+def _keep(found: list[tuple[int, str]], rank: int, candidate: str, at_most: int) -> None:
+    insort(found, (rank, candidate))
+    del found[at_most:]
+
+
+def _of_the_same_words(name: str, words: list[str], candidate: str) -> bool:
+    """Tell whether a candidate has the words of a name in another order, or goes on behind them."""
+    if max(len(name), len(candidate)) > _LONGEST:
+        return False
+    goes_on = len(name) >= _LEAST and candidate.casefold().startswith(f"{name.casefold()}_")
+    return goes_on or (len(words) > 1 and words == _words(candidate))
+
+
+def _words(name: str) -> list[str]:
+    """Return the words and numbers in a name, sorted."""
+    return sorted(_WORD.findall(name.casefold())) if len(name) <= _LONGEST else []
 
 
 def _allowed(limit: int, longer: int) -> int:

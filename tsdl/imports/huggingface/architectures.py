@@ -164,6 +164,13 @@ BEYOND = {
     "T5ForConditionalGeneration": "an encoder",
 }
 _SUFFIXES = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "Model")
+# What models end in that answer with no text: encoders, and decoders with another head.
+_NO_TEXT = (
+    "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering",
+    "ForMultipleChoice", "ForPreTraining", "ForNextSentencePrediction",
+)  # fmt: skip
+_ENCODERS = ("bert", "roberta", "electra", "deberta")  # what their `model_type` has in it
+_ALIKE = 0.7  # of two names; less is chance
 
 
 def architecture(root: Table, text: Table, sink: Sink) -> tuple[str, Architecture] | None:
@@ -206,29 +213,32 @@ def _named(table: Table) -> tuple[str, Span | None]:
 
 def _unknown(name: str, place: Span, text: Table, sink: Sink) -> None:
     shown = name if len(name) <= 60 else name[:59] + "…"  # noqa: PLR2004
-    near = _nearest(name, text)
-    graph = KNOWN[near].graph
+    kind = text.text("model_type") or ""
+    if name.endswith(_NO_TEXT) or any(encoder in kind for encoder in _ENCODERS):
+        title, label = f"`{shown}` generates no text", "no decoder with a language-model head"
+        help_ = "what is served here answers with tokens, one after another: import such a model"
+        sink.error(WRONG, title, place, label, help=(help_,))
+        return
+    near = _nearest(name)
+    norm = text.has("layer_norm_epsilon", "layer_norm_eps", "layer_norm_elementwise_affine")
+    graph = KNOWN[near].graph if near else "neox" if norm else "llama"
     title, label = f"the architecture `{shown}` is not known", "unknown"
     if name in BEYOND:
         title, label = f"no graph of the library is that of `{shown}`", f"it has {BEYOND[name]}"
-    help_ = (
-        f"the nearest is `{near}`: write its name here where the layers are the same, else "
-        f"`model own from {graph} {{ {_written(text)} }}` with a `graph` of its own"
-    )
+    own = f"`model own from {graph} {{ {_written(text)} }}` with a `graph` of its own"
+    sure = near and name not in BEYOND
+    alike = f"`{near}`" if sure else "a known one (docs/huggingface.md)"
+    help_ = f"write {own}, or the name of {alike} here if that has the same layers"
     sink.error(WRONG, title, place, label, help=(help_,))
 
 
-def _nearest(name: str, text: Table) -> str:
-    """Return the known architecture that is likest by its name, else by the norm that it has."""
+def _nearest(name: str) -> str | None:
+    """Return the known architecture whose name is the beginning of another, or is much like it."""
     stems = {_stem(known): known for known in KNOWN}
     stem = _stem(name)
-    for near in (next((s for s in stems if stem.startswith(s)), None), *get_close_matches(
-        stem, stems, 1, 0.5
-    )):  # fmt: skip
-        if near:
-            return stems[near]
-    norm = text.has("layer_norm_epsilon", "layer_norm_eps", "layer_norm_elementwise_affine")
-    return "GPTNeoXForCausalLM" if norm else "LlamaForCausalLM"
+    begins = max((s for s in stems if stem.startswith(s)), key=len, default=None)
+    near = begins or next(iter(get_close_matches(stem, stems, 1, _ALIKE)), None)
+    return stems[near] if near else None
 
 
 def _stem(name: str) -> str:

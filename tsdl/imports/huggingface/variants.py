@@ -25,7 +25,12 @@ def variant(name: str, family: Architecture, text: Table) -> Architecture:
             dense = text.value("mlp_only_layers")
             if dense and dense.data != []:
                 title = "layers without experts are not in the graph `qwen3_moe`"
-                text.sink.error(WRONG, title, dense.span, help=("write `[]` here",))
+                help_ = (
+                    "write `model own from qwen3_moe { … }` with a `graph` that has a second "
+                    "`repeat`, of such layers, as that of `deepseek` has; with `[]` here all "
+                    "layers have experts, which is another model"
+                )
+                text.sink.error(WRONG, title, dense.span, help=(help_,))
     return family
 
 
