@@ -370,6 +370,39 @@ def test_a_value_that_is_too_large_is_said() -> None:
         cost_of(program(f'folder = "kernels"; operator qkv {{ {QKV} }}'))
 
 
+# -- where they are from -----------------------------------------------------------------------
+
+ABOUT = 'about { file = "about.yaml"; hardware = "gpu"; model = "model"; devices = "degrees" }'
+
+
+@pytest.mark.parametrize(
+    ("text", "worker", "found"),
+    [
+        ("gpu: A100\nmodel: x/Llama-2-7b-hf\ndegrees: [1, 4]", "", []),
+        ("gpu: A100_40G", "", ["W0609"]),
+        ("gpu: A10", "", ["W0609"]),  # which is the beginning of A100 by chance
+        ("model: Llama-2-70b", "", ["W0609"]),
+        ("degrees: [2, 4]", "", ["E0609"]),
+        ("degrees: [2, 4]", "parallel = tp(4)", []),
+        ("degrees: [2, 4]", "parallel = ep(1)", ["W0609"]),
+        ("degrees: none\ngpu: 7\nmodel: [1]", "", []),  # nothing that could be compared
+        ("a: b: c", "", ["W0609"]),
+        ("- no mapping", "", ["W0609"]),
+        ("&a [*a, " * 20_000, "", ["W0609"]),
+    ],
+)
+def test_what_a_file_says_of_tables_is_compared(
+    folder: Path, text: str, worker: str, found: list[str]
+) -> None:
+    (folder / "about.yaml").write_text(text, "utf-8")
+    assert codes(program(f'{ABOUT}; folder = "kernels"; operator qkv {{ {QKV} }}', worker)) == found
+
+
+def test_a_file_about_tables_that_is_missing() -> None:
+    assert codes(program(f'{ABOUT}; folder = "kernels"; operator qkv {{ {QKV} }}')) == ["E0604"]
+    assert codes(program(f'{ABOUT}; operator qkv {{ file = "kernels/{QKV[8:]} }}')) == []
+
+
 # -- measured data -----------------------------------------------------------------------------
 
 
@@ -380,6 +413,10 @@ def test_tables_of_kernels_make_up_measured_decode_steps(data: Path) -> None:
         pytest.skip("needs the decode steps of the RTX PRO 6000")
     text = program().replace("cost = kernels", f'cost = llmservingsim(folder = "{run}/profile")')
     text = text.replace("llama2_7b", "llama3_1_8b").replace("A100_80G", "RTX_PRO_6000")
+    assert {d.code for d in tsdl.check(text)} == {
+        "N0607",
+        "W0201",
+    }  # the device, the model are those
     time = compiled(cost_of(text))
     to_real, to_others = [], []
     with (run / "decode-steps.csv").open(newline="") as file:

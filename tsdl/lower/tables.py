@@ -28,13 +28,15 @@ _TOO_FAST = 0.8  # of the least that the peaks allow: caches and peaks as printe
 class Tables:
     """The times that a `cost` brings, in place of the roofline; none without one.
 
-    `found` are the tables asked so far, `used` the operators of the cost that the graph has.
+    `place` is where the worker says so, `found` are the tables asked so far, `used` the operators
+    of the cost that the graph has.
     """
 
     evaluator: Evaluator
     cost: Instance | None
     read: FileReader
     devices: int
+    place: Span
     found: dict[tuple[Path, Query], Measured] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     _sources: dict[Path, Source] = field(default_factory=dict)
@@ -199,9 +201,26 @@ class Tables:
             for given in (path, folder)
         )
         assert isinstance(path, Path)
+        if folder is None and path.beside == place.source.name and self._of_library(block):
+            raise self._without_folder(root)
         if isinstance(folder, Path):
             path = Path(f"{folder.text.rstrip('/')}/{path.text}", folder.beside)
         return path, place
+
+    @staticmethod
+    def _of_library(block: Instance) -> bool:
+        return block.members.fields["file"].owner.module.library
+
+    def _without_folder(self, cost: Instance) -> Failed:
+        own = not cost.declaration.module.library
+        how = 'folder = "…"' if own else f'cost = {cost.name}(folder = "…")'
+        return self.evaluator.fail(
+            "E0404",
+            f"`folder` of cost `{cost.name}` is not set",
+            self.evaluator.place_of(cost) if own else self.place,
+            "needs `folder`",
+            help=(f"write `{how}`: where the files are that it reads",),
+        )
 
 
 def _sum(values: list[Value]) -> Value:

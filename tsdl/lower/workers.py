@@ -7,6 +7,7 @@ from tsdl.formula import Value, flattened, symbol
 from tsdl.lower.clusters import Standing, channel, devices_of
 from tsdl.lower.files import FileReader
 from tsdl.lower.operators import Device, Graph, device_of, graph_of
+from tsdl.lower.origins import check_origin
 from tsdl.lower.pipeline import Share, pipeline_of, shares
 from tsdl.lower.tables import Tables, check_speed, check_unused
 from tsdl.plan import Cost, Kernel, KVCache, Local, Stage, Workers
@@ -40,7 +41,8 @@ def tables_of(evaluator: Evaluator, worker: Instance, read: FileReader) -> Table
                 evaluator.place_of(cost),
                 help=("leave one of them out",),
             )
-    return Tables(evaluator, cost, read, devices_of(evaluator, worker))
+    place = evaluator.span(worker, "cost")
+    return Tables(evaluator, cost, read, devices_of(evaluator, worker), place)
 
 
 def lower_workers(
@@ -57,6 +59,7 @@ def lower_workers(
     """
     worker = standing.worker
     device = device_of(evaluator, worker, model)
+    check_origin(evaluator, worker, model, device, tables.read)
     devices = devices_of(evaluator, worker)
     hardware = device.hardware
     graph = graph_of(evaluator, model, device, tables)

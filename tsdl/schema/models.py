@@ -201,6 +201,19 @@ COST = Block(
             named=True,
         ),
         "part": Nested(_PART, named=True),
+        "about": Nested(
+            Block(
+                "about",
+                "A file that says where the tables are from: which of its keys say what.",
+                {
+                    "file": Field(Text(), "a YAML file, in `folder` or the folder above it"),
+                    "hardware": Field(Text(), "its key for the name of the device"),
+                    "model": Field(Text(), "for that of the model"),
+                    "dtype": Field(Text(), "for that of the number format"),
+                    "devices": Field(Text(), "for a list: how many devices share the model"),
+                },
+            )
+        ),
     },
     symbols=_MEASURED_SYMBOLS,
 )
