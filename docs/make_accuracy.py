@@ -16,8 +16,8 @@ from pathlib import Path
 
 import tsdl
 from tsdl.costs import Batch
-from tsdl.formula import function, python
 from tsdl.plan import Kernel
+from tsdl.pythonsource import function, python
 from tsdl.validation import Validation
 
 HERE = Path(__file__).parent / "accuracy"

@@ -2,14 +2,16 @@
 
 import pytest
 
-from tsdl import formula
+from tsdl import formula, formulajson, pythonsource
 from tsdl.formula import Value, make, symbol
 
 X, Y = symbol("x"), symbol("y")
 
 
 def at(value: Value, **known: float) -> object:
-    return formula.function("a test", ", ".join(known), formula.python(value), {})(*known.values())
+    return pythonsource.function("a test", ", ".join(known), pythonsource.python(value), {})(
+        *known.values()
+    )
 
 
 def test_what_is_known_is_computed() -> None:
@@ -61,7 +63,7 @@ def test_python_source_computes_the_same(value: Value, expected: float) -> None:
 
 @pytest.mark.parametrize("value", [value for value, _ in CASES])
 def test_json_keeps_a_formula(value: Value) -> None:
-    assert formula.from_json(formula.to_json(value)) == value
+    assert formulajson.from_json(formulajson.to_json(value)) == value
 
 
 def test_a_formula_reads_as_it_was_written() -> None:

@@ -26,6 +26,13 @@ class Plan(plan_.Plan):
 
     __slots__ = ("_externs",)
 
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read what `to_json` wrote. Raises ValueError for anything else."""
+        from tsdl.planreading import read_plan
+
+        return cls(**read_plan(text).fields())
+
     def with_externs(self, externs: Mapping[str, object]) -> Plan:
         """Return the plan with the policies in Python that it names; they are no part of it."""
         plan = Plan(**self.fields())

@@ -8,10 +8,11 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Protocol
 
-from tsdl import formula
-from tsdl.formula import TABLE, Value
+from tsdl import formula, pythonsource
+from tsdl.formula import Value
 from tsdl.interpolation import Unmeasured, ends_of, interpolation
 from tsdl.plan import Cost, Kernel, KVCache, Measured, Stage
+from tsdl.pythonsource import TABLE
 from tsdl.schema import BATCH_FEATURES, GROWING
 
 
@@ -102,7 +103,7 @@ def parts(cost: Cost) -> list[Part]:
         for kernel in stage.kernels:
             if kernel.time != 0:
                 used = frozenset(formula.symbols(kernel.time))
-                here.setdefault(used, []).append(formula.python(kernel.time))
+                here.setdefault(used, []).append(pythonsource.python(kernel.time))
         for used, times in here.items():
             total = f"({' + '.join(times)})"
             times_over = f"{total} * {stage.repeat}" if stage.repeat != 1 else total
@@ -140,11 +141,11 @@ def compiled(cost: Cost, asked: Asked | None = None) -> Callable[[Batch], float]
     needed = sorted(features(cost))
     tables = table_names(cost, {} if asked is None else asked)
     text = source(cost)
-    inner: Callable[..., float] = formula.function("a cost", ", ".join(needed), text, tables)
+    inner: Callable[..., float] = pythonsource.function("a cost", ", ".join(needed), text, tables)
     if not needed:
         return lambda _: inner()
     arguments = ", ".join(f"batch.{name}" for name in needed)
-    return formula.function("a cost", "batch", f"inner({arguments})", {"inner": inner})  # type: ignore[no-any-return]
+    return pythonsource.function("a cost", "batch", f"inner({arguments})", {"inner": inner})  # type: ignore[no-any-return]
 
 
 class _Known(dict[int, float]):
@@ -153,7 +154,7 @@ class _Known(dict[int, float]):
     def __init__(self, part: Part, names: dict[str, object]) -> None:
         super().__init__()
         (name,) = part.features
-        self._value = formula.function("a cost", name, part.text, names)
+        self._value = pythonsource.function("a cost", name, part.text, names)
 
     def __missing__(self, feature: int) -> float:
         value: float = self._value(feature)
@@ -176,7 +177,7 @@ def compiled_features(cost: Cost, asked: Asked) -> Callable[..., float]:
             text = f"known{number}[{''.join(part.features)}]"
         found.append(Part(part.features, text))
     every = ", ".join(f.name for f in fields(Batch))
-    return formula.function("a cost", every, _sum(found), names)  # type: ignore[no-any-return]
+    return pythonsource.function("a cost", every, _sum(found), names)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +234,9 @@ class DecodeTime:
         counting = ", ".join(sorted(COUNTING))
         none = ", ".join(f"{f.name}=0" for f in fields(Batch) if f.name.startswith("prefill"))
         fixed = _sum([part for part in every if not part.grows])
-        self._fixed = formula.function("a cost", f"{counting}, {none}", fixed, tables)
+        self._fixed = pythonsource.function("a cost", f"{counting}, {none}", fixed, tables)
         inner = f"lambda {', '.join(GROWING)}: {_sum([Part(frozenset(), 'fixed'), *growing])}"
-        self._growing = formula.function("a cost", f"fixed, {counting}, {none}", inner, tables)
+        self._growing = pythonsource.function("a cost", f"fixed, {counting}, {none}", inner, tables)
         self._grows = bool(growing)
         self.known: dict[int, tuple[float, GrowingTime | None]] = {}
 
@@ -262,10 +263,10 @@ Footprint = Callable[[int, int, int], int]
 
 def compiled_footprint(kv: KVCache) -> Footprint:
     """Return the footprint of a request as a function, in whole bytes."""
-    text = formula.python(kv.footprint)
+    text = pythonsource.python(kv.footprint)
     if not formula.is_whole(kv.footprint):
         text = f"ceil({text})"
-    return formula.function(f"kvcache {kv.name}", "context, prompt, output", text, {})  # type: ignore[no-any-return]
+    return pythonsource.function(f"kvcache {kv.name}", "context, prompt, output", text, {})  # type: ignore[no-any-return]
 
 
 class Moved(Protocol):
@@ -286,7 +287,7 @@ def compiled_move(kv: KVCache, time: Value | None) -> Callable[[Moved], float] |
     if time is None:
         return None
     names = "context, prompt, output, held"
-    inner = formula.function(f"kvcache {kv.name}", names, formula.python(time), {})
+    inner = pythonsource.function(f"kvcache {kv.name}", names, pythonsource.python(time), {})
     return lambda r: inner(r.length, r.prompt, r.output, r.held)
 
 

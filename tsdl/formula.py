@@ -1,18 +1,15 @@
 """Formulas: what is left of an expression once everything that is known has been put in.
 
-A formula is a tree of plain data: it is kept in the plan, printed, hashed, and turned into Python
-source once, before a run. It knows nothing of syntax or types.
+A formula is a tree of plain data: it is kept in the plan, printed and hashed, and becomes Python
+source before a run (`pythonsource`). It knows nothing of syntax or types.
 """
 
-import builtins
-import itertools
-import keyword
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 Atom: TypeAlias = int | float | bool | str
 
@@ -47,6 +44,12 @@ FUNCTIONS = frozenset(
         "log2",
         "round_up_to",
     }
+)
+
+
+METHODS = frozenset({"fill_with", "needed", "final", "get"})
+SELECTIONS = frozenset(
+    {"pick", "random", "round_robin", "sum", "count", "any", "all", "min", "max"}
 )
 
 
@@ -200,20 +203,7 @@ _COMPUTE: dict[str, object] = {
     "round_up_to": round_up_to,
 }
 
-# Names that generated source may call.
-RUNTIME_NAMES: dict[str, object] = {
-    "min": min,
-    "max": max,
-    "abs": abs,
-    "clamp": clamp,
-    "round_up": round_up,
-    "floor": math.floor,
-    "ceil": math.ceil,
-    "sqrt": math.sqrt,
-    "log2": math.log2,
-    "round_up_to": round_up_to,
-}
-
+OPERATIONS = frozenset(_COMPUTE)
 
 _WHOLE = frozenset({"+", "-", "*", "//", "min", "max", "abs", "clamp", "round_up", "mod", "symbol"})
 
@@ -290,7 +280,7 @@ def _with_known(value: Formula, known: Mapping[Formula, Value], found: dict[int,
         if not isinstance(test, Formula):
             return _substituted(ways[0 if test else 1], known, found)
     parts = tuple(_substituted(argument, known, found) for argument in value.arguments)
-    if value.operation in _COMPUTE or value.operation == "if":
+    if value.operation in OPERATIONS or value.operation == "if":
         return make(value.operation, *parts)
     return Formula(value.operation, parts)
 
@@ -312,63 +302,6 @@ def fields_of(value: Value, record: str) -> Value:
         return Formula("field", (symbol(record), str(value.arguments[0])))
     return Formula(value.operation, tuple(fields_of(a, record) for a in value.arguments))
 
-
-def python(value: Value) -> str:
-    """Return a formula as a Python expression over its symbols and RUNTIME_NAMES."""
-    if not isinstance(value, Formula):
-        return repr(value)
-    if value.operation == "select":
-        return _python_selection(value)
-    parts = [python(argument) for argument in value.arguments]
-    match value.operation:
-        case "symbol":
-            return str(value.arguments[0])
-        case "list":
-            return f"[{', '.join(parts)}]"
-        case "negate":
-            return f"(-{parts[0]})"
-        case "not":
-            return f"(not {parts[0]})"
-        case "and" | "or" as word:
-            return "(" + f" {word} ".join(parts) + ")"
-        case "if":
-            return f"({parts[1]} if {parts[0]} else {parts[2]})"
-        case "mod":
-            return f"({parts[0]} % {parts[1]})"
-        case "round_up" if isinstance(value.arguments[1], int):
-            return f"(-(-{parts[0]} // {parts[1]}) * {parts[1]})"
-        case "field":
-            return f"{parts[0]}.{value.arguments[1]}"
-        case "call":
-            return f"{parts[0]}.{value.arguments[1]}({', '.join(parts[2:])})"
-        case "table":
-            return f"{TABLE}{value.arguments[0]}({', '.join(parts[1:])})"
-        case operation if operation in ARITHMETIC | COMPARISONS:
-            return f"({parts[0]} {operation} {parts[1]})"
-        case operation:
-            return f"{operation}({', '.join(parts)})"
-
-
-def _python_selection(value: Formula) -> str:
-    function, variable, element, iterable, key, condition = value.arguments
-    item = f"({python(key)}, {python(element)})" if function == "pick" else python(element)
-    if_ = f" if {python(condition)}" if condition is not True else ""
-    inside = f"[{item} for {variable} in {python(iterable)}{if_}]"
-    if isinstance(iterable, Formula) and iterable.operation == "symbol":
-        if item == variable and not if_:  # the list as it is
-            inside = python(iterable)
-        elif function == "pick" and python(element) == variable and not if_:
-            return f"best({python(iterable)}, lambda {variable}: {python(key)})"
-    if function == "round_robin":  # each place in a policy keeps its own turn
-        return f"round_robin({TURN}, {inside})"
-    return f"{_SELECTION_NAMES.get(str(function), function)}({inside})"
-
-
-TABLE = "table_"  # what the names of tables begin with in generated source
-TURN = "\0"  # stands for the number of a place that keeps its own turn; no literal holds it
-
-# `min` and `max` of numbers are Python's; of a list, they have to do without any, too.
-_SELECTION_NAMES = {"min": "least", "max": "greatest"}
 
 _LEVELS = {
     "or": 1,
@@ -446,90 +379,3 @@ def _show_selection(arguments: tuple[Value, ...]) -> str:
     if_ = f" if {_show(condition, 0)}" if condition is not True else ""
     inside = f"{_show(element, 0)}{by} for {variable} in {_show(iterable, 0)}{if_}"
     return f"{function}({inside})"
-
-
-SOURCE_NAME = "<formula of "
-
-
-def function(what: str, parameters: str, source: str, names: Mapping[str, object]) -> Any:  # noqa: ANN401
-    """Return a Python function of generated source: an expression over parameters and names.
-
-    The source comes from formulas, which know a closed set of operations, and never from a user's
-    text. `what` names it where it fails: an error in it is the formula's, not a bug of ours.
-    """
-    places = itertools.count()
-    source = re.sub(TURN, lambda _: str(next(places)), source)
-    code = compile(f"lambda {parameters}: {source}", f"{SOURCE_NAME}{what}>", "eval")
-    return eval(code, {"__builtins__": {}, **RUNTIME_NAMES, **names})
-
-
-def to_json(value: Value) -> object:
-    """Return a formula as lists of JSON values."""
-    if not isinstance(value, Formula):
-        return value
-    return [value.operation, *(to_json(argument) for argument in value.arguments)]
-
-
-def from_json(data: object) -> Value:
-    """Read what `to_json` returned. Raises ValueError for what no formula has.
-
-    Names become parts of Python source, so they are held to plain identifiers.
-    """
-    if not isinstance(data, list):
-        if isinstance(data, (int, float)) and math.isfinite(data):
-            return data
-        if isinstance(data, str):  # a text to compare with; "" where there is no key
-            return data
-        raise ValueError(f"{data!r} is not a formula")
-    operation, *parts = data
-    match operation, parts:
-        case ("symbol", [str(name)]) if is_name(name) and not hasattr(builtins, name):
-            return symbol(name)
-        case ("field", [list(record), str(name)]) if is_name(name):
-            return Formula("field", (from_json(record), name))
-        case ("call", [list(record), str(name), *arguments]) if name in METHODS:
-            values = (from_json(argument) for argument in arguments)
-            return Formula("call", (from_json(record), name, *values))
-        case ("select", [str(function), str(variable), *rest]) if (
-            function in SELECTIONS and is_name(variable) and len(rest) == _SELECTED
-        ):
-            return Formula("select", (function, variable, *(from_json(part) for part in rest)))
-        case (str(name), [_, *_]) if name in _COMPUTE or name == "if" or percentile_of(name):
-            return Formula(name, tuple(from_json(part) for part in parts))
-        case ("list", _):
-            return Formula("list", tuple(from_json(part) for part in parts))
-        case ("table", [str(name), _, *_]) if is_name(name):
-            return Formula("table", (name, *(from_json(part) for part in parts[1:])))
-        case ("mean", [_]):
-            return Formula("mean", (from_json(parts[0]),))
-    raise ValueError(f"{data!r} is not a formula")
-
-
-# Names that generated source has besides those of RUNTIME_NAMES.
-_TAKEN = frozenset({"clock", "workers", "do", "least", "greatest", "best", "tuple", "NoCandidate"})
-
-
-def fresh_name(name: str, taken: Iterable[object]) -> str:
-    """Return a name for a variable that hides nothing in generated source.
-
-    `taken` are the values of the variables around it: the symbols among them stay as they are.
-    """
-    if name.startswith((STATE, "_")):
-        name = f"v{name}"
-    symbols_ = (v for v in taken if isinstance(v, Formula) and v.operation == "symbol")
-    known = {*(v.arguments[0] for v in symbols_), *_TAKEN, *RUNTIME_NAMES, *SELECTIONS}
-    while name in known or hasattr(builtins, name) or keyword.iskeyword(name):
-        name = f"{name}_"
-    return name
-
-
-METHODS = frozenset({"fill_with", "needed", "final", "get"})
-SELECTIONS = frozenset(
-    {"pick", "random", "round_robin", "sum", "count", "any", "all", "min", "max"}
-)
-_SELECTED = 4  # element, iterable, key, condition
-
-
-def is_name(name: str) -> bool:
-    """Tell whether a text may become a name in generated source."""
-    return name.isidentifier() and not name.startswith("_") and not keyword.iskeyword(name)

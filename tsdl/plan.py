@@ -5,15 +5,12 @@ machine as it is. Times are in seconds, sizes in bytes, rates per second.
 """
 
 import hashlib
-import json
-import math
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, fields
+from typing import Any
 
-from tsdl import formula
-from tsdl.formula import Formula, Value
-from tsdl.interpolation import Grid, check_grid
-from tsdl.planjson import unshared, written
+from tsdl.formula import Value
+from tsdl.interpolation import Grid
+from tsdl.planjson import canonical, encoded, written
 
 FORMAT = 5
 
@@ -383,27 +380,7 @@ class Plan:
 
     def to_json(self) -> str:
         """Return the plan as JSON: the same plan gives the same text."""
-        return written(_encode(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote. Raises ValueError for anything else.
-
-        A plan may come from anywhere, and its formulas become Python source: what is not of their
-        closed set of operations and names is refused here.
-        """
-        try:
-            data = json.loads(text, parse_constant=_refuse)
-        except RecursionError:
-            raise ValueError("this is not a plan: nested too deeply") from None
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise ValueError(f"this is not a plan of format {FORMAT}, which this TSDL reads")
-        try:
-            plan = _decode(Plan, unshared(data))
-            _check_ranges(plan)
-            return cls(**plan.fields())
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
-            raise ValueError(f"this is not a plan: {error}") from error
+        return written(encoded(self))
 
     def fields(self) -> dict[str, Any]:
         """Return the fields by name."""
@@ -413,128 +390,5 @@ class Plan:
     def hash(self) -> str:
         """Return the hash of all that a run depends on, in hexadecimal; comments are not in it."""
         said = ("docs", "rungs")
-        content = {key: value for key, value in _encode(self).items() if key not in said}
-        text = json.dumps(_plain(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _check_ranges(plan: "Plan") -> None:
-    """See that the numbers that a run loops over are what they can be. Raises ValueError."""
-    stages = [kind.local for kind in plan.workers]
-    counts = [n for s in stages for n in (s.max_requests, s.max_tokens)]
-    counts += [n for kind in plan.workers for n in (kind.count, kind.ranks)]
-    times = [t for t in (plan.sample, plan.until, plan.workload.duration) if t is not None]
-    everything: tuple[Local | Global, ...] = (*stages, plan.router)
-    times += [h.every for s in everything for h in s.handlers if h.every is not None]
-    if not plan.workers or min(counts) < 1 or any(t <= 0 for t in times) or plan.seed < 0:
-        raise ValueError("a count, a time or the seed is out of range")
-    if plan.timeseries not in ("sampled", "changes"):
-        raise ValueError(f"there is no time series {plan.timeseries!r}")
-    for kind in plan.workers:
-        if kind.breakpoints and (kind.ranks > 1 or kind.pipeline):
-            raise ValueError("workers in lock-step, or of several stages, stop at no breakpoint")
-        if kind.pipeline and (kind.ranks > 1 or kind.local.asynchronous or kind.swap):
-            raise ValueError("a pipeline does not go with what else its workers do")
-    costs = [cost for kind in plan.workers for cost in (kind.cost, *kind.pipeline)]
-    if any(stage.repeat < 0 for cost in costs for stage in cost.stages):
-        raise ValueError("a block of the model repeats less than no time")
-    for kind in plan.workers:
-        _check_tables(kind.cost)
-    for local in stages:
-        if local.batching not in ("prefill_first", "chunked", "static"):
-            raise ValueError(f"there is no batching {local.batching!r}")
-    for stage in everything:
-        _check_names(stage)
-
-
-def _check_tables(cost: Cost) -> None:
-    """See that tables can be read, and that formulas ask what there is. Raises ValueError."""
-    axes = {table.name: len(table.axes) for table in cost.tables}
-    if len(axes) < len(cost.tables) or not all(map(formula.is_name, axes)):
-        raise ValueError("tables have names of their own")
-    for table in cost.tables:
-        if not table.axes:
-            raise ValueError(f"the table {table.name!r} has no axes")
-        check_grid(table.grid, len(table.axes))
-    times = [kernel.time for stage in cost.stages for kernel in stage.kernels]
-    for asked in formula.every_part(*times, cost.overhead):
-        if asked.operation == "table" and axes.get(str(asked.arguments[0])) != len(
-            asked.arguments[1:]
-        ):
-            raise ValueError(f"there is no table {asked.arguments[0]!r} of so many axes")
-
-
-def _depth(body: "tuple[Statement, ...]") -> int:
-    """Return how deep statements are nested."""
-    return max((1 + max(_depth(s.body), _depth(s.otherwise)) for s in body), default=0)
-
-
-def _check_names(stage: "Local | Global") -> None:
-    """See that what becomes Python source is held to plain names. Raises ValueError."""
-    names = [s.name for s in stage.states]
-    waiting = [s for h in stage.handlers for s in h.body]
-    if any(_depth(h.body) > DEEPEST for h in stage.handlers):
-        raise ValueError("a handler is nested too deeply")
-    for handler in stage.handlers:
-        names += handler.variables
-    while waiting:
-        statement = waiting.pop()
-        wanted = WORDS.get(statement.word, -1)
-        if wanted is not None and wanted != len(statement.values):
-            raise ValueError(f"there is no statement {statement.word!r} of such values")
-        if statement.word in ("let", "for", "set", "add"):
-            names.append(statement.name)
-        waiting += (*statement.body, *statement.otherwise)
-    for name in names:
-        if not formula.is_name(name):
-            raise ValueError(f"{name!r} is not a name")
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"this is not a plan: {constant} is not a number")
-
-
-def _plain(value: Any) -> Any:
-    """Write equal numbers alike: 10.0 as 10."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _encode(value: Any) -> Any:
-    if isinstance(value, Formula):
-        return formula.to_json(value)
-    if is_dataclass(value):
-        return {f.name: _encode(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, tuple):
-        return [_encode(item) for item in value]
-    return value
-
-
-def _decode(type_: Any, data: Any) -> Any:
-    """Read JSON as a type of the plan. Raises KeyError, TypeError or ValueError."""
-    if type_ == Value:
-        return formula.from_json(data)
-    if isinstance(type_, type) and is_dataclass(type_):
-        hints = get_type_hints(type_)
-        return type_(**{f.name: _decode(hints[f.name], data[f.name]) for f in fields(type_)})
-    if get_origin(type_) is tuple:
-        if not isinstance(data, list):
-            raise TypeError(f"{data!r} is not a list")
-        first, *rest = get_args(type_)
-        kinds = [first] * len(data) if rest == [Ellipsis] else [first, *rest]
-        return tuple(_decode(kind, item) for kind, item in zip(kinds, data, strict=True))
-    options = get_args(type_) or (type_,)
-    if data is None and type(None) in options:
-        return None
-    for option in options:
-        if is_dataclass(option):
-            return _decode(option, data)
-        numbers = (int, float) if option is float else option
-        if isinstance(data, numbers) and isinstance(data, bool) == (option is bool):
-            if isinstance(data, float) and not math.isfinite(data):
-                raise ValueError(f"{data} is not a number")
-            return data
-    raise TypeError(f"{data!r} is not of {type_}")
+        content = {key: value for key, value in encoded(self).items() if key not in said}
+        return hashlib.sha256(canonical(content).encode()).hexdigest()

@@ -1,8 +1,13 @@
-"""How a plan is written as JSON: lists of numbers in a line, the same tables but once."""
+"""How a plan is JSON: objects, lists of numbers in a line, the same tables but once; and back."""
 
 import json
+import math
 import re
-from typing import Any
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args, get_origin, get_type_hints
+
+from tsdl import formulajson
+from tsdl.formula import Formula, Value
 
 # A list of nothing but numbers, each on a line of its own. No text has a line break in JSON.
 _NUMBERS = re.compile(r"\[\n([\s0-9.,eE+-]+)\]")
@@ -35,3 +40,55 @@ def unshared(data: dict[str, Any]) -> dict[str, Any]:
                 raise ValueError("tables are those of a group of workers that comes before")
             cost["tables"] = costs[first]["tables"]
     return data
+
+
+def canonical(data: dict[str, Any]) -> str:
+    """Return the one text of data that is hashed."""
+    return json.dumps(_plain(data), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Write equal numbers alike: 10.0 as 10."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def encoded(value: Any) -> Any:
+    """Return a part of a plan as JSON values."""
+    if isinstance(value, Formula):
+        return formulajson.to_json(value)
+    if is_dataclass(value):
+        return {f.name: encoded(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, tuple):
+        return [encoded(item) for item in value]
+    return value
+
+
+def decoded(type_: Any, data: Any) -> Any:
+    """Read JSON as a type of the plan. Raises KeyError, TypeError or ValueError."""
+    if type_ == Value:
+        return formulajson.from_json(data)
+    if isinstance(type_, type) and is_dataclass(type_):
+        hints = get_type_hints(type_)
+        return type_(**{f.name: decoded(hints[f.name], data[f.name]) for f in fields(type_)})
+    if get_origin(type_) is tuple:
+        if not isinstance(data, list):
+            raise TypeError(f"{data!r} is not a list")
+        first, *rest = get_args(type_)
+        kinds = [first] * len(data) if rest == [Ellipsis] else [first, *rest]
+        return tuple(decoded(kind, item) for kind, item in zip(kinds, data, strict=True))
+    options = get_args(type_) or (type_,)
+    if data is None and type(None) in options:
+        return None
+    for option in options:
+        if is_dataclass(option):
+            return decoded(option, data)
+        numbers = (int, float) if option is float else option
+        if isinstance(data, numbers) and isinstance(data, bool) == (option is bool):
+            if isinstance(data, float) and not math.isfinite(data):
+                raise ValueError(f"{data} is not a number")
+            return data
+    raise TypeError(f"{data!r} is not of {type_}")

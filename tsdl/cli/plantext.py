@@ -6,8 +6,9 @@ from dataclasses import replace
 from tsdl.cli.policytext import stage_lines
 from tsdl.cli.rungs import rung_text
 from tsdl.costs import Batch, Share, compiled, domain_of, shares
-from tsdl.formula import Value, function, python
+from tsdl.formula import Value
 from tsdl.plan import Cost, Draw, Kernel, Local, Plan, Rung, Stage, Tier, Workers
+from tsdl.pythonsource import function, python
 
 
 def describe(plan: Plan) -> str:

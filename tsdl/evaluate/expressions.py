@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tsdl import ast
 from tsdl.diagnostics import Label
 from tsdl.evaluate.values import Constructed, Instance, Path, Place, Range, Value
-from tsdl.formula import Formula, fresh_name, make, state, symbol
+from tsdl.formula import Formula, make, state, symbol
 from tsdl.program import (
     ChoiceName,
     Declaration,
@@ -19,6 +19,7 @@ from tsdl.program import (
     ParameterName,
     SymbolName,
 )
+from tsdl.pythonsource import fresh_name
 from tsdl.schema import CONSTRUCTORS
 from tsdl.types import Samples, Text
 

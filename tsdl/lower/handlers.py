@@ -6,18 +6,10 @@ from tsdl.check.states import form_of
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Place
 from tsdl.evaluate.values import Value as EvaluatedValue
-from tsdl.formula import (
-    NOW,
-    Formula,
-    Value,
-    fresh_name,
-    make,
-    state,
-    symbol,
-    symbols,
-)
+from tsdl.formula import NOW, Formula, Value, make, state, symbol, symbols
 from tsdl.plan import Handler, State, Statement
 from tsdl.program import Part
+from tsdl.pythonsource import fresh_name
 from tsdl.schema import BATCH_FEATURES
 from tsdl.source import Span
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tsdl import formula
+from tsdl import formula, pythonsource
 from tsdl.facts import LIVE, fields, formulas
 from tsdl.formula import Formula, Value, symbol
 from tsdl.plan import Handler, Statement
@@ -67,7 +67,7 @@ class Candidates:
         name = self._known.get((variable, condition))
         if name is None:
             name = self._known[variable, condition] = f"_workers{len(self._known)}"
-            test = formula.function("a policy", variable, formula.python(condition), {})
+            test = pythonsource.function("a policy", variable, pythonsource.python(condition), {})
             self.names[name] = [worker for worker in self._workers if test(worker)]
         return name
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import CodeType
 
-from tsdl import formula
+from tsdl import formula, pythonsource
 from tsdl.plan import Handler, Statement
 from tsdl.runtime.selections import NoCandidate
 
@@ -21,7 +21,7 @@ def source(handler: Handler, name: str) -> str:
     """Return a handler as the source of a Python function of its variables."""
     lines = [f"def {name}({', '.join(handler.variables)}):", " try:"]
     if handler.when is not True:
-        lines.append(f"  if not {formula.python(handler.when)}: return")
+        lines.append(f"  if not {pythonsource.python(handler.when)}: return")
     lines += _lines(handler.body, 2)
     # Without a candidate, a handler ends where it stands.
     return "\n".join([*lines, " except NoCandidate: return"])
@@ -35,7 +35,7 @@ def _lines(statements: Iterable[Statement], depth: int) -> list[str]:
 
 
 def _statement(statement: Statement, depth: int) -> list[str]:
-    values = [formula.python(value) for value in statement.values]
+    values = [pythonsource.python(value) for value in statement.values]
     name = statement.name
     match statement.word:
         case "let":
@@ -62,8 +62,8 @@ def _statement(statement: Statement, depth: int) -> list[str]:
 @cache
 def _code(text: str, what: str) -> CodeType:
     places = itertools.count()
-    text = re.sub(formula.TURN, lambda _: str(next(places)), text)
-    return compile(text, f"{formula.SOURCE_NAME}{what}>", "exec")
+    text = re.sub(pythonsource.TURN, lambda _: str(next(places)), text)
+    return compile(text, f"{pythonsource.SOURCE_NAME}{what}>", "exec")
 
 
 def programs(
@@ -73,9 +73,12 @@ def programs(
     found = list(handlers)
     text = "\n".join(source(h, f"handler_{i}") for i, h in enumerate(found))
     scope: dict[str, object] = {
-        "__builtins__": {}, **formula.RUNTIME_NAMES, "tuple": tuple, "NoCandidate": NoCandidate,
+        "__builtins__": {},
+        **pythonsource.RUNTIME_NAMES,
+        "tuple": tuple,
+        "NoCandidate": NoCandidate,
         **names,
-    }  # fmt: skip
+    }
     exec(_code(text, what), scope)
     return [(h, scope[f"handler_{i}"]) for i, h in enumerate(found)]  # type: ignore[misc]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tsdl import formula
+from tsdl import pythonsource
 
 if TYPE_CHECKING:
     from tsdl.formula import Value
@@ -29,8 +29,8 @@ class Rules:
         self.resume_by = [self._rule(key) for key in local.resume_by]
 
     def _rule(self, rule: Value) -> Callable[[Request, Memory, Worker], Any]:
-        source = formula.python(rule)
-        return formula.function("a policy", "r, kv, w", source, self._names())  # type: ignore[no-any-return]
+        source = pythonsource.python(rule)
+        return pythonsource.function("a policy", "r, kv, w", source, self._names())  # type: ignore[no-any-return]
 
     def _condition(
         self, rule: Value, *, usual: bool

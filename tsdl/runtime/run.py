@@ -7,8 +7,8 @@ from operator import index
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
-from tsdl.formula import SOURCE_NAME
 from tsdl.plan import Global, Local, Plan
+from tsdl.pythonsource import SOURCE_NAME
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.engine import Engine, Progress
 from tsdl.runtime.fast.engine import FastEngine

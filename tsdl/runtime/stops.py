@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from tsdl import formula
+from tsdl import pythonsource
 from tsdl.costs import Batch, compiled_prefix
 from tsdl.formula import Value
 from tsdl.plan import Breakpoint, Workers
@@ -57,7 +57,7 @@ def _repeat(kind: Workers, point: Breakpoint, layers: int) -> int:
 
 @cache
 def _condition(when: Value) -> Callable[[int], bool]:
-    return formula.function("a breakpoint", "layer", formula.python(when), {})  # type: ignore[no-any-return]
+    return pythonsource.function("a breakpoint", "layer", pythonsource.python(when), {})  # type: ignore[no-any-return]
 
 
 @cache

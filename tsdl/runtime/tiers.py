@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tsdl import formula
+from tsdl import formula, pythonsource
 from tsdl.plan import Tier as TierPlan
 from tsdl.runtime.network import Line, line
 from tsdl.runtime.request import Request
@@ -47,8 +47,8 @@ class Tier:
         if self.plan.link is not None:
             self.line = line(self.plan.name, self.plan.link)
         for value in self.plan.evict_by:
-            text = formula.python(formula.fields_of(value, "entry"))
-            self._keys.append(formula.function(f"tier {self.plan.name}", "entry", text, {}))
+            text = pythonsource.python(formula.fields_of(value, "entry"))
+            self._keys.append(pythonsource.function(f"tier {self.plan.name}", "entry", text, {}))
 
     def blocks(self, tokens: int) -> int:
         """Return how many blocks so many tokens take."""

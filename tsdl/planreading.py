@@ -1,0 +1,105 @@
+"""Plans read from JSON: they may come from anywhere, so they are held to what a run counts on."""
+
+import json
+
+from tsdl import formula
+from tsdl.interpolation import check_grid
+from tsdl.plan import DEEPEST, FORMAT, WORDS, Cost, Global, Local, Plan, Statement
+from tsdl.planjson import decoded, unshared
+from tsdl.pythonsource import is_name
+
+
+def read_plan(text: str) -> Plan:
+    """Return what `Plan.to_json` wrote. Raises ValueError for anything else.
+
+    Formulas become Python source: what is not of their closed set of operations and names is
+    refused here.
+    """
+    try:
+        data = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("this is not a plan: nested too deeply") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ValueError(f"this is not a plan of format {FORMAT}, which this TSDL reads")
+    try:
+        plan: Plan = decoded(Plan, unshared(data))
+        _check_ranges(plan)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"this is not a plan: {error}") from error
+    return plan
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"this is not a plan: {constant} is not a number")
+
+
+def _check_ranges(plan: Plan) -> None:
+    """See that the numbers that a run loops over are what they can be. Raises ValueError."""
+    stages = [kind.local for kind in plan.workers]
+    counts = [n for s in stages for n in (s.max_requests, s.max_tokens)]
+    counts += [n for kind in plan.workers for n in (kind.count, kind.ranks)]
+    times = [t for t in (plan.sample, plan.until, plan.workload.duration) if t is not None]
+    everything: tuple[Local | Global, ...] = (*stages, plan.router)
+    times += [h.every for s in everything for h in s.handlers if h.every is not None]
+    if not plan.workers or min(counts) < 1 or any(t <= 0 for t in times) or plan.seed < 0:
+        raise ValueError("a count, a time or the seed is out of range")
+    if plan.timeseries not in ("sampled", "changes"):
+        raise ValueError(f"there is no time series {plan.timeseries!r}")
+    for kind in plan.workers:
+        if kind.breakpoints and (kind.ranks > 1 or kind.pipeline):
+            raise ValueError("workers in lock-step, or of several stages, stop at no breakpoint")
+        if kind.pipeline and (kind.ranks > 1 or kind.local.asynchronous or kind.swap):
+            raise ValueError("a pipeline does not go with what else its workers do")
+    costs = [cost for kind in plan.workers for cost in (kind.cost, *kind.pipeline)]
+    if any(stage.repeat < 0 for cost in costs for stage in cost.stages):
+        raise ValueError("a block of the model repeats less than no time")
+    for kind in plan.workers:
+        _check_tables(kind.cost)
+    for local in stages:
+        if local.batching not in ("prefill_first", "chunked", "static"):
+            raise ValueError(f"there is no batching {local.batching!r}")
+    for stage in everything:
+        _check_names(stage)
+
+
+def _check_tables(cost: Cost) -> None:
+    """See that tables can be read, and that formulas ask what there is. Raises ValueError."""
+    axes = {table.name: len(table.axes) for table in cost.tables}
+    if len(axes) < len(cost.tables) or not all(map(is_name, axes)):
+        raise ValueError("tables have names of their own")
+    for table in cost.tables:
+        if not table.axes:
+            raise ValueError(f"the table {table.name!r} has no axes")
+        check_grid(table.grid, len(table.axes))
+    times = [kernel.time for stage in cost.stages for kernel in stage.kernels]
+    for asked in formula.every_part(*times, cost.overhead):
+        if asked.operation == "table" and axes.get(str(asked.arguments[0])) != len(
+            asked.arguments[1:]
+        ):
+            raise ValueError(f"there is no table {asked.arguments[0]!r} of so many axes")
+
+
+def _depth(body: tuple[Statement, ...]) -> int:
+    """Return how deep statements are nested."""
+    return max((1 + max(_depth(s.body), _depth(s.otherwise)) for s in body), default=0)
+
+
+def _check_names(stage: Local | Global) -> None:
+    """See that what becomes Python source is held to plain names. Raises ValueError."""
+    names = [s.name for s in stage.states]
+    waiting = [s for h in stage.handlers for s in h.body]
+    if any(_depth(h.body) > DEEPEST for h in stage.handlers):
+        raise ValueError("a handler is nested too deeply")
+    for handler in stage.handlers:
+        names += handler.variables
+    while waiting:
+        statement = waiting.pop()
+        wanted = WORDS.get(statement.word, -1)
+        if wanted is not None and wanted != len(statement.values):
+            raise ValueError(f"there is no statement {statement.word!r} of such values")
+        if statement.word in ("let", "for", "set", "add"):
+            names.append(statement.name)
+        waiting += (*statement.body, *statement.otherwise)
+    for name in names:
+        if not is_name(name):
+            raise ValueError(f"{name!r} is not a name")
