@@ -1,5 +1,6 @@
 """Costs of measured tables: which operator takes its time from where, and what is said of slips."""
 
+import copy
 import csv
 import json
 import pickle
@@ -91,6 +92,22 @@ def test_an_operator_takes_its_time_from_its_rows_and_others_keep_the_roofline()
 def test_operators_add_up_to_the_iteration() -> None:
     cost, batch = cost_of(program()), a_batch(100, 1000, prefill=300)
     assert sum(s.seconds for s in shares(cost, batch)) == pytest.approx(compiled(cost)(batch))
+
+
+def test_the_first_part_that_takes_time_has_the_work_of_all() -> None:
+    cost = cost_of(program("operator qkv { part a { time = 0 s }; part b { time = 1 ms } }"))
+    (kernel,) = (k for s in cost.stages for k in s.kernels if k.name.startswith("qkv"))
+    assert kernel.name == "qkv.b"
+    assert kernel.flops != 0
+
+
+def test_parts_that_are_fast_enough_together(folder: Path) -> None:
+    """Each reads half of the weights, as it were: only both together are the product."""
+    (folder / "half.csv").write_text("tokens,time_us\n1,50\n4096,9000\n", "utf-8")
+    half = 'file = "half.csv"; at { tokens = tokens }'
+    both = f"operator gate_up {{ part a {{ {half} }}; part b {{ {half} }} }}"
+    assert codes(program(f'folder = "kernels"; {both}')) == []
+    assert codes(program(f'folder = "kernels"; operator gate_up {{ {half} }}')) == ["W0608"]
 
 
 def test_without_a_table_nothing_changes() -> None:
@@ -228,12 +245,12 @@ def test_groups_with_the_same_tables_share_them_in_json() -> None:
 
 
 def _ask_another(cost: dict[str, Any]) -> None:
-    kernel = next(k for k in cost["stages"][1]["kernels"] if k["name"] == "qkv")
+    kernel = next(k for s in cost["stages"] for k in s["kernels"] if k["name"] == "qkv")
     kernel["time"] = ["table", "kqv", ["symbol", "tokens"]]
 
 
 def _name_no_name(cost: dict[str, Any]) -> None:
-    cost["tables"][0]["name"] = "9"
+    cost["tables"][0]["name"] = "a b"
 
 
 def _one_axis_more(cost: dict[str, Any]) -> None:
@@ -256,10 +273,21 @@ def _less_than_nothing(cost: dict[str, Any]) -> None:
 def test_a_plan_whose_tables_cannot_be_read_is_refused(
     change: Callable[[dict[str, Any]], None], reason: str
 ) -> None:
-    data = json.loads(tsdl.compile(program()).to_json())
-    change(data["workers"][0]["cost"])
-    with pytest.raises(ValueError, match=reason):
-        tsdl.Plan.from_json(json.dumps(data))
+    data = json.loads(tsdl.compile(program(worker="parallel = pp(2)")).to_json())
+    (kind,) = data["workers"]
+    for cost in (kind["cost"], *kind["pipeline"]):
+        whole = copy.deepcopy(cost)
+        change(cost)
+        with pytest.raises(ValueError, match=reason):
+            tsdl.Plan.from_json(json.dumps(data))
+        cost.update(whole)
+
+
+def test_a_table_may_be_called_what_python_has_for_itself() -> None:
+    part = 'file = "dense.csv"; rows { layer = "qkv" }; at { tokens = tokens }'
+    parts = "; ".join(f"part {name} {{ {part}; unit = 1 ns }}" for name in ("_own", "lambda"))
+    plan = tsdl.compile(program(f'folder = "kernels"; {parts}'))
+    assert tsdl.Plan.from_json(plan.to_json()).run().passed
 
 
 # -- runs --------------------------------------------------------------------------------------
@@ -325,6 +353,17 @@ def test_beyond_the_requests_that_were_measured_nothing_is_proved() -> None:
     assert not facts.rising
 
 
+def test_what_another_branch_takes_over_from_is_not_proved(folder: Path) -> None:
+    """Without prefills the branch at 0 counts, but beyond its contexts that at 8, which is less."""
+    rows = "p,context,time_us\n0,16,10\n0,100,60\n8,16,1\n8,4096,2\n"
+    (folder / "attention.csv").write_text(rows, "utf-8")
+    at = 'file = "attention.csv"; at { p = prefill_tokens; context = contexts }'
+    plan = tsdl.compile(program(f'folder = "kernels"; part work {{ {at} }}'))
+    time = compiled(plan.workers[0].cost)
+    assert time(a_batch(100)) > 10 * time(a_batch(101))
+    assert not facts_of(plan)[0].rising
+
+
 # -- slips -------------------------------------------------------------------------------------
 
 QKV = 'file = "dense.csv"; rows { layer = "qkv" }; at { tokens = tokens }'
@@ -342,6 +381,11 @@ QKV = 'file = "dense.csv"; rows { layer = "qkv" }; at { tokens = tokens }'
             ["E0404"],
         ),
         (f'folder = "nowhere"; operator qkv {{ {QKV} }}', ["E0604"]),
+        (
+            'folder = "kernels"; operator attn { file = "attention.csv"; '
+            "at { n = 1; context = contexts }; above { n = 256; context = 16 } }",
+            ["E0503"],
+        ),
         (f'folder = "kernels"; operator qkv {{ {QKV.replace("qkv", "kqv")} }}', ["E0608", "E0605"]),
         (f'folder = "kernels"; operator qkv {{ {QKV}; value = "time" }}', ["E0602", "E0605"]),
         (f'folder = "kernels"; operator qkw {{ {QKV} }}', ["W0508"]),
@@ -364,10 +408,11 @@ def test_a_table_that_is_faster_than_the_device_is_of_another_one(folder: Path) 
     assert warning.title == ("`qkv` takes 20 us, and to read its weights takes the device 49.39 us")
 
 
-def test_a_value_that_is_too_large_is_said() -> None:
-    (Path("kernels") / "dense.csv").write_text("layer,tokens,time_us\nqkv,1,1e309\n", "utf-8")
+@pytest.mark.parametrize(("value", "unit"), [("1e309", "1 us"), ("1e308", "1 h")])
+def test_a_value_that_is_too_large_is_said(value: str, unit: str) -> None:
+    (Path("kernels") / "dense.csv").write_text(f"layer,tokens,time_us\nqkv,1,{value}\n", "utf-8")
     with pytest.raises(TsdlError, match="E0603"):
-        cost_of(program(f'folder = "kernels"; operator qkv {{ {QKV} }}'))
+        cost_of(program(f'folder = "kernels"; operator qkv {{ {QKV}; unit = {unit} }}'))
 
 
 # -- where they are from -----------------------------------------------------------------------

@@ -4,7 +4,7 @@ import builtins
 import math
 
 from tsdl.formula import METHODS, OPERATIONS, SELECTIONS, Formula, Value, percentile_of, symbol
-from tsdl.pythonsource import is_name
+from tsdl.pythonsource import TABLE, is_name
 
 _SELECTED = 4  # element, iterable, key, condition
 
@@ -44,7 +44,7 @@ def from_json(data: object) -> Value:
             return Formula(name, tuple(from_json(part) for part in parts))
         case ("list", _):
             return Formula("list", tuple(from_json(part) for part in parts))
-        case ("table", [str(name), _, *_]) if is_name(name):
+        case ("table", [str(name), _, *_]) if is_name(f"{TABLE}{name}"):
             return Formula("table", (name, *(from_json(part) for part in parts[1:])))
         case ("mean", [_]):
             return Formula("mean", (from_json(parts[0]),))

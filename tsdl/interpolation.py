@@ -5,7 +5,7 @@ axes. So every branch has points of its own: a table with holes is no special ca
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -63,14 +63,6 @@ def check_grid(grid: Grid, axes: int) -> None:
         raise ValueError("a table has a value that is no time")
     for branch in grid.of:
         check_grid(branch, axes - 1)
-
-
-def leaves(grid: Grid) -> Iterator[Grid]:
-    """Yield the parts of a grid that have values."""
-    if grid.values:
-        yield grid
-    for branch in grid.of:
-        yield from leaves(branch)
 
 
 def ends_of(grid: Grid) -> "Ranges":

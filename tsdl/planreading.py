@@ -6,7 +6,7 @@ from tsdl import formula
 from tsdl.interpolation import check_grid
 from tsdl.plan import DEEPEST, FORMAT, WORDS, Cost, Global, Local, Plan, Statement
 from tsdl.planjson import decoded, unshared
-from tsdl.pythonsource import is_name
+from tsdl.pythonsource import TABLE, is_name
 
 
 def read_plan(text: str) -> Plan:
@@ -53,8 +53,8 @@ def _check_ranges(plan: Plan) -> None:
     costs = [cost for kind in plan.workers for cost in (kind.cost, *kind.pipeline)]
     if any(stage.repeat < 0 for cost in costs for stage in cost.stages):
         raise ValueError("a block of the model repeats less than no time")
-    for kind in plan.workers:
-        _check_tables(kind.cost)
+    for cost in costs:
+        _check_tables(cost)
     for local in stages:
         if local.batching not in ("prefill_first", "chunked", "static"):
             raise ValueError(f"there is no batching {local.batching!r}")
@@ -65,7 +65,7 @@ def _check_ranges(plan: Plan) -> None:
 def _check_tables(cost: Cost) -> None:
     """See that tables can be read, and that formulas ask what there is. Raises ValueError."""
     axes = {table.name: len(table.axes) for table in cost.tables}
-    if len(axes) < len(cost.tables) or not all(map(is_name, axes)):
+    if len(axes) < len(cost.tables) or not all(is_name(f"{TABLE}{name}") for name in axes):
         raise ValueError("tables have names of their own")
     for table in cost.tables:
         if not table.axes:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from math import inf
 
 from tsdl.formula import Formula, Value, substituted, symbol, symbols
-from tsdl.interpolation import Grid, leaves
+from tsdl.interpolation import Grid, ends_of
 from tsdl.plan import Cost
 from tsdl.schema import BATCH_FEATURES, GROWING
 
@@ -177,21 +177,20 @@ class Proof:
         """Tell whether the values of a grid never fall along the axes that grow.
 
         That is shown of the last axis only, and where all others stay within their points: what is
-        reckoned beyond them takes one branch away from another. Branches whose last axes end at
-        others take part or do not, so that values jump.
+        reckoned beyond them takes one branch away from another. Branches whose axes end at others
+        take part or do not as the last axis grows, so that values jump.
         """
         first, *others = point
         if not others:
             return self.stays(first) or all(a <= b for a, b in pairwise(grid.values))
         if all(map(self.stays, point)):
             return True
-        if not self.stays(first):
+        if not self.stays(first) or len({ends_of(branch) for branch in grid.of}) > 1:
             return False
         if isinstance(first, Formula):
             name = str(first.arguments[0]) if first.operation == "symbol" else ""
             low, high = self.ranges.get(name, (0, inf))
-            alike = len({(leaf.at[0], leaf.at[-1]) for leaf in leaves(grid)}) == 1
-            inside = alike and grid.at[0] <= low and high <= grid.at[-1]
+            inside = grid.at[0] <= low and high <= grid.at[-1]
             return inside and all(self._rises(branch, others) for branch in grid.of)
         return first in grid.at and self._rises(grid.of[grid.at.index(first)], others)
 

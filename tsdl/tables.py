@@ -120,8 +120,9 @@ def _chosen(
         index = parsed.columns[column]
         left = [row for row in rows if index < len(row[1]) and _number(row[1][index]) == point]
         if not left:
-            points = sorted({_number(r[index]) for _, r in rows if index < len(r)} - {None})  # type: ignore[type-var]
-            told = [f"{p:g}" for p in points if p is not None]
+            cells = (_number(row[index]) for _, row in rows if index < len(row))
+            points = sorted({x for x in cells if x is not None and math.isfinite(x)})
+            told = [f"{x:g}" for x in points]
             _no_rows(source, f"no row has `{column}` = {point:g}", "", told, sink)
             return None
         rows = left
@@ -132,7 +133,8 @@ def _no_rows(source: Source, title: str, wanted: str, there: list[str], sink: Si
     near = nearest(wanted, there)
     shown = ", ".join(there[:_SHOWN]) + (", …" if len(there) > _SHOWN else "")
     helps = (f"did you mean `{near}`?",) if near else ()
-    sink.error("E0608", title, source.line_span(1), f"there are {shown}", help=helps)
+    label = f"there are {shown}" if there else "there are none"
+    sink.error("E0608", title, source.line_span(1), label, help=helps)
 
 
 def _number(cell: str) -> float | None:
@@ -158,6 +160,7 @@ def _times(
         point = tuple(_number(cells[index]) for index in at)
         text = cells[place].strip()
         time = math.nan if text == "" else _number(text)
+        time = None if time is None else time * query.unit
         bad = [
             a for a, x in zip(query.axes, point, strict=True) if x is None or not 0 <= x < math.inf
         ]
@@ -166,14 +169,15 @@ def _times(
             if mistakes <= MOST_MISTAKES:
                 column = bad[0] if bad else query.value
                 cell = cells[parsed.columns[column]]
-                title = f"`{column}` is {cell!r}: {'a point' if bad else 'a time'} is at least 0"
+                what = "a point" if bad else "a time"
+                title = f"`{column}` is {cell!r}: {what} is finite, and at least 0"
                 helps = ("mend the file or leave the row out",)
                 sink.error("E0603", title, source.line_span(line), "in this row", help=helps)
         elif any(x < y for x, y in zip(point, least, strict=True) if x is not None):
             continue
         elif time > 0:
             whole = tuple(int(x) if x.is_integer() else x for x in point if x is not None)
-            found.setdefault(whole, []).append(time * query.unit)
+            found.setdefault(whole, []).append(time)
         else:
             holes += 1
     if mistakes:

@@ -32,7 +32,7 @@ def shares(evaluator: Evaluator, worker: Instance, graph: Graph, stages: int) ->
             "E0514",
             f"{layers} layers cannot be divided over {stages} stages",
             evaluator.span(worker, "parallel"),
-            help=(f"take at most {max(layers, 1)} stages",),
+            help=(f"take at most {layers} stages" if layers > 1 else "leave `stages` out",),
         )
     left = _layers(layers, stages)
     found: list[list[tuple[int, int]]] = [[]]  # of each: number of a stage of the graph, repeats

@@ -1,13 +1,15 @@
 """Costs of measured tables to the plan: which kernels take their time from which rows of a file."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 from tsdl.costs import Batch, compiled
 from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Path
-from tsdl.formula import Formula, Value, every_part, make, symbol
+from tsdl.formula import Formula, Value, make, symbol
 from tsdl.interpolation import Grid, Unmeasured, grid_of, interpolation
 from tsdl.lower.files import FileReader, read_named
 from tsdl.lower.saying import derives, said, since
@@ -89,9 +91,9 @@ class Tables:
         for part in parts:
             name = f"{whole.name}.{part.name}".removeprefix(".")
             inner = self.evaluator.inner(block, "part", part.name)
-            found.append(self._kernel(inner, replace(whole, name=name)))
-            whole = replace(whole, flops=0, bytes=0, wire=0)
-        return [kernel for kernel in found if kernel.time != 0] or found[:1]
+            found.append(self._kernel(inner, replace(whole, name=name, flops=0, bytes=0, wire=0)))
+        first, *others = [kernel for kernel in found if kernel.time != 0] or found[:1]
+        return [replace(first, flops=whole.flops, bytes=whole.bytes, wire=whole.wire), *others]
 
     def _kernel(self, block: Instance, kernel: Kernel) -> Kernel:
         evaluator = self.evaluator
@@ -134,12 +136,27 @@ class Tables:
                 help=("write `at { tokens = tokens }`: a column of the file, and the point there",),
             )
         asked = [axis for axis, value in point.items() if isinstance(value, Formula)]
+        self._check_above(block, name, point, above)
         table = self._table(block, name, point, asked)
         time = _asked(table, [point[axis] for axis in asked])
         if above:
             less = _asked(table, [above[axis] for axis in asked])
             time = make("max", make("-", time, less), 0)
         return time, f"table {table.name if asked else table.file}"
+
+    def _check_above(
+        self, block: Instance, name: str, point: dict[str, Value], above: dict[str, Value]
+    ) -> None:
+        """See that both points are of the same rows: an axis that `at` knows is none to ask."""
+        for axis, known in point.items():
+            if above and not isinstance(known, Formula) and above[axis] != known:
+                inner = self.evaluator.inner(block, "above")
+                raise self.evaluator.fail(
+                    "E0503",
+                    f"`{axis}` of `{name}` is {known} in `at`, and another one in `above`",
+                    self.evaluator.span(inner, axis),
+                    help=("only axes whose point the run knows differ between both",),
+                )
 
     def _point(self, block: Instance, key: str) -> dict[str, Value]:
         inner = self.evaluator.inner(block, key)
@@ -266,31 +283,43 @@ def _is_of_library(block: Members) -> bool:
 def check_speed(
     tables: Tables, stages: tuple[Stage, ...], compute: float, bandwidth: float
 ) -> None:
-    """Warn of tables that are faster than the device can be: they are of another one.
+    """Warn of the first operator whose table is faster than the device can be.
 
-    So they are, too, where they were measured with a share of the model: with more devices.
+    The table is of another device, or was measured with a share of the model: with more devices.
     """
     assert tables.cost is not None
     batch = Batch()
     batch.add_decodes([1024])
-    for kernel in (k for s in stages for k in s.kernels if k.work_class == "gemm"):
-        if not any(part.operation == "table" for part in every_part(kernel.time)):
+    for name, kernels in _products(stages):
+        measured = [kernel for kernel in kernels if kernel.source.startswith("table ")]
+        if not measured:
             continue
         time, flops, moved = (
-            compiled(Cost("", (Stage("", 1, (replace(kernel, time=value),)),), 0, tables.measured))(
-                batch
-            )
-            for value in (kernel.time, kernel.flops, kernel.bytes)
+            compiled(Cost("", (_asking(kernels, key),), 0, tables.measured))(batch)
+            for key in ("time", "flops", "bytes")
         )
         least = max(flops / compute, moved / bandwidth)
         if moved > _HEAVY and time < _TOO_FAST * least:
             place = tables.evaluator.place_of(tables.cost)
             tables.evaluator.sink.warning(
                 "W0608",
-                f"`{kernel.name}` takes {time * 1e6:.4g} us, and to read its weights takes the "
+                f"`{name}` takes {time * 1e6:.4g} us, and to read its weights takes the "
                 f"device {least * 1e6:.4g} us",
                 place,
-                f"by {kernel.source}",
+                f"by {measured[0].source}",
                 help=("is the table of this device, this model and this `parallel`?",),
             )
             return
+
+
+def _products(stages: tuple[Stage, ...]) -> Iterator[tuple[str, list[Kernel]]]:
+    """Yield the matrix products of all stages by their names, with the kernels of their parts."""
+    for stage in stages:
+        products = (kernel for kernel in stage.kernels if kernel.work_class == "gemm")
+        for name, kernels in groupby(products, lambda kernel: kernel.name.partition(".")[0]):
+            yield name, list(kernels)
+
+
+def _asking(kernels: list[Kernel], key: str) -> Stage:
+    """Return a stage whose time is what kernels have under another key, all together."""
+    return Stage("", 1, tuple(replace(kernel, time=getattr(kernel, key)) for kernel in kernels))
