@@ -65,7 +65,10 @@ def check_grid(grid: Grid, axes: int) -> None:
         check_grid(branch, axes - 1)
 
 
-def ends_of(grid: Grid) -> "Ranges":
+Ranges = tuple[tuple[float, float], ...]
+
+
+def ends_of(grid: Grid) -> Ranges:
     """Return the least and the greatest point of each axis, wherever on the others it is."""
     found = []
     level: tuple[Grid, ...] = (grid,)
@@ -75,7 +78,6 @@ def ends_of(grid: Grid) -> "Ranges":
     return tuple(found)
 
 
-Ranges = tuple[tuple[float, float], ...]
 _ANYWHERE = (-inf, inf)
 
 
