@@ -168,6 +168,8 @@ def test_places_have_line_and_column() -> None:
 def test_what_a_name_may_have_meant_is_told() -> None:
     _, found = imported("tokensim", [("w.yaml", WORKERS.replace("A100", "A100_80Gx"))])
     assert any("did you mean `A100_80G`?" in line for d in found for line in d.help)
+    _, found = imported("tokensim", [("w.yaml", WORKERS.replace("A100", "RTX 6000 PRO"))])
+    assert any("did you mean `RTX_PRO_6000`?" in line for d in found for line in d.help)
 
 
 def test_cards_in_the_name_of_a_device() -> None:

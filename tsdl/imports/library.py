@@ -152,7 +152,9 @@ class Names:
     def unknown(self, kind: str, name: str, place: Span) -> None:
         """Report a name that nothing has."""
         candidates = {**_known(kind), **_ALIASES.get(kind, {})}
-        near = nearest(folded(name), candidates)
-        meant = f"did you mean `{candidates[near]}`? " if near else ""
+        near = nearest(identifier(name), candidates.values())
+        if not near and (spelled := nearest(folded(name), candidates)):
+            near = candidates[spelled]
+        meant = f"did you mean `{near}`? " if near else ""
         help_ = f"{meant}Import a file with its numbers too, or put in a name of the library"
         self.sink.error(WRONG, f"no {kind} `{name}` is known", place, "unknown", help=(help_,))

@@ -128,10 +128,10 @@ class Tables:
         evaluator = self.evaluator
         point, above = self._point(block, "at"), self._point(block, "above")
         if not point or (above and above.keys() != point.keys()):
-            missing = "at" if not point else "above"
+            missing = "`above` has not all axes of `at`" if point else "no `at` says where in it"
             raise evaluator.fail(
                 "E0404",
-                f"`{missing}` of `{name}` in cost `{block.root.name}` has not all axes",
+                f"`{name}` of cost `{block.root.name}` has a `file`, and {missing}",
                 evaluator.place_of(block),
                 help=("write `at { tokens = tokens }`: a column of the file, and the point there",),
             )
