@@ -225,7 +225,7 @@ def iterations_begin_when_they_are_said_to(
     begun = engine.begun.get(worker.id)
     if begun is not None and worker.current is not None:  # else its gang's, in which it has none
         for request in starting.pop(worker.id, ()):
-            assert request.started == begun, f"{request} was said to start before its iteration"
+            assert request.started == begun[0], f"{request} was said to start before its iteration"
 
 
 def tier_is_what_is_kept(tier: Tier, by_place: dict[int, list[tuple[str, Request]]]) -> None:
@@ -589,6 +589,7 @@ def result_adds_up(result: Result) -> None:
     assert counts["arrived"] + counts["warmup"] == len(result.requests["id"])
     for worker in result.summary["workers"]:
         assert worker["busy"] <= result.summary["end"] * (1 + 1e-9)
+        assert 0 <= worker["prefilling"] <= worker["busy"]
 
 
 # -- all of it ---------------------------------------------------------------------------------

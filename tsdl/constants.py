@@ -21,7 +21,9 @@ from tsdl.writing import number, percent, seconds
 # What a value is put in the place of: the declaration (by identity) and the path in it.
 Key = tuple[int, str]
 _SMALL = 1e-3  # of the usual unit: below, base units are easier to read
-_BASE_UNITS = {"time": "s", "data": "B", "work": "FLOP", "energy": "J", "money": "USD"}
+_BASE_UNITS = {
+    "time": "s", "data": "B", "work": "FLOP", "energy": "J", "money": "USD", "carbon": "gCO2"
+}  # fmt: skip
 
 
 SHARES = (1, 10)  # the greatest that a share may be; above 1 where caches serve it
@@ -58,7 +60,7 @@ class Constant:
     def written(self, value: float, units: Units) -> str:
         """Write a value of it in the language, with its unit."""
         assert isinstance(self.field.type, Quantity)
-        value = float(f"{value:.5g}")
+        exact, value = value, float(f"{value:.5g}")
         dimension = self.field.type.dimension
         if not dimension.exponents:
             return percent(value) if self.field.high in SHARES else number(value)
@@ -67,7 +69,7 @@ class Constant:
         example = units.example_of(dimension)
         factor = float(units.parse(example).factor) if example else 0.0
         if example is not None and (value >= factor * _SMALL or not value):
-            return f"{number(value / factor)} {example}"
+            return f"{number(float(f'{exact / factor:.5g}'))} {example}"
         parts = [
             ("/" if power < 0 else "*", _BASE_UNITS.get(name, name), abs(power))
             for name, power in sorted(dimension.exponents, key=lambda e: -e[1])

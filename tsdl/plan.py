@@ -12,7 +12,7 @@ from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planjson import canonical, encoded, written
 
-FORMAT = 5
+FORMAT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ class Breakpoint:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Workers of one make. Peaks and links are of one device; memory, price and power of all.
+    """Workers of one make. Peaks and links are of one device; memory, price, rent, power of all.
 
     `port` is what its devices reach within the node, `network` what the node reaches beyond;
     `alone` says that each worker is a node of its own; so many `ranks` go in lock-step. `swap`
@@ -245,7 +245,10 @@ class Workers:
     local: Local
     efficiencies: tuple[Efficiency, ...]
     price: float
+    lifetime: float
+    rent: float | None
     idle_power: float
+    decode_power: float
     peak_power: float
 
 
@@ -260,6 +263,16 @@ class Tier:
     latency: float
     link: Channel | None
     evict_by: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a cluster stands: USD and grams of CO2 for a joule, where known; its PUE."""
+
+    name: str
+    electricity: float | None
+    carbon: float | None
+    pue: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +328,7 @@ class Condition:
 
     text: str
     formula: Value
-    measure: str  # of its left side: `time`, `data`, or nothing in particular
+    measure: str  # of its left side: `time`, `data`, `energy`, or nothing in particular
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,6 +380,7 @@ class Plan:
     model: Model
     workers: tuple[Workers, ...]
     tiers: tuple[Tier, ...]
+    site: Site
     policy: str
     router: Global
     workload: Workload

@@ -39,6 +39,7 @@ def _check_ranges(plan: Plan) -> None:
     counts = [n for s in stages for n in (s.max_requests, s.max_tokens)]
     counts += [n for kind in plan.workers for n in (kind.count, kind.ranks)]
     times = [t for t in (plan.sample, plan.until, plan.workload.duration) if t is not None]
+    times += [kind.lifetime for kind in plan.workers]
     everything: tuple[Local | Global, ...] = (*stages, plan.router)
     times += [h.every for s in everything for h in s.handlers if h.every is not None]
     if not plan.workers or min(counts) < 1 or any(t <= 0 for t in times) or plan.seed < 0:

@@ -182,6 +182,11 @@ _EXAMPLES = {
     Dimension.of("requests"): "requests",
     Dimension.of("money"): "USD",
     Dimension.of("money/time"): "USD/h",
+    Dimension.of("money/energy"): "USD/kWh",
+    Dimension.of("energy"): "kWh",
+    Dimension.of("energy/tokens"): "J/token",
+    Dimension.of("carbon"): "gCO2",
+    Dimension.of("carbon/energy"): "gCO2/kWh",
     Dimension.of("energy/time"): "W",
     Dimension.of("time/blocks"): "ns/block",
 }

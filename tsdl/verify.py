@@ -14,6 +14,7 @@ from tsdl.operatorclasses import report_classes
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
 from tsdl.resolve import find
+from tsdl.spending import unknown
 from tsdl.types import Reference
 
 # Found by lowering, but no reason to fail a check: a value that only the command line gives, and
@@ -42,6 +43,7 @@ def verify(
         if plan is not None:
             plans.append(plan)
             _check_bounds(evaluator, scenario, plan, sink)
+            _check_totals(evaluator, scenario, plan, sink)
     for study in program.own("study"):
         found = Sink()
         lower_study(Evaluator(program, {}, found), study)
@@ -68,6 +70,24 @@ def _check_bounds(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink:
                     f"{name} of {value * 1e3:.4g} ms, and the bound is {bound * 1e3:.4g} ms",
                 ),
                 help=("take faster hardware, a smaller model or a looser bound",),
+            )
+
+
+def _check_totals(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink: Sink) -> None:
+    """Warn of an `expect` that asks for a total of which the cluster does not say enough."""
+    parts = evaluator.instance(scenario).members.clauses("expect")
+    asked = [e for part in parts if isinstance(part.item, ast.Clause) for e in part.item.objects]
+    for condition, expression in zip(plan.expects, asked, strict=True):
+        found = unknown(condition, plan)
+        if found is not None:
+            name, why, remedy = found
+            sink.warning(
+                "W0511",
+                f"`{name}` cannot be known",
+                expression.span,
+                why,
+                notes=("an `expect` of a total that is not known does not hold",),
+                help=(remedy,),
             )
 
 

@@ -7,7 +7,7 @@ from tsdl.cli.policytext import stage_lines
 from tsdl.cli.rungs import rung_text
 from tsdl.costs import Batch, Share, compiled, domain_of, shares
 from tsdl.formula import Value
-from tsdl.plan import Cost, Draw, Kernel, Local, Plan, Rung, Stage, Tier, Workers
+from tsdl.plan import Cost, Draw, Kernel, Local, Plan, Rung, Site, Stage, Tier, Workers
 from tsdl.pythonsource import function, python
 
 
@@ -70,7 +70,19 @@ def _cluster(plan: Plan) -> str:
     price = sum(w.count * w.price for w in plan.workers)
     idle = sum(w.count * w.idle_power for w in plan.workers)
     peak = sum(w.count * w.peak_power for w in plan.workers)
-    return f"  cluster   {devices:,} devices, {price:,.0f} USD, {idle:,.0f} to {peak:,.0f} W"
+    return (
+        f"  cluster   {devices:,} devices, {price:,.0f} USD, {idle:,.0f} to {peak:,.0f} W, "
+        f"at {_site(plan.site)}"
+    )
+
+
+def _site(site: Site) -> str:
+    told = [f"PUE {site.pue:g}"]
+    if site.electricity is not None:
+        told.append(f"{site.electricity * 3.6e6:g} USD/kWh")
+    if site.carbon is not None:
+        told.append(f"{site.carbon * 3.6e6:g} gCO2/kWh")
+    return f"{site.name} ({', '.join(told)})"
 
 
 def _tier(tier: Tier) -> str:

@@ -126,6 +126,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0507", Severity.WARNING, "compared with a name that nothing has"),
         Code("W0508", Severity.WARNING, "times of an operator that the graph lacks"),
         Code("W0509", Severity.WARNING, "ranks without experts to share"),
+        Code("W0511", Severity.WARNING, "a total that cannot be known"),
         Code("W0590", Severity.WARNING, "checked, but not simulated yet"),
         Code("W0606", Severity.WARNING, "a key without a counterpart"),
         Code("W0608", Severity.WARNING, "a table that is faster than the device"),

@@ -36,6 +36,7 @@ from tsdl.plan import (
     Local,
     Model,
     Plan,
+    Site,
     Tier,
     Workers,
 )
@@ -110,6 +111,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         ),
         workers=tuple(workers),
         tiers=tiers,
+        site=_site(evaluator, cluster),
         policy=", ".join(dict.fromkeys(names)) + (f" with {router.name}" if router else ""),
         router=stage,
         workload=lowered,
@@ -174,6 +176,16 @@ def _workers(
             help=("write `worker gpu { hardware = A100_80G }`",),
         )
     return workers, policies, devices, parameters
+
+
+def _site(evaluator: Evaluator, cluster: Instance) -> Site:
+    site = evaluator.required(cluster, "site")
+    return Site(
+        site.name,
+        evaluator.optional(site, "electricity"),
+        evaluator.optional(site, "carbon"),
+        evaluator.real(site, "pue"),
+    )
 
 
 def _check_series(evaluator: Evaluator, scenario: Instance) -> None:
@@ -311,7 +323,7 @@ def _measure(evaluator: Evaluator, expression: ast.Expr) -> str:
     dimension = getattr(getattr(type_, "of", type_), "dimension", None)
     if dimension in (Dimension.of("time"), Dimension.of("time/tokens")):
         return "time"
-    return "data" if dimension == Dimension.of("data") else ""
+    return next((m for m in ("data", "energy") if dimension == Dimension.of(m)), "")
 
 
 def _docs(*instances: Instance | None) -> tuple[Doc, ...]:

@@ -68,6 +68,7 @@ def lower_workers(
     cost = _cost(tables, device, graph, overhead)
     _check_ranks(evaluator, worker, model, device.parallel.ranks, cost, graph)
     power = evaluator.inner(hardware, "power")
+    rent = evaluator.optional(hardware, "rent")
     runs = evaluator.word(worker, "runs")
     buffer = evaluator.optional(worker, "buffer")
     swap = evaluator.get(worker, "swap")
@@ -101,7 +102,10 @@ def lower_workers(
         local=local,
         efficiencies=tuple(device.efficiencies.values()),
         price=evaluator.real(hardware, "price") * devices,
+        lifetime=evaluator.real(hardware, "lifetime"),
+        rent=None if rent is None else rent * devices,
         idle_power=evaluator.real(power, "idle") * devices,
+        decode_power=evaluator.real(power, "decode") * devices,
         peak_power=evaluator.real(power, "peak") * devices,
     )
     return workers, graph.parameters

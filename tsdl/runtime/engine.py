@@ -102,7 +102,8 @@ class Engine:
         self.coming = self.requests.count  # arrivals whose time is known
         self.pending: OrderedDict[Request, None] = OrderedDict()
         self.submitted: OrderedDict[Request, None] = OrderedDict()
-        self.begun: dict[int, float] = {}  # when the iteration in flight began
+        # The iteration in flight, and when it began.
+        self.begun: dict[int, tuple[float, Iteration]] = {}
         self.open = len(self.requests)
         self.ended = 0.0
         self.longest = plan.model.context
@@ -142,8 +143,8 @@ class Engine:
         # Nothing happens any more, and some wait: no policy would ever admit them.
         stuck = list(self.ledger.live) if until is None else []
         end = until if until is not None and self.open else self.ended
-        for index, begun in self.begun.items():
-            self.workers[index].busy += end - begun
+        for index, (begun, iteration) in self.begun.items():
+            self.workers[index].spent(iteration, end - begun)
         self.ledger.end()
         return Outcome(
             self.ledger,
@@ -263,12 +264,12 @@ class Engine:
             assert duration is not None
             begun = clock.now
             for worker, iteration in gang.in_flight:
-                self.begun[worker.id] = begun
+                self.begun[worker.id] = begun, iteration
                 iteration.note_start(begun)
             late = yield from self._stop_at_breakpoints(gang, duration)
             yield clock.at(begun + duration + late, boundary)
-            for worker, _ in gang.in_flight:
-                worker.busy += duration + late
+            for worker, iteration in gang.in_flight:
+                worker.spent(iteration, duration + late)
                 del self.begun[worker.id]
             for worker, iteration in gang.in_flight:
                 if not iteration.empty:
@@ -284,14 +285,16 @@ class Engine:
                 found = yield from self._next_iteration(gang, look_once=bool(in_flight))
                 if found is None:
                     break
-                self.begun.setdefault(worker.id, clock.now)
                 ((_, iteration),) = gang.in_flight
+                self.begun.setdefault(worker.id, (clock.now, iteration))
                 iteration.note_start(clock.now)
                 in_flight.append((worker.ends, iteration))
             end, iteration = in_flight.popleft()
             yield clock.at(end, BOUNDARY + worker.id)
-            if not in_flight:
-                worker.busy += clock.now - self.begun.pop(worker.id)
+            begun, _ = self.begun.pop(worker.id)
+            worker.spent(iteration, clock.now - begun)
+            if in_flight:
+                self.begun[worker.id] = clock.now, in_flight[0][1]
             self._end_iteration(worker, iteration, clock.now)
 
     def _next_iteration(

@@ -121,7 +121,7 @@ class Result:
                 (w.memory.peak / w.memory.capacity for w in workers if w.memory.capacity),
                 default=0.0,
             ),
-            **usage.totals(outcome),
+            **usage.totals(outcome, self.plan.site, int(columns.part("generated").sum())),
         }
 
     def _good(self, arrived: int) -> int:
@@ -199,6 +199,8 @@ class Result:
                     "devices": w.kind.devices,
                     "iterations": w.iterations,
                     "busy": w.busy,
+                    "prefilling": w.prefilling,
+                    "energy": _number(usage.energy(w, outcome.end)),
                     "utilization": _number(w.busy / outcome.end if outcome.end > 0 else math.nan),
                     "preemptions": w.preemptions,
                     "kv_capacity": w.memory.capacity,

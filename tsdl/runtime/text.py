@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from tsdl.runtime.result import LATENCIES, Expectation, Result
+from tsdl.spending import unknown
 
 _TITLES = {
     "ttft": "TTFT",
@@ -44,6 +45,14 @@ def size(amount: float) -> str:
     return f"{amount / 2**40:.1f} TiB"
 
 
+def energy(joules: float) -> str:
+    """Show an energy in the unit that suits it."""
+    for limit, factor, unit in ((3.6e3, 1, "J"), (3.6e6, 3.6e3, "Wh")):
+        if abs(joules) < limit:
+            return f"{_figure(joules / factor)} {unit}"
+    return f"{_figure(joules / 3.6e6)} kWh"
+
+
 def summary(result: Result) -> str:
     """Return the summary as it stands on a terminal."""
     s = result.summary
@@ -80,12 +89,14 @@ def summary(result: Result) -> str:
     for name in (*LATENCIES, "e2e_per_output_token"):
         cells = "".join(f"{duration(s['latency'][name][c]):>11}" for c in _COLUMNS)
         lines.append(_row(_TITLES[name], cells))
-    lines += ["", *_workers(result), *_moves(s)]
+    lines += ["", *_workers(result), *_moves(s), *_spending(result)]
     if result.expectations:
         lines.append("")
     for expectation in result.expectations:
         sign = "pass" if expectation.passed else "FAIL"
+        lacking = unknown(expectation.condition, result.plan)
         value = "" if expectation.value is None else f"   (it is {_shown(expectation)})"
+        value = value if lacking is None else f"   (`{lacking[0]}` cannot be known: {lacking[1]})"
         lines.append(f"  {sign}  expect {expectation.condition.text}{value}")
     return "\n".join(line.rstrip() for line in lines)
 
@@ -95,6 +106,8 @@ def _shown(expectation: Expectation) -> str:
         return duration(expectation.value)
     if expectation.condition.measure == "data" and expectation.value is not None:
         return size(expectation.value)
+    if expectation.condition.measure == "energy" and expectation.value is not None:
+        return energy(expectation.value)
     return _figure(expectation.value)
 
 
@@ -121,6 +134,27 @@ def _moves(summary: dict[str, Any]) -> list[str]:
             )
         told.append(_plural(tier["evictions"], "eviction"))
         lines.append(_row(where, ", ".join(told)))
+    return lines
+
+
+def _spending(result: Result) -> list[str]:
+    """Tell what energy, money and carbon went into the run, as far as it is known."""
+    lines = []
+    cluster = result.summary["cluster"]
+    if cluster["energy"] is not None:
+        told = energy(cluster["energy"])
+        if cluster["energy_per_token"] is not None:
+            told += f", {_figure(cluster['energy_per_token'])} J/token"
+        if cluster["carbon"] is not None:
+            told += f"; {_figure(cluster['carbon'])} gCO2"
+        lines.append(_row("energy", told))
+    if cluster["cost"] is not None:
+        told = f"{_figure(cluster['cost'])} USD"
+        if cluster["cost_per_million_tokens"] is not None:
+            told += f", {_figure(cluster['cost_per_million_tokens'])} USD per million tokens"
+        rented = {kind.rent is not None for kind in result.plan.workers}
+        what = {False: "devices and electricity", True: "rent"}
+        lines.append(_row("cost", f"{told}: {', '.join(what[key] for key in sorted(rented))}"))
     return lines
 
 

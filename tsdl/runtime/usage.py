@@ -6,42 +6,90 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tsdl.plan import Plan
+    from tsdl.plan import Plan, Site
     from tsdl.runtime.engine import Outcome
     from tsdl.runtime.memory import Memory
     from tsdl.runtime.tiers import Tier
+    from tsdl.runtime.worker import Worker
+
+_MILLION = 1_000_000
+# What is told of the cluster beside its devices and their power.
+_SPENT = (
+    "price", "energy", "energy_per_token", "cost", "cost_per_million_tokens", "carbon",
+    "carbon_per_token",
+)  # fmt: skip
 
 
-def totals(outcome: Outcome) -> dict[str, float]:
-    """Return the totals of section 9.2 that are about what was used."""
+def totals(outcome: Outcome, site: Site, tokens: int) -> dict[str, float]:
+    """Return the totals of section 9.2 that are about what was used.
+
+    `tokens` are those that the run generated. What the plan does not say is NaN.
+    """
     places: list[Tier | Memory] = [*outcome.tiers, *(w.memory for w in outcome.workers)]
     asked = sum(place.asked for place in places)
     found = sum(place.found for place in places)
-    kinds = [worker.kind for worker in outcome.workers]
-    drawn = (
-        w.kind.idle_power * outcome.end + (w.kind.peak_power - w.kind.idle_power) * w.busy
-        for w in outcome.workers
-    )
+    drawn = [energy(worker, outcome.end) for worker in outcome.workers]
+    costs = (_cost(*each, outcome.end, site) for each in zip(outcome.workers, drawn, strict=True))
+    used, cost = math.fsum(drawn), math.fsum(costs)
+    carbon = used * site.pue * _known(site.carbon)
+
+    def per_token(amount: float) -> float:
+        return amount / tokens if tokens else math.nan
+
     return {
         "transferred": sum(outcome.notes.transfers.size),
         "hit_rate": found / asked if asked else math.nan,
-        "price": math.fsum(kind.price for kind in kinds),
-        "energy": math.fsum(drawn),
+        "price": math.fsum(worker.kind.price for worker in outcome.workers),
+        "energy": used,
+        "energy_per_token": per_token(used),
+        "cost": cost,
+        "cost_per_million_tokens": per_token(cost * _MILLION),
+        "carbon": carbon,
+        "carbon_per_token": per_token(carbon),
     }
 
 
+def energy(worker: Worker, end: float) -> float:
+    """Return the joules that the devices of a worker have drawn at the end, in seconds.
+
+    They draw `idle_power` all the time, and up to `peak_power` or `decode_power` while busy with
+    or without prompts. NaN where no power is known.
+    """
+    kind = worker.kind
+    if not kind.peak_power:
+        return math.nan
+    decoding = worker.busy - worker.prefilling
+    return (
+        kind.idle_power * end
+        + (kind.decode_power - kind.idle_power) * decoding
+        + (kind.peak_power - kind.idle_power) * worker.prefilling
+    )
+
+
+def _cost(worker: Worker, drawn: float, end: float, site: Site) -> float:
+    """Return the USD of a worker's devices to the end, and of the joules that they have drawn."""
+    kind = worker.kind
+    if kind.rent is not None:
+        return kind.rent * end
+    if not kind.price:
+        return math.nan
+    return kind.price * end / kind.lifetime + drawn * site.pue * _known(site.electricity)
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
 def cluster(plan: Plan, known: dict[str, float]) -> dict[str, Any]:
-    """Return what the cluster is made of: devices, USD, watts; and the joules of the run."""
+    """Return what the cluster is made of, devices, USD, watts, and what the run has spent."""
 
     def over_all(field: str) -> float:
         return math.fsum(kind.count * getattr(kind, field) for kind in plan.workers)
 
     return {
         "devices": sum(kind.count * kind.devices for kind in plan.workers),
-        "price": known["price"],
-        "idle_power": over_all("idle_power"),
-        "peak_power": over_all("peak_power"),
-        "energy": known["energy"],
+        **{power: over_all(power) for power in ("idle_power", "decode_power", "peak_power")},
+        **{name: known[name] if math.isfinite(known[name]) else None for name in _SPENT},
     }
 
 

@@ -75,9 +75,9 @@ class Worker(Shown):
         "current", "decodes", "due", "ended", "engaged", "forgotten", "free_at",
         "fresh", "gave_way", "hooks", "id", "inbox", "incoming", "iteration_time", "iterations",
         "kind", "kv", "late", "leader", "leaving", "local", "memory", "node", "opened",
-        "outstanding_tokens", "over", "partial", "preemptions", "prefills", "ready", "rules",
-        "sequential", "share", "stopped", "swapped", "swapper", "taking", "unseen", "waiting",
-        "woken",
+        "outstanding_tokens", "over", "partial", "preemptions", "prefilling", "prefills", "ready",
+        "rules", "sequential", "share", "stopped", "swapped", "swapper", "taking", "unseen",
+        "waiting", "woken",
     )  # fmt: skip
 
     def __init__(self, index: int, kind: Workers, node: int) -> None:
@@ -104,7 +104,7 @@ class Worker(Shown):
         self.asked: Asked = {}  # of tables, and not measured
         self.iteration_time = compiled(kind.cost, self.asked)
         self.outstanding_tokens = self.preemptions = self.iterations = 0
-        self.busy = 0.0
+        self.busy = self.prefilling = 0.0  # seconds; and of these, with prompts
         # Of the waiting: how many came since the last boundary, and when the first did.
         self.fresh, self.opened = 0, 0.0
         self.current: Iteration | None = None  # in flight
@@ -338,6 +338,12 @@ class Worker(Shown):
         if self.free_at > now:
             duration += self.free_at - now
         return possible(duration, self.full_batch(iteration))
+
+    def spent(self, iteration: Iteration, seconds: float) -> None:
+        """Note how long an iteration has kept the worker busy."""
+        self.busy += seconds
+        if iteration.prefills:
+            self.prefilling += seconds
 
     def order_newcomers(self) -> None:
         """Put those that came since the last boundary into the order of the queue."""

@@ -77,6 +77,16 @@ HARDWARE = Block(
     "A device.",
     {
         "price": Field(quantity("money"), "what one device costs", "0 USD", low=0),
+        # Of servers, for their accounts: Amazon and Meta 5 years (annual reports for 2022).
+        "lifetime": Field(
+            _TIME, "time over which its price is spread", "5 year", low=0, above=True
+        ),
+        "rent": Field(
+            quantity("money/time"),
+            "what one device costs where it is rented, electricity included: it counts in place "
+            "of the price",
+            low=0,
+        ),
         "host": Field(Reference("link"), "link to the host's memory, for swapping", "PCIe4_x16"),
         "link": Field(Reference("link"), "to other devices of a server", "host"),
         "multiprocessors": Field(
@@ -132,7 +142,15 @@ HARDWARE = Block(
                 "Electrical power of a device.",
                 {
                     "idle": Field(quantity("energy/time"), "when it waits", "0 W", low=0),
-                    "peak": Field(quantity("energy/time"), "at full use", "0 W", low=0),
+                    "decode": Field(
+                        quantity("energy/time"),
+                        "in iterations that compute on no prompt",
+                        "peak",
+                        low=0,
+                    ),
+                    "peak": Field(
+                        quantity("energy/time"), "at full use: in all others", "0 W", low=0
+                    ),
                 },
             )
         ),

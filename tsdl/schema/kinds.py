@@ -3,15 +3,15 @@
 from tsdl.schema.hardware import DTYPE, HARDWARE, LINK
 from tsdl.schema.models import COST, MODEL, OPERATOR
 from tsdl.schema.scenarios import SCENARIO, SLO, WORKLOAD
-from tsdl.schema.serving import CLUSTER, KVCACHE, POLICY
+from tsdl.schema.serving import CLUSTER, KVCACHE, POLICY, SITE
 from tsdl.schema.shapes import Block
 from tsdl.schema.studies import STUDY
 
 KINDS: dict[str, Block] = {
     block.kind: block
     for block in (
-        DTYPE, LINK, HARDWARE, OPERATOR, MODEL, COST, KVCACHE, POLICY, CLUSTER, WORKLOAD, SLO,
-        SCENARIO, STUDY,
+        DTYPE, LINK, HARDWARE, OPERATOR, MODEL, COST, KVCACHE, POLICY, SITE, CLUSTER, WORKLOAD,
+        SLO, SCENARIO, STUDY,
     )
 }  # fmt: skip
 

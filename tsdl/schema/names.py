@@ -201,6 +201,11 @@ TOTALS: dict[str, tuple[Type, str]] = {
         "share of the tokens asked of tiers and KV caches that they had",
     ),
     "price": (quantity("money"), "of all devices"),
-    "energy": (quantity("energy"), "idle power all the time, and the rest while busy"),
+    "energy": (quantity("energy"), "of all devices, by what they were busy with"),
+    "energy_per_token": (quantity("energy/tokens"), "energy over generated tokens"),
+    "cost": (quantity("money"), "of the run: of devices by time, and of their electricity"),
+    "cost_per_million_tokens": (quantity("money"), "cost over millions of generated tokens"),
+    "carbon": (quantity("carbon"), "emissions of the electricity"),
+    "carbon_per_token": (quantity("carbon/tokens"), "emissions over generated tokens"),
 }
 STATISTICS = {"mean": "the mean", "min": "the least", "max": "the greatest"}

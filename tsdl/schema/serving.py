@@ -125,6 +125,18 @@ POLICY = Block(
     {"local": Nested(LOCAL), "global": Nested(GLOBAL)},
 )
 
+SITE = Block(
+    "site",
+    "What energy costs where a cluster stands, in money and in carbon.",
+    {
+        "electricity": Field(quantity("money/energy"), "price of electricity", low=0),
+        "carbon": Field(quantity("carbon/energy"), "carbon intensity of electricity", low=0),
+        "pue": Field(
+            _NUMBER, "power usage effectiveness: energy of the site over the devices'", "1", low=1
+        ),
+    },
+)
+
 WORKER = Block(
     "worker",
     "Workers of one make.",
@@ -195,6 +207,7 @@ CLUSTER = Block(
     "Workers and what connects them.",
     {
         "network": Field(Reference("link"), "between nodes: one port of it for each device"),
+        "site": Field(Reference("site"), "where it stands", "average_site"),
     },
     {
         "worker": Nested(WORKER, named=True, counted=True),

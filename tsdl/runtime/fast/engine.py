@@ -62,7 +62,7 @@ class FastEngine(Engine):
         for worker in self.fast:
             worker.advance(inf if until is None else nextafter(until, inf))
             if worker.current is not None:
-                self.begun[worker.id] = worker.begun
+                self.begun[worker.id] = worker.begun, worker.current
             if until is not None:
                 worker.open_inbox(until)
             self.ended = max(self.ended, worker.idle_since)
@@ -83,7 +83,7 @@ class FastEngine(Engine):
             worker.open_inbox(now)
         iteration = worker.current
         if iteration is not None:
-            worker.busy += worker.duration
+            worker.spent(iteration, worker.duration)
             self._end_iteration(worker, iteration, now)
         if worker.lean_begin and lean.takes(worker):
             worker.current, worker.due = None, now

@@ -79,7 +79,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     used, peak = memory.used, memory.peak
     outstanding = worker.outstanding_tokens
     now, duration, busy, begun = worker.due, worker.duration, worker.busy, worker.begun
-    iterations, refused = worker.iterations, worker.refused
+    iterations, refused, prefilling = worker.iterations, worker.refused, worker.prefilling
     ahead, engaged = worker.local.asynchronous, worker.engaged
     gone, freed = worker.ended, memory.retired  # slots and bytes not known to be free
     saw = worker.saw  # whether there is more than what the iteration in flight was put together of
@@ -104,6 +104,8 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
         # -- the iteration in flight ends
         if flying:
             busy += duration
+            if prefills:
+                prefilling += duration
             if grouped:
                 gap = now - last
                 steps += 1
@@ -422,7 +424,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     memory.used, memory.peak = used, peak
     worker.outstanding_tokens = outstanding
     worker.due, worker.duration, worker.busy, worker.begun = now, duration, busy, begun
-    worker.iterations, worker.refused = iterations, refused
+    worker.iterations, worker.refused, worker.prefilling = iterations, refused, prefilling
     worker.engaged, worker.ended, worker.saw, memory.retired = engaged, gone, saw, freed
     worker.steady = False
     if flying:
