@@ -188,6 +188,7 @@ edition "2026"
 ## How many in a second.
 param qps = 8 req/s
 param n: int = 2000
+param seeds: int = 1
 param sizes = [64, 128, 256] tokens
 workload chat {
   requests = n
@@ -213,10 +214,14 @@ scenario night {
 }
 study ratio {
   scenario = day
-  vary qps in 1..7 step 2 req/s
+  vary n in 100..700 step 200
   maximize qps in 0.5..64 req/s while attainment >= 90 %
-  table qps, p99(ttft)
-  case small { n = 10 }
+  table qps, p99(ttft) / p99(ttft)[n = 100]
+  case small { seeds = 10 }
+  case large { seeds = 11 }
+  best n by -qps
+  pareto by qps, p99(ttft)
+  plot lines(qps, x = n, color = case)
 }
 """,
     "units": """

@@ -132,6 +132,8 @@ study t from s { vary qps in [3] req/s; table finished; expect finished == 60 }
         ("vary size, answer in [1, 2] tokens", "E0422"),
         ("vary gpus in 3", "E0422"),
         ("vary gpus in []", "E0422"),
+        ("vary gpus in [1]; case a { gpus = 2 }", "E0529"),
+        ("case a { gpus = 2 }; minimize gpus in 1..2 while finished > 0", "E0529"),
         ("vary gpus in 1..2 step 0", "E0503"),
         ("vary gpus in 2..1", "E0503"),
         ("vary gpus in 0..1_000_000", "E0529"),

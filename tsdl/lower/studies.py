@@ -63,6 +63,7 @@ class _Lowering:
         self._check_scenario(scenario)
         self.axes = tuple(self._axes())
         search = self._search()
+        self._check_once(search)
         table = self._all("table")
         if not table:
             raise self.evaluator.fail(
@@ -148,6 +149,22 @@ class _Lowering:
                 )
             units = tuple(self._unit_of_param(name) for name in names)
             yield Axis(tuple(names), units, tuple(map(_joined, zip(*columns, strict=True))))
+
+    def _check_once(self, search: Search | None) -> None:
+        """See that no param is given values by two axes, or by an axis and the search."""
+        given = [{name for level in axis.levels for name in level.given} for axis in self.axes]
+        given += [{search.param}] if search else []
+        seen: set[str] = set()
+        for names in given:
+            twice = sorted(names & seen)
+            if twice:
+                raise self.evaluator.fail(
+                    "E0529",
+                    f"`{twice[0]}` is given values twice",
+                    self.declaration.span,
+                    help=("a param belongs to one axis, to the cases, or to the search",),
+                )
+            seen |= names
 
     def _check_own(self, name: str, place: Span) -> None:
         if all(d.name != name for d in self.evaluator.program.own("param")):
@@ -377,6 +394,8 @@ _UNITS = {
         "money": "USD",
         "money/tokens": "USD/token",
         "energy": "J",
+        "carbon": "gCO2",
+        "carbon/tokens": "gCO2/token",
         "energy/tokens": "J/token",
         "energy/time": "W",
         "work/time": "FLOPS",
