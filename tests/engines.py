@@ -21,6 +21,7 @@ import tsdl
 from tests import random_systems, tame_systems
 from tests.invariants import TooLongError, limit_events
 from tests.limits import within
+from tests.python_costs import EXTERNS
 from tsdl.errors import TsdlError
 from tsdl.runtime import run as running
 from tsdl.runtime.engine import Engine
@@ -140,7 +141,7 @@ def compared(plan: Plan, most_events: int | None = None, seed: int | None = None
 def compared_text(text: str, most_events: int | None = None) -> Ending:
     """Compile a program and run it on both engines. Raises DifferenceError, which shows it."""
     try:
-        plan = tsdl.compile(text)
+        plan = tsdl.compile(text, externs=EXTERNS)
     except TsdlError as error:
         return Ending(f"refused: {error.diagnostics[0].code}")
     try:

@@ -8,6 +8,7 @@ iteration as it is put together, and the end.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from itertools import chain
 from math import fsum, inf, isclose, isnan
@@ -602,6 +603,7 @@ def watched(
     *,
     most_events: int | None = None,
     every: int = 1,
+    externs: Mapping[str, object] | None = None,
 ) -> Result:
     """Run a plan, with everything checked that this module knows; return the result.
 
@@ -609,7 +611,7 @@ def watched(
     """
     watch = Watch(every=every)
     drawn = generate(plan.workload, seed) if arrivals is None else arrivals
-    engine = Engine(plan, drawn, seed, observer=watch)
+    engine = Engine(plan, drawn, seed, observer=watch, externs=externs)
     watch.attach(engine)
     if most_events is not None:
         limit_events(engine, most_events)

@@ -9,6 +9,7 @@ import math
 
 from tests.measured_costs import with_tables
 from tests.parallel_groups import in_parallel
+from tests.python_costs import with_python
 from tests.random_policies import PolicyWriter
 
 MOST_EVENTS = 12_000  # of a run; beyond it, a wild policy is taken to go on for ever
@@ -203,4 +204,4 @@ class Writer(PolicyWriter):
 
 def a_system(seed: int) -> str:
     """Return the text of a random system."""
-    return with_tables(Writer(seed).system(), seed)
+    return with_python(with_tables(Writer(seed).system(), seed), seed, refusing=True)

@@ -13,6 +13,7 @@ from random import Random
 
 from tests.measured_costs import with_tables
 from tests.parallel_groups import in_parallel
+from tests.python_costs import with_python
 from tests.tame_policies import TamePolicyWriter
 
 MOST_EVENTS = 400_000  # of a run: none has that many
@@ -328,7 +329,7 @@ class TameWriter(TamePolicyWriter):
 
 def a_tame_system(seed: int) -> str:
     """Return the text of a tame system."""
-    text = with_tables(TameWriter(seed).system(), seed)
+    text = with_python(with_tables(TameWriter(seed).system(), seed), seed)
     if other := other_model(seed):
         text = text.replace("from llama2_7b", f"from {other}").replace("tp(2)", "ep(2)")
     return text.replace(SCENARIO, f"{SCENARIO}; timeseries = changes") if changes(seed) else text
@@ -356,4 +357,7 @@ def features_of(seed: int) -> set[str]:
     text = writer.system()
     own = {"changes": changes(seed), "another model": bool(other_model(seed))}
     found = writer.features | {name for name, there in own.items() if there}
-    return found if with_tables(text, seed) == text else found - COSTS.keys() | {"tables"}
+    tabled = with_tables(text, seed)
+    if tabled != text:
+        found = found - COSTS.keys() | {"tables"}
+    return found if with_python(tabled, seed) == tabled else found - COSTS.keys() | {"python"}

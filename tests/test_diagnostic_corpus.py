@@ -85,6 +85,10 @@ LIMITS = {
 }
 
 
+# Only programs that hand Python in meet these: tests/test_python_costs.py.
+OF_PYTHON = {"E0904"}
+
+
 # The cases.
 
 
@@ -119,7 +123,7 @@ def test_a_mistake_that_is_told_badly(
 def test_every_code_is_told_in_some_case() -> None:
     text = "".join(path.with_suffix(".out").read_text("utf-8") for path in CASES)
     told = {code: severity for severity, code, _ in TOLD.findall(text)}
-    assert told == {code: row.severity for code, row in CATALOGUE.items()}
+    assert told == {c: row.severity for c, row in CATALOGUE.items() if c not in OF_PYTHON}
 
 
 def test_every_golden_file_belongs_to_a_case() -> None:

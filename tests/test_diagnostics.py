@@ -936,7 +936,7 @@ def test_codes_pages_have_the_fixed_headings() -> None:
         ]
         for heading in ("## Example", "## Instead"):
             section = page.split(f"{heading}\n", 1)[1].split("\n## ", 1)[0]
-            assert section.count("```tsdl\n") == 1
+            assert len(re.findall(r"^```(?:tsdl|python)\n", section, re.MULTILINE)) == 1
 
 
 # The collector keeps each finding once and sorts by place.

@@ -20,6 +20,7 @@ from tests.engines import (
     difference,
     ending,
 )
+from tests.python_costs import EXTERNS
 from tests.reduction import reduced
 from tests.tame_systems import a_tame_system, features_of
 from tsdl.runtime import run as running
@@ -78,7 +79,7 @@ OFTEN = (
     "until", "sample", "alone", "alike", "unlike", "apart", "both beside", "several devices",
     "policies of their own", "network", "nodes", "fair", "fifo", "half duplex", "slow", "instant",
     "sequential", "buffer", "tier", "swaps elsewhere", "kv_ready", "submits the first token",
-    "a handler", "changes", "another model", "tables", "asynchronous", "ranks", "stages",
+    "a handler", "changes", "another model", "tables", "python", "asynchronous", "ranks", "stages",
     "shared blocks", "prefixes",
 )  # fmt: skip
 SELDOM = ("large", *tame_policies.LOCAL, *tame_policies.GLOBAL, *tame_policies.ROUTING)
@@ -97,7 +98,7 @@ def test_the_tame_systems_do_everything() -> None:
     """They preempt, swap, reject, hand over, fetch; else they would prove little."""
     seen: Counter[str] = Counter()
     for seed in range(100):
-        result = tsdl.compile(a_tame_system(seed)).run()
+        result = tsdl.compile(a_tame_system(seed), externs=EXTERNS).run()
         summary = result.summary
         seen["finished"] += summary["requests"]["finished"] > 0
         seen["rejected"] += summary["requests"]["rejected"] > 0

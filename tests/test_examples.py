@@ -22,6 +22,7 @@ STUDY = re.compile(r"^study (\w+)", re.MULTILINE)
 RUNS = [
     (path, study) for path in EXAMPLES for study in STUDY.findall(path.read_text("utf-8")) or [""]
 ]
+PROGRAMS = sorted((ROOT / "examples").glob("*.py"))
 SMALLEST = min(EXAMPLES, key=lambda path: (path.stat().st_size, path.name))
 QUICKSTART = ROOT / "examples" / "quickstart.tsim"
 README = ROOT / "README.md"
@@ -60,6 +61,14 @@ def test_an_example_prints_what_it_did(
     assert said.err == ""
     assert status == (3 if "\n  FAIL  expect " in said.out else 0)
     golden(path.with_suffix(f".{study}.out" if study else ".out"), said.out)
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_an_example_in_python_prints_what_it_did(
+    path: Path, golden: Golden, capsys: Capture
+) -> None:
+    runpy.run_path(str(path), run_name="__main__")
+    golden(path.with_suffix(".out"), capsys.readouterr().out)
 
 
 def test_the_same_bytes_in_every_process(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 A block of a page is a program, `main.tsim`. Where it takes more than one file, a line `# NAME:`
 begins the file of that name (`# NAME, in latin-1:` in another encoding), and the rest of the block
 up to the next such line is its text. `tsdl check main.tsim` is run, or, where the first line is
-`# $ tsdl ARGUMENTS`, what stands there.
+`# $ tsdl ARGUMENTS`, what stands there. A block of Python is run.
 """
 
 import re
@@ -16,10 +16,12 @@ from tsdl.cli import main
 from tsdl.diagnostics import Severity
 from tsdl.diagnostics.codes import CATALOGUE, explanation
 from tsdl.diagnostics.text import visible
+from tsdl.errors import TsdlError
 from tsdl.session import library
 
 Capture = pytest.CaptureFixture[str]
 
+PYTHON = "# $ python\n"  # what a block of Python begins with here
 HEADINGS = ("What is wrong", "Why it matters", "Example", "Instead")
 COMMAND = re.compile(r"# \$ tsdl (.+)\n")
 FILE = re.compile(r"^# ([\w/]+\.\w+)(?:, in ([\w-]+))?:\n", re.MULTILINE)
@@ -46,13 +48,19 @@ def page(code: str) -> str:
 
 def block(code: str, heading: str) -> str:
     section = page(code).partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    (found,) = re.findall(r"^```tsdl\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    assert isinstance(found, str)
-    return found
+    found = re.search(r"^```(tsdl|python)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert found, f"{code} has no {heading}"
+    return f"{PYTHON}{found[2]}" if found[1] == "python" else found[2]
 
 
 def run(text: str, capsys: Capture) -> tuple[int, str]:
     """Run a block of a page in the working folder; return the exit status and what was told."""
+    if text.startswith(PYTHON):
+        try:
+            exec(compile(text, "main.py", "exec"), {})
+        except TsdlError as error:
+            return 1, str(error)
+        return 0, ""
     command = COMMAND.match(text)
     arguments = shlex.split(command[1]) if command else ["check", "main.tsim"]
     first, *others = FILE.split(text[command.end() :] if command else text)

@@ -34,7 +34,7 @@ class Plan(plan_.Plan):
         return cls(**read_plan(text).fields())
 
     def with_externs(self, externs: Mapping[str, object]) -> Plan:
-        """Return the plan with the policies in Python that it names; they are no part of it."""
+        """Return the plan with the Python that it names, which is no part of it."""
         plan = Plan(**self.fields())
         object.__setattr__(plan, "_externs", dict(externs))
         return plan
@@ -97,11 +97,11 @@ def compile(  # noqa: A001 (the name that people look for: tsdl.compile)
     """Compile a scenario (a `str` is its text, a `PathLike` a file) to a plan.
 
     `params` sets params by name: a number, a text as on the command line (`"8 req/s"`), a bool.
-    `scenario` chooses one where the file has several. `externs` hands in the policies that are
-    Python, by the name that the file has for them (SPEC.md, section 8.17). `constants` sets numbers
-    of what the scenario uses by name (`hardware.efficiency.gemm.compute`, or with the name of the
-    declaration behind its kind): a number in base units or a text. Raises TsdlError, whose
-    `diagnostics` say what is wrong and where.
+    `scenario` chooses one where the file has several. `externs` hands in the policies and costs
+    that are Python, by the names that the file has for them (SPEC.md, sections 8.17 and 7.7).
+    `constants` sets numbers of what the scenario uses by name (`hardware.efficiency.gemm.compute`,
+    or with the name of the declaration behind its kind): a number in base units or a text. Raises
+    TsdlError, whose `diagnostics` say what is wrong and where.
     """
     sink = Sink()
     chosen = choose_scenario(_session(source), sink, params or {}, scenario, constants)

@@ -20,6 +20,8 @@ def best_of_all(plan: Plan) -> list[Best | None]:
     if not any(bounds):
         return [None] * len(bounds)
     costs = {id(kind.cost): kind.cost for kind in plan.workers}  # copies of a node share one
+    if any(cost.externs for cost in costs.values()):
+        return [None] * len(bounds)  # nothing is known of what Python answers
     try:
         least = [_least(plan, cost) for cost in costs.values()]
     except (ArithmeticError, TypeError, ValueError):

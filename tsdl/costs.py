@@ -12,7 +12,7 @@ from tsdl import formula, pythonsource
 from tsdl.formula import Value
 from tsdl.interpolation import Unmeasured, ends_of, interpolation
 from tsdl.plan import Cost, Kernel, KVCache, Measured, Stage
-from tsdl.pythonsource import TABLE
+from tsdl.pythonsource import EXTERN, TABLE
 from tsdl.schema import BATCH_FEATURES, GROWING
 
 
@@ -125,6 +125,15 @@ def _sum(found: list[Part]) -> str:
 Asked = dict[str, Unmeasured]
 
 
+# Python from outside: from its name, and by name what it reads, to seconds.
+Ask = Callable[..., float]
+
+
+def nobody(name: str, /, **_: float) -> float:
+    """Stand for Python where none is at hand. Raises LookupError."""
+    raise LookupError(f"{name!r} is Python, and is not here")
+
+
 def table_names(cost: Cost, asked: Asked) -> dict[str, object]:
     """Return the tables of a cost as generated source calls them; they note what they are asked."""
     return {
@@ -133,13 +142,14 @@ def table_names(cost: Cost, asked: Asked) -> dict[str, object]:
     }
 
 
-def compiled(cost: Cost, asked: Asked | None = None) -> Callable[[Batch], float]:
+def compiled(cost: Cost, asked: Asked | None = None, ask: Ask = nobody) -> Callable[[Batch], float]:
     """Return the function from a batch to the seconds that its iteration takes.
 
-    In `asked` it notes what it has asked the tables of the cost that they have not measured.
+    In `asked` it notes what it has asked the tables of the cost that they have not measured; `ask`
+    is asked for the times that Python says.
     """
     needed = sorted(features(cost))
-    tables = table_names(cost, {} if asked is None else asked)
+    tables = table_names(cost, {} if asked is None else asked) | {EXTERN: ask}
     text = source(cost)
     inner: Callable[..., float] = pythonsource.function("a cost", ", ".join(needed), text, tables)
     if not needed:
@@ -193,7 +203,7 @@ class Share:
     domain: tuple[tuple[str, float, float], ...] = ()
 
 
-def shares(cost: Cost, batch: Batch) -> Iterator[Share]:
+def shares(cost: Cost, batch: Batch, ask: Ask = nobody) -> Iterator[Share]:
     """Yield what each operator takes of an iteration, all its repeats together.
 
     Operators are named `STAGE.OPERATOR` where their stage has a name; `overhead` comes first. They
@@ -207,7 +217,7 @@ def shares(cost: Cost, batch: Batch) -> Iterator[Share]:
             asked = [p for p in formula.every_part(kernel.time) if p.operation == "table"]
             domain = domain_of(known[str(asked[0].arguments[0])]) if asked else ()
             name = f"{stage.name}.{kernel.name}" if stage.name else kernel.name
-            yield Share(name, compiled(one)(batch) * stage.repeat, kernel.source, domain)
+            yield Share(name, compiled(one, ask=ask)(batch) * stage.repeat, kernel.source, domain)
 
 
 def domain_of(table: Measured) -> tuple[tuple[str, float, float], ...]:
@@ -292,7 +302,9 @@ def compiled_move(kv: KVCache, time: Value | None) -> Callable[[Moved], float] |
 
 
 @cache
-def compiled_prefix(cost: Cost, stage: int | None, kernel: int | None) -> Callable[[Batch], float]:
+def compiled_prefix(
+    cost: Cost, stage: int | None, kernel: int | None, ask: Ask = nobody
+) -> Callable[[Batch], float]:
     """Return the seconds of a part of an iteration, without the overhead of the scheduler.
 
     Without a stage, of all stages. With one: of those before it (`kernel` -1), of one repeat of it
@@ -306,4 +318,4 @@ def compiled_prefix(cost: Cost, stage: int | None, kernel: int | None) -> Callab
         last = None if kernel is None else kernel + 1
         one = Stage("", 1, cost.stages[stage].kernels[:last])
         part = replace(cost, stages=(one,), overhead=0)
-    return compiled(part)
+    return compiled(part, ask=ask)

@@ -39,7 +39,7 @@ class Reason:
     """What keeps a group from a better rung: the rung it is kept to, what decides it, and why.
 
     `part` names what decides: `on token`, `admit when`, `kvcache`, `parallel`, `swap`, `extern`,
-    `turns`; of a handler `handler` is which.
+    `cost`, `turns`; of a handler `handler` is which.
     """
 
     rung: str
@@ -91,6 +91,8 @@ def reasons_of(plan: Plan, kind: Workers) -> tuple[Reason, ...]:
         reasons.append(Reason("reference", "swap", "victims are moved over the network"))
     if local.extern is not None or router.extern is not None:
         reasons.append(Reason("reference", "extern", "Python may read and do anything"))
+    if kind.cost.externs:
+        reasons.append(Reason("reference", "cost", "nothing is known of what Python answers"))
     return tuple(sorted(reasons, key=lambda reason: -LADDER.index(reason.rung)))
 
 

@@ -357,6 +357,8 @@ def _show(value: Value, level: int) -> str:
             return f"[{', '.join(_show(a, 0) for a in arguments)}]"
         case "table":
             return f"{arguments[0]}({', '.join(_show(a, 0) for a in arguments[1:])})"
+        case "extern":
+            return f"{arguments[0]}({', '.join(_show(a, 0) for a in arguments[2::2])})"
         case "select":
             return _show_selection(arguments)
     own = _LEVELS.get(operation, 4 if operation in COMPARISONS else 0)

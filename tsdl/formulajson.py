@@ -26,8 +26,7 @@ def from_json(data: object) -> Value:
             return data
         if isinstance(data, str):  # a text to compare with; "" where there is no key
             return data
-        raise ValueError(f"{data!r} is not a formula")
-    operation, *parts = data
+        raise ValueError(f"{data!r} is not a formula")    operation, *parts = data
     match operation, parts:
         case ("symbol", [str(name)]) if is_name(name) and not hasattr(builtins, name):
             return symbol(name)
@@ -46,6 +45,14 @@ def from_json(data: object) -> Value:
             return Formula("list", tuple(from_json(part) for part in parts))
         case ("table", [str(name), _, *_]) if is_name(f"{TABLE}{name}"):
             return Formula("table", (name, *(from_json(part) for part in parts[1:])))
+        case ("extern", [str(name), *point]) if _are_names(point[::2]) and len(point) % 2 == 0:
+            return Formula("extern", (name, *(from_json(part) for part in point)))
         case ("mean", [_]):
             return Formula("mean", (from_json(parts[0]),))
     raise ValueError(f"{data!r} is not a formula")
+
+
+def _are_names(names: list[object]) -> bool:
+    """Tell whether these are names that arguments of one call may have."""
+    plain = all(isinstance(name, str) and is_name(name) for name in names)
+    return plain and len(set(names)) == len(names)

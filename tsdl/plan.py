@@ -65,6 +65,15 @@ class Cost:
     overhead: Value
     tables: tuple[Measured, ...] = ()
 
+    @property
+    def externs(self) -> "tuple[Extern, ...]":
+        """Return the Python that it asks: the names, each with what it reads there."""
+        times = [kernel.time for stage in self.stages for kernel in stage.kernels]
+        every = formula.every_part(*times, self.overhead)
+        asked = [part.arguments for part in every if part.operation == "extern"]
+        found = sorted({(str(name), tuple(map(str, point[::2]))) for name, *point in asked})
+        return tuple(Extern(name, reads) for name, reads in found)
+
 
 @dataclass(frozen=True, slots=True)
 class KVCache:
@@ -191,7 +200,7 @@ class Global:
 
 @dataclass(frozen=True, slots=True)
 class Extern:
-    """A policy in Python: the name under which it is handed in, and the fields that it reads."""
+    """A policy or a cost in Python: the name under which it is handed in, and what it reads."""
 
     name: str
     reads: tuple[str, ...]

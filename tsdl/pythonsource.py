@@ -65,6 +65,9 @@ def python(value: Value) -> str:
             return f"{parts[0]}.{value.arguments[1]}({', '.join(parts[2:])})"
         case "table":
             return f"{TABLE}{value.arguments[0]}({', '.join(parts[1:])})"
+        case "extern":
+            point = (f"{n}={x}" for n, x in zip(value.arguments[1::2], parts[2::2], strict=True))
+            return f"{EXTERN}({', '.join([parts[0], *point])})"
         case operation if operation in ARITHMETIC | COMPARISONS:
             return f"({parts[0]} {operation} {parts[1]})"
         case operation:
@@ -87,6 +90,7 @@ def _python_selection(value: Formula) -> str:
 
 
 TABLE = "table_"  # what the names of tables begin with in generated source
+EXTERN = "extern"  # what generated source calls to ask Python from outside
 TURN = "\0"  # stands for the number of a place that keeps its own turn; no literal holds it
 
 # `min` and `max` of numbers are Python's; of a list, they have to do without any, too.

@@ -50,7 +50,7 @@ def _place(
             return parts[0].item.span if parts else None
         case ["kvcache"]:
             return evaluator.place_of(evaluator.required(worker, "kv"))
-        case [("parallel" | "swap") as field]:
+        case [("parallel" | "swap" | "cost") as field]:
             return evaluator.span(worker, field)
         case ["turns"]:
             return evaluator.span(evaluator.required(scenario, "workload"), "turns")

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 from tsdl.program import Declaration, Members
 
+WAYS = ("time", "file", "extern")  # to say a time
+
 
 def derives(declaration: Declaration, base: Declaration) -> bool:
     """Tell whether a declaration is derived from another, through whatever is between them."""
@@ -15,9 +17,9 @@ def derives(declaration: Declaration, base: Declaration) -> bool:
 
 
 def said(members: Members) -> Declaration | None:
-    """Return who says the time of a block last, as a formula or a file; None where nobody does."""
+    """Return who says the time of a block last, as one of its ways; None where nobody does."""
     found: Declaration | None = None
-    for key in ("time", "file"):
+    for key in WAYS:
         definition = members.fields.get(key)
         if definition and (found is None or derives(definition.owner, found)):
             found = definition.owner

@@ -12,7 +12,7 @@ from tsdl.evaluate.values import Path
 from tsdl.formula import Formula, Value, make, symbol
 from tsdl.interpolation import Grid, Unmeasured, grid_of, interpolation
 from tsdl.lower.files import FileReader, read_named
-from tsdl.lower.saying import derives, said, since
+from tsdl.lower.saying import WAYS, derives, said, since
 from tsdl.plan import Cost, Kernel, Measured, Stage
 from tsdl.program import Members
 from tsdl.schema import BATCH_FEATURES
@@ -21,7 +21,7 @@ from tsdl.tables import Query, read_table
 
 ALL_REDUCE = "all_reduce"
 _CONSTANT = ("",)  # the axes of a table of which but one point is ever asked
-_HELP = "write `time = …`, or `file = …` with the point: `at { … }`"
+_HELP = "write `time = …`, `extern = …`, or `file = …` with the point: `at { … }`"
 _HEAVY = 32e6  # bytes of weights and activations, above which memory is what a kernel waits for
 _TOO_FAST = 0.8  # of the least that the peaks allow: caches and peaks as printed allow a little
 
@@ -58,16 +58,28 @@ class Tables:
             return kernels
         self.used.add(known)
         cost = self.evaluator.again(self.cost)  # sizes are others at each node
-        work: dict[str, Any] = {
-            key: _sum([getattr(k, key) for k in kernels]) for key in ("flops", "bytes", "wire")
-        }
+        keys = ("flops", "bytes", "wire")
+        work: dict[str, Any] = {key: _sum([getattr(k, key) for k in kernels]) for key in keys}
+        done = {key: _sum([_done(k, getattr(k, key)) for k in kernels]) for key in keys}
         features: dict[str, Value] = {feature: symbol(feature) for feature in BATCH_FEATURES}
         block = self.evaluator.inner(cost, "operator", known)
-        block.symbols |= {**features, **work, "tokens": rows, "devices": self.devices}
+        block.symbols |= {**features, **done, "tokens": rows, "devices": self.devices}
         whole = replace(kernels[0], name=name, **work)
         return self._kernels(block, whole)
 
-    def of_iteration(self) -> list[Kernel]:
+    def of_whole(self) -> Kernel:
+        """Return an iteration whose time the cost has as a whole: a formula, or Python."""
+        assert self.cost is not None
+        cost = self.evaluator.again(self.cost)
+        cost.symbols["devices"] = self.devices
+        self._check_reads(cost)
+        if self.evaluator.get(cost, "extern") is None:
+            time, source = self.evaluator.known(cost, "iteration"), "formula"
+        else:
+            time, source = self._of_extern(cost)
+        return Kernel("iteration", "formula", 0, 0, 0, time, source)
+
+    def of_parts(self) -> list[Kernel]:
         """Return the parts of an iteration that the cost has whole, without a graph."""
         assert self.cost is not None
         cost = self.evaluator.again(self.cost)
@@ -101,19 +113,46 @@ class Tables:
         if newest is None:
             raise evaluator.fail(
                 "E0404",
-                f"`{kernel.name}` of cost `{block.root.name}` has neither `time` nor `file`",
+                f"`{kernel.name}` of cost `{block.root.name}` says no time",
                 evaluator.place_of(block),
                 help=(_HELP,),
             )
         block.members = since(block.members, newest)
-        if {"time", "file"} <= block.members.fields.keys():
-            raise self._twice(block, kernel.name, "`time`", "`file`")
+        self._check_reads(block)
+        ways = [key for key in WAYS if key in block.members.fields]
+        if len(ways) > 1:
+            raise self._twice(block, kernel.name, f"`{ways[0]}`", f"`{ways[1]}`")
         times, when = evaluator.known(block, "times"), evaluator.known(block, "when")
-        if "time" in block.members.fields:
+        if ways == ["time"]:
             time, source = evaluator.known(block, "time"), "formula"
+        elif ways == ["extern"]:
+            time, source = self._of_extern(block)
         else:
             time, source = self._from_table(block, kernel.name)
         return replace(kernel, time=make("if", when, make("*", times, time), 0), source=source)
+
+    def _of_extern(self, block: Instance) -> tuple[Value, str]:
+        """Return the time that a function in Python says, and which one that is."""
+        evaluator = self.evaluator
+        name, reads = evaluator.word(block, "extern"), evaluator.get(block, "reads")
+        assert isinstance(reads, list)
+        point: list[Value] = []
+        for read in dict.fromkeys(map(str, reads)):
+            value = block.symbols[read]
+            assert isinstance(value, (int, float, Formula)), read
+            point += (read, value)
+        return Formula("extern", (name, *point)), f"Python {name}"
+
+    def _check_reads(self, block: Instance) -> None:
+        """See that what is read for Python is read by some. Raises Failed."""
+        if "reads" in block.members.fields and "extern" not in block.members.fields:
+            raise self.evaluator.fail(
+                "E0404",
+                f"cost `{block.root.name}` reads for Python, and `extern` is not set",
+                self.evaluator.span(block, "reads"),
+                "nothing else looks at it",
+                help=('name the function that the program hands in: `extern = "name"`',),
+            )
 
     def _twice(self, block: Instance, name: str, one: str, other: str) -> Failed:
         return self.evaluator.fail(
@@ -238,6 +277,14 @@ class Tables:
             "needs `folder`",
             help=(f"write `{how}`: where the files are that it reads",),
         )
+
+
+def _done(kernel: Kernel, work: Value) -> Value:
+    """Return the work of a kernel where it is launched; elsewhere there is none."""
+    match kernel.time:
+        case Formula("if", (when, _, 0)):
+            return make("if", when, work, 0)
+    return work
 
 
 def _sum(values: list[Value]) -> Value:

@@ -10,7 +10,7 @@ from tsdl.lower.operators import Device, Graph, device_of, graph_of
 from tsdl.lower.origins import check_origin
 from tsdl.lower.pipeline import Share, pipeline_of, shares
 from tsdl.lower.tables import Tables, check_speed, check_unused
-from tsdl.plan import Cost, Kernel, KVCache, Local, Stage, Workers
+from tsdl.plan import Cost, KVCache, Local, Stage, Workers
 
 
 def tables_of(evaluator: Evaluator, worker: Instance, read: FileReader) -> Tables:
@@ -19,6 +19,7 @@ def tables_of(evaluator: Evaluator, worker: Instance, read: FileReader) -> Table
     if cost is not None:
         whole = {
             "iteration": evaluator.get(cost, "iteration") is not None,
+            "extern": evaluator.get(cost, "extern") is not None,
             "part": bool(cost.members.named("part")),
             "operator": bool(cost.members.named("operator")),
         }
@@ -118,11 +119,7 @@ def _cost(tables: Tables, device: Device, graph: Graph, overhead: Value) -> Cost
         check_speed(tables, stages, device.compute, device.bandwidth)
     if cost is None or cost.members.named("operator"):
         return Cost("operators", stages, overhead, tables.measured)
-    if cost.members.named("part"):
-        kernels = tables.of_iteration()
-    else:
-        time = tables.evaluator.known(cost, "iteration")
-        kernels = [Kernel("iteration", "formula", 0, 0, 0, time, "formula")]
+    kernels = tables.of_parts() if cost.members.named("part") else [tables.of_whole()]
     return Cost(cost.name, (Stage("", 1, tuple(kernels)),), overhead, tables.measured)
 
 

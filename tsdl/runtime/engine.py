@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from tsdl.runtime.actions import Actions
+from tsdl.runtime.asked import asking
 from tsdl.runtime.batching import BatchView, Iteration
 from tsdl.runtime.clock import ARRIVAL, BOUNDARY, OBSERVER, TIMER, Clock, Process
 from tsdl.runtime.gangs import Gang, gangs_of
@@ -79,6 +80,7 @@ class Engine:
         self.plan = plan
         self.observer = observer
         self.progress = progress
+        self.ask = asking(externs or {})
         self.system = System(plan, self._clock(), self._worker)
         self.clock, self.workers = self.system.clock, self.system.workers
         self.gangs = gangs_of(self.workers)
@@ -121,7 +123,8 @@ class Engine:
 
     def _worker(self, index: int, group: int, node: int) -> Worker:
         kind = self.plan.workers[group]
-        return (PipelinedWorker if kind.pipeline else Worker)(index, kind, node)
+        make = PipelinedWorker if kind.pipeline else Worker
+        return make(index, kind, node, self.ask)
 
     def run(self) -> Outcome:
         """Run to the end: until nothing is left, or the plan's `until`."""
@@ -373,7 +376,7 @@ class Engine:
         ((worker, iteration),) = gang.in_flight  # ranks have no breakpoints
         begun = self.clock.now
         layers = self.plan.model.layers
-        for stop in stops_of(worker.kind, iteration.batch, duration, layers):
+        for stop in stops_of(worker.kind, iteration.batch, duration, layers, self.ask):
             yield self.clock.at(begun + stop.offset + late, BOUNDARY + worker.id)
             worker.share = stop.share
             hook = worker.hooks.get(stop.event)

@@ -4,7 +4,7 @@ They go through the stages in the order in which they were put together, and a s
 a time. A request is decoded in one of them only; chunks of a prompt follow one another.
 """
 
-from tsdl.costs import compiled
+from tsdl.costs import Ask, compiled, nobody
 from tsdl.plan import Workers
 from tsdl.runtime.batching import Iteration
 from tsdl.runtime.request import Request
@@ -14,10 +14,10 @@ from tsdl.runtime.worker import Worker, possible
 class PipelinedWorker(Worker):
     """A worker with an iteration in each of its stages, at the most."""
 
-    def __init__(self, index: int, kind: Workers, node: int) -> None:
+    def __init__(self, index: int, kind: Workers, node: int, ask: Ask = nobody) -> None:
         """Begin idle and empty."""
-        super().__init__(index, kind, node)
-        self.stages = [compiled(cost, self.asked) for cost in kind.pipeline]
+        super().__init__(index, kind, node, ask)
+        self.stages = [compiled(cost, self.asked, ask) for cost in kind.pipeline]
         self.free_from = [0.0] * len(self.stages)  # when each has computed what it was given
 
     @property

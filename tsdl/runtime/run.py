@@ -10,6 +10,7 @@ from tsdl.errors import TsdlError
 from tsdl.plan import Global, Local, Plan
 from tsdl.pythonsource import SOURCE_NAME
 from tsdl.runtime.arrivals import generate
+from tsdl.runtime.asked import cannot_be_called
 from tsdl.runtime.engine import Engine, Progress
 from tsdl.runtime.fast.engine import FastEngine
 from tsdl.runtime.result import Result
@@ -27,8 +28,9 @@ def run(
 ) -> Result:
     """Run a plan; without a seed, with the plan's own. Raises TsdlError where a formula fails.
 
-    `externs` are the policies in Python that the plan names; `engine` is `fast` or `reference`,
-    which give the same result. Raises ValueError for a seed or an engine that there cannot be.
+    `externs` are the policies and costs in Python that the plan names; `engine` is `fast` or
+    `reference`, which give the same result. Raises ValueError for a seed or an engine that there
+    cannot be.
     """
     if engine not in ENGINES:
         raise ValueError(f"there is no engine {engine!r}; there are {', '.join(ENGINES)}")
@@ -83,20 +85,25 @@ _NOTHING_TO_CHOOSE = Diagnostic(
 
 
 def _check_externs(plan: Plan, externs: Mapping[str, object]) -> None:
-    """See that every policy in Python is handed in. Raises TsdlError."""
+    """See that all Python is handed in, and that costs can be called. Raises TsdlError."""
     stages: tuple[Global | Local, ...] = (plan.router, *(kind.local for kind in plan.workers))
-    for name in dict.fromkeys(stage.extern.name for stage in stages if stage.extern):
+    wanted = [("policy", stage.extern) for stage in stages if stage.extern]
+    wanted += [("cost", extern) for kind in plan.workers for extern in kind.cost.externs]
+    for what, extern in dict.fromkeys(wanted):
+        name = extern.name
         if name not in externs:
             known = ", ".join(externs) or "none"
             found = Diagnostic(
                 "E0519",
                 Severity.ERROR,
-                f"the policy `{name}` is Python, and was not handed in",
+                f"the {what} `{name}` is Python, and was not handed in",
                 None,
                 notes=(f"handed in: {known}",),
                 help=(f'from Python: `tsdl.compile(source, externs={{"{name}": function}})`',),
             )
             raise TsdlError([found])
+        if what == "cost" and (slip := cannot_be_called(extern, externs[name])):
+            raise TsdlError([slip])
 
 
 def _formula_error(error: BaseException) -> Diagnostic | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from tsdl import pythonsource
-from tsdl.costs import Batch, compiled_prefix
+from tsdl.costs import Ask, Batch, compiled_prefix
 from tsdl.formula import Value
 from tsdl.plan import Breakpoint, Workers
 
@@ -20,13 +20,13 @@ class Stop:
     share: float
 
 
-def stops_of(kind: Workers, batch: Batch, duration: float, layers: int) -> list[Stop]:
+def stops_of(kind: Workers, batch: Batch, duration: float, layers: int, ask: Ask) -> list[Stop]:
     """Return the stops of an iteration in their order.
 
     Whatever the iteration takes beyond its operators (the scheduler, swapping) comes before them.
     """
     found: list[Stop] = []
-    total = compiled_prefix(kind.cost, None, 0)(batch)
+    total = compiled_prefix(kind.cost, None, 0, ask)(batch)
     before = duration - total
     for point in kind.breakpoints:
         repeat = _repeat(kind, point, layers)
@@ -34,9 +34,9 @@ def stops_of(kind: Workers, batch: Batch, duration: float, layers: int) -> list[
         if point.stage < 0:
             times = [before + total * (layer + 1) / repeat for layer in live]
         else:
-            start = compiled_prefix(kind.cost, point.stage, -1)(batch)
-            one = compiled_prefix(kind.cost, point.stage, None)(batch)
-            within = compiled_prefix(kind.cost, point.stage, point.kernel)(batch)
+            start = compiled_prefix(kind.cost, point.stage, -1, ask)(batch)
+            one = compiled_prefix(kind.cost, point.stage, None, ask)(batch)
+            within = compiled_prefix(kind.cost, point.stage, point.kernel, ask)(batch)
             times = [before + start + layer * one + within for layer in live]
         found += [
             Stop(

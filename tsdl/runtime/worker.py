@@ -5,7 +5,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Protocol
 
-from tsdl.costs import Asked, Batch, compiled
+from tsdl.costs import Ask, Asked, Batch, compiled, nobody
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.plan import Workers
@@ -80,8 +80,8 @@ class Worker(Shown):
         "waiting", "woken",
     )  # fmt: skip
 
-    def __init__(self, index: int, kind: Workers, node: int) -> None:
-        """Begin idle and empty."""
+    def __init__(self, index: int, kind: Workers, node: int, ask: Ask = nobody) -> None:
+        """Begin idle and empty; `ask` asks the Python that the cost names."""
         self.id = self.leader = index  # the leader of its gang wakes for all of it
         self.kind = kind
         self.local = kind.local
@@ -102,7 +102,7 @@ class Worker(Shown):
         self.taking = 0  # requests that are being handed over to it
         self.memory = self.kv = memory_of(kind.kv, kind.local.watermark, kind.host)
         self.asked: Asked = {}  # of tables, and not measured
-        self.iteration_time = compiled(kind.cost, self.asked)
+        self.iteration_time = compiled(kind.cost, self.asked, ask)
         self.outstanding_tokens = self.preemptions = self.iterations = 0
         self.busy = self.prefilling = 0.0  # seconds; and of these, with prompts
         # Of the waiting: how many came since the last boundary, and when the first did.

@@ -145,14 +145,26 @@ _POINT = Block(
     "Where in the table: for each of its axes, a column, the point.",
     open_field=Field(_NUMBER, "the point on an axis", low=0, formula=True),
 )
+_EXTERN = Field(Text(), "name of a function in Python that says the time")
+_READS = "what that function is called with, by name: `[tokens, contexts]`"
 _TIMES: dict[str, Field] = {
     "time": Field(_TIME, "a formula for the time, where there is no table", low=0, formula=True),
+    "extern": _EXTERN,
     "file": Field(Text(path=True), "CSV file of measured times, with a header"),
     "value": Field(Text(), "its column of times", '"time_us"'),
     "unit": Field(_TIME, "of that column", "1 us", low=0, above=True),
     "times": Field(_NUMBER, "how often it is counted", "1", low=0, formula=True),
     "when": Field(Boolean(), "whether it is launched at all", "tokens > 0", formula=True),
 }
+_KNOWN = (*FEATURE_TYPES, "devices")
+_WORK_DONE = ("flops", "bytes", "wire")
+
+
+def _times(*read: str) -> dict[str, Field]:
+    """Return the fields of a time, by a function that may read what these names mean."""
+    return _TIMES | {"reads": Field(Sequence(Choice(read)), _READS, "[]")}
+
+
 _POINTS = {
     "rows": Nested(
         Block(
@@ -177,15 +189,22 @@ _POINTS = {
         )
     ),
 }
-_PART = Block("part", "A summand of a time.", _TIMES, _POINTS)
+
+
+def _part(*read: str) -> Block:
+    return Block("part", "A summand of a time.", _times(*read), _POINTS)
+
+
 _MEASURED_SYMBOLS = FEATURE_TYPES | {"devices": _NUMBER}
 COST = Block(
     "cost",
-    "Times in place of those of the model's operators: a closed formula, or measured tables.",
+    "Times in place of those of the model's operators: a formula, measured tables, or Python.",
     {
         "iteration": Field(
             _TIME, "time of one iteration, over the batch's features", low=0, formula=True
         ),
+        "extern": _EXTERN,
+        "reads": Field(Sequence(Choice(_KNOWN)), _READS, "[]"),
         "folder": Field(Text(path=True), "where the files are"),
     },
     {
@@ -194,13 +213,13 @@ COST = Block(
                 "operator",
                 "The time of an operator of the graph, by its name there; `all_reduce` is each "
                 "that sharding adds.",
-                _TIMES,
-                {"part": Nested(_PART, named=True), **_POINTS},
-                symbols=dict.fromkeys(("flops", "bytes", "wire"), _NUMBER),
+                _times(*_KNOWN, *_WORK_DONE),
+                {"part": Nested(_part(*_KNOWN, *_WORK_DONE), named=True), **_POINTS},
+                symbols=dict.fromkeys(_WORK_DONE, _NUMBER),
             ),
             named=True,
         ),
-        "part": Nested(_PART, named=True),
+        "part": Nested(_part(*_KNOWN), named=True),
         "about": Nested(
             Block(
                 "about",
