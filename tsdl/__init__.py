@@ -6,9 +6,11 @@ from tsdl.api import check as check
 from tsdl.api import compile as compile  # noqa: A004
 from tsdl.api import read_run as read_run
 from tsdl.api import study as study
+from tsdl.api import tabulate as tabulate
 from tsdl.api import validate as validate
 from tsdl.diagnostics import Diagnostic as Diagnostic
 from tsdl.diagnostics import Severity as Severity
 from tsdl.errors import TsdlError as TsdlError
+from tsdl.sources.times import NoTime as NoTime
 
 __version__ = "0.1.0"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tsdl.measured import Run
     from tsdl.runtime.result import Result
     from tsdl.studies import Answer
+    from tsdl.sources import Times
     from tsdl.validation import Validation
 
 
@@ -109,6 +110,22 @@ def compile(  # noqa: A001 (the name that people look for: tsdl.compile)
     if plan is not None:
         return Plan(**plan.fields()).with_externs(externs or {})
     raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
+
+
+def tabulate(times: Times, *, tokens: int = 8192, requests: int = 256, context: int = 8192) -> str:
+    """Return the text of a CSV file for the library's cost `tabulated` (SPEC.md, section 7.8).
+
+    `times` has four functions that return seconds, each asked once at the points of a grid, for
+    iterations up to so many tokens and requests, and contexts of so many tokens. Where one raises
+    `tsdl.NoTime`, the table has a hole. Raises ValueError where there is no time at any point.
+    """
+    from tsdl.sources import Bounds
+    from tsdl.sources import tabulate as ask
+
+    found = ask(times, Bounds(tokens, requests, context))
+    if not found.points:
+        raise ValueError(f"there is no time at any point: {found.reason}")
+    return found.text
 
 
 def read_run(

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from tsdl.cli.commands import check, explain, import_, plan, run
 from tsdl.cli.measurements import calibrate, validate
+from tsdl.cli.tabulation import tabulate
 from tsdl.errors import TsdlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 OK, MISTAKE, BUG = 0, 1, 70
+_MOST = 10_000_000  # tokens or requests
 
 _EPILOG = """\
 exit status: 0 well, 1 mistakes were found, 2 wrong usage, 3 an `expect` failed or requests
@@ -117,6 +119,8 @@ def _parser() -> argparse.ArgumentParser:
     imports.add_argument("-o", dest="output", metavar="FILE", help="where to write it")
     imports.set_defaults(command=import_, flags=[])
 
+    _add_tabulate(commands)
+
     explains = commands.add_parser("explain", help="explain the code of a diagnostic")
     explains.add_argument("code", metavar="CODE", help="for example E0301")
     explains.set_defaults(command=explain)
@@ -144,6 +148,34 @@ def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     validates.add_argument("--format", choices=("text", "json"), default="text")
     validates.set_defaults(command=validate)
+
+
+def _add_tabulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    tabulates = commands.add_parser(
+        "tabulate", help="ask another model of times once, and write a table and a cost"
+    )
+    sources = tabulates.add_subparsers(metavar="SOURCE", required=True, dest="source")
+    for name in ("aiconfigurator", "genz"):
+        source = sources.add_parser(name)
+        source.add_argument("--model", required=True, metavar="NAME", help="by its own name there")
+        source.add_argument("--system", required=True, metavar="NAME", help="the device, as there")
+        source.add_argument("--tp", type=_whole, default=1, metavar="N", help="devices of a worker")
+        if name == "aiconfigurator":
+            source.add_argument("--backend", default="vllm", help="vllm, trtllm or sglang")
+        else:
+            source.add_argument(
+                "--efficiency", type=_share_reached, default=1.0, metavar="SHARE",
+                help="what is reached of the peaks (else 100 %%)",
+            )  # fmt: skip
+        for bound, usual in (("tokens", 8192), ("requests", 256), ("context", 8192)):
+            source.add_argument(
+                f"--max-{bound}", dest=bound, type=_whole, default=usual, metavar="N",
+                help=f"how far the table goes (else {usual})",
+            )  # fmt: skip
+        source.add_argument(
+            "-o", dest="output", required=True, metavar="FILE", help="the .tsim file; a .csv beside"
+        )
+        source.set_defaults(command=tabulate)
 
 
 def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -237,6 +269,12 @@ def _seed(text: str) -> int:
     return seed
 
 
+def _whole(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= _MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {_MOST:,}")
+    return int(text)
+
+
 def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no number of requests")
@@ -274,6 +312,13 @@ def _share(text: str) -> float:
         share = -1.0
     if not 0 <= share < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 % to below 100 %")
+    return share
+
+
+def _share_reached(text: str) -> float:
+    share = 1.0 if text.replace(" ", "") in ("100%", "1", "1.0") else _share(text)
+    if share == 0:
+        raise argparse.ArgumentTypeError("nothing is reached then")
     return share
 
 
