@@ -117,14 +117,12 @@ def test_what_has_no_time_is_a_hole(tmp_path: Path) -> None:
     assert tsdl.tabulate(Partial(), tokens=256, requests=8, context=512) == found.text
 
 
-def test_who_has_no_time_at_all_is_refused() -> None:
-    class Silent:
-        def _none(self, *_: int) -> float:
-            raise tsdl.NoTime("it is silent")
+def test_a_part_without_any_time_is_refused() -> None:
+    class Silent(Made):
+        def prefill(self, tokens: int, past: int) -> float:
+            raise tsdl.NoTime(f"nothing for {tokens} after {past}")
 
-        decodes = others = prefill = attention = _none
-
-    with pytest.raises(ValueError, match="it is silent"):
+    with pytest.raises(ValueError, match="no times of prefill: nothing for 16 after 0"):
         tsdl.tabulate(Silent())
 
 
@@ -206,6 +204,9 @@ def test_aiconfigurator_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert time(batch_of([(384, 0)], [384] * 12)) == pytest.approx(mixed, rel=0.02)
     told = unknown(["aiconfigurator", "--model", model, "--system", "h1"], tmp_path, capsys)
     assert "has nothing for" in told
+    other = ["--model", "deepseek-ai/DeepSeek-V3", "--system", "h200_sxm", "--backend", "sglang"]
+    told = unknown(["aiconfigurator", *other, "--ep", "8"], tmp_path, capsys)
+    assert "ep 8 has no times of attention, others, prefill: " in told
 
 
 def test_several_prefills_are_as_aiconfigurator_has_them(

@@ -117,14 +117,14 @@ def tabulate(times: Times, *, tokens: int = 8192, requests: int = 256, context: 
 
     `times` has four functions that return seconds, each asked once at the points of a grid, for
     iterations up to so many tokens and requests, and contexts of so many tokens. Where one raises
-    `tsdl.NoTime`, the table has a hole. Raises ValueError where there is no time at any point.
+    `tsdl.NoTime`, the table has a hole. Raises ValueError where one has no time at any point.
     """
     from tsdl.sources import Bounds
     from tsdl.sources import tabulate as ask
 
     found = ask(times, Bounds(tokens, requests, context))
-    if not found.points:
-        raise ValueError(f"there is no time at any point: {found.reason}")
+    if found.silent:
+        raise ValueError(f"there are no times of {', '.join(found.silent)}: {found.reason}")
     return found.text
 
 

@@ -159,8 +159,12 @@ def _add_tabulate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         source = sources.add_parser(name)
         source.add_argument("--model", required=True, metavar="NAME", help="by its own name there")
         source.add_argument("--system", required=True, metavar="NAME", help="the device, as there")
-        source.add_argument("--tp", type=_whole, default=1, metavar="N", help="devices of a worker")
+        devices = source.add_mutually_exclusive_group()
+        devices.add_argument("--tp", type=_whole, metavar="N", help="devices of a worker (else 1)")
         if name == "aiconfigurator":
+            devices.add_argument(
+                "--ep", type=_whole, metavar="N", help="devices that divide the experts whole"
+            )
             source.add_argument("--backend", default="vllm", help="vllm, trtllm or sglang")
         else:
             source.add_argument(

@@ -32,8 +32,9 @@ def tabulate(arguments: argparse.Namespace) -> int:
     except NoSource as error:
         return usage_error(str(error))
     found = ask(times, bounds)
-    if not found.points:
-        return usage_error(f"{times.title} has no time at any point: {found.reason}")
+    if found.silent:
+        missing = ", ".join(found.silent)
+        return usage_error(f"{times.title} has no times of {missing}: {found.reason}")
     if found.holes:
         print(
             f"tsdl: {found.holes:,} of {found.holes + found.points:,} points have no time; the "
@@ -50,14 +51,17 @@ def tabulate(arguments: argparse.Namespace) -> int:
 
 def _source(arguments: argparse.Namespace) -> AIConfigurator | GenZ:
     """Return what is asked. Raises NoSource."""
-    model, system, devices = arguments.model, arguments.system, arguments.tp
+    model, system, devices = arguments.model, arguments.system, arguments.tp or 1
     if arguments.source == "genz":
         from tsdl.sources.genz import genz
 
         return genz(model, system, arguments.efficiency, devices)
     from tsdl.sources.aiconfigurator import aiconfigurator
 
-    return aiconfigurator(model, system, arguments.backend, devices)
+    experts = arguments.ep
+    return aiconfigurator(
+        model, system, arguments.backend, experts or devices, whole_experts=experts is not None
+    )
 
 
 def _declared(name: str, table: str, title: str, bounds: Bounds) -> str:

@@ -61,8 +61,14 @@ class AIConfigurator:
             raise NoTime(f"{method}{arguments}: {error}") from error
 
 
-def aiconfigurator(model: str, system: str, backend: str, tensor_parallel: int) -> AIConfigurator:
-    """Return the engine for a model that it knows, on one of its systems. Raises NoSource."""
+def aiconfigurator(
+    model: str, system: str, backend: str, devices: int, *, whole_experts: bool = False
+) -> AIConfigurator:
+    """Return the engine for a model that it knows, on one of its systems. Raises NoSource.
+
+    Experts are divided as all else is, or among the devices as they are.
+    """
+    parallel = f"{'ep' if whole_experts else 'tp'} {devices}"
     try:
         version = metadata.version(PACKAGE)
         with _quiet():
@@ -74,12 +80,14 @@ def aiconfigurator(model: str, system: str, backend: str, tensor_parallel: int) 
         with _quiet():
             measured = resolve_query_version(system, backend, "current")
             engine = EngineHandle.compile(
-                model, system, backend, backend_version=measured, tp_size=tensor_parallel
-            )
+                model, system, backend, backend_version=measured, tp_size=devices,
+                moe_tp_size=1 if whole_experts else devices,
+                moe_ep_size=devices if whole_experts else 1,
+            )  # fmt: skip
     except Exception as error:  # whatever it has against a name
         said = f"{PACKAGE} {version} has nothing for {model} on {system} with {backend}"
-        raise NoSource(f"{said}, tp {tensor_parallel}: {error}") from error
-    served = f"{model} on {system} with {backend} {measured}, tp {tensor_parallel}"
+        raise NoSource(f"{said}, {parallel}: {error}") from error
+    served = f"{model} on {system} with {backend} {measured}, {parallel}"
     return AIConfigurator(f"{PACKAGE} {version}: {served}", engine)
 
 

@@ -26,28 +26,34 @@ class Bounds:
 class Tabulated:
     """A table as the text of a CSV file; how many points it has, and at how many there is a hole.
 
-    `reason` is why the first of the holes is one.
+    `reason` is why the first of the holes is one; `silent` are the parts that have no time at all,
+    without which no cost can do.
     """
 
     text: str
     points: int
     holes: int
     reason: str
+    silent: tuple[str, ...]
 
 
 def tabulate(times: Times, bounds: Bounds) -> Tabulated:
     """Ask a model of times at the points of a grid, most of which are half as much again apart."""
     rows, holes = [",".join(COLUMNS)], []
+    heard: dict[str, bool] = {}
     for part, point, asked in _questions(times, bounds):
         try:
             seconds = asked()
         except NoTime as error:
             holes.append(str(error))
+            heard.setdefault(part, False)
             continue
+        heard[part] = True
         known = {"part": part, **point, "time_us": f"{seconds * 1e6:.9g}"}
         rows.append(",".join(str(known.get(column, "")) for column in COLUMNS))
     text = "\n".join(rows) + "\n"
-    return Tabulated(text, len(rows) - 1, len(holes), holes[0] if holes else "")
+    silent = tuple(part for part, there in heard.items() if not there)
+    return Tabulated(text, len(rows) - 1, len(holes), holes[0] if holes else "", silent)
 
 
 Question = tuple[str, dict[str, int], Callable[[], float]]
