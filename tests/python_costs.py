@@ -32,7 +32,7 @@ def _by_work(tokens: int, flops: float, bytes: float, devices: int) -> float:  #
 
 
 def _refusing(longest_context: int) -> float:
-    return 1e-2 / (longest_context != 60)
+    return 1e-2 / (longest_context < 60)
 
 
 EXTERNS: dict[str, Callable[..., float]] = {

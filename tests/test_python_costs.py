@@ -170,6 +170,19 @@ def test_an_answer_that_is_no_time_is_told(answer: object) -> None:
     assert found.notes[0].startswith("asked with tokens = ")
 
 
+def test_what_is_shown_is_one_line() -> None:
+    assert slip(lambda tokens, contexts: [0] * 1000).title.count("0, ") < 40
+
+    def failing(tokens: int, contexts: int) -> float:
+        raise RuntimeError("first\nsecond")
+
+    assert slip(failing).title.endswith("RuntimeError: first second")
+    text = program('extern = "other"; reads = [tokens, contexts]').replace(
+        "cost = learned;", 'cost = learned(extern = "mine");'
+    )
+    assert run(predictor, text).summary["requests"]["finished"] == 40
+
+
 def test_an_answer_of_numpy_is_a_time() -> None:
     import numpy as np
 

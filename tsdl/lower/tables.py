@@ -145,7 +145,7 @@ class Tables:
 
     def _check_reads(self, block: Instance) -> None:
         """See that what is read for Python is read by some. Raises Failed."""
-        if "reads" in block.members.fields and "extern" not in block.members.fields:
+        if "reads" in block.members.fields and self.evaluator.get(block, "extern") is None:
             raise self.evaluator.fail(
                 "E0404",
                 f"cost `{block.root.name}` reads for Python, and `extern` is not set",

@@ -13,6 +13,8 @@ from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.plan import Extern
 
+_LONGEST = 100  # of what is shown of an answer or an error
+
 
 def asking(externs: Mapping[str, Any]) -> Ask:
     """Return what asks a function by its name, with what it reads, for seconds.
@@ -55,21 +57,26 @@ def cannot_be_called(extern: Extern, function: Any) -> Diagnostic | None:  # noq
 
 def _failed(name: str, point: Mapping[str, float], error: Exception) -> Diagnostic:
     frame = extract_tb(error.__traceback__)[-1]
+    said = _shown(str(error))
     return _slip(
-        f"the cost `{name}` in Python fails: {type(error).__name__}: {error}",
+        f"the cost `{name}` in Python fails: {type(error).__name__}{said and ': '}{said}",
         (_asked(point), f"raised at {PurePath(frame.filename).name}:{frame.lineno}"),
         "it must have an answer for every batch",
     )
 
 
 def _wrong(name: str, point: Mapping[str, float], answer: object) -> Diagnostic:
-    shown = repr(answer)
-    shown = shown if len(shown) <= 60 else f"{shown[:60]}…"  # noqa: PLR2004 (of a line)
     return _slip(
-        f"the cost `{name}` in Python returns {shown}, which is no time",
+        f"the cost `{name}` in Python returns {_shown(repr(answer))}, which is no time",
         (_asked(point),),
         "return seconds: one number, at least 0",
     )
+
+
+def _shown(text: str) -> str:
+    """Return a text in one line that is not too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 
 def _asked(point: Mapping[str, float]) -> str:
