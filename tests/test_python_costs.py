@@ -1,6 +1,7 @@
 """Costs in Python: what a function is asked with, what it may answer, and what is said of slips."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -156,6 +157,18 @@ def test_a_plan_from_elsewhere_asks_by_plain_names(point: list[object]) -> None:
 
     with pytest.raises(ValueError, match="is not a formula"):
         from_json(["extern", "mine", *point])
+
+
+def test_a_run_is_validated_with_it(tmp_path: Path) -> None:
+    plan = tsdl.compile(WHOLE, externs={"mine": predictor})
+    rows = plan.run().requests
+    lines = ["prompt,output,arrived,ttft"]
+    columns = (rows[name] for name in ("prompt", "output", "arrived", "ttft"))
+    lines += [",".join(map(str, row)) for row in zip(*columns, strict=True)]
+    (tmp_path / "run.csv").write_text("\n".join(lines), encoding="utf-8")
+    found = tsdl.validate(plan, tmp_path / "run.csv")
+    ttft = next(row for row in found.rows if (row.metric, row.statistic) == ("ttft", "mean"))
+    assert ttft.error == pytest.approx(0, abs=1e-9)
 
 
 # -- slips -------------------------------------------------------------------------------------

@@ -166,8 +166,15 @@ def validate(
     from tsdl.measured import Run
     from tsdl.validation import validate
 
-    measured = run if isinstance(run, Run) else read_run(run)
-    return validate(plan, measured, seed=seed, engine=engine, skip_first=skip_first, after=after)
+    return validate(
+        plan,
+        run if isinstance(run, Run) else read_run(run),
+        seed=seed,
+        engine=engine,
+        skip_first=skip_first,
+        after=after,
+        externs=getattr(plan, "_externs", {}),
+    )
 
 
 def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)

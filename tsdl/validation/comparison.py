@@ -1,7 +1,7 @@
 """Statistics of both runs side by side and, where the requests are the same, one by one."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -127,7 +127,7 @@ class Validation:
         )
 
 
-def validate(
+def validate(  # noqa: PLR0913 (what is run, and what counts)
     plan: Plan,
     run: Run,
     *,
@@ -135,6 +135,7 @@ def validate(
     engine: str = "fast",
     skip_first: int = 0,
     after: float | None = None,
+    externs: Mapping[str, object] | None = None,
 ) -> Validation:
     """Simulate a plan and put it beside a measured run.
 
@@ -144,7 +145,7 @@ def validate(
     """
     begin = plan.workload.warmup if after is None else after
     of_run(run, skip_first, begin)  # better told now than after a long run
-    return beside(run, run_plan(plan, seed, engine=engine), skip_first, begin)
+    return beside(run, run_plan(plan, seed, externs=externs, engine=engine), skip_first, begin)
 
 
 def beside(run: Run, result: Result, skip_first: int = 0, after: float = 0.0) -> Validation:
