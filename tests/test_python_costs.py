@@ -153,7 +153,7 @@ def test_it_is_no_part_of_the_plan() -> None:
 def test_a_plan_from_elsewhere_asks_by_plain_names(point: list[object]) -> None:
     text = tsdl.compile(WHOLE).to_json()
     assert '"extern"' in text
-    from tsdl.formula import from_json
+    from tsdl.formulajson import from_json
 
     with pytest.raises(ValueError, match="is not a formula"):
         from_json(["extern", "mine", *point])

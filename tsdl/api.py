@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tsdl.calibration import Calibration
     from tsdl.measured import Run
     from tsdl.runtime.result import Result
-    from tsdl.studies import Answer
     from tsdl.sources import Times
+    from tsdl.studies import Answer
     from tsdl.validation import Validation
 
 

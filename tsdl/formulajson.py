@@ -26,7 +26,8 @@ def from_json(data: object) -> Value:
             return data
         if isinstance(data, str):  # a text to compare with; "" where there is no key
             return data
-        raise ValueError(f"{data!r} is not a formula")    operation, *parts = data
+        raise ValueError(f"{data!r} is not a formula")
+    operation, *parts = data
     match operation, parts:
         case ("symbol", [str(name)]) if is_name(name) and not hasattr(builtins, name):
             return symbol(name)

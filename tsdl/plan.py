@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass, fields
 from typing import Any
 
+from tsdl import formula
 from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planjson import canonical, encoded, written
