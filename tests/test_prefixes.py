@@ -222,8 +222,8 @@ def test_the_same_block_twice_is_found_once() -> None:
 
 
 def test_keys_of_what_prompts_begin_with() -> None:
-    assert Named((7, 8, 9, 10), 16).keys(32) == [(8, 0, 0), (10, 0, 0)]
-    assert Named((7,), 16).keys(8) == [(7, 0, 0), (7, 1, 0)]
+    assert Named((7, 8, 9, 10), 16).keys(32) == [8 * 4, 10 * 4]
+    assert Named((7,), 16).keys(8) == [14 * 4, 15 * 4]
     assert len(Beginning(3, 47).keys(16)) == 2
     assert set(Beginning(3, 47).keys(16)).isdisjoint(Named((3,), 16).keys(16))
 

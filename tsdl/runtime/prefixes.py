@@ -7,6 +7,7 @@ blocks are taken before its first.
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from itertools import islice, takewhile
 
 from tsdl.plan import Channel, KVCache
 from tsdl.runtime.memory import Memory
@@ -16,7 +17,10 @@ from tsdl.runtime.request import Request
 class PrefixMemory(Memory):
     """Memory in blocks, equal ones kept once: `used` counts those that are live."""
 
-    __slots__ = ("_chains", "_free", "_keys", "_live", "_retired", "_untouched", "asked", "found")
+    __slots__ = (
+        "_chains", "_free", "_holders", "_matched", "_retired", "_unit", "_untouched", "asked",
+        "found",
+    )  # fmt: skip
 
     shares = True
 
@@ -24,46 +28,39 @@ class PrefixMemory(Memory):
         """Begin with blocks in which there is nothing."""
         super().__init__(kv, share, host)
         self.asked = self.found = 0
-        self._live: dict[Hashable, int] = {}  # how many hold a block, by what is in it
+        self._unit = int(self.block)  # bytes
+        self._holders: dict[Hashable, int] = {}  # of each block to be found: how many hold it
         # Free blocks, the next to be taken first; those with nothing to be found in them have keys
         # of their own. The untouched come before all others.
         self._free: OrderedDict[Hashable, None] = OrderedDict()
-        self._untouched = self.capacity // int(self.block)
+        self._untouched = self.capacity // self._unit
         self._chains: dict[Request, list[Hashable]] = {}  # keys of the blocks that they hold
-        self._keys: dict[Request, list[Hashable]] = {}  # of the prompts of those that wait or run
+        self._matched: list[Hashable] = []  # what the last newcomer begins with
         self._retired: list[Request] = []
 
     # -- what is in blocks -----------------------------------------------------------------------
 
-    def _key(self, request: Request, place: int) -> Hashable:
-        """Return what is in a request's block at a place, and in all blocks before it."""
-        keys = self._keys.get(request)
-        if keys is None:
-            keys = self._keys[request] = request.content.keys(self.block_tokens)
-        return keys[place] if place < len(keys) else (request.session, place)
-
     def _take_free(self) -> None:
         """Let those free blocks go that others have taken since somebody looked."""
-        unit = int(self.block)
-        free = max(self.capacity - self.used, 0) // unit
+        free = max(self.capacity - self.used, 0) // self._unit
         taken = self._untouched + len(self._free) - free
         if taken > 0:
             first = min(taken, self._untouched)
             self._untouched -= first
+            holders, next_free = self._holders, self._free.popitem
             for _ in range(taken - first):
-                self._free.popitem(last=False)
+                holders.pop(next_free(last=False)[0], None)
 
     def _found(self, request: Request) -> list[Hashable]:
         """Return the blocks with which a request may begin: its last token is computed anyway."""
         self._take_free()
-        live, free = self._live, self._free
-        found: list[Hashable] = []
-        for place in range((request.length - 1) // self.block_tokens):
-            key = self._key(request, place)
-            if key not in live and key not in free:
-                break
-            found.append(key)
-        return found
+        block = self.block_tokens
+        first = islice(request.blocks(block), (request.length - 1) // block)
+        return list(takewhile(self._holders.__contains__, first))
+
+    def _live(self, found: list[Hashable]) -> int:
+        """Return how many of some blocks, which are there, somebody holds."""
+        return len(found) - [*map(self._holders.__getitem__, found)].count(0)
 
     def holders(self) -> list[Request]:
         """Return who holds blocks that others may find, or will until that is known to end."""
@@ -81,10 +78,9 @@ class PrefixMemory(Memory):
 
     def match(self, request: Request) -> int:
         """Let a newcomer begin with what is here; return the bytes that it takes besides."""
-        found = self._found(request)
+        found = self._matched = self._found(request)
         request.computed = len(found) * self.block_tokens
-        live = sum(1 for key in found if key in self._live)
-        return self.needed(request) - live * int(self.block)
+        return self.needed(request) - self._live(found) * self._unit
 
     def unmatch(self, request: Request) -> None:
         """Let it wait on, with nothing."""
@@ -94,25 +90,23 @@ class PrefixMemory(Memory):
         """Return what `fill` would be with a request admitted."""
         if not self.capacity:
             return 0.0
-        live = sum(1 for key in self._found(request) if key in self._live)
-        return (self.used + self.needed(request) - live * int(self.block)) / self.capacity
+        more = self.needed(request) - self._live(self._found(request)) * self._unit
+        return (self.used + more) / self.capacity
 
     def begin(self, request: Request, size: int) -> None:
-        """Let a newcomer hold `size` bytes in all, what it begins with among them."""
-        unit = int(self.block)
-        chain = self._found(request)[: request.computed // self.block_tokens]
+        """Let a newcomer hold `size` bytes in all, those that `match` has found among them."""
+        chain, holders = self._matched[: request.computed // self.block_tokens], self._holders
         for key in chain:
-            if key in self._live:
-                self._live[key] += 1
-            else:
+            count = holders[key]
+            holders[key] = count + 1
+            if not count:
                 del self._free[key]
-                self._live[key] = 1
-                self.used += unit
+                self.used += self._unit
         self._chains[request] = chain
         request.cached += request.computed
         self.asked += request.length
         self.found += request.computed
-        request.held = len(chain) * unit
+        request.held = len(chain) * self._unit
         self.grow(request, size)
 
     def register(self, request: Request, tokens: int) -> None:
@@ -121,11 +115,11 @@ class PrefixMemory(Memory):
         if chain is None:
             return
         self._take_free()
-        for place in range(len(chain), tokens // self.block_tokens):
-            key = self._key(request, place)
-            if key in self._live or key in self._free:  # the same is here already
-                key = object()
-            self._live[key] = 1
+        holders, block = self._holders, self.block_tokens
+        for named in islice(request.blocks(block), len(chain), tokens // block):
+            # Where the same is here already, nobody will find this one.
+            key = object() if named in holders else named
+            holders[key] = 1
             chain.append(key)
 
     # -- the end ---------------------------------------------------------------------------------
@@ -134,21 +128,18 @@ class PrefixMemory(Memory):
         """Take back all that a request holds."""
         self.register(request, request.computed)
         self._take_free()
-        unit = int(self.block)
         chain = self._chains.pop(request, [])
-        self._keys.pop(request, None)
-        own = request.held // unit - len(chain)
+        holders, free = self._holders, self._free
+        gone = own = request.held // self._unit - len(chain)
         for _ in range(own):
-            self._free[object()] = None
-        self.used -= own * unit
+            free[object()] = None
         for key in reversed(chain):
-            holders = self._live[key] - 1
-            if holders:
-                self._live[key] = holders
-            else:
-                del self._live[key]
-                self._free[key] = None
-                self.used -= unit
+            count = holders[key] - 1
+            holders[key] = count
+            if not count:
+                free[key] = None
+                gone += 1
+        self.used -= gone * self._unit
         request.held = 0
 
     def retire(self, request: Request) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tsdl.runtime.contents import UNKNOWN, Content
+from tsdl.runtime.contents import UNKNOWN, Content, keys
 
 if TYPE_CHECKING:
     from tsdl.runtime.worker import Worker
@@ -69,6 +69,9 @@ class Request:
     ends: int = 0
     joined: int = 0
     ahead: bool = False
+    # What is in its full blocks of so many tokens, once a memory has asked.
+    keyed: int = 0
+    keys: list[int] | None = field(default=None, repr=False)
     # Actions to come: whether they are copies, which may begin while it is computed on, and what.
     chain: deque[tuple[bool, Callable[[], None]]] | None = field(default=None, repr=False)
 
@@ -76,6 +79,13 @@ class Request:
     def resting(self) -> bool:
         """Tell whether actions on it are under way, so that it is not computed on."""
         return self.busy or self.chain is not None
+
+    def blocks(self, block: int) -> list[int]:
+        """Return what is in each of its full blocks of so many tokens, and in all before it."""
+        if self.keys is None or self.keyed != block:
+            self.keyed = block
+            self.keys = keys(self.content, self.session, block, self.prompt + self.output)
+        return self.keys
 
     @property
     def length(self) -> int:

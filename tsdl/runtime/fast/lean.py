@@ -16,6 +16,7 @@ from tsdl.runtime.request import FINISHED
 
 if TYPE_CHECKING:
     from tsdl.runtime.fast.worker import FastWorker
+    from tsdl.runtime.memory import Memory
     from tsdl.runtime.request import Request
 
 NEVER = 1 << 62  # steps
@@ -30,7 +31,6 @@ def suits(worker: FastWorker) -> bool:
         and not local.window
         and local.admit_when is True
         and not local.admit_by
-        and not worker.memory.shares
         and worker.facts.never_negative
         and worker.hooks.keys().isdisjoint(("start", "admit", "preempt", "iteration"))
     )
@@ -44,7 +44,7 @@ def tools(worker: FastWorker) -> tuple[Any, ...]:
         cohort.members, cohort.ends, cohort.fresh, cohort.peak_gaps, cohort.peak_steps,
         cohort.on_blocks, cohort.block, cohort.unit,
         memory.capacity, memory.capacity - memory.watermark,  # which newcomers leave free
-        memory.footprint, local.batching == "chunked", local.max_requests, local.max_tokens,
+        memory.footprint, memory.shares, local.batching == "chunked", local.max_requests, local.max_tokens,
         worker.gap_length, worker.gap_count, worker.times.known, worker.times.of,
         worker.time_of_features, worker.counts_blocks, worker.looks_far, worker.close,
     )  # fmt: skip
@@ -71,7 +71,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     cohort, memory = worker.cohort, worker.memory
     (
         inbox, unseen, waiting, ready, active, loners, members, ends, fresh, peaks, peak_steps,
-        entering, block, unit, capacity, room, footprint, chunked, most, most_tokens, gap_length,
+        entering, block, unit, capacity, room, footprint, shares, chunked, most, most_tokens, gap_length,
         gap_count, known, times_of, time_of, in_blocks, looks_far, close,
     ) = worker.tools  # fmt: skip
     steps, contexts, size = cohort.steps, cohort.contexts, cohort.growing
@@ -159,7 +159,10 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                     del active[request]
                     request.active = False
                     gone += 1
-                    freed += request.held
+                    if shares:
+                        memory.retire(request)
+                    else:
+                        freed += request.held
                     close(request, FINISHED, now)
                     somebody_ended = until_end
                     continue
@@ -203,8 +206,13 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 if distance == far:
                     far = None
                 gone += 1
-                freed += ((context - 2 + block) // block) * unit if unit else request.held
+                held = ((context - 2 + block) // block) * unit if unit else request.held
                 request.generated = request.output
+                if shares:
+                    request.held, request.computed = held, context - 1
+                    memory.retire(request)
+                else:
+                    freed += held
                 del active[request]
                 request.active = False
                 close(request, FINISHED, now)
@@ -214,7 +222,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                     peak_steps.clear()
             flying = False
             if gone and not ahead:
-                used -= freed
+                used = _freed(memory, used) if shares else used - freed
                 gone = freed = 0
                 refused = False
 
@@ -248,27 +256,37 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 if tokens <= 0 or used + grown + held - request.held > capacity:
                     general = True
                     break
-                used += held - request.held
+                used += grown + held - request.held
                 request.held = held
                 budget -= tokens
                 products, squares, complete = tokens * cached, tokens * tokens, tokens == rest
                 prefills.append((request, tokens))
-            used += grown
+                if shares:  # others may find more now, even who was refused
+                    memory.used, refused = used, False
+                    memory.register(request, cached + tokens)
+            else:
+                used += grown
         if waiting and not refused:
             number = worker.admissions
             slots = most - gone
             while waiting and len(active) < slots:
                 request = waiting[0]
                 prompt, output = request.prompt, request.output
-                chunk = prompt + request.generated  # nothing of it is computed
-                held = footprint(chunk, prompt, output)
-                if used + held > room:
+                chunk = prompt + request.generated
+                held = more = footprint(chunk, prompt, output)
+                here = 0  # of it is computed, as it begins
+                if shares:
+                    memory.used = used
+                    more = memory.match(request)
+                    here = request.computed
+                    chunk -= here
+                if used + more > room:
                     break
                 complete += 1
                 if chunk > budget:
                     if chunked and budget > 0:
                         chunk = budget
-                        held = footprint(chunk, prompt, output)
+                        held = footprint(here + chunk, prompt, output)
                         complete -= 1
                     elif chunked or prefills:
                         complete -= 1
@@ -276,15 +294,25 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 budget -= chunk
                 tokens += chunk
                 squares += chunk * chunk
-                used += held
+                if shares:
+                    cached += here
+                    products += here * chunk
+                    memory.begin(request, held)
+                    memory.register(request, here + chunk)
+                    used = memory.used
+                else:
+                    used += held
+                    request.held = held
                 number += 1
-                request.number, request.held, request.active = number, held, True
+                request.number, request.active = number, True
                 waiting.popleft()
                 active[request] = loners[request] = None
                 if request.started is None:
                     request.started = now
                 prefills.append((request, chunk))
             worker.admissions = number
+            if shares and waiting:
+                memory.unmatch(waiting[0])
             refused = not prefills and bool(waiting)
         grouped = size > 0 and (chunked or not prefills)
         if grouped:
@@ -299,7 +327,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
         elif not prefills:
             if engaged:  # what it did not know may bring an iteration about
                 engaged, first = False, True
-                used -= freed
+                used = _freed(memory, used) if shares else used - freed
                 gone = freed = 0
                 refused = False
                 waiting.extend(unseen)
@@ -315,7 +343,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
         if ahead:
             engaged, saw = True, gone > 0
             if gone:
-                used -= freed
+                used = _freed(memory, used) if shares else used - freed
                 gone = freed = 0
                 refused = False
             if unseen:
@@ -424,7 +452,8 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     memory.used, memory.peak = used, peak
     worker.outstanding_tokens = outstanding
     worker.due, worker.duration, worker.busy, worker.begun = now, duration, busy, begun
-    worker.iterations, worker.refused, worker.prefilling = iterations, refused, prefilling
+    worker.iterations, worker.prefilling = iterations, prefilling
+    worker.refused = refused and worker.facts.refusal_stays
     worker.engaged, worker.ended, worker.saw, memory.retired = engaged, gone, saw, freed
     worker.steady = False
     if flying:
@@ -437,6 +466,13 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     if general:
         worker.open_inbox(now)
         worker.look(worker, now)
+
+
+def _freed(memory: Memory, used: int) -> int:
+    """Let a memory that shares blocks free those of who has ended; return what is used then."""
+    memory.used = used
+    memory.free_retired()
+    return memory.used
 
 
 def _join(worker: FastWorker, steps: int, last: float, most: int) -> bool:
