@@ -10,6 +10,7 @@ from typing import Protocol
 
 from tsdl import formula, pythonsource
 from tsdl.formula import Value
+from tsdl.hoisting import Hoisting
 from tsdl.interpolation import Unmeasured, ends_of, interpolation
 from tsdl.plan import Cost, Kernel, KVCache, Measured, Stage
 from tsdl.pythonsource import EXTERN, TABLE
@@ -91,9 +92,10 @@ class Part:
         return not self.features.isdisjoint(GROWING)
 
 
-def parts(cost: Cost) -> list[Part]:
+def parts(cost: Cost, rewritten: Callable[[Value], Value] = lambda value: value) -> list[Part]:
     """Return a cost as parts over different features, whose sum it is.
 
+    `rewritten` is done to the formulas of parts that grow, where they are to be written otherwise.
     Those that grow while the same requests decode on are last; else they are in the order of the
     graph. All engines add them in this order, so that they agree to the last bit.
     """
@@ -103,7 +105,9 @@ def parts(cost: Cost) -> list[Part]:
         for kernel in stage.kernels:
             if kernel.time != 0:
                 used = frozenset(formula.symbols(kernel.time))
-                here.setdefault(used, []).append(pythonsource.python(kernel.time))
+                grows = not used.isdisjoint(GROWING)
+                time = rewritten(kernel.time) if grows else kernel.time
+                here.setdefault(used, []).append(pythonsource.python(time))
         for used, times in here.items():
             total = f"({' + '.join(times)})"
             times_over = f"{total} * {stage.repeat}" if stage.repeat != 1 else total
@@ -239,13 +243,16 @@ class DecodeTime:
 
     def __init__(self, cost: Cost, asked: Asked) -> None:
         """Compile it for iterations without prefills."""
-        every, tables = parts(cost), table_names(cost, asked)
+        hoisting = Hoisting(GROWING)
+        every, tables = parts(cost, hoisting.rewritten), table_names(cost, asked)
         growing = [part for part in every if part.grows]
+        kept = hoisting.kept
         counting = ", ".join(sorted(COUNTING))
         none = ", ".join(f"{f.name}=0" for f in fields(Batch) if f.name.startswith("prefill"))
         fixed = _sum([part for part in every if not part.grows])
         self._fixed = pythonsource.function("a cost", f"{counting}, {none}", fixed, tables)
         inner = f"lambda {', '.join(GROWING)}: {_sum([Part(frozenset(), 'fixed'), *growing])}"
+        inner = f"(lambda {', '.join(kept)}: {inner})({', '.join(map(formula.python, kept.values()))})"
         self._growing = pythonsource.function("a cost", f"fixed, {counting}, {none}", inner, tables)
         self._grows = bool(growing)
         self.known: dict[int, tuple[float, GrowingTime | None]] = {}

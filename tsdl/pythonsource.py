@@ -55,6 +55,8 @@ def python(value: Value) -> str:
             return "(" + f" {word} ".join(parts) + ")"
         case "if":
             return f"({parts[1]} if {parts[0]} else {parts[2]})"
+        case "let":  # only in what was rewritten: a name for a value, from there on
+            return f"({value.arguments[0]} := {parts[1]})"
         case "mod":
             return f"({parts[0]} % {parts[1]})"
         case "round_up" if isinstance(value.arguments[1], int):
