@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tsdl.runtime.fast.worker import FastWorker
+    from tsdl.runtime.request import Request
 
 FEW = 4  # iterations
 SURELY = 1 - 1e-9  # of a duration, for what its own formula rounds
@@ -45,6 +46,40 @@ def earliest_end(worker: FastWorker) -> float:
     if growing is not None:
         least = growing(cohort.contexts, *worker.growing_features())
     return _after(worker.due, more, least)
+
+
+def earliest_turn(worker: FastWorker) -> float:
+    """Return a time before which no turn comes that follows on a request here.
+
+    It comes once the request has ended, and its user has thought about the answer.
+    """
+    if worker.due == inf:
+        return inf
+    cohort, least = worker.cohort, worker.least
+    next_step = cohort.steps + 1
+    rests = [r.think + (r.ends - next_step) * least for r in cohort.members.values()]
+    queues = (
+        worker.loners, worker.waiting, worker.unseen, worker.ready, worker.incoming, worker.swapped,
+    )  # fmt: skip
+    rests += [_rest(request, least) for queue in queues for request in queue]
+    return _turn(worker.due, min(rests, default=inf), least)
+
+
+def turn_after(request: Request, now: float, least: float) -> float:
+    """Return a time before which no turn follows on a request that is new to a worker."""
+    return _turn(now, _rest(request, least), least)
+
+
+def _rest(request: Request, least: float) -> float:
+    """Return the least seconds until the next turn, once an iteration in flight has ended."""
+    return request.think + (request.output - request.generated - 1) * least
+
+
+def _turn(since: float, rest: float, least: float) -> float:
+    if rest == inf:
+        return inf
+    roundings = 2 + (rest / least if least else 0)  # one for each boundary, and for the turn itself
+    return max(since, since + rest * SURELY - roundings * ulp(since + rest))
 
 
 def earliest_preemption(worker: FastWorker) -> float:

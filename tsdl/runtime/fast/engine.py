@@ -179,10 +179,15 @@ class FastEngine(Engine):
         """Return a time not later than when something happens that handlers are told of."""
         if worker.stepped or self.pending or self.submitted:
             return worker.due
-        time = bounds.earliest_end(worker)
-        if time == worker.due or worker.ends_heeded:
-            return time
-        return bounds.earliest_preemption(worker) if worker.admissions_heeded else inf
+        turn = worker.turn
+        if turn <= self.clock.now:
+            turn = worker.turn = bounds.earliest_turn(worker)
+        if turn == worker.due or not worker.hooks_heeded:
+            return turn
+        end = bounds.earliest_end(worker)
+        if end == worker.due or worker.ends_heeded:
+            return min(end, turn)
+        return min(turn, bounds.earliest_preemption(worker) if worker.admissions_heeded else inf)
 
     def _is_over(self) -> bool:
         # Events that were seen to for a worker which has nothing more to do mean nothing.

@@ -15,7 +15,7 @@ from tsdl.facts import Facts, Growth
 from tsdl.plan import Workers
 from tsdl.runtime.batching import Iteration
 from tsdl.runtime.clock import BOUNDARY
-from tsdl.runtime.fast import lean, steady
+from tsdl.runtime.fast import bounds, lean, steady
 from tsdl.runtime.fast.batching import COMPOSE
 from tsdl.runtime.fast.clock import FastClock
 from tsdl.runtime.fast.cohort import BITS, Cohort
@@ -52,7 +52,9 @@ class FastWorker(Worker):
         "gap_length",
         "heed",
         "heeded",
+        "hooks_heeded",
         "idle_since",
+        "in_turns",
         "lean",
         "lean_begin",
         "least",
@@ -71,6 +73,7 @@ class FastWorker(Worker):
         "time_of_features",
         "times",
         "tools",
+        "turn",
     )  # fmt: skip
 
     def __init__(self, index: int, kind: Workers, node: int, facts: Facts) -> None:
@@ -88,6 +91,7 @@ class FastWorker(Worker):
         self.admissions = 0
         self.stirred_at = -1.0  # when somebody made it look, and after how many events of that time
         self.stirred_after = 0
+        self.turn = inf  # before it comes no turn that follows on a request here
         self.armed = inf  # when the next event of this worker is
         self.boundary: Callable[[FastWorker], None]  # lets happen what is due
         self.clock: FastClock
@@ -112,8 +116,10 @@ class FastWorker(Worker):
             self.least = compiled(kind.cost)(Batch(tokens=1, requests=1, peer_tokens=1))
         self._tells_batch = False
         self.stepped = facts.rung == "stepped"
-        # Whether others wait for what happens here; for ends; for admissions, and so for victims.
-        self.heeded = self.ends_heeded = self.admissions_heeded = False
+        # Whether others wait for what happens here; turns of conversations for what is before them;
+        # handlers for anything; for ends; for admissions, and so for victims.
+        self.heeded = self.in_turns = self.hooks_heeded = False
+        self.ends_heeded = self.admissions_heeded = False
         self._compose = COMPOSE[kind.local.batching]
         self._fixed_order = kind.local.queue == "arrival" and not kind.local.admit_by
 
@@ -121,7 +127,9 @@ class FastWorker(Worker):
         """Get to know who listens, once all hooks are set, and whether each boundary is noted."""
         self.noted = noted
         self._tells_batch = "iteration" in self.hooks
-        self.ends_heeded = in_turns or "finish" in self.hooks
+        self.in_turns = in_turns
+        self.hooks_heeded = not self.hooks.keys().isdisjoint(_HEEDED)
+        self.ends_heeded = "finish" in self.hooks
         self.admissions_heeded = "start" in self.hooks or "admit" in self.hooks
         # With hooks it ends iterations itself; where none is told of admissions, lean begins them.
         self.lean_begin = lean.suits(self) and not noted
@@ -130,7 +138,7 @@ class FastWorker(Worker):
 
     def listen(self) -> None:
         """Heed what handlers and later turns wait for, and nothing else."""
-        self.heeded = self.stepped or self.ends_heeded or not self.hooks.keys().isdisjoint(_HEEDED)
+        self.heeded = self.stepped or self.in_turns or self.hooks_heeded
         self.lean = self.lean_begin and self.decodes and not self.hooks
 
     # -- queues --------------------------------------------------------------------------------
@@ -146,6 +154,13 @@ class FastWorker(Worker):
         if self.heeded:
             self.open_inbox(now)
             self.heed(self)
+
+    def take(self, request: Request) -> None:
+        """Count a request as one of this worker's from now on."""
+        super().take(request)
+        if self.in_turns:
+            turn = bounds.turn_after(request, self.clock.now, self.least)
+            self.turn = min(self.turn, turn)
 
     def look_at(self, now: float) -> None:
         """Let it look at its queues if it is idle: once what happens now is over."""
