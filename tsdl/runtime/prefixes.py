@@ -18,8 +18,8 @@ class PrefixMemory(Memory):
     """Memory in blocks, equal ones kept once: `used` counts those that are live."""
 
     __slots__ = (
-        "_chains", "_free", "_holders", "_matched", "_retired", "_unit", "_untouched", "asked",
-        "found",
+        "_chains", "_free", "_holders", "_matched", "_retired", "_seen", "_unit", "_untouched",
+        "asked", "found",
     )  # fmt: skip
 
     shares = True
@@ -34,6 +34,7 @@ class PrefixMemory(Memory):
         # of their own. The untouched come before all others.
         self._free: OrderedDict[Hashable, None] = OrderedDict()
         self._untouched = self.capacity // self._unit
+        self._seen = 0  # the bytes in use for which blocks have been let go
         self._chains: dict[Request, list[Hashable]] = {}  # keys of the blocks that they hold
         self._matched: list[Hashable] = []  # what the last newcomer begins with
         self._retired: list[Request] = []
@@ -42,6 +43,9 @@ class PrefixMemory(Memory):
 
     def _take_free(self) -> None:
         """Let those free blocks go that others have taken since somebody looked."""
+        if self.used <= self._seen:
+            return
+        self._seen = self.used
         free = max(self.capacity - self.used, 0) // self._unit
         taken = self._untouched + len(self._free) - free
         if taken > 0:
@@ -140,6 +144,7 @@ class PrefixMemory(Memory):
                 free[key] = None
                 gone += 1
         self.used -= gone * self._unit
+        self._seen = self.used
         request.held = 0
 
     def retire(self, request: Request) -> None:

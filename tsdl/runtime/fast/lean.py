@@ -410,10 +410,11 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
         longest_gap = -1.0
         distance = far or 0
         while now < next_look and steps < until:
-            grown = entering[-steps % block] * unit
-            if used + grown > capacity:
-                break
-            used += grown
+            entered = entering[-steps % block]
+            if entered:
+                if used + entered * unit > capacity:
+                    break
+                used += entered * unit
             steps += 1
             contexts += size
             gap = now - last

@@ -28,19 +28,22 @@ def run(worker: FastWorker, limit: float) -> None:
     begun, longest_gap = worker.begun, -1.0
     blocks = far = padding = 0
     if worker.looks_far:
-        far, padding = cohort.greatest_distance(), cohort.longest_padding()
+        far = cohort.greatest_distance() if cohort.farthest is None else cohort.farthest
+        padding = cohort.longest_padding() if cohort.padding else 0
+    careful = not worker.facts.never_negative
+    gap_length, gap_count = worker.gap_length, worker.gap_count
     while now < limit and steps < end:
-        if unit:
-            grown = entering[-steps % block] * unit
-            if used + grown > capacity:
+        entered = entering[-steps % block]
+        if entered:
+            if used + entered * unit > capacity:
                 break
-            used += grown
+            used += entered * unit
         steps += 1
         contexts += size
         gap = now - last
         if counted:
-            worker.gap_length(gap)
-            worker.gap_count(counted)
+            gap_length(gap)
+            gap_count(counted)
         if gap > longest_gap:
             longest_gap = gap
         last = begun = now
@@ -53,7 +56,7 @@ def run(worker: FastWorker, limit: float) -> None:
                 blocks = cohort.context_blocks()
             longest = far + steps
             duration = growing(contexts, blocks, longest if longest > padding else padding)
-        if isinstance(duration, complex) or not 0 <= duration < inf:
+        if (careful and isinstance(duration, complex)) or not 0 <= duration < inf:
             worker.check(duration, (), size)
         now += duration
     done = steps - first
