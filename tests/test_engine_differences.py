@@ -39,6 +39,31 @@ workload asked {
 }
 scenario it { model = short; cluster = some; workload = asked }
 """,
+    # Users think for whole iterations, or less: the next turn comes on a boundary of any worker.
+    "the next turn on a boundary, once it was thought about": """
+cluster some { worker gpu * 3 { hardware = A100_80G; cost = exact; kv = found } }
+kvcache found from paged { block = 4 tokens; blocks = 40; share = prefix }
+policy mine from chunked, least_loaded {
+  local { watermark = 0 %; max_requests = 8; max_tokens = 16 tokens }
+}
+workload asked {
+  arrivals = burst(size = 3, every = 15.625 ms); prompt = uniform(1..20 tokens); sessions = 12
+  turns = constant(4); output = choice(1 tokens: 1, uniform(1..20 tokens): 1); total = 140 tokens
+  think = choice(0 s: 1, 7.8125 ms: 1, 31.25 ms: 1, exponential(mean = 20 ms): 1)
+}
+scenario it { model = short; cluster = some; workload = asked; policy = mine; sample = 7.8125 ms }
+""",
+    # A chunk of one brings blocks with which the head fits that was refused before.
+    "others bring the blocks of who waits": """
+cluster some { worker gpu { hardware = A100_80G; cost = growing; kv = found } }
+kvcache found from paged { block = 4 tokens; blocks = 33; share = prefix }
+policy mine from chunked { local { watermark = 10 %; max_requests = 8; max_tokens = 24 tokens } }
+workload asked {
+  requests = 60; arrivals = poisson(60 req/s); prefixes = 2; prefix = constant(60 tokens)
+  prompt = uniform(20..80 tokens); output = uniform(1..25 tokens); total = 105 tokens
+}
+scenario it { model = short; cluster = some; workload = asked; policy = mine; sample = 3 ms }
+""",
     # j / 100 and sums of 0.01 are not always the same double: some arrive just before, some after.
     "arrivals a bit beside boundaries": """
 cluster some { worker gpu * 2 { hardware = A100_80G; cost = constant_cost(10 ms) } }

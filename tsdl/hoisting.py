@@ -49,7 +49,8 @@ class Hoisting:
         names = [f"chosen{self._chosen}", f"chosen{self._chosen + 1}"]
         self._chosen += 2
         either, other = (
-            Formula("let", (name, value)) for name, value in zip(names, (first, second), strict=True)
+            Formula("let", (name, value))
+            for name, value in zip(names, (first, second), strict=True)
         )
         test = Formula("<" if operation == "max" else ">", (either, other))
         return Formula("if", (test, symbol(names[1]), symbol(names[0])))

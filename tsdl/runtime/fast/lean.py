@@ -44,8 +44,8 @@ def tools(worker: FastWorker) -> tuple[Any, ...]:
         cohort.members, cohort.ends, cohort.fresh, cohort.peak_gaps, cohort.peak_steps,
         cohort.on_blocks, cohort.block, cohort.unit,
         memory.capacity, memory.capacity - memory.watermark,  # which newcomers leave free
-        memory.footprint, memory.shares, local.batching == "chunked", local.max_requests, local.max_tokens,
-        worker.gap_length, worker.gap_count, worker.times.known, worker.times.of,
+        memory.footprint, memory.shares, local.batching == "chunked", local.max_requests,
+        local.max_tokens, worker.gap_length, worker.gap_count, worker.times.known, worker.times.of,
         worker.time_of_features, worker.counts_blocks, worker.looks_far, worker.close,
     )  # fmt: skip
 
@@ -71,8 +71,8 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     cohort, memory = worker.cohort, worker.memory
     (
         inbox, unseen, waiting, ready, active, loners, members, ends, fresh, peaks, peak_steps,
-        entering, block, unit, capacity, room, footprint, shares, chunked, most, most_tokens, gap_length,
-        gap_count, known, times_of, time_of, in_blocks, looks_far, close,
+        entering, block, unit, capacity, room, footprint, shares, chunked, most, most_tokens,
+        gap_length, gap_count, known, times_of, time_of, in_blocks, looks_far, close,
     ) = worker.tools  # fmt: skip
     steps, contexts, size = cohort.steps, cohort.contexts, cohort.growing
     counted, last = cohort.counted, cohort.last
@@ -261,8 +261,8 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 budget -= tokens
                 products, squares, complete = tokens * cached, tokens * tokens, tokens == rest
                 prefills.append((request, tokens))
-                if shares:  # others may find more now, even who was refused
-                    memory.used, refused = used, False
+                if shares:  # nobody is refused while it has chunks to do: others may find more now
+                    memory.used = used
                     memory.register(request, cached + tokens)
             else:
                 used += grown

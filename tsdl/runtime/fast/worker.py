@@ -91,8 +91,8 @@ class FastWorker(Worker):
         self.admissions = 0
         self.stirred_at = -1.0  # when somebody made it look, and after how many events of that time
         self.stirred_after = 0
-        self.turn = inf  # before it comes no turn that follows on a request here
-        self.armed = inf  # when the next event of this worker is
+        # When its next event is; before `turn` no turn comes that follows on a request here.
+        self.armed = self.turn = inf
         self.boundary: Callable[[FastWorker], None]  # lets happen what is due
         self.clock: FastClock
         self.lean_begin = False
