@@ -4,7 +4,7 @@ from math import inf, nan
 
 import pytest
 
-from tsdl import formula
+from tsdl import pythonsource
 from tsdl.formula import Value, make, symbol
 from tsdl.hoisting import Hoisting
 
@@ -14,13 +14,13 @@ X, N = symbol("x"), symbol("n")  # x changes
 def values(value: Value, x: float, n: float) -> tuple[object, object, list[str]]:
     """Return a formula's value as it is and rewritten, and what was taken out of it."""
     hoisting = Hoisting({"x"})
-    text = formula.python(hoisting.rewritten(value))
-    plain = formula.function("a test", "x, n", formula.python(value), {})(x, n)
+    text = pythonsource.python(hoisting.rewritten(value))
+    plain = pythonsource.function("a test", "x, n", pythonsource.python(value), {})(x, n)
     names = {
-        name: formula.function("a test", "n", formula.python(kept), {})(n)
+        name: pythonsource.function("a test", "n", pythonsource.python(kept), {})(n)
         for name, kept in hoisting.kept.items()
     }
-    found = formula.function("a test", "x, n", text, names)(x, n)
+    found = pythonsource.function("a test", "x, n", text, names)(x, n)
     return plain, found, [str(kept) for kept in hoisting.kept.values()]
 
 

@@ -252,7 +252,7 @@ class DecodeTime:
         fixed = _sum([part for part in every if not part.grows])
         self._fixed = pythonsource.function("a cost", f"{counting}, {none}", fixed, tables)
         inner = f"lambda {', '.join(GROWING)}: {_sum([Part(frozenset(), 'fixed'), *growing])}"
-        known = ", ".join(map(formula.python, kept.values()))
+        known = ", ".join(map(pythonsource.python, kept.values()))
         inner = f"(lambda {', '.join(kept)}: {inner})({known})"
         self._growing = pythonsource.function("a cost", f"fixed, {counting}, {none}", inner, tables)
         self._grows = bool(growing)

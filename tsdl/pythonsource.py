@@ -63,17 +63,23 @@ def python(value: Value) -> str:
             return f"(-(-{parts[0]} // {parts[1]}) * {parts[1]})"
         case "field":
             return f"{parts[0]}.{value.arguments[1]}"
-        case "call":
-            return f"{parts[0]}.{value.arguments[1]}({', '.join(parts[2:])})"
-        case "table":
-            return f"{TABLE}{value.arguments[0]}({', '.join(parts[1:])})"
-        case "extern":
-            point = (f"{n}={x}" for n, x in zip(value.arguments[1::2], parts[2::2], strict=True))
-            return f"{EXTERN}({', '.join([parts[0], *point])})"
+        case "call" | "table" | "extern":
+            return _python_call(value, parts)
         case operation if operation in ARITHMETIC | COMPARISONS:
             return f"({parts[0]} {operation} {parts[1]})"
         case operation:
             return f"{operation}({', '.join(parts)})"
+
+
+def _python_call(value: Formula, parts: list[str]) -> str:
+    """Return the source of what is called: a method, a table at a point, Python from outside."""
+    name = value.arguments[1 if value.operation == "call" else 0]
+    if value.operation == "call":
+        return f"{parts[0]}.{name}({', '.join(parts[2:])})"
+    if value.operation == "table":
+        return f"{TABLE}{name}({', '.join(parts[1:])})"
+    point = (f"{n}={x}" for n, x in zip(value.arguments[1::2], parts[2::2], strict=True))
+    return f"{EXTERN}({', '.join([parts[0], *point])})"
 
 
 def _python_selection(value: Formula) -> str:
