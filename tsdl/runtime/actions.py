@@ -274,7 +274,8 @@ class Actions:
             self.go_on(request)
 
         ports = self.system.way_to(tier, worker, into=True)
-        self.system.network.send(size, ports, tier.latency(fresh), done)
+        about = ("store", request.id)
+        self.system.network.send(size, ports, tier.latency(fresh), done, about)
 
     def fetch(self, name: str, request: Request) -> None:
         """Copy what a tier has of a request's KV to its worker, where it runs."""
@@ -311,7 +312,8 @@ class Actions:
 
         ports = self.system.way_to(tier, worker, into=False)
         moved = int(gained * worker.memory.bytes_per_token)
-        self.system.network.send(moved, ports, tier.latency(gained), done)
+        about = ("fetch", request.id)
+        self.system.network.send(moved, ports, tier.latency(gained), done, about)
 
     # -- what is told ----------------------------------------------------------------------------
 

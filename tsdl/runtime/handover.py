@@ -107,7 +107,8 @@ class Handover:
             self.changed()
             self.system.tire()
 
-        self.system.network.send(rest, self.system.route(source, worker), 0.0, done)
+        ports, about = self.system.route(source, worker), ("hand-over", request.id)
+        self.system.network.send(rest, ports, 0.0, done, about)
 
     def begin_next(self, worker: Worker) -> bool:
         """Begin the next transfer of a worker that takes in sequentially; False without one."""
@@ -159,7 +160,8 @@ class Handover:
                 self.forget_copy(request)
             self.settle(request)
 
-        self.system.network.send(amount, self.system.route(source, target), 0.0, done)
+        ports, about = self.system.route(source, target), ("sent ahead", request.id)
+        self.system.network.send(amount, ports, 0.0, done, about)
 
     def _computed(self, request: Request, source: Worker) -> int:
         """Return the bytes of KV that are there: at a breakpoint those of the layers so far."""
@@ -250,4 +252,5 @@ class RemoteSwap:
             self.moves[worker.id] -= 1
             self.system.wake(worker)
 
-        self.system.network.send(request.held, ports, extra, done)
+        about = ("swap out" if out else "swap in", request.id)
+        self.system.network.send(request.held, ports, extra, done, about)

@@ -11,6 +11,8 @@ from math import inf
 from tsdl.plan import Channel
 from tsdl.runtime.clock import TRANSFER, Clock
 
+NOBODY = ("", -1)
+
 
 @dataclass(slots=True, eq=False)
 class Port:
@@ -70,11 +72,17 @@ class Network:
         return not self.flows and not self.waiting
 
     def send(
-        self, size: int, ports: tuple[Port, ...], extra: float, done: Callable[[], None]
+        self,
+        size: int,
+        ports: tuple[Port, ...],
+        extra: float,
+        done: Callable[[], None],
+        about: tuple[str, int] = NOBODY,
     ) -> None:
         """Send so many bytes over ports; call `done` when the last is there.
 
-        The first byte takes the greatest latency of the ports, and `extra` seconds.
+        The first byte takes the greatest latency of the ports, and `extra` seconds. `about` is what
+        the transfer is for and the number of the request, for those who look on.
         """
         latency = 0.0
         for port in ports:
