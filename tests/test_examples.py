@@ -78,7 +78,12 @@ def test_the_same_bytes_in_every_process(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         said = python(code, str(SMALLEST), "--out", str(folder), seed=seed)
         files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-        assert sorted(files) == ["requests.csv", "summary.json", "timeseries.csv"]
+        assert sorted(files) == [
+            "requests.csv",
+            "summary.json",
+            "summary.vllm.json",
+            "timeseries.csv",
+        ]
         found.append((said, files))
     assert found[0] == found[1], "another PYTHONHASHSEED, other results"
     assert found[1] == found[2], "another process, other results"

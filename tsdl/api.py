@@ -40,15 +40,40 @@ class Plan(plan_.Plan):
         object.__setattr__(plan, "_externs", dict(externs))
         return plan
 
-    def run(self, seed: int | None = None, engine: str = "fast") -> Result:
+    def run(
+        self,
+        seed: int | None = None,
+        engine: str = "fast",
+        *,
+        trace: bool | tuple[float, float] = False,
+        tokens: bool = False,
+    ) -> Result:
         """Run the plan; without a seed, with the plan's own.
 
         `engine` is `fast` or `reference`: both give the same result, to the last bit. The result
-        holds numpy columns (times in seconds, lengths in tokens) and a summary.
+        holds numpy columns (times in seconds, lengths in tokens) and a summary. With `trace` (from
+        and to which second, or True for all) it can `write_trace`; with `tokens` it knows when each
+        token came. Both take the reference engine. Raises ValueError for what cannot be.
         """
         from tsdl.runtime.run import run
+        from tsdl.runtime.watched import watch
 
-        return run(self, seed, externs=getattr(self, "_externs", {}), engine=engine)
+        watched = watch(trace=trace, tokens=tokens)
+        return run(self, seed, externs=getattr(self, "_externs", {}), engine=engine, watch=watched)
+
+    def __repr__(self) -> str:
+        """Say what would be run; `to_json` says it all."""
+        from tsdl.runtime.html import workers
+
+        where = " and ".join(workers(self))
+        what = f"{self.model.name} under {self.policy} on {where}"
+        return f"<Plan of {self.scenario}: {what}, hash {self.hash[:12]}>"
+
+    def _repr_html_(self) -> str:
+        """Return what would be run as a notebook shows it."""
+        from tsdl.runtime.html import plan_html
+
+        return plan_html(self)
 
 
 def _session(source: str | PathLike[str]) -> Session:

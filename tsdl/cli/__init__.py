@@ -81,9 +81,21 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("--seed", type=_seed, metavar="N", help="seed of the random streams")
     _engine_argument(runs)
     runs.add_argument(
-        "--out", metavar="DIR", help="write summary.json, requests.csv, timeseries.csv"
+        "--out", metavar="DIR", help="write summary.json, requests.csv, timeseries.csv and more"
     )
-    runs.add_argument("--format", choices=("text", "json"), default="text")
+    runs.add_argument(
+        "--table-format", choices=("csv", "parquet"), default="csv",
+        help="of the tables that --out writes; parquet needs pyarrow",
+    )  # fmt: skip
+    runs.add_argument("--format", choices=("text", "json", "vllm"), default="text")
+    runs.add_argument(
+        "--trace", type=_trace, metavar="FILE",
+        help="write what every worker did for Perfetto: FILE.json or FILE.json.gz",
+    )  # fmt: skip
+    runs.add_argument(
+        "--trace-window", type=_window, metavar="FROM..TO",
+        help="the seconds that are traced, for example 60..90 or ..30 (else all)",
+    )  # fmt: skip
     runs.set_defaults(command=run)
 
     checks = commands.add_parser("check", help="check files and say what is wrong")
@@ -299,6 +311,23 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds")
     return seconds
+
+
+def _trace(text: str) -> str:
+    if not text.endswith((".json", ".json.gz")):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .json or .json.gz")
+    return text
+
+
+def _window(text: str) -> tuple[float, float]:
+    begin, dots, end = text.partition("..")
+    try:
+        window = float(begin or 0), float(end or "inf")
+    except ValueError:
+        window = (0.0, 0.0)
+    if not dots or not 0 <= window[0] < window[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is no FROM..TO in seconds, such as 60..90")
+    return window
 
 
 def _names(text: str) -> list[str]:

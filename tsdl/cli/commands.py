@@ -27,6 +27,8 @@ from tsdl.diagnostics.suggest import nearest
 if TYPE_CHECKING:
     import argparse
 
+    from tsdl.runtime.result import Result
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a scenario."""
@@ -35,31 +37,76 @@ def run(arguments: argparse.Namespace) -> int:
     plan = compile_scenario(arguments)
     if plan is None:
         return MISTAKE
-    if arguments.out:  # better now than after a long run
-        try:
-            Path(arguments.out).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            return usage_error(f"cannot write to {arguments.out!r}: {error.strerror or error}")
     from tsdl.cli.progress import Bar
     from tsdl.runtime import files, text
     from tsdl.runtime.run import run as run_plan
+    from tsdl.runtime.vllm import vllm_json
+    from tsdl.runtime.watched import watch
 
+    problem = _no_place_for(arguments)  # better now than after a long run
+    if problem:
+        return usage_error(problem)
+    window = arguments.trace_window or True
+    watched = watch(trace=bool(arguments.trace) and window, tokens=arguments.format == "vllm")
     with Bar() as bar:
-        result = run_plan(plan, arguments.seed, bar.show, engine=arguments.engine)
+        result = run_plan(plan, arguments.seed, bar.show, engine=arguments.engine, watch=watched)
     tell(result.warnings, "text")
-    unwritten = ""
-    if arguments.out:  # before anything is shown: whoever reads it may stop reading
-        try:
-            files.write(result, Path(arguments.out))
-        except OSError as error:
-            unwritten = f"cannot write to {arguments.out!r}: {error.strerror or error}"
+    unwritten = _write(result, arguments)  # before it is shown: whoever reads it may stop reading
     if arguments.format == "json":
         sys.stdout.write(files.summary_json(result))
+    elif arguments.format == "vllm":
+        sys.stdout.write(vllm_json(result))
     else:
         print(text.summary(result))
     if unwritten:
         return usage_error(unwritten)
     return OK if result.passed and not result.summary["requests"]["stuck"] else EXPECTATION
+
+
+def _no_place_for(arguments: argparse.Namespace) -> str:
+    """Return why results could not be written; nothing where they can. Makes their folder."""
+    if arguments.out:
+        try:
+            Path(arguments.out).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return f"cannot write to {arguments.out!r}: {error.strerror or error}"
+    if arguments.table_format == "parquet":
+        from tsdl.runtime.parquet import NoPyarrow, pyarrow
+
+        if not arguments.out:
+            return "--table-format is of the files that --out writes: add --out DIR"
+        try:
+            pyarrow()
+        except NoPyarrow as error:
+            return str(error)
+    if arguments.trace_window and not arguments.trace:
+        return "--trace-window is of the file that --trace writes: add --trace FILE"
+    if arguments.trace and not Path(arguments.trace).parent.is_dir():
+        return f"cannot write {arguments.trace!r}: there is no such folder"
+    return ""
+
+
+def _write(result: Result, arguments: argparse.Namespace) -> str:
+    """Write the files that are asked for; return why one could not be written, if so."""
+    from tsdl.runtime import files
+
+    place = arguments.out
+    try:
+        if arguments.out:
+            files.write(result, Path(arguments.out), arguments.table_format)
+        if arguments.trace:
+            place = arguments.trace
+            files.write_trace(result, Path(place))
+    except OSError as error:
+        return f"cannot write to {place!r}: {error.strerror or error}"
+    timeline = result.timeline
+    if timeline is not None and timeline.cut:
+        print(
+            f"tsdl: the trace ends at {timeline.end:g} s, where it has {len(timeline):,} events; "
+            f"--trace-window {timeline.end:g}.. shows what follows",
+            file=sys.stderr,
+        )
+    return ""
 
 
 def check(arguments: argparse.Namespace) -> int:

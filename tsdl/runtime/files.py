@@ -1,18 +1,27 @@
-"""Results as files: summary, requests, time series, what handlers noted. No clock, no path."""
+"""Results as files: summary, tables, traces, what handlers noted. No time of day, no path."""
 
 import csv
+import gzip
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from tsdl.runtime.columns import Column, Requests
+from tsdl.runtime.parquet import part, write_table
 from tsdl.runtime.result import Result
+from tsdl.runtime.traceevents import trace_json
+from tsdl.runtime.vllm import vllm_json
 
+TABLES = ("requests", "timeseries", "records")
+FORMATS = ("csv", "parquet")
+Put = Callable[[Path], None]  # writes a file
 _ROWS = 10_000  # that are made text at once
 
 
@@ -32,17 +41,11 @@ def table_csv(columns: Mapping[str, Column]) -> Iterator[str]:
     writer.writerow(columns)
     for begin in range(0, count, _ROWS):
         rows = slice(begin, begin + _ROWS)
-        writer.writerows(
-            zip(*(_cells(_part(columns, name, rows)) for name in columns), strict=True)
-        )
+        writer.writerows(zip(*(_cells(part(columns, name, rows)) for name in columns), strict=True))
         yield text.getvalue()
         text.seek(0)
         text.truncate()
     yield text.getvalue()
-
-
-def _part(columns: Mapping[str, Column], name: str, rows: slice) -> Column:
-    return columns.part(name, rows) if isinstance(columns, Requests) else columns[name][rows]
 
 
 def _cells(column: Column) -> list[Any]:
@@ -53,23 +56,60 @@ def _cells(column: Column) -> list[Any]:
     return cells
 
 
-def write(result: Result, folder: Path) -> None:
-    """Write all files into a folder, which is made; each is whole or not there. Raises OSError."""
+def write_trace(result: Result, path: Path) -> None:
+    """Write the trace of a run, compressed if the name ends in .gz; whole or not there.
+
+    Raises OSError, and ValueError where the run was not traced.
+    """
+    _whole(path, _text(trace_json(result), compressed=path.suffix == ".gz"))
+
+
+def write(result: Result, folder: Path, tables: str = "csv") -> None:
+    """Write all files into a folder, which is made; each is whole or not there.
+
+    `tables` is the format of those that have rows, `csv` or `parquet`. What an earlier run left
+    there under these names goes. Raises OSError, and NoPyarrow where Parquet needs it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    texts: dict[str, Iterable[str]] = {
-        "summary.json": [summary_json(result)],
-        "requests.csv": table_csv(result.requests),
-        "timeseries.csv": table_csv(result.timeseries),
+    files: dict[str, Put] = {
+        "summary.json": _text([summary_json(result)]),
+        "summary.vllm.json": _text([vllm_json(result)]),
     }
+    columns = {"requests": result.requests, "timeseries": result.timeseries}
     if len(result.records["time"]):
-        texts["records.csv"] = table_csv(result.records)
+        columns["records"] = result.records
+    for name, table in columns.items():
+        if tables == "parquet":
+            files[f"{name}.parquet"] = partial(write_table, result, table)
+        else:
+            files[f"{name}.csv"] = _text(table_csv(table))
     if result.log:
-        texts["log.txt"] = (f"{time!r} {line}\n" for time, line in result.log)
-    for name in ("records.csv", "log.txt"):
-        if name not in texts:  # of an earlier run
+        files["log.txt"] = _text(f"{time!r} {line}\n" for time, line in result.log)
+    for name in (*(f"{table}.{kind}" for table in TABLES for kind in FORMATS), "log.txt"):
+        if name not in files:
             (folder / name).unlink(missing_ok=True)
-    for name, text in texts.items():
-        part = folder / f".{name}.part"
-        with part.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(text)
-        part.replace(folder / name)
+    for name, put in files.items():
+        _whole(folder / name, put)
+
+
+def _text(lines: Iterable[str], *, compressed: bool = False) -> Put:
+    """Return how to write a text; compressed ones hold neither a time nor a name."""
+
+    def put(path: Path) -> None:
+        with ExitStack() as opened:
+            raw: BinaryIO = opened.enter_context(path.open("wb"))
+            if compressed:
+                raw = opened.enter_context(gzip.GzipFile("", "wb", 6, raw, mtime=0))  # type: ignore[assignment]
+            opened.enter_context(io.TextIOWrapper(raw, "utf-8", newline="")).writelines(lines)
+
+    return put
+
+
+def _whole(path: Path, put: Put) -> None:
+    """Write a file under another name first, so that it is whole or not there. Raises OSError."""
+    unfinished = path.with_name(f".{path.name}.part")
+    try:
+        put(unfinished)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -6,6 +6,8 @@ import math
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from tsdl.runtime.engine import Outcome
+    from tsdl.runtime.timeline import Timeline
+    from tsdl.runtime.watched import Tokens, Watch
 
 LATENCIES = ("ttft", "tpot", "itl", "mtpot", "e2e", "queue")
 PERCENTILES = (50, 90, 99)
@@ -42,13 +46,16 @@ class Result:
 
     `requests`, `timeseries` and `records` are mappings of numpy columns; `summary` holds JSON
     values, with times in seconds, sizes in bytes, rates per second. `warnings` are diagnostics of
-    what the run asked of its tables and they do not have.
+    what the run asked of its tables and they do not have. `timeline` and `tokens` are what was
+    noted of iterations and tokens, None where nobody asked for it.
     """
 
-    def __init__(self, plan: Plan, seed: int, outcome: Outcome) -> None:
+    def __init__(self, plan: Plan, seed: int, outcome: Outcome, watch: Watch | None = None) -> None:
         """Compute the columns and the summary of an outcome."""
         self.plan = plan
         self.seed = seed
+        self.timeline: Timeline | None = watch.timeline if watch else None
+        self.tokens: Tokens | None = watch.tokens if watch else None
         self.requests = Requests(outcome.requests)
         self.timeseries = _sample_columns(outcome)
         self.records = _record_columns(outcome)
@@ -83,6 +90,40 @@ class Result:
         except Nothing:
             return None
         return float(found.all()) if found.dtype == bool else _number(float(found))
+
+    def to_arrow(self) -> Any:  # noqa: ANN401 (pyarrow has no types of its own)
+        """Return the requests as a pyarrow Table, whose columns say their unit.
+
+        Values that there are not are null. Raises ImportError, which names the extra.
+        """
+        from tsdl.runtime.parquet import table
+
+        return table(self, self.requests)
+
+    def write_trace(self, path: str | PathLike[str]) -> None:
+        """Write the trace in the Trace Event Format, for Perfetto; compressed if it ends in .gz.
+
+        Raises OSError, and ValueError where the run was not traced (`plan.run(trace=True)`).
+        """
+        from tsdl.runtime.files import write_trace
+
+        write_trace(self, Path(path))
+
+    def __repr__(self) -> str:
+        """Say what was run and what came of it."""
+        counts, ttft = self.summary["requests"], self.summary["latency"]["ttft"]["p99"]
+        told = f"{counts['finished']:,} finished of {counts['arrived']:,}"
+        if ttft is not None:
+            told += f", p99 of TTFT {ttft:.4g} s"
+        if self.expectations:
+            told += ", passed" if self.passed else ", FAILED"
+        return f"<Result of {self.plan.scenario}, seed {self.seed}: {told}>"
+
+    def _repr_html_(self) -> str:
+        """Return the summary as a notebook shows it."""
+        from tsdl.runtime.html import result_html
+
+        return result_html(self)
 
     # -- metrics -------------------------------------------------------------------------------
 

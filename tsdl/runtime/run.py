@@ -15,6 +15,7 @@ from tsdl.runtime.engine import Engine, Progress
 from tsdl.runtime.fast.engine import FastEngine
 from tsdl.runtime.result import Result
 from tsdl.runtime.selections import NoCandidate
+from tsdl.runtime.watched import Watch, WatchedEngine
 
 ENGINES: dict[str, type[Engine]] = {"fast": FastEngine, "reference": Engine}
 
@@ -25,11 +26,13 @@ def run(
     progress: Progress | None = None,
     externs: Mapping[str, object] | None = None,
     engine: str = "fast",
+    watch: Watch | None = None,
 ) -> Result:
     """Run a plan; without a seed, with the plan's own. Raises TsdlError where a formula fails.
 
     `externs` are the policies and costs in Python that the plan names; `engine` is `fast` or
-    `reference`, which give the same result. Raises ValueError for a seed or an engine that there
+    `reference`, which give the same result. Where something is to be noted of single iterations (`watch`), it
+    is the reference engine. Raises ValueError for a seed or an engine that there
     cannot be.
     """
     if engine not in ENGINES:
@@ -45,8 +48,12 @@ def run(
     arrivals = generate(plan.workload, chosen)
     try:
         with _deep_calls():
-            made = ENGINES[engine](plan, arrivals, chosen, progress=progress, externs=externs)
-            return Result(plan, chosen, made.run())
+            made: Engine
+            if watch is not None:
+                made = WatchedEngine(plan, arrivals, chosen, watch, progress, externs)
+            else:
+                made = ENGINES[engine](plan, arrivals, chosen, progress=progress, externs=externs)
+            return Result(plan, chosen, made.run(), watch)
     except NoCandidate as error:
         raise TsdlError([_NOTHING_TO_CHOOSE]) from error
     except _OF_FORMULAS as error:
