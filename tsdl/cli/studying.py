@@ -36,6 +36,10 @@ def run_study(arguments: argparse.Namespace) -> int:
     """Run a study, or what is left of it."""
     if arguments.scenario:
         return usage_error("a study names its scenario: leave --scenario or --study out")
+    if arguments.trace or arguments.format == "vllm" or arguments.table_format != "csv":
+        return usage_error(
+            "--trace, --format vllm and --table-format are of one run: give --scenario NAME"
+        )
     points = _points(arguments)
     if points is None:
         return MISTAKE

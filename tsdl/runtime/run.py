@@ -31,8 +31,8 @@ def run(
     """Run a plan; without a seed, with the plan's own. Raises TsdlError where a formula fails.
 
     `externs` are the policies and costs in Python that the plan names; `engine` is `fast` or
-    `reference`, which give the same result. Where something is to be noted of single iterations (`watch`), it
-    is the reference engine. Raises ValueError for a seed or an engine that there
+    `reference`, which give the same result. Where something is to be noted of single iterations
+    (`watch`), it is the reference engine. Raises ValueError for a seed or an engine that there
     cannot be.
     """
     if engine not in ENGINES:
