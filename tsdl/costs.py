@@ -10,7 +10,7 @@ from typing import Protocol
 
 from tsdl import formula, pythonsource
 from tsdl.formula import Value
-from tsdl.hoisting import Hoisting
+from tsdl.inlined import Inlined
 from tsdl.interpolation import Unmeasured, ends_of, interpolation
 from tsdl.plan import Cost, Kernel, KVCache, Measured, Stage
 from tsdl.pythonsource import EXTERN, TABLE
@@ -81,48 +81,51 @@ def growing_features(cost: Cost) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The terms of a cost that depend on the same features, as a Python expression over them."""
+    """The terms of a cost that depend on the same features: of stages, each with its repeats."""
 
     features: frozenset[str]
-    text: str
+    stages: tuple[tuple[tuple[Value, ...], int], ...]
 
     @property
     def grows(self) -> bool:
         """Tell whether it changes while the same requests decode on."""
         return not self.features.isdisjoint(GROWING)
 
+    def python(self, inlined: Inlined) -> str:
+        """Return it as a Python expression over its features."""
+        return " + ".join(
+            f"({' + '.join(map(inlined.python, times))})" + (f" * {repeat}" if repeat != 1 else "")
+            for times, repeat in self.stages
+        )
 
-def parts(cost: Cost, rewritten: Callable[[Value], Value] = lambda value: value) -> list[Part]:
+
+def parts(cost: Cost) -> list[Part]:
     """Return a cost as parts over different features, whose sum it is.
 
-    `rewritten` is done to the formulas of parts that grow, where they are to be written otherwise.
     Those that grow while the same requests decode on are last; else they are in the order of the
     graph. All engines add them in this order, so that they agree to the last bit.
     """
-    terms: dict[frozenset[str], list[str]] = {}
+    terms: dict[frozenset[str], list[tuple[tuple[Value, ...], int]]] = {}
     for stage in (Stage("", 1, (Kernel("", "", 0, 0, 0, cost.overhead),)), *cost.stages):
-        here: dict[frozenset[str], list[str]] = {}
+        here: dict[frozenset[str], list[Value]] = {}
         for kernel in stage.kernels:
             if kernel.time != 0:
                 used = frozenset(formula.symbols(kernel.time))
-                grows = not used.isdisjoint(GROWING)
-                time = rewritten(kernel.time) if grows else kernel.time
-                here.setdefault(used, []).append(pythonsource.python(time))
+                here.setdefault(used, []).append(kernel.time)
         for used, times in here.items():
-            total = f"({' + '.join(times)})"
-            times_over = f"{total} * {stage.repeat}" if stage.repeat != 1 else total
-            terms.setdefault(used, []).append(times_over)
-    found = [Part(used, " + ".join(texts)) for used, texts in terms.items()]
+            terms.setdefault(used, []).append((tuple(times), stage.repeat))
+    found = [Part(used, tuple(stages)) for used, stages in terms.items()]
     return sorted(found, key=lambda part: part.grows)
 
 
 def source(cost: Cost) -> str:
     """Return a cost as one Python expression over the features."""
-    return _sum(parts(cost))
+    inlined = Inlined()
+    return _sum([part.python(inlined) for part in parts(cost)])
 
 
-def _sum(found: list[Part]) -> str:
-    return " + ".join(f"({part.text})" for part in found) or "0"
+def _sum(texts: list[str]) -> str:
+    return " + ".join(f"({text})" for text in texts) or "0"
 
 
 # What the tables of a cost were asked and have not measured, by the name of the table.
@@ -168,7 +171,7 @@ class _Known(dict[int, float]):
     def __init__(self, part: Part, names: dict[str, object]) -> None:
         super().__init__()
         (name,) = part.features
-        self._value = pythonsource.function("a cost", name, part.text, names)
+        self._value = pythonsource.function("a cost", name, part.python(Inlined()), names)
 
     def __missing__(self, feature: int) -> float:
         value: float = self._value(feature)
@@ -182,14 +185,14 @@ def compiled_features(cost: Cost, asked: Asked) -> Callable[..., float]:
     What depends on one number is looked up once it is known: launches are computed but once.
     """
     tables = table_names(cost, asked)
-    names = dict(tables)
+    names, inlined = dict(tables), Inlined()
     found = []
     for number, part in enumerate(parts(cost)):
-        text = part.text
         if len(part.features) == 1 and not part.grows:
             names[f"known{number}"] = _Known(part, tables)
-            text = f"known{number}[{''.join(part.features)}]"
-        found.append(Part(part.features, text))
+            found.append(f"known{number}[{''.join(part.features)}]")
+        else:
+            found.append(part.python(inlined))
     every = ", ".join(f.name for f in fields(Batch))
     return pythonsource.function("a cost", every, _sum(found), names)  # type: ignore[no-any-return]
 
@@ -243,18 +246,18 @@ class DecodeTime:
 
     def __init__(self, cost: Cost, asked: Asked) -> None:
         """Compile it for iterations without prefills."""
-        hoisting = Hoisting(GROWING)
-        every, tables = parts(cost, hoisting.rewritten), table_names(cost, asked)
+        every, tables = parts(cost), table_names(cost, asked)
         growing = [part for part in every if part.grows]
-        kept = hoisting.kept
         counting = ", ".join(sorted(COUNTING))
         none = ", ".join(f"{f.name}=0" for f in fields(Batch) if f.name.startswith("prefill"))
-        fixed = _sum([part for part in every if not part.grows])
+        fixed = _sum([part.python(Inlined()) for part in every if not part.grows])
         self._fixed = pythonsource.function("a cost", f"{counting}, {none}", fixed, tables)
-        inner = f"lambda {', '.join(GROWING)}: {_sum([Part(frozenset(), 'fixed'), *growing])}"
-        known = ", ".join(map(pythonsource.python, kept.values()))
-        inner = f"(lambda {', '.join(kept)}: {inner})({known})"
-        self._growing = pythonsource.function("a cost", f"fixed, {counting}, {none}", inner, tables)
+        inlined = Inlined(frozenset(BATCH_FEATURES) - set(GROWING))
+        sum_ = _sum(["fixed", *(part.python(inlined) for part in growing)])
+        inner = f"lambda {', '.join(GROWING)}: {sum_}"
+        # What the counts alone decide is computed once for each count, by a function around it.
+        outer = f"(lambda {', '.join(inlined.found.values())}: {inner})({', '.join(inlined.found)})"
+        self._growing = pythonsource.function("a cost", f"fixed, {counting}, {none}", outer, tables)
         self._grows = bool(growing)
         self.known: dict[int, tuple[float, GrowingTime | None]] = {}
 

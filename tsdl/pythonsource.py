@@ -41,7 +41,11 @@ def python(value: Value) -> str:
         return repr(value)
     if value.operation == "select":
         return _python_selection(value)
-    parts = [python(argument) for argument in value.arguments]
+    return written(value, [python(argument) for argument in value.arguments])
+
+
+def written(value: Formula, parts: list[str]) -> str:
+    """Return a formula that chooses from no list as Python, given the source of its arguments."""
     match value.operation:
         case "symbol":
             return str(value.arguments[0])
@@ -55,8 +59,6 @@ def python(value: Value) -> str:
             return "(" + f" {word} ".join(parts) + ")"
         case "if":
             return f"({parts[1]} if {parts[0]} else {parts[2]})"
-        case "let":  # only in what was rewritten: a name for a value, from there on
-            return f"({value.arguments[0]} := {parts[1]})"
         case "mod":
             return f"({parts[0]} % {parts[1]})"
         case "round_up" if isinstance(value.arguments[1], int):

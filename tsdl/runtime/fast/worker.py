@@ -392,12 +392,12 @@ class FastWorker(Worker):
     def advance(self, limit: float) -> None:
         """Let everything happen here that happens before a time."""
         while self.due < limit:
-            if self.steady and self.cohort.ends[0] >> BITS > self.cohort.steps + 1:
-                steady.run(self, min(limit, self.inbox[0][0]) if self.inbox else limit)
-                if self.due >= limit:
-                    return
             if self.lean and lean.takes(self):
                 lean.run(self, limit)
+            elif self.steady and self.cohort.ends[0] >> BITS > self.cohort.steps + 1:
+                steady.run(self, min(limit, self.inbox[0][0]) if self.inbox else limit)
+                if self.due < limit:
+                    self.boundary(self)
             else:
                 self.boundary(self)
 
