@@ -336,8 +336,10 @@ class LocalActions:
         self._worker = worker
 
     def __getattr__(self, name: str) -> Callable[..., None]:
-        """Return an action that is the same in both stages."""
-        return getattr(self._actions, name)  # type: ignore[no-any-return]
+        """Return an action that is the same in both stages; the next time it is found at once."""
+        action: Callable[..., None] = getattr(self._actions, name)
+        setattr(self, name, action)
+        return action
 
     def delay(self, seconds: float) -> None:
         """Have the worker do nothing for so long. Raises TsdlError for less than nothing."""

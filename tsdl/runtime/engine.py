@@ -246,7 +246,8 @@ class Engine:
         request.status = status
         request.loose = False
         self.open -= 1
-        self.ended = max(self.ended, now)
+        if now > self.ended:  # noqa: PLR1730 (often: `max` is slower)
+            self.ended = now
         self.ledger.close(request)
         if status == REJECTED:  # the conversation ends
             self.system.progress()
@@ -399,8 +400,9 @@ class Engine:
             self.system.progress()
         else:
             self.system.tire()
-        self.gap_length.extend(gaps.keys())
-        self.gap_count.extend(gaps.values())
+        if gaps:
+            self.gap_length.extend(gaps.keys())
+            self.gap_count.extend(gaps.values())
         hook = worker.hooks.get("iteration")
         if hook is not None:
             hook(BatchView(iteration), worker)

@@ -47,7 +47,7 @@ class Handover:
             self._begin(request, worker)
 
     def next_of(self, worker: Worker) -> Request | None:
-        """Return who may be taken in now, with its memory reserved; None where nobody may."""
+        """Return who may be taken in now; None where nobody may."""
         if len(worker.incoming) == worker.taking:
             return None  # all are on their way
         worker.catch_up()
@@ -80,21 +80,22 @@ class Handover:
         request.busy = True
         worker.arriving += rest
         worker.taking += 1
-        begun = self.system.clock.now
+        system = self.system
+        begun = system.clock.now
 
         def done() -> None:
             source.catch_up()
             worker.catch_up()
+            now = system.clock.now
             worker.arriving -= rest
             worker.taking -= 1
             source.memory.release(request)
             source.leaving.remove(request)
             request.source = request.copy = None
             request.held = size
-            since = self.under_way.pop(request.id, begun)
             request.moved += rest
-            request.moving += self.system.clock.now - since
-            self.system.notes.transfers.append((rest, self.system.clock.now - begun))
+            request.moving += now - self.under_way.pop(request.id, begun)
+            system.notes.transfers.append(rest, now - begun)
             worker.incoming.remove(request)
             worker.ready.append(request)
             request.busy = False
@@ -102,13 +103,13 @@ class Handover:
             self.settle(request)
             self.take_in_if_overlapped(source)
             self.take_in_if_overlapped(worker)
-            self.system.wake(source)
-            self.system.wake(worker)
+            system.wake(source)
+            system.wake(worker)
             self.changed()
-            self.system.tire()
+            system.tire()
 
-        ports, about = self.system.route(source, worker), ("hand-over", request.id)
-        self.system.network.send(rest, ports, 0.0, done, about)
+        ports, about = system.route(source, worker), ("hand-over", request.id)
+        system.network.send(rest, ports, 0.0, done, about)
 
     def begin_next(self, worker: Worker) -> bool:
         """Begin the next transfer of a worker that takes in sequentially; False without one."""
@@ -155,7 +156,7 @@ class Handover:
             copy.sent += amount
             request.busy = False
             request.moved += amount
-            self.system.notes.transfers.append((amount, self.system.clock.now - begun))
+            self.system.notes.transfers.append(amount, self.system.clock.now - begun)
             if request.done:
                 self.forget_copy(request)
             self.settle(request)

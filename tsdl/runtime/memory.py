@@ -54,7 +54,7 @@ class Memory:
 
     def needed(self, request: Request, context: int | None = None) -> int:
         """Return the bytes that a request holds at a context; at the one that it has, without."""
-        at = request.length if context is None else context
+        at = request.prompt + request.generated if context is None else context
         return self.footprint(at, request.prompt, request.output)
 
     def final(self, request: Request) -> int:
@@ -111,13 +111,15 @@ class Memory:
     def reserve(self, size: int) -> None:
         """Take so many bytes for what is on its way here."""
         self.used += size
-        self.peak = max(self.peak, self.used)
+        if self.used > self.peak:  # noqa: PLR1730 (often: `max` is slower)
+            self.peak = self.used
 
     def grow(self, request: Request, size: int) -> None:
         """Let a request hold `size` bytes in all."""
         self.used += size - request.held
         request.held = size
-        self.peak = max(self.peak, self.used)
+        if self.used > self.peak:  # noqa: PLR1730 (often: `max` is slower)
+            self.peak = self.used
 
     def release(self, request: Request) -> None:
         """Take back all that a request holds."""

@@ -28,10 +28,10 @@ class Transfers:
     size: array[int] = field(default_factory=lambda: array("q"))
     seconds: array[float] = field(default_factory=lambda: array("d"))
 
-    def append(self, transfer: tuple[int, float]) -> None:
-        """Note a transfer: its bytes and seconds."""
-        self.size.append(transfer[0])
-        self.seconds.append(transfer[1])
+    def append(self, size: int, seconds: float) -> None:
+        """Note a transfer."""
+        self.size.append(size)
+        self.seconds.append(seconds)
 
 
 @dataclass(slots=True)
@@ -101,7 +101,7 @@ class System:
     def wake(self, worker: Worker) -> None:
         """Let a worker look at its queues: at once if it is idle, else at its next boundary."""
         if worker.woken is not None:
-            worker.woken(worker)
+            worker.woken()
             return
         waker = self.idle.pop(worker.leader, None)
         if waker is None:
@@ -117,7 +117,8 @@ class System:
         if self.clock.now != self._instant:
             self._instant = self.clock.now
             self._dealt.clear()
-        times = self._dealt[what, number] = self._dealt.get((what, number), 0) + 1
+        dealt, key = self._dealt, (what, number)
+        times = dealt[key] = dealt[key] + 1 if key in dealt else 1
         if times > MOST_AT_ONCE:
             what = f"{what} {number} {doing}"
             title = f"the policy goes round and round at {self.clock.now:g} s: {what}"

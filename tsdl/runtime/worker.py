@@ -117,7 +117,7 @@ class Worker(Shown):
         self.over = 0  # how many of those that run are done
         self.partial = False  # whether some of the running may have a part of their prompt to do
         self.hooks: dict[str, Program] = {}
-        self.woken: Callable[[Worker], None] | None = None  # instead of an event of its own
+        self.woken: Callable[[], None] | None = None  # instead of an event of its own
         # Of one without events of its own: when something happens here, and who has come meanwhile.
         self.due = inf
         self.inbox: deque[tuple[float, Request]] = deque()
@@ -220,7 +220,8 @@ class Worker(Shown):
         """Take a request out of the running; what it holds stays held."""
         self.active.remove(request)
         request.active = False
-        self.over -= request.done
+        if request.generated >= request.output:
+            self.over -= 1
 
     def admitted(self, request: Request) -> None:
         """Tell handlers that a request was admitted."""

@@ -4,6 +4,7 @@ Who looks at a worker, or changes something there, lets it catch up first. What 
 a worker is an event still, at a time not later than that when it happens.
 """
 
+from functools import partial
 from math import inf, nextafter
 
 from tsdl.facts import Facts, facts_of
@@ -31,7 +32,7 @@ class FastEngine(Engine):
         if facts.rung == "reference":
             return super()._worker(index, group, node)
         worker = FastWorker(index, self.plan.workers[group], node, facts)
-        worker.woken = self._woken
+        worker.woken = partial(self._woken, worker)
         worker.boundary = self._boundary
         self.fast.append(worker)
         return worker
@@ -123,13 +124,16 @@ class FastEngine(Engine):
         if worker.current is None and worker.inbox:
             worker.due = min(worker.due, worker.inbox[0][0])
 
-    def _woken(self, worker: Worker) -> None:
+    def _woken(self, worker: FastWorker) -> None:
         """Let a worker look at its queues: at once if it is idle, else at its next boundary."""
-        assert isinstance(worker, FastWorker)
-        worker.catch_up()
-        worker.stir()
-        worker.look_at(self.clock.now)
-        self._arm(worker)
+        now = self.clock.now
+        if worker.due <= now or worker.inbox:
+            worker.catch_up()
+        worker.steady = worker.refused = False
+        if worker.current is None:
+            worker.look_at(now)
+        if worker.heeded or worker.incoming or self.actions.deferred:
+            self._arm(worker)
 
     # -- events --------------------------------------------------------------------------------
 
@@ -142,8 +146,10 @@ class FastEngine(Engine):
             self._arm(worker)
 
     def _dispatch_pending(self) -> None:
+        if not self.watching:
+            return  # nobody waits
         super()._dispatch_pending()
-        if self.watching and not self.pending and not self.submitted:
+        if not self.pending and not self.submitted:
             self.watching = False
             for worker in self.fast:
                 worker.listen()
@@ -153,7 +159,7 @@ class FastEngine(Engine):
         due = worker.due
         if worker.armed <= due:
             return  # nothing happens before what is due
-        if worker.awaits_kv or worker.id in self.actions.deferred:
+        if (worker.incoming and worker.awaits_kv) or worker.id in self.actions.deferred:
             time = due
         elif worker.heeded:
             time = self._bound(worker)
@@ -171,7 +177,7 @@ class FastEngine(Engine):
             return  # there was one before
         worker.catch_up()
         if worker.due == time:
-            worker.go_on(self.clock.peek())
+            worker.go_on()
         worker.armed = inf  # not before: what happens now needs no event of its own
         self._arm(worker)
 

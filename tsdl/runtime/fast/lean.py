@@ -52,7 +52,7 @@ def tools(worker: FastWorker) -> tuple[Any, ...]:
 
 def takes(worker: FastWorker) -> bool:
     """Tell whether a worker is in a state that this file knows."""
-    if worker.swapped or worker.awaits_kv or worker.free_at > worker.due:
+    if worker.swapped or worker.free_at > worker.due or (worker.incoming and worker.awaits_kv):
         return False
     iteration = worker.current
     if iteration is None:

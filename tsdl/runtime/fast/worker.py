@@ -385,7 +385,8 @@ class FastWorker(Worker):
     def end_batch(self) -> None:
         """Give back the slots of a batch whose requests are all done."""
         super().end_batch()
-        self.cohort.clear()
+        if self.decodes:
+            self.cohort.clear()
 
     # -- bringing it up to date ----------------------------------------------------------------
 
@@ -401,10 +402,10 @@ class FastWorker(Worker):
             else:
                 self.boundary(self)
 
-    def go_on(self, limit: float) -> None:
-        """Let happen what is due; and what comes before a time, until somebody ends."""
+    def go_on(self) -> None:
+        """Let happen what is due; and what comes before the next event, until somebody ends."""
         if self.lean and lean.takes(self):
-            lean.run(self, limit, until_end=True)
+            lean.run(self, self.clock.peek(), until_end=True)
         else:
             self.boundary(self)
 
