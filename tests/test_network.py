@@ -126,6 +126,17 @@ def test_what_one_cannot_use_is_for_the_other() -> None:
     assert arrivals(*sent) == [10.0, 20.0]
 
 
+def test_who_is_sent_together_begins_with_one_event() -> None:
+    clock, shared = Clock(), port()
+    there: list[str] = []
+    network = Network(clock)
+    for name in ("first", "second"):
+        network.send(1000, (shared,), 0.0, partial(there.append, name))
+    assert len(clock._queue) == 1
+    clock.run()
+    assert (clock.now, there) == (20.0, ["first", "second"])
+
+
 def test_a_chain_of_ports() -> None:
     """A long flow over both, and a short one on each: 50, 50 and 150."""
     one, two = port(100.0), port(200.0)

@@ -86,7 +86,7 @@ class Engine:
         self.gangs = gangs_of(self.workers)
         self.handover = Handover(self.system)
         self.actions = Actions(self.system, self.handover)
-        self.actions.submitted = lambda request: self._ask_or_wait("submit", request)
+        self.actions.submitted = partial(self._ask_or_wait, "submit")
         self.actions.closed = lambda request, status: self._close(request, status, self.clock.now)
         self.actions.evicted = self._evicted
         self.handover.changed = self._dispatch_pending

@@ -43,7 +43,10 @@ class Handover:
 
     def take_in(self, worker: Worker) -> None:
         """Begin the transfers for which there is room, beside what the worker computes."""
-        while (request := self.next_of(worker)) is not None:
+        while worker.taking < len(worker.incoming):
+            request = self.next_of(worker)
+            if request is None:
+                return
             self._begin(request, worker)
 
     def next_of(self, worker: Worker) -> Request | None:

@@ -6,6 +6,7 @@ more (max-min fairness); one that serves first come, first served gives all to t
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 
 from tsdl.plan import Channel
@@ -62,6 +63,9 @@ class Network:
     clock: Clock
     flows: list[Flow] = field(default_factory=list)
     waiting: int = 0  # transfers within their latency
+    # Who was sent last, all to start at one time: with one event, as no other comes in between.
+    _starters: list[Flow] = field(default_factory=list)
+    _starting: float = -1.0  # when; no time where there are none
     _next: float = inf
     _moved: bool = False  # whether transfers have begun or ended since rates were given
     _changed: bool = False  # whether they share ports with others
@@ -90,16 +94,22 @@ class Network:
             if port.latency > latency:  # noqa: PLR1730 (often: `max` is slower)
                 latency = port.latency
         self.waiting += 1
+        time = self.clock.now + (latency + extra)
+        if time != self._starting:
+            self._starting, self._starters = time, []
+            self.clock.call(time, TRANSFER, partial(self._start, self._starters))
+        self._starters.append(Flow(tuple(dict.fromkeys(ports)), done, float(size), time))
 
-        def begin() -> None:
+    def _start(self, flows: list[Flow]) -> None:
+        """Let transfers flow that were sent one after another, and whose latency is over."""
+        self._starting = -1.0
+        for flow in flows:
             self.waiting -= 1
-            if size and ports:
-                self._begin(Flow(tuple(dict.fromkeys(ports)), done, float(size), self.clock.now))
+            if flow.left and flow.ports:
+                self._begin(flow)
             else:
-                done()
-            self._settle()
-
-        self.clock.call(self.clock.now + (latency + extra), TRANSFER, begin)
+                flow.done()
+        self._settle()
 
     def _begin(self, flow: Flow) -> None:
         """Let a transfer flow; one that shares no port concerns no other."""
@@ -148,6 +158,7 @@ class Network:
                 first = flow.end
         if first < inf and first != self._next:
             self._next = first
+            self._starting = -1.0  # whoever starts then, too, comes after it
             self.clock.call(first, TRANSFER, self._finish)
 
     def _share(self) -> None:

@@ -117,8 +117,7 @@ class System:
         if self.clock.now != self._instant:
             self._instant = self.clock.now
             self._dealt.clear()
-        dealt, key = self._dealt, (what, number)
-        times = dealt[key] = dealt[key] + 1 if key in dealt else 1
+        times = self._dealt[what, number] = self._dealt.get((what, number), 0) + 1
         if times > MOST_AT_ONCE:
             what = f"{what} {number} {doing}"
             title = f"the policy goes round and round at {self.clock.now:g} s: {what}"

@@ -220,8 +220,7 @@ class Worker(Shown):
         """Take a request out of the running; what it holds stays held."""
         self.active.remove(request)
         request.active = False
-        if request.generated >= request.output:
-            self.over -= 1
+        self.over -= request.done
 
     def admitted(self, request: Request) -> None:
         """Tell handlers that a request was admitted."""

@@ -62,33 +62,28 @@ class FastClock(Clock):
         return min(super().peek(), self._coming)
 
     def step(self) -> None:
-        """Let the arrivals and events to come happen, one after another.
-
-        All of them, for it takes as long to be called as to do one: whatever ends a run is raised.
-        """
+        """Let the next arrival or event happen."""
         queue: list[Any] = self._queue
-        happened = self.happened
-        while True:
-            time, priority, request = self._coming, ARRIVAL, self._request
-            if queue and queue[0][0] <= time:
-                first, rank = queue[0][:2]
-                # All arrivals come before what is not one, and among themselves by their ranks.
-                if first < time or request is None or rank < self._rank(request):
-                    time, priority, request = first, rank, None
-            elif request is None:
-                raise EmptySchedule
-            if time != self.now:
-                happened.clear()
-                self.highest = priority
-            elif priority > self.highest:
-                self.highest = priority
-            happened.append(priority)
-            self._now = self.now = time
-            if request is not None:
-                self._next_request()
-                self._arrive(request)
-            elif callable(function := queue[0][3]):
-                heappop(queue)
-                function()
-            else:
-                super().step()
+        time, priority, request = self._coming, ARRIVAL, self._request
+        if queue and queue[0][0] <= time:
+            first, rank = queue[0][:2]
+            # All arrivals come before what is not one, and among themselves by their ranks.
+            if first < time or request is None or rank < self._rank(request):
+                time, priority, request = first, rank, None
+        elif request is None:
+            raise EmptySchedule
+        if time != self.now:
+            self.happened.clear()
+            self.highest = priority
+        elif priority > self.highest:
+            self.highest = priority
+        self.happened.append(priority)
+        self._now = self.now = time
+        if request is not None:
+            self._next_request()
+            self._arrive(request)
+        elif callable(function := queue[0][3]):
+            heappop(queue)
+            function()
+        else:
+            super().step()

@@ -129,7 +129,7 @@ class FastEngine(Engine):
         now = self.clock.now
         if worker.due <= now or worker.inbox:
             worker.catch_up()
-        worker.steady = worker.refused = False
+        worker.stir()
         if worker.current is None:
             worker.look_at(now)
         if worker.heeded or worker.incoming or self.actions.deferred:

@@ -150,10 +150,11 @@ class FastWorker(Worker):
         request.worker, request.node = self.id, self.node
         if self.current is None:
             self.look_at(now)
-        self.inbox.append((now, request))
         if self.heeded:
-            self.open_inbox(now)
+            self._receive(request, now)
             self.heed(self)
+        else:
+            self.inbox.append((now, request))
 
     def take(self, request: Request) -> None:
         """Count a request as one of this worker's from now on."""
@@ -173,9 +174,13 @@ class FastWorker(Worker):
         inbox = self.inbox
         while inbox and inbox[0][0] <= now:
             time, request = inbox.popleft()
-            super().enqueue(request, time)
-            if self.engaged or not (self.refused and self._fixed_order):
-                self.stir()
+            self._receive(request, time)
+
+    def _receive(self, request: Request, time: float) -> None:
+        """Take one who has come at a time."""
+        super().enqueue(request, time)
+        if self.engaged or not (self.refused and self._fixed_order):
+            self.stir()
 
     def stir(self) -> None:
         """Note that something has changed: the next boundary is looked at."""
