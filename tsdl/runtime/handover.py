@@ -83,8 +83,7 @@ class Handover:
         request.busy = True
         worker.arriving += rest
         worker.taking += 1
-        system = self.system
-        begun = system.clock.now
+        system, begun = self.system, self.system.clock.now
 
         def done() -> None:
             source.catch_up()
@@ -111,8 +110,8 @@ class Handover:
             self.changed()
             system.tire()
 
-        ports, about = system.route(source, worker), ("hand-over", request.id)
-        system.network.send(rest, ports, 0.0, done, about)
+        about = ("hand-over", request.id)
+        system.network.send(rest, system.route(source, worker), 0.0, done, about)
 
     def begin_next(self, worker: Worker) -> bool:
         """Begin the next transfer of a worker that takes in sequentially; False without one."""
