@@ -66,7 +66,7 @@ class FastEngine(Engine):
                 self.begun[worker.id] = worker.begun, worker.current
             if until is not None:
                 worker.open_inbox(until)
-            self.ended = max(self.ended, worker.idle_since)
+            self.ended = max(self.ended, worker.landed)
             worker.settle()  # for those who look at what has become of each request
 
     def _progress_unseen(self) -> bool:

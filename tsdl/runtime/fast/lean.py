@@ -80,6 +80,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     outstanding = worker.outstanding_tokens
     now, duration, busy, begun = worker.due, worker.duration, worker.busy, worker.begun
     iterations, refused, prefilling = worker.iterations, worker.refused, worker.prefilling
+    landed = worker.landed
     ahead, engaged = worker.local.asynchronous, worker.engaged
     gone, freed = worker.ended, memory.retired  # slots and bytes not known to be free
     saw = worker.saw  # whether there is more than what the iteration in flight was put together of
@@ -103,6 +104,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 waiting.append(request)
         # -- the iteration in flight ends
         if flying:
+            landed = now
             busy += duration
             if prefills:
                 prefilling += duration
@@ -333,7 +335,6 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 waiting.extend(unseen)
                 unseen.clear()
                 continue
-            worker.idle_since = now
             now = inbox[0][0] if inbox else inf
             if somebody_ended:
                 break
@@ -453,7 +454,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     memory.used, memory.peak = used, peak
     worker.outstanding_tokens = outstanding
     worker.due, worker.duration, worker.busy, worker.begun = now, duration, busy, begun
-    worker.iterations, worker.prefilling = iterations, prefilling
+    worker.iterations, worker.prefilling, worker.landed = iterations, prefilling, landed
     worker.refused = refused and worker.facts.refusal_stays
     worker.engaged, worker.ended, worker.saw, memory.retired = engaged, gone, saw, freed
     worker.steady = False

@@ -53,10 +53,10 @@ class FastWorker(Worker):
         "heed",
         "heeded",
         "hooks_heeded",
-        "idle_since",
         "in_turns",
         "lean",
         "lean_begin",
+        "landed",
         "least",
         "loners",
         "look",
@@ -101,7 +101,7 @@ class FastWorker(Worker):
         self.gap_length: Callable[[float], None]  # notes the length of a gap, and how many had it
         self.gap_count: Callable[[int], None]
         self.close: Callable[[Request, str, float], None]  # tells that a request is done
-        self.idle_since = 0.0  # when it became idle last
+        self.landed = 0.0  # when an iteration ended last, of those that no event has ended
         self.lean = False
         self.noted = False  # whether its state is noted at every boundary
         features = growing_features(kind.cost)
