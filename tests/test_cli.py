@@ -250,7 +250,13 @@ def test_out_writes_the_files(small: str, tmp_path: Path, capsys: Capture) -> No
     assert main(["run", small, "--out", str(folder)]) == 0
     assert capsys.readouterr().out.startswith("small:")
     names = sorted(p.name for p in folder.iterdir())
-    assert names == ["requests.csv", "summary.json", "summary.vllm.json", "timeseries.csv"]
+    assert names == [
+        "plan.json",
+        "requests.csv",
+        "summary.json",
+        "summary.vllm.json",
+        "timeseries.csv",
+    ]
     assert json.loads((folder / "summary.json").read_text("utf-8"))["scenario"] == "small"
     rows = (folder / "requests.csv").read_text("utf-8").splitlines()
     assert rows[0].startswith("id,arrived,prompt,output,")

@@ -28,7 +28,7 @@ Capture = pytest.CaptureFixture[str]
 
 HERE = Path(__file__).resolve().parent
 GOOD, POOR = HERE / "diagnostics", HERE / "messages_to_improve"
-COMMANDS = ("check", "import", "plan", "run", "validate")
+COMMANDS = ("check", "import", "plan", "report", "run", "validate")
 TOLD = re.compile(r"^(error|warning|note)\[(\w+)\]: (.+)$", re.MULTILINE)
 
 

@@ -79,6 +79,7 @@ def test_the_same_bytes_in_every_process(tmp_path: Path) -> None:
         said = python(code, str(SMALLEST), "--out", str(folder), seed=seed)
         files = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
         assert sorted(files) == [
+            "plan.json",
             "requests.csv",
             "summary.json",
             "summary.vllm.json",

@@ -21,6 +21,11 @@ def library_files() -> list[tuple[str, str]]:
     return [(f"<stdlib>/{f.name}", f.read_text(encoding="utf-8")) for f in found]
 
 
+def report_file(name: str) -> str:
+    """Return a part of the page of a report."""
+    return (_PACKAGE / "reports" / name).read_text(encoding="utf-8")
+
+
 def parser_code() -> list[str]:
     """Return the code that makes trees of texts: a tree that is kept is of this code."""
     found = [_PACKAGE / "ast.py", _PACKAGE / "source.py", *sorted(_PACKAGE.glob("parse/*.py"))]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tsdl.cli.commands import check, explain, import_, plan, run
 from tsdl.cli.measurements import calibrate, validate
+from tsdl.cli.reporting import plot, report
 from tsdl.cli.tabulation import tabulate
 from tsdl.errors import TsdlError
 
@@ -120,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_validate(commands)
     _add_calibrate(commands)
+    _add_reports(commands)
 
     imports = commands.add_parser(
         "import", help="turn a configuration of another simulator, or of a model, into TSDL"
@@ -215,6 +217,30 @@ def _add_calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     )
     calibrates.add_argument("--format", choices=("text", "json"), default="text")
     calibrates.set_defaults(command=calibrate)
+
+
+def _add_reports(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    reports = commands.add_parser("report", help="make one page of results, to be read offline")
+    reports.add_argument(
+        "results", nargs="+", metavar="RESULT", help="folders that `run --out` wrote"
+    )
+    reports.add_argument(
+        "-o", dest="output", metavar="FILE", default="report.html", help="else report.html"
+    )
+    reports.set_defaults(command=report)
+
+    plots = commands.add_parser("plot", help="draw charts of results as SVG or PNG")
+    plots.add_argument(
+        "results", nargs="+", metavar="RESULT", help="folders that `run --out` wrote"
+    )
+    plots.add_argument(
+        "--name", dest="names", action="append", default=[], metavar="NAME",
+        help="which chart; may be given several times (else: all of them)",
+    )  # fmt: skip
+    plots.add_argument(
+        "-o", dest="output", metavar="FILE", required=True, help="FILE.svg or FILE.png"
+    )
+    plots.set_defaults(command=plot)
 
 
 def _measured_arguments(parser: argparse.ArgumentParser) -> None:

@@ -114,6 +114,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0701", Severity.ERROR, "not a store of results"),
         Code("E0702", Severity.ERROR, "the store cannot be used"),
         Code("E0703", Severity.ERROR, "the cluster cannot be used"),
+        Code("E0704", Severity.ERROR, "not a folder of results"),
         Code("E0901", Severity.ERROR, "a formula has no value during the run"),
         Code("E0902", Severity.ERROR, "an iteration of impossible length"),
         Code("E0903", Severity.ERROR, "a policy goes round and round"),

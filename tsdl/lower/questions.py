@@ -137,6 +137,11 @@ class Study:
         )
 
     @property
+    def distributions(self) -> tuple[Asked, ...]:
+        """Return the metrics of requests whose distribution is asked of a run of a point."""
+        return tuple(one for p in self.pictures if p.kind == "cdf" for one in p.shown)
+
+    @property
     def columns(self) -> dict[str, str]:
         """Return the columns that tell points apart, with their units."""
         return {c: u for a in self.axes for c, u in zip(a.columns, a.units, strict=True)}

@@ -1,4 +1,4 @@
-"""Results as files: summary, tables, traces, what handlers noted. No time of day, no path."""
+"""Results as files: summary, plan, tables, traces, what handlers noted. No time of day."""
 
 import csv
 import gzip
@@ -73,6 +73,7 @@ def write(result: Result, folder: Path, tables: str = "csv") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, Put] = {
         "summary.json": _text([summary_json(result)]),
+        "plan.json": _text([result.plan.to_json(), "\n"]),
         "summary.vllm.json": _text([vllm_json(result)]),
     }
     columns = {"requests": result.requests, "timeseries": result.timeseries}

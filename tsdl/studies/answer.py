@@ -9,12 +9,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tsdl.studies.measures import half_width, holds, mean, number
+from tsdl.studies.pictures import known, picture_data
+from tsdl.studies.points import Infeasible, Points
 
 if TYPE_CHECKING:
     from tsdl.formula import Atom, Value
     from tsdl.lower.questions import Asked, Study
+    from tsdl.plan import Plan
     from tsdl.studies.course import Unit
-    from tsdl.studies.points import Points
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +123,13 @@ class Answer:
             return Figure((math.nan,) * self.study.replicates)
         return Figure(
             tuple(
-                number(self._formula(unit, asked), self._known(row, index))
+                number(self.formula(unit, asked), self._known(row, index))
                 for index, unit in enumerate(row.units)
             )
         )
 
-    def _formula(self, unit: Unit, asked: Asked) -> Value:
+    def formula(self, unit: Unit, asked: Asked) -> Value:
+        """Return an expression as it is at a point, with what its search found."""
         found = unit.bracket.found if unit.bracket else None
         return self.points.formulas(unit.point, (asked,), found)[0]
 
@@ -143,7 +146,7 @@ class Answer:
         other = self._by_cells.get(tuple(cells.values()))
         if other is None or other.status != "ok":
             return math.nan
-        return number(self._formula(other.units[index], wanted.asked), self._known(other, index))
+        return number(self.formula(other.units[index], wanted.asked), self._known(other, index))
 
     # -- what is made of rows ------------------------------------------------------------------
 
@@ -183,11 +186,22 @@ class Answer:
         if row.status != "ok":
             return False
         # A param that was searched for differs between seeds: so does the formula, then.
-        formulas = [self._formula(unit, asked) for unit in row.units]
+        formulas = [self.formula(unit, asked) for unit in row.units]
         known = [self._known(row, index) for index in range(len(row.units))]
         return holds(formulas, known)
 
     # -- as data -------------------------------------------------------------------------------
+
+    @property
+    def first_plan(self) -> Plan | None:
+        """Return the plan of the first row that has a run, with its first seed."""
+        for row in self.rows:
+            unit = row.units[0]
+            if row.status == "ok":
+                found = unit.bracket.found if unit.bracket else None
+                plan = self.points.plan(unit.point, found)
+                return None if isinstance(plan, Infeasible) else plan
+        return None
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -205,17 +219,25 @@ class Answer:
                 {"text": e.text, "passed": e.passed, "failed": list(e.failed)}
                 for e in self.expectations
             ],
+            "pictures": [picture_data(self, picture) for picture in study.pictures],
         }
 
     def _row_data(self, row: Row) -> dict[str, Any]:
         data: dict[str, Any] = {"point": row.cells, "status": row.status}
         if row.reason:
             data["reason"] = row.reason
+        if row.notes:
+            data["notes"] = row.notes
+        data["runs"] = [
+            {"plan": unit.found.summary["plan"], "seed": unit.found.summary["seed"]}
+            for unit in row.units
+            if unit.found and not unit.found.failed
+        ]
         data["values"] = {
             name: {
-                "mean": _plain(figure.mean),
-                "half_width": _plain(figure.half_width),
-                "each": [_plain(v) for v in figure.each],
+                "mean": known(figure.mean),
+                "half_width": known(figure.half_width),
+                "each": [known(v) for v in figure.each],
             }
             for name, figure in row.figures.items()
         }
@@ -270,7 +292,3 @@ def _notes(unit: Unit) -> Iterator[str]:
         yield "holds to the end of the range"
     if found.odd is not None:
         yield f"not monotone: look at {found.odd:g}"
-
-
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None

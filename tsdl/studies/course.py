@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from tsdl.studies.measures import holds, measures_of
+from tsdl.studies.pictures import percentiles
 from tsdl.studies.points import Infeasible, Point, Points
 from tsdl.studies.search import Bracket, bracket
 from tsdl.studies.work import Found, Job
@@ -151,6 +152,8 @@ class Course:
         study = self.points.study
         formulas = self.points.formulas(point, study.asked, found)
         measures = {str(m): m for formula in formulas for m in measures_of(formula)}
+        for metric in self.points.formulas(point, study.distributions, found):
+            measures |= {str(m): m for m in percentiles(metric)}
         return tuple(measures.values())
 
     # -- runs ----------------------------------------------------------------------------------
@@ -203,9 +206,7 @@ class Course:
                 if self._deaths.get(key, 0) < _DEATHS:
                     self._submit(key, job)
                 else:
-                    self._give(
-                        key, Found({}, {}, {}, 0.0, failed=f"its process died {_DEATHS} times")
-                    )
+                    self._give(key, Found({}, {}, 0.0, failed=f"its process died {_DEATHS} times"))
 
     def _answer(self, key: Key, job: Job, found: Found) -> None:
         """Keep what a run came to, and let those go on that wait for it."""

@@ -1,4 +1,4 @@
-"""An answer as files: study.json with all of it, study.csv with a line for each row."""
+"""An answer as files: study.json with all of it, study.csv with its rows, the first one's plan."""
 
 from __future__ import annotations
 
@@ -49,9 +49,15 @@ def _cell(value: float) -> float | None:
 
 
 def write(answer: Answer, folder: Path) -> None:
-    """Write both files into a folder, which is made; each is whole or not there. Raises OSError."""
+    """Write all files into a folder, which is made; each is whole or not there. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (("study.json", answer_json(answer)), ("study.csv", answer_csv(answer))):
+    texts = {"study.json": answer_json(answer), "study.csv": answer_csv(answer)}
+    plan = answer.first_plan
+    if plan is None:  # one may be left of an earlier study
+        (folder / "plan.json").unlink(missing_ok=True)
+    else:
+        texts["plan.json"] = plan.to_json() + "\n"
+    for name, text in texts.items():
         part = folder / f".{name}.part"
         part.write_text(text, encoding="utf-8", newline="")
         part.replace(folder / name)

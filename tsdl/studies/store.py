@@ -110,7 +110,6 @@ class Store:
             found = Found(
                 data["values"],
                 data["summary"],
-                data["quantiles"],
                 row[1],
                 tuple(data["warnings"]),
                 data["failed"],
@@ -125,7 +124,6 @@ class Store:
         data = {
             "values": found.values,
             "summary": found.summary,
-            "quantiles": found.quantiles,
             "warnings": found.warnings,
             "failed": found.failed,
         }

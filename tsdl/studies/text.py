@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tsdl.formula import Atom
     from tsdl.studies.answer import Answer, Row
 
@@ -53,13 +55,13 @@ def _table(answer: Answer) -> list[str]:
     for name, unit in study.columns.items():
         cells: list[Atom] = [row.cells[name] for row in answer.rows]
         numbers = [c for c in cells if isinstance(c, (int, float)) and not isinstance(c, bool)]
-        factor, shown = _scale(unit, [float(n) for n in numbers])
+        factor, shown = scale(unit, [float(n) for n in numbers])
         columns.append(
             [_header(name, shown), *(figure(c / factor if c in numbers else c) for c in cells)]
         )
     for asked in study.table:
         figures = [row.figures[asked.text] for row in answer.rows]
-        factor, shown = _scale(asked.unit, [f.mean for f in figures])
+        factor, shown = scale(asked.unit, [f.mean for f in figures])
         cells_ = [_with_width(f.mean / factor, f.half_width / factor) for f in figures]
         columns.append([_header(asked.text, shown), *cells_])
     if study.pareto:
@@ -92,7 +94,7 @@ def _with_width(value: float, half_width: float) -> str:
     return f"{figure(value)} ± {half_width:.2g}"
 
 
-def _scale(unit: str, values: list[float]) -> tuple[float, str]:
+def scale(unit: str, values: Iterable[float]) -> tuple[float, str]:
     """Return what to divide a column by, and the unit that it is in then."""
     known = [abs(v) for v in values if math.isfinite(v)]
     largest = max(known, default=1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tsdl.formula import Formula
     from tsdl.plan import Plan
-
-QUANTILES = tuple(range(101))  # percents at which distributions are kept
-DISTRIBUTIONS = ("ttft", "tpot", "mtpot", "e2e", "queue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +24,12 @@ class Job:
 class Found:
     """What came of a run: measures by how they are written (None: undefined), its summary.
 
-    `quantiles` has percentiles 0, 1 … 100 of the metrics of requests. `seconds` is CPU time.
-    `warnings` are what the run was warned of. `failed` says why there is nothing, where the run has
-    no result.
+    `seconds` is CPU time. `warnings` are what the run was warned of. `failed` says why there is
+    nothing, where the run has no result.
     """
 
     values: dict[str, float | None]
     summary: dict[str, Any]
-    quantiles: dict[str, list[float]]
     seconds: float
     warnings: tuple[str, ...] = ()
     failed: str = ""
@@ -44,7 +38,6 @@ class Found:
 def do(job: Job) -> Found:
     """Run a plan and ask it. What a formula of the plan may do wrong is part of the answer."""
     from tsdl.errors import TsdlError
-    from tsdl.runtime.metrics import statistics
     from tsdl.runtime.run import run
 
     begin = time.process_time()
@@ -54,10 +47,6 @@ def do(job: Job) -> Found:
     except TsdlError as error:
         first = error.diagnostics[0]
         seconds = time.process_time() - begin
-        return Found({}, {}, {}, seconds, failed=f"{first.code}: {first.title}")
-    quantiles = {
-        name: [v for v in statistics(result.metrics[name], QUANTILES)[1:] if not math.isnan(v)]
-        for name in DISTRIBUTIONS
-    }
+        return Found({}, {}, seconds, failed=f"{first.code}: {first.title}")
     told = tuple(f"{warning.code}: {warning.title}" for warning in result.warnings)
-    return Found(values, result.summary, quantiles, time.process_time() - begin, told)
+    return Found(values, result.summary, time.process_time() - begin, told)

@@ -1,0 +1,188 @@
+"""Folders that `tsdl run --out` wrote, read as plain data: runs of scenarios, and studies."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.errors import TsdlError
+from tsdl.plan import Plan
+from tsdl.planreading import read_plan
+from tsdl.reports.shapes import STUDY, SUMMARY, check
+from tsdl.runtime.parquet import pyarrow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+TIMES = ("ttft", "tpot", "mtpot", "e2e", "queue", "transfer")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The results of a scenario: its name here, its files. Undefined numbers of columns are NaN."""
+
+    name: str
+    summary: dict[str, Any]
+    plan: Plan
+    requests: dict[str, Floats]
+    finished: NDArray[np.bool_]  # of each request
+    samples: dict[str, Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyAnswer:
+    """The results of a study: its name here, study.json, the plan of the first row with a run."""
+
+    name: str
+    data: dict[str, Any]
+    plan: Plan | None
+
+
+Result = Run | StudyAnswer
+
+
+def read(paths: list[str]) -> list[Result]:
+    """Read folders, in their order; no two have one name. Raises TsdlError (E0704)."""
+    names = _names([Path(path) for path in paths])
+    return [_read(Path(path), name) for path, name in zip(paths, names, strict=True)]
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """Return the last part of each path, or as many as tell all apart; numbers where none does."""
+    parts = [path.resolve().parts for path in paths]
+    for count in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(p[-count:]) for p in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{path.resolve().name} {number}" for number, path in enumerate(paths, 1)]
+
+
+def _read(folder: Path, name: str) -> Result:
+    if (folder / "study.json").is_file():
+        data = _json(folder / "study.json", STUDY)
+        plan = _plan(folder) if (folder / "plan.json").is_file() else None
+        if any(row["point"].keys() != data["columns"].keys() for row in data["rows"]):
+            raise _refused(folder / "study.json", "a point has other columns than the study")
+        return StudyAnswer(name, data, plan)
+    summary = _json(folder / "summary.json", SUMMARY)
+    plan = _plan(folder)
+    requests = _table(folder, "requests", {**_REQUESTS, "status": _is_finished})
+    samples = _table(folder, "timeseries", _SAMPLES)
+    known = {worker["id"] for worker in summary["workers"]}
+    if not known.issuperset(samples["worker"].tolist()):
+        raise _refused(folder, "timeseries has workers that summary.json does not have")
+    finished = requests.pop("status") == 1
+    return Run(name, summary, plan, requests, finished, samples)
+
+
+def _plan(folder: Path) -> Plan:
+    text = _text(folder / "plan.json")
+    try:
+        return read_plan(text)
+    except ValueError as error:
+        raise _refused(folder / "plan.json", str(error)) from None
+
+
+def _table(
+    folder: Path, name: str, readers: Mapping[str, Callable[[str], float]]
+) -> dict[str, Floats]:
+    """Read columns of a table, which is Parquet or CSV. Raises NoPyarrow."""
+    path = folder / f"{name}.parquet"
+    return _arrow(path, readers) if path.is_file() else _columns(folder / f"{name}.csv", readers)
+
+
+def _arrow(path: Path, readers: Mapping[str, Callable[[str], float]]) -> dict[str, Floats]:
+    arrow = pyarrow()
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+        return {
+            name: np.array(list(map(reader, table[name].to_pylist())))
+            if reader is _is_finished
+            else table[name].cast(arrow.float64()).to_numpy()  # null becomes NaN
+            for name, reader in readers.items()
+        }
+    except (OSError, arrow.ArrowException) as error:
+        raise _refused(path, str(error)) from None
+    except KeyError as error:
+        raise _refused(path, f"it has no column {error}") from None
+
+
+def _columns(path: Path, readers: Mapping[str, Callable[[str], float]]) -> dict[str, Floats]:
+    """Read columns of a CSV file of results, a row at a time: there may be millions."""
+    columns = {name: array("d") for name in readers}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.reader(file)
+            header = next(rows, [])
+            missing = [name for name in readers if name not in header]
+            if missing:
+                raise _refused(path, f"it has no column `{missing[0]}`")
+            cells = [(header.index(name), readers[name], columns[name]) for name in readers]
+            for row in rows:
+                for index, reader, column in cells:
+                    column.append(reader(row[index]))
+    except OSError as error:
+        raise _refused(path, error.strerror or str(error)) from None
+    except IndexError:
+        raise _refused(path, "a line has too few cells") from None
+    except (ValueError, csv.Error) as error:  # also what is not UTF-8
+        raise _refused(path, str(error)) from None
+    return {name: np.frombuffer(column, dtype=np.float64) for name, column in columns.items()}
+
+
+def _number(cell: str) -> float:
+    return float(cell) if cell else math.nan
+
+
+def _is_finished(cell: str) -> float:
+    return float(cell == "finished")
+
+
+_REQUESTS = dict.fromkeys(
+    ("arrived", "prompt", "output", "generated", "last_token", *TIMES), _number
+)
+_SAMPLES = dict.fromkeys(("time", "worker", "queued", "running", "kv_used"), _number)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise _refused(path, error.strerror or str(error)) from None
+    except ValueError:
+        raise _refused(path, "it is not UTF-8 text") from None
+
+
+def _json(path: Path, shape: object) -> dict[str, Any]:
+    text = _text(path)
+    try:
+        data = json.loads(text, parse_constant=_no_number)
+        check(data, shape)
+    except (ValueError, RecursionError) as error:
+        raise _refused(path, str(error)) from None
+    found: dict[str, Any] = data
+    return found
+
+
+def _no_number(constant: str) -> float:
+    raise ValueError(f"{constant} is no number")
+
+
+def _refused(path: Path, reason: str) -> TsdlError:
+    title = f"`{path}` is no file of results: {reason}"
+    remedy = "name folders that `tsdl run FILE --out DIR` of this version wrote"
+    return TsdlError([Diagnostic("E0704", Severity.ERROR, title, None, help=(remedy,))])

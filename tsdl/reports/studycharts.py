@@ -1,0 +1,318 @@
+"""The charts of a study: its pictures; where it asks for none, each number of its table."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tsdl.reports.marks import (
+    Axis,
+    Cell,
+    Chart,
+    Legend,
+    Panel,
+    Series,
+    Spec,
+    Table,
+    bars,
+    heat,
+    lines,
+    points,
+)
+from tsdl.reports.results import StudyAnswer
+from tsdl.studies.text import figure, scale
+
+_TOLD = (1, 10, 25, 50, 75, 90, 95, 99, 100)  # percentiles in tables
+_MOST_PANELS = 24
+_MOST = 5000  # numbers that a picture shows
+_MOST_CURVES = 200  # distributions
+_ALONE = "all"  # the name of a series that has no other beside it
+
+Data = dict[str, Any]
+
+
+def study_charts(study: StudyAnswer, prefix: str) -> Iterator[Chart]:
+    """Yield a chart for each picture, its name after a prefix.
+
+    Raises ValueError for a picture that cannot be drawn.
+    """
+    pictures = study.data["pictures"] or list(_from_table(study.data))
+    for number, picture in enumerate(pictures, 1):
+        try:
+            yield _chart(picture, f"{prefix}picture-{number}")
+        except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise ValueError(f"picture {number} cannot be drawn: {error}") from error
+
+
+def _from_table(data: Data) -> Iterator[Data]:
+    """Yield pictures of the table: over the first column of numbers, colored by the next one."""
+    columns: Mapping[str, str] = data["columns"]
+    numbers = [c for c in columns if all(_is_number(row["point"][c]) for row in data["rows"])]
+    if not columns:
+        return
+    x = (numbers or list(columns))[0]
+    color = next((c for c in columns if c != x), None)
+    channels = {"x": x, **({"color": color} if color else {})}
+    for text, unit in data["table"].items():
+        yield {
+            "kind": "lines" if numbers else "bars",
+            "text": f"{text} over {x}",
+            "shown": [{"text": text, "unit": unit}],
+            "channels": {k: {"text": c, "unit": columns[c]} for k, c in channels.items()},
+            "rows": [
+                {
+                    "point": row["point"],
+                    "channels": {k: row["point"][c] for k, c in channels.items()},
+                    "values": [row["values"].get(text, {}).get("mean")],
+                    "half_widths": [row["values"].get(text, {}).get("half_width")],
+                }
+                for row in data["rows"]
+            ],
+        }
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, (int, float)) and not isinstance(cell, bool)
+
+
+def _chart(picture: Data, name: str) -> Chart:
+    kind, every = picture["kind"], len(picture["rows"])
+    step = math.ceil(every * len(picture["shown"]) / (_MOST_CURVES if kind == "cdf" else _MOST))
+    table = _table(picture)
+    picture = {**picture, "rows": picture["rows"][:: max(step, 1)], "rest": _unseen(picture)}
+    rows = picture["rows"]
+    draw = {"heat": _heat, "cdf": _cdf}.get(kind, _values)
+    facets = list(dict.fromkeys(_facet(picture, row) for row in rows))
+    panels = []
+    for facet in facets[:_MOST_PANELS]:
+        chosen = [row for row in rows if _facet(picture, row) == facet]
+        panels.append(Panel(facet, draw(picture, chosen)))
+    more = len(facets) - len(panels)
+    about = [_ABOUT[kind] if kind == "cdf" or _replicated(picture) else "One run at each point."]
+    about += [f"Of {every:,} points, one in {step} is drawn."] if step > 1 else []
+    about += [f"{more} more panels are left out."] if more > 0 else []
+    return Chart(name, picture["text"], " ".join(about), tuple(panels), table)
+
+
+_ABOUT = {
+    "lines": "Means over seeds; where there are several, with their 95 % confidence intervals.",
+    "points": "Means over seeds; where there are several, with their 95 % confidence intervals.",
+    "bars": "Means over seeds; where there are several, with their 95 % confidence intervals.",
+    "heat": "Means over seeds.",
+    "cdf": "The share of requests whose value is no greater; percentiles are means over seeds.",
+}
+
+
+# -- which panel, which series -----------------------------------------------------------------
+
+
+def _replicated(picture: Data) -> bool:
+    return any(width is not None for row in picture["rows"] for width in row["half_widths"])
+
+
+def _named(picture: Data, channel: str, row: Data) -> str:
+    """Return what a channel holds in a row, with its unit: `4 req/s`."""
+    return _shown(row["channels"][channel], picture["channels"][channel]["unit"])
+
+
+def _shown(cell: Cell, unit: str) -> str:
+    if cell is None:
+        return "–"
+    if isinstance(cell, (bool, str)):
+        return figure(cell)
+    factor, unit = scale(unit, [cell])
+    return _with_unit(figure(cell / factor), unit)
+
+
+def _unseen(picture: Data) -> list[str]:
+    """Return the columns that no channel shows, but those in which all points are alike."""
+    shown = {what["text"] for what in picture["channels"].values()}
+    names = dict.fromkeys(name for row in picture["rows"] for name in row["point"])
+    levels = {n: {str(row["point"][n]) for row in picture["rows"]} for n in names}
+    return [name for name in names if name not in shown and len(levels[name]) > 1]
+
+
+def _rest(picture: Data, row: Data) -> list[str]:
+    """Return the cells of a point that no channel shows."""
+    cells = {name: row["point"][name] for name in picture["rest"]}
+    return [f"{n} = {figure(cell) if cell is not None else '–'}" for n, cell in cells.items()]
+
+
+def _facet(picture: Data, row: Data) -> str:
+    """Return the panel of a row: a field has room for nothing else than its two axes."""
+    told = _rest(picture, row) if picture["kind"] == "heat" else []
+    if "facet" in row["channels"]:
+        title = picture["channels"]["facet"]["text"]
+        told.insert(0, f"{title} = {_named(picture, 'facet', row)}")
+    return ", ".join(told)
+
+
+def _series(picture: Data, row: Data, shown: int) -> str:
+    """Return the series that a row belongs to, for one of the things shown."""
+    told = [_named(picture, "color", row)] if "color" in row["channels"] else []
+    if picture["kind"] == "cdf" or picture["channels"]["x"]["text"] in row["point"]:
+        told += _rest(picture, row)  # over a value, points of all other axes are one series
+    if len(picture["shown"]) > 1:
+        told.append(picture["shown"][shown]["text"])
+    return ", ".join(told) or _ALONE
+
+
+def _legend(picture: Data) -> Legend:
+    every = range(len(picture["shown"]))
+    names = dict.fromkeys(_series(picture, row, i) for row in picture["rows"] for i in every)
+    title = picture["channels"].get("color", {}).get("text", "")
+    return Legend(tuple(names), title)
+
+
+# -- drawing -----------------------------------------------------------------------------------
+
+
+def _values(picture: Data, rows: Sequence[Data]) -> Spec:
+    kind = picture["kind"]
+    factor, unit = _unit(picture)
+    by_scale = kind != "bars" and _all_numbers(picture, "x")
+    by, x = _scaled(picture, "x") if by_scale else (1.0, _places(picture, "x"))
+    groups: dict[str, list[tuple[Cell, float | None, float | None]]] = {}
+    for row, shown in itertools.product(rows, range(len(picture["shown"]))):
+        cell = row["channels"]["x"]
+        place = (None if cell is None else cell / by) if by_scale else _named(picture, "x", row)
+        value, width = row["values"][shown], row["half_widths"][shown]
+        group = groups.setdefault(_series(picture, row, shown), [])
+        group.append((place, _over(value, factor), _over(width, factor)))
+    drawn = [
+        Series(
+            name,
+            [p[0] for p in group],
+            [p[1] for p in group],
+            [p[2] for p in group] if any(p[2] is not None for p in group) else (),
+        )
+        for name, group in groups.items()
+    ]
+    title = _titled(", ".join(one["text"] for one in picture["shown"]), unit)
+    y = Axis(title, domain=_extent(picture, factor))
+    legend = _legend(picture)
+    if kind == "lines":
+        return lines(drawn, x, y, legend, marked=True)
+    return {"points": points, "bars": bars}[kind](drawn, x, y, legend)
+
+
+def _heat(picture: Data, rows: Sequence[Data]) -> Spec:
+    factor, unit = _unit(picture)
+    cells = [
+        {
+            "x": _named(picture, "x", row),
+            "y": _named(picture, "y", row),
+            "v": _over(row["values"][0], factor),
+        }
+        for row in rows
+    ]
+    values = [_over(row["values"][0], factor) for row in picture["rows"]]
+    known = [v for v in values if v is not None]
+    color = Axis(
+        _titled(picture["shown"][0]["text"], unit),
+        domain=(min(known), max(known)) if known and min(known) < max(known) else None,
+    )
+    return heat(cells, _places(picture, "x"), _places(picture, "y"), color)
+
+
+def _cdf(picture: Data, rows: Sequence[Data]) -> Spec:
+    factor, unit = _unit(picture)
+    drawn = []
+    for row in rows:
+        values = row["percentiles"][0]
+        places = [_over(v, factor) for v in values]
+        shares = [percent / 100 for percent in range(len(values))]
+        drawn.append(Series(_series(picture, row, 0), places, shares))
+    x = Axis(_titled(picture["shown"][0]["text"], unit), domain=_extent(picture, factor))
+    return lines(drawn, x, Axis("share of requests", domain=(0, 1), format="%"), _legend(picture))
+
+
+# -- numbers -----------------------------------------------------------------------------------
+
+
+def _numbers(picture: Data) -> Iterator[float]:
+    for row in picture["rows"]:
+        parts = [row["values"]] if "values" in row else row["percentiles"]
+        yield from (value for part in parts for value in part if value is not None)
+
+
+def _extent(picture: Data, factor: float) -> tuple[float, float] | None:
+    """Return from where to where all panels go, so that they can be compared; zero is in it."""
+    if "facet" not in picture["channels"]:
+        return None
+    ends = list(_numbers(picture))
+    for row in picture["rows"]:
+        pairs = zip(row.get("values", ()), row.get("half_widths", ()), strict=True)
+        ends += [v + s * w for v, w in pairs if v is not None and w is not None for s in (-1, 1)]
+    low, high = min([0.0, *ends]) / factor, max([0.0, *ends]) / factor
+    return (low, high) if low < high else None
+
+
+def _unit(picture: Data) -> tuple[float, str]:
+    """Return what to divide by, and the unit of all that is shown; "" where they differ."""
+    units = {one["unit"] for one in picture["shown"]}
+    if len(units) > 1:
+        return 1.0, "base units"
+    return scale(units.pop(), _numbers(picture))
+
+
+def _all_numbers(picture: Data, channel: str) -> bool:
+    cells = [row["channels"][channel] for row in picture["rows"]]
+    return all(cell is None or _is_number(cell) for cell in cells)
+
+
+def _scaled(picture: Data, channel: str) -> tuple[float, Axis]:
+    what = picture["channels"][channel]
+    cells = [row["channels"][channel] for row in picture["rows"]]
+    factor, unit = scale(what["unit"], [cell for cell in cells if cell is not None])
+    return factor, Axis(_titled(what["text"], unit))
+
+
+def _places(picture: Data, channel: str) -> Axis:
+    """Return an axis without a scale: places in the order of points."""
+    names = dict.fromkeys(_named(picture, channel, row) for row in picture["rows"])
+    return Axis(picture["channels"][channel]["text"], tuple(names))
+
+
+def _over(value: float | None, factor: float) -> float | None:
+    return None if value is None else value / factor
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return f"{text} {unit}" if unit else text
+
+
+def _titled(text: str, unit: str) -> str:
+    return f"{text} ({unit})" if unit else text
+
+
+def _table(picture: Data) -> Table:
+    """Return the numbers of a picture: a row for each point."""
+    factor, unit = _unit(picture)
+    first = list(picture["rows"][0]["point"]) if picture["rows"] else []
+    extra = [c for c, what in picture["channels"].items() if what["text"] not in first]
+    names = [picture["channels"][c]["text"] for c in extra]
+    told = [_titled(one["text"], unit) for one in picture["shown"]]
+    if picture["kind"] == "cdf":
+        told = [f"p{percent}{f' ({unit})' if unit else ''}" for percent in _TOLD]
+    rows = []
+    for row in picture["rows"]:
+        cells = [figure(cell) if cell is not None else "–" for cell in row["point"].values()]
+        cells += [_named(picture, channel, row) for channel in extra]
+        if picture["kind"] == "cdf":
+            values = row["percentiles"][0] or [None] * 101
+            cells += [_cell(values[percent], None, factor) for percent in _TOLD]
+        else:
+            pairs = zip(row["values"], row["half_widths"], strict=True)
+            cells += [_cell(value, width, factor) for value, width in pairs]
+        rows.append(tuple(cells))
+    return Table((*first, *names, *told), tuple(rows))
+
+
+def _cell(value: float | None, width: float | None, factor: float) -> str:
+    if value is None:
+        return "–"
+    text = figure(value / factor)
+    return text if width is None else f"{text} ± {width / factor:.2g}"

@@ -1,0 +1,241 @@
+"""The tables of a report: what came of runs and studies in a few numbers, as texts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tsdl.reports import series
+from tsdl.reports.marks import Table
+from tsdl.reports.runcharts import LATENCIES
+from tsdl.reports.workercharts import labels
+from tsdl.studies.text import figure, scale
+
+if TYPE_CHECKING:
+    from tsdl.reports.results import Run, StudyAnswer
+
+Data = dict[str, Any]
+_JOULES = 3.6e6  # of a kilowatt hour
+
+
+def told(value: float | None, unit: str = "") -> str:
+    """Return a number in a unit that suits it; a share as per cent; a dash for nothing."""
+    if value is None or math.isnan(value):
+        return "–"
+    if unit == "share":
+        return f"{value:.1%}"
+    factor, shown = scale(unit, [value]) if value else (1.0, unit)
+    return f"{figure(value / factor)} {shown}".strip()
+
+
+def summary(runs: Sequence[Run]) -> Table:
+    """Return the totals: a row for each, a column for each run."""
+    rows: list[tuple[str, Callable[[Data], str]]] = [
+        ("scenario", lambda s: s["scenario"]),
+        ("requests counted", lambda s: f"{s['requests']['arrived']:,}"),
+        ("finished", lambda s: f"{s['requests']['finished']:,}"),
+        ("rejected", lambda s: f"{s['requests']['rejected']:,}"),
+        ("unfinished", lambda s: f"{s['requests']['unfinished']:,}"),
+        ("stuck", lambda s: f"{len(s['requests']['stuck']):,}"),
+        ("not counted: warm-up", lambda s: f"{s['requests']['warmup']:,}"),
+        ("makespan", lambda s: told(s["makespan"], "s")),
+        ("throughput", lambda s: told(s["throughput"], "req/s")),
+        ("tokens generated", lambda s: told(s["token_throughput"], "tokens/s")),
+        ("goodput", lambda s: told(s["goodput"], "req/s")),
+        ("SLO attainment", lambda s: told(s["attainment"], "share")),
+        ("workers busy", lambda s: told(s["utilization"], "share")),
+        ("preemptions", lambda s: told(s["preemptions"])),
+    ]  # fmt: skip
+    if any(run.summary["transfers"]["count"] for run in runs):
+        rows += [
+            ("hand-overs of KV", lambda s: f"{s['transfers']['count']:,}"),
+            ("bytes handed over", lambda s: told(s["transfers"]["bytes"], "bytes")),
+        ]
+    return _by_run(runs, rows)
+
+
+def latency(runs: Sequence[Run]) -> Table:
+    """Return the statistics of latencies: a row for each latency and run."""
+    statistics = ("mean", "p50", "p90", "p99", "max")
+    rows = []
+    for name in (*LATENCIES, "itl", "e2e_per_output_token"):
+        title = {**LATENCIES, "itl": "Gaps of tokens", "e2e_per_output_token": "E2E / token"}[name]
+        for run in runs:
+            found = run.summary["latency"].get(name, {})
+            cells = (told(found.get(s), "s") for s in statistics)
+            rows.append((title, run.name, *cells))
+    return _without_lone_run(runs, Table(("latency", "run", *statistics), tuple(rows), words=2))
+
+
+def bounds(runs: Sequence[Run]) -> Table:
+    """Return what share of counted arrivals met each bound of the SLO. Raises ValueError."""
+    rows = []
+    for run in runs:
+        counted = series.counted(run)
+        for condition in run.plan.slo:
+            met = series.met(run, condition)[counted]
+            share = float(np.mean(met)) if len(met) else math.nan
+            rows.append((condition.text, run.name, told(share, "share")))
+    return _without_lone_run(runs, Table(("bound", "run", "met by"), tuple(rows), words=2))
+
+
+def expectations(runs: Sequence[Run]) -> Table:
+    """Return what was expected, and whether it holds."""
+    rows = [
+        ("pass" if e["passed"] else "FAIL", run.name, e["text"], told(e["value"]))
+        for run in runs
+        for e in run.summary["expect"]
+    ]
+    headers = ("verdict", "run", "expected", "its left side, in base units")
+    return _without_lone_run(runs, Table(headers, tuple(rows), words=3))
+
+
+def cost(runs: Sequence[Run]) -> Table:
+    """Return what the cluster costs and draws, in all and for what it did."""
+    known = {
+        "devices": ("devices", ""),
+        "price": ("price of all devices", "USD"),
+        "idle_power": ("power, all idle", "W"),
+        "peak_power": ("power, all busy", "W"),
+    }
+
+    def reader(name: str, unit: str) -> Callable[[Data], str]:
+        return lambda s: told(s["cluster"].get(name), unit)
+
+    def of(s: Data, name: str) -> float:
+        found = s["cluster"].get(name) if name in known or name == "energy" else s[name]
+        return math.nan if found is None else found
+
+    def over(whole: float, part: float) -> float:
+        return whole / part if part else math.nan
+
+    others = dict.fromkeys(n for r in runs for n in r.summary["cluster"] if n not in known)
+    rows = [(title, reader(name, unit)) for name, (title, unit) in known.items()]
+    rows += [(name.replace("_", " "), reader(name, "")) for name in others if name != "energy"]
+    rows += [
+        ("energy of the run", lambda s: told(of(s, "energy") / _JOULES, "kWh")),
+        (
+            "energy per finished request",
+            lambda s: told(over(of(s, "energy"), s["requests"]["finished"]), "J"),
+        ),
+        (
+            "energy per generated token",
+            lambda s: told(
+                over(of(s, "energy"), of(s, "token_throughput") * of(s, "makespan")), "J"
+            ),
+        ),
+        (
+            "price of devices by throughput",
+            lambda s: told(over(of(s, "price"), of(s, "throughput")), "USD per req/s"),
+        ),
+    ]
+    return _by_run(runs, rows)
+
+
+def workers(run: Run) -> Table:
+    """Return what each worker of a run did."""
+    headers = (
+        "worker", "hardware", "devices", "busy", "iterations", "preemptions", "KV peak", "of",
+    )  # fmt: skip
+    rows = tuple(
+        (
+            label,
+            worker["hardware"],
+            told(worker["devices"]),
+            told(worker["utilization"], "share"),
+            told(worker["iterations"]),
+            told(worker["preemptions"]),
+            told(worker["kv_peak"], "bytes"),
+            told(worker["kv_capacity"], "bytes"),
+        )
+        for label, worker in zip(labels(run), run.summary["workers"], strict=True)
+    )
+    return Table(headers, rows, words=2)
+
+
+def answer(study: StudyAnswer) -> Table:
+    """Return the rows of a study: its columns, each number of its table, what is to be said."""
+    data = study.data
+    headers, columns = [], []
+    for name, unit in data["columns"].items():
+        cells = [row["point"].get(name) for row in data["rows"]]
+        numbers = [c for c in cells if isinstance(c, (int, float)) and not isinstance(c, bool)]
+        factor, shown = scale(unit, numbers)
+        headers.append(f"{name} ({shown})" if shown else name)
+        columns.append(
+            [
+                "–" if c is None
+                else figure(c / factor) if not isinstance(c, (bool, str))
+                else figure(c)
+                for c in cells
+            ]
+        )  # fmt: skip
+    for text, unit in data["table"].items():
+        found = [row["values"].get(text, {}) for row in data["rows"]]
+        means = [f["mean"] for f in found if f.get("mean") is not None]
+        factor, shown = scale(unit, means)
+        headers.append(f"{text} ({shown})" if shown else text)
+        columns.append([_with_width(f.get("mean"), f.get("half_width"), factor) for f in found])
+    headers.append("notes")
+    columns.append([_note(row) for row in data["rows"]])
+    return Table(tuple(headers), tuple(zip(*columns, strict=True)), words=len(data["columns"]))
+
+
+def study_expectations(study: StudyAnswer) -> Table:
+    """Return what a study expected, and where it does not hold."""
+    rows = []
+    for expected in study.data["expect"]:
+        points = [
+            ", ".join(f"{name} = {figure(cell)}" for name, cell in point.items())
+            for point in expected["failed"]
+        ]
+        rows.append(("pass" if expected["passed"] else "FAIL", expected["text"], "; ".join(points)))
+    return Table(("verdict", "expected", "not at"), tuple(rows), words=3)
+
+
+def provenance(study: StudyAnswer) -> Table:
+    """Return which runs a study is made of: plans by their hashes, and seeds."""
+    rows = tuple(
+        (
+            ", ".join(f"{name} = {figure(cell)}" for name, cell in row["point"].items()),
+            run["plan"],
+            str(run["seed"]),
+        )
+        for row in study.data["rows"]
+        for run in row["runs"]
+    )
+    return Table(("point", "plan", "seed"), rows, words=2)
+
+
+def _by_run(runs: Sequence[Run], rows: Sequence[tuple[str, Callable[[Data], str]]]) -> Table:
+    headers = ("", *(run.name for run in runs))
+    return Table(headers, tuple((title, *(of(r.summary) for r in runs)) for title, of in rows))
+
+
+def _without_lone_run(runs: Sequence[Run], table: Table) -> Table:
+    """Leave out the column that says which run, where there is one."""
+    if len(runs) > 1 or "run" not in table.headers:
+        return table
+    at = table.headers.index("run")
+
+    def rest(cells: tuple[str, ...]) -> tuple[str, ...]:
+        return (*cells[:at], *cells[at + 1 :])
+
+    return Table(rest(table.headers), tuple(map(rest, table.rows)), table.words - 1)
+
+
+def _with_width(value: float | None, width: float | None, factor: float) -> str:
+    if value is None:
+        return "–"
+    text = figure(value / factor)
+    return text if width is None else f"{text} ± {width / factor:.2g}"
+
+
+def _note(row: Data) -> str:
+    """Say what there is to say of a row: of its search and front, or why it has no numbers."""
+    if row["status"] != "ok":
+        return f"{row['status']}: {row.get('reason', '')}"
+    return "; ".join([*row.get("notes", ()), *(["on the front"] if row.get("pareto") else [])])
