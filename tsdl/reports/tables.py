@@ -99,33 +99,31 @@ def cost(runs: Sequence[Run]) -> Table:
         "devices": ("devices", ""),
         "price": ("price of all devices", "USD"),
         "idle_power": ("power, all idle", "W"),
-        "peak_power": ("power, all busy", "W"),
+        "decode_power": ("power, all decoding", "W"),
+        "peak_power": ("power, all with prompts", "W"),
+        "energy_per_token": ("energy per generated token", "J"),
+        "cost": ("cost of the run", "USD"),
+        "cost_per_million_tokens": ("cost per million tokens", "USD"),
+        "carbon": ("carbon of the run", "gCO2"),
+        "carbon_per_token": ("carbon per generated token", "gCO2"),
     }
 
     def reader(name: str, unit: str) -> Callable[[Data], str]:
         return lambda s: told(s["cluster"].get(name), unit)
 
     def of(s: Data, name: str) -> float:
-        found = s["cluster"].get(name) if name in known or name == "energy" else s[name]
+        found = s["cluster"].get(name) if name in s["cluster"] else s[name]
         return math.nan if found is None else found
 
     def over(whole: float, part: float) -> float:
         return whole / part if part else math.nan
 
-    others = dict.fromkeys(n for r in runs for n in r.summary["cluster"] if n not in known)
     rows = [(title, reader(name, unit)) for name, (title, unit) in known.items()]
-    rows += [(name.replace("_", " "), reader(name, "")) for name in others if name != "energy"]
     rows += [
         ("energy of the run", lambda s: told(of(s, "energy") / _JOULES, "kWh")),
         (
             "energy per finished request",
             lambda s: told(over(of(s, "energy"), s["requests"]["finished"]), "J"),
-        ),
-        (
-            "energy per generated token",
-            lambda s: told(
-                over(of(s, "energy"), of(s, "token_throughput") * of(s, "makespan")), "J"
-            ),
         ),
         (
             "price of devices by throughput",
