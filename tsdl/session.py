@@ -139,6 +139,14 @@ class Chosen:
         except RecursionError:
             return []
 
+    def with_constants(self, constants: Mapping[str, object], sink: Sink) -> "Chosen | None":
+        """Return it with values that people gave by name; None where one cannot be given."""
+        if not constants:
+            return self
+        before = len(sink.found)
+        given = read_constants(self.program, self.constants(), constants, sink)
+        return replace(self, given=given) if len(sink.found) == before else None
+
     def plan(self, sink: Sink, constants: Mapping[Key, Binding] | None = None) -> Plan | None:
         """Return the plan, with other values for some more constants."""
         given = {**self.given, **(constants or {})}
@@ -156,20 +164,20 @@ def choose_scenario(
 
     `constants` are values that people gave by name.
     """
+    program, values = checked(session, sink, params)
+    scenario = None if sink.has_errors else choose(program, name, sink)
+    if scenario is None:
+        return None
+    return Chosen(session, program, values, scenario).with_constants(constants or {}, sink)
+
+
+def checked(
+    session: Session, sink: Sink, params: Mapping[str, object]
+) -> tuple[Program, dict[str, Value]]:
+    """Compile a file and read the values of its params; the sink tells of mistakes in either."""
     program, found = session.compile()
     sink.found += found.found
-    if sink.has_errors:
-        return None
-    values = read_params(program, dict(params), sink)
-    scenario = choose(program, name, sink)
-    if scenario is None or sink.has_errors:
-        return None
-    chosen = Chosen(session, program, values, scenario)
-    if not constants:
-        return chosen
-    before = len(sink.found)
-    given = read_constants(program, chosen.constants(), constants, sink)
-    return replace(chosen, given=given) if len(sink.found) == before else None
+    return program, {} if sink.has_errors else read_params(program, dict(params), sink)
 
 
 def choose(program: Program, name: str | None, sink: Sink) -> Declaration | None:

@@ -4,19 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
-from tsdl.constants import Key, read_constants
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.errors import TsdlError
 from tsdl.evaluate import Evaluator, Failed
-from tsdl.evaluate.values import Binding, Value
+from tsdl.evaluate.values import Value
 from tsdl.formula import Atom
 from tsdl.formula import Value as FormulaValue
 from tsdl.lower.questions import Asked, Levels, Study, evaluator_at, values_at
 from tsdl.lower.studies import lower_study
-from tsdl.params import read_params
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
-from tsdl.session import Chosen, Session
+from tsdl.session import Chosen, Session, checked
 from tsdl.source import Span
 
 
@@ -38,18 +36,15 @@ class Infeasible:
 
 @dataclass
 class Points:
-    """A study of a checked program, with the values that params have at all points."""
+    """A study, and its scenario with the values that params and constants have at all points."""
 
-    session: Session
-    program: Program
     study: Study
-    params: Mapping[str, Value]
-    constants: Mapping[Key, Binding]
+    chosen: Chosen
 
     @cached_property
     def all(self) -> list[Point]:
         """Return the points that `where` leaves, the last axis changing fastest."""
-        found = self.study.points(self.program, self.params, Sink())
+        found = self.study.points(self.chosen.program, self.chosen.params, Sink())
         return [Point(number, levels) for number, levels in enumerate(found)]
 
     @property
@@ -60,13 +55,13 @@ class Points:
     def plan(self, point: Point, found: float | None = None) -> Plan | Infeasible:
         """Return the plan of a point, `found` being what is searched for; or why there is none."""
         sink = Sink()
+        known = self.chosen.params
         try:
-            outside = Evaluator(self.program, dict(self.params), sink)
+            outside = Evaluator(self.chosen.program, dict(known), sink)
             given = values_at(outside, point.levels, self.study.search, found)
         except Failed:
             return _infeasible(sink)
-        params = {**self.params, **given}
-        plan = self.session.plan(self.program, sink, params, self.study.scenario, self.constants)
+        plan = replace(self.chosen, params={**known, **given}).plan(sink)
         return plan if plan is not None else _infeasible(sink)
 
     def formulas(
@@ -75,9 +70,8 @@ class Points:
         """Return what expressions of the study are at a point. Raises TsdlError."""
         sink = Sink()
         try:
-            evaluator = evaluator_at(
-                self.program, self.params, self.study, point.levels, found, sink
-            )
+            program, params = self.chosen.program, self.chosen.params
+            evaluator = evaluator_at(program, params, self.study, point.levels, found, sink)
             return [one.formula(evaluator) for one in asked]
         except Failed:
             raise TsdlError(sink.sorted()) from None
@@ -107,28 +101,20 @@ def choose_study(
 
     `constants` are values that people gave by name.
     """
-    program, found = session.compile()
-    sink.found += found.found
-    if sink.has_errors:
-        return None
-    values = read_params(program, dict(params), sink)
-    declaration = _choose(program, name, sink)
-    if declaration is None or sink.has_errors:
+    program, values = checked(session, sink, params)
+    declaration = None if sink.has_errors else _choose(program, name, sink)
+    if declaration is None:
         return None
     points = points_of(session, program, declaration, values, sink)
-    if points is None or not constants:
-        return points
-    known = Chosen(session, program, values, points.study.scenario).constants()
-    before = len(sink.found)
-    given = read_constants(program, known, constants, sink)
-    return replace(points, constants=given) if len(sink.found) == before else None
+    chosen = points.chosen.with_constants(constants or {}, sink) if points else None
+    return Points(points.study, chosen) if points and chosen else None
 
 
 def points_of(
     session: Session,
     program: Program,
     declaration: Declaration,
-    values: Mapping[str, Value],
+    values: dict[str, Value],
     sink: Sink,
 ) -> Points | None:
     """Return the points of a study of a checked program; None where there are mistakes."""
@@ -137,7 +123,7 @@ def points_of(
         return None
     # Files that a program names are read once for all points.
     session = Session(session.path, session.text, cache(session.read))
-    return Points(session, program, study, values, {})
+    return Points(study, Chosen(session, program, values, study.scenario))
 
 
 def _choose(program: Program, name: str | None, sink: Sink) -> Declaration | None:
