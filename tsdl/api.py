@@ -245,11 +245,17 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
 
     `name` chooses one where there are several. Runs are done by `jobs` processes (left out, one on
     each core; 1 is this process itself), or on the Dask cluster at an address; they are kept in the
-    file `store`, if one is given. Where processes are used, a script's own work belongs under
-    `if __name__ == "__main__":`, as with every use of multiprocessing. Raises TsdlError for
-    mistakes in the program, in the store, or of the cluster.
+    file `store`, if one is given. Policies and costs in Python cannot be studied. Where processes
+    are used, a script's own work belongs under `if __name__ == "__main__":`, as with every use of
+    multiprocessing. Raises TsdlError for mistakes in the program, in the store, or of the cluster,
+    ValueError for a seed or a number of processes that there cannot be.
     """
     from tsdl.studies import Answer, Course, choose_study
+
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"there are no {jobs} processes")
+    if seed is not None and not 0 <= seed < 2**64:
+        raise ValueError(f"a seed is a whole number from 0 to 2^64 - 1, not {seed!r}")
     from tsdl.studies.runners import runner
     from tsdl.studies.store import opened
 

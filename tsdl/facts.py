@@ -249,6 +249,9 @@ def _of_handlers(plan: Plan, kind: Workers) -> Iterator[Reason]:
         part = f"on {handler.event}"
         if not fields(handler).isdisjoint(DECODING):
             yield Reason("reference", part, "it looks at each request that runs", handler)
+        elif kind.local.preempt == "swap" and _submits(handler.body):
+            why = "whoever is handed over and whoever is swapped out may wait for each other"
+            yield Reason("reference", part, why, handler)
         elif handler.event in points:
             yield Reason("reference", part, "it stops iterations at a breakpoint", handler)
         elif handler.event == "token" and kind.decodes and not _first_token_only(handler):
@@ -257,6 +260,11 @@ def _of_handlers(plan: Plan, kind: Workers) -> Iterator[Reason]:
             yield Reason("stepped", part, _OF_ANY[handler.event], handler)
         elif handler.event in ("token", "start", "admit", "finish"):
             yield Reason("eager", part, "it is told when that happens", handler)
+
+
+def _submits(body: Iterable[Statement]) -> bool:
+    """Tell whether requests may be handed over by some statements."""
+    return any(s.word == "submit" or _submits(s.body) or _submits(s.otherwise) for s in body)
 
 
 def _of_workload(plan: Plan) -> Iterator[Reason]:

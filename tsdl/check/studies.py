@@ -136,6 +136,10 @@ def _formed(clause: ast.Clause, scope: Scope) -> bool:
 
 def _vary(clause: ast.Clause, scope: Scope) -> None:
     params = [_param(name, scope) for name in clause.objects]
+    for index, name in enumerate(clause.objects):
+        if any(name.span.text == other.span.text for other in clause.objects[:index]):
+            scope.sink.error("E0403", f"`{name.span.text}` stands twice", name.span)
+            return
     values = clause.within
     assert values is not None
     if len(params) == 1:
@@ -217,7 +221,9 @@ def _search(clause: ast.Clause, members: Members, plain: Scope, asked: Scope) ->
         )  # fmt: skip
     condition = clause.preposition("while")
     assert condition is not None
-    expressions.require(condition.objects[0], Boolean(), asked, "the condition of a search")
+    expressions.infer(clause.objects[0], asked)  # it is told, and so has a meaning
+    alone = asked._replace(axes={})  # other points have searches of their own, which may last
+    expressions.require(condition.objects[0], Boolean(), alone, "the condition of a search")
     if len(condition.objects) > 1:
         plain.sink.error(
             "E0412", "a search has one condition", condition.objects[1].span, "one too many",
@@ -277,7 +283,10 @@ def _keys(clause: ast.Clause, count: int | None, scope: Scope) -> None:
 def check_selected(expression: ast.Index, scope: Scope) -> Type:
     """Check a value of another point, `throughput[policy = static]`; return its type."""
     found = expressions.infer(expression.value, scope)
-    for argument in expression.arguments:
+    for index, argument in enumerate(expression.arguments):
+        if argument.name and argument.name in [a.name for a in expression.arguments[:index]]:
+            scope.sink.error("E0403", f"`{argument.name}` stands twice", argument.span)
+            return Unknown()
         wanted = (scope.axes or {}).get(argument.name or "")
         if argument.name is None:
             scope.sink.error(

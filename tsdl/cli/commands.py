@@ -34,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run a scenario."""
     if arguments.study:
         return run_study(arguments)
+    if arguments.jobs or arguments.store or arguments.cluster:
+        return usage_error("--jobs, --store and --cluster are of a study: add --study NAME")
     plan = compile_scenario(arguments)
     if plan is None:
         return MISTAKE

@@ -64,7 +64,7 @@ def _run(
     from tsdl.studies import Answer, Course
 
     with StudyBar() as bar:
-        course = Course(points, store, where, arguments.seed, bar.show)
+        course = Course(points, store, where, arguments.seed, arguments.engine, bar.show)
         try:
             units = course.run()
         except KeyboardInterrupt:
@@ -163,6 +163,8 @@ _SECONDS = {"lazy": 10e-6, "eager": 30e-6, "stepped": 60e-6, "reference": 800e-6
 
 def plan_study(arguments: argparse.Namespace) -> int:
     """Tell what a study would run, what of it is known, and about how long the rest will take."""
+    if arguments.scenario or arguments.format != "text":
+        return usage_error("the plan of a study is text, and it names its scenario")
     points = _points(arguments)
     if points is None:
         return MISTAKE
@@ -178,6 +180,7 @@ def plan_study(arguments: argparse.Namespace) -> int:
 
 
 def _described(points: Points, store: Store | None) -> str:
+    from tsdl.studies.course import measures_at
     from tsdl.studies.points import Infeasible
     from tsdl.studies.pool import cores
     from tsdl.studies.text import named_point
@@ -194,7 +197,9 @@ def _described(points: Points, store: Store | None) -> str:
         steps = expected_steps(len(study.search.values)) if study.search else 1
         for replicate in range(study.replicates):
             seed = (plan.seed + replicate) % 2**64
-            found = store.get(plan.hash, seed, ()) if store and not study.search else None
+            found = None
+            if store and not study.search:
+                found = store.get(plan.hash, seed, map(str, measures_at(points, point)))
             known += found is not None
             seconds += 0.0 if found else steps * _guess(plan)
     if known:

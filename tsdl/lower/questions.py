@@ -12,7 +12,7 @@ from tsdl import ast
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator
 from tsdl.evaluate.values import Binding, Place, Value
-from tsdl.formula import Atom
+from tsdl.formula import Atom, Formula
 from tsdl.formula import Value as FormulaValue
 from tsdl.program import Declaration, Program
 
@@ -152,7 +152,7 @@ def evaluator_at(
     params: Mapping[str, Value],
     study: Study,
     levels: Levels,
-    found: float | None,
+    found: float | Formula | None,
     sink: Sink,
 ) -> Evaluator:
     """Return an evaluator that knows the params of a point, `found` being searched for.
@@ -167,7 +167,7 @@ def evaluator_at(
 
 
 def values_at(
-    evaluator: Evaluator, levels: Levels, search: Search | None, found: float | None
+    evaluator: Evaluator, levels: Levels, search: Search | None, found: float | Formula | None
 ) -> dict[str, Value]:
     """Return the value of each param at a point. Raises Failed."""
     given: dict[str, Value] = {}

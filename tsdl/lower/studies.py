@@ -19,7 +19,7 @@ from tsdl.lower.questions import (
     Study,
     param_of,
 )
-from tsdl.program import Declaration, SymbolName
+from tsdl.program import Declaration, DeclarationName, SymbolName
 from tsdl.schema.studies import PLOTS
 from tsdl.source import Span
 from tsdl.types import Quantity
@@ -64,6 +64,7 @@ class _Lowering:
         self.axes = tuple(self._axes())
         search = self._search()
         self._check_once(search)
+        self._check_points(search)
         table = self._all("table")
         if not table:
             raise self.evaluator.fail(
@@ -82,13 +83,13 @@ class _Lowering:
             search,
             self._replicates(),
             tuple(
-                Best(clause.objects[0].span.text, self._keys(clause, place)[0])
+                Best(self._alone(clause.objects[0]), self._keys(clause, place)[0])
                 for clause, place in self._clauses("best")
             ),
             tuple(
                 k for clause, place in self._clauses("pareto") for k in self._keys(clause, place)
             ),
-            table,
+            self._told(table, search),
             tuple(self._picture(c.objects[0], place) for c, place in self._clauses("plot")),
             self._all("expect") if members.clauses("expect") else (),
             self.elsewhere,
@@ -122,7 +123,7 @@ class _Lowering:
             for case in cases:
                 given: dict[str, Binding | int | float] = {}
                 for key, definition in case.fields.items():
-                    self._check_own(key, definition.span)
+                    self._check_own(key, definition.owner, definition.span)
                     place = Place(definition.owner, self.instance)
                     given[key] = Binding(definition.value, place)
                 levels.append(Level((case.name,), given))
@@ -130,7 +131,7 @@ class _Lowering:
         for clause, place in self._clauses("vary"):
             names = [name.span.text for name in clause.objects]
             for name in clause.objects:
-                self._check_own(name.span.text, name.span)
+                self._check_own(name.span.text, place.owner, name.span)
             assert clause.within is not None
             parts = (
                 [a.value for a in clause.within.arguments]
@@ -150,6 +151,37 @@ class _Lowering:
             units = tuple(self._unit_of_param(name) for name in names)
             yield Axis(tuple(names), units, tuple(map(_joined, zip(*columns, strict=True))))
 
+    def _told(self, table: tuple[Asked, ...], search: Search | None) -> tuple[Asked, ...]:
+        """Return what is told, each thing once: first what was searched for; axes are columns."""
+        if search is not None:
+            verb = "maximize" if search.greatest else "minimize"
+            ((clause, place),) = self._clauses(verb)
+            table = (self._asked(clause.objects[0], place), *table)
+        columns = {column for axis in self.axes for column in axis.columns}
+        return tuple({asked.text: asked for asked in table if asked.text not in columns}.values())
+
+    def _check_points(self, search: Search | None) -> None:
+        """See that what makes points depends on no param that differs between them."""
+        varied = {name for axis in self.axes for level in axis.levels for name in level.given}
+        if search is not None:
+            for clause, _ in self._clauses("where"):
+                self._refuse({search.param}, clause, "a condition on it belongs behind `while`")
+        for clause, _ in self._clauses("vary"):
+            if clause.within is not None:
+                self._refuse(varied, clause.within, "write the values out: `zip([…], […])`")
+
+    def _refuse(self, names: set[str], inside: object, remedy: str) -> None:
+        for node in ast.walk(inside):
+            if isinstance(node, ast.Name) and node.id in names:
+                meaning = self.evaluator.program.meanings.get(node)
+                if isinstance(meaning, DeclarationName) and meaning.declaration.kind == "param":
+                    raise self.evaluator.fail(
+                        "E0529",
+                        f"`{node.id}` differs between points, and would have its default here",
+                        node.span,
+                        help=(remedy,),
+                    )
+
     def _check_once(self, search: Search | None) -> None:
         """See that no param is given values by two axes, or by an axis and the search."""
         given = [{name for level in axis.levels for name in level.given} for axis in self.axes]
@@ -166,13 +198,15 @@ class _Lowering:
                 )
             seen |= names
 
-    def _check_own(self, name: str, place: Span) -> None:
-        if all(d.name != name for d in self.evaluator.program.own("param")):
+    def _check_own(self, name: str, owner: Declaration, place: Span) -> None:
+        program = self.evaluator.program
+        param = program.lookup(owner.module, name)
+        if param is None or param.module is not program.root:
             raise self.evaluator.fail(
                 "E0507",
-                f"`{name}` is no param of the file that is run",
+                f"`{name}` is a param of an imported file, and only those of the file itself vary",
                 place,
-                help=(f"declare it there: `param {name} = …`",),
+                help=("run the study in that file, or declare scenario and params in this one",),
             )
         if name in self.evaluator.params:
             raise self.evaluator.fail(
@@ -242,7 +276,7 @@ class _Lowering:
         for verb in ("maximize", "minimize"):
             for clause, place in self._clauses(verb):
                 name = clause.objects[0].span.text
-                self._check_own(name, clause.objects[0].span)
+                self._check_own(name, place.owner, clause.objects[0].span)
                 values = clause.within
                 assert isinstance(values, ast.Interval)
                 condition = clause.preposition("while")
@@ -305,9 +339,23 @@ class _Lowering:
         unit = unit_of(of.dimension) if isinstance(of, Quantity) else ""
         return Asked(" ".join(expression.span.text.split()), unit, expression, place)
 
+    def _alone(self, name: ast.Expr) -> str:
+        """Return a column that is an axis of its own."""
+        column = name.span.text
+        axis = next(axis for axis in self.axes if column in axis.columns)
+        if len(axis.columns) > 1:
+            raise self.evaluator.fail(
+                "E0529",
+                f"`{column}` goes together with {_others(axis, column)}",
+                name.span,
+                help=("a point that differs in it alone is none: vary it on its own",),
+            )
+        return column
+
     def _elsewhere(self, node: ast.Index, place: Place) -> None:
         """Give a value of another point a name, which its expression then stands for."""
-        name = f"elsewhere {len(self.elsewhere)}"
+        # By its place: studies that are derived from one another share what is written.
+        name = f"elsewhere {node.span.source.name}:{node.span.start}"
         cells: dict[str, Atom] = {}
         for argument in node.arguments:
             assert argument.name is not None
@@ -318,6 +366,15 @@ class _Lowering:
             cells[argument.name] = self._level(
                 argument.name, _shown(value, argument.value), argument
             )
+        for axis in self.axes:
+            named = [column for column in axis.columns if column in cells]
+            if named and len(named) < len(axis.columns):
+                raise self.evaluator.fail(
+                    "E0529",
+                    f"`{named[0]}` goes together with {_others(axis, named[0])}",
+                    node.span,
+                    help=("name them all: `[a = …, b = …]`",),
+                )
         self.evaluator.program.meanings[node] = SymbolName(name)
         self.elsewhere[name] = Elsewhere(name, self._asked(node.value, place), cells)
 
@@ -353,6 +410,10 @@ class _Lowering:
                 channels[argument.name] = self._asked(argument.value, place)
         text = " ".join(expression.span.text.split())
         return Picture(kind, text, tuple(shown), channels)
+
+
+def _others(axis: Axis, column: str) -> str:
+    return " and ".join(f"`{other}`" for other in axis.columns if other != column)
 
 
 def _joined(levels: tuple[Level, ...]) -> Level:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from tsdl.studies.measures import half_width, holds, mean, number
 from tsdl.studies.pictures import known, picture_data
-from tsdl.studies.points import Infeasible, Points
+from tsdl.studies.points import FOUND, Infeasible, Points
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from tsdl.formula import Atom, Value
     from tsdl.lower.questions import Asked, Study
     from tsdl.plan import Plan
@@ -56,8 +59,13 @@ class Row:
 
     @property
     def notes(self) -> list[str]:
-        """Return what there is to say of its runs and searches."""
-        return list(dict.fromkeys(n for unit in self.units for n in _notes(unit)))
+        """Return what there is to say of its runs and searches, and of how many of its seeds."""
+        found = Counter(note for unit in self.units for note in set(_notes(unit)))
+        count = len(self.units)
+        return [
+            note if number == count else f"with {number} of {count} seeds: {note}"
+            for note, number in sorted(found.items())
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +90,28 @@ class Answer:
         self._all = [self._row(group) for group in groups]
         self._by_cells = {tuple(row.cells.values()): row for row in self._all}
         for row in self._all:
-            row.figures = {asked.text: self.figure(row, asked) for asked in self._told()}
+            row.figures = {asked.text: self.figure(row, asked) for asked in self.study.table}
         self.rows = self._best(self._all)
         if self.study.pareto:
             self._mark()
         self.expectations = [self._expected(asked) for asked in self.study.expects]
+
+    def __repr__(self) -> str:
+        """Say what was asked and how much of it was answered."""
+        good = sum(row.status == "ok" for row in self._all)
+        told = f"{good:,} of {len(self._all):,} points"
+        if self.expectations:
+            told += ", passed" if self.passed else ", FAILED"
+        return f"<Answer of {self.study.name}: {told}>"
+
+    def to_pandas(self) -> DataFrame:
+        """Return the lines of study.csv as a pandas DataFrame (pandas must be installed)."""
+        import pandas as pd
+
+        from tsdl.studies.files import csv_rows
+
+        header, *rows = csv_rows(self)
+        return pd.DataFrame(rows, columns=header)
 
     @property
     def passed(self) -> bool:
@@ -95,12 +120,31 @@ class Answer:
 
     @property
     def complete(self) -> bool:
-        """Tell whether every point that can be run has a result."""
-        return all(row.status != "failed" for row in self._all)
+        """Tell whether every point that can be run has a result, and there is one at all."""
+        found = {row.status for row in self._all}
+        return "failed" not in found and "ok" in found
 
-    def _told(self) -> list[Asked]:
-        """Return what is told of each point; first what was searched for, if the table lacks it."""
-        return list(self.study.table)
+    @property
+    def remarks(self) -> list[str]:
+        """Return what there is to say of the whole: axes that no run depends on."""
+        return [
+            f"no run depends on {' and '.join(f'`{c}`' for c in axis.columns)}"
+            for axis in self.study.axes
+            if len(axis.levels) > 1 and self._is_idle(axis.columns)
+        ]
+
+    def _is_idle(self, columns: tuple[str, ...]) -> bool:
+        """Tell whether all points that differ in an axis only have the same runs."""
+        groups: dict[tuple[Atom, ...], set[tuple[str, ...]]] = {}
+        compared = False
+        for row in self._all:
+            if row.status != "ok":
+                continue
+            rest = tuple(cell for name, cell in row.cells.items() if name not in columns)
+            runs = tuple(unit.found.summary["plan"] for unit in row.units if unit.found)
+            compared |= rest in groups
+            groups.setdefault(rest, set()).add(runs)
+        return compared and all(len(runs) == 1 for runs in groups.values())
 
     def _row(self, units: list[Unit]) -> Row:
         cells = self.points.cells(units[0].point)
@@ -111,8 +155,14 @@ class Answer:
         for unit in units:
             if unit.found and unit.found.failed:
                 return Row(cells, units, "failed", unit.found.failed)
-        if any(unit.found is None for unit in units):
-            return Row(cells, units, "none", "the condition of the search holds nowhere")
+        lacking = [unit for unit in units if unit.found is None]
+        if lacking:
+            some = f"with {len(lacking)} of {len(units)} seeds " if len(units) > 1 else ""
+            tried = sorted(
+                {value for unit in lacking if unit.bracket for value, _ in unit.bracket.tried}
+            )
+            values = ", ".join(f"{value:g}" for value in tried)
+            return Row(cells, units, "none", f"{some}the condition holds at none of {values}")
         return Row(cells, units, "ok")
 
     # -- numbers -------------------------------------------------------------------------------
@@ -219,6 +269,7 @@ class Answer:
                 {"text": e.text, "passed": e.passed, "failed": list(e.failed)}
                 for e in self.expectations
             ],
+            "remarks": self.remarks,
             "pictures": [picture_data(self, picture) for picture in study.pictures],
         }
 
@@ -268,6 +319,8 @@ class _Known(Mapping[str, "float | None"]):
     def __getitem__(self, name: str) -> float | None:
         if name in self._answer.study.elsewhere:
             return self._answer.elsewhere(name, self._row, self._index)
+        if name == FOUND and self._row.units[self._index].bracket:
+            return self._row.units[self._index].bracket.found  # type: ignore[union-attr]
         return self._values[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -280,7 +333,7 @@ class _Known(Mapping[str, "float | None"]):
 
 def _notes(unit: Unit) -> Iterator[str]:
     """Yield what there is to say of a unit that is well."""
-    if unit.found:
+    if unit.found and not unit.found.failed:
         stuck = len(unit.found.summary["requests"]["stuck"])
         if stuck:
             yield f"{stuck:,} requests are stuck"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future
+import logging
+import re
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.studies.store import code
 from tsdl.studies.work import do
+
+_PATIENCE = 30  # seconds to wait for workers
+_GONE = ("CommClosedError", "FutureCancelledError", "TimeoutError")
 
 if TYPE_CHECKING:
     from tsdl.studies.work import Found, Job
@@ -25,12 +30,16 @@ class Cluster:
             raise _error(
                 "E0703", "`--cluster` needs Dask", 'install it: `pip install "tsdl[cluster]"`'
             ) from None
+        if not re.fullmatch(r"(\w+://)?.+:\d+", address):
+            raise _error("E0703", f"`{address}` is no address", "it looks like tcp://10.0.0.1:8786")
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters is told here
         try:
             self._client = Client(address, timeout=10, set_as_default=False)
+            self._client.wait_for_workers(1, timeout=_PATIENCE)
         except (OSError, ValueError):
             raise _error(
                 "E0703",
-                f"there is no Dask cluster at `{address}`",
+                f"there is no Dask cluster at `{address}` that has workers",
                 "start one: `dask scheduler`, and `dask worker ADDRESS` where runs are to be done",
             ) from None
         self._check_code()
@@ -55,7 +64,15 @@ class Cluster:
 
     def lost(self, error: BaseException) -> bool:
         """Tell whether workers have died with this run, more often than the cluster forgives."""
-        return type(error).__name__ == "KilledWorker"
+        if type(error).__name__ == "KilledWorker":
+            return True
+        if isinstance(error, CancelledError) or type(error).__name__ in _GONE:
+            raise _error(
+                "E0703",
+                "the cluster is gone",
+                "what was run is kept: the same command goes on from there, on another one, too",
+            )
+        return False
 
     def renew(self) -> bool:
         """Go on: the cluster sees to its workers, and the other runs."""

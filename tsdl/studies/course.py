@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from tsdl.studies.measures import holds, measures_of
 from tsdl.studies.pictures import percentiles
-from tsdl.studies.points import Infeasible, Point, Points
+from tsdl.studies.points import FOUND, Infeasible, Point, Points
 from tsdl.studies.search import Bracket, bracket
 from tsdl.studies.work import Found, Job
 
@@ -72,6 +72,7 @@ class Course:
     store: Store | None
     runner: Runner
     seed: int | None = None
+    engine: str = "fast"
     progress: Callable[[int, int, int], None] = lambda done, total, runs: None
     runs: int = 0  # that were done now
     reused: int = 0  # that the store had
@@ -116,7 +117,7 @@ class Course:
             plan = self.points.plan(point)
             if isinstance(plan, Infeasible):
                 return Unit(point, replicate, None, infeasible=plan)
-            found = yield _Ask(plan, replicate, self._measures(point, None))
+            found = yield _Ask(plan, replicate, measures_at(self.points, point))
             return Unit(point, replicate, found)
         tried: dict[float, Found] = {}
         outcome, reason = yield from self._bracketed(point, replicate, search, tried)
@@ -134,27 +135,19 @@ class Course:
         value = next(trial)
         while True:
             plan = self.points.plan(point, value)
-            good = False
-            if isinstance(plan, Infeasible):  # as a value at which the condition fails
+            good: bool | None = None
+            if isinstance(plan, Infeasible):
                 reason = plan
             else:
                 formula = self.points.formulas(point, (search.condition,), value)[0]
-                found = yield _Ask(plan, replicate, self._measures(point, value))
+                found = yield _Ask(plan, replicate, measures_at(self.points, point, value))
                 tried[value] = found
-                good = not found.failed and holds([formula], [found.values])
+                known = {**found.values, FOUND: value}
+                good = not found.failed and holds([formula], [known])
             try:
                 value = trial.send(good)
             except StopIteration as end:
                 return end.value, reason
-
-    def _measures(self, point: Point, found: float | None) -> tuple[Formula, ...]:
-        """Return all that a run of a point is asked, each once."""
-        study = self.points.study
-        formulas = self.points.formulas(point, study.asked, found)
-        measures = {str(m): m for formula in formulas for m in measures_of(formula)}
-        for metric in self.points.formulas(point, study.distributions, found):
-            measures |= {str(m): m for m in percentiles(metric)}
-        return tuple(measures.values())
 
     # -- runs ----------------------------------------------------------------------------------
 
@@ -175,7 +168,7 @@ class Course:
             answer = self.store.get(*key, map(str, ask.measures)) if self.store else None
             if answer is None:
                 self._waiting[key] = [(thread, ask)]
-                self._submit(key, Job(ask.plan, seed, ask.measures))
+                self._submit(key, Job(ask.plan, seed, ask.measures, self.engine))
                 return
             self.reused += 1
 
@@ -188,16 +181,18 @@ class Course:
             return
         done, _ = wait(self._open, return_when=FIRST_COMPLETED)
         lost: list[tuple[Key, Job]] = []
+        finished: list[tuple[Key, Job, Found]] = []
         for future in done:
             key, job = self._open.pop(future)
             error = future.exception() if not future.cancelled() else CancelledError()
             if error is None:
-                self._answer(key, job, future.result())
+                finished.append((key, job, future.result()))
             elif self.runner.lost(error):
                 self._deaths[key] = self._deaths.get(key, 0) + 1
                 lost.append((key, job))
-            else:
-                raise error
+            else:  # the other points have no part in it
+                self._give(key, Found({}, {}, 0.0, failed=f"a bug in tsdl: {error!r}"))
+        self._keep(finished)
         if lost:
             if self.runner.renew():  # most of them had no part in it
                 lost += self._open.values()
@@ -208,14 +203,18 @@ class Course:
                 else:
                     self._give(key, Found({}, {}, 0.0, failed=f"its process died {_DEATHS} times"))
 
-    def _answer(self, key: Key, job: Job, found: Found) -> None:
-        """Keep what a run came to, and let those go on that wait for it."""
-        self.runs += 1
+    def _keep(self, finished: list[tuple[Key, Job, Found]]) -> None:
+        """Keep what runs came to, all at once, and let those go on that wait for them."""
+        self.runs += len(finished)
         if self.store:
-            self.store.keep(*key, found)
+            self.store.keep((*key, found) for key, _, found in finished)
+        for key, job, found in finished:
+            self._answer(key, job, found)
+
+    def _answer(self, key: Key, job: Job, found: Found) -> None:
         more = {str(m): m for _, ask in self._waiting[key] for m in ask.measures}
         if not found.failed and more.keys() - found.values.keys():  # asked for while it ran
-            self._submit(key, Job(job.plan, job.seed, tuple(more.values())))
+            self._submit(key, replace(job, measures=tuple(more.values())))
         else:
             self._give(key, found)
 
@@ -239,3 +238,12 @@ class _Thread:
 
     number: int
     generator: Generator[_Ask, Found, Unit]
+
+
+def measures_at(points: Points, point: Point, found: float | None = None) -> tuple[Formula, ...]:
+    """Return all that a run of a point is asked, each once."""
+    formulas = points.formulas(point, points.study.asked, found)
+    measures = {str(m): m for formula in formulas for m in measures_of(formula)}
+    for metric in points.formulas(point, points.study.distributions, found):
+        measures |= {str(m): m for m in percentiles(metric)}
+    return tuple(measures.values())

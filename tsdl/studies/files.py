@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tsdl.studies.answer import Answer
@@ -24,15 +25,20 @@ def answer_csv(answer: Answer) -> str:
 
     Numbers are in base units with all their digits; undefined ones are nothing.
     """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(csv_rows(answer))
+    return text.getvalue()
+
+
+def csv_rows(answer: Answer) -> Iterator[list[object]]:
+    """Yield the header, then a list of cells for each row."""
     study = answer.study
     told = [asked.text for asked in study.table]
     wide = study.replicates > 1
-    header = [*study.columns, "status"]
+    header: list[object] = [*study.columns, "status"]
     header += [name for text in told for name in ((text, f"{text} ±") if wide else (text,))]
     header += ["pareto"] if study.pareto else []
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
+    yield header
     for row in answer.rows:
         cells: list[object] = [*row.cells.values(), row.status]
         for name in told:
@@ -40,8 +46,7 @@ def answer_csv(answer: Answer) -> str:
             cells += [_cell(figure.mean), *([_cell(figure.half_width)] if wide else [])]
         if study.pareto:
             cells.append("yes" if row.efficient else "no")
-        writer.writerow(cells)
-    return text.getvalue()
+        yield cells
 
 
 def _cell(value: float) -> float | None:

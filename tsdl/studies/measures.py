@@ -7,7 +7,7 @@ condition on every request. It is a formula itself, and known by how it is writt
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from tsdl.formula import COMPARISONS, Formula, Value, compute, percentile_of
+from tsdl.formula import COMPARISONS, Formula, Value, compute, make, percentile_of
 from tsdl.schema import METRICS, STATISTICS, TOTALS
 
 UNDEFINED = math.nan
@@ -22,6 +22,23 @@ def measures_of(value: Value) -> Iterator[Formula]:
         return
     for argument in value.arguments:
         yield from measures_of(argument)
+
+
+def settled(value: Value, known: Mapping[str, float]) -> Value:
+    """Return a formula in whose measures names have their values: so the run was asked them."""
+    if not isinstance(value, Formula):
+        return value
+    if _is_measure(value):
+        return _put(value, known)
+    return Formula(value.operation, tuple(settled(a, known) for a in value.arguments))
+
+
+def _put(value: Value, known: Mapping[str, float]) -> Value:
+    if not isinstance(value, Formula):
+        return value
+    if value.operation == "symbol":
+        return known.get(str(value.arguments[0]), value)
+    return make(value.operation, *(_put(argument, known) for argument in value.arguments))
 
 
 def _is_measure(formula: Formula) -> bool:
@@ -71,8 +88,23 @@ def holds(each: Sequence[Value], known: Sequence[Mapping[str, float | None]]) ->
     """Tell whether a condition holds of the mean over seeds of what it compares.
 
     `each` is the condition with each seed, and `known` what its names are there: the same tree,
-    but for numbers. A comparison with something undefined does not hold.
+    but for numbers. It does not hold where something in it is undefined, whatever else it says.
     """
+    if any(_lacks(f, k) for f, k in zip(each, known, strict=True)):
+        return False
+    return _holds(each, known)
+
+
+def _lacks(value: Value, known: Mapping[str, float | None]) -> bool:
+    """Tell whether a measure, or a value of another point, is undefined in a formula."""
+    if not isinstance(value, Formula):
+        return False
+    if _is_measure(value) or value.operation == "symbol":
+        return math.isnan(number(value, known))
+    return any(_lacks(argument, known) for argument in value.arguments)
+
+
+def _holds(each: Sequence[Value], known: Sequence[Mapping[str, float | None]]) -> bool:
     first = each[0]
     if not isinstance(first, Formula) or not all(
         isinstance(f, Formula) and f.operation == first.operation for f in each
@@ -81,11 +113,11 @@ def holds(each: Sequence[Value], known: Sequence[Mapping[str, float | None]]) ->
     parts = list(zip(*(f.arguments for f in each if isinstance(f, Formula)), strict=True))
     match first.operation:
         case "and":
-            return all(holds(part, known) for part in parts)
+            return all(_holds(part, known) for part in parts)
         case "or":
-            return any(holds(part, known) for part in parts)
+            return any(_holds(part, known) for part in parts)
         case "not":
-            return not holds(parts[0], known)
+            return not _holds(parts[0], known)
     if first.operation not in COMPARISONS or str(first) in known[0]:
         return all(number(f, k) == 1 for f, k in zip(each, known, strict=True))
     sides = [mean([number(f, k) for f, k in zip(part, known, strict=True)]) for part in parts]
@@ -101,14 +133,15 @@ def mean(values: list[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-# Two-sided 95 % quantiles of Student's t by degrees of freedom. Source: NIST/SEMATECH e-Handbook of
-# Statistical Methods, 1.3.6.7.2.
+# Two-sided 95 % quantiles of Student's t by degrees of freedom, as scipy.stats has them; to three
+# places they are those of the NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.6.7.2.
 _T = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
-    2.052, 2.048, 2.045, 2.042,
+    12.7062, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004,
+    2.262157, 2.228139, 2.200985, 2.178813, 2.160369, 2.144787, 2.13145, 2.119905,
+    2.109816, 2.100922, 2.093024, 2.085963, 2.079614, 2.073873, 2.068658, 2.063899,
+    2.059539, 2.055529, 2.051831, 2.048407, 2.04523, 2.042272,
 )  # fmt: skip
-_NORMAL = 1.959964
+_NORMAL = 1.9599640
 
 
 def half_width(values: list[float]) -> float:

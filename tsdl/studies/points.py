@@ -8,7 +8,7 @@ from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.errors import TsdlError
 from tsdl.evaluate import Evaluator, Failed
 from tsdl.evaluate.values import Value
-from tsdl.formula import Atom
+from tsdl.formula import Atom, symbol
 from tsdl.formula import Value as FormulaValue
 from tsdl.lower.questions import Asked, Levels, Study, evaluator_at, values_at
 from tsdl.lower.studies import lower_study
@@ -16,6 +16,9 @@ from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
 from tsdl.session import Chosen, Session, checked
 from tsdl.source import Span
+from tsdl.studies.measures import settled
+
+FOUND = "found"  # stands in formulas for the value that is searched for
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +70,20 @@ class Points:
     def formulas(
         self, point: Point, asked: tuple[Asked, ...], found: float | None = None
     ) -> list[FormulaValue]:
-        """Return what expressions of the study are at a point. Raises TsdlError."""
+        """Return what expressions of the study are at a point. Raises TsdlError.
+
+        Where `found` is what is searched for, it is part of measures; elsewhere `FOUND` stands for
+        it, so that the formulas of several seeds are alike.
+        """
+        name = None if found is None else symbol(FOUND)
         sink = Sink()
         try:
             program, params = self.chosen.program, self.chosen.params
-            evaluator = evaluator_at(program, params, self.study, point.levels, found, sink)
-            return [one.formula(evaluator) for one in asked]
+            evaluator = evaluator_at(program, params, self.study, point.levels, name, sink)
+            formulas = [one.formula(evaluator) for one in asked]
         except Failed:
             raise TsdlError(sink.sorted()) from None
+        return formulas if found is None else [settled(f, {FOUND: found}) for f in formulas]
 
     def cells(self, point: Point) -> dict[str, Atom]:
         """Return what stands in the columns of a point."""

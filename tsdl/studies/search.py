@@ -1,9 +1,11 @@
 """How a search brackets: the last value at which a condition holds, among values that ascend.
 
-Both ends are tried first, then the middle of what is left, as long as the condition holds at the
-lower end of the bracket and not at the upper one. That finds the edge only if the condition, once
-it fails, fails for all values beyond. So the middle of either side is tried as well, and where
-one of them says otherwise, the search says that the condition is not monotone.
+Values at the beginning that cannot be run are left out. Then both ends are tried, and the middle of
+what is left, as long as the condition holds at the lower end of the bracket and not at the upper
+one. That finds the edge only if the condition, once it fails, fails for all values beyond. So the
+middle of either side is tried as well, and where one says otherwise, or the condition does not even
+hold at the beginning, the search goes on from the last value that is known to hold, and says that
+the condition is not monotone.
 """
 
 from collections.abc import Generator, Sequence
@@ -15,9 +17,9 @@ class Bracket:
     """What a search found.
 
     `found` is the last value that holds, None if none does; `beyond` the next one, which does not,
-    None if even the last value holds. `tried` are all values with what came out, in order of
-    trial. `odd` names two values that contradict one another: the condition fails at the first, on
-    the good side of the edge, or holds at it, on the bad side.
+    None if even the last value holds. `tried` are all values that were run, with what came out, in
+    order of trial. `odd` is a value that contradicts: the condition fails at it, on the good side
+    of the edge, or holds at it, on the bad side.
     """
 
     found: float | None
@@ -26,40 +28,83 @@ class Bracket:
     odd: float | None
 
 
-def bracket(values: Sequence[float]) -> Generator[float, bool, Bracket]:
-    """Yield values to try, and take whether the condition holds there; return the bracket.
+class _Trials:
+    """The values that were tried, and what came out: None where one cannot be run."""
 
-    `values` go from where the condition is expected to hold to where it is expected to fail.
-    """
-    known: dict[int, bool] = {}
+    def __init__(self, values: Sequence[float]) -> None:
+        self.values = values
+        self.known: dict[int, bool | None] = {}
 
-    def ask(index: int) -> Generator[float, bool, bool]:
-        if index not in known:
-            known[index] = yield values[index]
-        return known[index]
+    def ask(self, index: int) -> Generator[float, bool | None, bool]:
+        """Return whether the condition holds at a value; one that cannot be run fails."""
+        if index not in self.known:
+            self.known[index] = yield self.values[index]
+        return bool(self.known[index])
 
-    last = len(values) - 1
-    low, high = -1, last + 1  # it holds at low and fails at high, as far as one knows
-    if not (yield from ask(0)):
-        high = 0
-    elif (yield from ask(last)):
-        low = last
-    else:
-        low, high = 0, last
+    def first(self) -> Generator[float, bool | None, int | None]:
+        """Return the first value that can be run, if those that cannot come before it."""
+        out, step = -1, 1
+        index = 0
+        while True:
+            yield from self.ask(index)
+            if self.known[index] is not None:
+                break
+            if index == len(self.values) - 1:
+                return None
+            out, index, step = index, min(index + step, len(self.values) - 1), step * 2
+        while index - out > 1:
+            middle = (index + out) // 2
+            yield from self.ask(middle)
+            if self.known[middle] is None:
+                out = middle
+            else:
+                index = middle
+        return index
+
+    def edge(self, low: int, high: int) -> Generator[float, bool | None, tuple[int, int]]:
+        """Return neighbours of which the first holds, and the second does not."""
         while high - low > 1:
             middle = (low + high) // 2
-            if (yield from ask(middle)):
+            if (yield from self.ask(middle)):
                 low = middle
             else:
                 high = middle
+        return low, high
+
+
+def bracket(values: Sequence[float]) -> Generator[float, bool | None, Bracket]:
+    """Yield values to try, and take whether the condition holds there (None: it cannot be run).
+
+    `values` go from where the condition is expected to hold to where it is expected to fail.
+    """
+    trials = _Trials(values)
+    last = len(values) - 1
+    first = yield from trials.first()
+    if first is None:
+        return _bracket(trials, -1, 0, None)
     odd = None
-    if low > 1 and not (yield from ask(low // 2)):
-        odd = values[low // 2]
-    if high < last - 1 and (yield from ask((high + last) // 2)):
+    low, high = first - 1, last + 1  # it holds at low and fails at high, as far as one knows
+    if (yield from trials.ask(last)):
+        low = last
+    elif (yield from trials.ask(first)):
+        low, high = yield from trials.edge(first, last)
+    elif (yield from trials.ask((first + last) // 2)):
+        low, high = yield from trials.edge((first + last) // 2, last)
+    else:
+        return _bracket(trials, -1, first, None)
+    for index in (first, (first + low) // 2):
+        if index <= low and not (yield from trials.ask(index)):
+            odd = values[index]
+    if high < last - 1 and (yield from trials.ask((high + last) // 2)):
         odd = values[(high + last) // 2]
+    return _bracket(trials, low, high, odd)
+
+
+def _bracket(trials: _Trials, low: int, high: int, odd: float | None) -> Bracket:
+    values = trials.values
     return Bracket(
         values[low] if low >= 0 else None,
-        values[high] if high <= last else None,
-        tuple((values[index], good) for index, good in known.items()),
+        values[high] if high < len(values) else None,
+        tuple((values[i], good) for i, good in trials.known.items() if good is not None),
         odd,
     )

@@ -73,15 +73,16 @@ class Store:
 
     def _prepare(self) -> None:
         self._base.execute("pragma synchronous = full")
-        self._base.execute("begin immediate")  # of two that make the file, one does
-        try:
-            if not self._value("select count(*) from sqlite_master"):
-                self._base.execute(_TABLE)
-                self._base.execute(f"pragma application_id = {APPLICATION}")
-                self._base.execute(f"pragma user_version = {SCHEMA}")
-            self._check()
-        finally:
-            self._base.execute("commit")
+        if not self._value("select count(*) from sqlite_master"):
+            self._base.execute("begin immediate")  # of two that make the file, one does
+            try:
+                if not self._value("select count(*) from sqlite_master"):
+                    self._base.execute(_TABLE)
+                    self._base.execute(f"pragma application_id = {APPLICATION}")
+                    self._base.execute(f"pragma user_version = {SCHEMA}")
+            finally:
+                self._base.execute("commit")
+        self._check()
 
     def _check(self) -> None:
         """See that the file is a store, and of this version."""
@@ -119,8 +120,22 @@ class Store:
         complete = found.failed or all(measure in found.values for measure in measures)
         return found if complete else None
 
-    def keep(self, plan: str, seed: int, found: Found) -> None:
-        """Keep what a run came to; it is on the disk when this returns."""
+    def keep(self, runs: Iterable[tuple[str, int, Found]]) -> None:
+        """Keep what runs came to: plan, seed, and that. They are on the disk when this returns."""
+        rows = [
+            (plan, str(seed), code(), self._text(plan, seed, f), f.seconds)
+            for plan, seed, f in runs
+        ]
+        with self._told("written"):
+            self._base.execute("begin immediate")
+            try:
+                self._base.executemany("insert or replace into run values (?, ?, ?, ?, ?)", rows)
+                self._base.execute("commit")
+            except sqlite3.Error:
+                self._base.execute("rollback")
+                raise
+
+    def _text(self, plan: str, seed: int, found: Found) -> str:
         data = {
             "values": found.values,
             "summary": found.summary,
@@ -130,12 +145,7 @@ class Store:
         earlier = self.get(plan, seed, ())
         if earlier is not None:  # another study asked it other things
             data["values"] = {**earlier.values, **found.values}
-        text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-        with self._told("written"):
-            self._base.execute(
-                "insert or replace into run values (?, ?, ?, ?, ?)",
-                (plan, str(seed), code(), text, found.seconds),
-            )
+        return json.dumps(data, allow_nan=False, separators=(",", ":"))
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:

@@ -32,6 +32,7 @@ def describe(answer: Answer) -> str:
     lines += _table(answer)
     if study.replicates > 1:
         lines += ["", "± is half of the 95 % confidence interval of the mean over seeds"]
+    lines += ["", *(f"note: {remark}" for remark in answer.remarks)] if answer.remarks else []
     if answer.expectations:
         lines.append("")
     for expected in answer.expectations:
@@ -79,9 +80,7 @@ def _table(answer: Answer) -> list[str]:
 
 
 def _told(row: Row) -> list[str]:
-    if row.status == "ok":
-        return row.notes
-    return [f"{row.status}: {row.reason}"]
+    return [f"{row.status}: {row.reason}", *row.notes] if row.status != "ok" else row.notes
 
 
 def _header(name: str, unit: str) -> str:
@@ -91,7 +90,7 @@ def _header(name: str, unit: str) -> str:
 def _with_width(value: float, half_width: float) -> str:
     if math.isnan(half_width):
         return figure(value)
-    return f"{figure(value)} ± {half_width:.2g}"
+    return f"{figure(value)} ± {float(f'{half_width:.2g}'):,g}"
 
 
 def scale(unit: str, values: Iterable[float]) -> tuple[float, str]:

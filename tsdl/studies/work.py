@@ -18,6 +18,7 @@ class Job:
     plan: Plan
     seed: int
     measures: tuple[Formula, ...]
+    engine: str = "fast"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def do(job: Job) -> Found:
 
     begin = time.process_time()
     try:
-        result = run(job.plan, job.seed)
+        result = run(job.plan, job.seed, engine=job.engine)
         values = {str(measure): result.measure(measure) for measure in job.measures}
     except TsdlError as error:
         first = error.diagnostics[0]
