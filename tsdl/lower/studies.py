@@ -14,6 +14,7 @@ from tsdl.lower.questions import (
     Best,
     Elsewhere,
     Level,
+    Levels,
     Picture,
     Search,
     Study,
@@ -148,8 +149,21 @@ class _Lowering:
                     f"params that go together have as many values each, and here are {counts}",
                     clause.within.span,
                 )
+            together = tuple(map(_joined, zip(*columns, strict=True)))
+            self._check_different(names, together, clause.within.span)
             units = tuple(self._unit_of_param(name) for name in names)
-            yield Axis(tuple(names), units, tuple(map(_joined, zip(*columns, strict=True))))
+            yield Axis(tuple(names), units, together)
+
+    def _check_different(self, names: list[str], levels: Levels, place: Span) -> None:
+        """Refuse an axis on which two levels are the same: a row is known by its cells."""
+        seen: list[tuple[Atom, ...]] = []
+        for level in levels:
+            if level.cells in seen:
+                verb = "takes" if len(names) == 1 else "take"
+                name = " and ".join(f"`{name}`" for name in names)
+                values = " and ".join(map(str, level.cells))
+                raise self.evaluator.fail("E0529", f"{name} {verb} {values} twice", place)
+            seen.append(level.cells)
 
     def _told(self, table: tuple[Asked, ...], search: Search | None) -> tuple[Asked, ...]:
         """Return what is told, each thing once: first what was searched for; axes are columns."""
@@ -233,13 +247,6 @@ class _Lowering:
         for item in values.items:
             value = self.evaluator.value(item.value, place)
             levels.append(Level((_shown(value, item.value),), {name: Binding(item.value, place)}))
-        seen: list[tuple[Atom, ...]] = []
-        for level in levels:
-            if level.cells in seen:
-                raise self.evaluator.fail(
-                    "E0529", f"`{name}` takes {level.cells[0]} twice", values.span
-                )
-            seen.append(level.cells)
         return levels
 
     def _steps(self, values: ast.Interval, span: Range) -> list[float]:
