@@ -80,6 +80,7 @@ ROWS = {
             "million", (Goal("simulation", 12), Goal("megabytes", 250)), "one_worker", 1_000_000,
             sizes=(5_000, 50_000, 1_000_000),
         ),
+        Row("figure6", (), "figure6", 500, sizes=(100, 200, 300, 400, 500)),
         Row("study", (Goal("speedup", 1.8, at_least=True),), "study", 2000, study="grid"),
         Row("check", (Goal("whole", 0.3),), command=("check", "{long}")),
         Row("quickstart", (Goal("whole", 1.0),), command=("run", "examples/quickstart.tsim")),

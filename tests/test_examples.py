@@ -17,6 +17,8 @@ Capture = pytest.CaptureFixture[str]
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.tsim"))
+# These take minutes: `.ci/run` compares what they print; here they are only checked.
+PAPER = sorted((ROOT / "examples" / "paper").glob("*.tsim"))
 # A file that has studies is run with each of them; what it prints stands in `FILE.STUDY.out`.
 STUDY = re.compile(r"^study (\w+)", re.MULTILINE)
 RUNS = [
@@ -46,7 +48,7 @@ def python(code: str, *arguments: str, seed: str = "random") -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXAMPLES + PAPER, ids=lambda path: path.stem)
 def test_an_example_has_no_mistakes(path: Path, capsys: Capture) -> None:
     assert main(["check", str(path)]) == 0, capsys.readouterr().err
 
@@ -69,6 +71,15 @@ def test_an_example_in_python_prints_what_it_did(
 ) -> None:
     runpy.run_path(str(path), run_name="__main__")
     golden(path.with_suffix(".out"), capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("path", PAPER, ids=lambda path: path.stem)
+def test_what_an_evaluation_of_the_paper_prints_stands_beside_it(path: Path) -> None:
+    printed = {
+        path.with_suffix(f".{study}.out") for study in STUDY.findall(path.read_text("utf-8"))
+    }
+    assert printed
+    assert set(path.parent.glob(f"{path.stem}.*.out")) == printed
 
 
 def test_the_same_bytes_in_every_process(tmp_path: Path) -> None:
