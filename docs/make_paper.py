@@ -24,10 +24,16 @@ from tsdl.studies import Answer
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = ROOT / "examples" / "paper"
 PICTURES = ROOT / "docs" / "paper"
-STYLE = {"svg.hashsalt": "tsdl", "svg.fonttype": "none", "font.size": 9}
-PAPER = {"color": "black", "marker": "x", "linestyle": "none", "zorder": 3}  # what it has in words
+STYLE: Any = {"svg.hashsalt": "tsdl", "svg.fonttype": "none", "font.size": 9}
+PAPER: dict[str, Any] = {
+    "color": "black",
+    "marker": "x",
+    "linestyle": "none",
+    "zorder": 3,
+}  # what it has in words
+UNLIMITED = 10_000  # requests of a batch that memory alone limits
+BEGIN = 5.0  # seconds: where the paper begins to look at memory
 MARKS = ("o-", "s--", "^:", "d-.", "v-", "p--", "*:")
-_SECONDS_A_TOKEN = "seconds a token"  # the normalized latency of vLLM's authors
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Asked:
         return tsdl.compile(PROGRAMS / f"{file}.tsim", params=params).run()
 
 
-def over(answer: Answer, x: str, y: str, **cells: object) -> tuple[list[Any], list[float]]:
+def over(answer: Answer, x: str, y: str, /, **cells: object) -> tuple[list[Any], list[float]]:
     """Return an axis and a figure of the rows that have these cells."""
     rows = [r for r in answer.rows if all(r.cells[c] == v for c, v in cells.items())]
     return [r.cells[x] for r in rows], [r.figures[y].mean for r in rows]
@@ -63,7 +69,7 @@ def named(axes: Any, title: str, x: str, y: str) -> None:  # noqa: ANN401
 
 
 def table2(figure: Figure, asked: Asked) -> None:
-    """Both rows of table II."""
+    """Draw both rows of table II."""
     places = figure.subplots(1, 2, sharey=True)
     for axes, study, row in zip(
         places, ("tokensim_row", "local_row"), ("TokenSim", "Local (real)"), strict=True
@@ -76,18 +82,18 @@ def table2(figure: Figure, asked: Asked) -> None:
 
 
 def figure4(figure: Figure, asked: Asked) -> None:
-    """Throughput, and percentiles of latency, over the rate."""
+    """Draw throughput, and percentiles of latency, over the rate."""
     answer = asked.study("figure4", "validation")
     shown = ("throughput", "p50(e2e)", "p99(e2e)", "max(e2e)")
     for axes, told in zip(figure.subplots(1, 4), shown, strict=True):
         for case, mark in zip(values(answer, "case"), MARKS, strict=False):
             axes.plot(*over(answer, "qps", told, case=case), mark, label=case, markersize=4)
-        named(axes, told, "requests per second", "req/s" if told == "throughput" else "s")
+        named(axes, told, "requests per second", "req/s" if told == "throughput" else "seconds")
     axes.legend()
 
 
 def figure5(figure: Figure, asked: Asked) -> None:
-    """The distribution of latency at three rates."""
+    """Draw the distribution of latency at three rates."""
     axes = figure.subplots()
     servers = {"library": ("vllm_0_6", "-"), "arithmetic": ("tokensim_paged", "--")}
     for color, qps in enumerate((2, 4, 6)):
@@ -102,7 +108,7 @@ def figure5(figure: Figure, asked: Asked) -> None:
 
 
 def figure7(figure: Figure, asked: Asked) -> None:
-    """The time that so many requests take."""
+    """Draw the time that so many requests take."""
     answer = asked.study("figure7", "runtime")
     axes = figure.subplots()
     for link, mark in zip(values(answer, "connection"), MARKS, strict=False):
@@ -114,62 +120,54 @@ def figure7(figure: Figure, asked: Asked) -> None:
 
 
 def figure8(figure: Figure, asked: Asked) -> None:
-    """The iterations of four requests: prefill, decode, and a slot that is kept for nothing."""
+    """Draw the iterations of four requests: prefill, decode, and a decode that nobody needs."""
     places = figure.subplots(2, 1, sharex=True)
     for axes, scheduler in zip(places, ("static", "continuous"), strict=True):
-        records = asked.run("figure8", scheduler=f"{scheduler}_batching").records
+        result = asked.run("figure8", scheduler=f"{scheduler}_batching")
+        records, last = result.records, result.requests["last_token"]
         ends = sorted(set(records["time"]))
         begins = dict(zip(ends, [0.0, *ends], strict=False))
-        prefilled: dict[float, list[int]] = {}
-        last: dict[int, float] = {}
-        for time, name, number in zip(
-            records["time"], records["name"], records["value"], strict=True
-        ):
-            span = (begins[time] * 1e3, (time - begins[time]) * 1e3)
+        for end, name, value in zip(*(records[c] for c in ("time", "name", "value")), strict=True):
             color = "gold" if name == "prefill" else "cornflowerblue"
-            axes.broken_barh([span], (number - 0.4, 0.8), facecolor=color, edgecolor="black")
-            last[int(number)] = time
-            if name == "prefill":
-                prefilled.setdefault(time, []).append(int(number))
-        for batch in prefilled.values() if scheduler == "static" else ():
-            until = max(last[number] for number in batch)
-            for number in batch:
-                span = (last[number] * 1e3, (until - last[number]) * 1e3)
-                axes.broken_barh([span], (number - 0.4, 0.8), facecolor="white", edgecolor="gray")
+            if end > last[int(value)]:
+                color = "white"
+            span = (begins[end] * 1e3, (end - begins[end]) * 1e3)
+            axes.broken_barh([span], (value - 0.4, 0.8), facecolor=color, edgecolor="black")
         axes.set(title=f"{scheduler} batching", ylabel="request", yticks=range(4))
         axes.invert_yaxis()
     axes.set_xlabel("milliseconds; yellow: prefill, blue: decode, white: bubble")
 
 
 def figure9(figure: Figure, asked: Asked) -> None:
-    """Normalized latency under both ways of batching."""
+    """Draw normalized latency under both ways of batching."""
     answer = asked.study("figure9", "latency")
     axes = figure.subplots()
     for scheduler, line in (("static_batching", "--"), ("continuous_batching", "-")):
         for color, slots in enumerate(values(answer, "slots")):
-            size = "inf" if slots >= 10_000 else f"{slots:g}"
+            size = "inf" if slots == UNLIMITED else f"{slots:g}"
             label = f"{scheduler.partition('_')[0]}, {size}"
             points = over(answer, "qps", "mean(e2e / output)", scheduler=scheduler, slots=slots)
             axes.plot(*points, f"o{line}", color=f"C{color}", label=label, markersize=4)
     axes.set_yscale("log")
-    named(axes, "normalized latency", "requests per second", _SECONDS_A_TOKEN)
-    axes.legend()
+    named(axes, "normalized latency", "requests per second", "seconds a token")
+    figure.legend(loc="outside right upper")
 
 
 def figure10(figure: Figure, asked: Asked) -> None:
-    """Requests that meet the SLO, over the share of memory that newcomers may fill."""
+    """Draw requests that meet the SLO, over the share of memory that newcomers may fill."""
     answer = asked.study("figure10", "ratio")
     titles = {"decode_only": "(a) mTPOT ≤ 0.3 s", "interactive": "(b) and TTFT ≤ 15 s"}
-    for axes, (bounds, title) in zip(figure.subplots(1, 2, sharey=True), titles.items(), strict=True):
+    places = figure.subplots(1, 2, sharey=True)
+    for axes, (bounds, title) in zip(places, titles.items(), strict=True):
         for qps, mark in zip(values(answer, "qps"), MARKS, strict=False):
             caps, rates = over(answer, "cap", "goodput", bounds=bounds, qps=qps)
             axes.plot([cap * 100 for cap in caps], rates, mark, label=f"{qps:g} req/s arrive")
         named(axes, title, "share of memory for newcomers, %", "req/s within the SLO")
-    axes.legend()
+    places[0].legend()
 
 
 def figure11(figure: Figure, asked: Asked) -> None:
-    """The best number of devices that prefill, of eight, over lengths."""
+    """Draw the best number of devices that prefill, of eight, over lengths."""
     answer = asked.study("figure11", "best_ratio")
     for axes, model in zip(figure.subplots(1, 2), values(answer, "served"), strict=True):
         answers, questions = values(answer, "answer"), values(answer, "question")
@@ -177,9 +175,11 @@ def figure11(figure: Figure, asked: Asked) -> None:
         field = np.zeros((len(questions), len(answers)))
         for row in rows:
             y, x = questions.index(row.cells["question"]), answers.index(row.cells["answer"])
-            prefills, qps = row.cells["prefills"], row.figures["qps"].mean
+            prefills, qps = int(row.cells["prefills"]), row.figures["qps"].mean
             field[y, x] = prefills
-            axes.text(x, y, f"P{prefills}–D{8 - prefills}\n{qps:.3g} req/s", ha="center", va="center")
+            axes.text(
+                x, y, f"P{prefills}–D{8 - prefills}\n{qps:.3g} req/s", ha="center", va="center"
+            )
         axes.pcolormesh(field, vmin=0, vmax=10, cmap="Blues", edgecolor="white", shading="flat")
         for text in axes.texts:
             text.set_position((text.get_position()[0] + 0.5, text.get_position()[1] + 0.5))
@@ -189,7 +189,7 @@ def figure11(figure: Figure, asked: Asked) -> None:
 
 
 def figure12(figure: Figure, asked: Asked) -> None:
-    """What decoders of several makes bring for their price, with what the paper has in words."""
+    """Draw what decoders of several makes bring for their price."""
     answer = asked.study("figure12", "decoders")
     axes = figure.subplots()
     for decoder, mark in zip(values(answer, "decoder"), "^so*", strict=True):
@@ -202,13 +202,19 @@ def figure12(figure: Figure, asked: Asked) -> None:
                            for r in rows), strict=True)  # fmt: skip
             label = f"{prefills} A100 + {decoder}"
             axes.plot(*points, mark, fillstyle=fill, label=label, linestyle="none")
+    smaller = asked.study("figure12", "of_40_GB")
+    for case, mark in (("one_and_four", "d"), ("two_and_three", "D"), ("one_and_seven", "d")):
+        (row,) = (r for r in smaller.rows if r.cells["case"] == case)
+        point = (row.figures["price / 10_000 USD"].mean, row.figures["qps"].mean)
+        label = f"{case.replace('_', ' ')} A100 of 40 GB"
+        axes.plot(*point, mark, color="gray", label=label, linestyle="none")
     axes.plot([4.5, 5], [29.1, 24.7], **PAPER, label="paper: 1 + 7 AiM, 2 + 3 A100")
     named(axes, "eight slots", "price, in A100", "greatest req/s within the SLO")
-    axes.legend(fontsize=7)
+    figure.legend(loc="outside right upper", fontsize=7)
 
 
 def figure13(figure: Figure, asked: Asked) -> None:
-    """Memory for KV in use, of each worker over time."""
+    """Draw memory for KV in use, of each worker over time."""
     places = figure.subplots(1, 2, sharey=True)
     memory = {"(a) 80 GiB each": "80 GiB", "(b) half of it where prefill runs": "40 GiB"}
     for axes, (title, size) in zip(places, memory.items(), strict=True):
@@ -220,19 +226,19 @@ def figure13(figure: Figure, asked: Asked) -> None:
             for number, capacity in enumerate(room)
         ])  # fmt: skip
         times = series["time"][series["worker"] == 0]
-        seen = times >= 5  # from 5 s to 65 s, as in the paper
-        shown = axes.pcolormesh(
-            times[seen], range(len(room)), field[:, seen], cmap="viridis", vmin=0, vmax=50,
+        seen = times >= BEGIN
+        axes.pcolormesh(
+            times[seen], range(len(room)), field[:, seen], cmap="viridis", vmin=0, vmax=100,
             shading="nearest",
         )  # fmt: skip
         labels = ["prefill", *(f"decode {n}" for n in range(1, len(room)))]
         axes.set_yticks(range(len(room)), labels)
         axes.set(title=title, xlabel="seconds")
-    figure.colorbar(shown, ax=places, label="% of the memory for KV")
+    figure.colorbar(places[0].collections[0], ax=places, label="% of the memory for KV")
 
 
 def figure14(figure: Figure, asked: Asked) -> None:
-    """Latency with and without the pool, and what it is worth."""
+    """Draw latency with and without the pool, and what it is worth."""
     left, right = figure.subplots(1, 2)
     answer = asked.study("figure14", "latency")
     for keeping, line in (("continuous", "-"), ("pooled", "--")):
@@ -253,7 +259,7 @@ def figure14(figure: Figure, asked: Asked) -> None:
 
 
 def figure15(figure: Figure, asked: Asked) -> None:
-    """The greatest rate, with other hardware where prefill runs."""
+    """Draw the greatest rate, with other hardware where prefill runs."""
     answer = asked.study("figure15", "prefill")
     cases = values(answer, "case")
     axes = figure.subplots()
@@ -269,8 +275,8 @@ def figure15(figure: Figure, asked: Asked) -> None:
 
 DRAWN: dict[str, tuple[Callable[[Figure, Asked], None], float, float]] = {
     "table2": (table2, 7, 3), "figure4": (figure4, 11, 2.8), "figure5": (figure5, 6, 3.4),
-    "figure7": (figure7, 5, 3), "figure8": (figure8, 8, 3.6), "figure9": (figure9, 6, 3.6),
-    "figure10": (figure10, 8, 3.2), "figure11": (figure11, 9, 3.4), "figure12": (figure12, 7, 4),
+    "figure7": (figure7, 5, 3), "figure8": (figure8, 8, 3.6), "figure9": (figure9, 7, 3.6),
+    "figure10": (figure10, 8, 3.2), "figure11": (figure11, 9, 3.4), "figure12": (figure12, 8, 4),
     "figure13": (figure13, 9, 3), "figure14": (figure14, 9, 3.4), "figure15": (figure15, 7, 3.2),
 }  # fmt: skip
 
