@@ -1,6 +1,6 @@
 """Draws the pictures of docs/paper.md: the studies of examples/paper, beside the paper's numbers.
 
-    python docs/make_paper.py [--store FILE] [--png] [PICTURE…]
+    python docs/make_paper.py [--store FILE] [--to FOLDER] [--png] [PICTURE…]
 
 Pictures are named as in docs/paper/: `table2`, `figure4`, …; without one, all. Each run is kept in
 the store (else it is done anew), as by `tsdl run --store`. Needs the checkout on the path
@@ -281,22 +281,27 @@ DRAWN: dict[str, tuple[Callable[[Figure, Asked], None], float, float]] = {
 }  # fmt: skip
 
 
+def draw(name: str, asked: Asked, path: Path) -> None:
+    """Draw one picture into a file: an SVG or a PNG, by its name."""
+    drawn, width, height = DRAWN[name]
+    metadata = {"Date": None} if path.suffix == ".svg" else None
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        drawn(figure, asked)
+        figure.savefig(path, metadata=metadata, dpi=80)
+
+
 def main() -> None:
     """Draw the pictures that are named."""
     parser = argparse.ArgumentParser(prog="make_paper", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="PICTURE", help=f"of {', '.join(DRAWN)}")
     parser.add_argument("--store", type=Path, help="where runs are kept")
-    parser.add_argument("--png", action="store_true", help="a PNG beside each, to look at")
+    parser.add_argument("--to", type=Path, default=PICTURES, help="a folder (docs/paper)")
+    parser.add_argument("--png", action="store_true", help="PNG in place of SVG, to look at")
     given = parser.parse_args()
-    PICTURES.mkdir(exist_ok=True)
+    given.to.mkdir(exist_ok=True)
     for name in given.names or DRAWN:
-        draw, width, height = DRAWN[name]
-        with mpl.rc_context(STYLE):
-            figure = Figure(figsize=(width, height), layout="constrained")
-            draw(figure, Asked(given.store))
-            figure.savefig(PICTURES / f"{name}.svg", metadata={"Date": None})
-            if given.png:
-                figure.savefig(PICTURES / f"{name}.png", dpi=80)
+        draw(name, Asked(given.store), given.to / f"{name}.{'png' if given.png else 'svg'}")
 
 
 if __name__ == "__main__":

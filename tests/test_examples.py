@@ -82,6 +82,26 @@ def test_what_an_evaluation_of_the_paper_prints_stands_beside_it(path: Path) -> 
     assert set(path.parent.glob(f"{path.stem}.*.out")) == printed
 
 
+def test_the_page_about_the_paper_shows_every_program_and_every_picture() -> None:
+    page = (ROOT / "docs" / "paper.md").read_text("utf-8")
+    assert set(re.findall(r"\]\(\.\./examples/paper/(\w+)\.tsim\)", page)) == {
+        p.stem for p in PAPER
+    }
+    drawn = runpy.run_path(str(ROOT / "docs" / "make_paper.py"))["DRAWN"]
+    assert set(re.findall(r"\]\(paper/(\w+)\.svg\)", page)) == set(drawn)
+    assert {p.stem for p in (ROOT / "docs" / "paper").iterdir()} == set(drawn)
+
+
+def test_pictures_of_the_paper_are_drawn_alike(tmp_path: Path) -> None:
+    drawing = runpy.run_path(str(ROOT / "docs" / "make_paper.py"))
+    found = []
+    for number in range(2):
+        drawing["draw"]("figure8", drawing["Asked"](None), tmp_path / f"{number}.svg")
+        found.append((tmp_path / f"{number}.svg").read_bytes())
+    assert found[0] == found[1]
+    assert b"static batching" in found[0]
+
+
 def test_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     code = "import sys; from tsdl.cli import main; main(['run', *sys.argv[1:]])"
     found = []
