@@ -103,7 +103,7 @@ def test_parquet_is_the_same_bytes(tmp_path: Path) -> None:
 def test_a_folder_has_the_tables_of_one_run(file: str, tmp_path: Path) -> None:
     arrow()
     folder = tmp_path / "out"
-    common = ["summary.json", "summary.vllm.json"]
+    common = ["plan.json", "summary.json", "summary.vllm.json"]
 
     def names(scenario: str, *options: str) -> list[str]:
         main(["run", file, "--scenario", scenario, "--out", str(folder), *options])
