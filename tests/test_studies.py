@@ -132,6 +132,13 @@ study t from s { vary qps in [3] req/s; table finished; expect finished == 60 }
         ("vary size, answer in [1, 2] tokens", "E0422"),
         ("vary gpus in 3", "E0422"),
         ("vary gpus in []", "E0422"),
+        ("vary qps, qps in zip([1] req/s, [2] req/s)", "E0403"),
+        ("vary gpus in [1]; expect throughput[gpus = 1, gpus = 1] > 0 req/s", "E0403"),
+        ("vary qps, gpus in zip([1, 2] req/s, [1, 2]); best gpus by throughput", "E0529"),
+        ("vary qps, gpus in zip([1, 2] req/s, [1, 2]); expect price[gpus = 1] > 0 USD", "E0529"),
+        ("vary qps in [4] req/s; vary gpus in [qps / 4 req/s]", "E0529"),
+        ("maximize gpus in 1..2 while finished > 0; where gpus > 1", "E0529"),
+        ("vary gpus in [1]; maximize qps in 1..2 req/s while attainment[gpus = 1] > 0", "E0422"),
         ("vary gpus in [1]; case a { gpus = 2 }", "E0529"),
         ("case a { gpus = 2 }; minimize gpus in 1..2 while finished > 0", "E0529"),
         ("vary gpus in 1..2 step 0", "E0503"),
@@ -344,3 +351,51 @@ def test_a_failed_row_makes_the_answer_partial(
     shown = capsys.readouterr().out
     assert "failed: E0901" in shown
     assert "–" in shown
+
+
+def test_an_axis_that_no_run_depends_on_is_told() -> None:
+    answer = asked("""
+param idle: int = 1
+study s { scenario = one; vary idle in 1..2; vary gpus in 1..2; table throughput }
+""")
+    assert answer.remarks == ["no run depends on `idle`"]
+    assert answer.data["remarks"] == answer.remarks
+
+
+def test_a_condition_with_something_undefined_does_not_hold() -> None:
+    answer = asked("""
+study s {
+  scenario = one
+  vary gpus in [1]
+  table throughput
+  expect not (hit_rate > 0)
+  expect hit_rate > 0 or attainment > 0
+}""")
+    assert [e.passed for e in answer.expectations] == [False, False]  # as in a scenario
+
+
+def test_nothing_answered_is_no_success() -> None:
+    answer = asked("study s { scenario = one; vary gpus in [0]; table throughput }")
+    assert [row.status for row in answer.rows] == ["infeasible"]
+    assert not answer.complete
+
+
+def test_params_of_imported_files_do_not_vary(tmp_path: Path) -> None:
+    (tmp_path / "base.tsim").write_text(
+        PARTS + "study b { scenario = one; vary gpus in [1, 2]; table price }"
+    )
+    path = tmp_path / "user.tsim"
+    path.write_text('import "base.tsim" as base\nparam gpus: int = 1\nstudy d from base.b {}\n')
+    with pytest.raises(tsdl.TsdlError, match="E0507"):
+        tsdl.study(path, jobs=1)
+
+
+def test_an_answer_shows_itself_and_goes_to_pandas() -> None:
+    answer = asked(
+        "study s { scenario = one; vary gpus in [1, 2]; table price; expect price > 0 USD }"
+    )
+    assert repr(answer) == "<Answer of s: 2 of 2 points, passed>"
+    pytest.importorskip("pandas", reason="needs pandas: pip install '.[pandas]'")
+    frame = answer.to_pandas()
+    assert list(frame["gpus"]) == [1, 2]
+    assert list(frame["price"]) == means(answer, "price")

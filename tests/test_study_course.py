@@ -1,9 +1,7 @@
 """How studies run: in processes, killed and going on, on a cluster; what the store keeps."""
 
-import multiprocessing
 import os
 import random
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -368,5 +366,52 @@ def test_the_executor_of_this_process_keeps_mistakes() -> None:
     assert isinstance(Here().submit(wrong).exception(), ValueError)
     job = Job(tsdl.compile(PARTS), 0, ())
     assert Here().submit(do, job).result().summary["requests"]["finished"] == 60
-    assert "forkserver" in multiprocessing.get_all_start_methods() or os.name == "nt"
-    assert shutil.which("pgrep") or os.name == "nt"
+
+
+class Leaving(Pool):
+    """A runner that goes away: its last run ends with a mistake that no other can mend."""
+
+    def submit(self, job: Job) -> Future[Found]:
+        """Begin a run, or be gone."""
+        if job.seed == 1:
+            gone: Future[Found] = Future()
+            gone.set_exception(TimeoutError())
+            return gone
+        return super().submit(job)
+
+    def lost(self, error: BaseException) -> bool:
+        """Say that it is gone."""
+        raise tsdl.TsdlError([tsdl.Diagnostic("E0703", tsdl.Severity.ERROR, "gone", None)])
+
+
+def test_what_has_finished_is_kept_when_the_cluster_goes_away(tmp_path: Path) -> None:
+    text = (
+        PARTS + "study s { scenario = one; vary qps in [3] req/s; replicate 2; table throughput }"
+    )
+    pool = Leaving(1)
+    pool.width = 2  # both runs are looked at together
+    with Store(tmp_path / "a.sqlite") as store:
+        with pytest.raises(tsdl.TsdlError, match="gone"):
+            Course(points(text=text), store, pool).run()
+        again = Course(points(text=text), store, Pool(1))
+        again.run()
+    assert (again.reused, again.runs) == (1, 1)
+
+
+def test_a_run_that_breaks_is_a_row_and_not_the_end() -> None:
+    class Broken(Pool):
+        def submit(self, job: Job) -> Future[Found]:
+            """Begin a run, or break."""
+            if job.seed == 1:
+                broken: Future[Found] = Future()
+                broken.set_exception(RuntimeError("so"))
+                return broken
+            return super().submit(job)
+
+    text = (
+        PARTS + "study s { scenario = one; vary qps in [3] req/s; replicate 2; table throughput }"
+    )
+    course = Course(points(text=text), None, Broken(1))
+    (row,) = Answer(course.points, course.run(), None).rows
+    assert row.status == "failed"
+    assert "a bug in tsdl" in row.reason

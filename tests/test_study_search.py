@@ -9,12 +9,14 @@ from tests.test_studies import PARTS, asked
 from tsdl.studies.search import Bracket, bracket
 
 
-def searched(values: list[float], holds: set[int]) -> Bracket:
+def searched(values: list[float], holds: set[int], lacking: int = 0) -> Bracket:
+    """Search where a condition holds at some values, and the first so many cannot be run."""
     trial = bracket(values)
     try:
         value = next(trial)
         while True:
-            value = trial.send(values.index(value) in holds)
+            index = values.index(value)
+            value = trial.send(None if index < lacking else index in holds)
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]
 
@@ -38,7 +40,21 @@ def test_a_search_notices_that_a_condition_is_not_monotone() -> None:
     assert (found.found, found.odd) == (19, 42)
     found = searched(values, set(range(40)) - {19})
     assert (found.found, found.odd) == (39, 19)
-    assert searched(values, {10}).found is None  # it fails at once
+    assert searched(values, {10}).found is None  # nowhere that it looks
+    island = searched(values, set(range(30, 40)))  # it fails at the beginning, and holds later
+    assert island.found == 39
+    assert island.odd in (0, 19)  # either tells that it is not monotone
+    rising = searched(values, set(range(30, 65)))  # the condition is the wrong way round
+    assert (rising.found, rising.beyond, rising.odd) == (64, None, 0)
+
+
+@pytest.mark.parametrize("lacking", [1, 2, 3, 7, 20, 64])
+def test_values_that_cannot_be_run_are_left_out_at_the_beginning(lacking: int) -> None:
+    values = [float(i) for i in range(65)]
+    for edge in range(lacking + 1, 66, 5):
+        found = searched(values, set(range(edge)), lacking)
+        assert (found.found, found.odd) == (edge - 1, None)
+        assert all(value >= lacking for value, _ in found.tried)
 
 
 def test_a_search_is_of_the_runs_that_it_stands_for() -> None:
@@ -118,3 +134,36 @@ study t { scenario = two; maximize deep in 300..400 step 8 while finished == 60;
 """)
     assert none.rows[0].status == "infeasible"
     assert none.rows[0].reason.startswith("E0511")
+
+
+def test_a_condition_compares_the_mean_of_what_was_searched_for() -> None:
+    answer = asked("""
+study s {
+  scenario = one
+  maximize qps in 1..2000 step 1 req/s while attainment >= 90 %
+  replicate 3
+  table throughput
+  expect qps > 1 req/s
+}""")
+    found = answer.rows[0].figures["qps"]  # told although the table does not say it
+    assert len(set(found.each)) > 1
+    middle = found.mean
+    assert min(found.each) < middle - 1
+    for bound, passed in ((middle - 0.5, True), (middle + 0.5, False)):
+        judged = asked(f"""
+study s {{
+  scenario = one
+  maximize qps in 1..2000 step 1 req/s while attainment >= 90 %
+  replicate 3
+  table throughput
+  expect qps > {bound} req/s
+}}""")
+        assert judged.passed is passed
+
+
+def test_a_search_from_zero_leaves_out_what_cannot_be_run() -> None:
+    answer = asked("""
+study s { scenario = one; maximize gpus in 0..3 while finished == 60; table throughput }
+""")
+    assert answer.rows[0].figures["gpus"].mean == 3
+    assert answer.rows[0].notes == ["holds to the end of the range"]

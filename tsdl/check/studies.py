@@ -7,10 +7,9 @@ from tsdl.check.parameters import param_type
 from tsdl.check.scope import Scope
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Declaration, Members
-from tsdl.schema.studies import FORMS, NEEDS_X, PLOTS
+from tsdl.schema.studies import CASES, FORMS, NEEDS_X, PLOTS
 from tsdl.types import Boolean, Bounds, Quantity, Samples, Sequence, Text, Type, Unknown, describe
 
-CASE = "case"  # the axis that the cases of a study make
 _SEARCHES = ("maximize", "minimize")
 
 
@@ -63,8 +62,8 @@ def axes_of(members: Members, scope: Scope) -> dict[str, Type]:
             param = _declared(name, scope._replace(owner=part.owner))
             if param and isinstance(name, ast.Name):
                 found[name.id] = param_type(param, scope)
-    if members.named(CASE):
-        found[CASE] = Text()
+    if members.named(CASES):
+        found[CASES] = Text()
     return found
 
 
@@ -297,7 +296,7 @@ def check_selected(expression: ast.Index, scope: Scope) -> Type:
             )
         elif wanted is None:
             _axis(ast.Name(argument.name, argument.span), scope)
-        elif argument.name == CASE:
+        elif argument.name == CASES:
             _case_name(argument, scope)
         else:
             expressions.require(argument.value, wanted, scope, f"`{argument.name}`")
@@ -316,7 +315,7 @@ def check_selected(expression: ast.Index, scope: Scope) -> Type:
 
 def _case_name(argument: ast.Argument, scope: Scope) -> None:
     assert scope.owner.members is not None
-    cases = [block.name for block in scope.owner.members.named(CASE)]
+    cases = [block.name for block in scope.owner.members.named(CASES)]
     if not (isinstance(argument.value, ast.Name) and argument.value.id in cases):
         near = nearest(argument.value.span.text, cases)
         scope.sink.error(

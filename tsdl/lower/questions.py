@@ -16,8 +16,6 @@ from tsdl.formula import Atom, Formula
 from tsdl.formula import Value as FormulaValue
 from tsdl.program import Declaration, Program
 
-CASE = "case"  # the axis that the cases of a study make
-
 
 @dataclass(frozen=True, slots=True)
 class Level:

@@ -8,7 +8,6 @@ from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Binding, Place, Range, Value
 from tsdl.formula import Atom
 from tsdl.lower.questions import (
-    CASE,
     Asked,
     Axis,
     Best,
@@ -21,7 +20,7 @@ from tsdl.lower.questions import (
     param_of,
 )
 from tsdl.program import Declaration, DeclarationName, SymbolName
-from tsdl.schema.studies import PLOTS
+from tsdl.schema.studies import CASES, PLOTS
 from tsdl.source import Span
 from tsdl.types import Quantity
 from tsdl.units import Dimension
@@ -118,7 +117,7 @@ class _Lowering:
     # -- axes ----------------------------------------------------------------------------------
 
     def _axes(self) -> Iterator[Axis]:
-        cases = self.instance.members.named(CASE)
+        cases = self.instance.members.named(CASES)
         if cases:
             levels = []
             for case in cases:
@@ -128,7 +127,7 @@ class _Lowering:
                     place = Place(definition.owner, self.instance)
                     given[key] = Binding(definition.value, place)
                 levels.append(Level((case.name,), given))
-            yield Axis((CASE,), ("",), tuple(levels))
+            yield Axis((CASES,), ("",), tuple(levels))
         for clause, place in self._clauses("vary"):
             names = [name.span.text for name in clause.objects]
             for name in clause.objects:
@@ -366,8 +365,8 @@ class _Lowering:
         cells: dict[str, Atom] = {}
         for argument in node.arguments:
             assert argument.name is not None
-            if argument.name == CASE:
-                cells[CASE] = argument.value.span.text
+            if argument.name == CASES:
+                cells[CASES] = argument.value.span.text
                 continue
             value = self.evaluator.value(argument.value, place)
             cells[argument.name] = self._level(

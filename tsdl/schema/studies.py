@@ -3,8 +3,9 @@
 from tsdl.schema.shapes import Block, ClauseShape, Field, Nested
 from tsdl.types import Reference, Unknown
 
+CASES = "case"  # how cases begin, and the axis that they make
 CASE = Block(
-    "case",
+    CASES,
     "A named set of values for params.",
     open_field=Field(Unknown(), "the value of a param"),
 )
@@ -13,7 +14,7 @@ STUDY = Block(
     "study",
     "A question: a scenario at many points.",
     {"scenario": Field(Reference("scenario"), "what is run at each point", required=True)},
-    {"case": Nested(CASE, named=True)},
+    {CASES: Nested(CASE, named=True)},
     {
         "vary": ClauseShape("an axis: a param, and the values that it takes"),
         "where": ClauseShape("which points are looked at"),

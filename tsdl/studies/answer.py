@@ -235,7 +235,7 @@ class Answer:
     def _holds(self, row: Row, asked: Asked) -> bool:
         if row.status != "ok":
             return False
-        # A param that was searched for differs between seeds: so does the formula, then.
+        # What was searched for differs between seeds, and is part of what each run was asked.
         formulas = [self.formula(unit, asked) for unit in row.units]
         known = [self._known(row, index) for index in range(len(row.units))]
         return holds(formulas, known)

@@ -180,19 +180,23 @@ class Course:
         if not self._open:
             return
         done, _ = wait(self._open, return_when=FIRST_COMPLETED)
-        lost: list[tuple[Key, Job]] = []
         finished: list[tuple[Key, Job, Found]] = []
+        ended: list[tuple[Key, Job, BaseException]] = []
         for future in done:
             key, job = self._open.pop(future)
             error = future.exception() if not future.cancelled() else CancelledError()
             if error is None:
                 finished.append((key, job, future.result()))
-            elif self.runner.lost(error):
+            else:
+                ended.append((key, job, error))
+        self._keep(finished)  # before anything else may go wrong
+        lost: list[tuple[Key, Job]] = []
+        for key, job, error in ended:
+            if self.runner.lost(error):
                 self._deaths[key] = self._deaths.get(key, 0) + 1
                 lost.append((key, job))
             else:  # the other points have no part in it
                 self._give(key, Found({}, {}, 0.0, failed=f"a bug in tsdl: {error!r}"))
-        self._keep(finished)
         if lost:
             if self.runner.renew():  # most of them had no part in it
                 lost += self._open.values()
