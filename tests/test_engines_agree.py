@@ -26,6 +26,7 @@ from tests.reduction import reduced
 from tests.tame_systems import a_tame_system, features_of
 from tsdl.runtime import run as running
 from tsdl.runtime.engine import Engine, Outcome
+from tsdl.runtime.limits import Guard
 
 CASES = {"tame": 200, "wild": 100}
 LONG_CASES = {"tame": 14_000, "wild": 6_000}
@@ -133,9 +134,9 @@ def test_the_same_seed_writes_the_same_tame_system() -> None:
 class HastyEngine(Engine):
     """An engine with a mistake: who was preempted twice has its last token too early."""
 
-    def run(self) -> Outcome:
+    def run(self, guard: Guard | None = None) -> Outcome:
         """Run, and forget a little."""
-        outcome = super().run()
+        outcome = super().run(guard)
         ledger = outcome.requests
         for at, preemptions in enumerate(ledger.rare.get("preemptions", ())):
             if preemptions > 1:
@@ -146,7 +147,7 @@ class HastyEngine(Engine):
 class FailingEngine(Engine):
     """An engine that fails."""
 
-    def run(self) -> Outcome:
+    def run(self, guard: Guard | None = None) -> Outcome:
         """Fail."""
         raise RuntimeError("it fails")
 

@@ -10,7 +10,7 @@ texts.
 import random
 import re
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -268,7 +268,7 @@ def pieces() -> dict[str, str]:
 PIECES = pieces()
 
 
-def mutation(chance: random.Random, text: str) -> str:
+def mutation(chance: random.Random, text: str, others: Sequence[str] = OTHERS) -> str:
     """Return the text with one to three things cut off, deleted, doubled, swapped or replaced."""
     for _ in range(chance.choice((1, 1, 2, 3))):
         kind = chance.choice(("cut", "character", "token", "token", "token"))
@@ -290,7 +290,7 @@ def mutation(chance: random.Random, text: str) -> str:
             case "copy":
                 parts[here] = parts[there]
             case _:
-                parts[here] = chance.choice(OTHERS)
+                parts[here] = chance.choice(others)
         text = "".join(parts)
     return text
 

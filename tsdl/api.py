@@ -47,19 +47,31 @@ class Plan(plan_.Plan):
         *,
         trace: bool | tuple[float, float] = False,
         tokens: bool = False,
+        max_seconds: float | None = None,
+        max_memory: float | None = None,
     ) -> Result:
         """Run the plan; without a seed, with the plan's own.
 
         `engine` is `fast` or `reference`: both give the same result, to the last bit. The result
         holds numpy columns (times in seconds, lengths in tokens) and a summary. With `trace` (from
         and to which second, or True for all) it can `write_trace`; with `tokens` it knows when each
-        token came. Both take the reference engine. Raises ValueError for what cannot be.
+        token came. Both take the reference engine. A run that takes longer than `max_seconds`, or
+        whose process takes more than `max_memory` (bytes), stops, and its result is `partial`.
+        Raises ValueError for what cannot be.
         """
+        from tsdl.runtime.limits import limits
         from tsdl.runtime.run import run
         from tsdl.runtime.watched import watch
 
         watched = watch(trace=trace, tokens=tokens)
-        return run(self, seed, externs=getattr(self, "_externs", {}), engine=engine, watch=watched)
+        return run(
+            self,
+            seed,
+            externs=getattr(self, "_externs", {}),
+            engine=engine,
+            watch=watched,
+            limits=limits(max_seconds, max_memory),
+        )
 
     def __repr__(self) -> str:
         """Say what would be run; `to_json` says it all."""
@@ -240,16 +252,20 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
     jobs: int | None = None,
     store: str | PathLike[str] | None = None,
     cluster: str | None = None,
+    max_seconds: float | None = None,
+    max_memory: float | None = None,
 ) -> Answer:
     """Run a study of a program (SPEC.md, sections 10.2 and 12.5); return its answer.
 
     `name` chooses one where there are several. Runs are done by `jobs` processes (left out, one on
     each core; 1 is this process itself), or on the Dask cluster at an address; they are kept in the
-    file `store`, if one is given. Policies and costs in Python cannot be studied. Where processes
-    are used, a script's own work belongs under `if __name__ == "__main__":`, as with every use of
-    multiprocessing. Raises TsdlError for mistakes in the program, in the store, or of the cluster,
-    ValueError for a seed or a number of processes that there cannot be.
+    file `store`, if one is given. A run that takes longer than `max_seconds`, or whose process
+    takes more than `max_memory` (bytes), fails. Policies and costs in Python cannot be studied.
+    Where processes are used, a script's own work belongs under `if __name__ == "__main__":`, as
+    with every use of multiprocessing. Raises TsdlError for mistakes in the program, in the store,
+    or of the cluster, ValueError for a seed or a number of processes that there cannot be.
     """
+    from tsdl.runtime.limits import limits
     from tsdl.studies import Answer, Course, choose_study
 
     if jobs is not None and jobs < 1:
@@ -264,5 +280,6 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
     if points is None:
         raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
     with opened(store) as kept:
-        course = Course(points, kept, runner(points.units, jobs, cluster), seed)
+        within = limits(max_seconds, max_memory)
+        course = Course(points, kept, runner(points.units, jobs, cluster), seed, limits=within)
         return Answer(points, course.run(), seed)

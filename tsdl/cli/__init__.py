@@ -9,6 +9,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from tsdl.cli.commands import check, explain, import_, plan, run
+from tsdl.cli.limiting import add_limits
 from tsdl.cli.measurements import calibrate, validate
 from tsdl.cli.reporting import plot, report
 from tsdl.cli.tabulation import tabulate
@@ -22,7 +23,7 @@ _MOST = 10_000_000  # tokens or requests
 
 _EPILOG = """\
 exit status: 0 well, 1 mistakes were found, 2 wrong usage, 3 an `expect` failed or requests
-are stuck, 4 is kept for partial results, 70 a bug in tsdl"""
+are stuck, 4 the results are partial, 70 a bug in tsdl, 130 interrupted"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 (a statement for each option)
     parser = argparse.ArgumentParser(
         prog="tsdl",
         description="Explore how large language models are served.",
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     runs.add_argument("--seed", type=_seed, metavar="N", help="seed of the random streams")
     _engine_argument(runs)
+    add_limits(runs)
     runs.add_argument(
         "--out", metavar="DIR", help="write summary.json, requests.csv, timeseries.csv and more"
     )

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsdl.cli import defaults
+from tsdl.cli.limiting import limits_of
 from tsdl.cli.rungs import rung_lines
 from tsdl.cli.shared import (
     EXPECTATION,
     MISTAKE,
     OK,
+    PARTIAL,
     chosen_scenario,
     compile_scenario,
     no_collector,
@@ -51,7 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
     window = arguments.trace_window or True
     watched = watch(trace=bool(arguments.trace) and window, tokens=arguments.format == "vllm")
     with Bar() as bar:
-        result = run_plan(plan, arguments.seed, bar.show, engine=arguments.engine, watch=watched)
+        result = run_plan(
+            plan,
+            arguments.seed,
+            bar.show,
+            engine=arguments.engine,
+            watch=watched,
+            limits=limits_of(arguments),
+        )
     tell(result.warnings, "text")
     unwritten = _write(result, arguments)  # before it is shown: whoever reads it may stop reading
     if arguments.format == "json":
@@ -62,6 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(text.summary(result))
     if unwritten:
         return usage_error(unwritten)
+    if result.partial:
+        return PARTIAL
     return OK if result.passed and not result.summary["requests"]["stuck"] else EXPECTATION
 
 

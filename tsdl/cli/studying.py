@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tsdl.cli.limiting import limits_of
 from tsdl.cli.shared import (
     EXPECTATION,
     MISTAKE,
@@ -64,7 +65,7 @@ def _run(
     from tsdl.studies import Answer, Course
 
     with StudyBar() as bar:
-        course = Course(points, store, where, arguments.seed, arguments.engine, bar.show)
+        course = Course(points, store, where, arguments.seed, arguments.engine, bar.show, limits_of(arguments))
         try:
             units = course.run()
         except KeyboardInterrupt:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+_LARGEST = 1e150  # squares and sums of it are numbers still
 TIMES = ("ttft", "tpot", "mtpot", "e2e", "queue", "transfer")
 
 
@@ -145,7 +146,10 @@ def _columns(path: Path, readers: Mapping[str, Callable[[str], float]]) -> dict[
 
 
 def _number(cell: str) -> float:
-    return float(cell) if cell else math.nan
+    number = float(cell) if cell else math.nan
+    if cell and not abs(number) < _LARGEST:  # nor NaN
+        raise ValueError(f"{cell} is no number that can be computed with")
+    return number
 
 
 def _is_finished(cell: str) -> float:

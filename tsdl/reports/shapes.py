@@ -23,11 +23,18 @@ class Maybe:
     shape: object
 
 
+@dataclass(frozen=True, slots=True)
+class OrNull:
+    """A shape, or nothing."""
+
+    shape: object
+
+
 def check(data: Any, shape: object, where: str = "") -> None:  # noqa: ANN401 (JSON)
     """See that data has a shape. Raises ValueError, which says what is not as it should be.
 
-    A shape is a type or several; a mapping of members that must be there, others may; `Each`; or a
-    list with the shape of its items, of any number.
+    A shape is a type or several; a mapping of members that must be there, others may; `Each`,
+    `OrNull`; or a list with the shape of its items, of any number.
     """
     if isinstance(shape, Mapping):
         _be(data, dict, where)
@@ -40,6 +47,9 @@ def check(data: Any, shape: object, where: str = "") -> None:  # noqa: ANN401 (J
             if name not in data:
                 raise ValueError(f"`{place}` is missing")
             check(data[name], inner, place)
+    elif isinstance(shape, OrNull):
+        if data is not None:
+            check(data, shape.shape, where)
     elif isinstance(shape, Each):
         _be(data, dict, where)
         for name, item in data.items():
@@ -92,6 +102,7 @@ SUMMARY = {
         }
     ],
     "expect": [{"text": str, "value": NUMBER, "passed": bool}],
+    "partial": OrNull({"at": float, "by": str, "limit": float}),
 }
 
 _NAMED = {"text": str, "unit": str}

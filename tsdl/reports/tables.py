@@ -49,12 +49,20 @@ def summary(runs: Sequence[Run]) -> Table:
         ("workers busy", lambda s: told(s["utilization"], "share")),
         ("preemptions", lambda s: told(s["preemptions"])),
     ]  # fmt: skip
+    if any(run.summary["partial"] for run in runs):
+        rows.insert(1, ("PARTIAL", _partial))
     if any(run.summary["transfers"]["count"] for run in runs):
         rows += [
             ("hand-overs of KV", lambda s: f"{s['transfers']['count']:,}"),
             ("bytes handed over", lambda s: told(s["transfers"]["bytes"], "bytes")),
         ]
     return _by_run(runs, rows)
+
+
+def _partial(data: Data) -> str:
+    """Say where a limit has stopped a run."""
+    stopped = data["partial"]
+    return f"stopped at {told(stopped['at'], 's')} (limit of {stopped['by']})" if stopped else ""
 
 
 def latency(runs: Sequence[Run]) -> Table:

@@ -23,6 +23,7 @@ from tsdl.runtime.clock import ARRIVAL, BOUNDARY, OBSERVER, TIMER, Clock, Proces
 from tsdl.runtime.gangs import Gang, gangs_of
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.ledger import Ledger
+from tsdl.runtime.limits import run_within
 from tsdl.runtime.pipeline import PipelinedWorker
 from tsdl.runtime.request import REJECTED, Request
 from tsdl.runtime.samples import MANY_SAMPLES, MOST_ROWS, Changes, Samples, in_order
@@ -35,6 +36,7 @@ from tsdl.runtime.worker import Worker
 if TYPE_CHECKING:
     from tsdl.plan import Plan
     from tsdl.runtime.arrivals import Arrivals
+    from tsdl.runtime.limits import Guard, Stopped
     from tsdl.runtime.programs import Program
     from tsdl.runtime.tiers import Tier
 
@@ -56,6 +58,7 @@ class Outcome:
     stuck: list[int]
     end: float
     events: int
+    stopped: Stopped | None = None  # where a limit has ended it
 
 
 # Called at every boundary of a worker with the time; tests check invariants here.
@@ -126,8 +129,8 @@ class Engine:
         make = PipelinedWorker if kind.pipeline else Worker
         return make(index, kind, node, self.ask)
 
-    def run(self) -> Outcome:
-        """Run to the end: until nothing is left, or the plan's `until`."""
+    def run(self, guard: Guard | None = None) -> Outcome:
+        """Run to the end: until nothing is left, the plan's `until`, or a limit that is guarded."""
         clock = self.clock
         if self.requests:
             self._let_arrive()
@@ -141,7 +144,13 @@ class Engine:
         self._begin()
         # SimPy stops before the events at `until`; ours count those at that time, too.
         until = self.plan.until
-        clock.run(until=clock.at(until, OBSERVER + 1) if until is not None else None)
+        last = clock.at(until, OBSERVER + 1) if until is not None else None
+        stopped = None
+        if guard is None:
+            clock.run(until=last)
+        else:
+            stopped = run_within(self, last, guard)
+            until = stopped.at if stopped else until
         self._come_to_end(until)
         # Nothing happens any more, and some wait: no policy would ever admit them.
         stuck = list(self.ledger.live) if until is None else []
@@ -160,7 +169,15 @@ class Engine:
             stuck,
             end,
             clock.events,
+            stopped,
         )
+
+    def next_time(self) -> float:
+        """Return when something happens next; inf if nothing will."""
+        return self.clock.peek()
+
+    def let_pass(self, time: float) -> None:
+        """Let what happens up to a time happen, of which there is no event."""
 
     def _begin(self) -> None:
         """Let the workers begin to serve."""

@@ -47,7 +47,8 @@ class Result:
     `requests`, `timeseries` and `records` are mappings of numpy columns; `summary` holds JSON
     values, with times in seconds, sizes in bytes, rates per second. `warnings` are diagnostics of
     what the run asked of its tables and they do not have. `timeline` and `tokens` are what was
-    noted of iterations and tokens, None where nobody asked for it.
+    noted of iterations and tokens, None where nobody asked for it. `partial` says where a limit has
+    stopped the run (None: nowhere); all else is then of what happened until there.
     """
 
     def __init__(self, plan: Plan, seed: int, outcome: Outcome, watch: Watch | None = None) -> None:
@@ -60,6 +61,7 @@ class Result:
         self.timeseries = _sample_columns(outcome)
         self.records = _record_columns(outcome)
         self.log = outcome.notes.log
+        self.partial = outcome.stopped
         self.warnings = warnings(outcome.workers)
         self._counted = self.requests["arrived"] >= plan.workload.warmup
         found = gaps.weighted(outcome.gap_length, outcome.gap_count)
@@ -115,6 +117,8 @@ class Result:
         told = f"{counts['finished']:,} finished of {counts['arrived']:,}"
         if ttft is not None:
             told += f", p99 of TTFT {ttft:.4g} s"
+        if self.partial:
+            told += f", {self.partial}"
         if self.expectations:
             told += ", passed" if self.passed else ", FAILED"
         return f"<Result of {self.plan.scenario}, seed {self.seed}: {told}>"
@@ -251,6 +255,7 @@ class Result:
                 for w in outcome.workers
             ],
             "end": outcome.end,
+            "partial": outcome.stopped.data if outcome.stopped else None,
             "expect": [
                 {
                     "text": e.condition.text,

@@ -13,6 +13,7 @@ from tsdl.runtime.arrivals import generate
 from tsdl.runtime.asked import cannot_be_called
 from tsdl.runtime.engine import Engine, Progress
 from tsdl.runtime.fast.engine import FastEngine
+from tsdl.runtime.limits import Guard, Limits, no_room
 from tsdl.runtime.result import Result
 from tsdl.runtime.selections import NoCandidate
 from tsdl.runtime.watched import Watch, WatchedEngine
@@ -20,15 +21,19 @@ from tsdl.runtime.watched import Watch, WatchedEngine
 ENGINES: dict[str, type[Engine]] = {"fast": FastEngine, "reference": Engine}
 
 
-def run(
+def run(  # noqa: PLR0913 (what is run, how, and who looks on)
     plan: Plan,
     seed: int | None = None,
     progress: Progress | None = None,
     externs: Mapping[str, object] | None = None,
     engine: str = "fast",
     watch: Watch | None = None,
+    *,
+    limits: Limits | None = None,
 ) -> Result:
     """Run a plan; without a seed, with the plan's own. Raises TsdlError where a formula fails.
+
+    A run that reaches one of `limits` stops; what there is of its result says so (`partial`).
 
     `externs` are the policies and costs in Python that the plan names; `engine` is `fast` or
     `reference`, which give the same result. Where something is to be noted of single iterations
@@ -45,15 +50,19 @@ def run(
         chosen = -1
     if not 0 <= chosen < 2**64:
         raise ValueError(f"a seed is a whole number from 0 to 2^64 - 1, not {seed!r}")
-    arrivals = generate(plan.workload, chosen)
+    guard = Guard(limits or Limits())
+    guard.see_room(plan.workload)
     try:
+        arrivals = generate(plan.workload, chosen)
         with _deep_calls():
             made: Engine
             if watch is not None:
                 made = WatchedEngine(plan, arrivals, chosen, watch, progress, externs)
             else:
                 made = ENGINES[engine](plan, arrivals, chosen, progress=progress, externs=externs)
-            return Result(plan, chosen, made.run(), watch)
+            return Result(plan, chosen, made.run(guard if limits else None), watch)
+    except MemoryError:
+        raise no_room("the system gives it no more") from None
     except NoCandidate as error:
         raise TsdlError([_NOTHING_TO_CHOOSE]) from error
     except _OF_FORMULAS as error:

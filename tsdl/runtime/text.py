@@ -63,6 +63,8 @@ def summary(result: Result) -> str:
     ]
     told = [f"{requests['finished']:,} finished of {requests['arrived']:,}"]
     told += [f"{requests[k]:,} {k}" for k in ("rejected", "unfinished") if requests[k]]
+    if result.partial:
+        lines.append(_row("PARTIAL", str(result.partial)))
     if requests["warmup"]:
         told.append(f"{requests['warmup']:,} in the warm-up not counted")
     lines.append(_row("requests", ", ".join(told)))

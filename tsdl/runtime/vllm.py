@@ -32,6 +32,8 @@ def vllm_json(result: Result) -> str:
     With the time of each token (`result.tokens`) it is what `--save-detailed` writes, too.
     """
     found = _head(result) | _totals(result)
+    if result.partial:
+        found["partial"] = result.partial.data
     if result.tokens is not None:
         found |= _detail(result, result.tokens)
     for theirs, ours in _METRICS.items():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tsdl.runtime.batching import Iteration
     from tsdl.runtime.engine import Progress
     from tsdl.runtime.gangs import Gang
+    from tsdl.runtime.limits import Guard
     from tsdl.runtime.request import Request
     from tsdl.runtime.system import System
     from tsdl.runtime.worker import Worker
@@ -122,9 +123,9 @@ class WatchedEngine(Engine):
             assert hook is not None
             worker.hooks[event] = hook
 
-    def run(self) -> Outcome:
-        """Run to the end: until nothing is left, or the plan's `until`."""
-        outcome = super().run()
+    def run(self, guard: Guard | None = None) -> Outcome:
+        """Run to the end: until nothing is left, the plan's `until`, or a limit that is guarded."""
+        outcome = super().run(guard)
         if self.timeline is not None:
             self.timeline.finish(outcome.end)
         return outcome

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tsdl.formula import Formula
     from tsdl.lower.questions import Search
     from tsdl.plan import Plan
+    from tsdl.runtime.limits import Limits
     from tsdl.studies.store import Store
 
 _DEATHS = 3  # of processes with the same run, after which it is given up
@@ -74,6 +75,7 @@ class Course:
     seed: int | None = None
     engine: str = "fast"
     progress: Callable[[int, int, int], None] = lambda done, total, runs: None
+    limits: Limits | None = None  # of each run
     runs: int = 0  # that were done now
     reused: int = 0  # that the store had
     _done: dict[int, Unit] = field(default_factory=dict)
@@ -121,6 +123,9 @@ class Course:
             return Unit(point, replicate, found)
         tried: dict[float, Found] = {}
         outcome, reason = yield from self._bracketed(point, replicate, search, tried)
+        limited = next((found for found in tried.values() if found.limited), None)
+        if limited is not None:
+            return Unit(point, replicate, limited)
         if not tried and reason:
             return Unit(point, replicate, None, outcome, reason)
         at = tried.get(outcome.found) if outcome.found is not None else None
@@ -142,6 +147,8 @@ class Course:
                 formula = self.points.formulas(point, (search.condition,), value)[0]
                 found = yield _Ask(plan, replicate, measures_at(self.points, point, value))
                 tried[value] = found
+                if found.limited:  # nobody knows what the condition would say
+                    return Bracket(None, None, (), None), None
                 known = {**found.values, FOUND: value}
                 good = not found.failed and holds([formula], [known])
             try:
@@ -168,7 +175,7 @@ class Course:
             answer = self.store.get(*key, map(str, ask.measures)) if self.store else None
             if answer is None:
                 self._waiting[key] = [(thread, ask)]
-                self._submit(key, Job(ask.plan, seed, ask.measures, self.engine))
+                self._submit(key, Job(ask.plan, seed, ask.measures, self.engine, self.limits))
                 return
             self.reused += 1
 
@@ -210,8 +217,8 @@ class Course:
     def _keep(self, finished: list[tuple[Key, Job, Found]]) -> None:
         """Keep what runs came to, all at once, and let those go on that wait for them."""
         self.runs += len(finished)
-        if self.store:
-            self.store.keep((*key, found) for key, _, found in finished)
+        if self.store:  # what a limit has stopped is nothing that plan and seed determine
+            self.store.keep((*key, found) for key, _, found in finished if not found.limited)
         for key, job, found in finished:
             self._answer(key, job, found)
 

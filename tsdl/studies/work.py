@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tsdl.formula import Formula
     from tsdl.plan import Plan
+    from tsdl.runtime.limits import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class Job:
     seed: int
     measures: tuple[Formula, ...]
     engine: str = "fast"
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Found:
     """What came of a run: measures by how they are written (None: undefined), its summary.
 
     `seconds` is CPU time. `warnings` are what the run was warned of. `failed` says why there is
-    nothing, where the run has no result.
+    nothing, where the run has no result; `limited` that another limit might have let it have one.
     """
 
     values: dict[str, float | None]
@@ -34,20 +36,26 @@ class Found:
     seconds: float
     warnings: tuple[str, ...] = ()
     failed: str = ""
+    limited: bool = False
 
 
 def do(job: Job) -> Found:
     """Run a plan and ask it. What a formula of the plan may do wrong is part of the answer."""
     from tsdl.errors import TsdlError
+    from tsdl.runtime.limits import NO_ROOM
     from tsdl.runtime.run import run
 
     begin = time.process_time()
     try:
-        result = run(job.plan, job.seed, engine=job.engine)
+        result = run(job.plan, job.seed, engine=job.engine, limits=job.limits)
+        if result.partial:
+            seconds = time.process_time() - begin
+            return Found({}, {}, seconds, failed=str(result.partial), limited=True)
         values = {str(measure): result.measure(measure) for measure in job.measures}
     except TsdlError as error:
         first = error.diagnostics[0]
         seconds = time.process_time() - begin
-        return Found({}, {}, seconds, failed=f"{first.code}: {first.title}")
-    told = tuple(f"{warning.code}: {warning.title}" for warning in result.warnings)
-    return Found(values, result.summary, time.process_time() - begin, told)
+        told = f"{first.code}: {first.title}"
+        return Found({}, {}, seconds, failed=told, limited=first.code == NO_ROOM)
+    warned = tuple(f"{warning.code}: {warning.title}" for warning in result.warnings)
+    return Found(values, result.summary, time.process_time() - begin, warned)

@@ -69,6 +69,15 @@ class FastEngine(Engine):
             self.ended = max(self.ended, worker.landed)
             worker.settle()  # for those who look at what has become of each request
 
+    def next_time(self) -> float:
+        """Return when something happens next; inf if nothing will."""
+        return min(super().next_time(), *(worker.due for worker in self.fast), inf)
+
+    def let_pass(self, time: float) -> None:
+        """Let what happens up to a time happen, of which there is no event."""
+        self.clock.pass_to(time)
+        self._catch_up()
+
     def _progress_unseen(self) -> bool:
         """Tell whether workers of whose iterations nobody is told have gone on since asked last."""
         self._catch_up()

@@ -1,0 +1,246 @@
+"""A run that reaches a limit stops between events, keeps what it has, and says so."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import tsdl
+from tests.engines import KINDS, ending, files_of
+from tests.python_costs import EXTERNS
+from tsdl.cli import main
+from tsdl.errors import TsdlError
+from tsdl.runtime import limits
+from tsdl.runtime.limits import Guard, Limits
+from tsdl.runtime.result import Result
+from tsdl.runtime.run import run
+from tsdl.studies.store import Store
+
+Capture = pytest.CaptureFixture[str]
+
+PROGRAM = """
+param n: int = 400
+scenario busy {
+  model = llama2_7b; cluster = replicas(A100_80G, 2); workload = sharegpt(requests = n)
+  timeseries = changes; expect rejected > 0
+}
+"""
+MUCH = 1e18
+
+
+@pytest.fixture
+def thin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look often: in every slice of a run that takes a millionth of a second."""
+    monkeypatch.setattr(limits, "SLICE", 1e-6)
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
+    """Let a run reach its limit when it has been looked at so often."""
+    left = iter(range(looks))
+
+    def reached(guard: Guard, _requests: int, _gaps: int) -> tuple[str, float] | None:
+        return None if next(left, None) is not None else ("time", guard.limits.seconds or 0.0)
+
+    monkeypatch.setattr(Guard, "reached", reached)
+
+
+def made(kind: str, seed: int) -> tsdl.Plan:
+    """Return the plan of a random system; skip those that are no good."""
+    try:
+        return tsdl.compile(KINDS[kind].write(seed), externs=EXTERNS)
+    except TsdlError as error:
+        pytest.skip(f"it is no program: {error.diagnostics[0].code}")
+
+
+ENGINES = pytest.mark.parametrize("engine", ["fast", "reference"])
+SYSTEMS = pytest.mark.parametrize(
+    ("kind", "seed"), [(kind, seed) for kind in KINDS for seed in range(700, 708)]
+)
+
+
+@ENGINES
+@SYSTEMS
+@pytest.mark.usefixtures("thin")
+def test_limits_that_are_not_reached_change_nothing(kind: str, seed: int, engine: str) -> None:
+    plan = made(kind, seed)
+    wanted = ending(plan, engine)
+    if wanted.how != "done":
+        pytest.skip(f"it ends with {wanted.how}")
+    assert files_of(plan.run(engine=engine, max_seconds=MUCH, max_memory=MUCH)) == wanted.files
+
+
+def without_plan(result: Result) -> dict[str, str]:
+    """Return the files of a result, of which the summary does not say what was to be run."""
+    summary = {k: v for k, v in result.summary.items() if k not in ("partial", "plan")}
+    return files_of(result) | {"summary.json": json.dumps(summary)}
+
+
+@ENGINES
+@SYSTEMS
+@pytest.mark.usefixtures("thin")
+def test_a_stopped_run_is_the_run_until_then(
+    kind: str, seed: int, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = made(kind, seed)
+    stop_after(monkeypatch, 15)
+    try:
+        stopped = plan.run(engine=engine, max_seconds=1.0)
+    except TsdlError as error:
+        pytest.skip(f"it ends with {error.diagnostics[0].code}")
+    if stopped.partial is None:
+        pytest.skip("it is over before")
+    assert stopped.partial.at > 0
+    until = tsdl.Plan(**plan.fields() | {"until": stopped.partial.at}).with_externs(EXTERNS)
+    same = until.run(engine=engine)
+    assert without_plan(stopped) == without_plan(same)
+    assert same.partial is None
+
+
+def test_a_partial_run_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    path, out = tmp_path / "busy.tsim", tmp_path / "out"
+    path.write_text(PROGRAM, "utf-8")
+    stop_after(monkeypatch, 12)
+    assert main(["run", str(path), "--max-time", "5", "--out", str(out)]) == 4
+    shown = capsys.readouterr().out
+    assert "PARTIAL      stopped at" in shown
+    assert "by the limit of 5 s of computing" in shown
+    summary = json.loads((out / "summary.json").read_text("utf-8"))
+    assert summary["partial"] == {"at": summary["end"], "by": "time", "limit": 5.0}
+    assert 0 < summary["requests"]["arrived"] < 400
+    assert json.loads((out / "summary.vllm.json").read_text("utf-8"))["partial"]["by"] == "time"
+    assert main(["run", str(path), "-p", "n=3", "--max-time", "1000", "--out", str(out)]) == 4
+
+
+def test_a_run_stops_in_time() -> None:
+    plan = tsdl.compile(PROGRAM, params={"n": 20_000_000})
+    result = plan.run(max_seconds=0.001)
+    assert result.partial
+    assert result.partial.by == "time"
+    assert result.summary["requests"]["unfinished"] == result.summary["requests"]["arrived"]
+
+
+def test_a_run_stops_before_its_memory_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "used", lambda: 1e9)
+    plan = tsdl.compile(PROGRAM)
+    stopped = plan.run(max_memory=1e9 + 400 * 80 + 1)
+    assert stopped.partial
+    assert stopped.partial.by == "memory"
+    assert "954 MiB of memory" in str(stopped.partial)
+    assert 0 < stopped.summary["requests"]["arrived"] < 400
+    assert plan.run(max_memory=2e9).partial is None
+
+
+def test_the_memory_of_this_process_is_known() -> None:
+    before = limits.used()
+    block = bytearray(64 << 20)
+    assert limits.used() - before > 48 << 20
+    assert block
+
+
+def test_requests_that_fill_the_memory_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = tsdl.compile(PROGRAM, params={"n": 50_000_000})
+    with pytest.raises(TsdlError, match=r"50,000,000 requests take .* and it may take 1,000 MiB"):
+        plan.run(max_memory=1000 << 20)
+    monkeypatch.setattr(limits, "_installed", lambda: float(1 << 30))
+    with pytest.raises(TsdlError, match="this machine has 1,024 MiB"):
+        plan.run()
+
+
+def test_a_system_without_memory_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("tsdl.runtime.run.generate", full)
+    with pytest.raises(TsdlError, match="E0905"):
+        run(tsdl.compile(PROGRAM))
+
+
+STUDY = """
+study sizes { scenario = busy; vary n in [5, 1000000]; table throughput }
+study most {
+  scenario = busy; maximize n in 5..1000005 step 1000000 while throughput > 0 req/s
+  table throughput
+}
+"""
+
+
+@pytest.mark.parametrize("study", ["sizes", "most"])
+def test_a_study_goes_on_without_the_points_that_reach_a_limit(
+    study: str, tmp_path: Path, capsys: Capture
+) -> None:
+    path, store, out = (tmp_path / name for name in ("busy.tsim", "kept.sqlite", "out"))
+    path.write_text(PROGRAM + STUDY, "utf-8")
+    given = ["--study", study, "--store", str(store), "--out", str(out), "--jobs", "1"]
+    assert main(["run", str(path), *given, "--max-time", "0.2"]) == 4
+    assert "failed: stopped at" in capsys.readouterr().out
+    rows = json.loads((out / "study.json").read_text("utf-8"))["rows"]
+    assert rows[-1]["status"] == "failed"
+    assert rows[-1]["reason"].endswith("by the limit of 0.2 s of computing")
+    if study == "sizes":
+        assert rows[0]["status"] == "ok"
+    with Store(store) as kept:  # the short run; the long one is not known
+        (count,) = kept._base.execute("select count(*) from run").fetchone()
+    assert count == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "wanted"),
+    [
+        ("--max-memory", "500MB", 500e6),
+        ("--max-memory", "4 GiB", 4 * 2.0**30),
+        ("--max-memory", "1.5G", 1.5e9),
+        ("--max-memory", "1048576", 1048576.0),
+        ("--max-time", "90", 90.0),
+        ("--max-time", "1.5s", 1.5),
+        *(
+            ("--max-memory", text, None)
+            for text in ("", "-1 GB", "0", "x", "nan", "1e999 B", "4 bits")
+        ),
+        *(("--max-time", text, None) for text in ("0", "-1", "nan", "inf", "x")),
+    ],
+)
+def test_how_limits_are_written(
+    option: str, text: str, wanted: float | None, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    seen: list[Limits | None] = []
+    usual: Callable[..., Limits | None] = limits.limits
+
+    def noted(seconds: float | None, memory: float | None) -> Limits | None:
+        seen.append(usual(seconds, memory))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(limits, "limits", noted)
+    monkeypatch.setattr("sys.stdin", None)
+    path = str(Path(__file__).parents[1] / "examples" / "quickstart.tsim")
+    if wanted is None:
+        with pytest.raises(SystemExit, match="2"):
+            main(["run", path, f"{option}={text}"])
+        assert "is no " in capsys.readouterr().err
+        return
+    assert main(["run", path, f"{option}={text}"]) == 130
+    assert seen == [Limits(wanted) if option == "--max-time" else Limits(None, wanted)]
+
+
+def test_a_traced_run_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop_after(monkeypatch, 12)
+    stopped = tsdl.compile(PROGRAM).run(max_seconds=1, trace=True)
+    assert stopped.partial
+    assert stopped.timeline
+    assert len(stopped.timeline)
+
+
+def test_a_report_says_what_is_partial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, out, page = tmp_path / "busy.tsim", tmp_path / "out", tmp_path / "page.html"
+    path.write_text(PROGRAM, "utf-8")
+    stop_after(monkeypatch, 12)
+    assert main(["run", str(path), "--max-time", "5", "--out", str(out)]) == 4
+    assert main(["report", str(out), "-o", str(page)]) == 0
+    assert "(limit of time)" in page.read_text("utf-8")
+
+
+def test_a_limit_is_above_nothing() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        tsdl.compile(PROGRAM).run(max_seconds=0)

@@ -1,0 +1,54 @@
+"""What a run may take, as the command line says it: `--max-time 60 --max-memory "4 GiB"`."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tsdl.runtime.limits import Limits
+
+_SIZE = re.compile(r"([0-9.]+(?:e[0-9]+)?) ?([kKMGT]?)(i?)B?")
+_POWERS = ("", "k", "m", "g", "t")
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the options of limits to a command that runs."""
+    parser.add_argument(
+        "--max-time", type=_duration, metavar="SECONDS",
+        help="stop a run that takes longer, and keep what it has; of a study, each run",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-memory", type=_size, metavar="SIZE",
+        help="stop a run whose process takes more, for example '4 GiB', and keep what it has",
+    )  # fmt: skip
+
+
+def limits_of(arguments: argparse.Namespace) -> Limits | None:
+    """Return the limits that are given; None where there are none."""
+    from tsdl.runtime.limits import limits
+
+    return limits(arguments.max_time, arguments.max_memory)
+
+
+def _duration(text: str) -> float:
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds")
+    return seconds
+
+
+def _size(text: str) -> float:
+    found = _SIZE.fullmatch(text.strip())
+    try:
+        number = float(found[1]) if found else 0.0
+    except ValueError:
+        number = 0.0
+    if not found or not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size, such as 500MB or '4 GiB'")
+    return number * (1024 if found[3] else 1000) ** _POWERS.index(found[2].lower())

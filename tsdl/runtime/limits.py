@@ -1,0 +1,171 @@
+"""Limits of a run: when it has taken so many seconds or so much memory, it stops between events.
+
+A run with limits goes through simulated time in slices. Between two slices everything that happens
+up to one time has happened, and nothing after it: what a run that stops there leaves behind is what
+the same plan leaves with that time as its `until`. Where there are no limits, nothing of this runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.errors import TsdlError
+
+if TYPE_CHECKING:
+    import simpy
+
+    from tsdl.plan import Workload
+    from tsdl.runtime.engine import Engine
+
+SLICE = 0.02  # seconds that a slice should take
+_EVENTS = 1000  # that a slice has at most
+_MOST_GROWTH = 2.0
+NO_ROOM = "E0905"
+# Bytes, measured as the growth of the resident set in runs of 0.5 to 3 million requests: 75 for a
+# request that is drawn and has its row in the ledger; 275 more for one that has arrived, while the
+# results are summed up; and what the lengths of gaps between tokens take while they are sorted.
+_DRAWN, _ARRIVED, _GAP = 80, 300, 40
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may take: seconds by the clock on the wall, and bytes of this process's memory."""
+
+    seconds: float | None = None
+    memory: float | None = None
+
+
+def limits(seconds: float | None, memory: float | None) -> Limits | None:
+    """Return limits; None where none is given. Raises ValueError for one that is not above 0."""
+    if seconds is None and memory is None:
+        return None
+    if not all(limit is None or limit > 0 for limit in (seconds, memory)):
+        raise ValueError("a limit is a number above 0")
+    return Limits(seconds, memory)
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Where a run was stopped (in simulated seconds), by which limit, and how large that is."""
+
+    at: float
+    by: str
+    limit: float
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        if self.by == "memory":
+            what = f"{_size(self.limit)} of memory"
+        else:
+            what = f"{self.limit:,.6g} s of computing"
+        return f"stopped at {self.at:.6g} s of simulated time by the limit of {what}"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {"at": self.at, "by": self.by, "limit": self.limit}
+
+
+class Guard:
+    """Limits, and the time when they began to count."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Begin to count now."""
+        self.limits = limits
+        self.begun = time.monotonic()
+
+    def see_room(self, workload: Workload) -> None:
+        """See that the requests of a workload can be drawn. Raises TsdlError (E0905)."""
+        drawn = 0 if workload.replay else workload.sessions or workload.requests or 0
+        needed = used() + _DRAWN * drawn
+        room = _installed() if self.limits.memory is None else self.limits.memory
+        if needed > room:
+            whose = "this machine has" if self.limits.memory is None else "it may take"
+            raise no_room(f"{drawn:,} requests take {_size(needed)}, and {whose} {_size(room)}")
+
+    def reached(self, requests: int, gaps: int) -> tuple[str, float] | None:
+        """Return which limit is reached, and how large it is, with room to sum a result up.
+
+        It is of so many requests, and so many lengths of gaps between tokens.
+        """
+        limits = self.limits
+        if limits.seconds is not None and time.monotonic() - self.begun >= limits.seconds:
+            return "time", limits.seconds
+        if limits.memory is None:
+            return None
+        full = used() + _ARRIVED * requests + _GAP * gaps >= limits.memory
+        return ("memory", limits.memory) if full else None
+
+
+def no_room(why: str) -> TsdlError:
+    """Return the error of a run for which there is not enough memory."""
+    help_ = "lower `requests`, let other programs end, or give more: --max-memory SIZE"
+    title = f"the run needs more memory than there is: {why}"
+    return TsdlError([Diagnostic(NO_ROOM, Severity.ERROR, title, None, help=(help_,))])
+
+
+def _size(amount: float) -> str:
+    return f"{amount / 2**20:,.0f} MiB"
+
+
+def _installed() -> float:
+    """Return the bytes of this machine's memory; inf where the system does not say."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return inf
+
+
+def used() -> float:
+    """Return the bytes of this process's memory; 0 where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_bytes().split()[1])
+    except (OSError, ValueError, IndexError):
+        return _most_used()
+    return pages * float(os.sysconf("SC_PAGE_SIZE"))
+
+
+def _most_used() -> float:
+    """Return the most that it has been so far, which all systems but Windows tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(most if sys.platform == "darwin" else most * 1024)
+
+
+def run_within(engine: Engine, end: simpy.Event | None, guard: Guard) -> Stopped | None:
+    """Let everything happen up to an event, or all there is; return where a limit has stopped it.
+
+    A slice is as long as one that takes SLICE seconds probably is. It begins with what happens
+    next, so that nobody waits for times in which nothing does.
+    """
+    clock = engine.clock
+    length = 1e-3
+    while (following := engine.next_time()) < inf:
+        reached = guard.reached(engine.ledger.count, len(engine.gap_length))
+        if reached is not None:
+            return Stopped(clock.now, *reached)
+        upto = max(following, clock.now) + length
+        begun, events = time.monotonic(), 0
+        while (coming := clock.peek()) <= upto:
+            if events >= _EVENTS and coming > clock.now:
+                upto = clock.now
+                break
+            clock.step()
+            events += 1
+            if end is not None and end.processed:
+                return None
+        if upto < inf:
+            engine.let_pass(upto)
+        took = time.monotonic() - begun
+        length *= min(max(SLICE / max(took, 1e-9), 1 / 8), _MOST_GROWTH)
+    return None
