@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from tsdl import plan as plan_
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.errors import TsdlError
-from tsdl.session import Session, choose_scenario, read_file
+from tsdl.reading import read_file
+from tsdl.session import Session, choose_scenario
 from tsdl.source import Source, Span
 
 if TYPE_CHECKING:

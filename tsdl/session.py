@@ -1,6 +1,6 @@
 """Runs the stages in order. The only one to know them all, and the only one to read files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path as FilePath
@@ -17,16 +17,10 @@ from tsdl.params import read_params
 from tsdl.parse.kept import parse_kept
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
+from tsdl.reading import Reader, read_named
 from tsdl.resolve import resolve
 from tsdl.source import Source, Span
 from tsdl.verify import verify
-
-Reader = Callable[[str], str]
-
-
-def read_file(path: str) -> str:
-    """Read a file as UTF-8. Raises OSError or UnicodeDecodeError."""
-    return FilePath(path).read_text(encoding="utf-8")
 
 
 @cache
@@ -45,7 +39,7 @@ class Session:
 
     path: str
     text: str
-    read: Reader = read_file
+    read: Reader = read_named
 
     def compile(self) -> tuple[Program, Sink]:
         """Parse, resolve and check; the sink holds what was found."""

@@ -9,7 +9,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from tsdl.cli.commands import check, explain, import_, plan, run
-from tsdl.cli.limiting import add_limits
+from tsdl.cli.limiting import add_allowed, add_limits
 from tsdl.cli.measurements import calibrate, validate
 from tsdl.cli.reporting import plot, report
 from tsdl.cli.tabulation import tabulate
@@ -104,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 (a statement for each
     checks = commands.add_parser("check", help="check files and say what is wrong")
     checks.add_argument("files", nargs="+", metavar="FILE")
     _constants_argument(checks)
+    add_allowed(checks)
     checks.add_argument(
         "--format", choices=("text", "concise", "json", "github", "sarif"), default="text"
     )
@@ -274,6 +275,7 @@ def _scenario_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--scenario", metavar="NAME", help="which, if the file has several")
     _constants_argument(parser)
+    add_allowed(parser)
 
 
 def _engine_argument(parser: argparse.ArgumentParser) -> None:

@@ -134,7 +134,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 def _check(path: str, arguments: argparse.Namespace) -> list[Diagnostic]:
     found: list[Diagnostic] = []
-    session = open_file(path, found)
+    session = open_file(path, found, arguments.allowed)
     if session is None:
         return found
     program, sink = session.compile()

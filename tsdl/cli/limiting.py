@@ -1,4 +1,4 @@
-"""What a run may take, as the command line says it: `--max-time 60 --max-memory "4 GiB"`."""
+"""What a program may read and a run may take: `--allow data --max-time 60 --max-memory "4 GiB"`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-memory", type=_size, metavar="SIZE",
         help="stop a run whose process takes more, for example '4 GiB', and keep what it has",
+    )  # fmt: skip
+
+
+def add_allowed(parser: argparse.ArgumentParser) -> None:
+    """Add the option of folders to a command that reads a program."""
+    parser.add_argument(
+        "--allow", dest="allowed", action="append", default=[], metavar="FOLDER",
+        help="let the program name files in its own folder and in FOLDER alone",
     )  # fmt: skip
 
 
@@ -51,4 +59,5 @@ def _size(text: str) -> float:
         number = 0.0
     if not found or not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no size, such as 500MB or '4 GiB'")
-    return number * (1024 if found[3] else 1000) ** _POWERS.index(found[2].lower())
+    power = _POWERS.index(found[2].lower())
+    return number * math.pow(1024 if found[3] else 1000, power)

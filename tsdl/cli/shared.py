@@ -5,18 +5,19 @@ from __future__ import annotations
 import gc
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.diagnostics.export import FORMATS
 from tsdl.diagnostics.text import render_all
-from tsdl.session import Chosen, Session, choose_scenario, read_file
+from tsdl.reading import read_file, read_named, reader_within
+from tsdl.session import Chosen, Session, choose_scenario
 from tsdl.source import Source, Span
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from tsdl.plan import Plan
 
@@ -55,11 +56,16 @@ def unwritable(path: Path) -> str | None:
     return None
 
 
-def open_file(path: str, found: list[Diagnostic]) -> Session | None:
-    """Read a file, `-` the standard input; None, and a finding, where that does not go."""
+def open_file(path: str, found: list[Diagnostic], allowed: Sequence[str] = ()) -> Session | None:
+    """Read a file, `-` the standard input; None, and a finding, where that does not go.
+
+    With `allowed` it may name files in its own folder and in these alone.
+    """
     try:
         text = sys.stdin.buffer.read().decode("utf-8") if path == "-" else read_file(path)
-        return Session("<stdin>" if path == "-" else path, text)
+        own = str(Path(path).parent)  # of the standard input, the working folder
+        read = reader_within([own, *allowed]) if allowed else read_named
+        return Session("<stdin>" if path == "-" else path, text, read)
     except UnicodeDecodeError:
         code, reason = "E0108", "it is not UTF-8 text"
     except (OSError, ValueError) as error:
@@ -89,7 +95,7 @@ def chosen_scenario(arguments: argparse.Namespace) -> Chosen | None:
 
 
 def _chosen(arguments: argparse.Namespace, sink: Sink) -> Chosen | None:
-    session = open_file(arguments.file, sink.found)
+    session = open_file(arguments.file, sink.found, arguments.allowed)
     if session is None:
         return None
     params, constants = dict(arguments.params), dict(arguments.constants)

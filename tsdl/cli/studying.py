@@ -134,7 +134,7 @@ def _points(arguments: argparse.Namespace) -> Points | None:
 
     sink = Sink()
     with no_collector():
-        session = open_file(arguments.file, sink.found)
+        session = open_file(arguments.file, sink.found, arguments.allowed)
         points = None
         if session is not None:
             points = choose_study(

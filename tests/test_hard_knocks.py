@@ -1,0 +1,181 @@
+"""What others may do to us: files that lead elsewhere, Ctrl-C at any moment, hostile results."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.targets import TARGETS, seeds
+from tests.limits import within
+from tests.test_cli import _environment
+from tests.test_robustness import TooSlow
+from tsdl.cli import main
+from tsdl.reading import read_named, reader_within
+
+Capture = pytest.CaptureFixture[str]
+
+REPLAY = """
+workload own {{ trace = "{trace}" }}
+scenario s {{ model = llama2_7b; cluster = single(A100_80G); workload = own }}
+"""
+TRACE = "arrived_at,num_prefill_tokens,num_decode_tokens\n0,4,5\n"
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """Make a folder of a program, a neighbour of it with data, and a link from one to the other."""
+    for name in ("program", "data"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "data" / "trace.csv").write_text(TRACE)
+    (tmp_path / "data" / "lib.tsim").write_text("param n = 1\n")
+    (tmp_path / "program" / "own.csv").write_text(TRACE)
+    (tmp_path / "program" / "link.csv").symlink_to(tmp_path / "data" / "trace.csv")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("named", "inside"),
+    [
+        ("own.csv", True),
+        ("../program/own.csv", True),
+        ("link.csv", False),
+        ("../data/trace.csv", False),
+        ("/etc/passwd", False),
+        ("../../../../../../../../etc/passwd", False),
+        ("../nowhere.csv", False),
+    ],
+)
+def test_files_outside_of_what_is_allowed(
+    named: str, *, inside: bool, folders: Path, capsys: Capture
+) -> None:
+    path = folders / "program" / "main.tsim"
+    path.write_text(REPLAY.format(trace=named))
+    own, data = str(folders / "program"), str(folders / "data")
+    assert main(["check", str(path), "--allow", own]) == (0 if inside else 1)
+    told = capsys.readouterr().err
+    assert ("outside of the folders that are allowed" in told) is not inside
+    assert "root:" not in told
+    if "data" in named or "link" in named:
+        assert main(["check", str(path), "--allow", data]) == 0
+        assert main(["plan", str(path), "--allow", own, "--allow", data]) == 0
+        assert main(["check", str(path)]) == 0
+
+
+def test_imports_outside_of_what_is_allowed(folders: Path, capsys: Capture) -> None:
+    path = folders / "program" / "main.tsim"
+    path.write_text('import "../data/lib.tsim"\n')
+    assert main(["check", str(path), "--allow", str(folders / "program")]) == 1
+    assert "E0203" in capsys.readouterr().err
+    assert main(["check", str(path), "--allow", str(folders)]) == 0
+
+
+def test_links_in_a_ring(folders: Path) -> None:
+    (folders / "one").symlink_to(folders / "two")
+    (folders / "two").symlink_to(folders / "one")
+    with pytest.raises(OSError, match=r"round|symbolic|links"):
+        reader_within([str(folders)])(str(folders / "one"))
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there are no such devices here")
+def test_a_program_cannot_name_what_never_ends(tmp_path: Path, capsys: Capture) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    path = tmp_path / "main.tsim"
+    for named in ("/dev/zero", str(tmp_path / "pipe")):
+        with pytest.raises(OSError, match="a device or a pipe"):
+            read_named(named)
+        path.write_text(REPLAY.format(trace=named))
+        assert main(["check", str(path)]) == 1
+        assert "it is a device or a pipe, and no file" in capsys.readouterr().err
+
+
+# -- Ctrl-C ------------------------------------------------------------------------------------
+
+RUN = """
+scenario s { model = llama2_7b; cluster = single(A100_80G); workload = sharegpt(requests = 3000) }
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
+@pytest.mark.parametrize("part", [0.15, 0.4, 0.7, 0.85, 0.95])
+def test_what_is_interrupted_leaves_whole_files(part: float, tmp_path: Path) -> None:
+    path, out = tmp_path / "main.tsim", tmp_path / "out"
+    path.write_text(RUN)
+    command = [sys.executable, "-m", "tsdl", "run", str(path), "--out", str(out)]
+    begun = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True, env=_environment())
+    whole = {file.name: file.read_bytes() for file in out.iterdir()}
+    took = time.monotonic() - begun
+    for file in out.iterdir():
+        file.unlink()
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
+    )
+    time.sleep(part * took)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode in (0, 130, -signal.SIGINT)  # before Python begins, it is killed
+    assert process.returncode != 130 or told.decode().strip().endswith("interrupted")
+    left = {file.name: file.read_bytes() for file in out.iterdir()} if out.exists() else {}
+    assert left.items() <= whole.items()
+
+
+# -- what is read ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_what_is_fuzzed_begins_with_good_files(name: str) -> None:
+    for text in seeds(name):
+        TARGETS[name](text)
+
+
+BAD = [
+    "", "\0", "\ufeff", "[", "{" * 5_000, "[" * 100_000, '{"a":' * 5_000, "null", "1e999", '"' * 99,
+    "a,b\n" * 50_000, "x" * 1_000_000, "\n" * 100_000, "- " * 10_000, "&a [*a, *a]", "é,\ud800",
+    "arrived,prompt,output\n5,1,1\n4,1,1\n", "arrived,prompt,output\nnan,1,1\n",
+    "arrived,prompt,output\n0,-1,1\n", "arrived,prompt,output\n0,1e300,1\n",
+    '{"timestamp": NaN, "input_length": 1, "output_length": 1}',
+    "a: &a [x, x, x, x, x, x, x, x]\n"
+    + "".join(f"{c}: &{c} [{f'*{b}, ' * 9}]\n" for b, c in pairwise("abcdefgh")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BAD, ids=lambda text: repr(text[:16]))
+@pytest.mark.parametrize("name", TARGETS)
+def test_bad_files_are_refused_within_a_second(name: str, text: str) -> None:
+    TARGETS[name](seeds(name)[0])  # what is made once is made now
+    for given in [text] if name != "report" else [f"study.json\n{text}", f"requests.csv\n{text}"]:
+        with within(1.0, TooSlow):
+            TARGETS[name](given)
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "1e999", "-1e300"])
+def test_a_report_refuses_numbers_that_are_none(
+    number: str, tmp_path: Path, capsys: Capture
+) -> None:
+    path, out = tmp_path / "main.tsim", tmp_path / "out"
+    path.write_text(RUN.replace("3000", "3"))
+    assert main(["run", str(path), "--out", str(out)]) == 0
+    rows = (out / "requests.csv").read_text().splitlines()
+    cells = rows[1].split(",")
+    cells[1] = number
+    (out / "requests.csv").write_text("\n".join([rows[0], ",".join(cells), *rows[2:]]))
+    assert main(["report", str(out), "-o", str(tmp_path / "page.html")]) == 1
+    assert "E0704" in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_plan_of_another_version_is_refused_in_words(tmp_path: Path, capsys: Capture) -> None:
+    path, out = tmp_path / "main.tsim", tmp_path / "out"
+    path.write_text(RUN.replace("3000", "3"))
+    assert main(["run", str(path), "--out", str(out)]) == 0
+    plan = json.loads((out / "plan.json").read_text())
+    (out / "plan.json").write_text(json.dumps(plan | {"format": 99}))
+    capsys.readouterr()
+    assert main(["report", str(out), "-o", str(tmp_path / "page.html")]) == 1
+    assert "not a plan of format 6" in capsys.readouterr().err

@@ -1,0 +1,45 @@
+"""Files as text: those that people name, and those that a program names, which are held to more."""
+
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+Reader = Callable[[str], str]
+
+_OF_PROCESSES = ("/dev/fd/", "/proc/")  # pipes that the shell makes of `<(…)`
+
+
+def read_file(path: str) -> str:
+    """Read a file as UTF-8. Raises OSError or UnicodeDecodeError."""
+    return Path(path).read_text(encoding="utf-8")
+
+
+def read_named(path: str) -> str:
+    """Read a file that a program names, as UTF-8: no device, and no pipe that may never end.
+
+    Raises OSError, ValueError for a path that cannot be, or UnicodeDecodeError.
+    """
+    mode = Path(path).stat().st_mode
+    pipe = stat.S_ISFIFO(mode) and not path.startswith(_OF_PROCESSES)
+    if pipe or stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise OSError("it is a device or a pipe, and no file")
+    return read_file(path)
+
+
+def reader_within(folders: Sequence[str]) -> Reader:
+    """Return a reader of files in some folders, or beneath them, wherever links lead.
+
+    It raises OSError for what is elsewhere, whether it is there or not.
+    """
+    allowed = [Path(folder).resolve() for folder in folders]
+
+    def read(path: str) -> str:
+        try:
+            place = Path(path).resolve()
+        except RuntimeError:  # links in a ring, before Python 3.13
+            raise OSError("its links lead round and round") from None
+        if not any(place.is_relative_to(folder) for folder in allowed):
+            raise OSError("it is outside of the folders that are allowed")
+        return read_named(str(place))
+
+    return read
