@@ -14,7 +14,7 @@ import pytest
 from tests.fuzz.targets import TARGETS, seeds
 from tests.limits import within
 from tests.test_cli import _environment
-from tests.test_robustness import TooSlow
+from tests.test_robustness import TooSlow, codes, device, serve, workers, workload
 from tsdl.cli import main
 from tsdl.reading import read_named, reader_within
 
@@ -179,3 +179,31 @@ def test_a_plan_of_another_version_is_refused_in_words(tmp_path: Path, capsys: C
     capsys.readouterr()
     assert main(["report", str(out), "-o", str(tmp_path / "page.html")]) == 1
     assert "not a plan of format 6" in capsys.readouterr().err
+
+
+NUMBERS = {
+    "zero workers": (workers("n: int = 1", "0"), ["E0503"]),
+    "less than zero workers": (workers("n: int = 1", "-1"), ["E0503"]),
+    "half a worker": (workers("n: int = 1", "0.5"), ["E0503"]),
+    "zero requests": (workload("requests = 0"), ["E0503"]),
+    "not a number": (workload("duration = 0 / 0 * 1 s"), ["E0504"]),
+    "infinite": (workload("duration = 1e308 * 10 s"), ["E0310"]),
+    "memory below zero": (device("memory.capacity = -3 GiB"), ["E0503"]),
+    "bandwidth below zero": (device("memory.bandwidth = -1 B/s"), ["E0503"]),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_quantities_that_cannot_be(name: str) -> None:
+    text, told = NUMBERS[name]
+    assert codes(text, seconds=1.0) == told
+
+
+def test_lengths_beyond_the_context_are_rejected(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "main.tsim"
+    path.write_text(
+        "workload own { requests = 4; arrivals = poisson(1 req/s); output = constant(5 tokens)\n"
+        "  prompt = constant(100_000 tokens) }" + serve(workload="own")
+    )
+    assert main(["run", str(path), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["requests"]["rejected"] == 4
