@@ -84,11 +84,12 @@ class Guard:
     def see_room(self, workload: Workload) -> None:
         """See that the requests of a workload can be drawn. Raises TsdlError (E0905)."""
         drawn = 0 if workload.replay else workload.sessions or workload.requests or 0
-        needed = used() + _DRAWN * drawn
+        needed = float(_DRAWN * drawn)
         room = _installed() if self.limits.memory is None else self.limits.memory
-        if needed > room:
+        if used() + needed > room:
             whose = "this machine has" if self.limits.memory is None else "it may take"
-            raise no_room(f"{drawn:,} requests take {_size(needed)}, and {whose} {_size(room)}")
+            told = f"{drawn:,} requests take {_size(needed)} beside what is in use"
+            raise no_room(f"{told}, and {whose} {_size(room)}")
 
     def reached(self, requests: int, gaps: int) -> tuple[str, float] | None:
         """Return which limit is reached, and how large it is, with room to sum a result up.
