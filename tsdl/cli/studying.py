@@ -65,7 +65,9 @@ def _run(
     from tsdl.studies import Answer, Course
 
     with StudyBar() as bar:
-        course = Course(points, store, where, arguments.seed, arguments.engine, bar.show, limits_of(arguments))
+        course = Course(
+            points, store, where, arguments.seed, arguments.engine, bar.show, limits_of(arguments)
+        )
         try:
             units = course.run()
         except KeyboardInterrupt:
