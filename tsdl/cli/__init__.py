@@ -127,12 +127,16 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 (a statement for each
     _add_reports(commands)
 
     imports = commands.add_parser(
-        "import", help="turn a configuration of another simulator, or of a model, into TSDL"
+        "import",
+        help="turn a configuration of another simulator, a model or an engine into TSDL",
     )
-    imports.add_argument("format", choices=("tokensim", "llm-inference-simulator", "hf"))
     imports.add_argument(
-        "files", nargs="*", metavar="FILE", help="its files; its own flags follow after `--`"
+        "format", choices=("tokensim", "llm-inference-simulator", "hf", "vllm", "sglang")
     )
+    imports.add_argument(
+        "files", nargs="*", metavar="FILE",
+        help="its files, or an engine's command line in quotes; further flags follow after `--`",
+    )  # fmt: skip
     imports.add_argument("-o", dest="output", metavar="FILE", help="where to write it")
     imports.set_defaults(command=import_, flags=[])
 

@@ -201,13 +201,16 @@ def explain(arguments: argparse.Namespace) -> int:
 
 
 def import_(arguments: argparse.Namespace) -> int:
-    """Turn a configuration of another simulator, or of a model, into TSDL."""
-    from tsdl.imports import FORMATS, named_files
+    """Turn a configuration of another simulator, a model or an engine into TSDL."""
+    from tsdl.imports import COMMANDS, FORMATS, named_files
 
     sink = Sink()
     files = []
     paths = [*arguments.files, *named_files(arguments.format, arguments.flags)]
     for path in dict.fromkeys(paths):
+        if arguments.format in COMMANDS and " " in path:  # no script's path, but the command
+            files.append(("<command>", path))
+            continue
         session = open_file(path, sink.found)
         if session is not None:
             files.append((session.path, session.text))

@@ -1,9 +1,10 @@
-"""Configurations of other simulators, and of models, turned into TSDL."""
+"""Configurations of other simulators and of models, and engines' command lines, made into TSDL."""
 
 from collections.abc import Callable, Sequence
 
 from tsdl.diagnostics import Sink
 from tsdl.imports import huggingface, llm_inference_simulator, tokensim
+from tsdl.imports.engines import sglang, vllm
 
 Reader = Callable[[Sequence[tuple[str, str]], Sequence[str], Sink], str | None]
 
@@ -13,11 +14,17 @@ FORMATS: dict[str, Reader] = {
     "tokensim": tokensim.read,
     "llm-inference-simulator": llm_inference_simulator.read,
     "hf": huggingface.read,
+    "vllm": vllm.read,
+    "sglang": sglang.read,
 }
+# Formats that are no file but a command line: its text stands in the place of a path.
+COMMANDS = ("vllm", "sglang")
 _FILE_FLAGS = {
     "tokensim": tokensim.FILE_FLAGS,
     "llm-inference-simulator": llm_inference_simulator.FILE_FLAGS,
     "hf": huggingface.FILE_FLAGS,
+    "vllm": vllm.FILE_FLAGS,
+    "sglang": sglang.FILE_FLAGS,
 }
 
 
@@ -33,4 +40,4 @@ def named_files(form: str, flags: Sequence[str]) -> list[str]:
     return found
 
 
-__all__ = ["FORMATS", "Reader", "named_files"]
+__all__ = ["COMMANDS", "FORMATS", "Reader", "named_files"]

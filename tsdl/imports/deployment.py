@@ -24,11 +24,13 @@ class Group:
     link: str = ""
     extras: list[Member] = field(default_factory=list)  # further fields
     comment: str = ""
+    parallel: str = ""  # how devices share the work, where that is not `tp(devices)`
 
     @property
     def plain(self) -> bool:
         """Tell whether hardware and devices are all there is to say."""
-        return self.runs == "both" and not self.extras and self.link in ("", DEFAULT_LINK)
+        usual = self.link in ("", DEFAULT_LINK) and not self.parallel
+        return self.runs == "both" and not self.extras and usual
 
 
 @dataclass(slots=True)
@@ -69,6 +71,7 @@ class Deployment:
     model: Line = field(default_factory=lambda: Line("llama2_7b", "", "model"))
     model_members: list[Member] = field(default_factory=list)
     model_notes: list[str] = field(default_factory=list)
+    model_name: str = "watched"  # of the one derived, where it has members
     declarations: list[Block] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     network: Line | None = None
@@ -115,9 +118,9 @@ def _model(deployment: Deployment, blocks: list[Block]) -> Line:
     members = deployment.model_members
     if not members:
         return deployment.model
-    head = f"model watched from {deployment.model.text}"
+    head = f"model {deployment.model_name} from {deployment.model.text}"
     blocks.append(Block(head, members, deployment.model.comment, deployment.model_notes))
-    return Line("watched", "", "model")
+    return Line(deployment.model_name, "", "model")
 
 
 def _cache(memory: Memory, blocks: list[Block]) -> str:
@@ -172,8 +175,8 @@ def _worker(group: Group, cache: str, deployment: Deployment) -> Block:
     lines: list[Member] = [Line(group.hardware, "", "hardware")]
     if any(other.link not in ("", DEFAULT_LINK) for other in deployment.groups):
         lines.append(Line(group.link or DEFAULT_LINK, "", "link"))  # all, where one differs
-    if group.devices > 1:
-        lines.append(Line(f"tp({group.devices})", "", "parallel"))
+    if group.devices > 1 or group.parallel:
+        lines.append(Line(group.parallel or f"tp({group.devices})", "", "parallel"))
     if group.runs != "both":
         lines.append(Line(group.runs, "", "runs"))
     if cache:

@@ -92,6 +92,29 @@ def near(kind: str, name: str) -> bool:
     return bool(known(kind, name)) or identifier(name) in (other for _, other, _ in _declarations())
 
 
+_OF_EXPERTS = ("mixtral", "qwen3_moe", "gpt_oss", "llama4", "deepseek")
+
+
+def has_experts(model: str) -> bool:
+    """Tell whether a model of the library is a mixture of experts, by the graph it derives from."""
+    for module in library():
+        for clause in module.clauses:
+            if isinstance(clause.head, ast.Name) and clause.head.id == model:
+                bases = clause.preposition("from")
+                found = bases.objects if bases else ()
+                return any(isinstance(b, ast.Name) and b.id in _OF_EXPERTS for b in found)
+    return False
+
+
+def suggestion(kind: str, name: str) -> str | None:
+    """Return the name in the library that an unknown one is most like, if any is close."""
+    candidates = {**_known(kind), **_ALIASES.get(kind, {})}
+    near = nearest(identifier(name), candidates.values())
+    if not near and (spelled := nearest(folded(name), candidates)):
+        near = candidates[spelled]
+    return near
+
+
 def connection(name: str, hardware: str) -> str | None:
     """Return the link that a name like `PCIe` means for a device."""
     key = folded(name)
@@ -151,10 +174,7 @@ class Names:
 
     def unknown(self, kind: str, name: str, place: Span) -> None:
         """Report a name that nothing has."""
-        candidates = {**_known(kind), **_ALIASES.get(kind, {})}
-        near = nearest(identifier(name), candidates.values())
-        if not near and (spelled := nearest(folded(name), candidates)):
-            near = candidates[spelled]
+        near = suggestion(kind, name)
         meant = f"did you mean `{near}`? " if near else ""
         help_ = f"{meant}Import a file with its numbers too, or put in a name of the library"
         self.sink.error(WRONG, f"no {kind} `{name}` is known", place, "unknown", help=(help_,))

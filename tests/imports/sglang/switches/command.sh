@@ -1,0 +1,1 @@
+sglang serve --model-path mistralai/Mixtral-8x7B-Instruct-v0.1 --tp 2 --dp 2 --disable-radix-cache --enable-mixed-chunk --disable-overlap-schedule --kv-cache-dtype fp8_e5m2 --context-length 8192 --schedule-policy lpm --load-balance-method total_tokens --max-total-tokens 200000

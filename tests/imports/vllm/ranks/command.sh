@@ -1,0 +1,1 @@
+vllm serve deepseek-ai/DeepSeek-R1 -dp 8 --enable-expert-parallel --trust-remote-code --max-model-len 16384 --no-enable-prefix-caching --speculative-config '{"method": "mtp", "num_speculative_tokens": 1}' --max-numseqs 64

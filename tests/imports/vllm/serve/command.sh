@@ -1,0 +1,1 @@
+vllm serve meta-llama/Llama-3.1-8B-Instruct --tensor-parallel-size 2 --max-num-seqs 128 --max-num-batched-tokens 2048 --gpu-memory-utilization 0.9 --kv-cache-dtype fp8 --enable-prefix-caching --quantization fp8

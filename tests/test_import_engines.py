@@ -1,0 +1,188 @@
+"""Command lines of vLLM and SGLang: each row of docs/engines.md, defaults by version, mistakes."""
+
+import random
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.test_imports import errors
+from tsdl.cli import main
+from tsdl.diagnostics import Diagnostic, Sink
+from tsdl.diagnostics.text import render_all
+from tsdl.imports import COMMANDS, FORMATS
+from tsdl.parse import parse
+from tsdl.source import Source
+
+DOCUMENT = ROOT / "docs" / "engines.md"
+ROW = re.compile(r"^\| `(.+?)` \| `(.+?)` \|.*\|$", re.MULTILINE)
+STARTS = {"vllm": "vllm serve", "sglang": "python -m sglang.launch_server --model-path"}
+DENSE, SPARSE = "meta-llama/Llama-3.1-8B-Instruct", "mistralai/Mixtral-8x7B-Instruct-v0.1"
+
+
+def made(form: str, command: str, *flags: str) -> tuple[str | None, list[Diagnostic]]:
+    sink = Sink()
+    text = FORMATS[form]([("<command>", command)], flags or ("--hardware", "H100"), sink)
+    assert (text is None) == sink.has_errors
+    return text, sink.sorted()
+
+
+def rows() -> list[tuple[str, str, str, str]]:
+    """Return engine, version, flags and the TSDL of each row."""
+    vllm, sglang = DOCUMENT.read_text("utf-8").split("\n## vLLM\n")[1].split("\n## SGLang\n")
+    new, old = vllm.split("Before 0.8")
+    parts = (("vllm", "0.19", new), ("vllm", "0.6", old), ("sglang", "0.5", sglang))
+    return [(form, version, *row) for form, version, text in parts for row in ROW.findall(text)]
+
+
+@pytest.mark.parametrize(("form", "version", "flags", "wanted"), rows())
+def test_row_of_the_document(form: str, version: str, flags: str, wanted: str) -> None:
+    experts = "expert" in flags or "ep-size" in flags or "dp-attention" in flags
+    command = f"{STARTS[form]} {SPARSE if experts else DENSE} {flags}"
+    text, found = made(form, command, "--hardware", "H100", "--version", version)
+    assert text is not None, render_all(found)
+    assert not found, render_all(found)
+    tight = re.sub(r" +", " ", text)
+    assert wanted in tight, text
+    without, _ = made(form, f"{STARTS[form]} {DENSE}", "--hardware", "H100", "--version", version)
+    default = "prefix-caching" in flags and version == "0.19" and "--no" not in flags
+    assert default or wanted not in re.sub(r" +", " ", without or "")
+    assert not errors(text), text
+
+
+def test_the_document_has_all_that_is_read() -> None:
+    assert len(rows()) > 40
+
+
+@pytest.mark.parametrize(
+    ("hardware", "version", "policy"),
+    [
+        ("H100", "0.19", "vllm(budget = 8192 tokens, sequences = 1024)"),
+        ("A100_80G", "0.19", "vllm(budget = 2048 tokens, sequences = 256)"),
+        ("RTX_4090", "v0.10.2", "vllm(budget = 2048 tokens, sequences = 256)"),
+        ("H100", "0.8", "vllm(budget = 8192 tokens, sequences = 256)"),
+        ("H100", "0.6.3", "vllm_0_6(budget = 8192 tokens, sequences = 256)"),
+    ],
+)
+def test_defaults_are_those_of_a_version(hardware: str, version: str, policy: str) -> None:
+    text, found = made("vllm", f"vllm serve {DENSE}", "--hardware", hardware, "--version", version)
+    assert text is not None, render_all(found)
+    assert policy in text
+    synchronous = version in ("v0.10.2", "0.8")
+    assert ("scheduling = synchronous" in text) == synchronous
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "formats"),
+    [
+        ("meta-llama/Llama-3.3-70B-Instruct", "llama3_1_70b", ()),
+        ("meta-llama/Meta-Llama-3-8B", "llama3_8b", ()),
+        ("/models/Llama-2-7b-chat-hf/", "llama2_7b", ()),
+        ("Qwen/Qwen2.5-72B-Instruct-GPTQ-Int4", "qwen2_5_72b", ("int4_group",)),
+        ("RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic", "llama3_1_8b", ("fp8",)),
+        ("RedHatAI/Llama-3.1-8B-Instruct-quantized.w8a8", "llama3_1_8b", ("int8",)),
+        ("Qwen/Qwen3-30B-A3B-Instruct-2507", "qwen3_30b_a3b", ()),
+        ("openai/gpt-oss-20b", "gpt_oss_20b", ()),
+        ("deepseek-ai/DeepSeek-V3-0324", "deepseek_v3", ()),
+        ("google/gemma-3-27b-it", "gemma3_27b", ()),
+        ("mistralai/Mistral-7B-Instruct-v0.3", "mistral_7b_v03", ()),
+        ("llama3_1_8b", "llama3_1_8b", ()),
+    ],
+)
+def test_checkpoints_are_known(name: str, model: str, formats: tuple[str, ...]) -> None:
+    text, found = made("vllm", f"vllm serve {name}")
+    assert text is not None, render_all(found)
+    assert not found, render_all(found)
+    derived = f"served from {model} " if formats else f"model    = {model}"
+    assert derived in text, text
+    assert all(
+        f"weight_dtype  = {form}" in text or f"weight_dtype = {form}" in text for form in formats
+    )
+
+
+MISTAKES = [
+    ("vllm", "vllm serve llama3_1_8b", ("--link", "PCIe"), "no hardware is named"),
+    ("vllm", "vllm serve llama3_1_8b", ("--hardware", "A1O0"), "no hardware `A1O0`"),
+    ("vllm", "vllm serve", (), "no model is named"),
+    ("vllm", "vllm serve me/Lama-3.1-8B", (), "the library has no model `Lama-3.1-8B`"),
+    ("vllm", "vllm serve mistralai/Mistral-7B-Instruct-v0.2", (), "the library has no model"),
+    ("vllm", "vllm bench serve", (), "no `vllm serve` in this command line"),
+    ("vllm", "", (), "no `vllm serve` in this command line"),
+    ("sglang", "vllm serve llama3_1_8b", (), "no `python -m sglang.launch_server`"),
+    ("vllm", "vllm serve 'llama3_1_8b", (), "a quote that is not closed"),
+    ("vllm", "vllm serve $MODEL", (), "`$MODEL` is a variable"),
+    ("vllm", "vllm serve llama3_1_8b -tp two", (), "`--tensor-parallel-size` is a number"),
+    ("vllm", "vllm serve llama3_1_8b -tp 0", (), "`--tensor-parallel-size` is from 1"),
+    ("vllm", "vllm serve llama3_1_8b -tp 1e30", (), "`--tensor-parallel-size` is from 1"),
+    ("vllm", "vllm serve llama3_1_8b --gpu-memory-utilization 90", (), "is from 0.01 to 1"),
+    ("vllm", "vllm serve llama3_1_8b --scheduling-policy sjf", (), "is fcfs or priority"),
+    ("vllm", "vllm serve llama3_1_8b", ("--hardware", "H100", "--version", "new"), "is no version"),
+    ("sglang", "sglang serve --model mixtral_8x7b --tp 8 --dp 3 --enable-dp-attention", (),
+     "is not divided by"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "command", "flags", "title"), MISTAKES)
+def test_mistakes_are_told(form: str, command: str, flags: tuple[str, ...], title: str) -> None:
+    text, found = made(form, command, *flags)
+    assert text is None
+    assert [d.code for d in found if title in d.title] == ["E0606"], render_all(found)
+
+
+def test_the_nearest_model_is_named() -> None:
+    _, found = made("vllm", "vllm serve me/Lama-3.1-8B")
+    assert "did you mean `llama3_1_8b`?" in str(found[0].help)
+    text, _ = made(
+        "vllm", "vllm serve me/Lama-3.1-8B", "--hardware", "H100", "--model", "llama3_1_8b"
+    )
+    assert text is not None
+    assert "model    = llama3_1_8b" in text
+
+
+def test_a_flag_without_a_counterpart_is_warned_of() -> None:
+    command = f"vllm serve {DENSE} --port 80 --enable-lora --num-scheduler-steps 8 --colour red"
+    _, found = made("vllm", command)
+    assert [d.code for d in found] == ["W0606"] * 3
+    assert [d.title.split("`")[1] for d in found] == [
+        "--enable-lora", "--num-scheduler-steps", "--colour",
+    ]  # fmt: skip
+
+
+def test_the_last_of_a_flag_given_twice_counts() -> None:
+    text, _ = made("vllm", f"vllm serve {DENSE} --max-num-seqs 8 --max_num_seqs=16")
+    assert text is not None
+    assert "sequences = 16)" in text
+
+
+def test_command_and_script_are_the_same(
+    capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    command = f"vllm serve {DENSE} \\\n  -tp 2 # two of them"
+    command = command.replace(" # two of them", "")
+    script = tmp_path_factory.mktemp("scripts") / "serve.sh"
+    script.write_text(f"#!/bin/sh\n# the server\nset -e\nexec {command}\n", "utf-8")
+    flags = ["--", "--hardware", "A100_80G"]
+    assert main(["import", "vllm", command, *flags]) == 0
+    typed = capsys.readouterr().out.split("\n\n", 1)[1]
+    assert main(["import", "vllm", str(script), *flags]) == 0
+    assert capsys.readouterr().out.split("\n\n", 1)[1] == typed
+
+
+WORDS = [
+    "--", "-", "'", '"', "\\", "=", "--=", "--no-", "-tp", "1e999", "-1", "nan", "{}", "\0", "$(x)",
+    "&&", "#", "\n", "--max-num-seqs", "--block-size", "--model", "🦙", "--dp", "9" * 40, "--ep-size",
+    "--mem-fraction-static", "0", "--chunked-prefill-size", "--quantization", "--dtype", "true",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", COMMANDS)
+def test_no_command_line_raises(form: str) -> None:
+    draw = random.Random(7)
+    for _ in range(300):
+        words = [draw.choice(WORDS) for _ in range(draw.randint(0, 8))]
+        text, found = made(form, f"{STARTS[form]} {draw.choice([DENSE, SPARSE])} {' '.join(words)}")
+        render_all(found)
+        assert {d.code for d in found} <= {"E0606", "W0606"}
+        sink = Sink()
+        parse(Source("out.tsim", text or ""), sink)
+        assert not sink.found, render_all(sink.found)

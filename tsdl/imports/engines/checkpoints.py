@@ -1,0 +1,119 @@
+"""Names of checkpoints, as engines are given them: which model of the library they are.
+
+`meta-llama/Llama-3.1-8B-Instruct` has the sizes of `llama3_1_8b`; what its name says of numbers
+(`-AWQ`, `-FP8`) becomes the formats of weights, as `--quantization` does.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from tsdl.imports.library import folded, known
+from tsdl.imports.tables import Table
+from tsdl.writing import Line
+
+# Words of a name that say nothing of its sizes, in the order in which they are left out.
+_QUANTIZED = {
+    "awq": "awq", "gptq": "gptq", "int4": "awq", "w4a16": "awq", "4bit": "bitsandbytes",
+    "bnb": "bitsandbytes", "fp8": "fp8", "w8a8": "w8a8_int8", "int8": "w8a8_int8",
+    "w8a16": "gptq_8", "nvfp4": "nvfp4",
+}  # fmt: skip
+_TRAINED = {"instruct", "chat", "it", "hf", "base", "meta", "inst", "dynamic", "quantized", "g128"}
+_DATED = re.compile(r"v0\.1|\d{4}|fp16|bf16")
+
+# Trained from these, and of their sizes.
+_SIZES_OF = {
+    "llama3370b": "llama3_1_70b", "deepseekr1": "deepseek_v3", "deepseekv31": "deepseek_v3",
+    "deepseekr1distillllama8b": "llama3_1_8b", "deepseekr1distillllama70b": "llama3_1_70b",
+    "llama4scout17b16e": "llama4_scout",
+}  # fmt: skip
+
+# Formats of `--quantization`: of weights, and what matrices are multiplied in ("": as they are).
+_FORMATS = {
+    **dict.fromkeys(
+        ("awq", "awq_marlin", "gptq", "gptq_marlin", "gptq_marlin_24", "marlin", "moe_wna16",
+         "auto-round"),
+        ("weight_dtype = int4_group", ""),
+    ),
+    **dict.fromkeys(
+        ("fp8", "fbgemm_fp8", "ptpc_fp8", "modelopt", "modelopt_fp8", "w8a8_fp8"),
+        ("weight_dtype = fp8", "fp8"),
+    ),
+    "w8a8_int8": ("weight_dtype = int8", "int8"),
+    "gptq_8": ("weight_dtype = int8", ""),
+    "bitsandbytes": ("weight_dtype = int4", ""),
+    "experts_int8": ("expert_dtype = int8", ""),
+    "mxfp4": ("expert_dtype = mxfp4", ""),
+    "quark_mxfp4": ("expert_dtype = mxfp4", ""),
+}  # fmt: skip
+_OWN = ("gpt_oss", "deepseek_v3")  # whose checkpoints are published so, and the library's, too
+_DTYPES = {
+    "half": "fp16", "float16": "fp16", "bfloat16": "bf16", "bf16": "bf16", "float": "fp32",
+    "float32": "fp32",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """A model of the library ("" if none is like it), and what its name says of its weights."""
+
+    name: str
+    quantized: str = ""
+    members: list[Line] = field(default_factory=list)
+
+    @property
+    def of_its_own(self) -> bool:
+        """Tell whether the model of the library is quantized as it was published."""
+        return self.name.startswith(_OWN)
+
+
+def checkpoint(path: str) -> Checkpoint:
+    """Return what a path or a name at Hugging Face means."""
+    words = [w for w in re.split(r"[-_]", path.rstrip("/").rpartition("/")[2]) if w]
+    quantized = ""
+    for word in reversed(words):
+        quantized = _QUANTIZED.get(word.lower().rpartition(".")[2], quantized)
+    kept = words
+    for leave in (None, _QUANTIZED.__contains__, _TRAINED.__contains__, _DATED.fullmatch):
+        kept = [w for w in kept if not (leave and leave(w.lower().removeprefix("quantized.")))]
+        name = "-".join(kept)
+        found = known("model", name) or _SIZES_OF.get(folded(name))
+        if found:
+            return Checkpoint(found, quantized)
+    return Checkpoint("", quantized)
+
+
+def formats(model: Checkpoint, flags: Table) -> None:
+    """Add the formats of numbers that flags ask for: `--dtype`, `--quantization`, of KV caches."""
+    dtype = flags.text("--dtype") or "auto"
+    if dtype in _DTYPES:
+        model.members.append(Line(_DTYPES[dtype], f"--dtype {dtype}", "dtype"))
+    elif dtype != "auto":
+        flags.unread("--dtype", f"`{dtype[:60]}` is not known: the model's own is taken")
+    _quantization(model, flags)
+    kept = flags.text("--kv-cache-dtype") or "auto"
+    told = f"--kv-cache-dtype {kept[:60]}"
+    if kept.startswith("fp8"):
+        model.members.append(Line("fp8", told, "kv_dtype"))
+    elif kept in _DTYPES:
+        model.members.append(Line(_DTYPES[kept], told, "kv_dtype"))
+    elif kept != "auto":
+        flags.unread("--kv-cache-dtype", f"`{kept[:60]}` is not known: that of the model is taken")
+
+
+def _quantization(model: Checkpoint, flags: Table) -> None:
+    given = flags.text("--quantization")
+    way = given or model.quantized
+    if not way or model.of_its_own:
+        return
+    weights, computed = _FORMATS.get(way, ("", ""))
+    told = f"--quantization {way}" if given else f"{way.partition('_')[0]}, as its name says"
+    if not weights:
+        if given:
+            flags.unread("--quantization", f"`{way[:60]}` is not known: weights as they are")
+        else:
+            flags.unread("MODEL", f"`{way}` has no counterpart: weights are taken as they are")
+        return
+    key, _, value = weights.partition(" = ")
+    model.members.append(Line(value, told, key))
+    if computed:
+        model.members.append(Line(computed, "", "compute_dtype"))

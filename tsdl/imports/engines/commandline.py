@@ -1,0 +1,146 @@
+"""A command line as it stands in a shell or a script: its words, and the flags among them."""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from tsdl.diagnostics import Sink
+from tsdl.imports.documents import scalar
+from tsdl.imports.tables import WRONG, Data, Table, Value
+from tsdl.source import Source, Span
+
+MODEL = "MODEL"  # the key of a word that belongs to no flag
+_MOST_CHARACTERS = 100_000
+_WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""", re.DOTALL)
+_COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
+_ENDS = re.compile(r"(&&|\|\|?|;|&|[12&]?>.*)")  # what follows is of the shell
+_SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kKmMgG])")
+_FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """How an engine is told what to do."""
+
+    program: str  # as it is shown
+    starts: tuple[tuple[str, ...], ...]  # words in front of its flags
+    image: str  # of Docker, which starts it
+    aliases: Mapping[str, str]  # other names of flags
+    switches: frozenset[str]  # flags that take no value
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Flags by their names, `--` included, and the tag of the image, "" if there is none."""
+
+    flags: Table
+    tag: str
+
+
+def read_command(name: str, text: str, grammar: Grammar, sink: Sink) -> Command | None:
+    """Read a command line; None where it has mistakes.
+
+    A flag that is given twice is what the last one says. `--no-flag` is the flag, not true. Sizes
+    like `32k` (1000) and `32K` (1024) are numbers, as both engines read them.
+    """
+    source = Source(name, text.removeprefix("\ufeff"))
+    words = _words(source, sink)
+    if words is None:
+        return None
+    start, tag = _start(words, grammar)
+    if start < 0:
+        title = f"no `{grammar.program}` in this command line"
+        help_ = f'put it in quotes: `tsdl import … "{grammar.program} …" -- --hardware A100_80G`'
+        sink.error(WRONG, title, Span(source, 0, 0), help=(help_,))
+        return None
+    table = Table(Span(source, 0, len(source.text.rstrip())), sink)
+    _enter(table, words[start:], grammar, sink)
+    return None if sink.has_errors else Command(table, tag)
+
+
+def plain(text: str) -> str:
+    """Return a command line as one line, without comments."""
+    return " ".join(_COMMENT.sub("", text).replace("\\\n", " ").split())
+
+
+def _words(source: Source, sink: Sink) -> list[_Word] | None:
+    """Return the words, without what is commented out."""
+    if len(source.text) > _MOST_CHARACTERS:
+        sink.error(WRONG, "too long for a command line", Span(source, 0, 0))
+        return None
+    blank = _COMMENT.sub(lambda m: " " * len(m[0]), source.text.replace("\r", " "))
+    blank = blank.replace("\\\n", "  ")  # a line that goes on
+    found, end = [], 0
+    for match in _WORD.finditer(blank):
+        if blank[end : match.start()].strip():
+            break
+        end = match.end()
+        found.append(_Word(_plain(match[0]), Span(source, match.start(), end)))
+    rest = blank[end:]
+    if rest.strip():
+        at = end + len(rest) - len(rest.lstrip())
+        sink.error(WRONG, "a quote that is not closed", Span(source, at, at + 1))
+        return None
+    return found
+
+
+def _plain(word: str) -> str:
+    """Return a word without its quotes."""
+    return "".join(shlex.split(word)) if set(word) & set("\"'\\") else word
+
+
+def _start(words: Sequence[_Word], grammar: Grammar) -> tuple[int, str]:
+    """Return where the engine's own words begin, -1 if nowhere, and the tag of its image."""
+    found, tag = -1, ""
+    for i, word in enumerate(words):
+        if word.text.partition(":")[0].endswith(grammar.image):
+            found, tag = i + 1, word.text.partition(":")[2]
+        for start in grammar.starts:
+            here = [PurePath(w.text).name for w in words[i : i + len(start)]]
+            if here == list(start):
+                return i + len(start), tag
+    return found, tag
+
+
+def _enter(table: Table, words: Sequence[_Word], grammar: Grammar, sink: Sink) -> None:
+    waiting = ""
+    for word in words:
+        if _ENDS.fullmatch(word.text):
+            return
+        if "$" in word.text:
+            help_ = "put in what the shell would"
+            sink.error(WRONG, f"`{word.text[:60]}` is a variable", word.span, help=(help_,))
+        elif word.text.startswith("-") and not isinstance(scalar(word.text), int | float):
+            waiting = _flag(table, word, grammar)
+        elif waiting:
+            table.entries[waiting] = Value(_value(word.text), word.span)
+            waiting = ""
+        elif MODEL not in table.entries:
+            table.entries[MODEL] = Value(word.text, word.span)
+            table.keys[MODEL] = word.span
+
+
+def _flag(table: Table, word: _Word, grammar: Grammar) -> str:
+    """Enter a flag; return its name if its value may follow."""
+    name, given, value = word.text.partition("=")
+    if name.startswith("--"):
+        name = name.partition(".")[0].replace("_", "-")  # `--compilation-config.level`
+    key = grammar.aliases.get(name, name)
+    off = key.startswith("--no-")
+    key = f"--{key.removeprefix('--no-')}" if off else key
+    table.keys[key] = word.span
+    table.entries[key] = Value(_value(value) if given else not off, word.span)
+    return "" if given or off or key in grammar.switches else key
+
+
+def _value(text: str) -> Data:
+    size = _SIZE.fullmatch(text)
+    return float(size[1]) * _FACTORS[size[2]] if size else scalar(text)

@@ -1,0 +1,200 @@
+"""What every engine's command line comes to: a model, a cluster, memory, a skeleton of traffic."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+
+from tsdl.diagnostics import Sink
+from tsdl.imports.deployment import Deployment, Group, Memory, Node, write
+from tsdl.imports.documents import read_flags
+from tsdl.imports.engines.checkpoints import Checkpoint, checkpoint, formats
+from tsdl.imports.engines.commandline import MODEL, Grammar, plain, read_command
+from tsdl.imports.library import Names, connection, folded, has_experts, suggestion
+from tsdl.imports.tables import WRONG, Table
+from tsdl.source import Source, Span
+from tsdl.writing import Line, tokens, visible
+
+MOST_DEVICES = 4096
+_MOST_LINES = 12  # of a command that are shown
+# Devices that are linked by PCIe, or by links of their own; the others have NVLink.
+_PLUGGED = ("L4", "L40S", "A10", "A40", "RTX_4090", "RTX_PRO_6000", "H100_PCIe", "MI210")
+_LINKED = {"MI300X": "InfinityFabric_MI300X", "TPU_v4": "ICI_v4", "TPU_v5e": "ICI_v5e"}
+# GiB of the library's devices, by which engines choose defaults; of others, those of an A100.
+MEMORY = {
+    "V100_16G": 16, "L4": 22, "A10": 22, "RTX_4090": 24, "V100_32G": 32, "A100_40G": 40,
+    "L40S": 45, "A40": 45, "MI210": 64, "RTX_PRO_6000": 95, "H200": 140, "B200": 178,
+    "MI300X": 192,
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Serving:
+    """A command line, the flags of ours after `--`, and the deployment that is made of them."""
+
+    sink: Sink
+    names: Names
+    flags: Table
+    own: Table
+    tag: str
+    deployment: Deployment
+    model: Checkpoint
+    hardware: str = ""
+    note: str = ""  # what the model is called, where that is not its name here
+
+    @property
+    def memory(self) -> int:
+        """Return the GiB of a device."""
+        return MEMORY.get(self.hardware, 80)
+
+    def version(self, usual: tuple[int, int]) -> tuple[int, int]:
+        """Return the version that is asked for, or that of the image; else the usual one."""
+        given = self.own.value("version")
+        text = given.span.text.strip("'\"") if given else self.tag
+        parts = text.removeprefix("v").split(".")
+        if all(part.isdigit() and len(part) < 4 for part in parts[:2]):  # noqa: PLR2004
+            return int(parts[0]), int(parts[1]) if len(parts) > 1 else 0
+        if given:
+            help_ = "for example 0.19"
+            self.sink.error(WRONG, f"`{text[:60]}` is no version", given.span, help=(help_,))
+        return usual
+
+    def unread(self, reasons: Mapping[str, str]) -> None:
+        """Warn of flags that there is nothing for, and say why."""
+        for key, reason in reasons.items():
+            value = self.flags.value(key)
+            if value is not None and value.data is not False:
+                self.flags.unread(key, reason)
+
+
+def open_command(
+    files: Sequence[tuple[str, str]], flags: Sequence[str], grammar: Grammar, sink: Sink
+) -> Serving | None:
+    """Read a command line, and what model and hardware it is about; None where it has mistakes."""
+    own = read_flags(flags, sink)
+    if len(files) != 1:
+        title = f"{'more than one' if files else 'no'} command line is given"
+        help_ = f'put it in quotes: `tsdl import … "{grammar.program} …" -- --hardware A100_80G`'
+        sink.error(WRONG, title, Span(Source("<flags>", ""), 0, 0), help=(help_,))
+        return None
+    command = read_command(*files[0], grammar, sink)
+    if command is None:
+        return None
+    lines = wrap(plain(files[0][1]), 110, break_on_hyphens=False)
+    title = ["Made by `tsdl import` from:", *lines[:_MOST_LINES]]
+    made = Deployment("serving", title, model_name="served")
+    serving = Serving(sink, Names(sink), command.flags, own, command.tag, made, Checkpoint(""))
+    _hardware(serving)
+    _model(serving)
+    return None if sink.has_errors else serving
+
+
+def close_command(serving: Serving) -> str | None:
+    """Return the text, after warning of what nobody has read; None where there are mistakes."""
+    serving.flags.finish()
+    serving.own.ignore("link", "version")
+    serving.own.finish()
+    made = serving.deployment
+    made.model = Line(serving.model.name, serving.note, "model")
+    made.model_members = list(serving.model.members)
+    made.workload = Line(
+        "sharegpt(rate = 8 req/s)", "no flag says what arrives: put in yours", "workload"
+    )
+    return None if serving.sink.has_errors else write(made)
+
+
+def _hardware(serving: Serving) -> None:
+    name = serving.own.text("hardware")
+    if name is None:
+        help_ = "name the device behind `--`: `-- --hardware A100_80G`"
+        title = "no hardware is named: a command line does not say what it runs on"
+        serving.sink.error(WRONG, title, serving.own.span, help=(help_,))
+        return
+    found = serving.names.find("hardware", name, serving.own.place("hardware"))
+    serving.hardware = found or ""
+
+
+def _model(serving: Serving) -> None:
+    flags, sink = serving.flags, serving.sink
+    given = flags.text("--model")
+    positional = flags.text(MODEL)
+    path, place = (given, "--model") if given else (positional, MODEL)
+    wanted = serving.own.text("model")
+    if wanted:
+        path, table, place = wanted, serving.own, "model"
+    else:
+        table = flags
+    if path is None:
+        sink.error(WRONG, "no model is named", flags.span)
+        return
+    serving.model = checkpoint(path)
+    if not serving.model.name:
+        name = path.rstrip("/").rpartition("/")[2]
+        near = suggestion("model", name)
+        meant = f"did you mean `{near}`? Name it behind `--`: `--model {near}`, or " if near else ""
+        help_ = f"{meant}make a model of its config.json: `tsdl import hf config.json`"
+        if not near:
+            help_ += ", and say `--model` and the library's nearest behind `--`"
+        title = f"the library has no model `{name[:60]}`"
+        sink.error(WRONG, title, table.place(place), "unknown", help=(help_,))
+        return
+    said = (given or positional or path).rstrip("/")
+    if folded(said.rpartition("/")[2]) != folded(serving.model.name):
+        serving.note = visible(said, 90)
+    formats(serving.model, flags)
+
+
+def context(serving: Serving, flag: str) -> int | None:
+    """Read the longest context that is served."""
+    longest = serving.flags.whole(flag, 1, 100_000_000) if _positive(serving, flag) else None
+    if longest:
+        serving.model.members.append(Line(tokens(longest), flag, "context"))
+    return longest
+
+
+def _positive(serving: Serving, flag: str) -> bool:
+    """Tell whether a flag is set to a number of its own, and not to `auto` or -1."""
+    value = serving.flags.value(flag)
+    return value is not None and value.data not in ("auto", -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How devices share the work: each of `copies` workers has `tensor` × `stages` devices.
+
+    With `together`, experts are shared by all copies, which go in lock-step; with `whole`, each
+    expert is on one device.
+    """
+
+    tensor: int = 1
+    stages: int = 1
+    copies: int = 1
+    together: bool = False
+    whole: bool = False
+
+
+def cluster(serving: Serving, shape: Shape) -> None:
+    """Put down the workers."""
+    experts = has_experts(serving.model.name)
+    ranks = shape.copies if shape.together and experts else 1
+    way = "ep" if shape.whole and experts and shape.tensor * ranks > 1 else "tp"
+    parts = [str(shape.tensor)]
+    parts += [f"ranks = {ranks}"] if ranks > 1 else []
+    parts += [f"stages = {shape.stages}"] if shape.stages > 1 else []
+    several = shape.tensor * shape.stages * ranks > 1
+    group = Group("gpu", serving.hardware, shape.copies, shape.tensor)
+    if len(parts) > 1 or way == "ep":
+        group.parallel = f"{way}({', '.join(parts)})"
+    wanted = serving.own.text("link")
+    if wanted:
+        place = serving.own.place("link")
+        group.link = serving.names.link(wanted, serving.hardware, place) or ""
+    elif several:
+        kind = "pcie" if serving.hardware in _PLUGGED else "nvlink"
+        usual = _LINKED.get(serving.hardware) or connection(kind, serving.hardware)
+        group.link = usual or ""
+    serving.deployment.nodes.append(Node("", [group]))
+
+
+def memory(serving: Serving, base: str, fields: Sequence[Line]) -> None:
+    """Put down the manager of KV-cache memory."""
+    serving.deployment.memory = Memory(base, list(fields), "cache")

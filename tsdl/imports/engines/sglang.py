@@ -1,0 +1,182 @@
+"""`python -m sglang.launch_server …`: what its flags are here, and what they are by default.
+
+Source of the flags and of the defaults: sgl-project/sglang, python/sglang/srt/server_args.py, as of
+0.5 (chunks and static memory by the device's memory) and of summer 2026 (names of flags).
+"""
+
+from collections.abc import Sequence
+
+from tsdl.diagnostics import Sink
+from tsdl.imports.engines.commandline import Grammar
+from tsdl.imports.engines.effectless import SGLANG, SGLANG_SWITCHES
+from tsdl.imports.engines.serving import (
+    MOST_DEVICES,
+    Serving,
+    Shape,
+    close_command,
+    cluster,
+    context,
+    memory,
+    open_command,
+)
+from tsdl.imports.library import has_experts
+from tsdl.imports.tables import WRONG
+from tsdl.writing import Line, number, percent, tokens
+
+FILE_FLAGS = ()
+_MOST = 10_000_000
+_NEWEST = (0, 5)
+_LEAST_REQUESTS = 2048  # that may run if no flag says how many
+# Up to so many GiB: tokens of a chunk; GiB kept back, and more for each device.
+_BY_MEMORY = (
+    (35, 2048, 2.8, 0.1), (60, 4096, 9.5, 0.5), (90, 8192, 9.5, 0.5), (160, 8192, 12.0, 0.5),
+    (10_000, 16384, 32.0, 0.0),
+)  # fmt: skip
+_ROUTERS = {
+    "round_robin": "round_robin", "auto": "round_robin", "shortest_queue": "least_loaded",
+    "total_requests": "least_loaded", "total_tokens": "least_outstanding_tokens",
+}  # fmt: skip
+
+GRAMMAR = Grammar(
+    "python -m sglang.launch_server",
+    (("-m", "sglang.launch_server"), ("sglang", "serve")),
+    "lmsysorg/sglang",
+    {
+        "--model-path": "--model",
+        "--tp-size": "--tp",
+        "--tensor-parallel-size": "--tp",
+        "--dp-size": "--dp",
+        "--data-parallel-size": "--dp",
+        "--pp-size": "--pp",
+        "--pipeline-parallel-size": "--pp",
+        "--ep": "--ep-size",
+        "--expert-parallel-size": "--ep-size",
+    },
+    frozenset(SGLANG_SWITCHES),
+)
+_SPECULATIVE = "speculative decoding is not modelled"
+_APART = "for prefill and decode apart, see `policy disaggregated`"
+_UNREAD = {
+    "--speculative-algorithm": _SPECULATIVE,
+    "--speculative-algo": _SPECULATIVE,
+    "--speculative-draft-model-path": _SPECULATIVE,
+    "--speculative-num-steps": _SPECULATIVE,
+    "--speculative-num-draft-tokens": _SPECULATIVE,
+    "--disaggregation-mode": _APART,
+    "--disaggregation-transfer-backend": _APART,
+    "--schedule-conservativeness": "10 % of the cache are kept for those that run",
+    "--num-continuous-decode-steps": "iterations are scheduled one by one",
+    "--cpu-offload-gb": "all weights are in the device's memory",
+    "--enable-hierarchical-cache": "for KV kept in other memory, see `policy pooled` and tiers",
+    "--enable-lora": "adapters are not modelled",
+    "--lora-paths": "adapters are not modelled",
+    "--enable-two-batch-overlap": "overlap of two micro-batches is not modelled",
+    "--enable-eplb": "see `imbalance` of `ep`",
+    "--disable-cuda-graph": "the library's `overhead` is that of captured steps",
+    "--cuda-graph-max-bs": "the library's `overhead` is that of captured steps",
+    "--enable-torch-compile": "kernels are those that the device's efficiency was found with",
+    "--prefill-max-requests": "a prefill has as many prompts as its budget allows",
+    "--max-queued-requests": "nobody is turned away: see `reject` in a handler",
+    "--attn-cp-size": "context parallelism is not modelled",
+    "--json-model-override-args": "put the changed sizes into the model",
+    "--disable-custom-all-reduce": "the link's rate and latency say what a reduction takes",
+    "--config": "the file is not read: write its keys as flags",
+}
+
+
+def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> str | None:
+    """Return the TSDL text of a command line, or None where it has mistakes."""
+    serving = open_command(files, flags, GRAMMAR, sink)
+    if serving is None:
+        return None
+    serving.version(_NEWEST)
+    shape, devices = _cluster(serving)
+    context(serving, "--context-length")
+    _memory(serving, devices)
+    _policy(serving, shape)
+    serving.unread(_UNREAD)
+    serving.flags.ignore(*SGLANG)
+    return close_command(serving)
+
+
+def _cluster(serving: Serving) -> tuple[Shape, int]:
+    """Put down the workers; return how they share work, and how many devices one engine has."""
+    flags = serving.flags
+    tensor, stages, copies, spread = (
+        flags.whole(flag, 1, MOST_DEVICES) or 1 for flag in ("--tp", "--pp", "--dp", "--ep-size")
+    )
+    devices = tensor * stages
+    whole = spread > 1 or bool(flags.flag("--enable-ep-moe"))
+    experts = has_experts(serving.model.name)
+    together = bool(flags.flag("--enable-dp-attention")) and copies > 1
+    if together and not experts:
+        flags.unread("--enable-dp-attention", "the model has no experts: ranks work each alone")
+    if together and tensor % copies:
+        title = f"`--tp` {tensor} is not divided by `--dp` {copies}"
+        serving.sink.error(WRONG, title, flags.place("--tp"))
+    if together:
+        tensor = max(tensor // copies, 1)
+    if together and experts and stages > 1:
+        flags.unread("--pp", "ranks that share experts have no stages: left out")
+        stages = 1
+    if whole and not experts:
+        flags.unread("--ep-size", "the model has no experts")
+    shape = Shape(tensor, stages, copies, together, whole)
+    cluster(serving, shape)
+    balance = flags.text("--load-balance-method") or "auto"
+    if balance not in _ROUTERS:
+        flags.unread("--load-balance-method", f"`{balance[:60]}` is taken as round_robin")
+    if copies > 1:
+        router = _ROUTERS.get(balance, "round_robin")
+        serving.deployment.settings.append(
+            Line(router, f"--load-balance-method {balance}", "router")
+        )
+    return shape, devices
+
+
+def _memory(serving: Serving, devices: int) -> None:
+    flags = serving.flags
+    fields = []
+    used = flags.number("--mem-fraction-static", 0.01, 1)
+    comment = "--mem-fraction-static"
+    if used is None:
+        kept, each = next((k, e) for most, _, k, e in _BY_MEMORY if serving.memory < most)
+        used = round(1 - (kept + each * devices) / serving.memory, 2)
+        comment = "as SGLang chooses it for this much memory"
+    fields.append(Line(percent(max(used, 0.01)), comment, "utilization"))
+    page = flags.whole("--page-size", 1, 4096) or 1
+    if page > 1:
+        fields.append(Line(tokens(page), "--page-size", "block"))
+    if flags.flag("--disable-radix-cache"):
+        fields.append(Line("none", "--disable-radix-cache", "share"))
+    most = flags.whole("--max-total-tokens", 1, 10**12)
+    if most:
+        fields.append(Line(number(max(most // page, 1)), "--max-total-tokens", "blocks"))
+    memory(serving, "radix", fields)
+
+
+def _policy(serving: Serving, shape: Shape) -> None:
+    flags, scheduler = serving.flags, serving.deployment.scheduler
+    local = scheduler.local
+    sequences = flags.whole("--max-running-requests", 1, _MOST) or _LEAST_REQUESTS
+    chunk = flags.number("--chunked-prefill-size", -1, _MOST)
+    whole = flags.whole("--max-prefill-tokens", 1, _MOST) or 16384
+    if chunk is None:
+        chunk = next(c for most, c, _, _ in _BY_MEMORY if serving.memory < most)
+    budget = int(chunk) if chunk > 0 else whole
+    scheduler.base = f"sglang(budget = {tokens(budget)}, sequences = {sequences})"
+    if flags.flag("--enable-mixed-chunk"):
+        local.append(Line("chunked", "--enable-mixed-chunk", "batching"))
+    if flags.flag("--disable-overlap-schedule") or shape.stages > 1:
+        comment = "a pipeline" if shape.stages > 1 else "--disable-overlap-schedule"
+        local.append(Line("synchronous", comment, "scheduling"))
+    order = flags.text("--schedule-policy") or "fcfs"
+    if flags.flag("--enable-priority-scheduling"):
+        low = flags.flag("--schedule-low-priority-values-first")
+        sign = "" if low else "-"
+        local.append(
+            Line(f"admit r by {sign}r.priority, r.arrived", "--enable-priority-scheduling")
+        )
+    elif order != "fcfs":
+        flags.unread("--schedule-policy", f"`{order[:60]}` is taken as fcfs")
+    flags.ignore("--schedule-policy", "--schedule-low-priority-values-first")

@@ -1,0 +1,205 @@
+"""`vllm serve …`: what its flags are here, and what versions have as defaults.
+
+Source of the flags and of the defaults: vllm-project/vllm, vllm/engine/arg_utils.py, as of 0.6.3,
+0.8.2 and of summer 2026 (beyond 0.19), and docs.vllm.ai of 0.8.1 to 0.8.5. Asynchronous scheduling
+is the default from 0.14 on (vllm-project/vllm#27614).
+"""
+
+from collections.abc import Sequence
+
+from tsdl.diagnostics import Sink
+from tsdl.imports.engines.commandline import Grammar
+from tsdl.imports.engines.effectless import VLLM, VLLM_SWITCHES
+from tsdl.imports.engines.serving import (
+    MOST_DEVICES,
+    Serving,
+    Shape,
+    close_command,
+    cluster,
+    context,
+    memory,
+    open_command,
+)
+from tsdl.imports.library import has_experts
+from tsdl.imports.tables import WRONG
+from tsdl.writing import Line, number, percent, quantity, tokens
+
+FILE_FLAGS = ()
+_MOST = 10_000_000
+_NEWEST = (0, 19)  # that the library's `vllm` describes
+_ONE = (0, 8)  # from which on the engine is V1
+_LARGE = 70  # GiB from which on devices but the A100 have larger defaults
+_UTILIZATION, _BLOCK = 0.9, 16
+
+GRAMMAR = Grammar(
+    "vllm serve",
+    (
+        ("vllm", "serve"),
+        ("-m", "vllm.entrypoints.openai.api_server"),
+        ("-m", "vllm.entrypoints.api_server"),
+    ),
+    "vllm-openai",
+    {
+        "-tp": "--tensor-parallel-size",
+        "-pp": "--pipeline-parallel-size",
+        "-dp": "--data-parallel-size",
+        "-q": "--quantization",
+        "-ep": "--enable-expert-parallel",
+        "--model-tag": "--model",
+        "-cc": "--compilation-config",
+        "-O": "--optimization-level",
+        "-n": "--nnodes",
+        "-r": "--node-rank",
+    },
+    frozenset(VLLM_SWITCHES),
+)
+_UNREAD = {
+    "--speculative-config": "speculative decoding is not modelled",
+    "--speculative-model": "speculative decoding is not modelled",
+    "--num-speculative-tokens": "speculative decoding is not modelled",
+    "--num-scheduler-steps": "iterations are scheduled one by one",
+    "--cpu-offload-gb": "all weights are in the device's memory",
+    "--kv-cache-memory-bytes": "set `blocks` of the kvcache: bytes over those of a block",
+    "--kv-transfer-config": "for prefill and decode apart, see `policy disaggregated_chunked`",
+    "--kv-offloading-size": "for KV kept in other memory, see `policy pooled` and tiers",
+    "--enable-lora": "adapters are not modelled",
+    "--max-num-partial-prefills": "prompts are prefilled in the order of their admission",
+    "--max-long-partial-prefills": "prompts are prefilled in the order of their admission",
+    "--long-prefill-token-threshold": "a prompt may have all of the budget",
+    "--scheduler-delay-factor": "nothing waits for others: see `window` of a policy",
+    "--decode-context-parallel-size": "context parallelism is not modelled",
+    "--prefill-context-parallel-size": "context parallelism is not modelled",
+    "--enable-dbo": "overlap of two micro-batches is not modelled",
+    "--enable-eplb": "see `imbalance` of `ep`",
+    "--compilation-config": "graphs are taken to be captured as is usual",
+    "--optimization-level": "graphs are taken to be captured as is usual",
+    "--hf-overrides": "put the changed sizes into the model",
+    "--rope-scaling": "say the longest context by `--max-model-len`",
+    "--limit-mm-per-prompt": "images and sound are not modelled",
+    "--config": "the file is not read: write its keys as flags",
+    "--disable-sliding-window": "windows are those of the model",
+    "--disable-custom-all-reduce": "the link's rate and latency say what a reduction takes",
+}
+
+
+def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> str | None:
+    """Return the TSDL text of a command line, or None where it has mistakes."""
+    serving = open_command(files, flags, GRAMMAR, sink)
+    if serving is None:
+        return None
+    version = serving.version(_NEWEST)
+    shape = _cluster(serving)
+    longest = context(serving, "--max-model-len")
+    _memory(serving, version)
+    _policy(serving, version, longest, shape)
+    serving.unread(_UNREAD)
+    serving.flags.ignore(*VLLM)
+    if version >= _ONE:
+        serving.flags.ignore("--swap-space")
+    return close_command(serving)
+
+
+def _cluster(serving: Serving) -> Shape:
+    flags = serving.flags
+    tensor, stages, copies = (
+        flags.whole(f"--{kind}-parallel-size", 1, MOST_DEVICES) or 1
+        for kind in ("tensor", "pipeline", "data")
+    )
+    whole = bool(flags.flag("--enable-expert-parallel"))
+    experts = has_experts(serving.model.name)
+    if whole and not experts:
+        flags.unread("--enable-expert-parallel", "the model has no experts")
+    together = experts and copies > 1
+    if together and stages > 1:
+        flags.unread(
+            "--pipeline-parallel-size", "ranks that share experts have no stages: left out"
+        )
+        stages = 1
+    shape = Shape(tensor, stages, copies, together, whole)
+    cluster(serving, shape)
+    if copies > 1:
+        serving.deployment.settings.append(Line("reported_load", "vLLM's front end", "router"))
+    return shape
+
+
+def _memory(serving: Serving, version: tuple[int, int]) -> None:
+    flags = serving.flags
+    sharing = flags.flag("--enable-prefix-caching")
+    shared = version >= _ONE if sharing is None else sharing
+    base = "vllm_blocks" if version >= _ONE else "paged"
+    fields = []
+    if shared and version >= _ONE:
+        base = "vllm_shared"
+    elif shared:
+        fields.append(Line("prefix", "--enable-prefix-caching", "share"))
+    used = flags.number("--gpu-memory-utilization", 0.01, 1)
+    if used and used != _UTILIZATION:
+        fields.append(Line(percent(used), "--gpu-memory-utilization", "utilization"))
+    block = flags.whole("--block-size", 1, 4096)
+    if block and block != _BLOCK:
+        fields.append(Line(tokens(block), "--block-size", "block"))
+    blocks = flags.whole("--num-gpu-blocks-override", 2, _MOST)
+    if blocks:
+        fields.append(
+            Line(number(blocks - 1), "--num-gpu-blocks-override, less the empty one", "blocks")
+        )
+    if version < _ONE:
+        space = flags.number("--swap-space", 0, 100_000)
+        fields += [Line(quantity(space, "GiB"), "--swap-space", "swap_space")] if space else []
+    memory(serving, base, fields)
+
+
+def _policy(serving: Serving, version: tuple[int, int], longest: int | None, shape: Shape) -> None:
+    flags, scheduler = serving.flags, serving.deployment.scheduler
+    old = version < _ONE
+    large = version >= (0, 9) and serving.memory >= _LARGE and "A100" not in serving.hardware
+    hopper = serving.hardware.startswith(("H100", "H200"))
+    sequences = flags.whole("--max-num-seqs", 1, _MOST) or (1024 if large else 256)
+    chunked = flags.flag("--enable-chunked-prefill")
+    usual = 8192 if large or (hopper and not old) else 2048
+    if old:
+        usual = _old_budget(version, longest, chunked=bool(chunked))
+    budget = flags.whole("--max-num-batched-tokens", 1, _MOST) or usual
+    sequences = min(sequences, budget)
+    name = "vllm_0_6" if old else "vllm"
+    scheduler.base = f"{name}(budget = {tokens(budget)}, sequences = {sequences})"
+    if old:
+        _old_policy(serving, chunked=bool(chunked))
+    elif chunked is False:
+        flags.unread("--enable-chunked-prefill", "prompts are cut into chunks all the same")
+    asked = flags.flag("--async-scheduling")
+    early = version >= (0, 14) if asked is None else asked
+    if not old and (shape.stages > 1 or not early):
+        comment = "a pipeline" if shape.stages > 1 else "asynchronous by default from 0.14 on"
+        comment = "--no-async-scheduling" if asked is False else comment
+        scheduler.local.append(Line("synchronous", comment, "scheduling"))
+    if flags.flag("--enforce-eager") and not old:
+        scheduler.local.append(Line("2.3 ms", "--enforce-eager: no step is captured", "overhead"))
+    _order(serving)
+
+
+def _old_budget(version: tuple[int, int], longest: int | None, *, chunked: bool) -> int:
+    """Return max_num_batched_tokens of V0: the context, of at least 2048; of chunks a default."""
+    if chunked:
+        return 512 if version < (0, 7) else 2048
+    return max(longest, 2048) if longest else 8192
+
+
+def _old_policy(serving: Serving, *, chunked: bool) -> None:
+    local = serving.deployment.scheduler.local
+    if chunked:
+        local.append(Line("chunked", "--enable-chunked-prefill", "batching"))
+    way = serving.flags.text("--preemption-mode")
+    if way in ("swap", "recompute"):
+        local.append(Line(way, "--preemption-mode", "preempt"))
+
+
+def _order(serving: Serving) -> None:
+    flags, local = serving.flags, serving.deployment.scheduler.local
+    order = flags.text("--scheduling-policy") or "fcfs"
+    if order == "priority":
+        local.append(Line("admit r by r.priority, r.arrived", "--scheduling-policy priority"))
+        local.append(Line("evict r by -r.priority, -r.arrived"))
+    elif order != "fcfs":
+        title = f"`--scheduling-policy` is fcfs or priority, this is `{order[:60]}`"
+        serving.sink.error(WRONG, title, flags.place("--scheduling-policy"))
