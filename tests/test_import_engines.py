@@ -169,9 +169,10 @@ def test_command_and_script_are_the_same(
 
 
 WORDS = [
-    "--", "-", "'", '"', "\\", "=", "--=", "--no-", "-tp", "1e999", "-1", "nan", "{}", "\0", "$(x)",
-    "&&", "#", "\n", "--max-num-seqs", "--block-size", "--model", "🦙", "--dp", "9" * 40, "--ep-size",
-    "--mem-fraction-static", "0", "--chunked-prefill-size", "--quantization", "--dtype", "true",
+    "--", "-", "'", '"', "\\", "=", "--=", "--no-", "-tp", "1e999", "-1", "nan", "{}", "\0",
+    "$(x)", "&&", "#", "\n", "--max-num-seqs", "--block-size", "--model", "🦙", "--dp", "9" * 40,
+    "--ep-size", "--mem-fraction-static", "0", "--chunked-prefill-size", "--quantization",
+    "--dtype", "true",
 ]  # fmt: skip
 
 

@@ -80,8 +80,8 @@ def open_command(
     if command is None:
         return None
     lines = wrap(plain(files[0][1]), 110, break_on_hyphens=False)
-    title = ["Made by `tsdl import` from:", *lines[:_MOST_LINES]]
-    made = Deployment("serving", title, model_name="served")
+    heading = ["Made by `tsdl import` from:", *lines[:_MOST_LINES]]
+    made = Deployment("serving", heading, model_name="served")
     serving = Serving(sink, Names(sink), command.flags, own, command.tag, made, Checkpoint(""))
     _hardware(serving)
     _model(serving)
