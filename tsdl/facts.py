@@ -268,7 +268,7 @@ def _submits(body: Iterable[Statement]) -> bool:
 
 
 def _of_workload(plan: Plan) -> Iterator[Reason]:
-    if plan.workload.turns is not None:
+    if plan.workload.chained:
         yield Reason("eager", "turns", "the next question waits for the answer")
 
 

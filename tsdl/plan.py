@@ -13,7 +13,7 @@ from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planjson import canonical, encoded, written
 
-FORMAT = 6
+FORMAT = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +300,9 @@ class Table:
     """Requests from a file: arrivals in seconds from the first (empty if it has none), lengths.
 
     `content` names what is in each prompt, `span` tokens a name; it is empty where nobody asks.
+    Where requests come in sessions, `turns` has the number of each session's, which stand one
+    after another, and `think` the seconds from the end of each to the next; a row's arrival is
+    that of its session, its prompt the whole of it.
     """
 
     arrived: tuple[float, ...]
@@ -307,6 +310,8 @@ class Table:
     output: tuple[int, ...]
     content: tuple[tuple[int, ...], ...] = ()
     span: int = 0
+    turns: tuple[int, ...] = ()
+    think: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +335,12 @@ class Workload:
     priority: Draw | None
     prefixes: int | None  # how many texts prompts begin with
     prefix: Draw | None  # how long each of them is
+
+    @property
+    def chained(self) -> bool:
+        """Tell whether some requests wait for the answers of others."""
+        replayed = self.replay and self.table is not None and bool(self.table.turns)
+        return self.turns is not None or replayed
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,9 @@ def _workload(plan: Plan) -> str:
     workload = plan.workload
     told = [workload.name]
     if workload.table and workload.replay:
-        told.append(f"replays {len(workload.table.prompt):,} requests")
+        sessions = len(workload.table.turns)
+        inside = f" in {sessions:,} sessions" if sessions else ""
+        told.append(f"replays {len(workload.table.prompt):,} requests{inside}")
         if workload.table.content:
             told.append(f"with names of what is in each {workload.table.span} tokens of a prompt")
     if workload.requests is not None:

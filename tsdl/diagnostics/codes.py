@@ -131,6 +131,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0509", Severity.WARNING, "ranks without experts to share"),
         Code("W0511", Severity.WARNING, "a total that cannot be known"),
         Code("W0590", Severity.WARNING, "checked, but not simulated yet"),
+        Code("W0603", Severity.WARNING, "rows are left out"),
         Code("W0606", Severity.WARNING, "a key without a counterpart"),
         Code("W0608", Severity.WARNING, "a table that is faster than the device"),
         Code("W0609", Severity.WARNING, "a table of something else"),

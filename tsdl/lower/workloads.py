@@ -8,7 +8,8 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Constructed, Path, Range, Value
 from tsdl.lower.files import FileReader, read_named
 from tsdl.plan import Draw, Table, Workload
-from tsdl.traces import Columns, read_requests
+from tsdl.traces import Columns, Counter, read_requests
+from tsdl.traces.tokenizer import NoTokenizer, counter
 
 MOST_REQUESTS = 50_000_000
 
@@ -252,7 +253,10 @@ def _table(evaluator: Evaluator, workload: Instance, key: str, read: FileReader)
         unit=evaluator.real(block, "unit"),
     )
     form = evaluator.word(workload, "format")
-    table = read_requests(name, text, form, columns, evaluator.sink, arrivals=key == "trace")
+    table = read_requests(
+        name, text, form, columns, evaluator.sink,
+        arrivals=key == "trace", count=_counter(evaluator, workload, read),
+    )  # fmt: skip
     if table is None:
         raise evaluator.fail(
             "E0605",
@@ -261,3 +265,24 @@ def _table(evaluator: Evaluator, workload: Instance, key: str, read: FileReader)
             help=("what is wrong with it is said above, row by row",),
         )
     return table
+
+
+def _counter(evaluator: Evaluator, workload: Instance, read: FileReader) -> Counter | None:
+    """Return what counts tokens, if a tokenizer is named."""
+    path = evaluator.get(workload, "tokenizer")
+    if path is None:
+        return None
+    place = evaluator.span(workload, "tokenizer")
+    if isinstance(path, str):
+        path = Path(path, place.source.name)
+    assert isinstance(path, Path)
+    _, text = read_named(evaluator, path, place, read)
+    try:
+        return counter(text)
+    except NoTokenizer as error:
+        raise evaluator.fail(
+            "E0605",
+            f"`{path.text}` cannot be used: {error}",
+            place,
+            help=("`pip install 'tsdl[tokenizers]'` reads the tokenizer.json of a model",),
+        ) from None

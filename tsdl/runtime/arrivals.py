@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
-from tsdl.plan import Draw, Workload
+from tsdl.plan import Draw, Table, Workload
 from tsdl.runtime.contents import Beginning, Content, Named
 from tsdl.runtime.streams import stream
 
@@ -28,7 +28,7 @@ class Arrivals:
 
     With conversations `turns` says how many turns each has, one after another; the columns then
     have a row for each turn, with the arrival of its conversation, its own new tokens, and the
-    seconds until the next.
+    seconds until the next. With `whole`, a prompt has what was said before in it.
     """
 
     arrived: Floats
@@ -37,6 +37,7 @@ class Arrivals:
     priority: Floats | None = None
     turns: Whole | None = None
     think: Floats = field(default_factory=lambda: np.zeros(0))
+    whole: bool = field(default=False, kw_only=True)
     # What is in the prompt of a row.
     contents: Callable[[int], Content] | None = field(default=None, kw_only=True)
 
@@ -75,16 +76,11 @@ def _contents(workload: Workload, arrivals: Arrivals, seed: int) -> Callable[[in
 
 def _generate(workload: Workload, seed: int) -> Arrivals:
     if workload.replay and workload.table:
-        table = workload.table
-        count = min(workload.requests or len(table.arrived), len(table.arrived))
-        arrived = np.array(table.arrived[:count], dtype=np.float64)
-        prompt = np.array(table.prompt[:count], dtype=np.int64)
-        output = np.array(table.output[:count], dtype=np.int64)
-    else:
-        arrived = _times(workload, stream(seed, "arrivals"))
-        if workload.turns is not None:
-            return _conversations(workload, arrived, seed)
-        prompt, output = _lengths(workload, len(arrived), seed)
+        return _replayed(workload, workload.table, seed)
+    arrived = _times(workload, stream(seed, "arrivals"))
+    if workload.turns is not None:
+        return _conversations(workload, arrived, seed)
+    prompt, output = _lengths(workload, len(arrived), seed)
     if workload.duration is not None:
         count = int(np.searchsorted(arrived, workload.duration, side="right"))
         arrived, prompt, output = arrived[:count], prompt[:count], output[:count]
@@ -92,6 +88,25 @@ def _generate(workload: Workload, seed: int) -> Arrivals:
     return Arrivals(
         arrived, prompt, output, _drawn(workload.priority, len(arrived), seed, "priority")
     )
+
+
+def _replayed(workload: Workload, table: Table, seed: int) -> Arrivals:
+    """Return the first of a file's requests, or of its sessions, and those within the duration."""
+    arrived = np.array(table.arrived, dtype=np.float64)
+    turns = np.array(table.turns, dtype=np.int64) if table.turns else None
+    begun = arrived if turns is None else arrived[np.cumsum(turns) - turns]
+    count = min(workload.requests or len(begun), len(begun))
+    if workload.duration is not None:
+        count = min(count, int(np.searchsorted(begun, workload.duration, side="right")))
+    rows = count if turns is None else int(turns[:count].sum())
+    prompt = np.array(table.prompt[:rows], dtype=np.int64)
+    output = np.array(table.output[:rows], dtype=np.int64)
+    prompt, output = _cut(workload, prompt, output)
+    priority = _drawn(workload.priority, rows, seed, "priority")
+    if turns is None:
+        return Arrivals(arrived[:rows], prompt, output, priority)
+    think = np.array(table.think[:rows], dtype=np.float64)
+    return Arrivals(arrived[:rows], prompt, output, priority, turns[:count], think, whole=True)
 
 
 def _cut(workload: Workload, prompt: Whole, output: Whole) -> tuple[Whole, Whole]:

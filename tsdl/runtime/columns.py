@@ -115,6 +115,8 @@ class Requests(Mapping[str, Column]):
     def _prompts(self) -> NDArray[np.int64]:
         """The whole prompt of each turn: all that was said before, and its own."""
         own = np.asarray(self._arrivals.prompt, dtype=np.int64)
+        if self._arrivals.whole:
+            return own
         said = np.cumsum(own + self._arrivals.output)
         before = np.concatenate(([0], said[:-1]))
         assert self._arrivals.turns is not None

@@ -112,7 +112,7 @@ class Engine:
         self.open = len(self.requests)
         self.ended = 0.0
         self.longest = plan.model.context
-        self.in_turns = plan.workload.turns is not None
+        self.in_turns = plan.workload.chained
         self.serving = 0  # gangs that are processes
         self.over = False
         self.rounds = 0

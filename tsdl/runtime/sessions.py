@@ -15,7 +15,8 @@ class Sessions:
     """Columns of a workload, and the requests that come of their rows.
 
     A later turn arrives when the one before it has been answered and its user has thought; its
-    prompt is all that was said before, and the new question. It is counted if its conversation
+    prompt is all that was said before, and the new question. Where a file has whole prompts, one
+    begins with what was said before as far as it is that long. It is counted if its conversation
     began after the warm-up.
     """
 
@@ -67,9 +68,13 @@ class Sessions:
             return None
         found = self.arrivals
         row = self.row_of(request) + 1
-        history = request.prompt + request.output
+        history, prompt = request.prompt + request.output, int(found.prompt[row])
+        if found.whole:
+            history = min(history, prompt - 1)
+        else:
+            prompt += history
         following = Request(
-            -1, float(found.arrived[row]), history + int(found.prompt[row]), int(found.output[row]),
+            -1, float(found.arrived[row]), prompt, int(found.output[row]),
             request.counted, session=request.session, turn=request.turn + 1, history=history,
             think=float(found.think[row]),
             priority=0.0 if found.priority is None else float(found.priority[row]),

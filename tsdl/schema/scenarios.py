@@ -15,6 +15,18 @@ _NUMBER = quantity()
 
 _LENGTHS = Construct("distribution", Dimension.of("tokens"))
 
+# Of files of requests: what tsdl/traces reads, and what tells them apart.
+_FORMATS = (
+    "auto", "csv", "azure", "burstgpt", "splitwise", "vidur", "servegen", "mooncake",
+    "llmservingsim", "vllm", "sharegpt",
+)  # fmt: skip
+
+# Of files of requests, as tsdl/traces reads them.
+_FORMATS = (
+    "auto", "csv", "azure", "burstgpt", "splitwise", "vidur", "servegen", "mooncake",
+    "llmservingsim", "vllm", "sharegpt",
+)  # fmt: skip
+
 WORKLOAD = Block(
     "workload",
     "What arrives, and when.",
@@ -32,9 +44,12 @@ WORKLOAD = Block(
         "lengths": Field(Text(path=True), "file of pairs of lengths, drawn with replacement"),
         "trace": Field(Text(path=True), "file of requests to replay"),
         "format": Field(
-            Choice(("auto", "csv", "azure", "mooncake", "llmservingsim")),
+            Choice(_FORMATS),
             "of the trace or lengths; `auto` looks at the file",
             "auto",
+        ),
+        "tokenizer": Field(
+            Text(path=True), "tokenizer.json that counts the tokens of conversations"
         ),
         "speed": Field(_NUMBER, "a trace's times are divided by it", "1", low=0, above=True),
         "sessions": Field(

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from tsdl.diagnostics import Sink
 from tsdl.plan import Table
 from tsdl.source import Source
-from tsdl.traces.lines import Lines, csv_lines, json_lines
+from tsdl.traces import documents
+from tsdl.traces.documents import Counter as Counter
+from tsdl.traces.documents import conversation_lines, result_lines
+from tsdl.traces.lines import Lines, csv_lines, first_names, json_lines
 from tsdl.traces.rows import Columns as Columns
 from tsdl.traces.rows import Rows, time_of_day
 
@@ -19,10 +23,41 @@ class Format:
     columns: Columns
 
 
-# What a file of a format may be; where there are several, its columns tell which.
+_FAILED = "they failed, and have no answer"
+_CONVERSATIONS = Columns(
+    documents.ARRIVED,
+    documents.PROMPT,
+    documents.OUTPUT,
+    left_out="no question in them has an answer",
+)
+_REPLAYED = Columns(
+    "arrival_time_ns",
+    "input_toks",
+    "output_toks",
+    unit=1e-9,
+    content="input_tok_ids",
+    span=1,
+    any_order=True,
+    calls="sub_requests",
+    wait="tool_duration_ns",
+)
+
+# What a file of a format may be; where there are several, its columns tell which. SPEC.md, section
+# 8.9, says of each what it was looked up in.
 FORMATS: dict[str, tuple[Format, ...]] = {
     "azure": (
         Format(csv_lines, Columns("TIMESTAMP", "ContextTokens", "GeneratedTokens", time_of_day)),
+    ),
+    "burstgpt": (
+        Format(
+            csv_lines, Columns("Timestamp", "Request tokens", "Response tokens", left_out=_FAILED)
+        ),
+    ),
+    "splitwise": (Format(csv_lines, Columns("arrival_timestamp", "prompt_size", "token_size")),),
+    "vidur": (Format(csv_lines, Columns("arrived_at", "num_prefill_tokens", "num_decode_tokens")),),
+    "servegen": (
+        Format(csv_lines, Columns("timestamp", "input_tokens", "output_tokens")),
+        Format(json_lines, Columns("timestamp", "input_length", "output_length")),
     ),
     "mooncake": (
         Format(
@@ -39,60 +74,81 @@ FORMATS: dict[str, tuple[Format, ...]] = {
     ),
     # What it measured (seconds of an epoch), and what it replays.
     "llmservingsim": (
-        Format(json_lines, Columns("arrival_time", "input_toks", "output_toks")),
+        Format(json_lines, Columns("arrival_time", "input_toks", "output_toks", any_order=True)),
+        Format(json_lines, _REPLAYED),
+    ),
+    "vllm": (
         Format(
-            json_lines,
-            Columns(
-                "arrival_time_ns",
-                "input_toks",
-                "output_toks",
-                unit=1e-9,
-                content="input_tok_ids",
-                span=1,
-            ),
+            result_lines,
+            Columns("start_times", "input_lens", "output_lens", any_order=True, left_out=_FAILED),
         ),
     ),
+    "sharegpt": (Format(partial(conversation_lines, count=None), _CONVERSATIONS),),
 }
 
 
-def read_requests(
-    name: str, text: str, form: str, columns: Columns, sink: Sink, *, arrivals: bool
+def read_requests(  # noqa: PLR0913
+    name: str,
+    text: str,
+    form: str,
+    columns: Columns,
+    sink: Sink,
+    *,
+    arrivals: bool,
+    count: Counter | None = None,
 ) -> Table | None:
     """Read a file of requests; None where it cannot be used, with the reasons in the sink.
 
     `form` is a name of FORMATS, `csv` (with the given columns), or `auto`, which knows a format by
-    its columns. With `arrivals`, times count from the first row.
+    its columns. With `arrivals`, times count from the first row. `count` counts the tokens of the
+    texts of conversations.
     """
     source = Source(name, text.removeprefix("\ufeff"))
-    possible = _possible(form, source, columns)
+    possible = _possible(form, source, columns, count)
     lines = possible[0].read(source, sink)
     if lines is None:
         return None
-    wanted = [p.columns.names(arrivals=arrivals) for p in possible]
-    at = next((i for i, names in enumerate(wanted) if lines.has(names)), -1)
-    if at < 0 and lines.names:
-        _missing(lines, wanted[-1], source, sink)
+    fitting = [p.columns for p in possible if _fits(lines, p.columns, arrivals=arrivals)]
+    if not fitting and lines.names:
+        _missing(lines, possible[-1].columns.names(arrivals=arrivals), source, sink)
         return None
-    rows = Rows(source, possible[at].columns, sink, arrivals=arrivals)
-    for number, cells in lines.rows:
+    rows = Rows(source, (fitting or [possible[-1].columns])[0], sink, arrivals=arrivals)
+    for i, (number, cells) in enumerate(lines.rows):
         if rows.full:
             break
+        where = f"request {i} (from 0): " if lines.counted else ""
         if isinstance(cells, str):
-            rows.wrong(number, cells)
+            rows.wrong(number, f"{where}{cells}")
         else:
-            rows.add(number, cells)
+            rows.add(number, cells, where)
     return rows.table()
 
 
-def _possible(form: str, source: Source, columns: Columns) -> list[Format]:
-    """Return the formats that a file may have, the likeliest where none fits last."""
+def _fits(lines: Lines, columns: Columns, *, arrivals: bool) -> bool:
+    session = bool(columns.calls) and lines.has(columns.names(arrivals=arrivals, session=True))
+    return session or lines.has(columns.names(arrivals=arrivals))
+
+
+def _possible(form: str, source: Source, columns: Columns, count: Counter | None) -> list[Format]:
+    """Return the formats that a file may have, all read alike, the likeliest where none fits last.
+
+    The columns that a program names are looked for first: it may know better.
+    """
     given = Format(csv_lines, columns)
     if form == "csv":
         return [given]
+    if form == "sharegpt" or (form == "auto" and source.text.lstrip()[:1] == "["):
+        return [Format(partial(conversation_lines, count=count), _CONVERSATIONS)]
+    start = source.text.lstrip()[:1]
     if form != "auto":
-        return list(FORMATS[form])
-    if source.text[:1] != "{":
-        return [*FORMATS["azure"], given]
+        ways = FORMATS[form]
+        alike = [way for way in ways if (way.read is json_lines) == (start == "{")]
+        return alike or list(ways)
+    if start != "{":
+        known = [way for ways in FORMATS.values() for way in ways if way.read is csv_lines]
+        return [given, *known, given]
+    if "input_lens" in first_names(source.text):
+        return list(FORMATS["vllm"])
     return [*FORMATS["llmservingsim"], *FORMATS["mooncake"]]
 
 
@@ -101,7 +157,7 @@ def _missing(lines: Lines, wanted: list[str], source: Source, sink: Sink) -> Non
     help_ = (
         'name its columns: `columns { prompt = "…"; output = "…" }`'
         if lines.named
-        else "lines of JSON are Mooncake's or LLMServingSim's; others can be made a CSV file"
+        else "say which format it has: `format = …`; any file of requests can be made a CSV file"
     )
     sink.error(
         "E0602",

@@ -17,13 +17,15 @@ class Lines:
     """A file as lines: number (from 1) and cells, or why there are none.
 
     `names` are those of the header, or of the first object (none where it is no object); `first`
-    is where they stand, `named` tells whether a header gives them.
+    is where they stand, `named` tells whether a header gives them. Requests of a file that is one
+    document are `counted` in messages: a line may hold several.
     """
 
     names: tuple[str, ...]
     first: int
     named: bool
     rows: Iterable[tuple[int, Cells | str]]
+    counted: bool = False
 
     def has(self, names: Iterable[str]) -> bool:
         """Tell whether all these names are there."""

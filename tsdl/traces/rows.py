@@ -1,6 +1,7 @@
 """Rows of requests, whatever file they are of: cells to numbers, and what is wrong with them."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,10 +11,13 @@ from tsdl.source import Source, Span
 
 MOST_TOKENS = 100_000_000
 MOST_MISTAKES = 10
+MOST_CALLS = 1000  # of a session
+_SHOWN = 80  # characters of a cell
 TOKENS = 16  # that have one name, where a file has every token
 
 # Days are counted from 2020-01-01, so that a double keeps 100 ns of a stamp.
 _EPOCH = 737425
+_ZONED = re.compile(r"(.*?)(?:Z|([+-])(\d\d):?(\d\d))?")
 
 
 def number(cell: str) -> float:
@@ -41,15 +45,22 @@ def length(cell: str) -> int:
 
 
 def time_of_day(cell: str) -> float:
-    """Read `2023-11-16 18:17:03.9799600`, whose seven digits Python would not take, in seconds."""
+    """Read a time in seconds: `2023-11-16 18:17:03.9799600`, whose digits Python would not take.
+
+    It may have a zone, as `2024-05-10 00:00:00.009930+00:00` has.
+    """
     from datetime import datetime
 
-    whole, _, fraction = cell.partition(".")
+    zoned = _ZONED.fullmatch(cell)
+    whole, _, fraction = (zoned[1] if zoned else cell).partition(".")
     moment = datetime.fromisoformat(whole)
     if fraction and not fraction.isdigit():
         raise ValueError("a time is written 2023-11-16 18:17:03.9799600")
     days = moment.toordinal() - _EPOCH
     seconds = days * 86400 + moment.hour * 3600 + moment.minute * 60 + moment.second
+    if zoned and zoned[2]:
+        ahead = int(zoned[3]) * 3600 + int(zoned[4]) * 60
+        seconds += -ahead if zoned[2] == "+" else ahead
     return seconds + (int(fraction) / 10 ** len(fraction) if fraction else 0.0)
 
 
@@ -64,10 +75,23 @@ class Columns:
     unit: float = 1.0
     content: str = ""  # a list of names of what is in so many tokens each, where there is one
     span: int = 0
+    any_order: bool = False  # rows need not be in order of time
+    left_out: str = ""  # why a row with an output of 0 is no request, where it is none
+    calls: str = ""  # the list of calls of a session, where a row may be one
+    wait: str = ""  # from the end of a call to the next, in the unit of arrivals
 
-    def names(self, *, arrivals: bool) -> list[str]:
-        """Return those that a file must have."""
-        return [*([self.arrived] if arrivals else []), self.prompt, self.output]
+    def names(self, *, arrivals: bool, session: bool = False) -> list[str]:
+        """Return those that a file must have; in a row that is a session it may have others."""
+        lengths = [self.calls] if session else [self.prompt, self.output]
+        return [*([self.arrived] if arrivals else []), *lengths]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    prompt: int
+    output: int
+    content: tuple[int, ...]
+    wait: float = 0.0
 
 
 class Rows:
@@ -80,10 +104,9 @@ class Rows:
         self.sink = sink
         self.arrivals = arrivals
         self.mistakes = 0
-        self.arrived: list[float] = []
-        self.prompt: list[int] = []
-        self.output: list[int] = []
-        self.contents: list[tuple[int, ...]] = []
+        self.left_out = 0
+        self.last = -math.inf
+        self.found: list[tuple[float, list[_Call]]] = []  # a request is a session of one call
         self._names: dict[tuple[int, ...], int] = {}  # of 16 tokens and the name before them
 
     @property
@@ -91,31 +114,69 @@ class Rows:
         """Tell whether so much is wrong that the rest need not be looked at."""
         return self.mistakes > MOST_MISTAKES
 
-    def add(self, line: int, cells: Mapping[str, object]) -> None:
-        """Add the row of a line (from 1)."""
+    def add(self, line: int, cells: Mapping[str, object], where: str = "") -> None:
+        """Add the row of a line (from 1); `where` names it, where a line holds several."""
         columns = self.columns
-        column = columns.arrived
+        if columns.left_out and _text(cells, columns.output) in ("0", "0.0"):
+            self.left_out += 1
+            return
         time = 0.0
         try:
             if self.arrivals:
-                time = columns.time(_text(cells, column)) * columns.unit
-            column = columns.prompt
-            prompt = length(_text(cells, column))
-            column = columns.output
-            output = length(_text(cells, column))
-            column = columns.content
-            content = self._content(cells.get(column) if column else None, prompt)
+                time = self._cell(cells, columns.arrived, columns.time) * columns.unit
+            calls = self._calls(cells)
         except (ValueError, OverflowError) as error:
-            self.wrong(line, f"`{column}` is {cells.get(column, '')!r}: {error}")
+            self.wrong(line, f"{where}{error}")
             return
-        if self.arrivals:
-            if self.arrived and time < self.arrived[-1]:
-                self.wrong(line, f"`{columns.arrived}` goes back in time")
-                return
-            self.arrived.append(time)
-        self.prompt.append(prompt)
-        self.output.append(output)
-        self.contents.append(content)
+        if self.arrivals and time < self.last and not columns.any_order:
+            self.wrong(line, f"{where}`{columns.arrived}` goes back in time")
+            return
+        self.last = time
+        self.found.append((time, calls))
+
+    def _cell(
+        self, cells: Mapping[str, object], column: str, read: Callable[[str], float]
+    ) -> float:
+        """Read a cell. Raises ValueError, whose text names the column and what is in it."""
+        try:
+            return read(_text(cells, column))
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"`{column}` is {_shown(cells, column)}: {error}") from None
+
+    def _calls(self, cells: Mapping[str, object]) -> list[_Call]:
+        """Return the calls of a session, or the one of a plain row. Raises ValueError."""
+        columns = self.columns
+        if not columns.calls or columns.calls not in cells:
+            return [self._call(cells)]
+        found = cells[columns.calls]
+        if not isinstance(found, list) or not found or len(found) > MOST_CALLS:
+            raise ValueError(f"`{columns.calls}` is a list of 1 to {MOST_CALLS} calls")
+        calls = []
+        for i, entry in enumerate(found):
+            if not isinstance(entry, dict):
+                raise ValueError(f"call {i} (from 0) is no JSON object")  # noqa: TRY004
+            try:
+                calls.append(self._call(entry))
+            except ValueError as error:
+                raise ValueError(f"call {i} (from 0): {error}") from None
+        return calls
+
+    def _call(self, cells: Mapping[str, object]) -> _Call:
+        """Return a call. Raises ValueError."""
+        columns = self.columns
+        prompt = int(self._cell(cells, columns.prompt, length))
+        output = int(self._cell(cells, columns.output, length))
+        wait = 0.0
+        if columns.wait in cells:
+            wait = self._cell(cells, columns.wait, number) * columns.unit
+            if wait < 0:
+                raise ValueError(f"`{columns.wait}` is below zero")
+        column = columns.content
+        try:
+            content = self._content(cells.get(column) if column else None, prompt)
+        except ValueError as error:
+            raise ValueError(f"`{column}` is {_shown(cells, column)}: {error}") from None
+        return _Call(prompt, output, content, wait)
 
     def _content(self, found: object, prompt: int) -> tuple[int, ...]:
         """Return the names of the full spans of a prompt; single tokens are put together."""
@@ -148,20 +209,36 @@ class Rows:
         """Return the requests, times from the first; None where any is wrong or there are none."""
         if self.mistakes:
             return None
-        if not self.prompt:
-            self.sink.error("E0601", "the file has no requests", Span(self.source, 0, 0))
+        why = self.columns.left_out
+        if not self.found:
+            but = f" but {self.left_out:,} that are left out: {why}" if self.left_out else ""
+            self.sink.error("E0601", f"the file has no requests{but}", Span(self.source, 0, 0))
             return None
-        first = self.arrived[0] if self.arrived else 0.0
-        arrived = tuple(a - first for a in self.arrived)
-        known = any(self.contents)
+        if self.left_out:
+            told = f"{self.left_out:,} of {self.left_out + len(self.found):,} rows are left out"
+            self.sink.warning("W0603", f"{told}: {why}", Span(self.source, 0, 0))
+        if self.columns.any_order:
+            self.found.sort(key=lambda session: session[0])
+        first = self.found[0][0]
+        calls = [call for _, session in self.found for call in session]
+        known = any(call.content for call in calls)
+        chained = len(calls) > len(self.found)
+        arrived = (time - first for time, session in self.found for _ in session)
         return Table(
-            arrived,
-            tuple(self.prompt),
-            tuple(self.output),
-            tuple(self.contents) if known else (),
+            tuple(arrived) if self.arrivals else (),
+            tuple(call.prompt for call in calls),
+            tuple(call.output for call in calls),
+            tuple(call.content for call in calls) if known else (),
             max(self.columns.span, TOKENS) if known else 0,
+            tuple(len(session) for _, session in self.found) if chained and self.arrivals else (),
+            tuple(call.wait for call in calls) if chained and self.arrivals else (),
         )
 
 
 def _text(cells: Mapping[str, object], column: str) -> str:
     return str(cells.get(column, "")).strip()
+
+
+def _shown(cells: Mapping[str, object], column: str) -> str:
+    shown = repr(cells.get(column, ""))
+    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"

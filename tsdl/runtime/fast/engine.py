@@ -53,7 +53,7 @@ class FastEngine(Engine):
                 worker.gap_length = self.gap_length.append
                 worker.gap_count = self.gap_count.append
                 worker.close = self._close
-                in_turns = self.plan.workload.turns is not None
+                in_turns = self.plan.workload.chained
                 worker.prepare(in_turns=in_turns, noted=bool(self.changes))
             else:
                 self._begin_to_serve(gang)

@@ -1,0 +1,104 @@
+"""Files that are one JSON document: conversations of ShareGPT, pairs of lengths, vLLM's results."""
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from tsdl.diagnostics import Sink
+from tsdl.source import Source, Span
+from tsdl.traces.lines import Cells, Lines
+
+# Returns the number of tokens of a text.
+Counter = Callable[[str], int]
+
+PROMPT, OUTPUT, ARRIVED = "prompt_len", "output_len", "start_time"
+_ASKED, _ANSWERED = ("human", "user"), ("gpt", "chatgpt", "assistant", "bing", "bard")
+_VLLM = ("input_lens", "output_lens", "start_times")
+_PAIR = 2
+
+
+def result_lines(source: Source, sink: Sink) -> Lines | None:
+    """Return the requests of a result of `vllm bench serve --save-result --save-detailed`.
+
+    The names are those of vllm/benchmarks/serve.py (vLLM 0.9 to 0.19).
+    """
+    found = _document(source, sink)
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        sink.error("E0601", "a result of `vllm bench serve` is one JSON object", _start(source))
+        return None
+    lists = {name: found[name] for name in _VLLM if isinstance(found.get(name), list)}
+    if len({len(values) for values in lists.values()}) > 1:
+        told = ", ".join(f"`{name}` {len(values)}" for name, values in lists.items())
+        sink.error("E0601", f"its lists are not equally long: {told}", _start(source))
+        return None
+    rows = (dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True))
+    return Lines(tuple(lists) or ("none of them",), 1, False, ((1, row) for row in rows), True)  # noqa: FBT003
+
+
+def conversation_lines(source: Source, sink: Sink, count: Counter | None) -> Lines | None:
+    """Return the first question and answer of each conversation, by their lengths.
+
+    An entry is one of ShareGPT, whose texts are counted by `count`; one with `prompt_len` and
+    `output_len`; or a pair of lengths. A conversation in which no question has an answer has the
+    output 0.
+    """
+    found = _document(source, sink)
+    if found is None:
+        return None
+    if not isinstance(found, list) or not found:
+        sink.error("E0601", "the file is no JSON list of requests", _start(source))
+        return None
+    talks = any(isinstance(entry, dict) and "conversations" in entry for entry in found)
+    if talks and count is None:
+        help_ = 'name one: `tokenizer = "tokenizer.json"`, or give `prompt_len` and `output_len`'
+        title = "the lengths of conversations need a tokenizer"
+        sink.error("E0602", title, _start(source), help=(help_,))
+        return None
+    first = found[0]
+    timed = isinstance(first, dict) and ARRIVED in first
+    names = (*((ARRIVED,) if timed else ()), PROMPT, OUTPUT)
+    return Lines(names, 1, False, _entries(found, count), True)  # noqa: FBT003
+
+
+def _entries(found: list[object], count: Counter | None) -> Iterator[tuple[int, Cells | str]]:
+    for entry in found:
+        if isinstance(entry, list) and len(entry) == _PAIR:
+            yield 1, dict(zip((PROMPT, OUTPUT), entry, strict=True))
+        elif not isinstance(entry, dict):
+            yield 1, "it is a JSON object, or a pair of lengths"
+        elif "conversations" in entry and count is not None:
+            yield 1, _conversation(entry["conversations"], count)
+        else:
+            yield 1, entry
+
+
+def _conversation(turns: object, count: Counter) -> Cells | str:
+    """Return the lengths of the first question that has an answer."""
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        return "`conversations` is a list of JSON objects"
+    for asked, answered in pairwise(turns):
+        if asked.get("from") in _ASKED and answered.get("from") in _ANSWERED:
+            texts = (asked.get("value"), answered.get("value"))
+            if not all(isinstance(text, str) for text in texts):
+                return "`value` is a text"
+            prompt, output = (count(str(text)) for text in texts)
+            return {PROMPT: prompt, OUTPUT: output if prompt else 0}
+    return {PROMPT: 0, OUTPUT: 0}
+
+
+def _document(source: Source, sink: Sink) -> object:
+    """Return what a JSON document holds; None, with the reason in the sink, where it is none."""
+    try:
+        return json.loads(source.text)
+    except json.JSONDecodeError as error:
+        place = Span(source, error.pos, min(error.pos + 1, len(source.text)))
+        sink.error("E0601", f"this is not JSON: {error.msg}", place)
+    except (ValueError, RecursionError):
+        sink.error("E0601", "this is not JSON: too deep, or a number too long", _start(source))
+    return None
+
+
+def _start(source: Source) -> Span:
+    return Span(source, 0, 0)
