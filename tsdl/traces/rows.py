@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tsdl.diagnostics import Sink
 from tsdl.plan import Table
@@ -17,7 +18,7 @@ TOKENS = 16  # that have one name, where a file has every token
 
 # Days are counted from 2020-01-01, so that a double keeps 100 ns of a stamp.
 _EPOCH = 737425
-_ZONED = re.compile(r"(.*?)(?:Z|([+-])(\d\d):?(\d\d))?")
+_ZONE = re.compile(r"(?:Z|([+-])(\d\d):?(\d\d))$")
 
 
 def number(cell: str) -> float:
@@ -51,16 +52,16 @@ def time_of_day(cell: str) -> float:
     """
     from datetime import datetime
 
-    zoned = _ZONED.fullmatch(cell)
-    whole, _, fraction = (zoned[1] if zoned else cell).partition(".")
+    zone = _ZONE.search(cell)
+    whole, _, fraction = cell[: zone.start() if zone else None].partition(".")
     moment = datetime.fromisoformat(whole)
     if fraction and not fraction.isdigit():
         raise ValueError("a time is written 2023-11-16 18:17:03.9799600")
     days = moment.toordinal() - _EPOCH
     seconds = days * 86400 + moment.hour * 3600 + moment.minute * 60 + moment.second
-    if zoned and zoned[2]:
-        ahead = int(zoned[3]) * 3600 + int(zoned[4]) * 60
-        seconds += -ahead if zoned[2] == "+" else ahead
+    if zone and zone[1]:
+        ahead = int(zone[2]) * 3600 + int(zone[3]) * 60
+        seconds += -ahead if zone[1] == "+" else ahead
     return seconds + (int(fraction) / 10 ** len(fraction) if fraction else 0.0)
 
 
@@ -86,8 +87,7 @@ class Columns:
         return [*([self.arrived] if arrivals else []), *lengths]
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
+class _Call(NamedTuple):
     prompt: int
     output: int
     content: tuple[int, ...]
@@ -167,13 +167,15 @@ class Rows:
         prompt = int(self._cell(cells, columns.prompt, length))
         output = int(self._cell(cells, columns.output, length))
         wait = 0.0
-        if columns.wait in cells:
+        if columns.wait and columns.wait in cells:
             wait = self._cell(cells, columns.wait, number) * columns.unit
             if wait < 0:
                 raise ValueError(f"`{columns.wait}` is below zero")
         column = columns.content
+        if not column:
+            return _Call(prompt, output, (), wait)
         try:
-            content = self._content(cells.get(column) if column else None, prompt)
+            content = self._content(cells.get(column), prompt)
         except ValueError as error:
             raise ValueError(f"`{column}` is {_shown(cells, column)}: {error}") from None
         return _Call(prompt, output, content, wait)

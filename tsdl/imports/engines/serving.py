@@ -19,7 +19,7 @@ _MOST_LINES = 12  # of a command that are shown
 # Devices that are linked by PCIe, or by links of their own; the others have NVLink.
 _PLUGGED = ("L4", "L40S", "A10", "A40", "RTX_4090", "RTX_PRO_6000", "H100_PCIe", "MI210")
 _LINKED = {"MI300X": "InfinityFabric_MI300X", "TPU_v4": "ICI_v4", "TPU_v5e": "ICI_v5e"}
-# GiB of the library's devices, by which engines choose defaults; of others, those of an A100.
+# GiB that drivers report, by which engines choose their defaults; of devices not named, 80.
 MEMORY = {
     "V100_16G": 16, "L4": 22, "A10": 22, "RTX_4090": 24, "V100_32G": 32, "A100_40G": 40,
     "L40S": 45, "A40": 45, "MI210": 64, "RTX_PRO_6000": 95, "H200": 140, "B200": 178,
