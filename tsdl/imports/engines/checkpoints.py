@@ -102,13 +102,13 @@ def formats(model: Checkpoint, flags: Table) -> None:
 
 def _quantization(model: Checkpoint, flags: Table) -> None:
     given = flags.text("--quantization")
-    way = given or model.quantized
+    way = model.quantized if given not in _FORMATS and model.quantized else given
     if not way or model.of_its_own:
         return
     weights, computed = _FORMATS.get(way, ("", ""))
-    told = f"--quantization {way}" if given else f"{way.partition('_')[0]}, as its name says"
+    told = f"--quantization {way}" if given == way else f"{way.partition('_')[0]}, by its name"
     if not weights:
-        if given:
+        if given == way:
             flags.unread("--quantization", f"`{way[:60]}` is not known: weights as they are")
         else:
             flags.unread("MODEL", f"`{way}` has no counterpart: weights are taken as they are")
