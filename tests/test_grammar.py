@@ -37,3 +37,9 @@ def test_what_is_shipped_can_be_read(name: str, text: str) -> None:
     file = parse(Source(name, text), sink)
     assert not sink.found, render_all(sink.sorted())
     assert file.items
+
+
+def test_doc_comments_above_an_item_are_its_own() -> None:
+    text = "## one\n## two\na {}  ## behind\nb {}\n## three\n\nc {}\n## four\n; d {}\n"
+    items = parse(Source("docs", text), Sink()).items
+    assert [getattr(item, "doc", None) for item in items] == ["one\ntwo", "", "", ""]

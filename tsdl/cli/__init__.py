@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tsdl.cli.commands import check, explain, import_, plan, run
 from tsdl.cli.limiting import add_allowed, add_limits
+from tsdl.cli.formatting import format_
 from tsdl.cli.measurements import calibrate, validate
 from tsdl.cli.reporting import plot, report
 from tsdl.cli.tabulation import tabulate
@@ -101,17 +102,7 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 (a statement for each
     )  # fmt: skip
     runs.set_defaults(command=run)
 
-    checks = commands.add_parser("check", help="check files and say what is wrong")
-    checks.add_argument("files", nargs="+", metavar="FILE")
-    _constants_argument(checks)
-    add_allowed(checks)
-    checks.add_argument(
-        "--format", choices=("text", "concise", "json", "github", "sarif"), default="text"
-    )
-    checks.add_argument(
-        "--explain-defaults", action="store_true", help="show what the scenarios leave to defaults"
-    )
-    checks.set_defaults(command=check)
+    _add_checks(commands)
 
     plans = commands.add_parser("plan", help="show what would run, and what it assumes")
     _scenario_arguments(plans)
@@ -146,6 +137,30 @@ def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 (a statement for each
     explains.add_argument("code", metavar="CODE", help="for example E0301")
     explains.set_defaults(command=explain)
     return parser
+
+
+def _add_checks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    checks = commands.add_parser("check", help="check files and say what is wrong")
+    checks.add_argument("files", nargs="+", metavar="FILE")
+    _constants_argument(checks)
+    add_allowed(checks)
+    checks.add_argument(
+        "--format", choices=("text", "concise", "json", "github", "sarif"), default="text"
+    )
+    checks.add_argument(
+        "--explain-defaults", action="store_true", help="show what the scenarios leave to defaults"
+    )
+    checks.set_defaults(command=check)
+
+    formats = commands.add_parser("fmt", help="write programs in the one style")
+    formats.add_argument("files", nargs="+", metavar="FILE", help="`-` is standard input to output")
+    formats.add_argument(
+        "--check", action="store_true", help="write nothing, and name the files that would change"
+    )
+    formats.add_argument(
+        "--diff", action="store_true", help="write nothing, and show what would change"
+    )
+    formats.set_defaults(command=format_)
 
 
 def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -15,12 +15,14 @@ class Builder:
     """Builds the nodes of one source; `docs` are its doc comments by line."""
 
     def __init__(self, source: Source, comments: list[Token]) -> None:
-        """Take a source and its comments."""
+        """Take a source and its comments; one behind something else documents nothing."""
         self.source = source
         self.docs = {
             token.line: str(token)[2:].removeprefix(" ").rstrip()
             for token in comments
-            if token.startswith("##") and token.line is not None
+            if token.startswith("##")
+            and token.line is not None
+            and source.line(token.line).lstrip().startswith("##")
         }
 
     def items(self, trees: list[Branch]) -> tuple[ast.Item, ...]:

@@ -146,4 +146,15 @@ def parse_text(text: str) -> tuple[Tree[Any], list[Token]]:
     return tree, list(comments)
 
 
+def tokens_of(text: str) -> list[Token]:
+    """Return the tokens of a file without mistakes, comments among them, in their order.
+
+    Which words are names and which are units is known only while the text is parsed.
+    """
+    parser, comments = _shared()
+    comments.clear()
+    tokens = list(parser.parse_interactive(text).iter_parse())
+    return sorted([*tokens, *comments], key=lambda token: token.start_pos or 0)
+
+
 __all__ = ["Token", "Tree", "UnexpectedCharacters", "UnexpectedInput", "UnexpectedToken"]

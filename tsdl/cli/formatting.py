@@ -1,0 +1,57 @@
+"""`tsdl fmt`: programs written anew in the one style, or told how they differ from it."""
+
+from __future__ import annotations
+
+import sys
+from difflib import unified_diff
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tsdl.cli.shared import MISTAKE, OK, open_file, tell, usage_error
+from tsdl.diagnostics import Sink
+from tsdl.formatting import format_text
+from tsdl.source import Source
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def format_(arguments: argparse.Namespace) -> int:
+    """Format files, each by itself; one with mistakes of syntax stays as it is."""
+    status = OK
+    for path in arguments.files:
+        status = max(status, _format(path, arguments))
+    return status
+
+
+def _format(path: str, arguments: argparse.Namespace) -> int:
+    sink = Sink()
+    session = open_file(path, sink.found)
+    text = format_text(Source(session.path, session.text), sink) if session else None
+    tell(sink.sorted(), "text")
+    if session is None or text is None:
+        return MISTAKE
+    if arguments.check or arguments.diff:
+        return _told(session.path, session.text, text, arguments)
+    if path == "-":
+        sys.stdout.buffer.write(text.encode("utf-8"))  # whatever the terminal can show
+    elif text != session.text:
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            return usage_error(f"cannot write to {path!r}: {error.strerror or error}")
+        print(f"{path} is formatted", file=sys.stderr)
+    return OK
+
+
+def _told(name: str, old: str, new: str, arguments: argparse.Namespace) -> int:
+    """Tell what would change in a file, if anything."""
+    if old == new:
+        return OK
+    if arguments.diff:
+        before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+        for line in unified_diff(before, after, name, f"{name}, formatted"):
+            sys.stdout.write(line if line.endswith("\n") else f"{line}\n\\ No newline at end\n")
+    if arguments.check:
+        print(f"{name} would be formatted", file=sys.stderr)
+    return MISTAKE
