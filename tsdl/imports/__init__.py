@@ -3,17 +3,36 @@
 from collections.abc import Callable, Sequence
 
 from tsdl.diagnostics import Sink
+from tsdl.formatting import format_text
 from tsdl.imports import huggingface, llm_inference_simulator, tokensim
 from tsdl.imports.engines import sglang, vllm
+from tsdl.source import Source
 
 Reader = Callable[[Sequence[tuple[str, str]], Sequence[str], Sink], str | None]
+
+
+def _in_style(read: Reader) -> Reader:
+    """Return what writes the same programs in the style of `tsdl fmt`."""
+
+    def read_and_format(
+        files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink
+    ) -> str | None:
+        text = read(files, flags, sink)
+        if text is None:
+            return None
+        formatted = format_text(Source("<imported>", text), found := Sink())
+        assert formatted is not None, found.found[0]
+        return formatted
+
+    return read_and_format
+
 
 # Each takes the files, as pairs of name and text, and the flags of that simulator's own command
 # line (hf has none). It returns the text of a .tsim file, or None where the sink has errors.
 FORMATS: dict[str, Reader] = {
-    "tokensim": tokensim.read,
-    "llm-inference-simulator": llm_inference_simulator.read,
-    "hf": huggingface.read,
+    "tokensim": _in_style(tokensim.read),
+    "llm-inference-simulator": _in_style(llm_inference_simulator.read),
+    "hf": _in_style(huggingface.read),
     "vllm": vllm.read,
     "sglang": sglang.read,
 }
