@@ -9,8 +9,8 @@ import traceback
 from typing import TYPE_CHECKING
 
 from tsdl.cli.commands import check, explain, import_, plan, run
-from tsdl.cli.limiting import add_allowed, add_limits
 from tsdl.cli.formatting import format_
+from tsdl.cli.limiting import add_allowed, add_limits
 from tsdl.cli.measurements import calibrate, validate
 from tsdl.cli.reporting import plot, report
 from tsdl.cli.tabulation import tabulate
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 (a statement for each option)
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tsdl",
         description="Explore how large language models are served.",
