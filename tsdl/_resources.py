@@ -21,6 +21,12 @@ def library_files() -> list[tuple[str, str]]:
     return [(f"<stdlib>/{f.name}", f.read_text(encoding="utf-8")) for f in found]
 
 
+def library_path(name: str) -> Path | None:
+    """Return where a file of the standard library lies, by its name; None for any other name."""
+    folder, _, file = name.partition("/")
+    return _folder("stdlib") / file if folder == "<stdlib>" else None
+
+
 def report_file(name: str) -> str:
     """Return a part of the page of a report."""
     return (_PACKAGE / "reports" / name).read_text(encoding="utf-8")

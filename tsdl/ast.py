@@ -305,6 +305,13 @@ def walk(node: object) -> Iterator[object]:
             waiting += [getattr(node, name) for name in parts]
 
 
+def children(node: object) -> Iterator[object]:
+    """Yield the nodes that a node holds itself, in the order of the text."""
+    for name in reversed(_PARTS.get(type(node), ())):
+        held = getattr(node, name)
+        yield from held if isinstance(held, tuple) else () if held is None else (held,)
+
+
 _PLAIN = (Span, Source, str, str | None, int | float)
 
 # The fields of each kind of node that may hold nodes, the last first.

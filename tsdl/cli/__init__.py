@@ -8,7 +8,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from tsdl.cli.commands import check, explain, import_, plan, run
+from tsdl.cli.commands import check, explain, import_, plan, run, serve
 from tsdl.cli.formatting import format_
 from tsdl.cli.limiting import add_allowed, add_limits
 from tsdl.cli.measurements import calibrate, validate
@@ -117,21 +117,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_calibrate(commands)
     _add_reports(commands)
 
-    imports = commands.add_parser(
-        "import",
-        help="turn a configuration of another simulator, a model or an engine into TSDL",
-    )
-    imports.add_argument(
-        "format", choices=("tokensim", "llm-inference-simulator", "hf", "vllm", "sglang")
-    )
-    imports.add_argument(
-        "files", nargs="*", metavar="FILE",
-        help="its files, or an engine's command line in quotes; further flags follow after `--`",
-    )  # fmt: skip
-    imports.add_argument("-o", dest="output", metavar="FILE", help="where to write it")
-    imports.set_defaults(command=import_, flags=[])
-
+    _add_import(commands)
     _add_tabulate(commands)
+    _add_lsp(commands)
 
     explains = commands.add_parser("explain", help="explain the code of a diagnostic")
     explains.add_argument("code", metavar="CODE", help="for example E0301")
@@ -184,6 +172,30 @@ def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     validates.add_argument("--format", choices=("text", "json"), default="text")
     validates.set_defaults(command=validate)
+
+
+def _add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    imports = commands.add_parser(
+        "import",
+        help="turn a configuration of another simulator, a model or an engine into TSDL",
+    )
+    imports.add_argument(
+        "format", choices=("tokensim", "llm-inference-simulator", "hf", "vllm", "sglang")
+    )
+    imports.add_argument(
+        "files", nargs="*", metavar="FILE",
+        help="its files, or an engine's command line in quotes; further flags follow after `--`",
+    )  # fmt: skip
+    imports.add_argument("-o", dest="output", metavar="FILE", help="where to write it")
+    imports.set_defaults(command=import_, flags=[])
+
+
+def _add_lsp(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    serves = commands.add_parser("lsp", help="answer an editor on the standard input and output")
+    serves.add_argument(
+        "--stdio", action="store_true", help="what editors add; there is no other way"
+    )
+    serves.set_defaults(command=serve)
 
 
 def _add_tabulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

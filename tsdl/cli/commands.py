@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -197,6 +198,21 @@ def explain(arguments: argparse.Namespace) -> int:
         hint = f"; did you mean {near}?" if near else ""
         return usage_error(f"there is no code {arguments.code}{hint}")
     print(page.rstrip())
+    return OK
+
+
+def serve(_: argparse.Namespace) -> int:
+    """Answer an editor until it says that it is done."""
+    try:
+        import pygls  # noqa: F401 (whether it is there)
+    except ImportError:
+        return usage_error("`tsdl lsp` needs pygls: pip install 'tsdl[lsp]'")
+    from tsdl import __version__
+    from tsdl.server.server import make_server
+
+    # The server closes its output when it is told to end; ours is flushed after that.
+    output = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    make_server(__version__).start_io(stdout=output)
     return OK
 
 

@@ -126,7 +126,7 @@ def _github_command(diagnostic: Diagnostic) -> str:
         if line == end_line:  # GitHub refuses columns on a range of several lines
             properties |= {"col": column, "endColumn": end_column}
     listed = ",".join(f"{name}={_github_property(value)}" for name, value in properties.items())
-    message = _github_data(_told(diagnostic))
+    message = _github_data(told(diagnostic))
     return f"::{_GITHUB_COMMANDS[diagnostic.severity]} {listed}::{message}"
 
 
@@ -139,7 +139,7 @@ def _github_property(value: object) -> str:
     return _github_data(str(value)).replace(":", "%3A").replace(",", "%2C")
 
 
-def _told(diagnostic: Diagnostic) -> str:
+def told(diagnostic: Diagnostic) -> str:
     """Return all that a diagnostic says, where there is no room but for one text."""
     lines = [diagnostic.title, diagnostic.label]
     lines += [f"note: {note}" for note in diagnostic.notes]
@@ -174,7 +174,7 @@ def _sarif_result(diagnostic: Diagnostic, rule: int) -> _Object:
         "ruleId": diagnostic.code,
         "ruleIndex": rule,
         "level": diagnostic.severity.value,
-        "message": {"text": _encodable(_told(diagnostic))},
+        "message": {"text": _encodable(told(diagnostic))},
     }
     if diagnostic.span:
         result["locations"] = [_sarif_location(Label(diagnostic.span, diagnostic.label))]

@@ -1,0 +1,330 @@
+"""The language server, as an editor knows it: over its streams."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pygls", reason="needs pygls: pip install -e '.[lsp]'")
+
+from tests.editor import Editor, Refused, start_of
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted(ROOT.glob("examples/*.tsim"))
+
+LIBRARY = """\
+## What we rent.
+hardware ours from A100_80G {
+  memory.bandwidth = 3 TB/s
+}
+"""
+PROGRAM = """\
+import "lib.tsim"
+## Requests 🚀 a second.
+param qps = 8 req/s
+workload chat from sharegpt(rate = qps) { requests = 200 }
+scenario served {
+  model = llama2_7b
+  cluster = single(ours)
+  workload = chat
+  expect p99(ttft) <= 2 s
+}
+"""
+POLICY = """\
+policy mine from chunked, least_loaded {
+  global {
+    state sent: count[worker] over 10 s
+    on arrive(r) {
+      let w = pick(v by sent[v] for v in workers)
+      dispatch r to w
+      sent[w] += 1
+    }
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def one_editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
+    """Start a server for all tests: that takes longer than what it is asked."""
+    with Editor(tmp_path_factory.mktemp("nothing")) as editor:
+        yield editor
+    assert editor.status == 0
+
+
+@pytest.fixture
+def editor(one_editor: Editor, tmp_path: Path) -> Iterator[Editor]:
+    """Return an editor with a folder of three files, none of which is open."""
+    (tmp_path / "lib.tsim").write_text(LIBRARY, encoding="utf-8")
+    (tmp_path / "main.tsim").write_text(PROGRAM, encoding="utf-8")
+    (tmp_path / "policy.tsim").write_text(POLICY, encoding="utf-8")
+    folder = [{"uri": tmp_path.as_uri(), "name": tmp_path.name}]
+    one_editor.tell("workspace/didChangeWorkspaceFolders", event={"added": folder, "removed": []})
+    yield one_editor
+    for path in tmp_path.glob("*.tsim"):
+        if path.as_uri() in one_editor.versions:
+            one_editor.close(path)
+    one_editor.told.clear()
+    one_editor.tell("workspace/didChangeWorkspaceFolders", event={"added": [], "removed": folder})
+
+
+def labels(editor: Editor, path: Path, text: str) -> list[str]:
+    """Return what may stand at the `|` of a text, in the order in which it is shown."""
+    before, _, after = text.partition("|")
+    lines = before.split("\n")
+    editor.open(path, before + after)
+    found = editor.at("completion", path, (len(lines) - 1, len(lines[-1])))
+    editor.close(path)
+    return [item["label"] for item in sorted(found, key=lambda item: item["sortText"])]
+
+
+def hovered(editor: Editor, path: Path, where: tuple[int, int]) -> str:
+    value: str = editor.at("hover", path, where)["contents"]["value"]
+    return value
+
+
+# -- all examples --------------------------------------------------------------------------------
+
+
+def test_a_session_over_all_examples() -> None:
+    with Editor(ROOT / "examples") as editor:
+        for path in EXAMPLES:
+            editor.open(path)
+            errors = [d for d in editor.findings(path) if d["severity"] == 1]
+            assert errors == [], path
+            symbols = editor.ask("textDocument/documentSymbol", textDocument={"uri": path.as_uri()})
+            assert any(s.get("detail") == "scenario" for s in symbols), path
+            for symbol in symbols:
+                where = start_of({"range": symbol["selectionRange"]})
+                assert symbol["name"] in hovered(editor, path, where)
+                defined = editor.at("definition", path, where)
+                assert (defined["uri"], start_of(defined)) == (path.as_uri(), where)
+                more = {"context": {"includeDeclaration": True}}
+                places = editor.at("references", path, where, **more)
+                assert (path.as_uri(), where) in [(p["uri"], start_of(p)) for p in places]
+    assert editor.status == 0
+
+
+def test_every_place_of_an_example_has_an_answer() -> None:
+    path = ROOT / "examples" / "disaggregated.tsim"
+    with Editor(ROOT / "examples") as editor:
+        editor.open(path)
+        for line, text in enumerate(path.read_text("utf-8").splitlines()):
+            for column in range(0, len(text) + 1, 3):
+                for method in ("hover", "definition"):
+                    editor.at(method, path, (line, column))
+            editor.at("completion", path, (line, len(text)))
+
+
+# -- findings ------------------------------------------------------------------------------------
+
+
+def test_findings_follow_the_text(editor: Editor, tmp_path: Path) -> None:
+    main = tmp_path / "main.tsim"
+    editor.open(main)
+    assert editor.findings(main) == []
+    editor.type(main, "8 s", (2, 12), (2, 19))
+    (found,) = editor.findings(main)
+    assert found["code"] == "E0301"
+    assert found["source"] == "tsdl"
+    assert start_of(found) == (3, 35)
+    assert "requests per second" in found["message"]
+    editor.type(main, "8 req/s", (2, 12), (2, 15))
+    assert editor.findings(main) == []
+    editor.close(main)
+    assert editor.findings(main) == []
+
+
+def test_second_places_are_told(editor: Editor, tmp_path: Path) -> None:
+    main = tmp_path / "main.tsim"
+    editor.open(main, "param a = 1\nparam a = 2\n")
+    (found,) = editor.findings(main)
+    (related,) = found["relatedInformation"]
+    assert related["message"] == "first declared here"
+    assert (related["location"]["uri"], start_of(related["location"])) == (main.as_uri(), (0, 6))
+
+
+def test_open_files_count_before_those_of_the_disk(editor: Editor, tmp_path: Path) -> None:
+    main, lib = tmp_path / "main.tsim", tmp_path / "lib.tsim"
+    editor.open(main)
+    assert editor.findings(main) == []
+    editor.open(lib)
+    assert editor.findings(lib) == []
+    editor.type(lib, "theirs", (1, 9), (1, 13))
+    assert [d["code"] for d in editor.findings(main)] == ["E0201"]
+    editor.close(lib)  # not saved
+    assert editor.findings(main) == []
+
+
+def test_mistakes_of_an_imported_file_stand_in_that_file(editor: Editor, tmp_path: Path) -> None:
+    main, lib = tmp_path / "main.tsim", tmp_path / "lib.tsim"
+    lib.write_text(LIBRARY.replace("3 TB/s", "3 s"), encoding="utf-8")
+    editor.open(main)
+    assert [d["code"] for d in editor.findings(lib)] == ["E0301"]
+    lib.write_text(LIBRARY, encoding="utf-8")
+    editor.tell("textDocument/didSave", textDocument={"uri": main.as_uri()})
+    assert editor.findings(lib) == []
+
+
+def test_fixes_are_actions(editor: Editor, tmp_path: Path) -> None:
+    main = tmp_path / "main.tsim"
+    editor.open(main, PROGRAM.replace("llama2_7b", "llama2_7c"))
+    (found,) = editor.findings(main)
+    (action,) = editor.ask(
+        "textDocument/codeAction", textDocument={"uri": main.as_uri()}, range=found["range"],
+        context={"diagnostics": [found]},
+    )  # fmt: skip
+    (edit,) = action["edit"]["changes"][main.as_uri()]
+    assert (edit["newText"], start_of(edit)) == ("llama2_7b", (5, 10))
+    assert action["diagnostics"] == [found]
+
+
+# -- what a name is ------------------------------------------------------------------------------
+
+
+def test_hover_tells_type_unit_and_comment(editor: Editor, tmp_path: Path) -> None:
+    main, lib = tmp_path / "main.tsim", tmp_path / "lib.tsim"
+    editor.open(main)
+    editor.open(lib)
+    told = hovered(editor, main, (3, 36))
+    assert "param qps = 8 req/s" in told
+    assert "requests per second, in request/s" in told
+    assert "`8 req/s` = 8 request/s" in told
+    assert "Requests 🚀 a second." in told
+    assert "What we rent." in hovered(editor, main, (6, 20))
+    told = hovered(editor, lib, (2, 12))
+    assert "bytes per second, in B/s" in told
+    assert "`3 TB/s` = 3e+12 B/s" in told
+    assert "`3 TB/s` = 3e+12 B/s" in hovered(editor, lib, (2, 23))
+    assert "else `continuous`" in hovered_field(editor, main, "policy")
+
+
+def hovered_field(editor: Editor, path: Path, name: str) -> str:
+    editor.close(path)
+    editor.open(
+        path, PROGRAM.replace("  workload = chat", f"  {name} = chunked\n  workload = chat")
+    )
+    return hovered(editor, path, (7, 3))
+
+
+def test_definitions_lead_into_other_files(editor: Editor, tmp_path: Path) -> None:
+    main, lib = tmp_path / "main.tsim", tmp_path / "lib.tsim"
+    editor.open(main)
+    found = editor.at("definition", main, (6, 20))
+    assert (found["uri"], start_of(found)) == (lib.as_uri(), (1, 9))
+    found = editor.at("definition", main, (0, 10))
+    assert found["uri"] == lib.as_uri()
+    found = editor.at("definition", main, (5, 12))
+    assert found["uri"] == (ROOT / "stdlib" / "models.tsim").as_uri()
+
+
+def test_references_come_from_files_that_are_not_open(editor: Editor, tmp_path: Path) -> None:
+    main, lib = tmp_path / "main.tsim", tmp_path / "lib.tsim"
+    editor.open(lib)
+    more = {"context": {"includeDeclaration": False}}
+    (found,) = editor.at("references", lib, (1, 10), **more)
+    assert (found["uri"], start_of(found)) == (main.as_uri(), (6, 19))
+
+
+def test_rename_changes_all_places(editor: Editor, tmp_path: Path) -> None:
+    main, lib = tmp_path / "main.tsim", tmp_path / "lib.tsim"
+    editor.open(main)
+    changes = editor.at("rename", main, (6, 20), newName="rented")["changes"]
+    assert {uri: [start_of(edit) for edit in edits] for uri, edits in changes.items()} == {
+        lib.as_uri(): [(1, 9)],
+        main.as_uri(): [(6, 19)],
+    }
+
+
+@pytest.mark.parametrize(
+    "starts",
+    [
+        [(2, 10), (4, 24), (6, 6)],  # sent: state
+        [(4, 10), (5, 20), (6, 11)],  # w: a variable
+        [(4, 19), (4, 29), (4, 36)],  # v: of a generator
+    ],
+)
+def test_rename_of_variables(editor: Editor, tmp_path: Path, starts: list[tuple[int, int]]) -> None:
+    path = tmp_path / "policy.tsim"
+    editor.open(path)
+    found = editor.at("rename", path, starts[0], newName="other")["changes"][path.as_uri()]
+    assert sorted(start_of(edit) for edit in found) == starts
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "reason"),
+    [
+        ((5, 12), "mine", "a name of the standard library"),
+        ((5, 3), "mine", "a name of the language"),
+        ((2, 7), "chat", "`chat` is declared already"),
+        ((2, 7), "if", "`if` is no name"),
+        ((2, 7), "a b", "`a b` is no name"),
+        ((4, 0), "mine", "no name that this file declares"),
+    ],
+)
+def test_what_cannot_be_renamed(
+    editor: Editor, tmp_path: Path, where: tuple[int, int], name: str, reason: str
+) -> None:
+    main = tmp_path / "main.tsim"
+    editor.open(main)
+    with pytest.raises(Refused, match=reason):
+        editor.at("rename", main, where, newName=name)
+
+
+# -- what may stand somewhere --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("hard|", ["dtype", "link", "hardware"]),
+        ("hardware x { | }", ["price", "lifetime", "rent"]),
+        ("hardware x from A100_80G { memory.| }", ["capacity", "bandwidth"]),
+        ("hardware x from A100_80G { memory { bandwidth = 3 T|", ["GB/s", "B/s"]),
+        ("cluster c { worker a { runs = |", ["prefill", "decode", "both"]),
+        ("hardware a {}\nhardware b from |", ["a", "gpu"]),
+        ("workload w { arrivals = | }", ["poisson", "uniform", "gamma"]),
+        ("workload w { prompt = lognormal(|) }", ["mean = ", "sigma = "]),
+        ("workload w { prompt = lognormal(mean = 5 |) }", ["tokens", "token"]),
+        ("model m from llama { graph { a: | } }", ["Embedding", "Positions"]),
+        ("operator X(n, k) { flops = 2 * | }", ["n", "k"]),
+        ("scenario s { expect p99(|) <= 2 s }", ["ttft", "tpot"]),
+        ("policy p { global { on | } }", ["arrive", "submit"]),
+        ("policy p { local { admit r | } }", ["when", "by"]),
+        ("policy p { global { on arrive(r) { | } } }", ["dispatch", "submit"]),
+        ("policy p { global { on arrive(r) { dispatch r to pick(v by v.kv.|", ["capacity", "used"]),
+        ("policy p { global { on arrive(q) { if q.| > 1 { reject q } } } }", ["id", "arrived"]),
+        ("param x: |", ["int", "number"]),
+        ("# a comment |", []),
+        ('import "|"', []),
+    ],
+)
+def test_completion(editor: Editor, tmp_path: Path, text: str, first: list[str]) -> None:
+    found = labels(editor, tmp_path / "typed.tsim", text)
+    assert found[: len(first)] == first
+    assert bool(found) == bool(first)
+
+
+def test_broken_text_hides_nothing_else(editor: Editor, tmp_path: Path) -> None:
+    main = tmp_path / "main.tsim"
+    editor.open(main, PROGRAM + "scenario broken { model = \n")
+    assert {d["code"] for d in editor.findings(main)} == {"E0101"}
+    assert "param qps" in hovered(editor, main, (3, 36))
+    found = labels(editor, tmp_path / "other.tsim", PROGRAM + "scenario broken { workload = |")
+    assert found[0] == "chat"
+
+
+# -- columns -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("encoding", "column"), [("utf-16", 28), ("utf-8", 30), ("utf-32", 27)])
+def test_columns_are_counted_as_agreed(tmp_path: Path, encoding: str, column: int) -> None:
+    path = tmp_path / "wide.tsim"
+    text = 'param a: text = "🚀"; param b = a.nothing\r\nparam c = b\r\n'
+    with Editor(tmp_path, [encoding]) as editor:
+        assert editor.abilities["positionEncoding"] == encoding
+        editor.open(path, text)
+        (found,) = editor.findings(path)
+        assert start_of(found) == (0, column + 4)
+        assert start_of(editor.at("definition", path, (1, 10))) == (0, column)
+        assert "param b" in hovered(editor, path, (0, column + 1))
