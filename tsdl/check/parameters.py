@@ -10,7 +10,7 @@ from tsdl.types import Boolean, Quantity, Reference, Text, Type, Unknown
 
 UNKNOWN = Unknown()
 PLAIN = Quantity()
-_SIMPLE_TYPES: dict[str, Type] = {
+SIMPLE_TYPES: dict[str, Type] = {
     "int": PLAIN,
     "number": PLAIN,
     "ratio": PLAIN,
@@ -79,13 +79,13 @@ def _written_type(expression: ast.Expr, scope: Scope) -> Type:
     if isinstance(expression, ast.Name):
         name = expression.id
         dimension = scope.program.units.dimensions.get(name)
-        if name in _SIMPLE_TYPES:
-            return _SIMPLE_TYPES[name]
+        if name in SIMPLE_TYPES:
+            return SIMPLE_TYPES[name]
         if name in KINDS:
             return Reference(name)
         if dimension is not None:
             return Quantity(dimension)
-    names = [*_SIMPLE_TYPES, *KINDS, *scope.program.units.dimensions]
+    names = [*SIMPLE_TYPES, *KINDS, *scope.program.units.dimensions]
     near = nearest(expression.span.text, names)
     scope.sink.error(
         "E0309",

@@ -12,6 +12,7 @@ from lsprotocol.types import (
 )
 
 from tsdl.check.events import breakpoints_of
+from tsdl.check.parameters import SIMPLE_TYPES
 from tsdl.check.states import AMBIENT
 from tsdl.program import Declaration, Program
 from tsdl.schema import (
@@ -157,7 +158,7 @@ def _values(here: Context, written: str, program: Program) -> Iterator[Completio
         yield from (_item(name, _KIND.Event) for name in breakpoints_of(program))
         return
     if re.fullmatch(r"(param|state)\s+\w+\s*:", written.strip()):
-        names = (*words.SIMPLE_TYPES, *KINDS, *program.units.dimensions)
+        names = (*SIMPLE_TYPES, *KINDS, *program.units.dimensions)
         yield from (_item(name, _KIND.TypeParameter) for name in names)
         return
     if special == GRAPH and written.strip().endswith(":"):
@@ -198,7 +199,7 @@ def _of_head(kind: str, written: str, program: Program) -> Iterator[CompletionIt
     if re.search(r"\bfrom\b", written):
         yield from _declared(program, kind)
     elif ":" in written and "(" in written:
-        names = (*words.SIMPLE_TYPES, *KINDS, *program.units.dimensions)
+        names = (*SIMPLE_TYPES, *KINDS, *program.units.dimensions)
         yield from (_item(name, _KIND.TypeParameter) for name in names)
     elif len(written.split()) > 1:
         yield _item("from", _KIND.Keyword)

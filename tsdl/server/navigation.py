@@ -11,8 +11,8 @@ from tsdl.source import Span
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = frozenset((
     "if", "else", "and", "or", "not", "in", "for", "let", "step", "from", "when", "by", "to",
-    "over", "after", "while", "as", "every", "expect", "where", "table", "log", "record", "true", "false",
-    "param", "import", "edition", "unit", "dimension",
+    "over", "after", "while", "as", "every", "expect", "where", "table", "log", "record", "true",
+    "false", "param", "import", "edition", "unit", "dimension",
 ))  # fmt: skip
 RENAMED = ("declaration", "parameter", "local")
 

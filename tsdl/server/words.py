@@ -37,7 +37,6 @@ FILE_WORDS = {
     "import": 'import "FILE": the declarations of another file',
     "edition": 'edition "2026": on the first line',
 }
-SIMPLE_TYPES = ("int", "number", "ratio", "bool", "text", "path")
 
 
 def base_unit(dimension: Dimension, units: Units) -> str:

@@ -1,0 +1,193 @@
+"""Makes the grammar by which editors color programs, from the schema and the library.
+
+    python docs/make_editors.py            prints it
+    python docs/make_editors.py --write    puts it into editors/vscode/syntaxes/
+
+It is a TextMate grammar, which other editors read, too. The tests compare the file with what this
+yields. Needs the checkout on the path (PYTHONPATH=.).
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tsdl.check.parameters import SIMPLE_TYPES
+from tsdl.diagnostics import Sink
+from tsdl.schema import (
+    ACTIONS,
+    AGGREGATES,
+    BATCH_FEATURES,
+    CONSTRUCTORS,
+    EVENTS,
+    FUNCTIONS,
+    KINDS,
+    METRICS,
+    STATISTICS,
+    TOTALS,
+    UNITS_KINDS,
+    Block,
+)
+from tsdl.schema.names import REDUCTIONS, SELECTORS
+from tsdl.schema.studies import PLOTS
+from tsdl.session import library
+from tsdl.types import Choice
+from tsdl.unitdeclarations import declare_units
+from tsdl.units import Units
+
+GRAMMAR = (
+    Path(__file__).resolve().parents[1] / "editors" / "vscode" / "syntaxes" / "tsim.tmLanguage.json"
+)
+
+# Words of the grammar itself (grammar/tsdl.lark).
+_CONTROL = ("if", "else", "for", "in", "let", "and", "or", "not", "step")
+_PREPOSITIONS = ("from", "when", "by", "to", "over", "after", "while", "as", "every")
+_STATEMENTS = ("expect", "where", "table", "log", "record")
+_DECLARED = ("param", *UNITS_KINDS, *KINDS)
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_NUMBER = r"(?<![A-Za-z0-9_])(?<![A-Za-z0-9_]\.)[0-9][0-9_]*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9]+)?"
+
+
+def _blocks(block: Block) -> Iterator[Block]:
+    """Yield a kind of block and all that it may hold."""
+    yield block
+    inner = [nested.block for nested in block.blocks.values()]
+    for one in [*inner, *([block.open_block] if block.open_block else [])]:
+        yield from _blocks(one)
+
+
+_ALL = [block for kind in KINDS.values() for block in _blocks(kind)]
+
+
+def _clauses() -> set[str]:
+    return {"graph", "repeat", *(verb for block in _ALL for verb in block.clauses)}
+
+
+def _nested() -> set[str]:
+    return {verb for block in _ALL for verb in block.blocks}
+
+
+def _choices() -> set[str]:
+    fields = [field for block in _ALL for field in block.fields.values()]
+    named = {
+        name for field in fields if isinstance(field.type, Choice) for name in field.type.names
+    }
+    return {"true", "false", *named}
+
+
+def _units() -> list[str]:
+    units = Units()
+    declare_units(library(), units, Sink())
+    return list(units.units)
+
+
+def _any(words: Iterable[str]) -> str:
+    """Return a pattern of words, the longer ones first."""
+    return "|".join(re.escape(w) for w in sorted(set(words), key=lambda w: (-len(w), w)))
+
+
+def _words(
+    words: Iterable[str], name: str, *, before: str = "", behind: str = ""
+) -> dict[str, str]:
+    return {"match": rf"{before}\b(?:{_any(words)})\b{behind}", "name": f"{name}.tsim"}
+
+
+def _number() -> dict[str, object]:
+    part = rf"(?:{_any(_units())})(?:\^-?[0-9])?"
+    unit = rf"(?:{part}(?:[/*]{part})*)(?![A-Za-z0-9_])"
+    return {
+        "match": rf"({_NUMBER})(?:[ \t]*({unit}))?",
+        "captures": {
+            "1": {"name": "constant.numeric.tsim"},
+            "2": {"name": "keyword.other.unit.tsim"},
+        },
+    }
+
+
+def _declaration() -> dict[str, object]:
+    return {
+        "match": rf"^\s*({_any(_DECLARED)})[ \t]+({_NAME})",
+        "captures": {
+            "1": {"name": "storage.type.tsim"},
+            "2": {"name": "entity.name.type.tsim"},
+        },
+    }
+
+
+def _type() -> dict[str, object]:
+    """Return how types are told: `param n: int`, `state sent: count[worker]`."""
+    return {
+        "match": rf"(?<=:)[ \t]*({_any((*SIMPLE_TYPES, *KINDS, *AGGREGATES))})\b(?!\()",
+        "captures": {"1": {"name": "storage.type.tsim"}},
+    }
+
+
+def _named_block() -> dict[str, object]:
+    """Return how the name of a block, of state or of a handler's event is told: `worker a {`."""
+    return {
+        "match": rf"(?:^|(?<=[{{;]))\s*({_any(_clauses() | _nested())})\b(?!\s*[.=(])"
+        rf"(?:[ \t]+({_any(EVENTS)})\b(?=\())?",
+        "captures": {
+            "1": {"name": "keyword.other.tsim"},
+            "2": {"name": "support.function.event.tsim"},
+        },
+    }
+
+
+def grammar() -> str:
+    """Return the TextMate grammar as JSON."""
+    functions = {*FUNCTIONS, *REDUCTIONS, *SELECTORS, *STATISTICS, *AGGREGATES, *PLOTS}
+    functions |= {name for makers in CONSTRUCTORS.values() for name in makers}
+    line = r"(?:^|(?<=[{;]))\s*"
+    patterns: list[dict[str, object]] = [
+        {"match": "##.*$", "name": "comment.line.documentation.tsim"},
+        {"match": "#.*$", "name": "comment.line.number-sign.tsim"},
+        {"match": '"[^"\\n]*"', "name": "string.quoted.double.tsim"},
+        _declaration(),
+        {
+            "match": rf"{line}(import|edition)\b",
+            "captures": {"1": {"name": "keyword.control.import.tsim"}},
+        },
+        {
+            "match": rf"{line}({_any((*ACTIONS, *_STATEMENTS))})\b(?!\s*[.=(])",
+            "captures": {"1": {"name": "keyword.control.tsim"}},
+        },
+        _named_block(),
+        _type(),
+        dict(_words(_CONTROL, "keyword.control")),
+        dict(_words(_PREPOSITIONS, "keyword.other", behind=r"(?!\s*=[^=])")),
+        _number(),
+        {
+            "match": rf"{_NAME}(?:\.{_NAME})*(?=\s*[+-]?=(?!=))",
+            "name": "variable.other.member.tsim",
+        },
+        {
+            "match": rf"\b(?:{_any(functions)}|p[0-9]+)\b(?=\s*\()",
+            "name": "support.function.tsim",
+        },
+        {"match": rf"\b{_NAME}(?=\s*\()", "name": "entity.name.function.tsim"},
+        {"match": rf"(?<=\.){_NAME}", "name": "variable.other.property.tsim"},
+        dict(_words({*METRICS, *TOTALS, *BATCH_FEATURES}, "support.variable")),
+        dict(_words(_choices(), "constant.language")),
+        {"match": r"\*\*|//|\.\.|[<>=!]=|[-+*/<>=]", "name": "keyword.operator.tsim"},
+    ]
+    whole = {
+        "name": "TSDL",
+        "scopeName": "source.tsim",
+        "fileTypes": ["tsim"],
+        "patterns": patterns,
+    }
+    return json.dumps(whole, indent=2, ensure_ascii=False) + "\n"
+
+
+def main(arguments: list[str]) -> None:
+    """Print the grammar, or write it."""
+    if arguments == ["--write"]:
+        GRAMMAR.write_text(grammar(), encoding="utf-8", newline="")
+    else:
+        sys.stdout.write(grammar())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
