@@ -1,5 +1,6 @@
 """The language server, as an editor knows it: over its streams."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 pytest.importorskip("pygls", reason="needs pygls: pip install -e '.[lsp]'")
 
 from tests.editor import Editor, Refused, start_of
+from tsdl.diagnostics import Sink
+from tsdl.server.documents import Checked, Documents
+from tsdl.server.navigation import RENAMED, rename
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted(ROOT.glob("examples/*.tsim"))
@@ -256,7 +260,8 @@ def test_rename_of_variables(editor: Editor, tmp_path: Path, starts: list[tuple[
     [
         ((5, 12), "mine", "a name of the standard library"),
         ((5, 3), "mine", "a name of the language"),
-        ((2, 7), "chat", "`chat` is declared already"),
+        ((2, 7), "chat", "`chat` means something else already"),
+        ((6, 20), "model", "`model` means something else already"),
         ((2, 7), "if", "`if` is no name"),
         ((2, 7), "a b", "`a b` is no name"),
         ((4, 0), "mine", "no name that this file declares"),
@@ -269,6 +274,31 @@ def test_what_cannot_be_renamed(
     editor.open(main)
     with pytest.raises(Refused, match=reason):
         editor.at("rename", main, where, newName=name)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_renamed_programs_plan_the_same(path: Path) -> None:
+    documents = Documents()
+    checked = documents.checked(str(path))
+    plans = planned(checked)
+    assert plans
+    own = [o for o in checked.occurrences if o.declares and o.span.source is checked.source]
+    for found in own:
+        if found.symbol.kind not in RENAMED:
+            continue
+        places = rename(checked, found.span.start, "zz_other", documents, [checked])
+        text = checked.source.text
+        for place in reversed(places):
+            assert text[place.span.start : place.span.end] == found.span.text
+            text = f"{text[: place.span.start]}zz_other{text[place.span.end :]}"
+        again = planned(documents.check(str(path), text))
+        assert [p.replace("zz_other", found.span.text) for p in again] == plans, found.span.text
+
+
+def planned(checked: Checked) -> list[str]:
+    """Return the plans of a file; the columns of places in it, which a name shifts, left out."""
+    plans = checked.session.verify(checked.program, Sink())
+    return [re.sub(r"(\.tsim:[0-9]+):[0-9]+", r"\1", plan.to_json()) for plan in plans]
 
 
 # -- what may stand somewhere --------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
+from itertools import groupby
 
-from tsdl.schema import KINDS
-from tsdl.server.documents import Checked
+from tsdl.server.documents import Checked, Documents
 from tsdl.server.occurrences import Occurrence, Symbol
 from tsdl.source import Span
 
@@ -52,41 +53,49 @@ def renamed(checked: Checked, offset: int) -> Occurrence:
     return found
 
 
-def rename(checked: Checked, files: Iterable[Checked], offset: int, name: str) -> list[Occurrence]:
-    """Return the places at which another name is to stand. Raises NotRenamed."""
+def rename(
+    checked: Checked, offset: int, name: str, documents: Documents, files: Iterable[Checked]
+) -> list[Occurrence]:
+    """Return the places at which another name is to stand. Raises NotRenamed.
+
+    The files are checked once more with that name: where it stands for something else already, or
+    hides it, nothing is renamed.
+    """
     found = renamed(checked, offset)
     if not _NAME.fullmatch(name) or name in _RESERVED:
         raise NotRenamed(f"`{name}` is no name")
+    files = list(files)
     places = references(files, found.symbol)
-    taken = _taken(checked, found, name)
-    if taken is not None:
-        raise NotRenamed(taken)
+    moved, texts = _changed(places, name)
+    again = Documents({**documents.open, **texts})
+    symbol = replace(found.symbol, start=moved[found.symbol.place, found.symbol.start][1])
+    for file in files:
+        wanted = {moved[_place(o)] for o in file.occurrences if o.symbol == found.symbol}
+        if not wanted:
+            continue
+        other = again.checked(file.session.path)
+        now = {_place(o) for o in other.occurrences if o.symbol == symbol}
+        if now != wanted or len(other.sink.found) != len(file.sink.found):
+            raise NotRenamed(f"`{name}` means something else already")
     return places
 
 
-def _taken(checked: Checked, found: Occurrence, name: str) -> str | None:
-    """Return why a name would mean something else where it is to stand; None if it would not."""
-    program = checked.program
-    if found.symbol.kind == "declaration":
-        scopes = [program.scopes[id(m)] for m in program.modules if not m.library]
-        if any(name in scope for scope in scopes) or name in program.prelude:
-            return f"`{name}` is declared already"
-    else:
-        here = [o for o in checked.occurrences if o.span.text == name]
-        owner = _around(checked, found.span)
-        if any(_around(checked, o.span) == owner for o in here):
-            return f"`{name}` stands for something else here already"
-    if found.symbol.kind == "parameter" and found.declaration:
-        shape = KINDS.get(found.declaration.kind)
-        if shape is not None and name in shape.fields:
-            return f"`{name}` is a field of a {shape.kind}"
-    return None
+def _changed(
+    places: list[Occurrence], name: str
+) -> tuple[dict[tuple[str, int], tuple[str, int]], dict[str, str]]:
+    """Return where each place is once a name stands at all of them, and the texts by path."""
+    moved: dict[tuple[str, int], tuple[str, int]] = {}
+    texts: dict[str, str] = {}
+    for file, here in groupby(places, key=lambda place: place.span.source.name):
+        text, shift = "", 0
+        for occurrence in here:
+            source, start, end = occurrence.span
+            moved[file, start] = (file, start + shift)
+            text = (text or source.text)[: start + shift] + name + source.text[end:]
+            shift += len(name) - (end - start)
+        texts[file] = text
+    return moved, texts
 
 
-def _around(checked: Checked, span: Span) -> Span | None:
-    """Return the declaration in which a place is."""
-    for declaration in checked.program.declarations:
-        around = declaration.clause.span
-        if around.source is span.source and around.start <= span.start < around.end:
-            return around
-    return None
+def _place(occurrence: Occurrence) -> tuple[str, int]:
+    return occurrence.span.source.name, occurrence.span.start

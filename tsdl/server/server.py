@@ -196,7 +196,7 @@ def _change(server: Server) -> None:
         word = found.span.text if found else ""
         files = [checked, *server.documents.all(server.folders(), word)]
         try:
-            places = rename(checked, files, offset, params.new_name)
+            places = rename(checked, offset, params.new_name, server.documents, files)
         except NotRenamed as error:
             raise JsonRpcInvalidParams(str(error)) from error
         changes = ((place.span, params.new_name) for place in places)
