@@ -87,10 +87,8 @@ def _any(words: Iterable[str]) -> str:
     return "|".join(re.escape(w) for w in sorted(set(words), key=lambda w: (-len(w), w)))
 
 
-def _words(
-    words: Iterable[str], name: str, *, before: str = "", behind: str = ""
-) -> dict[str, str]:
-    return {"match": rf"{before}\b(?:{_any(words)})\b{behind}", "name": f"{name}.tsim"}
+def _words(words: Iterable[str], name: str, behind: str = "") -> dict[str, object]:
+    return {"match": rf"\b(?:{_any(words)})\b{behind}", "name": f"{name}.tsim"}
 
 
 def _number() -> dict[str, object]:
@@ -155,8 +153,8 @@ def grammar() -> str:
         },
         _named_block(),
         _type(),
-        dict(_words(_CONTROL, "keyword.control")),
-        dict(_words(_PREPOSITIONS, "keyword.other", behind=r"(?!\s*=[^=])")),
+        _words(_CONTROL, "keyword.control"),
+        _words(_PREPOSITIONS, "keyword.other", r"(?!\s*=[^=])"),
         _number(),
         {
             "match": rf"{_NAME}(?:\.{_NAME})*(?=\s*[+-]?=(?!=))",
@@ -168,8 +166,8 @@ def grammar() -> str:
         },
         {"match": rf"\b{_NAME}(?=\s*\()", "name": "entity.name.function.tsim"},
         {"match": rf"(?<=\.){_NAME}", "name": "variable.other.property.tsim"},
-        dict(_words({*METRICS, *TOTALS, *BATCH_FEATURES}, "support.variable")),
-        dict(_words(_choices(), "constant.language")),
+        _words({*METRICS, *TOTALS, *BATCH_FEATURES}, "support.variable"),
+        _words(_choices(), "constant.language"),
         {"match": r"\*\*|//|\.\.|[<>=!]=|[-+*/<>=]", "name": "keyword.operator.tsim"},
     ]
     whole = {

@@ -222,6 +222,16 @@ def test_definitions_lead_into_other_files(editor: Editor, tmp_path: Path) -> No
     assert found["uri"] == (ROOT / "stdlib" / "models.tsim").as_uri()
 
 
+def test_a_value_of_a_base_is_that_of_the_base(editor: Editor, tmp_path: Path) -> None:
+    lib = tmp_path / "lib.tsim"
+    editor.open(
+        lib, LIBRARY + "hardware more from ours { memory.bandwidth = 2 * base.memory.bandwidth }"
+    )
+    column = len("hardware more from ours { memory.bandwidth = 2 * base.memory.b")
+    assert start_of(editor.at("definition", lib, (4, column))) == (2, 2)
+    assert "`3 TB/s` = 3e+12 B/s" in hovered(editor, lib, (4, column))
+
+
 def test_references_come_from_files_that_are_not_open(editor: Editor, tmp_path: Path) -> None:
     main, lib = tmp_path / "main.tsim", tmp_path / "lib.tsim"
     editor.open(lib)
@@ -325,6 +335,9 @@ def planned(checked: Checked) -> list[str]:
         ("policy p { global { on arrive(r) { dispatch r to pick(v by v.kv.|", ["capacity", "used"]),
         ("policy p { global { on arrive(q) { if q.| > 1 { reject q } } } }", ["id", "arrived"]),
         ("param x: |", ["int", "number"]),
+        ("param h: hardware = A100_80G\nparam x = h.memory.| * 2", ["capacity", "bandwidth"]),
+        ('import "lib.tsim" as lib\nscenario s { cluster = single(lib.|', ["ours"]),
+        ("param n = 3\nstudy s { vary | }", ["n", "min"]),
         ("# a comment |", []),
         ('import "|"', []),
     ],

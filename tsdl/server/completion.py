@@ -179,6 +179,8 @@ def _values(here: Context, written: str, program: Program) -> Iterator[Completio
         seen += AMBIENT[_stage(here)]
     yield from (_item(name, _KIND.Variable) for name in seen)
     yield from _declared(program, "param")
+    if block and block.kind == "study":  # it asks for params, and reads no fields of its own
+        around = ()
     for outer in around:
         for name, field in outer.fields.items():
             yield _item(name, _KIND.Field, words.field_text(name, field, program.units))

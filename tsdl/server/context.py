@@ -66,7 +66,8 @@ class Context:
     def parameters(self) -> list[str]:
         """Return the names of the parameters of the declaration."""
         first = self.heads[0] if self.heads else self.item
-        inside = first.partition("(")[2].partition(")")[0]
+        own = re.split(r"\bfrom\b", first)[0]
+        inside = own.partition("(")[2].partition(")")[0]
         return re.findall(r"(?:^|,)\s*([A-Za-z_]\w*)", inside)
 
 

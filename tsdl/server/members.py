@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tsdl import ast
-from tsdl.schema import KINDS, RECORD_FUNCTIONS, RECORDS
+from tsdl.schema import KINDS, RECORD_FUNCTIONS, RECORDS, Block
 from tsdl.server import words
 from tsdl.server.context import Context
 from tsdl.server.documents import Checked
+from tsdl.server.occurrences import nested_block
 from tsdl.types import Record, Reference, Type
 
 _STAND_IN = "member_"
@@ -25,6 +26,9 @@ def members_of(holder: str, here: Context, checked: Checked) -> Iterator[tuple[s
                 yield name, f"{found.kind} {name}"
         return
     match _type_of(holder, here, checked):
+        case Block(fields=fields):
+            for name, field in fields.items():
+                yield name, words.field_text(name, field, program.units)
         case Record(name=record):
             for name in (*RECORDS[record], *RECORD_FUNCTIONS.get(record, {})):
                 yield name, words.record_text(record, name, program.units)
@@ -36,8 +40,8 @@ def members_of(holder: str, here: Context, checked: Checked) -> Iterator[tuple[s
                     yield name, nested.block.doc
 
 
-def _type_of(holder: str, here: Context, checked: Checked) -> Type | None:
-    """Return the type of what stands before the dot at the end of a text."""
+def _type_of(holder: str, here: Context, checked: Checked) -> Type | Block | None:
+    """Return the type of what stands before the last dot, or the block that it is."""
     text = checked.source.text
     dot = text.rfind(".", 0, here.offset) + 1
     # First with what follows, as in a value that is changed; then as if all ended here.
@@ -45,7 +49,8 @@ def _type_of(holder: str, here: Context, checked: Checked) -> Type | None:
         program, _ = replace(checked.session, text=text[:dot] + _STAND_IN + behind).compile()
         for node in ast.walk(program.root.file.items):
             if isinstance(node, ast.Attribute) and node.name_span.start == dot:
-                found = program.types.get(node.value)
+                nested = nested_block(node.value, program)
+                found = nested[1] if nested else program.types.get(node.value)
                 if found is not None:
                     return found
     return _by_habit(holder)

@@ -14,7 +14,7 @@ from tsdl.program import (
     ParameterName,
     Program,
 )
-from tsdl.schema import KINDS, UNITS_KINDS
+from tsdl.schema import KINDS, UNITS_KINDS, Block
 from tsdl.server.bindings import bound, states_of, variable_span
 from tsdl.source import Span
 from tsdl.types import Construct, Record, Reference
@@ -328,7 +328,16 @@ class _Finder:
         if isinstance(meaning, DeclarationName):
             self._declared(node.name_span, meaning.declaration, node)
             return
+        path = ast.path_of(node) or ""
+        if path.startswith("base."):
+            self._of_base(node, path.split(".")[1:], scope)
+            return
         self._expression(node.value, scope)
+        nested = nested_block(node.value, self.program)
+        if nested is not None:
+            kind, block = nested
+            self._field(node.name_span, f"{kind}/{block.kind}", node.name, None, node)
+            return
         match self.program.types.get(node.value):
             case Record(name=record):
                 symbol = Symbol("record", f"{record}.{node.name}")
@@ -338,6 +347,28 @@ class _Finder:
                 known = named.declaration if isinstance(named, DeclarationName) else None
                 members = known.members if known else None
                 self._field(node.name_span, f"{kind}/{kind}", node.name, members, node)
+
+    def _of_base(self, node: ast.Attribute, path: list[str], scope: _Scope) -> None:
+        """Note `base.memory.bandwidth`: the field as a base sets it."""
+        *verbs, key = path
+        for base in scope.owner.bases:
+            members = base.declaration.members
+            for verb in verbs:
+                members = members.block(verb) if members else None
+            if members and key in members.fields:
+                holder = f"{scope.owner.kind}/{members.shape.kind}"
+                self._field(node.name_span, holder, key, members, node)
+                return
+
+
+def nested_block(expression: ast.Expr, program: Program) -> tuple[str, Block] | None:
+    """Return the block that `device.memory` is, and the kind of declaration that it is in."""
+    if not isinstance(expression, ast.Attribute):
+        return None
+    match program.types.get(expression.value):
+        case Reference(kind=kind) if kind in KINDS and expression.name in KINDS[kind].blocks:
+            return kind, KINDS[kind].blocks[expression.name].block
+    return None
 
 
 def _holder(scope: _Scope) -> str:
