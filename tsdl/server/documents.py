@@ -12,8 +12,9 @@ from pygls.uris import from_fs_path, to_fs_path
 from tsdl._resources import library_path
 from tsdl.diagnostics import Diagnostic, Sink
 from tsdl.program import Program
+from tsdl.reading import read_named
 from tsdl.server.occurrences import Occurrence, occurrences
-from tsdl.session import Session, read_file
+from tsdl.session import Session
 from tsdl.source import Source
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")  # of a document without a file: `untitled:Untitled-1`
@@ -62,7 +63,7 @@ class Documents:
 
     def read(self, path: str) -> str:
         """Return the text of a file. Raises OSError or UnicodeDecodeError."""
-        return self.open[path] if path in self.open else read_file(path)
+        return self.open[path] if path in self.open else read_named(path)
 
     def changed(self, path: str, text: str | None) -> list[str]:
         """Note another text of a file, or that it was closed; return the open files it concerns."""
