@@ -1,6 +1,6 @@
 """`vllm serve …`: what its flags are here, and what versions have as defaults.
 
-Source of the flags and of the defaults: vllm-project/vllm, vllm/engine/arg_utils.py, as of 0.6.3,
+Source of the flags and of the defaults: vllm-project/vllm, vllm/engine/arg_utils.py, as of 0.6,
 0.8.2 and of summer 2026 (beyond 0.19), and docs.vllm.ai of 0.8.1 to 0.8.5. Asynchronous scheduling
 is the default from 0.14 on (vllm-project/vllm#27614).
 """
