@@ -24,6 +24,7 @@ STUDY = re.compile(r"^study (\w+)", re.MULTILINE)
 RUNS = [
     (path, study) for path in EXAMPLES for study in STUDY.findall(path.read_text("utf-8")) or [""]
 ]
+SLOW = ("ratio",)  # they take longest; `.ci/run` runs them among the examples
 PROGRAMS = sorted((ROOT / "examples").glob("*.py"))
 SMALLEST = min(EXAMPLES, key=lambda path: (path.stat().st_size, path.name))
 QUICKSTART = ROOT / "examples" / "quickstart.tsim"
@@ -53,7 +54,15 @@ def test_an_example_has_no_mistakes(path: Path, capsys: Capture) -> None:
     assert main(["check", str(path)]) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("path", "study"), RUNS, ids=[f"{p.stem}-{s}" for p, s in RUNS])
+@pytest.mark.parametrize(
+    ("path", "study"),
+    [
+        pytest.param(
+            path, study, id=f"{path.stem}-{study}", marks=[pytest.mark.long] * (study in SLOW)
+        )
+        for path, study in RUNS
+    ],
+)
 def test_an_example_prints_what_it_did(
     path: Path, study: str, golden: Golden, capsys: Capture, tmp_path: Path
 ) -> None:

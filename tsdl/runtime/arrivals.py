@@ -278,5 +278,5 @@ def _probability(normal: Floats) -> Floats:
     found = normal / math.sqrt(2)
     for begin in range(0, len(found), _CHUNK):  # a list of all of them would take much memory
         part = found[begin : begin + _CHUNK]
-        part[:] = [min(0.5 * (1 + math.erf(value)), 1 - 2**-53) for value in part.tolist()]
-    return found
+        part[:] = np.fromiter(map(math.erf, part.tolist()), float, len(part))
+    return np.minimum(0.5 * (1 + found), 1 - 2**-53)

@@ -15,6 +15,7 @@ PROMPT, OUTPUT, ARRIVED = "prompt_len", "output_len", "start_time"
 _ASKED, _ANSWERED = ("human", "user"), ("gpt", "chatgpt", "assistant", "bing", "bard")
 _VLLM = ("input_lens", "output_lens", "start_times")
 _PAIR = 2
+_NONE = object()  # what a file holds that is no document: `null` is one
 
 
 def result_lines(source: Source, sink: Sink) -> Lines | None:
@@ -23,7 +24,7 @@ def result_lines(source: Source, sink: Sink) -> Lines | None:
     The names are those of vllm/benchmarks/serve.py (vLLM 0.9 to 0.19).
     """
     found = _document(source, sink)
-    if found is None:
+    if found is _NONE:
         return None
     if not isinstance(found, dict):
         sink.error("E0601", "a result of `vllm bench serve` is one JSON object", _start(source))
@@ -45,7 +46,7 @@ def conversation_lines(source: Source, sink: Sink, count: Counter | None) -> Lin
     output 0.
     """
     found = _document(source, sink)
-    if found is None:
+    if found is _NONE:
         return None
     if not isinstance(found, list) or not found:
         sink.error("E0601", "the file is no JSON list of requests", _start(source))
@@ -89,7 +90,7 @@ def _conversation(turns: object, count: Counter) -> Cells | str:
 
 
 def _document(source: Source, sink: Sink) -> object:
-    """Return what a JSON document holds; None, with the reason in the sink, where it is none."""
+    """Return what a JSON document holds; _NONE, with the reason in the sink, if it is none."""
     try:
         return json.loads(source.text)
     except json.JSONDecodeError as error:
@@ -97,7 +98,7 @@ def _document(source: Source, sink: Sink) -> object:
         sink.error("E0601", f"this is not JSON: {error.msg}", place)
     except (ValueError, RecursionError):
         sink.error("E0601", "this is not JSON: too deep, or a number too long", _start(source))
-    return None
+    return _NONE
 
 
 def _start(source: Source) -> Span:
