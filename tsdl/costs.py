@@ -3,10 +3,10 @@
 Source is generated once, from formulas of a closed set of operations, never from a user's text.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 from tsdl import formula, pythonsource
 from tsdl.formula import Value
@@ -236,6 +236,8 @@ def domain_of(table: Measured) -> tuple[tuple[str, float, float], ...]:
 # Seconds from the sum of contexts, of blocks of 16 tokens in them, and the longest context.
 GrowingTime = Callable[[int, int, int], float]
 
+SECONDS = "SECONDS"  # stands for them in source
+
 
 class DecodeTime:
     """The seconds of an iteration in which all requests decode.
@@ -253,21 +255,32 @@ class DecodeTime:
         fixed = _sum([part.python(Inlined()) for part in every if not part.grows])
         self._fixed = pythonsource.function("a cost", f"{counting}, {none}", fixed, tables)
         inlined = Inlined(frozenset(BATCH_FEATURES) - set(GROWING))
-        sum_ = _sum(["fixed", *(part.python(inlined) for part in growing)])
-        inner = f"lambda {', '.join(GROWING)}: {sum_}"
         # What the counts alone decide is computed once for each count, by a function around it.
-        outer = f"(lambda {', '.join(inlined.found.values())}: {inner})({', '.join(inlined.found)})"
-        self._growing = pythonsource.function("a cost", f"fixed, {counting}, {none}", outer, tables)
+        self._seconds = _sum(["fixed", *(part.python(inlined) for part in growing)])
+        self._early = inlined.found
+        self._counts, self._names = f"fixed, {counting}, {none}", tables
+        self._growing = self.made(f"def made({', '.join(GROWING)}): return {SECONDS}", {})
         self._grows = bool(growing)
         self.known: dict[int, tuple[float, GrowingTime | None]] = {}
+
+    def made(self, source: str, names: Mapping[str, object]) -> Callable[[float, int], Any]:
+        """Return what makes functions of the source of one: each for a count, and what is `fixed`.
+
+        The source defines `made`, and reads the seconds of an iteration as SECONDS, an expression
+        over its variables `contexts`, `context_blocks` and `longest_context`.
+        """
+        early = [f"{name} = {text}" for text, name in self._early.items()]
+        lines = [*early, *source.replace(SECONDS, self._seconds).splitlines(), "return made"]
+        text = "\n    ".join([f"def around({self._counts}):", *lines])
+        around = pythonsource.statements("a cost", text, {**self._names, **names})["around"]
+        return lambda fixed, count: around(fixed, *[count] * len(COUNTING))
 
     def of(self, count: int) -> tuple[float, GrowingTime | None]:
         """Return the seconds while so many requests decode on: a number, or a function."""
         found = self.known.get(count)
         if found is None:
-            counts = [count] * len(COUNTING)
-            fixed = self._fixed(*counts)
-            growing = self._growing(fixed, *counts) if self._grows else None
+            fixed = self._fixed(*[count] * len(COUNTING))
+            growing = self._growing(fixed, count) if self._grows else None
             found = self.known[count] = fixed, growing
         return found
 

@@ -6,6 +6,8 @@ import keyword
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from tsdl.formula import (
@@ -116,10 +118,25 @@ def function(what: str, parameters: str, source: str, names: Mapping[str, object
     The source comes from formulas, which know a closed set of operations, and never from a user's
     text. `what` names it where it fails: an error in it is the formula's, not a bug of ours.
     """
+    return eval(_code(what, f"lambda {parameters}: {source}", "eval"), _names(names))
+
+
+def statements(what: str, source: str, names: Mapping[str, object]) -> dict[str, Any]:
+    """Return all that is there once statements of generated source, such as `def`, are run."""
+    found = _names(names)
+    exec(_code(what, source, "exec"), found)
+    return found
+
+
+@lru_cache(maxsize=256)  # workers of a kind compute the same
+def _code(what: str, source: str, kind: str) -> CodeType:
     places = itertools.count()
     source = re.sub(TURN, lambda _: str(next(places)), source)
-    code = compile(f"lambda {parameters}: {source}", f"{SOURCE_NAME}{what}>", "eval")
-    return eval(code, {"__builtins__": {}, **RUNTIME_NAMES, **names})
+    return compile(source, f"{SOURCE_NAME}{what}>", kind)
+
+
+def _names(names: Mapping[str, object]) -> dict[str, Any]:
+    return {"__builtins__": {}, **RUNTIME_NAMES, **names}
 
 
 # Names that generated source has besides those of RUNTIME_NAMES.

@@ -52,6 +52,7 @@ class FastEngine(Engine):
                 worker.look, worker.heed = self._look, self._arm
                 worker.gap_length = self.gap_length.append
                 worker.gap_count = self.gap_count.append
+                worker.note_gaps = self._note_gaps
                 worker.close = self._close
                 in_turns = self.plan.workload.chained
                 worker.prepare(in_turns=in_turns, noted=bool(self.changes))
@@ -83,6 +84,11 @@ class FastEngine(Engine):
         self._catch_up()
         before, self.iterations = self.iterations, sum(w.iterations for w in self.fast if w.lean)
         return self.iterations > before
+
+    def _note_gaps(self, gaps: list[float], count: int) -> None:
+        """Note gaps that so many requests had, each of them."""
+        self.gap_length.extend(gaps)
+        self.gap_count.extend([count] * len(gaps))
 
     # -- boundaries ----------------------------------------------------------------------------
 

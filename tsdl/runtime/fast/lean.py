@@ -45,7 +45,8 @@ def tools(worker: FastWorker) -> tuple[Any, ...]:
         cohort.on_blocks, cohort.block, cohort.unit,
         memory.capacity, memory.capacity - memory.watermark,  # which newcomers leave free
         memory.footprint, memory.shares, local.batching == "chunked", local.max_requests,
-        local.max_tokens, worker.gap_length, worker.gap_count, worker.times.known, worker.times.of,
+        local.max_tokens, worker.gap_length, worker.gap_count, worker.note_gaps, worker.times.known,
+        worker.times.of, worker.loops,
         worker.time_of_features, worker.counts_blocks, worker.looks_far, worker.close,
     )  # fmt: skip
 
@@ -72,7 +73,8 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     (
         inbox, unseen, waiting, ready, active, loners, members, ends, fresh, peaks, peak_steps,
         entering, block, unit, capacity, room, footprint, shares, chunked, most, most_tokens,
-        gap_length, gap_count, known, times_of, time_of, in_blocks, looks_far, close,
+        gap_length, gap_count, note_gaps, known, times_of, loops, time_of, in_blocks, looks_far,
+        close,
     ) = worker.tools  # fmt: skip
     steps, contexts, size = cohort.steps, cohort.contexts, cohort.growing
     counted, last = cohort.counted, cohort.last
@@ -403,43 +405,22 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
         if fresh or now >= limit or saw:
             continue
 
-        # -- and others that differ in nothing but time, until one changes more: steady.py, once
-        # more, because to give everything back and take it up again costs more than the loop
+        # -- and others that differ in nothing but time, until one changes more
         until = first_end - 1
-        next_look: float = min(limit, inbox[0][0]) if inbox else limit
+        next_look: float = inbox[0][0] if inbox and inbox[0][0] < limit else limit
+        if steps >= until or now >= next_look:
+            continue
         before = steps
-        longest_gap = -1.0
-        distance = far or 0
-        while now < next_look and steps < until:
-            entered = entering[-steps % block]
-            if entered:
-                if used + entered * unit > capacity:
-                    break
-                used += entered * unit
-            steps += 1
-            contexts += size
-            gap = now - last
+        now, duration, last, steps, contexts, busy, used, gaps = loops[size](
+            now, duration, last, next_look, steps, until, contexts, size, far or 0, 0, busy, used
+        )
+        if gaps:
+            begun = last
+            iterations += steps - before
+            outstanding -= (steps - before) * size
             if counted:
-                gap_length(gap)
-                gap_count(counted)
-            if gap > longest_gap:
-                longest_gap = gap
-            last = begun = now
-            busy += duration
-            if growing is not None:
-                if in_blocks:
-                    cohort.steps, cohort.contexts = steps, contexts
-                    blocks = cohort.context_blocks()
-                duration = growing(contexts, blocks, distance + steps)
-            else:
-                duration = fixed
-            if not 0 <= duration < inf:
-                worker.check(duration, (), size)
-            now += duration
-        if steps > before:
-            done = steps - before
-            iterations += done
-            outstanding -= done * size
+                note_gaps(gaps, counted)
+            longest_gap = max(gaps)
             while peaks and peaks[-1] <= longest_gap:
                 peaks.pop()
                 peak_steps.pop()

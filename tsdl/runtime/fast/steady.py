@@ -3,69 +3,132 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
+
+from tsdl.costs import SECONDS
 
 if TYPE_CHECKING:
     from tsdl.runtime.fast.worker import FastWorker
 
 
-def run(worker: FastWorker, limit: float) -> None:
-    """Let iterations of the cohort end before a time, until one changes more than time.
+class Loop(Protocol):
+    """Iterations that end before a time and before a step, until memory has no room for one.
 
-    That one is left in flight. Times are added one by one: no closed form gives the same bits.
+    Its source is generated, with the seconds of an iteration in it. Times are added one by one: no
+    closed form gives the same bits. It returns what changes, and the gaps between the ends.
     """
-    cohort = worker.cohort
-    first = steps = cohort.steps
-    end = cohort.next_end - 1  # with that step somebody ends
-    if steps >= end:
-        return
-    memory, block, unit, entering = worker.memory, cohort.block, cohort.unit, cohort.on_blocks
-    now, busy = worker.due, worker.busy
-    duration: Any = worker.duration  # a power of less than nothing is complex
-    contexts, size, last, counted = cohort.contexts, cohort.growing, cohort.last, cohort.counted
-    used, capacity = memory.used, memory.capacity
-    fixed, growing = worker.times.known[cohort.size]
-    begun, longest_gap = worker.begun, -1.0
-    blocks = far = padding = 0
-    if worker.looks_far:
-        far = cohort.greatest_distance() if cohort.farthest is None else cohort.farthest
-        padding = cohort.longest_padding() if cohort.padding else 0
-    careful = not worker.facts.never_negative
-    gap_length, gap_count = worker.gap_length, worker.gap_count
-    while now < limit and steps < end:
+
+    def __call__(  # noqa: D102, PLR0913, PLR0917
+        self,
+        now: float,
+        duration: float,
+        last: float,
+        limit: float,
+        steps: int,
+        until: int,
+        contexts: int,
+        growing: int,
+        far: int,
+        padding: int,
+        busy: float,
+        used: int,
+    ) -> tuple[float, float, float, int, int, float, int, list[float]]: ...
+
+
+class Loops(dict[int, Loop]):
+    """The loop of a worker for each size of its cohort; one is made when it is asked for."""
+
+    def __init__(self, worker: FastWorker) -> None:
+        """Begin with none."""
+        super().__init__()
+        cohort, memory = worker.cohort, worker.memory
+        self._times = worker.times
+        self._made = worker.times.made(
+            _source(worker),
+            {
+                "cohort": cohort, "entering": cohort.on_blocks, "block": cohort.block,
+                "unit": cohort.unit, "capacity": memory.capacity, "inf": inf,
+                "check": worker.check, "isinstance": isinstance, "complex": complex,
+            },
+        )  # fmt: skip
+
+    def __missing__(self, size: int) -> Loop:
+        """Make the loop of a size."""
+        found: Loop = self._made(self._times.of(size)[0], size)
+        self[size] = found
+        return found
+
+
+def _source(worker: FastWorker) -> str:
+    """Return the source of a loop: with what the worker's memory and cost need, and no more."""
+    room = """\
         entered = entering[-steps % block]
         if entered:
             if used + entered * unit > capacity:
                 break
             used += entered * unit
+"""
+    blocks = """\
+        cohort.steps, cohort.contexts = steps, contexts
+        context_blocks = cohort.context_blocks()
+"""
+    longest = "        longest_context = far + steps\n"
+    padded = "        longest_context = max(longest_context, padding)\n"
+    # Where no duration is below nothing, only the last can be none: time stands still after it.
+    careful = not worker.facts.never_negative
+    checked = (
+        "if isinstance(duration, complex) or not 0 <= duration < inf: check(duration, (), decodes)"
+    )
+    return f"""\
+def made(now, duration, last, limit, steps, until, contexts, growing, far, padding, busy, used):
+    gaps = []
+    note = gaps.append
+    while now < limit and steps < until:
+{room if worker.cohort.unit else ""}\
         steps += 1
-        contexts += size
-        gap = now - last
-        if counted:
-            gap_length(gap)
-            gap_count(counted)
-        if gap > longest_gap:
-            longest_gap = gap
-        last = begun = now
+        contexts += growing
+        note(now - last)
+        last = now
         busy += duration
-        if growing is None:
-            duration = fixed
-        else:
-            if worker.counts_blocks:
-                cohort.steps, cohort.contexts = steps, contexts
-                blocks = cohort.context_blocks()
-            longest = far + steps
-            duration = growing(contexts, blocks, longest if longest > padding else padding)
-        if (careful and isinstance(duration, complex)) or not 0 <= duration < inf:
-            worker.check(duration, (), size)
+{blocks if worker.counts_blocks else ""}\
+{longest if worker.looks_far else ""}\
+{padded if worker.looks_far and worker.local.batching == "static" else ""}\
+        duration = {SECONDS}
+{"        " + checked if careful else ""}
         now += duration
-    done = steps - first
-    if done:
-        cohort.steps, cohort.contexts, cohort.last = steps, contexts, last
-        cohort.note(longest_gap)
-        worker.outstanding_tokens -= done * size
-        worker.iterations += done
-        memory.used = used
-        if used > memory.peak:
-            memory.peak = used
-        worker.due, worker.duration, worker.busy, worker.begun = now, duration, busy, begun
+    {"" if careful else checked}
+    return now, duration, last, steps, contexts, busy, used, gaps
+"""
+
+
+def run(worker: FastWorker, limit: float) -> None:
+    """Let iterations of the cohort end before a time, until one changes more than time.
+
+    That one is left in flight.
+    """
+    cohort = worker.cohort
+    first = cohort.steps
+    end = cohort.next_end - 1  # with that step somebody ends
+    if first >= end:
+        return
+    memory, growing = worker.memory, cohort.growing
+    far = padding = 0
+    if worker.looks_far:
+        far = cohort.greatest_distance() if cohort.farthest is None else cohort.farthest
+        padding = cohort.longest_padding() if cohort.padding else 0
+    now, duration, last, steps, contexts, busy, used, gaps = worker.loops[cohort.size](
+        worker.due, worker.duration, cohort.last, limit, first, end, cohort.contexts, growing, far,
+        padding, worker.busy, memory.used,
+    )  # fmt: skip
+    if not gaps:
+        return
+    if cohort.counted:
+        worker.note_gaps(gaps, cohort.counted)
+    cohort.steps, cohort.contexts, cohort.last = steps, contexts, last
+    cohort.note(max(gaps))
+    worker.outstanding_tokens -= (steps - first) * growing
+    worker.iterations += steps - first
+    memory.used = used
+    if used > memory.peak:
+        memory.peak = used
+    worker.due, worker.duration, worker.busy, worker.begun = now, duration, busy, last

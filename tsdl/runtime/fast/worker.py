@@ -61,6 +61,8 @@ class FastWorker(Worker):
         "loners",
         "look",
         "looks_far",
+        "loops",
+        "note_gaps",
         "noted",
         "own_iteration",
         "rank",
@@ -76,7 +78,9 @@ class FastWorker(Worker):
         "turn",
     )  # fmt: skip
 
-    def __init__(self, index: int, kind: Workers, node: int, facts: Facts) -> None:
+    def __init__(  # noqa: PLR0915
+        self, index: int, kind: Workers, node: int, facts: Facts
+    ) -> None:
         """Begin idle and empty."""
         super().__init__(index, kind, node)
         self.facts = facts
@@ -100,6 +104,7 @@ class FastWorker(Worker):
         self.heed: Callable[[FastWorker], None]  # sees to an event for what others wait for
         self.gap_length: Callable[[float], None]  # notes the length of a gap, and how many had it
         self.gap_count: Callable[[int], None]
+        self.note_gaps: Callable[[list[float], int], None]  # notes gaps, and how many had each
         self.close: Callable[[Request, str, float], None]  # tells that a request is done
         self.landed = 0.0  # when an iteration ended last, of those that no event has ended
         self.lean = False
@@ -111,6 +116,7 @@ class FastWorker(Worker):
         self.own_iteration = Iteration()  # the one of lean iterations, over and over
         self.time_of_features = compiled_features(kind.cost, self.asked)
         self.times = DecodeTime(kind.cost, self.asked)
+        self.loops = steady.Loops(self)
         self.least = 0.0  # seconds of an iteration; what is proved tells whether that is of use
         if facts.monotone:
             self.least = compiled(kind.cost)(Batch(tokens=1, requests=1, peer_tokens=1))
@@ -397,13 +403,16 @@ class FastWorker(Worker):
 
     def advance(self, limit: float) -> None:
         """Let everything happen here that happens before a time."""
+        ends = self.cohort.ends
         while self.due < limit:
+            # Where it is worth the call; else those few are passed over with what follows.
+            some = self.due + 2 * self.duration < limit or not self.lean
+            if some and self.steady and ends[0] >> BITS > self.cohort.steps + 1:
+                steady.run(self, min(limit, self.inbox[0][0]) if self.inbox else limit)
+                if self.due >= limit:
+                    return
             if self.lean and lean.takes(self):
                 lean.run(self, limit)
-            elif self.steady and self.cohort.ends[0] >> BITS > self.cohort.steps + 1:
-                steady.run(self, min(limit, self.inbox[0][0]) if self.inbox else limit)
-                if self.due < limit:
-                    self.boundary(self)
             else:
                 self.boundary(self)
 
