@@ -159,7 +159,10 @@ def test_version(capsys: Capture) -> None:
         main(["--version"])
     assert ended.value.code == 0
     out = capsys.readouterr().out
-    expected = rf"tsdl {tsdl.__version__} \(edition \d{{4}}, engines fast, reference\)\n"
+    expected = (
+        rf"tsdl {tsdl.__version__} "
+        r"\(edition \d{4}, plan format \d+, engines fast, reference\)\n"
+    )
     assert re.fullmatch(expected, out)
 
 

@@ -250,3 +250,36 @@ def test_standard_input_goes_to_the_output(
     monkeypatch.setattr(sys, "stdin", stream)
     assert main(["fmt", "-"]) == 0
     assert capsys.readouterr().out == "param a = 2 µs  # µ\n"
+
+
+def test_a_folder_is_all_programs_beneath_it(
+    files: Callable[[], dict[str, str]], capsys: Capture
+) -> None:
+    (Path("deep") / "er").mkdir(parents=True)
+    Path(".hidden").mkdir()
+    for name in ("deep/a.tsim", "deep/er/b.tsim", ".hidden/c.tsim", "deep/er/other.txt"):
+        Path(name).write_text(UGLY, encoding="utf-8")
+    assert main(["fmt", "deep", "fine.tsim"]) == 0
+    told = [line.split(" ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert told == [str(Path("deep/a.tsim")), str(Path("deep/er/b.tsim"))]
+    assert Path("deep/er/b.tsim").read_text("utf-8") == FINE
+    assert Path("deep/er/other.txt").read_text("utf-8") == UGLY
+    assert Path(".hidden/c.tsim").read_text("utf-8") == UGLY
+    assert main(["check", "deep"]) == 0
+    assert main(["check", "."]) == 1  # wrong.tsim
+    assert "wrong.tsim:1:11" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["fmt", "check"])
+def test_a_folder_without_programs_is_told(command: str, tmp_path: Path, capsys: Capture) -> None:
+    assert main([command, str(tmp_path)]) == 1
+    assert "there is no .tsim file beneath this folder" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such modes")
+def test_a_file_keeps_its_mode(files: Callable[[], dict[str, str]]) -> None:
+    path = Path("ugly.tsim")
+    path.chmod(0o600)
+    assert main(["fmt", "ugly.tsim"]) == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert set(files()) == {"ugly", "fine", "wrong"}

@@ -29,5 +29,14 @@ def test_extras_and_groups_say_the_same() -> None:
     assert extras["dev"][0] == "tsdl[test]"
     assert groups["dev"][0] == {"include-group": "test"}
     assert extras["dev"][1:] == groups["dev"][1:]
-    for name in ("pandas", "plots", "calibrate", "cluster", "parquet", "report", "lsp"):
+    for name in (
+        "pandas",
+        "plots",
+        "calibrate",
+        "cluster",
+        "parquet",
+        "report",
+        "lsp",
+        "completion",
+    ):
         assert set(extras[name]) <= set(extras["test"])

@@ -18,7 +18,7 @@ import pytest
 
 from tsdl import plan
 from tsdl._resources import grammar_text
-from tsdl.cli import _parser
+from tsdl.cli.parsers import make_parser
 from tsdl.diagnostics import Diagnostic, Sink
 from tsdl.diagnostics.codes import CATALOGUE
 from tsdl.diagnostics.text import render_all
@@ -106,7 +106,7 @@ def test_the_command_line_takes_what_is_shown() -> None:
     for line in lines:
         program, *arguments = shlex.split(line)
         assert program == "tsdl"
-        _parser().parse_args(arguments)  # exits where it does not
+        make_parser().parse_args(arguments)  # exits where it does not
 
 
 def test_json_blocks_are_json() -> None:

@@ -1,7 +1,8 @@
 """Files as text: those that people name, and those that a program names, which are held to more."""
 
+import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 Reader = Callable[[str], str]
@@ -43,3 +44,13 @@ def reader_within(folders: Sequence[str]) -> Reader:
         return read_named(str(place))
 
     return read
+
+
+def programs_beneath(folder: str) -> Iterator[str]:
+    """Yield the programs of a folder, in order; not of hidden folders, nor of installed packages.
+
+    Links to folders are not followed.
+    """
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(f for f in folders if f[0] not in "._" and f != "node_modules")
+        yield from (str(Path(place) / file) for file in sorted(files) if file.endswith(".tsim"))

@@ -1,4 +1,4 @@
-"""`tsdl fmt`: programs written anew in the one style, or told how they differ from it."""
+"""The command fmt: programs written anew in the one style, or told how they differ from it."""
 
 from __future__ import annotations
 
@@ -7,21 +7,39 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tsdl.cli.shared import MISTAKE, OK, open_file, tell, usage_error
-from tsdl.diagnostics import Sink
+from tsdl.cli.shared import MISTAKE, OK, open_file, programs, tell, usage_error
+from tsdl.diagnostics import Diagnostic, Sink
 from tsdl.formatting import format_text
 from tsdl.source import Source
+from tsdl.wholefiles import put_text
 
 if TYPE_CHECKING:
     import argparse
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE",
+        help="or a folder: all .tsim beneath; `-` is standard input to output",
+    )  # fmt: skip
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing, and name the files that would change"
+    )
+    parser.add_argument(
+        "--diff", action="store_true", help="write nothing, and show what would change"
+    )
+    parser.set_defaults(command=format_)
+
+
 def format_(arguments: argparse.Namespace) -> int:
     """Format files, each by itself; one with mistakes of syntax stays as it is."""
+    found: list[Diagnostic] = []
     status = OK
-    for path in arguments.files:
+    for path in programs(arguments.files, found):
         status = max(status, _format(path, arguments))
-    return status
+    tell(found, "text")
+    return MISTAKE if found else status
 
 
 def _format(path: str, arguments: argparse.Namespace) -> int:
@@ -37,7 +55,7 @@ def _format(path: str, arguments: argparse.Namespace) -> int:
         sys.stdout.buffer.write(text.encode("utf-8"))  # whatever the terminal can show
     elif text != session.text:
         try:
-            Path(path).write_text(text, encoding="utf-8")
+            put_text(Path(path), text)
         except OSError as error:
             return usage_error(f"cannot write to {path!r}: {error.strerror or error}")
         print(f"{path} is formatted", file=sys.stderr)

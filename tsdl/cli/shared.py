@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.diagnostics.export import FORMATS
 from tsdl.diagnostics.text import render_all
-from tsdl.reading import read_file, read_named, reader_within
+from tsdl.reading import programs_beneath, read_file, read_named, reader_within
 from tsdl.session import Chosen, Session, choose_scenario
 from tsdl.source import Source, Span
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
+    from tsdl.measured import Run
     from tsdl.plan import Plan
 
 OK, MISTAKE, USAGE, EXPECTATION, PARTIAL = 0, 1, 2, 3, 4
@@ -70,9 +71,25 @@ def open_file(path: str, found: list[Diagnostic], allowed: Sequence[str] = ()) -
         code, reason = "E0108", "it is not UTF-8 text"
     except (OSError, ValueError) as error:
         code, reason = "E0109", getattr(error, "strerror", None) or str(error)
-    place = Span(Source(path, ""), 0, 0)
-    found.append(Diagnostic(code, Severity.ERROR, f"cannot read `{path}`: {reason}", place))
+    found.append(_unreadable(path, code, reason))
     return None
+
+
+def _unreadable(path: str, code: str, reason: str) -> Diagnostic:
+    place = Span(Source(path, ""), 0, 0)
+    return Diagnostic(code, Severity.ERROR, f"cannot read `{path}`: {reason}", place)
+
+
+def programs(paths: Sequence[str], found: list[Diagnostic]) -> Iterator[str]:
+    """Yield files; of a folder, those beneath it. A finding tells of one that has none."""
+    for path in paths:
+        if path == "-" or not Path(path).is_dir():
+            yield path
+            continue
+        within = list(programs_beneath(path))
+        yield from within
+        if not within:
+            found.append(_unreadable(path, "E0109", "there is no .tsim file beneath this folder"))
 
 
 def compile_scenario(arguments: argparse.Namespace) -> Plan | None:
@@ -100,6 +117,20 @@ def _chosen(arguments: argparse.Namespace, sink: Sink) -> Chosen | None:
         return None
     params, constants = dict(arguments.params), dict(arguments.constants)
     return choose_scenario(session, sink, params, arguments.scenario, constants)
+
+
+def measured_run(path: str, arguments: argparse.Namespace) -> Run | None:
+    """Read a file of measured requests; tell what is wrong with it."""
+    from tsdl.measured import read_run
+
+    sink = Sink()
+    session = open_file(path, sink.found)
+    found = None
+    if session is not None:
+        columns = dict(arguments.columns)
+        found = read_run(session.path, session.text, arguments.run_format, columns, sink)
+    tell(sink.sorted(), "text")
+    return found
 
 
 def tell(found: list[Diagnostic], form: str) -> None:

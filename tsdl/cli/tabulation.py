@@ -2,18 +2,58 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tsdl.cli.options import read_share, read_whole
 from tsdl.cli.shared import OK, usage_error
+from tsdl.wholefiles import put_text
 
 if TYPE_CHECKING:
-    import argparse
-
     from tsdl.sources import Bounds
     from tsdl.sources.aiconfigurator import AIConfigurator
     from tsdl.sources.genz import GenZ
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    sources = parser.add_subparsers(metavar="SOURCE", required=True, dest="source")
+    for name in ("aiconfigurator", "genz"):
+        source = sources.add_parser(name)
+        source.add_argument("--model", required=True, metavar="NAME", help="by its own name there")
+        source.add_argument("--system", required=True, metavar="NAME", help="the device, as there")
+        devices = source.add_mutually_exclusive_group()
+        devices.add_argument(
+            "--tp", type=read_whole, metavar="N", help="devices of a worker (else 1)"
+        )
+        if name == "aiconfigurator":
+            devices.add_argument(
+                "--ep", type=read_whole, metavar="N", help="devices that divide the experts whole"
+            )
+            source.add_argument("--backend", default="vllm", help="vllm, trtllm or sglang")
+        else:
+            source.add_argument(
+                "--efficiency", type=_share_reached, default=1.0, metavar="SHARE",
+                help="what is reached of the peaks (else 100 %%)",
+            )  # fmt: skip
+        for bound, usual in (("tokens", 8192), ("requests", 256), ("context", 8192)):
+            source.add_argument(
+                f"--max-{bound}", dest=bound, type=read_whole, default=usual, metavar="N",
+                help=f"how far the table goes (else {usual})",
+            )  # fmt: skip
+        source.add_argument(
+            "-o", dest="output", required=True, metavar="FILE", help="the .tsim file; a .csv beside"
+        )
+    parser.set_defaults(command=tabulate)
+
+
+def _share_reached(text: str) -> float:
+    share = 1.0 if text.replace(" ", "") in ("100%", "1", "1.0") else read_share(text)
+    if share == 0:
+        raise argparse.ArgumentTypeError("nothing is reached then")
+    return share
 
 
 def tabulate(arguments: argparse.Namespace) -> int:
@@ -42,8 +82,8 @@ def tabulate(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     try:
-        table.write_text(found.text, "utf-8")
-        path.write_text(_declared(identifier(path.stem), table.name, times.title, bounds), "utf-8")
+        put_text(table, found.text)
+        put_text(path, _declared(identifier(path.stem), table.name, times.title, bounds))
     except OSError as error:
         return usage_error(f"cannot write {arguments.output!r}: {error.strerror or error}")
     return OK

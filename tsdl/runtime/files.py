@@ -18,6 +18,7 @@ from tsdl.runtime.parquet import part, write_table
 from tsdl.runtime.result import Result
 from tsdl.runtime.traceevents import trace_json
 from tsdl.runtime.vllm import vllm_json
+from tsdl.wholefiles import put_whole
 
 TABLES = ("requests", "timeseries", "records")
 FORMATS = ("csv", "parquet")
@@ -61,7 +62,7 @@ def write_trace(result: Result, path: Path) -> None:
 
     Raises OSError, and ValueError where the run was not traced.
     """
-    _whole(path, _text(trace_json(result), compressed=path.suffix == ".gz"))
+    put_whole(path, _text(trace_json(result), compressed=path.suffix == ".gz"))
 
 
 def write(result: Result, folder: Path, tables: str = "csv") -> None:
@@ -90,7 +91,7 @@ def write(result: Result, folder: Path, tables: str = "csv") -> None:
         if name not in files:
             (folder / name).unlink(missing_ok=True)
     for name, put in files.items():
-        _whole(folder / name, put)
+        put_whole(folder / name, put)
 
 
 def _text(lines: Iterable[str], *, compressed: bool = False) -> Put:
@@ -104,13 +105,3 @@ def _text(lines: Iterable[str], *, compressed: bool = False) -> Put:
             opened.enter_context(io.TextIOWrapper(raw, "utf-8", newline="")).writelines(lines)
 
     return put
-
-
-def _whole(path: Path, put: Put) -> None:
-    """Write a file under another name first, so that it is whole or not there. Raises OSError."""
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        put(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -8,6 +8,8 @@ import json
 import math
 from typing import TYPE_CHECKING
 
+from tsdl.wholefiles import put_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -63,6 +65,4 @@ def write(answer: Answer, folder: Path) -> None:
     else:
         texts["plan.json"] = plan.to_json() + "\n"
     for name, text in texts.items():
-        part = folder / f".{name}.part"
-        part.write_text(text, encoding="utf-8", newline="")
-        part.replace(folder / name)
+        put_text(folder / name, text)

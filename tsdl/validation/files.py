@@ -11,6 +11,7 @@ from typing import Any
 
 from tsdl.validation.columns import NAMES
 from tsdl.validation.comparison import Validation
+from tsdl.wholefiles import put_text
 
 
 def as_json(validation: Validation) -> str:
@@ -59,9 +60,7 @@ def write(validation: Validation, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     texts = {"validate.json": as_json(validation), "validate.csv": as_csv(validation)}
     for name, text in texts.items():
-        part = folder / f".{name}.part"
-        part.write_text(text, encoding="utf-8", newline="")
-        part.replace(folder / name)
+        put_text(folder / name, text)
 
 
 def _known(value: Any) -> Any:  # noqa: ANN401 (JSON in and out)

@@ -1,5 +1,6 @@
 """Pictures of both distributions, drawn with matplotlib (the extra `plots`)."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from tsdl.validation.columns import METRICS, Column
 from tsdl.validation.comparison import Validation
+from tsdl.wholefiles import put_whole
 
 _WIDTH, _HEIGHT = 12.0, 3.6  # inches
 
@@ -33,8 +35,10 @@ def write(validation: Validation, folder: Path) -> None:
         axes[0].set_ylabel("share of requests")
         axes[0].legend(loc="lower right")
         figure.suptitle(validation.result.plan.scenario)
-        figure.savefig(folder / "validate.svg", metadata={"Date": None})
-        figure.savefig(folder / "validate.png", dpi=120)
+        svg = partial(figure.savefig, format="svg", metadata={"Date": None})
+        png = partial(figure.savefig, format="png", dpi=120)
+        put_whole(folder / "validate.svg", svg)
+        put_whole(folder / "validate.png", png)
 
 
 def _draw(axes: Any, validation: Validation, metric: str) -> None:  # noqa: ANN401

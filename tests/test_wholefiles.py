@@ -1,0 +1,75 @@
+"""Files that are written whole or not at all: what was there stays, or has gone altogether."""
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from tsdl.wholefiles import put_text, put_whole
+
+
+def test_a_file_is_replaced_and_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    put_text(path, "one\r\n")
+    assert path.read_bytes() == b"one\r\n"
+    path.chmod(0o640)
+    put_text(path, "zwei\n")
+    assert path.read_bytes() == b"zwei\n"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("ends_with", [OSError("full"), KeyboardInterrupt()])
+def test_what_is_not_done_leaves_what_was_there(ends_with: BaseException, tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    put_text(path, "old")
+
+    def put(place: Path) -> None:
+        place.write_text("new, and not all of it")
+        raise ends_with
+
+    with pytest.raises(type(ends_with)):
+        put_whole(path, put)
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_link_goes_on_leading_where_it_led(tmp_path: Path) -> None:
+    path, link = tmp_path / "a.txt", tmp_path / "link"
+    put_text(path, "old")
+    link.symlink_to(path)
+    put_text(link, "new")
+    assert link.is_symlink()
+    assert path.read_text() == "new"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everything")
+def test_a_file_that_may_not_be_written_stays(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    put_text(path, "old")
+    path.chmod(0o444)
+    with pytest.raises(PermissionError):
+        put_text(path, "new")
+    assert path.read_text() == "old"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name here")
+def test_a_pipe_is_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(path.read_text()))
+    reader.start()
+    put_text(path, "through")
+    reader.join(10)
+    assert read == ["through"]
+    assert [file.name for file in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        put_text(tmp_path, "text")
+    with pytest.raises(FileNotFoundError):
+        put_text(tmp_path / "no" / "such", "text")

@@ -1,0 +1,57 @@
+"""The command import: configurations of others become programs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tsdl.cli.shared import MISTAKE, OK, open_file, tell, usage_error
+from tsdl.diagnostics import Sink
+from tsdl.wholefiles import put_text
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument(
+        "format", choices=("tokensim", "llm-inference-simulator", "hf", "vllm", "sglang")
+    )
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE",
+        help="its files, or an engine's command line in quotes; further flags follow after `--`",
+    )  # fmt: skip
+    parser.add_argument("-o", dest="output", metavar="FILE", help="where to write it")
+    parser.set_defaults(command=import_, flags=[])
+
+
+def import_(arguments: argparse.Namespace) -> int:
+    """Turn a configuration of another simulator, a model or an engine into TSDL."""
+    from tsdl.imports import COMMANDS, FORMATS, named_files
+
+    sink = Sink()
+    files = []
+    paths = [*arguments.files, *named_files(arguments.format, arguments.flags)]
+    for path in dict.fromkeys(paths):
+        if arguments.format in COMMANDS and " " in path:  # no script's path, but the command
+            files.append(("<command>", path))
+            continue
+        session = open_file(path, sink.found)
+        if session is not None:
+            files.append((session.path, session.text))
+    text = None
+    if not sink.has_errors:
+        text = FORMATS[arguments.format](files, arguments.flags, sink)
+    tell(sink.sorted(), "text")
+    if text is None:
+        return MISTAKE
+    if arguments.output is None:
+        sys.stdout.write(text)
+        return OK
+    try:
+        put_text(Path(arguments.output), text)
+    except OSError as error:
+        return usage_error(f"cannot write to {arguments.output!r}: {error.strerror or error}")
+    return OK

@@ -1,0 +1,65 @@
+"""Which commands there are. Only the one that is called is loaded, and its options made."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+# Name, module of this package with its `add_arguments`, help.
+_COMMANDS = (
+    ("run", "running", "run a scenario and print its summary"),
+    ("check", "checking", "check files and say what is wrong"),
+    ("fmt", "formatting", "write programs in the one style"),
+    ("plan", "planning", "show what would run, and what it assumes"),
+    ("validate", "validating", "simulate a scenario and compare it with a measured run"),
+    ("calibrate", "calibrating", "fit constants of a scenario to measured runs"),
+    ("report", "reporting", "make one page of results, to be read offline"),
+    ("plot", "plotting", "draw charts of results as SVG or PNG"),
+    (
+        "import", "importing",
+        "turn a configuration of another simulator, a model or an engine into TSDL",
+    ),
+    ("tabulate", "tabulation", "ask another model of times once, and write a table and a cost"),
+    ("lsp", "serving", "answer an editor on the standard input and output"),
+    ("explain", "explaining", "explain the code of a diagnostic"),
+    ("completion", "completing", "print a script that completes commands in a shell"),
+)  # fmt: skip
+NAMES = tuple(name for name, _, _ in _COMMANDS)
+
+_EPILOG = """\
+exit status: 0 well, 1 mistakes were found, 2 wrong usage, 3 an `expect` failed or requests
+are stuck, 4 the results are partial, 70 a bug in tsdl, 130 interrupted"""
+
+
+def make_parser(called: Collection[str] = NAMES) -> argparse.ArgumentParser:
+    """Return the parser, in which the commands that are called have their options."""
+    parser = argparse.ArgumentParser(
+        prog="tsdl",
+        description="Explore how large language models are served.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, module, told in _COMMANDS:
+        command = commands.add_parser(name, help=told)
+        if name in called:
+            import_module(f"tsdl.cli.{module}").add_arguments(command)
+    return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from tsdl import __version__
+        from tsdl.modules import EDITIONS
+        from tsdl.plan import FORMAT
+
+        print(
+            f"tsdl {__version__} (edition {EDITIONS[-1]}, plan format {FORMAT}, "
+            "engines fast, reference)"
+        )
+        parser.exit()
