@@ -1,13 +1,19 @@
 """TSDL from Python: compile, plan, run, errors as data."""
 
+import inspect
+import json
+import multiprocessing
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tsdl
+from tsdl.runtime.files import write
 
+ROOT = Path(__file__).resolve().parents[1]
 TEXT = """
 param qps = 4 req/s
 param n: int = 50
@@ -87,3 +93,143 @@ def test_errors_carry_diagnostics(
 def test_what_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"plan|Expecting"):
         tsdl.Plan.from_json(text)
+
+
+def test_a_plan_of_another_format_is_refused_in_words() -> None:
+    data = json.loads(tsdl.compile(TEXT, scenario="small").to_json())
+    with pytest.raises(ValueError, match=r"not a plan of format \d+, .* but of 3: compile"):
+        tsdl.Plan.from_json(json.dumps(data | {"format": 3}))
+
+
+# -- pickles -----------------------------------------------------------------------------------
+
+
+def test_a_pickle_of_another_format_is_refused_in_words() -> None:
+    plan = tsdl.compile(TEXT, scenario="small")
+    other = pickle.dumps(plan, protocol=0).replace(b'"format": 7', b'"format": 3')
+    with pytest.raises(ValueError, match=r"not a plan of format .* but of 3: compile"):
+        pickle.loads(other)
+    with pytest.raises(ValueError, match="of another version of TSDL"):
+        object.__new__(tsdl.Plan).__setstate__([3, "small", 0])
+
+
+def test_a_plan_runs_elsewhere_to_the_same_bytes(tmp_path: Path) -> None:
+    """In a process that is started anew, as on another machine."""
+    plan = tsdl.compile(TEXT, {"n": 20}, "small")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        there = pool.apply(plan.run, (5,))
+    here = plan.run(5)
+    for result, folder in ((here, tmp_path / "here"), (there, tmp_path / "there")):
+        write(result, folder)
+    names = {path.name for path in (tmp_path / "here").iterdir()}
+    assert names >= {"summary.json", "plan.json", "requests.csv", "timeseries.csv"}
+    for name in names:
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
+
+
+def test_a_watched_result_can_be_pickled(tmp_path: Path) -> None:
+    result = tsdl.compile(TEXT, {"n": 5}, "small").run(trace=True, tokens=True)
+    again = pickle.loads(pickle.dumps(result))
+    assert again.tokens.time == result.tokens.time  # type: ignore[union-attr]
+    result.write_trace(tmp_path / "one.json")
+    again.write_trace(tmp_path / "other.json")
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "other.json").read_bytes()
+
+
+# -- files in memory, and folders that are allowed ---------------------------------------------
+
+MAIN = """
+import "lib/gpus.tsim" as gpus
+workload own { trace = "lib/trace.csv" }
+scenario s { model = llama2_7b; cluster = single(gpus.mine); workload = own }
+"""
+FILES = {
+    "lib/gpus.tsim": 'import "../lib/more.tsim"\nhardware mine from base {}',
+    "lib/more.tsim": "hardware base from A100_80G { memory.bandwidth = 3 TB/s }",
+    "lib/trace.csv": "arrived_at,num_prefill_tokens,num_decode_tokens\n0,4,5\n",
+}
+
+
+def test_files_can_be_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan = tsdl.compile(MAIN, files=FILES)
+    assert plan.workers[0].hardware == "mine"
+    assert plan.run().summary["requests"]["finished"] == 1
+    assert tsdl.check(MAIN, files=FILES) == []
+    path = tmp_path / "main.tsim"
+    path.write_text(MAIN, encoding="utf-8")
+    assert tsdl.compile(path, files=FILES).hash == plan.hash  # its names are relative to the file
+    question = "study q { scenario = s; table throughput }"
+    assert tsdl.study(MAIN + question, files=FILES, jobs=1).complete
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert tsdl.compile(path).hash == plan.hash
+    other = FILES | {"lib/more.tsim": "hardware base from H100_SXM {}"}
+    assert tsdl.compile(path, files=other).hash != plan.hash  # they win over files
+
+
+def test_a_mistake_in_memory_has_its_place() -> None:
+    wrong = FILES | {"lib/more.tsim": "hardware base from A100_80G {\n  memory.capacity = 3 s }"}
+    with pytest.raises(tsdl.TsdlError, match=r"lib/more\.tsim:2:21"):
+        tsdl.compile(MAIN, files=wrong)
+
+
+def test_only_allowed_folders_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "program").mkdir()
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path / "program")
+    (tmp_path / "data" / "trace.csv").write_text(FILES["lib/trace.csv"])
+    text = MAIN.replace("lib/trace.csv", "../data/trace.csv")
+    path = tmp_path / "program" / "main.tsim"
+    path.write_text(text)
+    memory = {name: text for name, text in FILES.items() if name.endswith(".tsim")}
+
+    def codes(source: str | Path, *allow: Path) -> list[str]:
+        return [d.code for d in tsdl.check(source, files=memory, allow=allow)]
+
+    assert [d.code for d in tsdl.check(path, files=memory)] == []
+    for source in (path, text):
+        assert codes(source) == ["E0604"]
+        assert codes(source, tmp_path / "data") == []
+    (tmp_path / "program" / "own.csv").write_text(FILES["lib/trace.csv"])
+    own = MAIN.replace("lib/trace.csv", "own.csv")
+    path.write_text(own)
+    assert codes(path) == []
+    assert codes(own) == ["E0604"]  # a text has no folder of its own
+
+
+# -- what is told of it ------------------------------------------------------------------------
+
+PUBLIC = [name for name in vars(tsdl) if not name.startswith("_") and name[0] != "@"]
+
+
+def documented() -> Iterator[tuple[str, object]]:
+    for name in PUBLIC:
+        found = getattr(tsdl, name)
+        if inspect.ismodule(found):
+            continue
+        yield name, found
+        if inspect.isclass(found):
+            for member, value in vars(found).items():
+                if not member.startswith("_") and (callable(value) or isinstance(value, property)):
+                    yield f"{name}.{member}", value
+
+
+@pytest.mark.parametrize("name", [name for name, _ in documented()])
+def test_what_is_public_is_told_of(name: str) -> None:
+    found = dict(documented())[name]
+    assert inspect.getdoc(found), name
+    if inspect.isfunction(found):
+        hints = inspect.get_annotations(found)
+        assert set(hints) >= {*inspect.signature(found).parameters, "return"} - {"self", "cls"}
+
+
+def test_a_program_that_uses_it_type_checks() -> None:
+    """As `.ci/run` sees it with the wheel alone, too: strictly, by the types of the package."""
+    api = pytest.importorskip("mypy.api", reason="needs mypy: pip install -e '.[dev]'")
+    told, _, status = api.run(
+        ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(ROOT / ".mypy_cache"),
+         str(ROOT / "tests" / "user_program.py")]
+    )  # fmt: skip
+    assert status == 0, told

@@ -133,7 +133,7 @@ def test_without_pyarrow_the_extra_is_named(
     assert main([*arguments, "--table-format", "parquet"]) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == "tsdl: Parquet needs pyarrow: pip install 'tsdl[parquet]'\n"
+    assert said.err == "tsdl: Arrow and Parquet need pyarrow: pip install 'tsdl[parquet]'\n"
     assert not list(folder.iterdir())
     with pytest.raises(ImportError, match=r"tsdl\[parquet\]"):
         plan().run().to_arrow()
@@ -154,6 +154,81 @@ def test_nothing_of_it_is_loaded_where_nobody_asks(file: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert done.stdout.splitlines()[-1] == b"[]"
+
+
+# -- data frames -----------------------------------------------------------------------------------
+
+TABLES = ("requests", "timeseries", "records")
+
+
+def as_lists(column: Any) -> list[Any]:  # noqa: ANN401
+    """Return cells of a column of any library, None for what there is not."""
+    cells = column.to_pylist() if hasattr(column, "to_pylist") else column.tolist()
+    return [None if cell != cell else cell for cell in cells]  # noqa: PLR0124 (NaN)
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize(
+    ("library", "make"), [("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "table")]
+)
+def test_a_table_becomes_a_data_frame(library: str, make: str, table: str) -> None:
+    """By nothing but the constructor that people try first."""
+    module = pytest.importorskip(library, reason=f"needs {library}")
+    found = getattr(plan("stopped" if table != "records" else "noted").run(), table)
+    frame = getattr(module, make)(found)
+    assert frame.shape == (len(next(iter(found.values()))), len(found))
+    assert min(frame.shape) > 0
+    for name, column in found.items():
+        column_of = frame[name].to_numpy() if library == "polars" else frame[name]
+        assert as_lists(column_of) == as_lists(column)
+
+
+def test_the_stream_of_arrow_has_nulls_and_units() -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow: pip install '.[parquet]'")
+    result = plan("stopped").run()
+    table = pyarrow.RecordBatchReader.from_stream(result.requests).read_all()
+    assert table.equals(result.to_arrow(), check_metadata=True)
+    assert table["e2e"].null_count == np.isnan(result.requests["e2e"]).sum() > 0
+    assert table.schema.field("ttft").metadata == {b"unit": b"s"}
+    assert table.schema.metadata[b"plan"].decode() == result.plan.hash
+    assert result.requests.units["prompt"] == "token"
+
+
+def test_a_study_becomes_a_data_frame() -> None:
+    pandas = pytest.importorskip("pandas", reason="needs pandas: pip install '.[pandas]'")
+    text = """
+study s {
+  scenario = small; replicate 2
+  vary n in [20, 30]; vary k in [0.5, 2] s
+  where n == 20 or k == 2 s
+  table throughput, p99(ttft)
+  pareto by throughput, p99(ttft)
+}
+param n: int = 60
+param k = 1 s
+"""
+    answer = tsdl.study(
+        SMALL.replace("requests = 60", "requests = n").replace("small {", "small { until = k;", 1)
+        + text, jobs=1,
+    )  # fmt: skip
+    assert answer.rows, answer
+    frame = pandas.DataFrame(answer.table)
+    names = ["throughput", "throughput ±", "p99(ttft)", "p99(ttft) ±"]
+    assert list(frame) == ["n", "k", "status", *names, "pareto"]
+    assert [str(kind) for kind in frame.dtypes if str(kind) != "str"][:1] == ["int64"]
+    assert frame["pareto"].dtype == bool
+    for row, (_, line) in zip(answer.rows, frame.iterrows(), strict=True):
+        assert [line["n"], line["k"], line["status"]] == [*row.cells.values(), row.status]
+        for name in ("throughput", "p99(ttft)"):
+            figure = row.figures[name]
+            np.testing.assert_equal(line[name], figure.mean)
+            np.testing.assert_equal(line[f"{name} ±"], figure.half_width)
+    assert answer.table.units == {
+        "k": "s", "throughput": "req/s", "throughput ±": "req/s",
+        "p99(ttft)": "s", "p99(ttft) ±": "s",
+    }  # fmt: skip
+    arrow()
+    assert answer.to_arrow().schema.field("k").metadata == {b"unit": b"s"}
 
 
 # -- vLLM ------------------------------------------------------------------------------------------

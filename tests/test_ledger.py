@@ -134,7 +134,7 @@ def test_a_result_can_be_pickled() -> None:
     result = tsdl.compile(
         SYSTEM.replace("workload = some }", "workload = some; until = 20 ms }")
     ).run()
-    assert 0 < result.summary["requests"]["unfinished"] < result.requests.count
+    assert 0 < result.summary["requests"]["unfinished"] < result.columns.count
     again = pickle.loads(pickle.dumps(result))
     assert again.summary == result.summary
     assert all((again.requests[name] == result.requests[name]).all() for name in ("id", "status"))

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from os import PathLike, fspath
+from os.path import normpath
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from tsdl import plan as plan_
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.errors import TsdlError
-from tsdl.reading import read_file
+from tsdl.reading import read_file, read_named, reader_within
 from tsdl.session import Session, choose_scenario
 from tsdl.source import Source, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tsdl.calibration import Calibration
     from tsdl.measured import Run
+    from tsdl.reading import Reader
     from tsdl.runtime.result import Result
     from tsdl.sources import Times
     from tsdl.studies import Answer
@@ -34,6 +37,14 @@ class Plan(plan_.Plan):
         from tsdl.planreading import read_plan
 
         return cls(**read_plan(text).fields())
+
+    def __reduce__(self) -> tuple[Callable[[str], Plan], tuple[str]]:
+        """Pickle as JSON, which is refused where it is of another format."""
+        return Plan.from_json, (self.to_json(),)
+
+    def __setstate__(self, _: object) -> None:
+        """Refuse what was pickled field by field: versions before did that."""
+        raise ValueError("this pickle is of another version of TSDL: compile its program anew")
 
     def with_externs(self, externs: Mapping[str, object]) -> Plan:
         """Return the plan with the Python that it names, which is no part of it."""
@@ -89,13 +100,40 @@ class Plan(plan_.Plan):
         return plan_html(self)
 
 
-def _session(source: str | PathLike[str]) -> Session:
+def _session(
+    source: str | PathLike[str],
+    files: Mapping[str, str] | None,
+    allow: Iterable[str | PathLike[str]] | None,
+) -> Session:
     if isinstance(source, str):
         if source.endswith(".tsim") and "\n" not in source:
             raise _unreadable("E0109", source, "a str is a program's text; give a file as a Path")
-        return Session("<text>", source)
-    path = fspath(source)
-    return Session(path, _text(path))
+        path, text = "<text>", source
+    else:
+        path = fspath(source)
+        text = _text(path)
+    return Session(path, text, _reader(path, files, allow))
+
+
+def _reader(
+    path: str,
+    files: Mapping[str, str] | None,
+    allow: Iterable[str | PathLike[str]] | None,
+) -> Reader:
+    """Return what reads the files that a program names: given texts, then allowed folders."""
+    read: Reader = read_named
+    if allow is not None:
+        own = [] if path == "<text>" else [str(PurePath(path).parent)]
+        read = reader_within([*own, *(fspath(folder) for folder in allow)])
+    if not files:
+        return read
+    known = {normpath(PurePath(path).parent / name): text for name, text in files.items()}
+
+    def read_given(name: str) -> str:
+        text = known.get(normpath(name))
+        return read(name) if text is None else text
+
+    return read_given
 
 
 def _text(path: str) -> str:
@@ -113,25 +151,33 @@ def _unreadable(code: str, path: str, reason: str) -> TsdlError:
 
 
 def check(
-    source: str | PathLike[str], constants: Mapping[str, object] | None = None
+    source: str | PathLike[str],
+    constants: Mapping[str, object] | None = None,
+    *,
+    files: Mapping[str, str] | None = None,
+    allow: Iterable[str | PathLike[str]] | None = None,
 ) -> list[Diagnostic]:
     """Check a program (a `str` is its text, a `PathLike` a file); return what was found.
 
-    `constants` are those of `compile`, for all scenarios of the file that have such.
+    `constants` are those of `compile`, for all scenarios of the file that have such; `files` and
+    `allow`, too, are as there. Raises TsdlError where the file itself cannot be read.
     """
-    session = _session(source)
+    session = _session(source, files, allow)
     program, sink = session.compile()
     if not sink.has_errors:
         session.verify(program, sink, constants)
     return sink.sorted()
 
 
-def compile(  # noqa: A001 (the name that people look for: tsdl.compile)
+def compile(  # noqa: A001, PLR0913 (the name that people look for: tsdl.compile)
     source: str | PathLike[str],
     params: Mapping[str, object] | None = None,
     scenario: str | None = None,
     externs: Mapping[str, object] | None = None,
     constants: Mapping[str, object] | None = None,
+    *,
+    files: Mapping[str, str] | None = None,
+    allow: Iterable[str | PathLike[str]] | None = None,
 ) -> Plan:
     """Compile a scenario (a `str` is its text, a `PathLike` a file) to a plan.
 
@@ -139,11 +185,16 @@ def compile(  # noqa: A001 (the name that people look for: tsdl.compile)
     `scenario` chooses one where the file has several. `externs` hands in the policies and costs
     that are Python, by the names that the file has for them (SPEC.md, sections 8.17 and 7.7).
     `constants` sets numbers of what the scenario uses by name (`hardware.efficiency.gemm.compute`,
-    or with the name of the declaration behind its kind): a number in base units or a text. Raises
-    TsdlError, whose `diagnostics` say what is wrong and where.
+    or with the name of the declaration behind its kind): a number in base units or a text.
+
+    `files` holds texts by path, as the program names them (`import "gpus.tsim"`, a trace, a table):
+    they are read in the place of files of these names. With `allow` the program may read, besides
+    these, files in its own folder (a `str` has none) and in the folders that are given, or beneath
+    them, and no others. Raises TsdlError, whose `diagnostics` say what is wrong and where.
     """
     sink = Sink()
-    chosen = choose_scenario(_session(source), sink, params or {}, scenario, constants)
+    session = _session(source, files, allow)
+    chosen = choose_scenario(session, sink, params or {}, scenario, constants)
     plan = chosen.plan(sink) if chosen else None
     if plan is not None:
         return Plan(**plan.fields()).with_externs(externs or {})
@@ -224,6 +275,8 @@ def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
     constants: Mapping[str, object] | None = None,
     fit: Sequence[str] | None = None,
     holdout: float = 0.3,
+    files: Mapping[str, str] | None = None,
+    allow: Iterable[str | PathLike[str]] | None = None,
 ) -> Calibration:
     """Fit constants of a scenario to measured runs, all together (scipy must be installed).
 
@@ -238,7 +291,8 @@ def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
 
     measured = [run if isinstance(run, Run) else read_run(run) for run in runs]
     sink = Sink()
-    chosen = choose_scenario(_session(source), sink, params or {}, scenario, constants)
+    session = _session(source, files, allow)
+    chosen = choose_scenario(session, sink, params or {}, scenario, constants)
     if chosen is None:
         raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
     return calibrate(chosen, measured, fit, holdout)
@@ -255,16 +309,19 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
     cluster: str | None = None,
     max_seconds: float | None = None,
     max_memory: float | None = None,
+    files: Mapping[str, str] | None = None,
+    allow: Iterable[str | PathLike[str]] | None = None,
 ) -> Answer:
     """Run a study of a program (SPEC.md, sections 10.2 and 12.5); return its answer.
 
     `name` chooses one where there are several. Runs are done by `jobs` processes (left out, one on
     each core; 1 is this process itself), or on the Dask cluster at an address; they are kept in the
     file `store`, if one is given. A run that takes longer than `max_seconds`, or whose process
-    takes more than `max_memory` (bytes), fails. Policies and costs in Python cannot be studied.
-    Where processes are used, a script's own work belongs under `if __name__ == "__main__":`, as
-    with every use of multiprocessing. Raises TsdlError for mistakes in the program, in the store,
-    or of the cluster, ValueError for a seed or a number of processes that there cannot be.
+    takes more than `max_memory` (bytes), fails. `params`, `files` and `allow` are those of
+    `compile`. Policies and costs in Python cannot be studied. Where processes are used, a script's
+    own work belongs under `if __name__ == "__main__":`, as with every use of multiprocessing.
+    Raises TsdlError for mistakes in the program, in the store, or of the cluster, ValueError for a
+    seed or a number of processes that there cannot be.
     """
     from tsdl.runtime.limits import limits
     from tsdl.studies import Answer, Course, choose_study
@@ -277,7 +334,7 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
     from tsdl.studies.store import opened
 
     sink = Sink()
-    points = choose_study(_session(source), sink, params or {}, name)
+    points = choose_study(_session(source, files, allow), sink, params or {}, name)
     if points is None:
         raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
     with opened(store) as kept:

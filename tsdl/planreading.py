@@ -19,8 +19,10 @@ def read_plan(text: str) -> Plan:
         data = json.loads(text, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("this is not a plan: nested too deeply") from None
-    if not isinstance(data, dict) or data.get("format") != FORMAT:
-        raise ValueError(f"this is not a plan of format {FORMAT}, which this TSDL reads")
+    form = data.get("format") if isinstance(data, dict) else None
+    if form != FORMAT:
+        told = f", but of {form}: compile its program anew" if isinstance(form, int) else ""
+        raise ValueError(f"this is not a plan of format {FORMAT}, which this TSDL reads{told}")
     try:
         plan: Plan = decoded(Plan, unshared(data))
         _check_ranges(plan)

@@ -333,7 +333,7 @@ class Engine:
                 if self.observer:
                     self.observer(worker, clock.now)
                 if self.changes:
-                    self.changes[worker.id].note(clock.now)
+                    self.changes[worker.id].note(worker, clock.now)
             moved = False
             while gang.any(self._moves):
                 moved = True

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from tsdl.runtime.columns import Column, Requests
-from tsdl.runtime.parquet import part, write_table
+from tsdl.runtime.columns import Column
+from tsdl.runtime.parquet import height, part, write_table
 from tsdl.runtime.result import Result
 from tsdl.runtime.traceevents import trace_json
 from tsdl.runtime.vllm import vllm_json
@@ -36,7 +36,7 @@ def table_csv(columns: Mapping[str, Column]) -> Iterator[str]:
 
     Some rows at a time: the cells of a million rows would take gigabytes.
     """
-    count = columns.count if isinstance(columns, Requests) else len(columns["time"])
+    count = height(columns)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -77,7 +77,10 @@ def write(result: Result, folder: Path, tables: str = "csv") -> None:
         "plan.json": _text([result.plan.to_json(), "\n"]),
         "summary.vllm.json": _text([vllm_json(result)]),
     }
-    columns = {"requests": result.requests, "timeseries": result.timeseries}
+    columns: dict[str, Mapping[str, Column]] = {
+        "requests": result.columns,
+        "timeseries": result.timeseries,
+    }
     if len(result.records["time"]):
         columns["records"] = result.records
     for name, table in columns.items():

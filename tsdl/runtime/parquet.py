@@ -1,4 +1,4 @@
-"""Tables of a result for Arrow and Parquet: typed columns that say their unit (needs pyarrow)."""
+"""Columns for Arrow and Parquet: typed, and they say their unit (needs pyarrow)."""
 
 from __future__ import annotations
 
@@ -34,18 +34,24 @@ def pyarrow() -> Any:  # noqa: ANN401 (a module without types of its own)
     try:
         import pyarrow
     except ImportError:
-        raise NoPyarrow("Parquet needs pyarrow: pip install 'tsdl[parquet]'") from None
+        raise NoPyarrow("Arrow and Parquet need pyarrow: pip install 'tsdl[parquet]'") from None
     return pyarrow
 
 
-def table(result: Result, columns: Mapping[str, Column]) -> Any:  # noqa: ANN401
-    """Return columns of a result as a pyarrow Table; values that there are not are null.
+def about(result: Result) -> dict[str, str]:
+    """Return what the tables of a result are of: `scenario`, `plan` (its hash) and `seed`."""
+    return {name: str(result.summary[name]) for name in ("scenario", "plan", "seed")}
 
-    A column's metadata has its `unit`, that of the table `scenario`, `plan` (its hash) and `seed`.
-    Raises NoPyarrow.
+
+def arrow_table(
+    columns: Mapping[str, Column], units: Mapping[str, str], about: Mapping[str, str]
+) -> Any:  # noqa: ANN401
+    """Return columns as a pyarrow Table; numbers that are NaN are null.
+
+    A column's metadata has its `unit`, that of the table what it is `about`. Raises NoPyarrow.
     """
     arrow = pyarrow()
-    return _table(arrow, _schema(arrow, result, columns), columns, slice(None))
+    return _table(arrow, _schema(arrow, columns, units, about), columns, slice(None))
 
 
 def write_table(result: Result, columns: Mapping[str, Column], path: Path) -> None:
@@ -56,27 +62,35 @@ def write_table(result: Result, columns: Mapping[str, Column], path: Path) -> No
     arrow = pyarrow()
     from pyarrow.parquet import ParquetWriter
 
-    schema = _schema(arrow, result, columns)
+    schema = _schema(arrow, columns, UNITS, about(result))
     with ParquetWriter(path, schema) as writer:
         for rows in _row_groups(columns):
             writer.write_table(_table(arrow, schema, columns, rows))
 
 
 def _row_groups(columns: Mapping[str, Column]) -> Iterator[slice]:
-    count = columns.count if isinstance(columns, Requests) else len(columns["time"])
-    for begin in range(0, count, _ROWS):
+    for begin in range(0, height(columns), _ROWS):
         yield slice(begin, begin + _ROWS)
 
 
-def _schema(arrow: Any, result: Result, columns: Mapping[str, Column]) -> Any:  # noqa: ANN401
+def _schema(
+    arrow: Any,  # noqa: ANN401
+    columns: Mapping[str, Column],
+    units: Mapping[str, str],
+    about: Mapping[str, str],
+) -> Any:  # noqa: ANN401
     fields = []
     for name in columns:
         kind = part(columns, name, slice(0, 0)).dtype.kind
-        unit = {"unit": UNITS[name]} if name in UNITS else None
-        type_ = {"f": arrow.float64(), "i": arrow.int64()}.get(kind, arrow.string())
+        unit = {"unit": units[name]} if name in units else None
+        type_ = _types(arrow).get(kind, arrow.string())
         fields.append(arrow.field(name, type_, metadata=unit))
-    about = ("scenario", "plan", "seed")
-    return arrow.schema(fields, {name: str(result.summary[name]) for name in about})
+    return arrow.schema(fields, dict(about))
+
+
+def _types(arrow: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return the types of columns by numpy's letter; all else is text."""
+    return {"f": arrow.float64(), "i": arrow.int64(), "b": arrow.bool_()}
 
 
 def _table(
@@ -90,6 +104,11 @@ def _table(
         for name in columns
     ]
     return arrow.Table.from_arrays(arrays, schema=schema)
+
+
+def height(columns: Mapping[str, Column]) -> int:
+    """Return how many rows columns have."""
+    return columns.count if isinstance(columns, Requests) else len(next(iter(columns.values())))
 
 
 def part(columns: Mapping[str, Column], name: str, rows: slice) -> Column:

@@ -6,6 +6,7 @@ import math
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,17 @@ from tsdl.runtime.beyond import warnings
 from tsdl.runtime.columns import Column, Metrics, Requests
 from tsdl.runtime.ledger import STATUSES
 from tsdl.runtime.metrics import Metric, Nothing, evaluate, holds, holds_each, statistics
+from tsdl.runtime.parquet import UNITS, about
 from tsdl.runtime.request import REJECTED
+from tsdl.runtime.tables import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pandas import DataFrame
 
     from tsdl.runtime.engine import Outcome
+    from tsdl.runtime.samples import Samples
     from tsdl.runtime.timeline import Timeline
     from tsdl.runtime.watched import Tokens, Watch
 
@@ -44,11 +50,12 @@ class Expectation:
 class Result:
     """The outcome of one run.
 
-    `requests`, `timeseries` and `records` are mappings of numpy columns; `summary` holds JSON
-    values, with times in seconds, sizes in bytes, rates per second. `warnings` are diagnostics of
-    what the run asked of its tables and they do not have. `timeline` and `tokens` are what was
-    noted of iterations and tokens, None where nobody asked for it. `partial` says where a limit has
-    stopped the run (None: nowhere); all else is then of what happened until there.
+    `requests`, `timeseries` and `records` are tables of numpy columns, made when they are asked
+    for (`columns` has those of requests one by one); `summary` holds JSON values, with times in
+    seconds, sizes in bytes, rates per second. `warnings` are diagnostics of what the run asked of
+    its tables and they do not have. `timeline` and `tokens` are what was noted of iterations and
+    tokens, None where nobody asked for it. `partial` says where a limit has stopped the run (None:
+    nowhere); all else is then of what happened until there.
     """
 
     def __init__(self, plan: Plan, seed: int, outcome: Outcome, watch: Watch | None = None) -> None:
@@ -57,15 +64,14 @@ class Result:
         self.seed = seed
         self.timeline: Timeline | None = watch.timeline if watch else None
         self.tokens: Tokens | None = watch.tokens if watch else None
-        self.requests = Requests(outcome.requests)
-        self.timeseries = _sample_columns(outcome)
-        self.records = _record_columns(outcome)
+        self.columns = Requests(outcome.requests)
+        self._samples, self._records = outcome.samples, outcome.notes.records
         self.log = outcome.notes.log
         self.partial = outcome.stopped
         self.warnings = warnings(outcome.workers)
-        self._counted = self.requests["arrived"] >= plan.workload.warmup
+        self._counted = self.columns["arrived"] >= plan.workload.warmup
         found = gaps.weighted(outcome.gap_length, outcome.gap_count)
-        self.metrics = Metrics(self.requests, self._counted, found)
+        self.metrics = Metrics(self.columns, self._counted, found)
         self.totals = self._totals(outcome)
         self.expectations = [self._expectation(c) for c in plan.expects]
         self.summary = self._summary(outcome)
@@ -75,11 +81,29 @@ class Result:
         """Tell whether every `expect` holds."""
         return all(e.passed for e in self.expectations)
 
-    def to_pandas(self) -> DataFrame:
-        """Return the requests as a pandas DataFrame (pandas must be installed)."""
-        import pandas as pd
+    # -- tables --------------------------------------------------------------------------------
 
-        return pd.DataFrame(dict(self.requests))
+    @cached_property
+    def requests(self) -> Table:
+        """The columns of requests.csv (SPEC.md, section 9.3), a row for each that has arrived."""
+        return self._table({name: self.columns[name] for name in self.columns})
+
+    @cached_property
+    def timeseries(self) -> Table:
+        """The columns of timeseries.csv: the state of each worker at some times."""
+        return self._table(_sample_columns(self._samples))
+
+    @cached_property
+    def records(self) -> Table:
+        """What handlers recorded: time, worker (-1 for the global stage), name, value."""
+        return self._table(_record_columns(self._records))
+
+    def _table(self, columns: Mapping[str, Column]) -> Table:
+        return Table(columns, UNITS, about(self))
+
+    def to_pandas(self) -> DataFrame:
+        """Return the requests as a pandas DataFrame. Raises ImportError without pandas."""
+        return self.requests.to_pandas()
 
     def measure(self, formula: Value) -> float | None:
         """Return what a formula of metrics and totals comes to; None where it is undefined.
@@ -98,9 +122,9 @@ class Result:
 
         Values that there are not are null. Raises ImportError, which names the extra.
         """
-        from tsdl.runtime.parquet import table
+        return self.requests.to_arrow()
 
-        return table(self, self.requests)
+    # -- all else ------------------------------------------------------------------------------
 
     def write_trace(self, path: str | PathLike[str]) -> None:
         """Write the trace in the Trace Event Format, for Perfetto; compressed if it ends in .gz.
@@ -132,7 +156,7 @@ class Result:
     # -- metrics -------------------------------------------------------------------------------
 
     def _totals(self, outcome: Outcome) -> dict[str, float]:
-        columns = self.requests
+        columns = self.columns
         arrived = int(self._counted.sum())
         # A slice copies nothing: where all are counted, all are taken.
         counted = slice(None) if arrived == columns.count else self._counted
@@ -208,7 +232,7 @@ class Result:
             "seed": self.seed,
             "requests": {
                 **{name: totals[name] for name in counts},
-                "warmup": self.requests.count - totals["arrived"],
+                "warmup": self.columns.count - totals["arrived"],
                 "stuck": outcome.stuck,
             },
             **{
@@ -277,9 +301,7 @@ def _statistics(metric: Metric) -> dict[str, float | None]:
     return dict(zip(names, map(_number, statistics(metric, (*PERCENTILES, 100))), strict=True))
 
 
-def _record_columns(outcome: Outcome) -> dict[str, Column]:
-    """Return what handlers recorded: time, worker (-1 for the global stage), name, value."""
-    records = outcome.notes.records
+def _record_columns(records: Sequence[tuple[float, int, str, float]]) -> dict[str, Column]:
     return {
         "time": np.array([r[0] for r in records], dtype=np.float64),
         "worker": np.array([r[1] for r in records], dtype=np.int64),
@@ -288,8 +310,7 @@ def _record_columns(outcome: Outcome) -> dict[str, Column]:
     }
 
 
-def _sample_columns(outcome: Outcome) -> dict[str, Column]:
-    samples = outcome.samples
+def _sample_columns(samples: Samples) -> dict[str, Column]:
     return {
         "time": np.array(samples.time, dtype=np.float64),
         **{

@@ -51,13 +51,13 @@ class Changes:
 
     def __init__(self, worker: Worker) -> None:
         """Begin with the state at 0."""
-        self.worker = worker
+        self.id = worker.id
         self.rows = Samples()
         self.rows.take(0.0, [worker])
 
-    def note(self, time: float) -> None:
+    def note(self, worker: Worker, time: float) -> None:
         """Note the state at a boundary, if it has changed; of one time the last counts."""
-        rows, worker = self.rows, self.worker
+        rows = self.rows
         columns = (rows.queued, rows.running, rows.kv_used)
         state = (worker.queued, worker.running, worker.memory.used)
         if rows.time and rows.time[-1] == time:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
-from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -85,7 +84,7 @@ class Timeline:
         self._most = MOST_EVENTS if most is None else most
         self._awaited: set[int] = set()  # whose KV has come, and who are not computed on yet
         self._under_way: dict[int, Transfer] = {}
-        self._numbers = count()
+        self._sent = 0  # transfers that are shown
         self._lanes: dict[int, list[bool]] = {}  # of each worker: which are taken
 
     def watch(self, workers: Sequence[Worker]) -> None:
@@ -108,7 +107,7 @@ class Timeline:
     def note_state(self, worker: Worker, now: float) -> None:
         """Note the queues and the memory of a worker at a boundary."""
         if self.begin <= now < self.end:
-            self.states[worker.id].note(now)
+            self.states[worker.id].note(worker, now)
 
     def note_iteration(
         self, worker: Worker, iteration: Iteration, begin: float, end: float, stage: int = 0
@@ -155,7 +154,8 @@ class Timeline:
         lane = lanes.index(False)
         lanes[lane] = True
         place = Place(worker, "transfers", lane, now)
-        number = next(self._numbers)
+        number = self._sent
+        self._sent += 1
         self._under_way[number] = Transfer(place, inf, what, request, size, way)
         if what != "store":
             self.chains.setdefault(request, []).append(place)

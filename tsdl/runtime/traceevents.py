@@ -173,7 +173,7 @@ class _Writer:
     def _counters(self) -> Iterator[Event]:
         for changes in self.timeline.states:
             rows = changes.rows
-            at = self._at((changes.worker.id, "iterations", 0))
+            at = self._at((changes.id, "iterations", 0))
             for row, time in enumerate(rows.time):
                 if time < self.timeline.begin:
                     continue
@@ -186,7 +186,7 @@ class _Writer:
 
     def _requests(self) -> Iterator[Event]:
         """Yield each request as a span, with what it went through inside."""
-        columns, timeline = self.result.requests, self.timeline
+        columns, timeline = self.result.columns, self.timeline
         until = float(self.result.summary["end"])
         rejected = {m.request: m.time for m in timeline.marks if m.what == "rejected"}
         names = ("arrived", "started", "first_token", "last_token", "status")

@@ -95,7 +95,7 @@ def _totals(result: Result) -> dict[str, Any]:
 
 def _detail(result: Result, tokens: Tokens) -> dict[str, Any]:
     """Return lists of the counted requests, in order of arrival; who failed has no times."""
-    columns = result.requests
+    columns = result.columns
     chosen = np.flatnonzero(columns["arrived"] >= result.plan.workload.warmup)
     status = columns["status"][chosen]
     finished = status == FINISHED

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tsdl.formula import Atom, Value
     from tsdl.lower.questions import Asked, Study
     from tsdl.plan import Plan
+    from tsdl.runtime.tables import Table
     from tsdl.studies.course import Unit
 
 
@@ -104,14 +105,20 @@ class Answer:
             told += ", passed" if self.passed else ", FAILED"
         return f"<Answer of {self.study.name}: {told}>"
 
+    @cached_property
+    def table(self) -> Table:
+        """The columns of study.csv (SPEC.md, section 10.3), a row for each of `rows`."""
+        from tsdl.studies.files import table_of
+
+        return table_of(self)
+
     def to_pandas(self) -> DataFrame:
-        """Return the lines of study.csv as a pandas DataFrame (pandas must be installed)."""
-        import pandas as pd
+        """Return `table` as a pandas DataFrame. Raises ImportError without pandas."""
+        return self.table.to_pandas()
 
-        from tsdl.studies.files import csv_rows
-
-        header, *rows = csv_rows(self)
-        return pd.DataFrame(rows, columns=header)
+    def to_arrow(self) -> Any:  # noqa: ANN401 (pyarrow has no types of its own)
+        """Return `table` as a pyarrow Table, whose columns say their unit. Raises ImportError."""
+        return self.table.to_arrow()
 
     @property
     def passed(self) -> bool:

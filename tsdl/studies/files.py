@@ -8,6 +8,7 @@ import json
 import math
 from typing import TYPE_CHECKING
 
+from tsdl.runtime.tables import Table, column_of
 from tsdl.wholefiles import put_text
 
 if TYPE_CHECKING:
@@ -49,6 +50,21 @@ def csv_rows(answer: Answer) -> Iterator[list[object]]:
         if study.pareto:
             cells.append("yes" if row.efficient else "no")
         yield cells
+
+
+def table_of(answer: Answer) -> Table:
+    """Return the same as columns: numbers, NaN where there is none, truth values, or texts."""
+    study = answer.study
+    header, *rows = csv_rows(answer)
+    units = dict(study.columns)
+    for asked in study.table:
+        units |= {asked.text: asked.unit, f"{asked.text} ±": asked.unit}
+    cells = {str(name): [row[i] for row in rows] for i, name in enumerate(header)}
+    if study.pareto:
+        cells["pareto"] = [row.efficient is True for row in answer.rows]
+    columns = {name: column_of(each) for name, each in cells.items()}
+    about = {"study": study.name, "scenario": study.scenario.name}
+    return Table(columns, units, about)
 
 
 def _cell(value: float) -> float | None:

@@ -76,7 +76,7 @@ def of_run(run: Run, skip_first: int, after: float) -> Columns:
 
 def of_result(result: Result, skip_first: int, after: float) -> Columns:
     """Return the columns of a simulated run."""
-    values: dict[str, Column] = {name: result.requests[name] for name in NAMES}
+    values: dict[str, Column] = {name: result.columns[name] for name in NAMES}
     counted = _counted(values, skip_first, after)
     return Columns(values, counted, _span(values, counted))
 

@@ -122,7 +122,7 @@ class FastEngine(Engine):
         if worker.id in self.actions.deferred:
             self.actions.release(worker)
         if self.changes:
-            self.changes[worker.id].note(now)
+            self.changes[worker.id].note(worker, now)
         if iteration is not None:
             iteration.note_start(now)
             worker.begun, worker.duration = now, duration
