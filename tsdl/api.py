@@ -303,6 +303,7 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
     name: str | None = None,
     *,
     params: Mapping[str, object] | None = None,
+    constants: Mapping[str, object] | None = None,
     seed: int | None = None,
     jobs: int | None = None,
     store: str | PathLike[str] | None = None,
@@ -317,11 +318,11 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
     `name` chooses one where there are several. Runs are done by `jobs` processes (left out, one on
     each core; 1 is this process itself), or on the Dask cluster at an address; they are kept in the
     file `store`, if one is given. A run that takes longer than `max_seconds`, or whose process
-    takes more than `max_memory` (bytes), fails. `params`, `files` and `allow` are those of
-    `compile`. Policies and costs in Python cannot be studied. Where processes are used, a script's
-    own work belongs under `if __name__ == "__main__":`, as with every use of multiprocessing.
-    Raises TsdlError for mistakes in the program, in the store, or of the cluster, ValueError for a
-    seed or a number of processes that there cannot be.
+    takes more than `max_memory` (bytes), fails. `params`, `constants`, `files` and `allow` are
+    those of `compile`. Policies and costs in Python cannot be studied. Where processes are used, a
+    script's own work belongs under `if __name__ == "__main__":`, as with every use of
+    multiprocessing. Raises TsdlError for mistakes in the program, in the store, or of the cluster,
+    ValueError for a seed or a number of processes that there cannot be.
     """
     from tsdl.runtime.limits import limits
     from tsdl.studies import Answer, Course, choose_study
@@ -334,7 +335,7 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
     from tsdl.studies.store import opened
 
     sink = Sink()
-    points = choose_study(_session(source, files, allow), sink, params or {}, name)
+    points = choose_study(_session(source, files, allow), sink, params or {}, name, constants)
     if points is None:
         raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
     with opened(store) as kept:

@@ -12,13 +12,18 @@ MOST = 10_000_000  # tokens, requests or devices
 def add_scenario(parser: argparse.ArgumentParser) -> None:
     """Add the file, and what says which scenario of it with which numbers."""
     parser.add_argument("file", metavar="FILE", help="a .tsim file")
+    add_params(parser)
+    parser.add_argument("--scenario", metavar="NAME", help="which, if the file has several")
+    add_constants(parser)
+    add_allowed(parser)
+
+
+def add_params(parser: argparse.ArgumentParser) -> None:
+    """Add values for params."""
     parser.add_argument(
         "-p", dest="params", action="append", default=[], type=read_pair, metavar="NAME=VALUE",
         help="set a param, for example -p 'qps=8 req/s'",
     )  # fmt: skip
-    parser.add_argument("--scenario", metavar="NAME", help="which, if the file has several")
-    add_constants(parser)
-    add_allowed(parser)
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from operator import index
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
-from tsdl.plan import Global, Local, Plan
+from tsdl.plan import Extern, Global, Local, Plan
 from tsdl.pythonsource import SOURCE_NAME
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.asked import cannot_be_called
@@ -100,12 +100,22 @@ _NOTHING_TO_CHOOSE = Diagnostic(
 )
 
 
-def _check_externs(plan: Plan, externs: Mapping[str, object]) -> None:
-    """See that all Python is handed in, and that costs can be called. Raises TsdlError."""
+def extern_names(plan: Plan) -> list[str]:
+    """Return the names of the Python that a plan asks for, as `externs` hands it in."""
+    return list(dict.fromkeys(extern.name for _, extern in _wanted(plan)))
+
+
+def _wanted(plan: Plan) -> list[tuple[str, Extern]]:
+    """Return the policies and the costs that are Python, each once."""
     stages: tuple[Global | Local, ...] = (plan.router, *(kind.local for kind in plan.workers))
     wanted = [("policy", stage.extern) for stage in stages if stage.extern]
     wanted += [("cost", extern) for kind in plan.workers for extern in kind.cost.externs]
-    for what, extern in dict.fromkeys(wanted):
+    return list(dict.fromkeys(wanted))
+
+
+def _check_externs(plan: Plan, externs: Mapping[str, object]) -> None:
+    """See that all Python is handed in, and that costs can be called. Raises TsdlError."""
+    for what, extern in _wanted(plan):
         name = extern.name
         if name not in externs:
             known = ", ".join(externs) or "none"

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from tsdl.studies.measures import half_width, holds, mean, number
@@ -104,6 +105,12 @@ class Answer:
         if self.expectations:
             told += ", passed" if self.passed else ", FAILED"
         return f"<Answer of {self.study.name}: {told}>"
+
+    def _repr_html_(self) -> str:
+        """Return the table and the expectations as a notebook shows them."""
+        from tsdl.studies.text import describe
+
+        return f"<pre>{escape(describe(self))}</pre>"
 
     @cached_property
     def table(self) -> Table:
