@@ -201,7 +201,7 @@ def test_only_allowed_folders_are_read(tmp_path: Path, monkeypatch: pytest.Monke
 
 # -- what is told of it ------------------------------------------------------------------------
 
-PUBLIC = [name for name in vars(tsdl) if not name.startswith("_") and name[0] != "@"]
+PUBLIC = [*(name for name in vars(tsdl) if name[0] != "_"), *tsdl._RETURNED]
 
 
 def documented() -> Iterator[tuple[str, object]]:

@@ -257,7 +257,14 @@ def test_a_folder_is_all_programs_beneath_it(
 ) -> None:
     (Path("deep") / "er").mkdir(parents=True)
     Path(".hidden").mkdir()
-    for name in ("deep/a.tsim", "deep/er/b.tsim", ".hidden/c.tsim", "deep/er/other.txt"):
+    Path("deep/site-packages").mkdir()
+    for name in (
+        "deep/a.tsim",
+        "deep/er/b.tsim",
+        ".hidden/c.tsim",
+        "deep/er/other.txt",
+        "deep/site-packages/d.tsim",
+    ):
         Path(name).write_text(UGLY, encoding="utf-8")
     assert main(["fmt", "deep", "fine.tsim"]) == 0
     told = [line.split(" ")[0] for line in capsys.readouterr().err.splitlines()]

@@ -16,10 +16,11 @@ assert_type(tsdl.Plan.from_json(plan.to_json()), tsdl.Plan)
 result = plan.run(seed=1, trace=(0.0, 2.0), max_seconds=60)
 assert_type(result.passed, bool)
 assert_type(result.requests.units, dict[str, str])
+first: tsdl.Result = result
 worst: float = result.requests["e2e"].max()
 late: np.ndarray[tuple[int], np.dtype[np.float64]] = result.timeseries["time"][-3:]
 
-answer = tsdl.study("study s { … }", "s", jobs=1)
+answer: tsdl.Answer = tsdl.study("study s { … }", "s", jobs=1)
 means = [row.figures["p99(ttft)"].mean for row in answer.rows]
 assert_type(means, list[float])
 assert_type(answer.complete, bool)

@@ -18,7 +18,33 @@ from tsdl.sources.times import NoTime as NoTime
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from tsdl.calibration import Calibration as Calibration
+    from tsdl.measured import Run as Run
+    from tsdl.runtime.result import Result as Result
+    from tsdl.runtime.tables import Table as Table
+    from tsdl.studies import Answer as Answer
+    from tsdl.validation import Validation as Validation
+
 __version__ = "0.1.0"
+
+# What functions return, for annotations: loaded when somebody asks, since numpy comes with it.
+_RETURNED = {
+    "Answer": "tsdl.studies",
+    "Calibration": "tsdl.calibration",
+    "Result": "tsdl.runtime.result",
+    "Run": "tsdl.measured",
+    "Table": "tsdl.runtime.tables",
+    "Validation": "tsdl.validation",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Return a type by its name. Raises AttributeError for a name that there is not."""
+    if name not in _RETURNED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_RETURNED[name]), name)
 
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:

@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 
 
 class Plan(plan_.Plan):
-    """An executable plan: a value that prints, hashes, pickles and runs."""
+    """An executable plan: a value that prints, hashes, pickles and runs.
+
+    Its fields (SPEC.md, section 11.3) hold all that a run needs, in base units: seconds, bytes,
+    FLOP, tokens. It cannot be changed.
+    """
 
     __slots__ = ("_externs",)
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Read what `to_json` wrote. Raises ValueError for anything else."""
+        """Read what `to_json` wrote. Raises ValueError for all else, and for another format."""
         from tsdl.planreading import read_plan
 
         return cls(**read_plan(text).fields())
@@ -47,7 +51,10 @@ class Plan(plan_.Plan):
         raise ValueError("this pickle is of another version of TSDL: compile its program anew")
 
     def with_externs(self, externs: Mapping[str, object]) -> Plan:
-        """Return the plan with the Python that it names, which is no part of it."""
+        """Return the plan with the Python that it names, which is no part of it.
+
+        `externs` are policies and costs by these names (SPEC.md, sections 8.17 and 7.7).
+        """
         plan = Plan(**self.fields())
         object.__setattr__(plan, "_externs", dict(externs))
         return plan

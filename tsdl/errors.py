@@ -5,7 +5,10 @@ from tsdl.diagnostics.text import render_all
 
 
 class TsdlError(Exception):
-    """A program, a param or a plan is wrong; `diagnostics` says what, as data."""
+    """A program, a param, a file or a run is wrong; `diagnostics` says what, as data.
+
+    As a text it is what a terminal shows: each with its place, and a way out where there is one.
+    """
 
     def __init__(self, diagnostics: list[Diagnostic]) -> None:
         """Keep the diagnostics."""

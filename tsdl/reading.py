@@ -7,6 +7,7 @@ from pathlib import Path
 
 Reader = Callable[[str], str]
 
+_INSTALLED = ("node_modules", "site-packages")
 _OF_PROCESSES = ("/dev/fd/", "/proc/")  # pipes that the shell makes of `<(…)`
 
 
@@ -52,5 +53,5 @@ def programs_beneath(folder: str) -> Iterator[str]:
     Links to folders are not followed.
     """
     for place, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if f[0] not in "._" and f != "node_modules")
+        folders[:] = sorted(f for f in folders if f[0] not in "._" and f not in _INSTALLED)
         yield from (str(Path(place) / file) for file in sorted(files) if file.endswith(".tsim"))

@@ -40,7 +40,12 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding. If only one thing is shown of it, it is `title`."""
+    """One finding. If only one thing is shown of it, it is `title`.
+
+    `code` is explained by `tsdl explain CODE`. `span` is its place: a half-open range of characters
+    of a source, None where it is in no text; `label` stands there. `secondary` are further places,
+    `notes` say more, `help` says what to write, and `fix` does it.
+    """
 
     code: str
     severity: Severity

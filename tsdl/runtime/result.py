@@ -85,17 +85,28 @@ class Result:
 
     @cached_property
     def requests(self) -> Table:
-        """The columns of requests.csv (SPEC.md, section 9.3), a row for each that has arrived."""
+        """The columns of requests.csv (SPEC.md, section 9.3), a row for each that has arrived.
+
+        Arrays of shape (requests,): times in seconds and `transfer` float64, NaN for what never
+        happened; counts, tokens and bytes int64; `status` text.
+        """
         return self._table({name: self.columns[name] for name in self.columns})
 
     @cached_property
     def timeseries(self) -> Table:
-        """The columns of timeseries.csv: the state of each worker at some times."""
+        """The columns of timeseries.csv: the state of each worker at some times.
+
+        Arrays of shape (times × workers,): `time` in seconds float64; `worker`, `queued` and
+        `running` (requests) and `kv_used` (bytes) int64.
+        """
         return self._table(_sample_columns(self._samples))
 
     @cached_property
     def records(self) -> Table:
-        """What handlers recorded: time, worker (-1 for the global stage), name, value."""
+        """What handlers recorded: time (seconds), worker (-1: the global stage), name, value.
+
+        Arrays of shape (records,) in order of time: float64, int64, text, float64.
+        """
         return self._table(_record_columns(self._records))
 
     def _table(self, columns: Mapping[str, Column]) -> Table:

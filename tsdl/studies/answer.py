@@ -114,7 +114,11 @@ class Answer:
 
     @cached_property
     def table(self) -> Table:
-        """The columns of study.csv (SPEC.md, section 10.3), a row for each of `rows`."""
+        """The columns of study.csv (SPEC.md, section 10.3), a row for each of `rows`.
+
+        Arrays of shape (rows,) in base units: params as they are, figures float64, NaN where they
+        are undefined, `status` text, `pareto` bool.
+        """
         from tsdl.studies.files import table_of
 
         return table_of(self)
