@@ -21,5 +21,5 @@ def test_params_that_go_together_repeat_values_but_not_pairs() -> None:
     answer = tsdl.study(PROGRAM + lengths.format("[32, 32] tokens", "[4, 8] tokens"), jobs=1)
     assert [list(row.cells.values()) for row in answer.rows] == [[32, 4], [32, 8]]
     assert mistakes(lengths.format("[32, 32] tokens", "[4, 4] tokens")) == [
-        "`size` and `answer` take 32 and 4 twice"
+        "`size` and `answer` take 32 tokens and 4 tokens twice"
     ]

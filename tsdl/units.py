@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple
 
 Number = int | float
 
@@ -94,6 +95,13 @@ class Unit:
         exact = Fraction(value if isinstance(value, int) else str(value)) * self.factor
         whole = isinstance(value, int) and exact.denominator == 1
         return exact.numerator if whole else float(exact)
+
+
+class Scale(NamedTuple):
+    """In which unit numbers are shown: what one of it is in base units, and its name."""
+
+    size: float
+    unit: str
 
 
 class UnknownUnit(ValueError):
@@ -190,3 +198,33 @@ _EXAMPLES = {
     Dimension.of("energy/time"): "W",
     Dimension.of("time/blocks"): "ns/block",
 }
+_BASES = {
+    Dimension.of("time"): "s",
+    Dimension.of("data"): "bytes",
+    Dimension.of("work"): "FLOP",
+    Dimension.of("work/time"): "FLOPS",
+    Dimension.of("energy"): "J",
+    Dimension.of("energy/time"): "W",
+    Dimension.of("money"): "USD",
+    Dimension.of("carbon"): "gCO2",
+    Dimension.of("requests/time"): "req/s",
+}
+
+
+def base_unit(dimension: Dimension) -> str:
+    """Return the base unit of a dimension, as it stands beside numbers; "" of plain numbers."""
+    known = _BASES.get(dimension)
+    if known is not None or not dimension.exponents:
+        return known or ""
+    over = [_powered(name, power) for name, power in dimension.exponents if power > 0]
+    under = [
+        _powered(_FACTORS.get(name, name), -power)
+        for name, power in dimension.exponents
+        if power < 0
+    ]
+    return "/".join(["*".join(over) or "1", *under])
+
+
+def _powered(name: str, power: int) -> str:
+    unit = _BASES.get(Dimension(((name, 1),)), name)
+    return unit if power == 1 else f"{unit}^{power}"

@@ -183,10 +183,10 @@ def plan_study(arguments: argparse.Namespace) -> int:
 
 
 def _described(points: Points, store: Store | None) -> str:
+    from tsdl.studies import figures
     from tsdl.studies.course import measures_at
     from tsdl.studies.points import Infeasible
     from tsdl.studies.pool import cores
-    from tsdl.studies.text import named_point
 
     study = points.study
     lines = [f"{study.name}: {extent(points)}"]
@@ -195,7 +195,8 @@ def _described(points: Points, store: Store | None) -> str:
     for point in points.all:
         plan = points.plan(point, study.search.values[0] if study.search else None)
         if isinstance(plan, Infeasible):
-            out.append(f"  {named_point(points.cells(point))}: {plan.code}: {plan.reason}")
+            named = figures.point(points.cells(point), study.columns, study.scales)
+            out.append(f"  {named}: {plan.code}: {plan.reason}")
             continue
         steps = expected_steps(len(study.search.values)) if study.search else 1
         for replicate in range(study.replicates):

@@ -15,6 +15,7 @@ from tsdl.evaluate.values import Binding, Place, Value
 from tsdl.formula import Atom, Formula
 from tsdl.formula import Value as FormulaValue
 from tsdl.program import Declaration, Program
+from tsdl.units import Scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +31,27 @@ Levels = tuple[Level, ...]  # one of each axis: a point
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What is varied together: columns of the answer, with their units, and the levels."""
+    """What is varied together: columns of the answer, and the levels.
+
+    `units` are base units, those of cells; `scales` the ones that people wrote, if they did.
+    """
 
     columns: tuple[str, ...]
     units: tuple[str, ...]
+    scales: tuple[Scale | None, ...]
     levels: tuple[Level, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An expression of the study: as written, with its unit, and where its names stand."""
+    """An expression of the study: as written, with its unit, and where its names stand.
+
+    `scale` is the unit that people gave what it is, if they did.
+    """
 
     text: str
     unit: str
+    scale: Scale | None
     expression: ast.Expr
     place: Place
 
@@ -57,6 +66,7 @@ class Search:
 
     param: str
     unit: str
+    scale: Scale | None
     greatest: bool
     values: tuple[float, ...]
     condition: Asked
@@ -143,6 +153,13 @@ class Study:
     def columns(self) -> dict[str, str]:
         """Return the columns that tell points apart, with their units."""
         return {c: u for a in self.axes for c, u in zip(a.columns, a.units, strict=True)}
+
+    @property
+    def scales(self) -> dict[str, Scale]:
+        """Return in which unit columns and what is told are shown, where people gave one."""
+        columns = {c: s for a in self.axes for c, s in zip(a.columns, a.scales, strict=True)}
+        asked = {asked.text: asked.scale for asked in (*self.asked, *self.distributions)}
+        return {text: s for text, s in {**asked, **columns}.items() if s is not None}
 
 
 def evaluator_at(

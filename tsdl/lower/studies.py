@@ -1,29 +1,25 @@
 """A checked study to what is asked: its axes and their values, what it searches for and tells."""
 
-import math
 from collections.abc import Iterator
 
 from tsdl import ast
 from tsdl.evaluate import Evaluator, Failed, Instance
-from tsdl.evaluate.values import Binding, Place, Range, Value
+from tsdl.evaluate.values import Place
 from tsdl.formula import Atom
+from tsdl.lower.axes import Axes, shown
 from tsdl.lower.questions import (
     Asked,
     Axis,
     Best,
     Elsewhere,
-    Level,
-    Levels,
     Picture,
     Search,
     Study,
-    param_of,
 )
 from tsdl.program import Declaration, DeclarationName, SymbolName
 from tsdl.schema.studies import CASES, PLOTS
-from tsdl.source import Span
 from tsdl.types import Quantity
-from tsdl.units import Dimension
+from tsdl.units import Scale, base_unit
 
 MOST_POINTS = 100_000
 MOST_REPLICATES = 1000
@@ -55,13 +51,13 @@ class _Lowering:
         self.declaration = declaration
         self.instance = evaluator.instance(declaration)
         self.elsewhere: dict[str, Elsewhere] = {}
-        self.axes: tuple[Axis, ...] = ()
 
     def study(self) -> Study:
         members = self.instance.members
         scenario = self.evaluator.required(self.instance, "scenario")
         self._check_scenario(scenario)
-        self.axes = tuple(self._axes())
+        self.reader = Axes(self.evaluator, self.instance)
+        self.axes = self.reader.all
         search = self._search()
         self._check_once(search)
         self._check_points(search)
@@ -73,7 +69,6 @@ class _Lowering:
                 self.declaration.span,
                 help=("write a `table`: `table throughput, p99(ttft)`",),
             )
-        self._check_count()
         return Study(
             self.declaration.name,
             self.declaration.clause.doc,
@@ -113,56 +108,6 @@ class _Lowering:
         for part in self.instance.members.clauses(verb):
             assert isinstance(part.item, ast.Clause)
             yield part.item, Place(part.owner, self.instance)
-
-    # -- axes ----------------------------------------------------------------------------------
-
-    def _axes(self) -> Iterator[Axis]:
-        cases = self.instance.members.named(CASES)
-        if cases:
-            levels = []
-            for case in cases:
-                given: dict[str, Binding | int | float] = {}
-                for key, definition in case.fields.items():
-                    self._check_own(key, definition.owner, definition.span)
-                    place = Place(definition.owner, self.instance)
-                    given[key] = Binding(definition.value, place)
-                levels.append(Level((case.name,), given))
-            yield Axis((CASES,), ("",), tuple(levels))
-        for clause, place in self._clauses("vary"):
-            names = [name.span.text for name in clause.objects]
-            for name in clause.objects:
-                self._check_own(name.span.text, place.owner, name.span)
-            assert clause.within is not None
-            parts = (
-                [a.value for a in clause.within.arguments]
-                if isinstance(clause.within, ast.Call)
-                else [clause.within]
-            )
-            columns = [
-                self._values(name, part, place) for name, part in zip(names, parts, strict=True)
-            ]
-            if len({len(column) for column in columns}) > 1:
-                counts = " and ".join(str(len(column)) for column in columns)
-                raise self.evaluator.fail(
-                    "E0529",
-                    f"params that go together have as many values each, and here are {counts}",
-                    clause.within.span,
-                )
-            together = tuple(map(_joined, zip(*columns, strict=True)))
-            self._check_different(names, together, clause.within.span)
-            units = tuple(self._unit_of_param(name) for name in names)
-            yield Axis(tuple(names), units, together)
-
-    def _check_different(self, names: list[str], levels: Levels, place: Span) -> None:
-        """Refuse an axis on which two levels are the same: a row is known by its cells."""
-        seen: list[tuple[Atom, ...]] = []
-        for level in levels:
-            if level.cells in seen:
-                verb = "takes" if len(names) == 1 else "take"
-                name = " and ".join(f"`{name}`" for name in names)
-                values = " and ".join(map(str, level.cells))
-                raise self.evaluator.fail("E0529", f"{name} {verb} {values} twice", place)
-            seen.append(level.cells)
 
     def _told(self, table: tuple[Asked, ...], search: Search | None) -> tuple[Asked, ...]:
         """Return what is told, each thing once: first what was searched for; axes are columns."""
@@ -211,104 +156,26 @@ class _Lowering:
                 )
             seen |= names
 
-    def _check_own(self, name: str, owner: Declaration, place: Span) -> None:
-        program = self.evaluator.program
-        param = program.lookup(owner.module, name)
-        if param is None or param.module is not program.root:
-            raise self.evaluator.fail(
-                "E0507",
-                f"`{name}` is a param of an imported file, and only those of the file itself vary",
-                place,
-                help=("run the study in that file, or declare scenario and params in this one",),
-            )
-        if name in self.evaluator.params:
-            raise self.evaluator.fail(
-                "E0529",
-                f"the study gives `{name}` its values, and `-p` gives it another",
-                place,
-                help=("leave one of both out",),
-            )
-
-    def _unit_of_param(self, name: str) -> str:
-        head = param_of(self.evaluator, name).clause.head
-        type_ = self.evaluator.program.types.get(head) if head else None
-        return unit_of(type_.dimension) if isinstance(type_, Quantity) else ""
-
-    def _values(self, name: str, values: ast.Expr, place: Place) -> list[Level]:
-        """Return the levels that a list or a range gives to one param."""
-        if isinstance(values, ast.Interval):
-            span = self.evaluator.value(values, place)
-            assert isinstance(span, Range)
-            numbers = self._steps(values, span)
-            return [Level((number,), {name: number}) for number in numbers]
-        assert isinstance(values, ast.ListOf)
-        levels = []
-        for item in values.items:
-            value = self.evaluator.value(item.value, place)
-            levels.append(Level((_shown(value, item.value),), {name: Binding(item.value, place)}))
-        return levels
-
-    def _steps(self, values: ast.Interval, span: Range) -> list[float]:
-        """Return the values of a range; without a step, steps of one of the unit it is in."""
-        step = span.step if span.step is not None else self._one(values)
-        if step <= 0:
-            raise self.evaluator.fail("E0503", "a step goes up", (values.step or values).span)
-        count = math.floor((span.high - span.low) / step + 1e-9) + 1
-        if count > MOST_POINTS:
-            raise self._too_many(count, values.span)
-        found = [span.low + index * step for index in range(count)]
-        return [int(v) if v == int(v) and isinstance(span.low, int) else v for v in found]
-
-    def _one(self, values: ast.Interval) -> float:
-        units = self.evaluator.program.number_units
-        unit = next((units[p] for p in (values.low, values.high) if p in units), None)
-        return unit.convert(1) if unit else 1
-
-    def _too_many(self, count: int, place: Span) -> Failed:
-        return self.evaluator.fail(
-            "E0529",
-            f"a study has at most {MOST_POINTS:,} points, and this makes {count:,}",
-            place,
-        )
-
-    def _check_count(self) -> None:
-        count = math.prod(len(axis.levels) for axis in self.axes)
-        if count > MOST_POINTS:
-            raise self._too_many(count, self.declaration.span)
-
     # -- the search ----------------------------------------------------------------------------
 
     def _search(self) -> Search | None:
         for verb in ("maximize", "minimize"):
             for clause, place in self._clauses(verb):
                 name = clause.objects[0].span.text
-                self._check_own(name, place.owner, clause.objects[0].span)
+                self.reader.check_own(name, place.owner, clause.objects[0].span)
                 values = clause.within
                 assert isinstance(values, ast.Interval)
                 condition = clause.preposition("while")
                 assert condition is not None
                 return Search(
                     name,
-                    self._unit_of_param(name),
+                    self.reader.unit(name),
+                    self.reader.scale(name, values),
                     verb == "maximize",
-                    tuple(self._candidates(name, values, place)),
+                    tuple(self.reader.candidates(name, values, place)),
                     self._asked(condition.objects[0], place),
                 )
         return None
-
-    def _candidates(self, name: str, values: ast.Interval, place: Place) -> list[float]:
-        span = self.evaluator.value(values, place)
-        assert isinstance(span, Range)
-        type_ = param_of(self.evaluator, name).clause.type
-        if span.step is not None or (isinstance(type_, ast.Name) and type_.id == "int"):
-            return self._steps(values, span)
-        if span.low > 0:
-            count = max(1, math.ceil(math.log(span.high / span.low) / math.log(RATIO)))
-            inner = [span.low * (span.high / span.low) ** (i / count) for i in range(1, count)]
-        else:
-            inner = [span.low + (span.high - span.low) * i / PARTS for i in range(1, PARTS)]
-        rounded = {float(f"{value:.{DIGITS}g}") for value in inner}
-        return [span.low, *sorted(v for v in rounded if span.low < v < span.high), span.high]
 
     # -- what is asked -------------------------------------------------------------------------
 
@@ -342,8 +209,27 @@ class _Lowering:
                 self._elsewhere(node, place)
         type_ = self.evaluator.program.types.get(expression)
         of = getattr(type_, "of", type_)
-        unit = unit_of(of.dimension) if isinstance(of, Quantity) else ""
-        return Asked(" ".join(expression.span.text.split()), unit, expression, place)
+        unit = base_unit(of.dimension) if isinstance(of, Quantity) else ""
+        text = " ".join(expression.span.text.split())
+        return Asked(text, unit, self._scale(expression, place), expression, place)
+
+    def _scale(self, expression: ast.Expr, place: Place) -> Scale | None:
+        """Return the unit that people gave a param, of which an expression is the value."""
+        if isinstance(expression, ast.Index):
+            return self._scale(expression.value, place)
+        meaning = self.evaluator.program.meanings.get(expression)
+        if not isinstance(meaning, DeclarationName) or meaning.declaration.kind != "param":
+            return None
+        name = meaning.declaration.name
+        for axis in self.axes:
+            if name in axis.columns:
+                return axis.scales[axis.columns.index(name)]
+        for verb in ("maximize", "minimize"):
+            for clause, _ in self._clauses(verb):
+                if clause.objects[0].span.text == name:
+                    return self.reader.scale(name, clause.within)
+        own = meaning.declaration.module is self.evaluator.program.root
+        return self.reader.scale(name, None) if own else None
 
     def _alone(self, name: ast.Expr) -> str:
         """Return a column that is an axis of its own."""
@@ -369,8 +255,8 @@ class _Lowering:
                 cells[CASES] = argument.value.span.text
                 continue
             value = self.evaluator.value(argument.value, place)
-            cells[argument.name] = self._level(
-                argument.name, _shown(value, argument.value), argument
+            cells[argument.name] = self.reader.level(
+                argument.name, shown(value, argument.value), argument
             )
         for axis in self.axes:
             named = [column for column in axis.columns if column in cells]
@@ -383,21 +269,6 @@ class _Lowering:
                 )
         self.evaluator.program.meanings[node] = SymbolName(name)
         self.elsewhere[name] = Elsewhere(name, self._asked(node.value, place), cells)
-
-    def _level(self, column: str, cell: Atom, argument: ast.Argument) -> Atom:
-        """Return the cell of an axis that is meant."""
-        for axis in self.axes:
-            if column in axis.columns:
-                cells = [level.cells[axis.columns.index(column)] for level in axis.levels]
-                for known in cells:
-                    if known == cell or _close(known, cell):
-                        return known
-                shown = ", ".join(map(str, cells))
-                raise self.evaluator.fail(
-                    "E0529", f"`{column}` does not take this value", argument.value.span,
-                    help=(f"it takes {shown}",),
-                )  # fmt: skip
-        raise AssertionError(column)
 
     def _picture(self, expression: ast.Expr, place: Place) -> Picture:
         assert isinstance(expression, ast.Call)
@@ -420,56 +291,3 @@ class _Lowering:
 
 def _others(axis: Axis, column: str) -> str:
     return " and ".join(f"`{other}`" for other in axis.columns if other != column)
-
-
-def _joined(levels: tuple[Level, ...]) -> Level:
-    """Return the level of an axis of several params."""
-    return Level(
-        tuple(cell for level in levels for cell in level.cells),
-        {name: source for level in levels for name, source in level.given.items()},
-    )
-
-
-def _shown(value: Value, expression: ast.Expr) -> Atom:
-    """Return what stands in a column for a value: a number in base units, or a name as written."""
-    if isinstance(value, (bool, int, float, str)):
-        return value
-    return " ".join(expression.span.text.split())
-
-
-def _close(one: Atom, other: Atom) -> bool:
-    """Tell whether two cells are the same number, but for rounding."""
-    if isinstance(one, str) or isinstance(other, str):
-        return False
-    return math.isclose(one, other, rel_tol=1e-9)
-
-
-_UNITS = {
-    Dimension.of(text): unit
-    for text, unit in {
-        "": "",
-        "time": "s",
-        "data": "bytes",
-        "tokens": "tokens",
-        "requests": "requests",
-        "sessions": "sessions",
-        "devices": "devices",
-        "requests/time": "req/s",
-        "tokens/time": "tokens/s",
-        "time/tokens": "s/token",
-        "data/time": "bytes/s",
-        "money": "USD",
-        "money/tokens": "USD/token",
-        "energy": "J",
-        "carbon": "gCO2",
-        "carbon/tokens": "gCO2/token",
-        "energy/tokens": "J/token",
-        "energy/time": "W",
-        "work/time": "FLOPS",
-    }.items()
-}
-
-
-def unit_of(dimension: Dimension) -> str:
-    """Return the base unit of a dimension, as it stands beside numbers; "" of plain numbers."""
-    return _UNITS.get(dimension, str(dimension))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tsdl.reports import series
 from tsdl.reports.marks import Axis, Chart, Legend, Panel, Series, Table, lines
 from tsdl.reports.results import Run
-from tsdl.studies.text import figure, scale
+from tsdl.studies.figures import figure, scale
 
 _TIMES = 12  # in tables
 

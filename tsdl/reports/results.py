@@ -18,6 +18,7 @@ from tsdl.plan import Plan
 from tsdl.planreading import read_plan
 from tsdl.reports.shapes import STUDY, SUMMARY, check
 from tsdl.runtime.parquet import pyarrow
+from tsdl.units import Scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,6 +51,11 @@ class StudyAnswer:
     data: dict[str, Any]
     plan: Plan | None
 
+    @property
+    def scales(self) -> dict[str, Scale]:
+        """Return in which unit columns and what is told are shown, where people gave one."""
+        return {text: Scale(s["size"], s["unit"]) for text, s in self.data["scales"].items()}
+
 
 Result = Run | StudyAnswer
 
@@ -76,6 +82,8 @@ def _read(folder: Path, name: str) -> Result:
         plan = _plan(folder) if (folder / "plan.json").is_file() else None
         if any(row["point"].keys() != data["columns"].keys() for row in data["rows"]):
             raise _refused(folder / "study.json", "a point has other columns than the study")
+        if not all(1 / _LARGEST < scale["size"] < _LARGEST for scale in data["scales"].values()):
+            raise _refused(folder / "study.json", "a unit has a size that none has")
         return StudyAnswer(name, data, plan)
     summary = _json(folder / "summary.json", SUMMARY)
     plan = _plan(folder)

@@ -15,7 +15,7 @@ from tsdl.reports.marks import Axis, Chart, Legend, Panel, Series, Table, lines
 from tsdl.reports.overtime import OverTime
 from tsdl.reports.results import Run
 from tsdl.reports.workercharts import worker_charts
-from tsdl.studies.text import figure, scale
+from tsdl.studies.figures import figure, scale
 
 LATENCIES = {
     "ttft": "TTFT",

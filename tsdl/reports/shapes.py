@@ -114,6 +114,7 @@ STUDY = {
     "replicates": int,
     "columns": Each(str),
     "table": Each(str),
+    "scales": Each({"unit": str, "size": float}),
     "rows": [
         {
             "point": Each(CELL),

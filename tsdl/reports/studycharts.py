@@ -22,7 +22,17 @@ from tsdl.reports.marks import (
     points,
 )
 from tsdl.reports.results import StudyAnswer
-from tsdl.studies.text import figure, scale
+from tsdl.studies.figures import (
+    column_of_cells,
+    figure,
+    interval,
+    is_number,
+    measured,
+    point,
+    scale,
+    titled,
+)
+from tsdl.units import Scale
 
 _TOLD = (1, 10, 25, 50, 75, 90, 95, 99, 100)  # percentiles in tables
 _MOST_PANELS = 24
@@ -39,9 +49,10 @@ def study_charts(study: StudyAnswer, prefix: str) -> Iterator[Chart]:
     Raises ValueError for a picture that cannot be drawn.
     """
     pictures = study.data["pictures"] or list(_from_table(study.data))
+    known = {"columns": study.data["columns"], "scales": study.scales}
     for number, picture in enumerate(pictures, 1):
         try:
-            yield _chart(picture, f"{prefix}picture-{number}")
+            yield _chart({**picture, **known}, f"{prefix}picture-{number}")
         except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
             raise ValueError(f"picture {number} cannot be drawn: {error}") from error
 
@@ -49,7 +60,7 @@ def study_charts(study: StudyAnswer, prefix: str) -> Iterator[Chart]:
 def _from_table(data: Data) -> Iterator[Data]:
     """Yield pictures of the table: over the first column of numbers, colored by the next one."""
     columns: Mapping[str, str] = data["columns"]
-    numbers = [c for c in columns if all(_is_number(row["point"][c]) for row in data["rows"])]
+    numbers = [c for c in columns if all(is_number(row["point"][c]) for row in data["rows"])]
     if not columns:
         return
     x = (numbers or list(columns))[0]
@@ -71,10 +82,6 @@ def _from_table(data: Data) -> Iterator[Data]:
                 for row in data["rows"]
             ],
         }
-
-
-def _is_number(cell: Cell) -> bool:
-    return isinstance(cell, (int, float)) and not isinstance(cell, bool)
 
 
 def _chart(picture: Data, name: str) -> Chart:
@@ -114,16 +121,8 @@ def _replicated(picture: Data) -> bool:
 
 def _named(picture: Data, channel: str, row: Data) -> str:
     """Return what a channel holds in a row, with its unit: `4 req/s`."""
-    return _shown(row["channels"][channel], picture["channels"][channel]["unit"])
-
-
-def _shown(cell: Cell, unit: str) -> str:
-    if cell is None:
-        return "–"
-    if isinstance(cell, (bool, str)):
-        return figure(cell)
-    factor, unit = scale(unit, [cell])
-    return _with_unit(figure(cell / factor), unit)
+    what, cell = picture["channels"][channel], row["channels"][channel]
+    return measured(cell, scale(what["unit"], [cell], picture["scales"].get(what["text"])))
 
 
 def _unseen(picture: Data) -> list[str]:
@@ -137,7 +136,9 @@ def _unseen(picture: Data) -> list[str]:
 def _rest(picture: Data, row: Data) -> list[str]:
     """Return the cells of a point that no channel shows."""
     cells = {name: row["point"][name] for name in picture["rest"]}
-    return [f"{n} = {figure(cell) if cell is not None else '–'}" for n, cell in cells.items()]
+    return [
+        point({name: cell}, picture["columns"], picture["scales"]) for name, cell in cells.items()
+    ]
 
 
 def _facet(picture: Data, row: Data) -> str:
@@ -190,7 +191,7 @@ def _values(picture: Data, rows: Sequence[Data]) -> Spec:
         )
         for name, group in groups.items()
     ]
-    title = _titled(", ".join(one["text"] for one in picture["shown"]), unit)
+    title = titled(", ".join(one["text"] for one in picture["shown"]), unit)
     y = Axis(title, domain=_extent(picture, factor))
     legend = _legend(picture)
     if kind == "lines":
@@ -211,7 +212,7 @@ def _heat(picture: Data, rows: Sequence[Data]) -> Spec:
     values = [_over(row["values"][0], factor) for row in picture["rows"]]
     known = [v for v in values if v is not None]
     color = Axis(
-        _titled(picture["shown"][0]["text"], unit),
+        titled(picture["shown"][0]["text"], unit),
         domain=(min(known), max(known)) if known and min(known) < max(known) else None,
     )
     return heat(cells, _places(picture, "x"), _places(picture, "y"), color)
@@ -225,7 +226,7 @@ def _cdf(picture: Data, rows: Sequence[Data]) -> Spec:
         places = [_over(v, factor) for v in values]
         shares = [percent / 100 for percent in range(len(values))]
         drawn.append(Series(_series(picture, row, 0), places, shares))
-    x = Axis(_titled(picture["shown"][0]["text"], unit), domain=_extent(picture, factor))
+    x = Axis(titled(picture["shown"][0]["text"], unit), domain=_extent(picture, factor))
     return lines(drawn, x, Axis("share of requests", domain=(0, 1), format="%"), _legend(picture))
 
 
@@ -250,24 +251,25 @@ def _extent(picture: Data, factor: float) -> tuple[float, float] | None:
     return (low, high) if low < high else None
 
 
-def _unit(picture: Data) -> tuple[float, str]:
+def _unit(picture: Data) -> Scale:
     """Return what to divide by, and the unit of all that is shown; "" where they differ."""
-    units = {one["unit"] for one in picture["shown"]}
-    if len(units) > 1:
-        return 1.0, "base units"
-    return scale(units.pop(), _numbers(picture))
+    units = {(one["unit"], picture["scales"].get(one["text"])) for one in picture["shown"]}
+    if len({unit for unit, _ in units}) > 1:
+        return Scale(1.0, "base units")
+    unit, written = units.pop()
+    return scale(unit, _numbers(picture), None if units else written)
 
 
 def _all_numbers(picture: Data, channel: str) -> bool:
     cells = [row["channels"][channel] for row in picture["rows"]]
-    return all(cell is None or _is_number(cell) for cell in cells)
+    return all(cell is None or is_number(cell) for cell in cells)
 
 
 def _scaled(picture: Data, channel: str) -> tuple[float, Axis]:
     what = picture["channels"][channel]
     cells = [row["channels"][channel] for row in picture["rows"]]
-    factor, unit = scale(what["unit"], [cell for cell in cells if cell is not None])
-    return factor, Axis(_titled(what["text"], unit))
+    factor, unit = scale(what["unit"], cells, picture["scales"].get(what["text"]))
+    return factor, Axis(titled(what["text"], unit))
 
 
 def _places(picture: Data, channel: str) -> Axis:
@@ -280,39 +282,38 @@ def _over(value: float | None, factor: float) -> float | None:
     return None if value is None else value / factor
 
 
-def _with_unit(text: str, unit: str) -> str:
-    return f"{text} {unit}" if unit else text
-
-
-def _titled(text: str, unit: str) -> str:
-    return f"{text} ({unit})" if unit else text
-
-
 def _table(picture: Data) -> Table:
     """Return the numbers of a picture: a row for each point."""
-    factor, unit = _unit(picture)
-    first = list(picture["rows"][0]["point"]) if picture["rows"] else []
-    extra = [c for c, what in picture["channels"].items() if what["text"] not in first]
-    names = [picture["channels"][c]["text"] for c in extra]
-    told = [_titled(one["text"], unit) for one in picture["shown"]]
+    rows = picture["rows"]
+    by, unit = _unit(picture)
+    first = list(rows[0]["point"]) if rows else []
+    columns = [
+        column_of_cells(
+            name,
+            picture["columns"].get(name, ""),
+            [row["point"].get(name) for row in rows],
+            picture["scales"].get(name),
+        )
+        for name in first
+    ]
+    columns += [
+        [what["text"], *(_named(picture, channel, row) for row in rows)]
+        for channel, what in picture["channels"].items()
+        if what["text"] not in first
+    ]
     if picture["kind"] == "cdf":
-        told = [f"p{percent}{f' ({unit})' if unit else ''}" for percent in _TOLD]
-    rows = []
-    for row in picture["rows"]:
-        cells = [figure(cell) if cell is not None else "–" for cell in row["point"].values()]
-        cells += [_named(picture, channel, row) for channel in extra]
-        if picture["kind"] == "cdf":
-            values = row["percentiles"][0] or [None] * 101
-            cells += [_cell(values[percent], None, factor) for percent in _TOLD]
-        else:
-            pairs = zip(row["values"], row["half_widths"], strict=True)
-            cells += [_cell(value, width, factor) for value, width in pairs]
-        rows.append(tuple(cells))
-    return Table((*first, *names, *told), tuple(rows))
-
-
-def _cell(value: float | None, width: float | None, factor: float) -> str:
-    if value is None:
-        return "–"
-    text = figure(value / factor)
-    return text if width is None else f"{text} ± {width / factor:.2g}"
+        known = [row["percentiles"][0] or [None] * 101 for row in rows]
+        columns += [
+            [titled(f"p{percent}", unit), *(figure(values[percent], by) for values in known)]
+            for percent in _TOLD
+        ]
+    else:
+        columns += [
+            [
+                titled(one["text"], unit),
+                *(interval(row["values"][i], row["half_widths"][i], by) for row in rows),
+            ]
+            for i, one in enumerate(picture["shown"])
+        ]
+    headers, *lines = zip(*columns, strict=True)
+    return Table(headers, tuple(lines))

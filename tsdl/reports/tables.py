@@ -12,7 +12,7 @@ from tsdl.reports import series
 from tsdl.reports.marks import Table
 from tsdl.reports.runcharts import LATENCIES
 from tsdl.reports.workercharts import labels
-from tsdl.studies.text import figure, scale
+from tsdl.studies.figures import column_of_cells, column_of_means, figure, point, scale
 
 if TYPE_CHECKING:
     from tsdl.reports.results import Run, StudyAnswer
@@ -165,39 +165,24 @@ def workers(run: Run) -> Table:
 def answer(study: StudyAnswer) -> Table:
     """Return the rows of a study: its columns, each number of its table, what is to be said."""
     data = study.data
-    headers, columns = [], []
+    columns = []
     for name, unit in data["columns"].items():
         cells = [row["point"].get(name) for row in data["rows"]]
-        numbers = [c for c in cells if isinstance(c, (int, float)) and not isinstance(c, bool)]
-        factor, shown = scale(unit, numbers)
-        headers.append(f"{name} ({shown})" if shown else name)
-        columns.append(
-            [
-                "–" if c is None
-                else figure(c / factor) if not isinstance(c, (bool, str))
-                else figure(c)
-                for c in cells
-            ]
-        )  # fmt: skip
+        columns.append(column_of_cells(name, unit, cells, study.scales.get(name)))
     for text, unit in data["table"].items():
         found = [row["values"].get(text, {}) for row in data["rows"]]
-        means = [f["mean"] for f in found if f.get("mean") is not None]
-        factor, shown = scale(unit, means)
-        headers.append(f"{text} ({shown})" if shown else text)
-        columns.append([_with_width(f.get("mean"), f.get("half_width"), factor) for f in found])
-    headers.append("notes")
-    columns.append([_note(row) for row in data["rows"]])
-    return Table(tuple(headers), tuple(zip(*columns, strict=True)), words=len(data["columns"]))
+        pairs = [(f.get("mean"), f.get("half_width")) for f in found]
+        columns.append(column_of_means(text, unit, pairs, study.scales.get(text)))
+    columns.append(["notes", *map(_note, data["rows"])])
+    headers, *rows = zip(*columns, strict=True)
+    return Table(headers, tuple(rows), words=len(data["columns"]))
 
 
 def study_expectations(study: StudyAnswer) -> Table:
     """Return what a study expected, and where it does not hold."""
-    rows = []
-    for expected in study.data["expect"]:
-        points = [
-            ", ".join(f"{name} = {figure(cell)}" for name, cell in point.items())
-            for point in expected["failed"]
-        ]
+    data, rows = study.data, []
+    for expected in data["expect"]:
+        points = [point(cells, data["columns"], study.scales) for cells in expected["failed"]]
         rows.append(("pass" if expected["passed"] else "FAIL", expected["text"], "; ".join(points)))
     return Table(("verdict", "expected", "not at"), tuple(rows), words=3)
 
@@ -206,7 +191,7 @@ def provenance(study: StudyAnswer) -> Table:
     """Return which runs a study is made of: plans by their hashes, and seeds."""
     rows = tuple(
         (
-            ", ".join(f"{name} = {figure(cell)}" for name, cell in row["point"].items()),
+            point(row["point"], study.data["columns"], study.scales),
             run["plan"],
             str(run["seed"]),
         )
@@ -231,13 +216,6 @@ def _without_lone_run(runs: Sequence[Run], table: Table) -> Table:
         return (*cells[:at], *cells[at + 1 :])
 
     return Table(rest(table.headers), tuple(map(rest, table.rows)), table.words - 1)
-
-
-def _with_width(value: float | None, width: float | None, factor: float) -> str:
-    if value is None:
-        return "–"
-    text = figure(value / factor)
-    return text if width is None else f"{text} ± {width / factor:.2g}"
 
 
 def _note(row: Data) -> str:

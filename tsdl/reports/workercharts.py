@@ -9,7 +9,7 @@ from tsdl.reports import series
 from tsdl.reports.marks import Axis, Cell, Chart, Panel, Table, heat
 from tsdl.reports.overtime import TIMES, OverTime, bounds_of, table_rows
 from tsdl.reports.results import Run
-from tsdl.studies.text import scale
+from tsdl.studies.figures import scale
 
 _PARTS = 200  # of the time of a run in charts
 _CELLS = 20_000  # of all panels of a chart together

@@ -10,6 +10,7 @@ from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from tsdl.studies.figures import measured, scale
 from tsdl.studies.measures import half_width, holds, mean, number
 from tsdl.studies.pictures import known, picture_data
 from tsdl.studies.points import FOUND, Infeasible, Points
@@ -58,16 +59,7 @@ class Row:
     reason: str = ""
     figures: dict[str, Figure] = field(default_factory=dict)
     efficient: bool | None = None  # on the Pareto front; None where none is asked for
-
-    @property
-    def notes(self) -> list[str]:
-        """Return what there is to say of its runs and searches, and of how many of its seeds."""
-        found = Counter(note for unit in self.units for note in set(_notes(unit)))
-        count = len(self.units)
-        return [
-            note if number == count else f"with {number} of {count} seeds: {note}"
-            for note, number in sorted(found.items())
-        ]
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +84,7 @@ class Answer:
         self._all = [self._row(group) for group in groups]
         self._by_cells = {tuple(row.cells.values()): row for row in self._all}
         for row in self._all:
+            row.notes = self._notes(row.units)
             row.figures = {asked.text: self.figure(row, asked) for asked in self.study.table}
         self.rows = self._best(self._all)
         if self.study.pareto:
@@ -179,9 +172,39 @@ class Answer:
             tried = sorted(
                 {value for unit in lacking if unit.bracket for value, _ in unit.bracket.tried}
             )
-            values = ", ".join(f"{value:g}" for value in tried)
+            values = ", ".join(map(self._searched, tried))
             return Row(cells, units, "none", f"{some}the condition holds at none of {values}")
         return Row(cells, units, "ok")
+
+    def _notes(self, units: list[Unit]) -> list[str]:
+        """Return what there is to say of runs and searches, and of how many of the seeds."""
+        found = Counter(note for unit in units for note in set(self._noted(unit)))
+        count = len(units)
+        return [
+            note if number == count else f"with {number} of {count} seeds: {note}"
+            for note, number in sorted(found.items())
+        ]
+
+    def _noted(self, unit: Unit) -> Iterator[str]:
+        """Yield what there is to say of a unit that is well."""
+        if unit.found and not unit.found.failed:
+            stuck = len(unit.found.summary["requests"]["stuck"])
+            if stuck:
+                yield f"{stuck:,} requests are stuck"
+            yield from unit.found.warnings
+        found = unit.bracket
+        if found is None:
+            return
+        if found.found is not None and found.beyond is None:
+            yield "holds to the end of the range"
+        if found.odd is not None:
+            yield f"not monotone: look at {self._searched(found.odd)}"
+
+    def _searched(self, value: float) -> str:
+        """Show a value that a search tried."""
+        search = self.study.search
+        assert search is not None
+        return measured(value, scale(search.unit, [value], search.scale))
 
     # -- numbers -------------------------------------------------------------------------------
 
@@ -282,6 +305,7 @@ class Answer:
             "replicates": study.replicates,
             "columns": study.columns,
             "table": {asked.text: asked.unit for asked in study.table},
+            "scales": {text: {"unit": s.unit, "size": s.size} for text, s in study.scales.items()},
             "rows": [self._row_data(row) for row in self.rows],
             "expect": [
                 {"text": e.text, "passed": e.passed, "failed": list(e.failed)}
@@ -347,19 +371,3 @@ class _Known(Mapping[str, "float | None"]):
 
     def __len__(self) -> int:
         return len(self._values) + len(self._answer.study.elsewhere)
-
-
-def _notes(unit: Unit) -> Iterator[str]:
-    """Yield what there is to say of a unit that is well."""
-    if unit.found and not unit.found.failed:
-        stuck = len(unit.found.summary["requests"]["stuck"])
-        if stuck:
-            yield f"{stuck:,} requests are stuck"
-        yield from unit.found.warnings
-    found = unit.bracket
-    if found is None:
-        return
-    if found.found is not None and found.beyond is None:
-        yield "holds to the end of the range"
-    if found.odd is not None:
-        yield f"not monotone: look at {found.odd:g}"

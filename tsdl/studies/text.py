@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from tsdl.studies.figures import column_of_cells, column_of_means, point
 
-    from tsdl.formula import Atom
+if TYPE_CHECKING:
     from tsdl.studies.answer import Answer, Row
 
-_DIGITS = 4
-_MANY = 10_000  # from here on, no decimals
 _SHOWN = 5  # points that are named where an expectation fails
-# Units that a column is shown in: from which size of its largest number on, in base units.
-_SCALES = {
-    "s": ((0.0, 1e-6, "us"), (1e-3, 1e-3, "ms"), (1.0, 1.0, "s"), (7200.0, 3600.0, "h")),
-    "bytes": ((0.0, 1.0, "bytes"), (2**20, 2**20, "MiB"), (2**30, 2**30, "GiB"),
-              (2**40, 2**40, "TiB")),
-}  # fmt: skip
 
 
 def describe(answer: Answer) -> str:
@@ -38,33 +28,25 @@ def describe(answer: Answer) -> str:
     for expected in answer.expectations:
         lines.append(f"  {'pass' if expected.passed else 'FAIL'}  expect {expected.text}")
         if not expected.passed and study.columns:
-            named = [named_point(cells) for cells in expected.failed[:_SHOWN]]
+            named = [
+                point(cells, study.columns, study.scales) for cells in expected.failed[:_SHOWN]
+            ]
             more = len(expected.failed) - len(named)
             named += [f"and at {more} more"] if more > 0 else []
             lines += [f"        not at {'; '.join(named)}"] if named else []
     return "\n".join(line.rstrip() for line in lines)
 
 
-def named_point(cells: dict[str, Atom]) -> str:
-    """Return a point by its columns: `qps = 4, scheduler = static`."""
-    return ", ".join(f"{name} = {figure(cell)}" for name, cell in cells.items())
-
-
 def _table(answer: Answer) -> list[str]:
     study = answer.study
     columns: list[list[str]] = []
     for name, unit in study.columns.items():
-        cells: list[Atom] = [row.cells[name] for row in answer.rows]
-        numbers = [c for c in cells if isinstance(c, (int, float)) and not isinstance(c, bool)]
-        factor, shown = scale(unit, [float(n) for n in numbers])
-        columns.append(
-            [_header(name, shown), *(figure(c / factor if c in numbers else c) for c in cells)]
-        )
+        cells = [row.cells[name] for row in answer.rows]
+        columns.append(column_of_cells(name, unit, cells, study.scales.get(name)))
     for asked in study.table:
         figures = [row.figures[asked.text] for row in answer.rows]
-        factor, shown = scale(asked.unit, [f.mean for f in figures])
-        cells_ = [_with_width(f.mean / factor, f.half_width / factor) for f in figures]
-        columns.append([_header(asked.text, shown), *cells_])
+        pairs = [(f.mean, f.half_width) for f in figures]
+        columns.append(column_of_means(asked.text, asked.unit, pairs, asked.scale))
     if study.pareto:
         columns.append(["front", *("*" if row.efficient else "" for row in answer.rows)])
     notes = ["; ".join(_told(row)) for row in answer.rows]
@@ -81,37 +63,3 @@ def _table(answer: Answer) -> list[str]:
 
 def _told(row: Row) -> list[str]:
     return [f"{row.status}: {row.reason}", *row.notes] if row.status != "ok" else row.notes
-
-
-def _header(name: str, unit: str) -> str:
-    return f"{name} ({unit})" if unit else name
-
-
-def _with_width(value: float, half_width: float) -> str:
-    if math.isnan(half_width):
-        return figure(value)
-    return f"{figure(value)} ± {float(f'{half_width:.2g}'):,g}"
-
-
-def scale(unit: str, values: Iterable[float]) -> tuple[float, str]:
-    """Return what to divide a column by, and the unit that it is in then."""
-    known = [abs(v) for v in values if math.isfinite(v)]
-    largest = max(known, default=1.0)
-    factor, shown = 1.0, unit
-    for least, by, name in _SCALES.get(unit, ()):
-        if largest >= least:
-            factor, shown = by, name
-    return factor, shown
-
-
-def figure(value: Atom) -> str:
-    """Show a cell: a number with four digits, anything else as it is."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        if math.isnan(value):
-            return "–"
-        if abs(value) >= _MANY:
-            return f"{value:,.0f}"
-        return f"{value:.{_DIGITS}g}"
-    return str(value)
