@@ -100,6 +100,16 @@ class Generator:
 
 
 @_node
+class Across:
+    """`element over axis if condition`: its values at the points along an axis of a study."""
+
+    element: "Expr"
+    axis: "Expr"
+    condition: "Expr | None"
+    span: Span
+
+
+@_node
 class ListOf:
     """`[a, b] unit`; an item may carry a weight or a name, as an argument does."""
 
@@ -119,7 +129,7 @@ class Unary:
 
 @_node
 class Binary:
-    """Arithmetic (`+ - * / // **`), comparison (`< <= …`) and logic (`and`, `or`) of two."""
+    """Arithmetic (`+ - * / // **`), comparison (`< <= … in`) and logic (`and`, `or`) of two."""
 
     operator: str
     left: "Expr"
@@ -155,6 +165,7 @@ Expr: TypeAlias = (
     | Call
     | Index
     | Generator
+    | Across
     | ListOf
     | Unary
     | Binary

@@ -73,18 +73,25 @@ def _infer(expression: ast.Expr, scope: Scope, expected: Type | None) -> Type:
             then = infer(expression.then, scope, expected)
             otherwise = infer(expression.otherwise, scope, expected)
             return operators.same(expression, then, otherwise, scope, "both ways of a choice")
-        case ast.Generator():
-            scope.sink.error(
-                "E0305",
-                "a generator stands in the brackets of a function",
-                expression.span,
-                help=("for example `sum(w.queued for w in workers)`",),
-            )
-            return UNKNOWN
+        case ast.Generator() | ast.Across():
+            return _loose(expression, scope)
         case ast.Index() if scope.axes is not None:
             return studies.check_selected(expression, scope)
         case ast.Index():
             return _indexed_state(expression, scope)
+
+
+def _loose(expression: ast.Generator | ast.Across, scope: Scope) -> Type:
+    """Report what has no meaning but in the brackets of a function."""
+    across = isinstance(expression, ast.Across)
+    example = "max(throughput over qps)" if across else "sum(w.queued for w in workers)"
+    scope.sink.error(
+        "E0305",
+        f"{'`over`' if across else 'a generator'} stands in the brackets of a function",
+        expression.span,
+        help=(f"for example `{example}`",),
+    )
+    return UNKNOWN
 
 
 _KEYS: dict[str, Type] = {"worker": Record("worker"), "request": Record("request")}

@@ -6,7 +6,19 @@ from tsdl import ast
 from tsdl.check import expressions
 from tsdl.check.measures import agrees, better_unit, may_count, mismatch
 from tsdl.check.scope import Scope
-from tsdl.types import Boolean, Quantity, Reference, Samples, Text, Type, Unknown, describe
+from tsdl.types import (
+    Boolean,
+    Bounds,
+    Choice,
+    Quantity,
+    Reference,
+    Samples,
+    Sequence,
+    Text,
+    Type,
+    Unknown,
+    describe,
+)
 from tsdl.units import NUMBER, Dimension
 
 UNKNOWN = Unknown()
@@ -32,6 +44,8 @@ def infer_binary(expression: ast.Binary, scope: Scope) -> Type:
         expressions.require(expression.left, Boolean(), scope, f"a side of `{operator}`")
         expressions.require(expression.right, Boolean(), scope, f"a side of `{operator}`")
         return Boolean()
+    if operator == "in":
+        return _membership(expression, scope)
     left, right = (
         expressions.infer(expression.left, scope),
         expressions.infer(expression.right, scope),
@@ -75,6 +89,34 @@ def infer_binary(expression: ast.Binary, scope: Scope) -> Type:
         return UNKNOWN
     result = Quantity(dimension)
     return Samples(result, samples[0].each) if samples else result
+
+
+def _membership(expression: ast.Binary, scope: Scope) -> Type:
+    """Check `x in [a, b]` and `x in low..high`."""
+    found = expressions.infer(expression.left, scope)
+    if isinstance(found, Unknown):
+        return Boolean()
+    if not isinstance(found, (Quantity, Reference, Text, Choice)):
+        mismatch(expression.left, found, PLAIN, scope, "what stands before `in`")
+    elif isinstance(expression.right, ast.ListOf):
+        what = f"what `{_short(expression.left)}` is looked for in"
+        expressions.require(expression.right, Sequence(found), scope, what)
+    elif isinstance(expression.right, ast.Interval) and isinstance(found, Quantity):
+        bounds = expressions.infer(expression.right, scope)
+        right = isinstance(bounds, Bounds) and agrees(bounds.of, found, expression.right.low)
+        if not (right or isinstance(bounds, Unknown)):
+            mismatch(expression.right, bounds, Bounds(found), scope, "the range behind `in`")
+        elif expression.right.step is not None:
+            scope.sink.error(
+                "E0306", "a range behind `in` has no steps", expression.right.step.span,
+                help=("name the values: `in [1, 3, 5]`",),
+            )  # fmt: skip
+    else:
+        scope.sink.error(
+            "E0306", "behind `in` stands a list or a range", expression.right.span,
+            help=("for example `qps in [2, 4] req/s` or `qps in 2..4 req/s`",),
+        )  # fmt: skip
+    return Boolean()
 
 
 _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})

@@ -7,7 +7,7 @@ from tsdl.check.parameters import param_type
 from tsdl.check.scope import Scope
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Declaration, Members
-from tsdl.schema.studies import CASES, FORMS, NEEDS_X, PLOTS
+from tsdl.schema.studies import ALONG, CASES, FORMS, NEEDS_X, PLOTS
 from tsdl.types import Boolean, Bounds, Quantity, Samples, Sequence, Text, Type, Unknown, describe
 
 _SEARCHES = ("maximize", "minimize")
@@ -51,6 +51,9 @@ def check_question(clause: ast.Clause, members: Members, scope: Scope) -> None:
             _plot(clause.objects[0], asked)
         case "expect":
             expressions.require(clause.objects[0], Boolean(), asked, "what is expected")
+            only = clause.preposition("where")
+            if only:
+                expressions.require(only.objects[0], Boolean(), plain, "a condition on points")
 
 
 def axes_of(members: Members, scope: Scope) -> dict[str, Type]:
@@ -311,6 +314,38 @@ def check_selected(expression: ast.Index, scope: Scope) -> Type:
     else:
         mismatch(expression.value, found, Quantity(), scope, "what another point is asked for")
     return Unknown()
+
+
+def check_along(expression: ast.Call, name: str, scope: Scope) -> Type:
+    """Check what is made of values along an axis, `max(throughput over qps)`; return its type."""
+    across = expression.arguments[0].value
+    if not isinstance(across, ast.Across) or len(expression.arguments) > 1:
+        scope.sink.error(
+            "E0305", f"`{name}` goes over one thing", expression.span,
+            help=(f"write `{name}(VALUE over AXIS)` alone",),
+        )  # fmt: skip
+        return Unknown()
+    if scope.axes is None:
+        scope.sink.error(
+            "E0305", "`over` goes over an axis, and only what a study tells has axes", across.span,
+        )  # fmt: skip
+        return Unknown()
+    if name not in ALONG:
+        near = nearest(name, ALONG)
+        scope.sink.error(
+            "E0305", f"`{name}` makes nothing of values along an axis", expression.function.span,
+            help=(f"did you mean `{near}`?" if near else f"there are {', '.join(ALONG)}",),
+        )  # fmt: skip
+        return Unknown()
+    _axis(across.axis, scope)
+    if across.condition is not None:
+        expressions.require(across.condition, Boolean(), scope, "a condition on points")
+    if name in ("any", "all"):
+        expressions.require(across.element, Boolean(), scope, f"what `{name}` looks at")
+        return Boolean()
+    _number(across.element, scope)
+    found = scope.program.types[across.element]
+    return found if isinstance(found, Quantity) else Unknown()
 
 
 def _case_name(argument: ast.Argument, scope: Scope) -> None:

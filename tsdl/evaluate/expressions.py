@@ -72,13 +72,7 @@ def value_of(evaluator: Evaluator, expression: ast.Expr, place: Place) -> Value:
             operation = "not" if expression.operator == "not" else "negate"
             return _operation(evaluator, operation, (expression.operand,), expression, place)
         case ast.Binary():
-            return _operation(
-                evaluator,
-                expression.operator,
-                (expression.left, expression.right),
-                expression,
-                place,
-            )
+            return _binary(evaluator, expression, place)
         case ast.Conditional():
             return _conditional(evaluator, expression, place)
         case _:
@@ -105,6 +99,21 @@ def _make(evaluator: Evaluator, operation: str, values: list[Value], whole: ast.
         raise evaluator.fail("E0504", "division by zero", whole.span) from None
     except ArithmeticError as error:
         raise evaluator.fail("E0504", f"this cannot be computed: {error}", whole.span) from None
+
+
+def _binary(evaluator: Evaluator, expression: ast.Binary, place: Place) -> Value:
+    """Return the value of two sides; of `in`, whether one is in the list or range behind it."""
+    value = value_of(evaluator, expression.left, place)
+    among = value_of(evaluator, expression.right, place)
+    if expression.operator != "in":
+        return _make(evaluator, expression.operator, [value, among], expression)
+    if isinstance(among, Range):
+        ends = (("<=", among.low, value), ("<=", value, among.high))
+        parts = [_make(evaluator, name, [one, other], expression) for name, one, other in ends]
+        return _make(evaluator, "and", parts, expression)
+    assert isinstance(among, list)
+    parts = [_make(evaluator, "==", [value, item], expression) for item in among]
+    return _make(evaluator, "or", parts, expression)
 
 
 def _conditional(evaluator: Evaluator, expression: ast.Conditional, place: Place) -> Value:
@@ -241,6 +250,9 @@ def _base_value(evaluator: Evaluator, definition: Definition, instance: Instance
 
 def _call(evaluator: Evaluator, expression: ast.Call, place: Place) -> Value:
     function = expression.function
+    along = evaluator.program.meanings.get(expression)
+    if isinstance(along, SymbolName):
+        return symbol(along.name)  # made of values along an axis of a study
     meaning = evaluator.program.meanings.get(function)
     match meaning:
         case DeclarationName(declaration=declaration):

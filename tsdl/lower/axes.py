@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 
 from tsdl import ast
 from tsdl.evaluate import Evaluator, Failed
@@ -152,7 +153,9 @@ class Axes:
         count = math.floor((span.high - span.low) / step + 1e-9) + 1
         if count > MOST_POINTS:
             raise self._too_many(count, values.span)
-        found = [span.low + index * step for index in range(count)]
+        # As people add up decimals: 0.1 and two steps of 0.1 are 0.3.
+        low, exact = Fraction(str(span.low)), Fraction(str(step))
+        found = [float(low + index * exact) for index in range(count)]
         return [int(v) if v == int(v) and isinstance(span.low, int) else v for v in found]
 
     def _one(self, values: ast.Interval) -> float:

@@ -15,6 +15,7 @@ from tsdl.evaluate.values import Binding, Place, Value
 from tsdl.formula import Atom, Formula
 from tsdl.formula import Value as FormulaValue
 from tsdl.program import Declaration, Program
+from tsdl.source import Span
 from tsdl.units import Scale
 
 
@@ -94,9 +95,53 @@ class Picture:
 class Elsewhere:
     """A value of another point: what, and the columns in which that point differs."""
 
-    name: str
     asked: Asked
     cells: Mapping[str, Atom]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns in which points differ."""
+        return tuple(self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """What a function makes of values at the points along an axis for which a condition holds."""
+
+    function: str
+    asked: Asked
+    column: str
+    condition: Asked | None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns in which points differ."""
+        return (self.column,)
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """A condition that must hold at all points, or at those for which another one does."""
+
+    asked: Asked
+    where: Asked | None
+
+    @property
+    def text(self) -> str:
+        """Return it as it is written."""
+        return f"{self.asked.text} where {self.where.text}" if self.where else self.asked.text
+
+    @property
+    def span(self) -> Span:
+        """Return where the choice of points is written, else the condition."""
+        return (self.where or self.asked).expression.span
+
+    def is_of(self, evaluator: Evaluator, study: "Study", levels: Levels) -> bool:
+        """Tell whether it looks at a point. Raises Failed."""
+        if self.where is None:
+            return True
+        program, params, sink = evaluator.program, evaluator.params, evaluator.sink
+        return self.where.formula(evaluator_at(program, params, study, levels, None, sink)) is True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +159,8 @@ class Study:
     pareto: tuple[Asked, ...]
     table: tuple[Asked, ...]
     pictures: tuple[Picture, ...]
-    expects: tuple[Asked, ...]
-    elsewhere: Mapping[str, Elsewhere]
+    expects: tuple[Expectation, ...]
+    elsewhere: Mapping[str, Elsewhere | Along]  # by the names that stand for them in formulas
 
     def points(self, program: Program, params: Mapping[str, Value], sink: Sink) -> list[Levels]:
         """Return the points that `where` leaves, the last axis changing fastest. Raises Failed."""
@@ -132,13 +177,16 @@ class Study:
     def asked(self) -> tuple[Asked, ...]:
         """Return all that a run of a point is asked."""
         pictures = [p for p in self.pictures if p.kind != "cdf"]
+        along = (e for e in self.elsewhere.values() if isinstance(e, Along))
+        conditions = [a.condition for a in along if a.condition is not None]
         channels = [c for p in pictures for c in p.channels.values() if isinstance(c, Asked)]
         return (
             *self.table,
             *self.pareto,
-            *self.expects,
+            *(expected.asked for expected in self.expects),
             *(best.key for best in self.best),
             *(elsewhere.asked for elsewhere in self.elsewhere.values()),
+            *conditions,
             *(one for p in pictures for one in p.shown),
             *channels,
             *((self.search.condition,) if self.search else ()),

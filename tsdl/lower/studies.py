@@ -8,10 +8,12 @@ from tsdl.evaluate.values import Place
 from tsdl.formula import Atom
 from tsdl.lower.axes import Axes, shown
 from tsdl.lower.questions import (
+    Along,
     Asked,
     Axis,
     Best,
     Elsewhere,
+    Expectation,
     Picture,
     Search,
     Study,
@@ -21,11 +23,7 @@ from tsdl.schema.studies import CASES, PLOTS
 from tsdl.types import Quantity
 from tsdl.units import Scale, base_unit
 
-MOST_POINTS = 100_000
 MOST_REPLICATES = 1000
-RATIO = 1.02  # between the candidates of a search without a step
-PARTS = 128  # of a search without a step that begins at zero or below
-DIGITS = 3  # that a candidate is rounded to, where the study gives no step
 
 
 def lower_study(evaluator: Evaluator, declaration: Declaration) -> Study | None:
@@ -35,12 +33,23 @@ def lower_study(evaluator: Evaluator, declaration: Declaration) -> Study | None:
     """
     try:
         study = _Lowering(evaluator, declaration).study()
-        if study.points(evaluator.program, evaluator.params, evaluator.sink):
-            return study
-        where = study.where[0].expression.span
-        raise evaluator.fail("E0529", f"no point of study `{study.name}` is left", where)
+        _check_left(evaluator, study)
     except Failed:
         return None
+    return study
+
+
+def _check_left(evaluator: Evaluator, study: Study) -> None:
+    """See that conditions on points leave some. Raises Failed."""
+    points = study.points(evaluator.program, evaluator.params, evaluator.sink)
+    if not points:
+        where = study.where[0].expression.span
+        raise evaluator.fail("E0529", f"no point of study `{study.name}` is left", where)
+    for expected in study.expects:
+        if not any(expected.is_of(evaluator, study, point) for point in points):
+            raise evaluator.fail(
+                "E0529", "there is no such point to expect anything of", expected.span
+            )
 
 
 class _Lowering:
@@ -50,10 +59,9 @@ class _Lowering:
         self.evaluator = evaluator
         self.declaration = declaration
         self.instance = evaluator.instance(declaration)
-        self.elsewhere: dict[str, Elsewhere] = {}
+        self.elsewhere: dict[str, Elsewhere | Along] = {}
 
     def study(self) -> Study:
-        members = self.instance.members
         scenario = self.evaluator.required(self.instance, "scenario")
         self._check_scenario(scenario)
         self.reader = Axes(self.evaluator, self.instance)
@@ -86,7 +94,7 @@ class _Lowering:
             ),
             self._told(table, search),
             tuple(self._picture(c.objects[0], place) for c, place in self._clauses("plot")),
-            self._all("expect") if members.clauses("expect") else (),
+            tuple(self._expectation(clause, place) for clause, place in self._clauses("expect")),
             self.elsewhere,
         )
 
@@ -124,6 +132,9 @@ class _Lowering:
         if search is not None:
             for clause, _ in self._clauses("where"):
                 self._refuse({search.param}, clause, "a condition on it belongs behind `while`")
+            for clause, _ in self._clauses("expect"):
+                only = clause.preposition("where")
+                self._refuse({search.param}, only, "what is found belongs into the condition")
         for clause, _ in self._clauses("vary"):
             if clause.within is not None:
                 self._refuse(varied, clause.within, "write the values out: `zip([…], […])`")
@@ -191,6 +202,11 @@ class _Lowering:
             return int(count)
         return 1
 
+    def _expectation(self, clause: ast.Clause, place: Place) -> Expectation:
+        only = clause.preposition("where")
+        where = self._asked(only.objects[0], place) if only else None
+        return Expectation(self._asked(clause.objects[0], place), where)
+
     def _all(self, verb: str) -> tuple[Asked, ...]:
         return tuple(
             self._asked(expression, place)
@@ -207,6 +223,8 @@ class _Lowering:
         for node in ast.walk(expression):
             if isinstance(node, ast.Index):
                 self._elsewhere(node, place)
+            elif isinstance(node, ast.Call) and _across(node):
+                self._along(node, place)
         type_ = self.evaluator.program.types.get(expression)
         of = getattr(type_, "of", type_)
         unit = base_unit(of.dimension) if isinstance(of, Quantity) else ""
@@ -217,6 +235,9 @@ class _Lowering:
         """Return the unit that people gave a param, of which an expression is the value."""
         if isinstance(expression, ast.Index):
             return self._scale(expression.value, place)
+        across = _across(expression)
+        if across is not None:
+            return self._scale(across.element, place)
         meaning = self.evaluator.program.meanings.get(expression)
         if not isinstance(meaning, DeclarationName) or meaning.declaration.kind != "param":
             return None
@@ -268,7 +289,20 @@ class _Lowering:
                     help=("name them all: `[a = …, b = …]`",),
                 )
         self.evaluator.program.meanings[node] = SymbolName(name)
-        self.elsewhere[name] = Elsewhere(name, self._asked(node.value, place), cells)
+        self.elsewhere[name] = Elsewhere(self._asked(node.value, place), cells)
+
+    def _along(self, node: ast.Call, place: Place) -> None:
+        """Give what is made of values along an axis a name, which its expression stands for."""
+        across = _across(node)
+        assert across is not None
+        name = f"along {node.span.source.name}:{node.span.start}"
+        self.evaluator.program.meanings[node] = SymbolName(name)
+        self.elsewhere[name] = Along(
+            node.function.span.text,
+            self._asked(across.element, place),
+            self._alone(across.axis),
+            self._asked(across.condition, place) if across.condition is not None else None,
+        )
 
     def _picture(self, expression: ast.Expr, place: Place) -> Picture:
         assert isinstance(expression, ast.Call)
@@ -287,6 +321,14 @@ class _Lowering:
                 channels[argument.name] = self._asked(argument.value, place)
         text = " ".join(expression.span.text.split())
         return Picture(kind, text, tuple(shown), channels)
+
+
+def _across(expression: ast.Expr) -> ast.Across | None:
+    """Return what a function goes over, if that is an axis."""
+    if isinstance(expression, ast.Call) and expression.arguments:
+        first = expression.arguments[0].value
+        return first if isinstance(first, ast.Across) else None
+    return None
 
 
 def _others(axis: Axis, column: str) -> str:

@@ -107,13 +107,18 @@ class Builder:
 
     def _keyword(self, tree: Branch) -> ast.Clause:
         verb, span = str(tree.data), self._span(tree)
+        objects = [child for child in tree.children if child.data != "only"]
+        only = [child for child in tree.children if child.data == "only"]
         return ast.Clause(
             verb=verb,
-            objects=tuple(self.expr(child) for child in tree.children),
+            objects=tuple(self.expr(child) for child in objects),
             count=None,
             type=None,
             within=None,
-            prepositions=(),
+            prepositions=tuple(
+                ast.Preposition("where", (self.expr(part.children[0]),), self._span(part))
+                for part in only
+            ),
             value=None,
             body=None,
             doc=self._doc(tree),
@@ -206,10 +211,16 @@ class Builder:
             case "weighted_argument":
                 value, weight, *default = (self.expr(child) for child in tree.children)
                 return ast.Argument(None, value, weight, default[0] if default else None, span)
+            case "across":
+                return ast.Argument(None, self._across(tree), None, None, span)
             case "argument":
                 return ast.Argument(None, self.expr(tree.children[0]), None, None, span)
             case _:
                 return ast.Argument(None, self._generator(tree), None, None, span)
+
+    def _across(self, tree: Branch) -> ast.Across:
+        element, axis, *condition = (self.expr(child) for child in tree.children)
+        return ast.Across(element, axis, condition[0] if condition else None, self._span(tree))
 
     def _generator(self, tree: Branch) -> ast.Generator:
         parts = list(tree.children)
@@ -241,6 +252,10 @@ class Builder:
     def _binary(self, tree: Branch) -> ast.Expr:
         left, operator, right = tree.children
         return ast.Binary(str(operator), self.expr(left), self.expr(right), self._span(tree))
+
+    def _membership(self, tree: Branch) -> ast.Expr:
+        left, right = tree.children
+        return ast.Binary("in", self.expr(left), self.expr(right), self._span(tree))
 
     def _logic(self, tree: Branch) -> ast.Expr:
         left, right = tree.children
@@ -279,6 +294,7 @@ _EXPRESSIONS: dict[str, Callable[[Builder, Branch], ast.Expr]] = {
     "sum": Builder._binary,
     "product": Builder._binary,
     "compare": Builder._binary,
+    "membership": Builder._membership,
     "power": Builder._power,
     "or_": Builder._logic,
     "and_": Builder._logic,

@@ -29,7 +29,7 @@ STUDY = Block(
         "pareto": ClauseShape("marks the points that no other beats in all keys", ("by",)),
         "table": ClauseShape("what is told of each point"),
         "plot": ClauseShape("a picture"),
-        "expect": ClauseShape("a condition on the answer"),
+        "expect": ClauseShape("a condition on the answer, at all points or at some", ("where",)),
     },
 )
 
@@ -44,7 +44,17 @@ FORMS = {
     "pareto": "pareto by p99(ttft), -throughput",
     "table": "table throughput, p99(ttft)",
     "plot": "plot lines(throughput, x = qps)",
-    "expect": "expect p99(ttft) <= 2 s",
+    "expect": "expect p99(ttft) <= 2 s where qps <= 4 req/s",
+}
+
+# What is made of values along an axis: `max(throughput over qps)`.
+ALONG = {
+    "min": "the least",
+    "max": "the greatest",
+    "mean": "the mean",
+    "sum": "the sum",
+    "any": "whether a condition holds at one",
+    "all": "whether it holds at all",
 }
 
 # Pictures: what each shows, and which channels it takes besides what stands first in its brackets.

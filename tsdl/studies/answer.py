@@ -4,62 +4,25 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from tsdl.studies.figures import measured, scale
-from tsdl.studies.measures import half_width, holds, mean, number
 from tsdl.studies.pictures import known, picture_data
-from tsdl.studies.points import FOUND, Infeasible, Points
+from tsdl.studies.points import Infeasible, Points
+from tsdl.studies.rows import Row, Values, grouped
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from tsdl.formula import Atom, Value
-    from tsdl.lower.questions import Asked, Study
+    from tsdl.formula import Atom
+    from tsdl.lower.questions import Asked, Expectation, Study
     from tsdl.plan import Plan
     from tsdl.runtime.tables import Table
     from tsdl.studies.course import Unit
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number of a row: for each seed, their mean, and half of its 95 % confidence interval.
-
-    NaN where a number is undefined; the half width is NaN for a single seed.
-    """
-
-    each: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """Return the mean."""
-        return mean(list(self.each))
-
-    @property
-    def half_width(self) -> float:
-        """Return half of the confidence interval."""
-        return half_width(list(self.each))
-
-
-@dataclass(slots=True)
-class Row:
-    """A point: what tells it apart, its units by seed, and why it has no numbers, if it has none.
-
-    `status` is `ok`, `infeasible` (it cannot be run), `failed` (its run has no result) or `none`
-    (a search found no value).
-    """
-
-    cells: dict[str, Atom]
-    units: list[Unit]
-    status: str
-    reason: str = ""
-    figures: dict[str, Figure] = field(default_factory=dict)
-    efficient: bool | None = None  # on the Pareto front; None where none is asked for
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +45,15 @@ class Answer:
         count = self.study.replicates
         groups = [units[i : i + count] for i in range(0, len(units), count)]
         self._all = [self._row(group) for group in groups]
-        self._by_cells = {tuple(row.cells.values()): row for row in self._all}
-        for row in self._all:
-            row.notes = self._notes(row.units)
-            row.figures = {asked.text: self.figure(row, asked) for asked in self.study.table}
+        self.values = Values(points, self._all)
         self.rows = self._best(self._all)
+        self.values.keep(self.rows)
+        for row in self.rows:
+            row.notes = self._notes(row.units)
+            row.figures = {a.text: self.values.figure(row, a) for a in self.study.table}
         if self.study.pareto:
             self._mark()
-        self.expectations = [self._expected(asked) for asked in self.study.expects]
+        self.expectations = [self._expected(expected) for expected in self.study.expects]
 
     def __repr__(self) -> str:
         """Say what was asked and how much of it was answered."""
@@ -146,16 +110,9 @@ class Answer:
 
     def _is_idle(self, columns: tuple[str, ...]) -> bool:
         """Tell whether all points that differ in an axis only have the same runs."""
-        groups: dict[tuple[Atom, ...], set[tuple[str, ...]]] = {}
-        compared = False
-        for row in self._all:
-            if row.status != "ok":
-                continue
-            rest = tuple(cell for name, cell in row.cells.items() if name not in columns)
-            runs = tuple(unit.found.summary["plan"] for unit in row.units if unit.found)
-            compared |= rest in groups
-            groups.setdefault(rest, set()).add(runs)
-        return compared and all(len(runs) == 1 for runs in groups.values())
+        good = [row for row in self._all if row.status == "ok"]
+        groups = [group for group in grouped(good, columns).values() if len(group) > 1]
+        return bool(groups) and all(len(set(map(_runs, group))) == 1 for group in groups)
 
     def _row(self, units: list[Unit]) -> Row:
         cells = self.points.cells(units[0].point)
@@ -206,60 +163,23 @@ class Answer:
         assert search is not None
         return measured(value, scale(search.unit, [value], search.scale))
 
-    # -- numbers -------------------------------------------------------------------------------
-
-    def figure(self, row: Row, asked: Asked) -> Figure:
-        """Return what an expression comes to in a row, for each seed."""
-        if row.status != "ok":
-            return Figure((math.nan,) * self.study.replicates)
-        return Figure(
-            tuple(
-                number(self.formula(unit, asked), self._known(row, index))
-                for index, unit in enumerate(row.units)
-            )
-        )
-
-    def formula(self, unit: Unit, asked: Asked) -> Value:
-        """Return an expression as it is at a point, with what its search found."""
-        found = unit.bracket.found if unit.bracket else None
-        return self.points.formulas(unit.point, (asked,), found)[0]
-
-    def _known(self, row: Row, index: int) -> Mapping[str, float | None]:
-        """Return what is known in a row with one seed: measures, and values of other points."""
-        unit = row.units[index]
-        assert unit.found is not None
-        return _Known(unit.found.values, self, row, index)
-
-    def elsewhere(self, name: str, row: Row, index: int) -> float:
-        """Return a value of another point, with the same seed; NaN where there is none."""
-        wanted = self.study.elsewhere[name]
-        cells = {**row.cells, **wanted.cells}
-        other = self._by_cells.get(tuple(cells.values()))
-        if other is None or other.status != "ok":
-            return math.nan
-        return number(self.formula(other.units[index], wanted.asked), self._known(other, index))
-
     # -- what is made of rows ------------------------------------------------------------------
 
     def _best(self, rows: list[Row]) -> list[Row]:
         for best in self.study.best:
-            groups: dict[tuple[Atom, ...], list[Row]] = {}
-            for row in rows:
-                rest = tuple(cell for name, cell in row.cells.items() if name != best.column)
-                groups.setdefault(rest, []).append(row)
-            rows = [
-                min(group, key=lambda row: self._key(row, best.key)) for group in groups.values()
-            ]
+            groups = grouped(rows, (best.column,)).values()
+            rows = [min(group, key=lambda row: self._key(row, best.key)) for group in groups]
         return rows
 
     def _key(self, row: Row, asked: Asked) -> tuple[bool, float]:
         """Return what to compare rows by: those without a number come last."""
-        value = self.figure(row, asked).mean
+        value = self.values.figure(row, asked).mean
         return (math.isnan(value), 0.0 if math.isnan(value) else value)
 
     def _mark(self) -> None:
         """Mark the rows that no other is at least as good as in all keys, and better in one."""
-        keys = [[self.figure(row, asked).mean for asked in self.study.pareto] for row in self.rows]
+        asked = self.study.pareto
+        keys = [[self.values.figure(row, key).mean for key in asked] for row in self.rows]
         for row, own in zip(self.rows, keys, strict=True):
             defined = not any(map(math.isnan, own))
             row.efficient = defined and not any(
@@ -267,19 +187,15 @@ class Answer:
                 for other in keys
             )
 
-    def _expected(self, asked: Asked) -> Expected:
+    def _expected(self, expected: Expectation) -> Expected:
         """See whether a condition holds in every row that can be run; there must be one."""
-        looked = [row for row in self.rows if row.status != "infeasible"]
-        failed = [row.cells for row in looked if not self._holds(row, asked)]
-        return Expected(asked.text, bool(looked) and not failed, tuple(failed))
-
-    def _holds(self, row: Row, asked: Asked) -> bool:
-        if row.status != "ok":
-            return False
-        # What was searched for differs between seeds, and is part of what each run was asked.
-        formulas = [self.formula(unit, asked) for unit in row.units]
-        known = [self._known(row, index) for index in range(len(row.units))]
-        return holds(formulas, known)
+        looked = [
+            row
+            for row in self.rows
+            if row.status != "infeasible" and self.points.is_of(expected, row.units[0].point)
+        ]
+        failed = [row.cells for row in looked if not self.values.holds(row, expected.asked)]
+        return Expected(expected.text, bool(looked) and not failed, tuple(failed))
 
     # -- as data -------------------------------------------------------------------------------
 
@@ -350,24 +266,6 @@ class Answer:
         return data
 
 
-class _Known(Mapping[str, "float | None"]):
-    """What formulas of a row may name, with one seed."""
-
-    def __init__(
-        self, values: Mapping[str, float | None], answer: Answer, row: Row, index: int
-    ) -> None:
-        self._values, self._answer, self._row, self._index = values, answer, row, index
-
-    def __getitem__(self, name: str) -> float | None:
-        if name in self._answer.study.elsewhere:
-            return self._answer.elsewhere(name, self._row, self._index)
-        if name == FOUND and self._row.units[self._index].bracket:
-            return self._row.units[self._index].bracket.found  # type: ignore[union-attr]
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        yield from self._values
-        yield from self._answer.study.elsewhere
-
-    def __len__(self) -> int:
-        return len(self._values) + len(self._answer.study.elsewhere)
+def _runs(row: Row) -> tuple[str, ...]:
+    """Return which runs a row is made of: the hashes of their plans."""
+    return tuple(unit.found.summary["plan"] for unit in row.units if unit.found)

@@ -126,6 +126,18 @@ def _holds(each: Sequence[Value], known: Sequence[Mapping[str, float | None]]) -
     return bool(compute(first.operation, sides))
 
 
+def along(function: str, values: Sequence[float]) -> float:
+    """Return what a function makes of values along an axis; NaN of none, or an undefined one."""
+    if function in ("any", "all"):
+        return float(any(values) if function == "any" else all(values))
+    if not values or any(map(math.isnan, values)):
+        return UNDEFINED
+    total = math.fsum(values)
+    return {"min": min(values), "max": max(values), "sum": total, "mean": total / len(values)}[
+        function
+    ]
+
+
 def mean(values: list[float]) -> float:
     """Return the mean, rounded once; NaN where one is undefined."""
     if not values or any(math.isnan(v) for v in values):

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tsdl.lower.questions import Picture
-    from tsdl.studies.answer import Answer, Row
+    from tsdl.studies.answer import Answer
+    from tsdl.studies.rows import Row
 
 PERCENTS = range(101)  # at which a distribution is known
 
@@ -48,7 +49,7 @@ def _row(answer: Answer, picture: Picture, row: Row) -> dict[str, Any]:
     data: dict[str, Any] = {
         "point": row.cells,
         "channels": {
-            name: known(answer.figure(row, what).mean)
+            name: known(answer.values.figure(row, what).mean)
             if isinstance(what, Asked)
             else row.cells[what]
             for name, what in picture.channels.items()
@@ -57,7 +58,7 @@ def _row(answer: Answer, picture: Picture, row: Row) -> dict[str, Any]:
     if picture.kind == "cdf":
         data["percentiles"] = [list(_distribution(answer, row, asked)) for asked in picture.shown]
         return data
-    figures = [answer.figure(row, asked) for asked in picture.shown]
+    figures = [answer.values.figure(row, asked) for asked in picture.shown]
     data["values"] = [known(figure.mean) for figure in figures]
     data["half_widths"] = [known(figure.half_width) for figure in figures]
     return data
@@ -66,7 +67,7 @@ def _row(answer: Answer, picture: Picture, row: Row) -> dict[str, Any]:
 def _distribution(answer: Answer, row: Row, asked: Asked) -> Iterator[float | None]:
     if row.status != "ok":
         return
-    units = [(answer.formula(unit, asked), unit.found) for unit in row.units]
+    units = [(answer.values.formula(unit, asked), unit.found) for unit in row.units]
     asked_of = [(percentiles(metric), found.values) for metric, found in units if found]
     for percent in PERCENTS:
         yield known(mean([number(each[percent], values) for each, values in asked_of]))

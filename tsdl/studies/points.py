@@ -1,7 +1,7 @@
 """The points of a study: which there are, what params are there, and the plan of each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 
 from tsdl.diagnostics import Diagnostic, Severity, Sink
@@ -10,7 +10,7 @@ from tsdl.evaluate import Evaluator, Failed
 from tsdl.evaluate.values import Value
 from tsdl.formula import Atom, symbol
 from tsdl.formula import Value as FormulaValue
-from tsdl.lower.questions import Asked, Levels, Study, evaluator_at, values_at
+from tsdl.lower.questions import Asked, Expectation, Levels, Study, evaluator_at, values_at
 from tsdl.lower.studies import lower_study
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
@@ -43,6 +43,8 @@ class Points:
 
     study: Study
     chosen: Chosen
+    # By point, whether something is searched for, and what was asked.
+    _formulas: dict[tuple[int, bool, int], FormulaValue] = field(default_factory=dict, repr=False)
 
     @cached_property
     def all(self) -> list[Point]:
@@ -75,15 +77,25 @@ class Points:
         Where `found` is what is searched for, it is part of measures; elsewhere `FOUND` stands for
         it, so that the formulas of several seeds are alike.
         """
-        name = None if found is None else symbol(FOUND)
-        sink = Sink()
-        try:
-            program, params = self.chosen.program, self.chosen.params
-            evaluator = evaluator_at(program, params, self.study, point.levels, name, sink)
-            formulas = [one.formula(evaluator) for one in asked]
-        except Failed:
-            raise TsdlError(sink.sorted()) from None
+        searched = found is not None
+        lacking = [one for one in asked if (point.number, searched, id(one)) not in self._formulas]
+        if lacking:
+            name = symbol(FOUND) if searched else None
+            sink = Sink()
+            try:
+                program, params = self.chosen.program, self.chosen.params
+                evaluator = evaluator_at(program, params, self.study, point.levels, name, sink)
+                for one in lacking:
+                    formula = one.formula(evaluator)
+                    self._formulas[point.number, searched, id(one)] = formula
+            except Failed:
+                raise TsdlError(sink.sorted()) from None
+        formulas = [self._formulas[point.number, searched, id(one)] for one in asked]
         return formulas if found is None else [settled(f, {FOUND: found}) for f in formulas]
+
+    def is_of(self, expected: Expectation, point: Point) -> bool:
+        """Tell whether an `expect` looks at a point. Raises TsdlError."""
+        return expected.where is None or self.formulas(point, (expected.where,))[0] is True
 
     def cells(self, point: Point) -> dict[str, Atom]:
         """Return what stands in the columns of a point."""

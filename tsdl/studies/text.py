@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from tsdl.studies.figures import column_of_cells, column_of_means, point
 
 if TYPE_CHECKING:
-    from tsdl.studies.answer import Answer, Row
+    from tsdl.studies.answer import Answer
+    from tsdl.studies.rows import Row
 
 _SHOWN = 5  # points that are named where an expectation fails
 
