@@ -6,6 +6,7 @@ machine as it is. Times are in seconds, sizes in bytes, rates per second.
 
 import hashlib
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from tsdl import formula
@@ -391,7 +392,7 @@ class Rung:
     because: tuple[Because, ...]  # what decides first
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: it keeps its hash
 class Plan:
     """Everything that a run needs, and what its parts say of themselves."""
 
@@ -421,7 +422,7 @@ class Plan:
         """Return the fields by name."""
         return {f.name: getattr(self, f.name) for f in fields(Plan)}
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Return the hash of all that a run depends on, in hexadecimal; comments are not in it."""
         said = ("docs", "rungs")

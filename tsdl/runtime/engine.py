@@ -118,6 +118,7 @@ class Engine:
         self.rounds = 0
         self.looked = -1.0  # when timers fired last
         self.gap_length, self.gap_count = array("d"), array("i")
+        self.sampled = True  # whether the state of workers over time is noted
         self.samples = Samples()
         self.changes: list[Changes] = []  # of each worker, where these are asked for
 
@@ -134,9 +135,9 @@ class Engine:
         clock = self.clock
         if self.requests:
             self._let_arrive()
-            if self.plan.timeseries == "changes":
+            if self.sampled and self.plan.timeseries == "changes":
                 self.changes = [Changes(worker) for worker in self.workers]
-            else:
+            elif self.sampled:
                 clock.process(self._sampler())
             timers = self.stages.timers
             for index, (every, program) in enumerate(timers):

@@ -30,10 +30,13 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
     watch: Watch | None = None,
     *,
     limits: Limits | None = None,
+    sampled: bool = True,
 ) -> Result:
     """Run a plan; without a seed, with the plan's own. Raises TsdlError where a formula fails.
 
     A run that reaches one of `limits` stops; what there is of its result says so (`partial`).
+
+    Where it is not `sampled`, the result has no time series, and is the same but for that.
 
     `externs` are the policies and costs in Python that the plan names; `engine` is `fast` or
     `reference`, which give the same result. Where something is to be noted of single iterations
@@ -60,6 +63,7 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
                 made = WatchedEngine(plan, arrivals, chosen, watch, progress, externs)
             else:
                 made = ENGINES[engine](plan, arrivals, chosen, progress=progress, externs=externs)
+            made.sampled = sampled
             return Result(plan, chosen, made.run(guard if limits else None), watch)
     except MemoryError:
         raise no_room("the system gives it no more") from None

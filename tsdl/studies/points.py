@@ -19,6 +19,7 @@ from tsdl.source import Span
 from tsdl.studies.measures import settled
 
 FOUND = "found"  # stands in formulas for the value that is searched for
+_KEPT = 100  # plans that are kept: those of the points that are on their way
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,10 @@ class Points:
 
     study: Study
     chosen: Chosen
-    # By point, whether something is searched for, and what was asked.
+    # By point and what is found; by point, whether something is, and what was asked.
+    _plans: dict[tuple[int, float | None], Plan | Infeasible] = field(
+        default_factory=dict, repr=False
+    )
     _formulas: dict[tuple[int, bool, int], FormulaValue] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -58,7 +62,18 @@ class Points:
         return len(self.all) * self.study.replicates
 
     def plan(self, point: Point, found: float | None = None) -> Plan | Infeasible:
-        """Return the plan of a point, `found` being what is searched for; or why there is none."""
+        """Return the plan of a point, `found` being what is searched for; or why there is none.
+
+        All seeds of a point have one plan, and the last ones are kept for them.
+        """
+        key = (point.number, found)
+        if key not in self._plans:
+            if len(self._plans) == _KEPT:
+                del self._plans[next(iter(self._plans))]
+            self._plans[key] = self._made(point, found)
+        return self._plans[key]
+
+    def _made(self, point: Point, found: float | None) -> Plan | Infeasible:
         sink = Sink()
         known = self.chosen.params
         try:

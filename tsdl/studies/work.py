@@ -47,7 +47,8 @@ def do(job: Job) -> Found:
 
     begin = time.process_time()
     try:
-        result = run(job.plan, job.seed, engine=job.engine, limits=job.limits)
+        # Nobody sees the time series of a study's runs.
+        result = run(job.plan, job.seed, engine=job.engine, limits=job.limits, sampled=False)
         if result.partial:
             seconds = time.process_time() - begin
             return Found({}, {}, seconds, failed=str(result.partial), limited=True)
