@@ -503,3 +503,22 @@ def lengths_of(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     names = next(pair for pair in known if pair[0] in rows[0])
     prompt, output = (np.array([int(row[name]) for row in rows]) for name in names)
     return prompt, output
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("rate", ["1e-200", "1e-307", "5e-324"])
+@pytest.mark.parametrize(
+    "arrivals",
+    ["poisson({})", "uniform({})", "gamma(rate = {}, cv = 3)", "on_off({}, on = 1 s, off = 9 s)"],
+)  # fmt: skip
+def test_requests_that_hardly_ever_arrive_are_told_of(arrivals: str, rate: str) -> None:
+    program = """
+workload rare {{ {} = {}; arrivals = {}; prompt = constant(4 tokens); output = constant(4 tokens) }}
+scenario s {{ model = llama2_7b; cluster = single(A100_80G); workload = rare }}
+"""
+    drawn = arrivals.format(f"{rate} req/s")
+    with pytest.raises(tsdl.TsdlError, match="E0906"):
+        tsdl.compile(program.format("requests", 20, drawn)).run()
+    assert tsdl.compile(program.format("duration", "1 h", drawn)).run().summary["requests"][
+        "arrived"
+    ] in (0, 1)

@@ -8,7 +8,7 @@ import pytest
 import tsdl
 from tsdl.cli import main
 from tsdl.session import Session
-from tsdl.studies.figures import SCALES, interval, measured, scale
+from tsdl.studies.figures import SCALES, figure, interval, measured, scale
 from tsdl.studies.text import describe
 from tsdl.units import Dimension, Scale, base_unit
 
@@ -165,5 +165,7 @@ def test_numbers_for_people() -> None:
     assert measured(float("nan"), Scale(1.0, "s")) == "–"
     assert measured(None, Scale(1.0, "s")) == "–"
     assert measured(value=True, shown=Scale(1.0, "")) == "true"
+    assert figure(12_345.6) == "12,346"
+    assert figure(1e300) == "1e+300"
     assert interval(2.0, 0.125, 1.0) == "2 ± 0.12"
     assert interval(2.0, float("nan"), 1.0) == "2"

@@ -120,6 +120,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0903", Severity.ERROR, "a policy goes round and round"),
         Code("E0904", Severity.ERROR, "a cost in Python says no time"),
         Code("E0905", Severity.ERROR, "not enough memory for the run"),
+        Code("E0906", Severity.ERROR, "requests that arrive too late to be counted"),
         Code("W0201", Severity.WARNING, "never used"),
         Code("W0502", Severity.WARNING, "a bound that no request can meet"),
         Code("W0503", Severity.WARNING, "requests that will be rejected"),

@@ -14,6 +14,7 @@ from tsdl.runtime.contents import Beginning, Content, Named
 from tsdl.runtime.streams import stream
 
 MOST_REQUESTS = 20_000_000  # that a duration is tried with
+LATEST = 1e100  # seconds; times that are later leave no room for sums and squares
 MOST_TURNS = 1000
 MOST_TOKENS = 1_000_000_000  # of a drawn length: longer ones are cut, and rejected anyhow
 _CHUNK = 1 << 14
@@ -154,7 +155,10 @@ def _times(workload: Workload, random: np.random.Generator) -> Floats:
     assert workload.arrivals is not None
     count = workload.sessions if workload.turns is not None else workload.requests
     if count is not None:
-        return _first(workload.arrivals, count, random)
+        times = _first(workload.arrivals, count, random)
+        if len(times) and times[-1] > LATEST:
+            raise TsdlError([_too_late(workload)])
+        return times
     assert workload.duration is not None
     count = 1024
     while True:  # the same stream drawn longer begins with the same numbers only if drawn anew
@@ -178,8 +182,25 @@ def _too_many(workload: Workload) -> Diagnostic:
     )
 
 
+def _too_late(workload: Workload) -> Diagnostic:
+    return Diagnostic(
+        "E0906",
+        Severity.ERROR,
+        f"requests of `{workload.name}` arrive after {LATEST:g} s",
+        None,
+        help=("take a higher rate, or fewer requests",),
+    )
+
+
 def _first(arrivals: Draw, count: int, random: np.random.Generator) -> Floats:
-    """Return the times of the first `count` arrivals."""
+    """Return the times of the first `count` arrivals; inf where a number cannot hold one."""
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        times = _drawn_times(arrivals, count, random)
+    times[np.isnan(times)] = math.inf  # the difference of two that are
+    return times
+
+
+def _drawn_times(arrivals: Draw, count: int, random: np.random.Generator) -> Floats:
     known = dict(arrivals.parameters)
     index = np.arange(count, dtype=np.float64)
     match arrivals.name:

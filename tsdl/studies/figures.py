@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _DIGITS = 4
 _MANY = 10_000  # from here on, no decimals
+_HUGE = 1e15  # from here on, powers of ten
 _NOTHING = "–"
 # In which unit numbers are shown that nobody gave one: from which size of the largest on, in base
 # units; each is a unit of the language, and its size there.
@@ -67,7 +68,7 @@ def figure(value: Atom | None, by: float = 1.0) -> str:
     if isinstance(value, str):
         return value
     value = value / by if by != 1.0 else value
-    if abs(value) >= _MANY:
+    if _MANY <= abs(value) < _HUGE:
         return f"{value:,.0f}"
     return f"{value:.{_DIGITS}g}"
 

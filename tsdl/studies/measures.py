@@ -161,10 +161,10 @@ def half_width(values: list[float]) -> float:
     middle, count = mean(values), len(values)
     if math.isnan(middle) or count < 2:  # noqa: PLR2004
         return UNDEFINED
-    squares = math.fsum((v - middle) ** 2 for v in values)
+    length = math.hypot(*(v - middle for v in values))
     free = count - 1
     t = _T[free - 1] if free <= len(_T) else _beyond(free)
-    return t * math.sqrt(squares / free / count)
+    return t * length / math.sqrt(free * count)
 
 
 def _beyond(free: int) -> float:
