@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from tsdl.formula import every_part
-from tsdl.plan import Condition, Plan, Workers
+from tsdl.formula import Value, every_part
+from tsdl.plan import Plan, Workers
 
 # Which totals need which others to be known (SPEC.md, section 9.2).
 _OF = {
@@ -13,9 +13,9 @@ _OF = {
 }
 
 
-def unknown(condition: Condition, plan: Plan) -> tuple[str, str, str] | None:
+def unknown(condition: Value, plan: Plan) -> tuple[str, str, str] | None:
     """Return the first total of a condition that no run can tell, what lacks, and what to write."""
-    for part in every_part(condition.formula):
+    for part in every_part(condition):
         if part.operation == "symbol":
             name = str(part.arguments[0])
             for why, remedy in _lacking(_OF.get(name, name), plan):

@@ -5,15 +5,19 @@ from dataclasses import replace
 
 from tsdl import ast
 from tsdl.attainable import best_of_all
+from tsdl.chance import is_certain
 from tsdl.diagnostics import Severity, Sink
 from tsdl.evaluate import Evaluator
 from tsdl.evaluate.values import Binding
+from tsdl.formula import Value
 from tsdl.lower import FileReader, lower
+from tsdl.lower.questions import Study, evaluator_at
 from tsdl.lower.studies import lower_study
 from tsdl.operatorclasses import report_classes
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
 from tsdl.resolve import find
+from tsdl.source import Span
 from tsdl.spending import unknown
 from tsdl.types import Reference
 
@@ -46,8 +50,10 @@ def verify(
             _check_totals(evaluator, scenario, plan, sink)
     for study in program.own("study"):
         found = Sink()
-        lower_study(Evaluator(program, {}, found), study)
+        asked = lower_study(Evaluator(program, {}, found), study)
         sink.found += [d for d in found.found if d.code != _SILENT]
+        if asked is not None:
+            _check_study(program, asked, read, sink)
     _report_unused(program, sink)
     report_classes(program, sink)
     return plans
@@ -78,17 +84,45 @@ def _check_totals(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink:
     parts = evaluator.instance(scenario).members.clauses("expect")
     asked = [e for part in parts if isinstance(part.item, ast.Clause) for e in part.item.objects]
     for condition, expression in zip(plan.expects, asked, strict=True):
-        found = unknown(condition, plan)
-        if found is not None:
-            name, why, remedy = found
-            sink.warning(
-                "W0511",
-                f"`{name}` cannot be known",
-                expression.span,
-                why,
-                notes=("an `expect` of a total that is not known does not hold",),
-                help=(remedy,),
-            )
+        _check_total(condition.formula, expression.span, "an `expect`", plan, sink)
+
+
+def _check_total(condition: Value, place: Span, what: str, plan: Plan, sink: Sink) -> None:
+    found = unknown(condition, plan)
+    if found is not None:
+        name, why, remedy = found
+        sink.warning(
+            "W0511",
+            f"`{name}` cannot be known",
+            place,
+            why,
+            notes=(f"{what} of a total that is not known does not hold",),
+            help=(remedy,),
+        )
+
+
+def _check_study(program: Program, study: Study, read: FileReader, sink: Sink) -> None:
+    """Warn of what a study asks in vain, as far as its first point tells."""
+    unheard = Sink()
+    first = study.points(program, {}, unheard)[0]
+    found = study.search.values[0] if study.search else None
+    evaluator = evaluator_at(program, {}, study, first, found, unheard)
+    plan = lower(evaluator, study.scenario, read)
+    if plan is None:
+        return
+    conditions = [("an `expect`", expected.asked) for expected in study.expects]
+    conditions += [("a condition", study.search.condition)] if study.search else []
+    for what, asked in conditions:
+        _check_total(asked.formula(evaluator), asked.expression.span, what, plan, sink)
+    if study.seeds is not None and study.replicates > 1 and is_certain(plan):
+        sink.warning(
+            "W0512",
+            f"{study.replicates} seeds give the same run {study.replicates} times",
+            study.seeds,
+            "nothing is drawn at random",
+            notes=("the interval of a mean would be ± 0, which says nothing of how sure it is",),
+            help=("leave `replicate` out, or draw something: `arrivals = poisson(…)`",),
+        )
 
 
 # -- what nothing uses -------------------------------------------------------------------------

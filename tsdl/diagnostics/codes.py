@@ -131,6 +131,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0508", Severity.WARNING, "times of an operator that the graph lacks"),
         Code("W0509", Severity.WARNING, "ranks without experts to share"),
         Code("W0511", Severity.WARNING, "a total that cannot be known"),
+        Code("W0512", Severity.WARNING, "seeds that make no difference"),
         Code("W0590", Severity.WARNING, "checked, but not simulated yet"),
         Code("W0603", Severity.WARNING, "rows are left out"),
         Code("W0606", Severity.WARNING, "a key without a counterpart"),

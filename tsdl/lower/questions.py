@@ -155,6 +155,7 @@ class Study:
     where: tuple[Asked, ...]
     search: Search | None
     replicates: int
+    seeds: Span | None  # where `replicate` is written
     best: tuple[Best, ...]
     pareto: tuple[Asked, ...]
     table: tuple[Asked, ...]

@@ -85,6 +85,7 @@ class _Lowering:
             self._all("where"),
             search,
             self._replicates(),
+            next((clause.span for clause, _ in self._clauses("replicate")), None),
             tuple(
                 Best(self._alone(clause.objects[0]), self._keys(clause, place)[0])
                 for clause, place in self._clauses("best")

@@ -96,7 +96,7 @@ def summary(result: Result) -> str:
         lines.append("")
     for expectation in result.expectations:
         sign = "pass" if expectation.passed else "FAIL"
-        lacking = unknown(expectation.condition, result.plan)
+        lacking = unknown(expectation.condition.formula, result.plan)
         value = "" if expectation.value is None else f"   (it is {_shown(expectation)})"
         value = value if lacking is None else f"   (`{lacking[0]}` cannot be known: {lacking[1]})"
         lines.append(f"  {sign}  expect {expectation.condition.text}{value}")

@@ -101,8 +101,12 @@ class Answer:
 
     @property
     def remarks(self) -> list[str]:
-        """Return what there is to say of the whole: axes that no run depends on."""
-        return [
+        """Return what there is to say of the whole: seeds and axes that no run depends on."""
+        count = self.study.replicates
+        told = []
+        if count > 1 and self.complete and all(map(_is_certain, self._all)):
+            told.append(f"{count} seeds give the same run {count} times: ± 0 says nothing")
+        return told + [
             f"no run depends on {' and '.join(f'`{c}`' for c in axis.columns)}"
             for axis in self.study.axes
             if len(axis.levels) > 1 and self._is_idle(axis.columns)
@@ -264,6 +268,13 @@ class Answer:
         if row.efficient is not None:
             data["pareto"] = row.efficient
         return data
+
+
+def _is_certain(row: Row) -> bool:
+    """Tell whether all seeds have the same run, or there is none."""
+    runs = [unit.found for unit in row.units if unit.found and not unit.found.failed]
+    told = [{**run.summary, "seed": None, "values": run.values} for run in runs]
+    return all(one == told[0] for one in told)
 
 
 def _runs(row: Row) -> tuple[str, ...]:

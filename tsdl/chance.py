@@ -1,0 +1,46 @@
+"""Whether anything in a run of a plan is drawn at random: else its seed makes no difference."""
+
+from tsdl.facts import formulas
+from tsdl.formula import every_part
+from tsdl.plan import Draw, Global, Local, Plan, Workload
+
+_CERTAIN_ARRIVALS = ("uniform", "burst")
+
+
+def is_certain(plan: Plan) -> bool:
+    """Tell whether every seed gives the same run, as far as can be told without Python's part."""
+    stages: tuple[Global | Local, ...] = (plan.router, *(kind.local for kind in plan.workers))
+    in_python = any(stage.extern for stage in stages) or any(k.cost.externs for k in plan.workers)
+    return not in_python and _is_replayed(plan.workload) and not any(map(_chooses, stages))
+
+
+def _is_replayed(workload: Workload) -> bool:
+    """Tell whether all seeds have the same requests."""
+    draws = [workload.turns, workload.think, workload.priority]
+    if not (workload.replay and workload.table):
+        draws += [workload.prompt, workload.output]
+        arrivals = workload.arrivals
+        if arrivals is None or arrivals.name not in _CERTAIN_ARRIVALS:
+            return False
+        if workload.table and len(workload.table.prompt) > 1:
+            return False
+    one_prefix = workload.prefix is None or (workload.prefixes == 1 and _is_one(workload.prefix))
+    return one_prefix and all(map(_is_one, draws))
+
+
+def _is_one(draw: Draw | None) -> bool:
+    """Tell whether a distribution has but one value."""
+    return draw is None or draw.name == "constant"
+
+
+def _chooses(stage: Global | Local) -> bool:
+    """Tell whether a stage of a policy chooses at random."""
+    values = [value for handler in stage.handlers for value in formulas(handler)]
+    if isinstance(stage, Local):
+        values += [stage.admit_when, stage.evict_when, stage.resume_when]
+        values += [*stage.admit_by, *stage.evict_by, *stage.resume_by]
+    return any(
+        part.operation == "select" and part.arguments[0] == "random"
+        for value in values
+        for part in every_part(value)
+    )
