@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from tsdl.plan import Plan
     from tsdl.program import Program
     from tsdl.session import Session
     from tsdl.studies import Answer, Points
@@ -112,20 +110,17 @@ def study_lines(session: Session, program: Program) -> Iterator[str]:
             yield f"{declaration.name}: {extent(points)}"
 
 
-def expected_steps(values: int) -> int:
-    """Return how many values a search tries where its edge lies inside: ends, halves, checks."""
-    return min(values, 2 + math.ceil(math.log2(max(values - 1, 1))) + 2)
-
-
 def extent(points: Points) -> str:
     """Say of how many points a study is, with how many seeds, and about how many runs."""
+    from tsdl.studies.search import expected
+
     study = points.study
     count = len(points.all)
     told = f"{count:,} point{'s' if count > 1 else ''}"
     if study.replicates > 1:
         told += f" with {study.replicates} seeds each"
     if study.search:
-        steps = expected_steps(len(study.search.values))
+        steps = expected(len(study.search.values))
         told += f", each a search of about {steps} runs for `{study.search.param}`"
         count *= steps
     return f"{told}: {count * study.replicates:,} runs"
@@ -160,9 +155,6 @@ def _store_path(arguments: argparse.Namespace) -> Path:
 
 # -- plan --------------------------------------------------------------------------------------
 
-# CPU time of a request by the slowest rung of its scenario (benchmarks/README.md has the figures).
-_SECONDS = {"lazy": 10e-6, "eager": 30e-6, "stepped": 60e-6, "reference": 800e-6}
-
 
 def plan_study(arguments: argparse.Namespace) -> int:
     """Tell what a study would run, what of it is known, and about how long the rest will take."""
@@ -184,46 +176,27 @@ def plan_study(arguments: argparse.Namespace) -> int:
 
 def _described(points: Points, store: Store | None) -> str:
     from tsdl.studies import figures
-    from tsdl.studies.course import measures_at
-    from tsdl.studies.points import Infeasible
+    from tsdl.studies.forecast import forecast
     from tsdl.studies.pool import cores
 
     study = points.study
+    told = forecast(points, store)
     lines = [f"{study.name}: {extent(points)}"]
     lines += [f"  {', '.join(axis.columns)}: {len(axis.levels)} values" for axis in study.axes]
-    seconds, known, out = 0.0, 0, []
-    for point in points.all:
-        plan = points.plan(point, study.search.values[0] if study.search else None)
-        if isinstance(plan, Infeasible):
-            named = figures.point(points.cells(point), study.columns, study.scales)
-            out.append(f"  {named}: {plan.code}: {plan.reason}")
-            continue
-        steps = expected_steps(len(study.search.values)) if study.search else 1
-        for replicate in range(study.replicates):
-            seed = (plan.seed + replicate) % 2**64
-            found = None
-            if store and not study.search:
-                found = store.get(plan.hash, seed, map(str, measures_at(points, point)))
-            known += found is not None
-            seconds += 0.0 if found else steps * _guess(plan)
-    if known:
-        lines.append(f"  {known:,} runs are known")
-    if out:
-        lines += [f"  {len(out)} points are infeasible:", *(f"  {line}" for line in out)]
-    lines.append(
-        f"  about {_rough(seconds)} of CPU time, on {cores()} cores {_rough(seconds / cores())}"
-    )
+    if told.known:
+        left = f", and {'about ' if study.search else ''}{told.left:,} are left"
+        lines.append(f"  {told.known:,} runs are known{left if told.left else ''}")
+    if told.infeasible:
+        lines.append(f"  {len(told.infeasible)} points are infeasible:")
+    for point, why in told.infeasible:
+        named = figures.point(points.cells(point), study.columns, study.scales)
+        lines.append(f"    {named}: {why.code}: {why.reason}")
+    if told.left:
+        lines.append(
+            f"  about {_rough(told.seconds)} of CPU time, on {cores()} cores "
+            f"{_rough(told.seconds / cores())}, as {told.measured} runs tell"
+        )
     return "\n".join(lines)
-
-
-def _guess(plan: Plan) -> float:
-    """Return about how many seconds a run takes: a start, and so much for each request."""
-    workload = plan.workload
-    requests = workload.requests or workload.sessions or 0
-    if not requests and workload.table:
-        requests = len(workload.table.prompt)
-    slowest = max((_SECONDS[rung.name] for rung in plan.rungs), default=_SECONDS["lazy"])
-    return 0.02 + (requests or 1000) * slowest
 
 
 def _rough(seconds: float) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tsdl.lower.questions import Asked, Expectation, Study
     from tsdl.plan import Plan
     from tsdl.runtime.tables import Table
-    from tsdl.studies.course import Unit
+    from tsdl.studies.asking import Unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The course of a study: which run is next, until every point has its answer.
 
-A *unit* is a point with one seed. It asks for runs one after another (one, or as many as its search
-takes); units go on side by side. A run that two units ask for is done once.
+Units (a point with one seed each, `asking`) go on side by side. A run that two of them ask for is
+done once.
 """
 
 from __future__ import annotations
@@ -12,21 +12,15 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from tsdl.studies.measures import holds, measures_of
-from tsdl.studies.pictures import percentiles
-from tsdl.studies.points import FOUND, Infeasible, Point, Points
-from tsdl.studies.search import Bracket, bracket
+from tsdl.studies.asking import Ask, Key, Unit, asks
+from tsdl.studies.points import Points
 from tsdl.studies.work import Found, Job
 
 if TYPE_CHECKING:
-    from tsdl.formula import Formula
-    from tsdl.lower.questions import Search
-    from tsdl.plan import Plan
     from tsdl.runtime.limits import Limits
     from tsdl.studies.store import Store
 
 _DEATHS = 3  # of processes with the same run, after which it is given up
-Key = tuple[str, int]
 
 
 class Runner(Protocol):
@@ -51,20 +45,6 @@ class Runner(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A point with one seed, and what came of it: a run, or why there is none.
-
-    With a search, `found` is the run at what it found.
-    """
-
-    point: Point
-    replicate: int
-    found: Found | None
-    bracket: Bracket | None = None
-    infeasible: Infeasible | None = None
-
-
 @dataclass
 class Course:
     """Does the units of a study; `progress` is told how many are done, of how many, and of runs."""
@@ -80,7 +60,7 @@ class Course:
     reused: int = 0  # that the store had
     _done: dict[int, Unit] = field(default_factory=dict)
     _open: dict[Future[Found], tuple[Key, Job]] = field(default_factory=dict)
-    _waiting: dict[Key, list[tuple[_Thread, _Ask]]] = field(default_factory=dict)
+    _waiting: dict[Key, list[tuple[_Thread, Ask]]] = field(default_factory=dict)
     _deaths: dict[Key, int] = field(default_factory=dict)
 
     def run(self) -> list[Unit]:
@@ -92,7 +72,7 @@ class Course:
         study = self.points.study
         total = len(self.points.all) * study.replicates
         ahead = deque(
-            _Thread(number, self._unit(point, replicate))
+            _Thread(number, asks(self.points, point, replicate))
             for number, (point, replicate) in enumerate(
                 (p, r) for p in self.points.all for r in range(study.replicates)
             )
@@ -110,52 +90,6 @@ class Course:
         self.runner.close()
         return [self._done[number] for number in range(total)]
 
-    # -- units ---------------------------------------------------------------------------------
-
-    def _unit(self, point: Point, replicate: int) -> Generator[_Ask, Found, Unit]:
-        """Ask for the runs of a unit, one after another; return what came of it."""
-        search = self.points.study.search
-        if search is None:
-            plan = self.points.plan(point)
-            if isinstance(plan, Infeasible):
-                return Unit(point, replicate, None, infeasible=plan)
-            found = yield _Ask(plan, replicate, measures_at(self.points, point))
-            return Unit(point, replicate, found)
-        tried: dict[float, Found] = {}
-        outcome, reason = yield from self._bracketed(point, replicate, search, tried)
-        limited = next((found for found in tried.values() if found.limited), None)
-        if limited is not None:
-            return Unit(point, replicate, limited)
-        if not tried and reason:
-            return Unit(point, replicate, None, outcome, reason)
-        at = tried.get(outcome.found) if outcome.found is not None else None
-        return Unit(point, replicate, at, outcome)
-
-    def _bracketed(
-        self, point: Point, replicate: int, search: Search, tried: dict[float, Found]
-    ) -> Generator[_Ask, Found, tuple[Bracket, Infeasible | None]]:
-        """Search; note what each value came to, and return why the last one could not be run."""
-        trial = bracket(search.values if search.greatest else search.values[::-1])
-        reason: Infeasible | None = None
-        value = next(trial)
-        while True:
-            plan = self.points.plan(point, value)
-            good: bool | None = None
-            if isinstance(plan, Infeasible):
-                reason = plan
-            else:
-                formula = self.points.formulas(point, (search.condition,), value)[0]
-                found = yield _Ask(plan, replicate, measures_at(self.points, point, value))
-                tried[value] = found
-                if found.limited:  # nobody knows what the condition would say
-                    return Bracket(None, None, (), None), None
-                known = {**found.values, FOUND: value}
-                good = not found.failed and holds([formula], [known])
-            try:
-                value = trial.send(good)
-            except StopIteration as end:
-                return end.value, reason
-
     # -- runs ----------------------------------------------------------------------------------
 
     def _go_on(self, thread: _Thread, answer: Found | None) -> None:
@@ -166,16 +100,14 @@ class Course:
             except StopIteration as end:
                 self._done[thread.number] = end.value
                 return
-            base = ask.plan.seed if self.seed is None else self.seed
-            seed = (base + ask.replicate) % 2**64
-            key = (ask.plan.hash, seed)
+            key = ask.key(self.seed)
             if key in self._waiting:
                 self._waiting[key].append((thread, ask))
                 return
             answer = self.store.get(*key, map(str, ask.measures)) if self.store else None
             if answer is None:
                 self._waiting[key] = [(thread, ask)]
-                self._submit(key, Job(ask.plan, seed, ask.measures, self.engine, self.limits))
+                self._submit(key, Job(ask.plan, key[1], ask.measures, self.engine, self.limits))
                 return
             self.reused += 1
 
@@ -235,26 +167,8 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
-    """A run that a unit asks for."""
-
-    plan: Plan
-    replicate: int
-    measures: tuple[Formula, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Thread:
     """A unit on its way."""
 
     number: int
-    generator: Generator[_Ask, Found, Unit]
-
-
-def measures_at(points: Points, point: Point, found: float | None = None) -> tuple[Formula, ...]:
-    """Return all that a run of a point is asked, each once."""
-    formulas = points.formulas(point, points.study.asked, found)
-    measures = {str(m): m for formula in formulas for m in measures_of(formula)}
-    for metric in points.formulas(point, points.study.distributions, found):
-        measures |= {str(m): m for m in percentiles(metric)}
-    return tuple(measures.values())
+    generator: Generator[Ask, Found, Unit]

@@ -13,7 +13,7 @@ from tsdl.studies.points import FOUND
 if TYPE_CHECKING:
     from tsdl.formula import Atom, Value
     from tsdl.lower.questions import Asked, Study
-    from tsdl.studies.course import Unit
+    from tsdl.studies.asking import Unit
     from tsdl.studies.points import Points
 
 

@@ -8,6 +8,7 @@ hold at the beginning, the search goes on from the last value that is known to h
 the condition is not monotone.
 """
 
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,11 @@ class Bracket:
     beyond: float | None
     tried: tuple[tuple[float, bool], ...]
     odd: float | None
+
+
+def expected(values: int) -> int:
+    """Return how many values a search tries where its edge lies inside: ends, halves, checks."""
+    return min(values, 2 + math.ceil(math.log2(max(values - 1, 1))) + 2)
 
 
 class _Trials:

@@ -1,0 +1,104 @@
+"""What `tsdl plan` tells of a study: which runs are known, and about how long the others take."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tsdl.cli import main
+from tsdl.diagnostics import Sink
+from tsdl.session import Session
+from tsdl.studies import Course, Points, choose_study
+from tsdl.studies.forecast import forecast
+from tsdl.studies.pool import Pool
+from tsdl.studies.store import Store
+
+TEXT = """
+param qps = 8 req/s
+param gpus: int = 1
+workload short {
+  requests = 40; arrivals = poisson(qps); prompt = constant(64 tokens); output = constant(16 tokens)
+}
+cluster several { worker gpu * gpus { hardware = A100_80G } }
+slo tight { ttft <= 40 ms }
+scenario one { model = llama2_7b; cluster = several; workload = short; slo = tight }
+study grid { scenario = one; vary qps in [2, 9] req/s; vary gpus in 0..2; replicate 2; table price }
+study most {
+  scenario = one
+  vary gpus in 1..2
+  maximize qps in 1..30 step 1 req/s while attainment >= 90 %
+  table price
+}
+policy slow from continuous {
+  local { on iteration(batch, w) when sum(r.generated for r in w.active) < 0 tokens { log 1 } }
+}
+scenario long from one { policy = slow; workload = lengthy }
+workload lengthy from short { requests = 3000; output = constant(200 tokens) }
+study heavy { scenario = long; vary qps in [9, 10] req/s; table price }
+"""
+
+
+def points(name: str) -> Points:
+    found = choose_study(Session("a.tsim", TEXT), Sink(), {}, name)
+    assert found is not None
+    return found
+
+
+def test_runs_that_are_known_are_told_and_points_without() -> None:
+    told = forecast(points("grid"), None)
+    assert (told.known, told.left, told.measured) == (0, 8, 3)
+    assert [(p.number, why.code) for p, why in told.infeasible] == [(0, "E0503"), (3, "E0503")]
+
+
+def test_runs_of_a_search_are_known_as_far_as_it_has_come(tmp_path: Path) -> None:
+    with Store(tmp_path / "a.sqlite") as store:
+        before = forecast(points("most"), store)
+        assert (before.known, before.left) == (0, 18)  # 9 of 30 values each
+        course = Course(points("most"), store, Pool(1))
+        course.run()
+        after = forecast(points("most"), store)
+        assert (after.known, after.left, after.seconds) == (course.runs, 0, 0.0)
+    with Store(tmp_path / "b.sqlite") as store:
+
+        class Half(Exception):
+            pass
+
+        def stop(done: int, total: int, runs: int) -> None:
+            if runs >= 5:
+                raise Half
+
+        course = Course(points("most"), store, Pool(1), progress=stop)
+        with pytest.raises(Half):
+            course.run()
+        half = forecast(points("most"), store)
+        assert half.known == 5
+        assert 0 < half.left < 18
+        assert half.measured == 5
+        assert half.seconds > 0
+
+
+def test_a_forecast_is_of_the_right_size_for_a_policy_that_is_slow() -> None:
+    told = forecast(points("heavy"), None)
+    begun = time.process_time()
+    Course(points("heavy"), None, Pool(1)).run()
+    seconds = time.process_time() - begun
+    assert seconds > 1.0  # so that the beginnings are no more than that
+    assert seconds / 4 < told.seconds < seconds * 4
+
+
+def test_the_command_line_tells_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.tsim").write_text(TEXT)
+    assert main(["plan", "a.tsim", "--study", "grid"]) == 0
+    told = capsys.readouterr().out
+    assert "  2 points are infeasible:\n    qps = 2 req/s, gpus = 0: E0503: " in told
+    assert "of CPU time, on " in told
+    assert "as 3 runs tell\n" in told
+    assert main(["run", "a.tsim", "--study", "grid", "--jobs", "1"]) == 0
+    capsys.readouterr()
+    assert main(["plan", "a.tsim", "--study", "grid"]) == 0
+    told = capsys.readouterr().out
+    assert "  8 runs are known\n" in told
+    assert "CPU time" not in told
