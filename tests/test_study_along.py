@@ -235,6 +235,29 @@ def test_an_expect_is_of_the_points_that_it_says() -> None:
     assert [p["qps"] for p in answer.expectations[1].failed] == [2]
 
 
+def test_expectations_stay_in_order_and_are_replaced_as_one() -> None:
+    text = (
+        PARTS
+        + """
+study s {
+  scenario = one; vary qps in [2, 20] req/s; table price
+  expect price > 1 USD where qps > 9 req/s
+  expect price > 2 USD
+  expect price > 3 USD where qps > 9 req/s
+}
+study t from s { expect price > 4 USD where qps > 9 req/s }
+study u from s { expect price > 5 USD }
+"""
+    )
+    told = {n: [e.text for e in tsdl.study(text, n, jobs=1).expectations] for n in "stu"}
+    where = " where qps > 9 req/s"
+    assert told == {
+        "s": [f"price > 1 USD{where}", "price > 2 USD", f"price > 3 USD{where}"],
+        "t": [f"price > 4 USD{where}"],
+        "u": ["price > 5 USD"],
+    }
+
+
 # -- after best ----------------------------------------------------------------------------------
 
 

@@ -364,7 +364,7 @@ def _clause_keys(item: ast.Clause) -> list[tuple[str, ...]]:
     if item.verb in _ONCE and head is not None:
         function = head.function if isinstance(head, ast.Call) else head
         return [(item.verb, ast.path_of(function) or "")]
-    words = [p.word for p in item.prepositions]
+    words = [p.word for p in item.prepositions if p.word != "where"]  # of which points it is
     return [(item.verb, word) for word in words] or [(item.verb,)]
 
 
