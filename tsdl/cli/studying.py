@@ -39,6 +39,10 @@ def run_study(arguments: argparse.Namespace) -> int:
         return usage_error(
             "--trace, --format vllm and --table-format are of one run: give --scenario NAME"
         )
+    if arguments.jobs != 1 and not arguments.cluster:
+        from tsdl.studies.pool import prepare
+
+        prepare()
     points = _points(arguments)
     if points is None:
         return MISTAKE

@@ -14,6 +14,7 @@ from tsdl.studies.work import do
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from multiprocessing.context import BaseContext
 
     from tsdl.studies.work import Found, Job
 
@@ -25,6 +26,23 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def prepare() -> None:
+    """Begin to load what processes need, while this one still reads what is to be run."""
+    if _context().get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
+
+
+def _context() -> BaseContext:
+    """Return how processes are begun: where that goes, from one that has loaded the runtime."""
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else None
+    context = multiprocessing.get_context(method)
+    if method:
+        context.set_forkserver_preload(["tsdl.runtime.run"])
+    return context
 
 
 class Here(Executor):
@@ -52,10 +70,7 @@ class Pool:
     def _made(self) -> Executor:
         if self.processes == 1:
             return Here()
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else None
-        context = multiprocessing.get_context(method)
-        if method:
-            context.set_forkserver_preload(["tsdl.runtime.run"])
+        context = _context()
         return ProcessPoolExecutor(
             self.processes, context, initializer=_end_with, initargs=(os.getpid(),)
         )
