@@ -23,7 +23,8 @@ from typing import Any
 
 import yaml
 
-from tsdl.cli import _divided, _parser, main
+from tsdl.cli import _divided, main
+from tsdl.cli.parsers import make_parser
 from tsdl.diagnostics import Diagnostic, Sink
 from tsdl.diagnostics.text import render_all
 from tsdl.parse import parse

@@ -272,7 +272,7 @@ def test_a_distribution_of_a_study_is_that_of_its_runs(results: Path) -> None:
 
 def test_the_plan_and_what_is_said_of_a_search_are_in_the_page(results: Path) -> None:
     text = Tags(report(results, "most")).text
-    assert text.count("holds to the end of the range") == 2
+    assert text.count(", an end of the range") == 2
     plan = tsdl.compile(PROGRAM, params={"qps": "4 req/s", "scheduler": "static"}, scenario="one")
     assert f"The plan of the first row: {plan.hash}" in text
     assert json.loads((results / "most" / "plan.json").read_text("utf-8"))["scenario"] == "one"

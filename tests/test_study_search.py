@@ -114,7 +114,15 @@ def test_a_search_that_holds_everywhere_says_so() -> None:
         "study s { scenario = one; maximize qps in 1..2 req/s while finished > 0; table qps }"
     )
     assert answer.rows[0].figures["qps"].mean == 2
-    assert answer.rows[0].notes == ["holds to the end of the range"]
+    assert answer.rows[0].notes == ["holds even at 2, an end of the range"]
+
+
+def test_a_search_for_the_least_value_may_end_at_the_first() -> None:
+    answer = asked(
+        "study s { scenario = one; minimize gpus in 1..3 while finished > 0; table gpus }"
+    )
+    assert answer.rows[0].figures["gpus"].mean == 1
+    assert answer.rows[0].notes == ["holds even at 1, an end of the range"]
 
 
 def test_values_that_cannot_be_run_fail_the_condition() -> None:
@@ -166,4 +174,4 @@ def test_a_search_from_zero_leaves_out_what_cannot_be_run() -> None:
 study s { scenario = one; maximize gpus in 0..3 while finished == 60; table throughput }
 """)
     assert answer.rows[0].figures["gpus"].mean == 3
-    assert answer.rows[0].notes == ["holds to the end of the range"]
+    assert answer.rows[0].notes == ["holds even at 3, an end of the range"]

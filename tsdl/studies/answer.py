@@ -157,7 +157,7 @@ class Answer:
         if found is None:
             return
         if found.found is not None and found.beyond is None:
-            yield "holds to the end of the range"
+            yield f"holds even at {self._searched(found.found)}, an end of the range"
         if found.odd is not None:
             yield f"not monotone: look at {self._searched(found.odd)}"
 
