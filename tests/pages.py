@@ -32,7 +32,8 @@ from tsdl.session import Session
 from tsdl.source import Source
 
 PROGRAMS = ("tsdl", "tsim")
-_FENCE = re.compile(r"^```(\S[^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# What begins with a brace is not a block but a word to the site's generator: `{toctree}`.
+_FENCE = re.compile(r"^```([^\s{][^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _READ: dict[str, Callable[[str], Any]] = {"json": json.loads, "yaml": yaml.safe_load}
 
 
@@ -163,7 +164,7 @@ class Run:
         for words, wanted in commands(fence.text):
             assert words[0] == "tsdl", f"{where}: `{words[0]}` cannot run in tests: say `shown`"
             with _heard() as heard:
-                status = main(words[1:])
+                status = _main(words[1:])
             self._said += heard.getvalue()
             assert status == wanted, f"{where}, {words}, status {status}: {self._said}"
 
@@ -171,6 +172,14 @@ class Run:
         with _heard() as heard:
             exec(compile(fence.text, where, "exec"), self._namespace)
         self._said = heard.getvalue()
+
+
+def _main(arguments: list[str]) -> int:
+    """Return the exit status of a command, `--version` and `--help` among them."""
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
 
 
 @contextlib.contextmanager
