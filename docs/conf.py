@@ -19,7 +19,6 @@ from tsdl import __version__  # noqa: E402
 from tsdl.lexer import TsdlLexer  # noqa: E402
 
 project = "TSDL"
-author = "TSDL authors"
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx_copybutton"]
@@ -36,6 +35,7 @@ include_patterns = [
 ]
 exclude_patterns = [".*", "build", "node_modules", "**/node_modules"]
 nitpicky = True
+smartquotes = False  # `--out` is no dash
 # A page about a mistake shows programs that have it, and not all of them can be coloured.
 suppress_warnings = ["misc.highlighting_failure"]
 
@@ -45,7 +45,7 @@ myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "TSDL"
 html_copy_source = False
-html_show_sphinx = False
+html_show_copyright = html_show_sphinx = False
 html_static_path = ["_site/static"]
 html_extra_path = ["_site/root"]  # the pages lie in folders: index.html leads to the first
 html_css_files = ["site.css"]

@@ -23,6 +23,8 @@ from tsdl.types import Samples
 ROOT = Path(__file__).resolve().parents[1]
 _MARK = re.compile(r"^<!-- made: ([\w .]+) -->$", re.MULTILINE)
 _LINK = re.compile(r"(?<=\]\()(?:\.\./)+(?:[\w./-]+/)?[\w.-]+(?=\))")
+_FAILING = re.compile(r"^```tsdl ((?:error|warning|note) \w+)$", re.MULTILINE)
+_NAMED = re.compile(r"^```(\w+)(?: \w+)* ([\w/.-]+\.\w+)$", re.MULTILINE)
 _LONG = 16  # lines of a declaration that is folded
 
 # Folders have no page of their own: links to them lead to the one that shows what is in them.
@@ -42,7 +44,9 @@ def filled(page: str, text: str) -> str:
         name = str(target.relative_to(ROOT)) if target.is_relative_to(ROOT) else ""
         return os.path.relpath(ROOT / _FOLDERS[name], folder) if name in _FOLDERS else found[0]
 
-    return _MARK.sub(lambda found: made(*found[1].split()), _LINK.sub(led, text))
+    text = _FAILING.sub(r"```{code-block} tsdl\n:caption: \1\n", _LINK.sub(led, text))
+    text = _NAMED.sub(r"```{code-block} \1\n:caption: \2\n", text)
+    return _MARK.sub(lambda found: made(*found[1].split()), text)
 
 
 def made(name: str, *arguments: str) -> str:
@@ -102,6 +106,12 @@ def all_blocks() -> str:
 def table(name: str) -> str:
     """Return a table that SPEC.md has, too."""
     return reference.TABLES[name]()
+
+
+def units() -> str:
+    """Return the dimensions, with the units that measure each and their prefixes."""
+    told = " ".join(reference.units().split()).removesuffix(".")
+    return "\n".join(f"- {one}" for one in told.split("; "))
 
 
 def section(number: str) -> str:
@@ -194,22 +204,20 @@ def examples() -> str:
     lines = []
     for path in sorted((ROOT / "examples").glob("*.tsim")):
         text = path.read_text("utf-8")
-        about = " ".join(
-            re.findall(r"^## ?(.*)", text.partition("\n\n")[2].partition("\n\n")[0], re.M)
-        )
-        lines += [f"## {path.name}", "", _plain(about), "", *_program(text, "the program")]
-        for printed in sorted(path.parent.glob(f"{path.stem}*.out")):
-            study = printed.name.removeprefix(path.stem).removesuffix(".out").lstrip(".")
-            if printed.stem.partition(".")[0] == path.stem:
-                shown = ["```text", printed.read_text("utf-8").rstrip(), "```", ""]
-                what = f"study {study}" if study else "what it prints"
-                lines += _folded(what, shown)
+        about = re.search(r"(?:^##.*\n)+", text, re.M)
+        told = re.sub(r"^##", "", about[0], flags=re.M) if about else ""
+        lines += [f"## {path.name}", "", _plain(told), "", *_program(text, "the program")]
+        for printed in sorted(path.parent.glob(f"{path.stem}.*out")):
+            study = printed.name.removeprefix(f"{path.stem}.").removesuffix("out").rstrip(".")
+            shown = ["```text", printed.read_text("utf-8").rstrip(), "```", ""]
+            lines += _folded(f"study {study}" if study else "what it prints", shown)
     return "\n".join(lines)
 
 
 MADE: dict[str, Callable[..., str]] = {
     "blocks": all_blocks,
     "table": table,
+    "units": units,
     "section": section,
     "library": library,
     "metrics": metrics,
