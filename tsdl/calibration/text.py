@@ -59,9 +59,11 @@ def _lines(found: Calibration) -> Iterator[str]:
     for name in found.formulas:
         yield f"  `{name}` is a formula in this scenario and was not fitted"
     yield ""
-    yield f"  {'':<52}{'before':>11}{'fitted':>11}{'sd':>10}{'open':>7}  identified"
+    constants = [constant for fitted in found.fitted for constant in fitted.factor.constants]
+    width = max([52, *(len(constant.name) + 2 for constant in constants)])  # they may be indented
+    yield f"  {'':<{width}}{'before':>11}{'fitted':>11}{'sd':>10}{'open':>7}  identified"
     for fitted in found.fitted:
-        yield from _factor(found, fitted)
+        yield from _factor(found, fitted, width)
     for on_run in found.runs:
         yield ""
         yield from _predictions(on_run)
@@ -72,13 +74,13 @@ def _many(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _factor(found: Calibration, fitted: Fitted) -> Iterator[str]:
+def _factor(found: Calibration, fitted: Fitted, width: int) -> Iterator[str]:
     known = f"{deviation(fitted.deviation):>10}{fitted.open:>7.2f}  {fitted.identified}"
     known += ", at its bound" if fitted.at_bound else ""
     constants = fitted.factor.constants
     if len(constants) > 1:
         times = f"× {math.exp(fitted.logarithm):.3g}"
-        yield f"  {fitted.factor.name:<52}{'':>11}{times:>11}{known}"
+        yield f"  {fitted.factor.name:<{width}}{'':>11}{times:>11}{known}"
         known = ""
     units = found.chosen.program.units
     values = fitted.factor.values(fitted.logarithm)
@@ -87,7 +89,7 @@ def _factor(found: Calibration, fitted: Fitted) -> Iterator[str]:
         cells = "".join(
             f"{constant.written(float(f'{v:.3g}'), units):>11}" for v in (constant.value, value)
         )
-        yield f"  {indent + constant.name:<52}{cells}{known}"
+        yield f"  {indent + constant.name:<{width}}{cells}{known}"
 
 
 def _predictions(on_run: OnRun) -> Iterator[str]:
