@@ -161,7 +161,7 @@ def metrics() -> str:
             reference._type(type_.of if isinstance(type_, Samples) else type_),
             doc,
         )
-        for about, found in (("each request", METRICS), ("the run", TOTALS))
+        for about, found in (("request", METRICS), ("run", TOTALS))
         for name, (type_, doc) in found.items()
     ]
     return "\n".join(reference._table(("name", "of", "type", "meaning"), rows))
