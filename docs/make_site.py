@@ -44,9 +44,9 @@ def filled(page: str, text: str) -> str:
         name = str(target.relative_to(ROOT)) if target.is_relative_to(ROOT) else ""
         return os.path.relpath(ROOT / _FOLDERS[name], folder) if name in _FOLDERS else found[0]
 
-    text = _FAILING.sub(r"```{code-block} tsdl\n:caption: \1\n", _LINK.sub(led, text))
-    text = _NAMED.sub(r"```{code-block} \1\n:caption: \2\n", text)
-    return _MARK.sub(lambda found: made(*found[1].split()), text)
+    text = _MARK.sub(lambda found: made(*found[1].split()), _LINK.sub(led, text))
+    text = _FAILING.sub(r"```{code-block} tsdl\n:caption: \1\n", text)
+    return _NAMED.sub(r"```{code-block} \1\n:caption: \2\n", text)
 
 
 def made(name: str, *arguments: str) -> str:
