@@ -9,7 +9,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from docs import make_reference as reference
@@ -180,23 +180,32 @@ def codes() -> str:
 
 
 def commands() -> str:
-    """Return a section for each command, as `--help` has it."""
+    """Return a section for each command, with its arguments and options as `--help` has them."""
     parser = make_parser()
-    lines = []
-    (listed,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    for choice in listed._choices_actions:
-        lines += [f"## tsdl {choice.dest}", "", _plain(choice.help or ""), ""]
-        found = [a for a in listed.choices[choice.dest]._actions if a.dest != "help"]
-        for action in found:
-            names = ", ".join(f"`{flag}`" for flag in action.option_strings)
-            value = action.metavar or (action.choices and "{" + ",".join(action.choices) + "}")
-            if action.nargs != 0 or not names:
-                names += f" `{value or action.dest.upper()}`"
-            chosen = [f"`{choice}`" for choice in action.choices or () if action.help]
-            told = (action.help or "one of these").replace("%%", "%")
-            told += f": {', '.join(chosen)}" if chosen and action.metavar is not None else ""
-            lines += [names.strip(), f": {_plain(told)}", ""]
-    return "\n".join([*lines, "## Exit status", "", _plain(parser.epilog or "").replace("\n", " ")])
+    told = re.sub(r"\s+", " ", parser.epilog or "").removeprefix("exit status: ")
+    return "\n".join([*_commands("tsdl", parser), "## Exit status", "", _plain(told)])
+
+
+def _commands(name: str, parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield what a parser takes, and then the same of each of its commands."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            for word, inner in action.choices.items():
+                yield f"## {name} {word}\n\n{_plain(helps.get(word, ''))}\n"
+                yield from _commands(f"{name} {word}", inner)
+        elif name != "tsdl" and action.dest != "help":
+            yield f"{_usage(action)}\n: {_plain(action.help or 'one of these')}\n".replace(
+                "%%", "%"
+            )
+
+
+def _usage(action: argparse.Action) -> str:
+    """Return an option or argument with the value that it takes."""
+    flags = [f"`{flag}`" for flag in action.option_strings]
+    choices = "{" + ",".join(action.choices) + "}" if action.choices else action.dest.upper()
+    value = "" if action.nargs == 0 else f" `{action.metavar or choices}`"
+    return ", ".join(flags) + value if flags else value.strip()
 
 
 def examples() -> str:

@@ -67,7 +67,14 @@ def test_every_code_leads_to_its_page() -> None:
 def test_every_command_and_option_is_told() -> None:
     text = page("commands")
     assert re.findall(r"^## tsdl (\w+)", text, re.MULTILINE)[:2] == ["run", "check"]
-    for option in ("--max-memory", "--explain-defaults", "--skip-first", "--holdout", "`FILE`"):
+    for option in (
+        "--max-memory",
+        "tabulate genz",
+        "--explain-defaults",
+        "--skip-first",
+        "--holdout",
+        "`FILE`",
+    ):
         assert option in text
     assert "%%" not in text
 
