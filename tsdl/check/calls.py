@@ -1,7 +1,7 @@
 """Types of calls: functions, constructors, selections of workers, anonymous declarations."""
 
 from tsdl import ast
-from tsdl.check import arguments, expressions, studies
+from tsdl.check import arguments, asked, expressions
 from tsdl.check.measures import agrees, mismatch
 from tsdl.check.scope import Scope
 from tsdl.diagnostics import Label
@@ -62,7 +62,7 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
         )
         return UNKNOWN
     if any(isinstance(a.value, ast.Across) for a in expression.arguments):
-        return studies.check_along(expression, name, scope)
+        return asked.check_along(expression, name, scope)
     goes_over = any(isinstance(a.value, ast.Generator) for a in expression.arguments)
     chooses = name in SELECTORS and scope.place is not None  # `random` is a policy's name, too
     if chooses or (goes_over and (name in SELECTORS or name in REDUCTIONS)):

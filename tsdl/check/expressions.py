@@ -1,7 +1,7 @@
 """Types of expressions: what each is, and whether it is what its place asks for."""
 
 from tsdl import ast
-from tsdl.check import calls, names, operators, slips, studies
+from tsdl.check import asked, calls, names, operators, slips
 from tsdl.check.measures import agrees, mismatch, unit_of
 from tsdl.check.scope import Scope
 from tsdl.diagnostics.suggest import nearest
@@ -76,7 +76,7 @@ def _infer(expression: ast.Expr, scope: Scope, expected: Type | None) -> Type:
         case ast.Generator() | ast.Across():
             return _loose(expression, scope)
         case ast.Index() if scope.axes is not None:
-            return studies.check_selected(expression, scope)
+            return asked.check_selected(expression, scope)
         case ast.Index():
             return _indexed_state(expression, scope)
 

@@ -2,13 +2,14 @@
 
 from tsdl import ast
 from tsdl.check import expressions
+from tsdl.check.asked import check_axis, check_keys, check_number
 from tsdl.check.measures import agrees, mismatch
 from tsdl.check.parameters import param_type
 from tsdl.check.scope import Scope
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Declaration, Members
-from tsdl.schema.studies import ALONG, CASES, FORMS, NEEDS_X, PLOTS
-from tsdl.types import Boolean, Bounds, Quantity, Samples, Sequence, Text, Type, Unknown, describe
+from tsdl.schema.studies import CASES, FORMS, NEEDS_X, PLOTS
+from tsdl.types import Boolean, Bounds, Quantity, Samples, Sequence, Text, Type, Unknown
 
 _SEARCHES = ("maximize", "minimize")
 
@@ -40,13 +41,13 @@ def check_question(clause: ast.Clause, members: Members, scope: Scope) -> None:
         case "replicate":
             expressions.require(clause.objects[0], Quantity(), plain, "how often a point is run")
         case "best":
-            _axis(clause.objects[0], asked)
-            _keys(clause, 1, asked)
+            check_axis(clause.objects[0], asked)
+            check_keys(clause, 1, asked)
         case "pareto":
-            _keys(clause, None, asked)
+            check_keys(clause, None, asked)
         case "table":
             for expression in clause.objects:
-                _number(expression, asked)
+                check_number(expression, asked)
         case "plot":
             _plot(clause.objects[0], asked)
         case "expect":
@@ -233,132 +234,6 @@ def _search(clause: ast.Clause, members: Members, plain: Scope, asked: Scope) ->
         )  # fmt: skip
 
 
-def _axis(name: ast.Expr, scope: Scope) -> None:
-    axes = scope.axes or {}
-    if not (isinstance(name, ast.Name) and name.id in axes):
-        near = nearest(name.span.text, axes)
-        scope.sink.error(
-            "E0422",
-            f"the study does not vary `{name.span.text}`",
-            name.span,
-            "not an axis",
-            help=(f"did you mean `{near}`?",) if near else (f"{_listed(axes)}",),
-        )
-
-
-def _listed(axes: dict[str, Type]) -> str:
-    return f"it varies {', '.join(axes)}" if axes else "it varies nothing: write `vary … in […]`"
-
-
-# -- what is asked of a point ------------------------------------------------------------------
-
-
-def _number(expression: ast.Expr, scope: Scope) -> None:
-    """Check that an expression is one number for each point."""
-    found = expressions.infer(expression, scope)
-    if isinstance(found, Samples):
-        shown = expression.span.text
-        scope.sink.error(
-            "E0304",
-            f"a point has one number here, and this is {describe(found)}",
-            expression.span,
-            help=(f"take a statistic: `mean({shown})` or `p99({shown})`",),
-        )
-    elif not isinstance(found, (Quantity, Unknown)):
-        mismatch(expression, found, Quantity(), scope, "what is told of a point")
-
-
-def _keys(clause: ast.Clause, count: int | None, scope: Scope) -> None:
-    by = clause.preposition("by")
-    assert by is not None
-    for key in by.objects:
-        _number(key, scope)
-    if count is not None and len(by.objects) != count:
-        scope.sink.error("E0412", f"`{clause.verb}` has one key", by.objects[1].span)
-    elif count is None and len(by.objects) < 2:  # noqa: PLR2004
-        scope.sink.error(
-            "E0412", f"`{clause.verb}` weighs two keys or more", by.span,
-            help=(f"for example `{FORMS[clause.verb]}`",),
-        )  # fmt: skip
-
-
-def check_selected(expression: ast.Index, scope: Scope) -> Type:
-    """Check a value of another point, `throughput[policy = static]`; return its type."""
-    found = expressions.infer(expression.value, scope)
-    for index, argument in enumerate(expression.arguments):
-        if argument.name and argument.name in [a.name for a in expression.arguments[:index]]:
-            scope.sink.error("E0403", f"`{argument.name}` stands twice", argument.span)
-            return Unknown()
-        wanted = (scope.axes or {}).get(argument.name or "")
-        if argument.name is None:
-            scope.sink.error(
-                "E0305",
-                "another point is named by its axes",
-                argument.span,
-                help=(f"write `{expression.value.span.text}[axis = value]`",),
-            )
-        elif wanted is None:
-            _axis(ast.Name(argument.name, argument.span), scope)
-        elif argument.name == CASES:
-            _case_name(argument, scope)
-        else:
-            expressions.require(argument.value, wanted, scope, f"`{argument.name}`")
-    if isinstance(found, (Quantity, Unknown)):
-        return found
-    if isinstance(found, Samples):
-        inner = expression.value.span.text
-        scope.sink.error(
-            "E0304", "another point is asked for one number, not for many", expression.span,
-            help=(f"take the statistic first: `mean({inner})[…]`",),
-        )  # fmt: skip
-    else:
-        mismatch(expression.value, found, Quantity(), scope, "what another point is asked for")
-    return Unknown()
-
-
-def check_along(expression: ast.Call, name: str, scope: Scope) -> Type:
-    """Check what is made of values along an axis, `max(throughput over qps)`; return its type."""
-    across = expression.arguments[0].value
-    if not isinstance(across, ast.Across) or len(expression.arguments) > 1:
-        scope.sink.error(
-            "E0305", f"`{name}` goes over one thing", expression.span,
-            help=(f"write `{name}(VALUE over AXIS)` alone",),
-        )  # fmt: skip
-        return Unknown()
-    if scope.axes is None:
-        scope.sink.error(
-            "E0305", "`over` goes over an axis, and only what a study tells has axes", across.span,
-        )  # fmt: skip
-        return Unknown()
-    if name not in ALONG:
-        near = nearest(name, ALONG)
-        scope.sink.error(
-            "E0305", f"`{name}` makes nothing of values along an axis", expression.function.span,
-            help=(f"did you mean `{near}`?" if near else f"there are {', '.join(ALONG)}",),
-        )  # fmt: skip
-        return Unknown()
-    _axis(across.axis, scope)
-    if across.condition is not None:
-        expressions.require(across.condition, Boolean(), scope, "a condition on points")
-    if name in ("any", "all"):
-        expressions.require(across.element, Boolean(), scope, f"what `{name}` looks at")
-        return Boolean()
-    _number(across.element, scope)
-    found = scope.program.types[across.element]
-    return found if isinstance(found, Quantity) else Unknown()
-
-
-def _case_name(argument: ast.Argument, scope: Scope) -> None:
-    assert scope.owner.members is not None
-    cases = [block.name for block in scope.owner.members.named(CASES)]
-    if not (isinstance(argument.value, ast.Name) and argument.value.id in cases):
-        near = nearest(argument.value.span.text, cases)
-        scope.sink.error(
-            "E0422", f"there is no case `{argument.value.span.text}`", argument.value.span,
-            help=(f"did you mean `{near}`?" if near else f"the cases are {', '.join(cases)}",),
-        )  # fmt: skip
-
-
 # -- pictures ----------------------------------------------------------------------------------
 
 
@@ -389,7 +264,7 @@ def _plot(expression: ast.Expr, scope: Scope) -> None:
             if name.id == "cdf":
                 _metric(argument.value, scope)
             else:
-                _number(argument.value, scope)
+                check_number(argument.value, scope)
         elif argument.name not in channels:
             near = nearest(argument.name, channels)
             scope.sink.error(
@@ -397,9 +272,9 @@ def _plot(expression: ast.Expr, scope: Scope) -> None:
                 help=(f"did you mean `{near}`?" if near else f"it takes {', '.join(channels)}",),
             )  # fmt: skip
         elif argument.name in ("color", "facet"):
-            _axis(argument.value, scope)
+            check_axis(argument.value, scope)
         elif not (isinstance(argument.value, ast.Name) and argument.value.id in (scope.axes or {})):
-            _number(argument.value, scope)
+            check_number(argument.value, scope)
     given = {a.name for a in expression.arguments}
     lacking = [c for c in ("x", "y") if c in channels and c not in given]
     if name.id in NEEDS_X and lacking:
