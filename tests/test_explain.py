@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_cli import start
 from tsdl.cli import main
 from tsdl.diagnostics import Severity
 from tsdl.diagnostics.codes import CATALOGUE, explanation
@@ -68,6 +69,9 @@ def run(text: str, capsys: Capture) -> tuple[int, str]:
     for name, encoding, content in files:
         if content:
             Path(name).write_bytes(content.encode(encoding or "utf-8"))
+    if "--max-memory" in arguments:  # counts what this process holds, with all its tests
+        done = start(*arguments)
+        return done.returncode, done.stderr.decode()
     status = main(arguments)
     return status, capsys.readouterr().err
 
