@@ -91,15 +91,25 @@ def _words(words: Iterable[str], name: str, behind: str = "") -> dict[str, objec
     return {"match": rf"\b(?:{_any(words)})\b{behind}", "name": f"{name}.tsim"}
 
 
-def _number() -> dict[str, object]:
+def _unit() -> str:
     part = rf"(?:{_any(_units())})(?:\^-?[0-9])?"
-    unit = rf"(?:{part}(?:[/*]{part})*)(?![A-Za-z0-9_])"
+    return rf"(?:{part}(?:[/*]{part})*)(?![A-Za-z0-9_])"
+
+
+def _number() -> dict[str, object]:
     return {
-        "match": rf"({_NUMBER})(?:[ \t]*({unit}))?",
+        "match": rf"({_NUMBER})(?:[ \t]*({_unit()}))?",
         "captures": {
             "1": {"name": "constant.numeric.tsim"},
             "2": {"name": "keyword.other.unit.tsim"},
         },
+    }
+
+
+def _unit_of_list() -> dict[str, object]:
+    return {
+        "match": rf"(?<=\])[ \t]*({_unit()})",
+        "captures": {"1": {"name": "keyword.other.unit.tsim"}},
     }
 
 
@@ -148,7 +158,11 @@ def grammar() -> str:
             "captures": {"1": {"name": "keyword.control.import.tsim"}},
         },
         {
-            "match": rf"{line}({_any((*ACTIONS, *_STATEMENTS))})\b(?!\s*[.=(])",
+            "match": rf"{line}({_any(ACTIONS)})\b(?!\s*[.=(])",
+            "captures": {"1": {"name": "keyword.control.tsim"}},
+        },
+        {
+            "match": rf"{line}({_any(_STATEMENTS)})\b",
             "captures": {"1": {"name": "keyword.control.tsim"}},
         },
         _named_block(),
@@ -156,6 +170,7 @@ def grammar() -> str:
         _words(_CONTROL, "keyword.control"),
         _words(_PREPOSITIONS, "keyword.other", r"(?!\s*=[^=])"),
         _number(),
+        _unit_of_list(),
         {
             "match": rf"{_NAME}(?:\.{_NAME})*(?=\s*[+-]?=(?!=))",
             "name": "variable.other.member.tsim",

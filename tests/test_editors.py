@@ -3,6 +3,8 @@
 import json
 import re
 import runpy
+import shutil
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -11,11 +13,24 @@ import pytest
 from tsdl import ast
 from tsdl.diagnostics import Sink
 from tsdl.parse import parse
+from tsdl.parse.parser import tokens_of
 from tsdl.source import Source
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "editors" / "vscode"
-PROGRAMS = sorted([*ROOT.glob("examples/*.tsim"), *ROOT.glob("stdlib/*.tsim")])
+PROGRAMS = [
+    path
+    for folder in ("examples", "examples/paper", "stdlib")
+    for path in sorted((ROOT / folder).glob("*.tsim"))
+]
+EXACTLY = {
+    "NUMBER": "constant.numeric.tsim",
+    "UNIT": "keyword.other.unit.tsim",
+    "TEXT": "string.quoted.double.tsim",
+}
+PLAIN = (
+    "_NL", "LBRACE", "RBRACE", "LPAR", "RPAR", "LSQB", "RSQB", "COMMA", "SEMICOLON", "DOT", "COLON",
+)  # fmt: skip
 
 
 @cache
@@ -30,15 +45,24 @@ def patterns() -> list[tuple[re.Pattern[str], dict[int, str]]]:
     return found
 
 
-def colored(text: str) -> list[str]:
+@cache
+def colored(text: str) -> tuple[str, ...]:
     """Return what each character is, as an editor finds it: line by line, the first match first."""
     scopes = [""] * len(text)
     start = 0
     for line in text.split("\n"):
         at = 0
+        coming = [pattern.search(line) for pattern, _ in patterns()]  # the next match of each
         while at < len(line):
-            matches = [(p.search(line, at), names) for p, names in patterns()]
-            matched = [(m, names) for m, names in matches if m and m.end() > m.start()]
+            for index, (pattern, _) in enumerate(patterns()):
+                last = coming[index]
+                if last and (last.start() < at or last.end() == last.start()):
+                    coming[index] = pattern.search(line, at)
+            matched = [
+                (match, names)
+                for match, (_, names) in zip(coming, patterns(), strict=True)
+                if match and match.end() > match.start()
+            ]
             if not matched:
                 break
             found, names = min(matched, key=lambda pair: pair[0].start())  # of equals the first
@@ -48,7 +72,7 @@ def colored(text: str) -> list[str]:
                         scopes[start + index] = name
             at = found.end()
         start += len(line) + 1
-    return scopes
+    return tuple(scopes)
 
 
 def test_the_grammar_is_as_generated() -> None:
@@ -59,24 +83,54 @@ def test_the_grammar_is_as_generated() -> None:
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
 def test_words_and_numbers_of_programs_are_what_they_are(path: Path) -> None:
-    source = Source(str(path), path.read_text("utf-8"))
-    sink = Sink()
+    source = Source(path.name, path.read_text("utf-8"))
+    scopes = colored(source.text)
+    for token in tokens_of(source.text):
+        assert token.start_pos is not None
+        assert token.end_pos is not None
+        found = set(scopes[token.start_pos : token.end_pos])
+        place = (source.position(token.start_pos), str(token), found)
+        if token.type in EXACTLY:
+            assert found == {EXACTLY[token.type]}, place
+        elif token.type == "COMMENT":
+            assert len(found) == 1, place
+            assert found.pop().startswith("comment"), place
+        elif token.isalpha() and token.type != "NAME":  # a word of the grammar, or an event
+            assert found.pop().startswith(("keyword", "support.function.event")), place
+        elif token.type not in ("NAME", *PLAIN):
+            assert found == {"keyword.operator.tsim"}, place
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)
+def test_verbs_are_what_they_are(path: Path) -> None:
+    source, sink = Source(str(path), path.read_text("utf-8")), Sink()
     file = parse(source, sink)
     assert not sink.found
     scopes = colored(source.text)
     for node in ast.walk(file.items):
-        match node:
-            case ast.Clause(verb_span=span) if not _is_open(node):
-                assert scopes[span.start].startswith(("keyword", "storage")), span.text
-            case ast.Number(unit=str(), span=span):
-                assert scopes[span.start] == "constant.numeric.tsim", span.text
-                assert scopes[span.end - 1] == "keyword.other.unit.tsim", span.text
-            case ast.Number(span=span):
-                assert set(scopes[span.start : span.end]) == {"constant.numeric.tsim"}, span.text
-            case ast.Text(span=span):
-                assert set(scopes[span.start : span.end]) == {"string.quoted.double.tsim"}, (
-                    span.text
-                )
+        if isinstance(node, ast.Clause) and not _is_open(node):
+            found = scopes[node.verb_span.start]
+            assert found.startswith(("keyword", "storage")), node.verb_span.text
+
+
+@pytest.mark.skipif(
+    not (FOLDER / "node_modules" / "vscode-textmate").is_dir() or not shutil.which("node"),
+    reason="needs Node.js and `npm install` in editors/vscode",
+)
+def test_the_engine_of_the_editor_sees_the_same() -> None:
+    script, grammar = ROOT / "tests" / "textmate.js", FOLDER / "syntaxes" / "tsim.tmLanguage.json"
+    command = ["node", str(script), str(grammar), *map(str, PROGRAMS)]
+    told = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+    for path, lines in zip(PROGRAMS, json.loads(told), strict=True):
+        text = path.read_text("utf-8")
+        wanted = iter(colored(text))
+        for number, (line, parts) in enumerate(zip(text.split("\n"), lines, strict=True), 1):
+            seen = [""] * len(line)
+            for start, end, scope in parts:
+                if scope != "source.tsim":
+                    seen[start:end] = [scope] * (min(end, len(line)) - start)
+            assert seen == [next(wanted) for _ in line], (path.name, number, line)
+            next(wanted, "")  # the line end
 
 
 def _is_open(clause: ast.Clause) -> bool:
