@@ -1,20 +1,16 @@
 """The language server, as an editor knows it: over its streams."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("pygls", reason="needs pygls: pip install -e '.[lsp]'")
 
 from tests.editor import Editor, Refused, start_of
-from tsdl.diagnostics import Sink
-from tsdl.server.documents import Checked, Documents
-from tsdl.server.navigation import RENAMED, rename
 
 ROOT = Path(__file__).resolve().parents[1]
-EXAMPLES = sorted(ROOT.glob("examples/*.tsim"))
 
 LIBRARY = """\
 ## What we rent.
@@ -87,39 +83,6 @@ def hovered(editor: Editor, path: Path, where: tuple[int, int]) -> str:
     return value
 
 
-# -- all examples --------------------------------------------------------------------------------
-
-
-def test_a_session_over_all_examples() -> None:
-    with Editor(ROOT / "examples") as editor:
-        for path in EXAMPLES:
-            editor.open(path)
-            errors = [d for d in editor.findings(path) if d["severity"] == 1]
-            assert errors == [], path
-            symbols = editor.ask("textDocument/documentSymbol", textDocument={"uri": path.as_uri()})
-            assert any(s.get("detail") == "scenario" for s in symbols), path
-            for symbol in symbols:
-                where = start_of({"range": symbol["selectionRange"]})
-                assert symbol["name"] in hovered(editor, path, where)
-                defined = editor.at("definition", path, where)
-                assert (defined["uri"], start_of(defined)) == (path.as_uri(), where)
-                more = {"context": {"includeDeclaration": True}}
-                places = editor.at("references", path, where, **more)
-                assert (path.as_uri(), where) in [(p["uri"], start_of(p)) for p in places]
-    assert editor.status == 0
-
-
-def test_every_place_of_an_example_has_an_answer() -> None:
-    path = ROOT / "examples" / "disaggregated.tsim"
-    with Editor(ROOT / "examples") as editor:
-        editor.open(path)
-        for line, text in enumerate(path.read_text("utf-8").splitlines()):
-            for column in range(0, len(text) + 1, 3):
-                for method in ("hover", "definition"):
-                    editor.at(method, path, (line, column))
-            editor.at("completion", path, (line, len(text)))
-
-
 # -- findings ------------------------------------------------------------------------------------
 
 
@@ -183,6 +146,62 @@ def test_fixes_are_actions(editor: Editor, tmp_path: Path) -> None:
     assert action["diagnostics"] == [found]
 
 
+def test_signs_that_look_like_others_are_mended(editor: Editor, tmp_path: Path) -> None:
+    main = tmp_path / "main.tsim"
+    editor.open(main, PROGRAM.replace('import "lib.tsim"', "import “lib.tsim”"))
+    found = editor.findings(main)[0]
+    (action,) = editor.ask(
+        "textDocument/codeAction", textDocument={"uri": main.as_uri()}, range=found["range"],
+        context={"diagnostics": [found]},
+    )  # fmt: skip
+    (edit,) = action["edit"]["changes"][main.as_uri()]
+    assert (edit["newText"], start_of(edit)) == ('"', (0, 7))
+
+
+# -- style ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_formatting_writes_what_fmt_writes(editor: Editor, tmp_path: Path, end: str) -> None:
+    path = tmp_path / "typed.tsim"
+    text = end.join(["# 🚀", "param  a=1 # é🚀", "", "", "param b = [", "1,2]s  ", "param c = 3"])
+    editor.open(path, text)
+    (edit,) = styled(editor, path)
+    lines = text.split(end)
+    start, stop = edit["range"]["start"], edit["range"]["end"]
+    assert start["line"] == 1  # what is well is left alone
+    before = [*lines[: start["line"]], in_units(lines[start["line"]], 0, start["character"])]
+    after = [in_units(lines[stop["line"]], stop["character"]), *lines[stop["line"] + 1 :]]
+    made = end.join(before) + edit["newText"] + end.join(after)
+    wanted = ["# 🚀", "param a = 1  # é🚀", "", "param b = [", "  1, 2] s", "param c = 3", ""]
+    assert made == end.join(wanted)
+    editor.close(path)
+    editor.open(path, made)
+    assert styled(editor, path) == []
+
+
+def styled(editor: Editor, path: Path) -> list[dict[str, Any]]:
+    options = {"tabSize": 8, "insertSpaces": False}  # there is one style
+    found: list[dict[str, Any]] = editor.ask(
+        "textDocument/formatting", textDocument={"uri": path.as_uri()}, options=options
+    )
+    return found
+
+
+def in_units(line: str, start: int, end: int | None = None) -> str:
+    """Return a part of a line, counted as UTF-16 is."""
+    units = line.encode("utf-16-le")
+    return units[2 * start : None if end is None else 2 * end].decode("utf-16-le")
+
+
+def test_what_cannot_be_read_is_not_formatted(editor: Editor, tmp_path: Path) -> None:
+    path = tmp_path / "typed.tsim"
+    for text in ("param  a = (\n", "", "\ufeffparam  a=1\n"):
+        editor.open(path, text)
+        assert styled(editor, path) == []
+        editor.close(path)
+
+
 # -- what a name is ------------------------------------------------------------------------------
 
 
@@ -201,6 +220,49 @@ def test_hover_tells_type_unit_and_comment(editor: Editor, tmp_path: Path) -> No
     assert "`3 TB/s` = 3e+12 B/s" in told
     assert "`3 TB/s` = 3e+12 B/s" in hovered(editor, lib, (2, 23))
     assert "else `continuous`" in hovered_field(editor, main, "policy")
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "told"),
+    [
+        (2, 11, "state sent: count[worker]"),  # where it is declared
+        (3, 14, "`r`: a request"),
+        (4, 11, "`w`: a worker"),
+        (4, 21, "in the order of a key"),  # by
+        (4, 33, "`VALUE for NAME in LIST"),
+        (5, 8, "dispatch r to WORKER"),
+        (6, 7, "state sent: count[worker]"),
+    ],
+)
+def test_hover_over_words_of_policies(
+    editor: Editor, tmp_path: Path, line: int, column: int, told: str
+) -> None:
+    path = tmp_path / "policy.tsim"
+    editor.open(path)
+    assert told in hovered(editor, path, (line, column))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("cluster c { worker a|b * 2 { hardware = A100_80G } }", "`worker ab`"),
+        ("hardware x from A100_80G { me|mory.bandwidth = 3 TB/s }", "`memory { }`"),
+        ("param x = [1, 2] T|B/s", "`1 TB/s` = 1e+12 B/s"),
+        ("param p: pol|icy = chunked", "A scheduler of two stages"),
+        ("dimension len|gth", "`dimension length`"),
+        ("dimension length\nunit metre: length\nunit fo|ot = 0.25 metre", "0.25 metre"),
+        ("model m from llama { graph { a|b: RMSNorm(3) } }", "a node of the graph"),
+        ("param n = 1\nstudy s { plot li|nes(throughput, x = n) }", "joined in order of x"),
+        ("param x = 1 i|f true else 2", "one of two values"),
+    ],
+)
+def test_hover_over_what_stands_for_nothing(
+    editor: Editor, tmp_path: Path, text: str, told: str
+) -> None:
+    path, (before, _, after) = tmp_path / "typed.tsim", text.partition("|")
+    editor.open(path, before + after)
+    lines = before.split("\n")
+    assert told in hovered(editor, path, (len(lines) - 1, len(lines[-1])))
 
 
 def hovered_field(editor: Editor, path: Path, name: str) -> str:
@@ -284,31 +346,6 @@ def test_what_cannot_be_renamed(
     editor.open(main)
     with pytest.raises(Refused, match=reason):
         editor.at("rename", main, where, newName=name)
-
-
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_renamed_programs_plan_the_same(path: Path) -> None:
-    documents = Documents()
-    checked = documents.checked(str(path))
-    plans = planned(checked)
-    assert plans
-    own = [o for o in checked.occurrences if o.declares and o.span.source is checked.source]
-    for found in own:
-        if found.symbol.kind not in RENAMED:
-            continue
-        places = rename(checked, found.span.start, "zz_other", documents, [checked])
-        text = checked.source.text
-        for place in reversed(places):
-            assert text[place.span.start : place.span.end] == found.span.text
-            text = f"{text[: place.span.start]}zz_other{text[place.span.end :]}"
-        again = planned(documents.check(str(path), text))
-        assert [p.replace("zz_other", found.span.text) for p in again] == plans, found.span.text
-
-
-def planned(checked: Checked) -> list[str]:
-    """Return the plans of a file; the columns of places in it, which a name shifts, left out."""
-    plans = checked.session.verify(checked.program, Sink())
-    return [re.sub(r"(\.tsim:[0-9]+):[0-9]+", r"\1", plan.to_json()) for plan in plans]
 
 
 # -- what may stand somewhere --------------------------------------------------------------------

@@ -6,34 +6,18 @@ from tsdl.schema import CONSTRUCTORS, KINDS, Block
 from tsdl.server import words
 from tsdl.server.documents import Checked
 from tsdl.server.occurrences import Occurrence
+from tsdl.server.places import number_text, told_at
 from tsdl.source import Span
 from tsdl.types import Construct, Type, Unknown
-from tsdl.units import UnknownUnit
 
 
 def hover(checked: Checked, offset: int) -> tuple[str, Span] | None:
     """Return Markdown about what stands at a place, and the span that it is about."""
     found = checked.at(offset)
-    if found is not None:
-        told = _occurrence(found, checked)
-        return (told, found.span) if told else None
-    place = _innermost(checked, offset)
-    if place is None:
-        return None
-    node, outer = place
-    match node:
-        case ast.Number() as number:
-            told = _number(number, checked.program)
-            return (told, number.span) if told else None
-        case ast.Clause(verb=verb, verb_span=span) if span.start <= offset <= span.end:
-            told = words.verb_text(verb, outer) or words.statement_text(verb)
-            return (told, span) if told else None
-        case ast.Clause(verb="on", head=ast.Call(function=ast.Name() as event)) if (
-            event.span.start <= offset <= event.span.end
-        ):
-            told = words.event_text(event.id)
-            return (told, event.span) if told else None
-    return None
+    told = _occurrence(found, checked) if found is not None else None
+    if found is not None and told:
+        return told, found.span
+    return told_at(checked, offset)
 
 
 # -- names ---------------------------------------------------------------------------------------
@@ -63,10 +47,24 @@ def _occurrence(found: Occurrence, checked: Checked) -> str | None:
             return words.field_text(f"{maker}({key})", field, units) if field else None
         case "file":
             return f"`{found.symbol.place}`"
+    if found.symbol.kind == "local":
+        return _variable(found, checked)
     type_ = checked.program.types.get(found.expression) if found.expression else None
     family = type_.family if isinstance(type_, Construct) else ""
     told = words.event_text(name) if _is_event(found, checked) else words.word_text(name, family)
     return told if told and found.symbol.kind == "word" else _told(name, "", type_, checked)
+
+
+def _variable(found: Occurrence, checked: Checked) -> str:
+    """Return the type of a variable or a state, which is known where it is read, and its line."""
+    read = (o.expression for o in checked.occurrences if o.symbol == found.symbol and o.expression)
+    types = (checked.program.types.get(expression) for expression in read)
+    type_ = next((t for t in types if t is not None and not isinstance(t, Unknown)), None)
+    source, start, _ = found.target or found.span
+    line = source.line(source.position(start)[0]).strip()
+    name = f"`{found.span.text}`"
+    head = f"{name}: {words.type_text(type_, checked.program.units)}" if type_ else name
+    return f"{head}\n\n```tsim\n{line}\n```"
 
 
 def _is_event(found: Occurrence, checked: Checked) -> bool:
@@ -144,52 +142,6 @@ def _shape(block: Block, kind: str) -> Block | None:
     return next((found for one in inner if (found := _shape(one, kind))), None)
 
 
-# -- numbers, and what stands around a place -----------------------------------------------------
-
-
 def _value(expression: ast.Expr | None, program: Program) -> str | None:
     """Return what a number is in base units; nothing for any other expression."""
-    return _number(expression, program) if isinstance(expression, ast.Number) else None
-
-
-def _number(number: ast.Number, program: Program) -> str | None:
-    unit = program.number_units.get(number)
-    if unit is None and number.unit is not None:
-        try:
-            unit = program.units.parse(number.unit)
-        except UnknownUnit:
-            return None
-    if unit is None:
-        return None
-    of = words.type_text(program.types[number], program.units) if number in program.types else ""
-    return f"`{number.span.text}` = {words.in_base_units(number.value, unit, program.units)}" + (
-        f" ({of})" if of else ""
-    )
-
-
-def _innermost(checked: Checked, offset: int) -> tuple[object, Block | None] | None:
-    """Return the innermost node around a place, and the block of the schema that it stands in."""
-    node = _within(checked.program.root.file.items, offset)
-    outer: Block | None = None
-    found: tuple[object, Block | None] | None = None
-    while node is not None:
-        found = (node, outer)
-        inner = _within(tuple(ast.children(node)), offset)
-        if isinstance(node, ast.Clause) and isinstance(inner, ast.Body):
-            outer = _inside(outer, node.verb)
-        node = inner
-    return found
-
-
-def _within(nodes: tuple[object, ...], offset: int) -> object | None:
-    for node in nodes:
-        span = getattr(node, "span", None)
-        if span is not None and span.start <= offset <= span.end:
-            return node
-    return None
-
-
-def _inside(outer: Block | None, verb: str) -> Block | None:
-    if outer is None:
-        return KINDS.get(verb)
-    return outer.blocks[verb].block if verb in outer.blocks else outer.open_block
+    return number_text(expression, program) if isinstance(expression, ast.Number) else None

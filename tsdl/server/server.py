@@ -10,6 +10,7 @@ from pygls.uris import to_fs_path
 from tsdl.server.completion import complete
 from tsdl.server.documents import Checked, Documents, is_library, path_of, uri_of
 from tsdl.server.findings import actions, by_file, edits, location
+from tsdl.server.formatting import formatted
 from tsdl.server.hover import hover
 from tsdl.server.navigation import NotRenamed, definition, references, rename, renamed
 from tsdl.server.outline import outline
@@ -201,6 +202,11 @@ def _change(server: Server) -> None:
             raise JsonRpcInvalidParams(str(error)) from error
         changes = ((place.span, params.new_name) for place in places)
         return lsp.WorkspaceEdit(changes=edits(changes, server.uri, server.encoding))
+
+    @server.feature(lsp.TEXT_DOCUMENT_FORMATTING)
+    def styled(params: lsp.DocumentFormattingParams) -> list[lsp.TextEdit]:
+        changes = formatted(server.checked(params.text_document.uri).source)
+        return [lsp.TextEdit(range_of(span, server.encoding), text) for span, text in changes]
 
     @server.feature(
         lsp.TEXT_DOCUMENT_CODE_ACTION, lsp.CodeActionOptions([lsp.CodeActionKind.QuickFix])

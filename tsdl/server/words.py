@@ -37,6 +37,38 @@ FILE_WORDS = {
     "import": 'import "FILE": the declarations of another file',
     "edition": 'edition "2026": on the first line',
 }
+OF_GRAPHS = {
+    "graph": "graph { NAME: OPERATOR(…) … }: the operators of a layer and of what is around it",
+    "repeat": "repeat NAME * COUNT { … }: the same operators so many times",
+}
+
+_CHOICE = "`VALUE if CONDITION else OTHER`: one of two values"
+GRAMMAR = {
+    "if": _CHOICE,
+    "else": _CHOICE,
+    "and": "`A and B`: both hold",
+    "or": "`A or B`: one of them holds, or both",
+    "not": "`not A`: it does not hold",
+    "in": "`NAME in LIST`: each of a list, one after the other",
+    "for": "`VALUE for NAME in LIST if CONDITION`: a value of each of a list",
+    "let": STATEMENTS["let"],
+    "step": "`LOW..HIGH step STEP`: from one number to another",
+    "from": "`from BASE, …`: takes over what these set",
+    "when": "`when CONDITION`: only where this holds",
+    "by": "`by KEY`: in the order of a key, the least first",
+    "to": "`to TARGET`: where it goes",
+    "over": "`over TIME`: of the last such time",
+    "after": "`after NODE`: behind this node of the graph",
+    "while": "`while CONDITION`: as long as this holds",
+    "as": "`as NAME`: under this name",
+    "every": "`every(TIME)`: again and again after such a time",
+}
+CHANNELS = {
+    "x": "what goes to the right: an axis, a param or a value",
+    "y": "what goes upwards: an axis, a param or a value",
+    "color": "an axis, each value of which has a color",
+    "facet": "an axis, each value of which has a picture of its own",
+}
 
 
 def base_unit(dimension: Dimension, units: Units) -> str:
@@ -129,10 +161,10 @@ def verb_text(verb: str, outer: Block | None) -> str | None:
 
 
 def statement_text(verb: str) -> str | None:
-    """Return what a statement of a handler does; Markdown."""
+    """Return what a statement of a handler does, or a word of a graph; Markdown."""
     if verb in ACTIONS:
         return f"`{ACTIONS[verb].form}`\n\n{ACTIONS[verb].doc}"
-    return STATEMENTS.get(verb)
+    return {**STATEMENTS, **OF_GRAPHS}.get(verb)
 
 
 def event_text(name: str) -> str | None:
