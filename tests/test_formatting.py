@@ -172,6 +172,11 @@ def test_what_fits_is_not_pushed_beyond_the_width() -> None:
     assert holds(fields.format("9" * 111)) == fields.format("9" * 111)
 
 
+@pytest.mark.parametrize("text", ["", "\n", " \t", ";", ";;\n;", "\n\n"])
+def test_nothing_stays_nothing(text: str) -> None:
+    assert holds(text) == ""
+
+
 def test_what_is_not_documented_stays_so() -> None:
     assert holds("a {\n## of b\n;;b = 1\n}") == "a {\n  ## of b\n  ; b = 1\n}\n"
     assert holds("a {\n;; ## of a\nb = 1\n}") == "a {\n  ;  ## of a\n  b = 1\n}\n"

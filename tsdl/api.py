@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tsdl import plan as plan_
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.errors import TsdlError
-from tsdl.reading import read_file, read_named, reader_within
+from tsdl.reading import read_file, read_named, reader_within, why_not
 from tsdl.session import Session, choose_scenario
 from tsdl.source import Source, Span
 
@@ -146,10 +146,10 @@ def _reader(
 def _text(path: str) -> str:
     try:
         return read_file(path)
-    except UnicodeDecodeError:
-        raise _unreadable("E0108", path, "it is not UTF-8 text") from None
-    except OSError as error:
-        raise _unreadable("E0109", path, error.strerror or str(error)) from None
+    except UnicodeDecodeError as error:
+        raise _unreadable("E0108", path, why_not(error)) from None
+    except (OSError, ValueError) as error:
+        raise _unreadable("E0109", path, why_not(error)) from None
 
 
 def _unreadable(code: str, path: str, reason: str) -> TsdlError:

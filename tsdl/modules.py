@@ -7,6 +7,7 @@ from pathlib import PurePath
 from tsdl import ast
 from tsdl.diagnostics import Label, Sink
 from tsdl.parse import parse
+from tsdl.reading import why_not
 from tsdl.source import Source, Span
 
 EDITIONS = ("2026",)
@@ -134,14 +135,13 @@ class _Loader:
             return self.known[path]
         try:
             text = self.read(path)
-        except UnicodeDecodeError:
-            self.sink.error("E0108", f"`{path}` is not UTF-8 text", span)
+        except UnicodeDecodeError as error:
+            self.sink.error("E0108", f"cannot read `{path}`: {why_not(error)}", span)
             return None
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
             self.sink.error(
                 "E0203",
-                f"cannot read `{path}`: {reason}",
+                f"cannot read `{path}`: {why_not(error)}",
                 span,
                 help=("paths are relative to the file that imports",),
             )

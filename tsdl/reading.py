@@ -28,6 +28,16 @@ def read_named(path: str) -> str:
     return read_file(path)
 
 
+def why_not(error: Exception) -> str:
+    """Return why a file could not be read; of one that is not UTF-8, also where that shows."""
+    if isinstance(error, UnicodeDecodeError):
+        before = error.object[: error.start]
+        line = before.count(b"\n") + 1
+        byte = f"0x{error.object[error.start]:02X}"
+        return f"it is not UTF-8 text (line {line} has the byte {byte})"
+    return getattr(error, "strerror", None) or str(error)
+
+
 def reader_within(folders: Sequence[str]) -> Reader:
     """Return a reader of files in some folders, or beneath them, wherever links lead.
 

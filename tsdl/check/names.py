@@ -41,7 +41,7 @@ def infer_name(expression: ast.Name, scope: Scope, expected: Type | None) -> Typ
     if name in scope.locals:
         meanings[expression] = LocalName(name)
         return scope.locals[name]
-    if isinstance(expected, Choice) and (name in expected.names or not expected.names):
+    if isinstance(expected, Choice) and _is_choice(name, expected):
         meanings[expression] = ChoiceName(name)
         return expected
     found = _visible(expression, scope)
@@ -62,6 +62,11 @@ def infer_name(expression: ast.Name, scope: Scope, expected: Type | None) -> Typ
         return UNKNOWN
     _unknown_name(expression, scope, expected)
     return UNKNOWN
+
+
+def _is_choice(name: str, expected: Choice) -> bool:
+    """Tell whether a name is among a few; where any may stand, all but the truth values are."""
+    return name in expected.names if expected.names else name not in ("true", "false")
 
 
 def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:

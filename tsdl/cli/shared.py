@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.diagnostics.export import FORMATS
 from tsdl.diagnostics.text import render_all
-from tsdl.reading import programs_beneath, read_file, read_named, reader_within
+from tsdl.reading import programs_beneath, read_file, read_named, reader_within, why_not
 from tsdl.session import Chosen, Session, choose_scenario
 from tsdl.source import Source, Span
 
@@ -67,11 +67,9 @@ def open_file(path: str, found: list[Diagnostic], allowed: Sequence[str] = ()) -
         own = str(Path(path).parent)  # of the standard input, the working folder
         read = reader_within([own, *allowed]) if allowed else read_named
         return Session("<stdin>" if path == "-" else path, text, read)
-    except UnicodeDecodeError:
-        code, reason = "E0108", "it is not UTF-8 text"
     except (OSError, ValueError) as error:
-        code, reason = "E0109", getattr(error, "strerror", None) or str(error)
-    found.append(_unreadable(path, code, reason))
+        code = "E0108" if isinstance(error, UnicodeDecodeError) else "E0109"
+        found.append(_unreadable(path, code, why_not(error)))
     return None
 
 

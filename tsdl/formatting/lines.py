@@ -6,6 +6,7 @@ own for its braces, and a semicolon goes that separates nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from tsdl.parse.parser import Token
 
@@ -70,7 +71,7 @@ def _without_idle_marks(tokens: list[Token]) -> list[Token]:
     At the start of a line one stays beside a doc comment: it keeps that from what follows.
     """
     kept: list[Token] = []
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
+    for token, following in zip_longest(tokens, tokens[1:]):
         if token == ";":
             before = kept[-1] if kept else None
             first = before is None or _row(before) < _row(token)

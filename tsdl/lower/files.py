@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tsdl.evaluate import Evaluator
 from tsdl.evaluate.values import Path
+from tsdl.reading import why_not
 from tsdl.source import Span
 
 # Reads a file by its path and the file that it is relative to; returns its name and text.
@@ -14,14 +15,14 @@ def read_named(evaluator: Evaluator, path: Path, place: Span, read: FileReader) 
     """Return name and text of a file. Raises Failed where it cannot be read."""
     try:
         return read(path)
-    except UnicodeDecodeError:
-        raise evaluator.fail("E0108", f"`{path.text}` is not UTF-8 text", place) from None
+    except UnicodeDecodeError as error:
+        title = f"cannot read `{path.text}`: {why_not(error)}"
+        raise evaluator.fail("E0108", title, place) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         beside = "the working folder" if not path.beside else "the file that names it"
         raise evaluator.fail(
             "E0604",
-            f"cannot read `{path.text}`: {reason}",
+            f"cannot read `{path.text}`: {why_not(error)}",
             place,
             help=(f"the path is relative to {beside}",),
         ) from None

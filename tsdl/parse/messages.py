@@ -1,8 +1,9 @@
 """Words for syntax errors: what was found, what could stand there, and the usual slips."""
 
+import unicodedata
 from typing import cast
 
-from tsdl.diagnostics import Label, Sink
+from tsdl.diagnostics import Edit, Fix, Label, Sink
 from tsdl.parse.parser import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from tsdl.parse.slips import slip_of
 from tsdl.source import Source, Span
@@ -51,6 +52,17 @@ _SLIPS = {
     "µ": "`µ` stands only inside a unit, right after a number: `2 µs` (or `2 us`)",
 }
 
+# What looks like a sign of the language, and the sign.
+_LOOKALIKES = {
+    **dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02", '"'),
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\uff0d", "-"),
+    **dict.fromkeys("\u00d7\u2217\u22c5\u00b7\uff0a", "*"),
+    **dict.fromkeys("\u00f7\u2044\u2215\uff0f", "/"),
+    "\u03bc": "µ", "\u2264": "<=", "\u2265": ">=", "\u2260": "!=", "\u2026": "..",
+    "\uff1d": "=", "\uff1a": ":", "\uff0c": ",", "\uff1b": ";", "\uff08": "(", "\uff09": ")",
+    "\uff5b": "{", "\uff5d": "}", "\uff03": "#", "\uff05": "%",
+}  # fmt: skip
+
 _AT_MOST = 6
 
 
@@ -60,19 +72,34 @@ def report(error: UnexpectedInput, source: Source, end: int, sink: Sink) -> None
         place = cast("int", error.pos_in_stream)  # Lark declares None
         found = source.text[place : place + 1]
         shown = f"`{found}`" if found.isprintable() else f"the character U+{ord(found):04X}"
-        slip = _SLIPS.get(found)
+        span = Span(source, place, place + 1)
+        help_, fix = _character(found, span)
         sink.error(
-            "E0101",
-            f"{shown} cannot stand here",
-            Span(source, place, place + 1),
-            "not understood",
-            help=(slip,) if slip else (),
+            "E0101", f"{shown} cannot stand here", span, "not understood", help=help_, fix=fix
         )
         return
     if isinstance(error, UnexpectedToken) and error.token.type != "$END":
         _unexpected_token(error, source, end, sink)
         return
     _unexpected_end(source, end, sink)
+
+
+def _character(found: str, span: Span) -> tuple[tuple[str, ...], Fix | None]:
+    """Return what to write instead of a character that the language does not know."""
+    if found in _SLIPS:
+        return (_SLIPS[found],), None
+    if found in _LOOKALIKES:
+        sign = _LOOKALIKES[found]
+        return (f"write `{sign}`",), Fix(f"write `{sign}`", (Edit(span, sign),))
+    if found == "\ufeff":
+        title = "save the file as UTF-8 without a byte-order mark"
+        return (title,), Fix(title, (Edit(span, ""),))
+    if unicodedata.category(found) in ("Zs", "Cf"):  # a blank of another width, or of none
+        title = "write a plain blank, or nothing"
+        return (title,), Fix(title, (Edit(span, " " * (unicodedata.category(found) == "Zs")),))
+    if not found.isascii() and (found.isalnum() or unicodedata.combining(found)):
+        return ("names are made of the letters A to Z, of digits and of `_`",), None
+    return (), None
 
 
 def _unexpected_token(error: UnexpectedToken, source: Source, end: int, sink: Sink) -> None:
