@@ -68,14 +68,20 @@ def _few_declarations(monkeypatch: pytest.MonkeyPatch) -> None:
 def _short_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = csv.reader
 
-    def reader(lines: Iterable[str]) -> Iterator[list[str]]:
-        csv.field_size_limit(7)
-        try:
-            yield from usual(lines)
-        finally:
-            csv.field_size_limit(131_072)
+    class Reader:
+        line_num = 0
 
-    monkeypatch.setattr("tsdl.traces.lines.csv.reader", reader)
+        def __init__(self, lines: Iterable[str], *, strict: bool) -> None:
+            self.rows = usual(lines, strict=strict)
+
+        def __iter__(self) -> Iterator[list[str]]:
+            csv.field_size_limit(7)
+            try:
+                yield from self.rows
+            finally:
+                csv.field_size_limit(131_072)
+
+    monkeypatch.setattr("tsdl.traces.lines.csv.reader", Reader)
 
 
 LIMITS = {

@@ -63,6 +63,7 @@ def test_holes_of_a_grid_are_told() -> None:
     ("text", "code", "told"),
     [
         ("", "E0602", "no column `layer`"),
+        ("layer,tokens,tokens,time_us\nqkv,1,1,1\n", "E0601", "several columns `tokens`"),
         ("layer,token,time_us\nqkv,1,1\n", "E0602", "no column `tokens`"),
         ("layer,tokens,time_us\nqkw,1,1\n", "E0608", "no row has `layer` = qkv"),
         ("layer,tokens,time_us\nqkv,1,nan\n", "E0608", "no row has a time"),

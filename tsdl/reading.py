@@ -8,6 +8,7 @@ from pathlib import Path
 Reader = Callable[[str], str]
 
 _INSTALLED = ("node_modules", "site-packages")
+_GZIP = b"\x1f\x8b"  # how such a file begins
 _OF_PROCESSES = ("/dev/fd/", "/proc/")  # pipes that the shell makes of `<(…)`
 
 
@@ -30,6 +31,8 @@ def read_named(path: str) -> str:
 
 def why_not(error: Exception) -> str:
     """Return why a file could not be read; of one that is not UTF-8, also where that shows."""
+    if isinstance(error, UnicodeDecodeError) and error.object.startswith(_GZIP):
+        return "it is packed by gzip, and read only as text: unpack it"
     if isinstance(error, UnicodeDecodeError):
         before = error.object[: error.start]
         line = before.count(b"\n") + 1

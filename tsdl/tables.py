@@ -43,6 +43,7 @@ class Query:
 class _Parsed:
     columns: dict[str, int]
     rows: list[tuple[int, list[str]]]  # with the number of the line
+    twice: frozenset[str] = frozenset()  # columns of which there are several
 
 
 @lru_cache(maxsize=8)
@@ -51,7 +52,8 @@ def _parsed(text: str) -> _Parsed:
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
     rows = [(reader.line_num, row) for row in reader if any(row)]
     header = [cell.strip() for cell in rows[0][1]] if rows else []
-    return _Parsed({name: index for index, name in enumerate(header)}, rows[1:])
+    twice = frozenset(name for name, number in Counter(header).items() if number > 1)
+    return _Parsed({name: index for index, name in enumerate(header)}, rows[1:], twice)
 
 
 def read_table(source: Source, query: Query, sink: Sink) -> dict[tuple[float, ...], float] | None:
@@ -87,6 +89,10 @@ def _has_columns(source: Source, parsed: _Parsed, query: Query, sink: Sink) -> b
         *(c for c, _ in (*query.known, *query.least)),
         query.value,
     )
+    twice = next((name for name in named if name in parsed.twice), None)
+    if twice is not None:
+        sink.error("E0601", f"the file has several columns `{twice}`", source.line_span(1))
+        return False
     missing = [name for name in dict.fromkeys(named) if name not in parsed.columns]
     if not missing:
         return True

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from tsdl.diagnostics import Sink
 from tsdl.measured.run import NOT_KNOWN, Collector, Request, Run
 from tsdl.source import Source
-from tsdl.traces.lines import Cells, Lines, csv_lines
+from tsdl.traces.lines import Cells, Lines, csv_lines, has_once
 from tsdl.traces.rows import length, number
 
 TIMES = ("arrived", "ttft", "e2e", "tpot")
@@ -27,6 +27,8 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
         return None
     headers = _headers(lines, columns)
     if not _complete(headers, columns, lines, source, sink):
+        return None
+    if not has_once(lines, headers.values(), source, sink):
         return None
     collector = Collector(source, sink)
     for line, cells in lines.rows:

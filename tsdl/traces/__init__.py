@@ -10,7 +10,7 @@ from tsdl.source import Source
 from tsdl.traces import documents
 from tsdl.traces.documents import Counter as Counter
 from tsdl.traces.documents import conversation_lines, result_lines
-from tsdl.traces.lines import Lines, csv_lines, first_names, json_lines
+from tsdl.traces.lines import Lines, csv_lines, first_names, has_once, json_lines
 from tsdl.traces.rows import Columns as Columns
 from tsdl.traces.rows import Rows, time_of_day
 
@@ -110,9 +110,12 @@ def read_requests(  # noqa: PLR0913
         return None
     fitting = [p.columns for p in possible if _fits(lines, p.columns, arrivals=arrivals)]
     if not fitting and lines.names:
-        _missing(lines, possible[-1].columns.names(arrivals=arrivals), source, sink)
+        _missing(lines, possible[-1].columns, source, sink, arrivals=arrivals)
         return None
-    rows = Rows(source, (fitting or [possible[-1].columns])[0], sink, arrivals=arrivals)
+    chosen = (fitting or [possible[-1].columns])[0]
+    if not has_once(lines, chosen.names(arrivals=arrivals), source, sink):
+        return None
+    rows = Rows(source, chosen, sink, arrivals=arrivals)
     for i, (number, cells) in enumerate(lines.rows):
         if rows.full:
             break
@@ -152,10 +155,15 @@ def _possible(form: str, source: Source, columns: Columns, count: Counter | None
     return [*FORMATS["llmservingsim"], *FORMATS["mooncake"]]
 
 
-def _missing(lines: Lines, wanted: list[str], source: Source, sink: Sink) -> None:
+def _missing(
+    lines: Lines, columns: Columns, source: Source, sink: Sink, *, arrivals: bool
+) -> None:
+    wanted = columns.names(arrivals=arrivals)
     missing = [f"`{name}`" for name in wanted if name not in lines.names]
+    fields = ("arrived", "prompt", "output")[-len(wanted) :]
+    written = "; ".join(f'{field} = "…"' for field in fields)
     help_ = (
-        'name its columns: `columns { prompt = "…"; output = "…" }`'
+        f"name its columns: `columns {{ {written} }}`"
         if lines.named
         else "say which format it has: `format = …`; any file of requests can be made a CSV file"
     )

@@ -10,6 +10,7 @@ from tsdl.diagnostics import Sink
 from tsdl.source import Source, Span
 
 Cells = Mapping[str, object]
+_NO_CSV = {"unexpected end of data": "a quote is never closed"}  # what Python says of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,18 @@ class Lines:
 
 def csv_lines(source: Source, sink: Sink) -> Lines | None:
     """Return the rows under a header; None where there is no such table at all."""
-    reader = csv.reader(io.StringIO(source.text))
+    reader = csv.reader(io.StringIO(source.text), strict=True)
+    lines: list[tuple[int, list[str]]] = []
+    read = 0  # lines of the text, in whole rows
     try:
-        lines = [(reader.line_num, row) for row in reader if any(row)]
+        for row in reader:
+            read = reader.line_num
+            if any(row):
+                lines.append((read, row))
     except csv.Error as error:
-        sink.error("E0601", f"this is not a CSV file: {error}", Span(source, 0, 0))
+        reason = _NO_CSV.get(str(error), str(error))
+        place = source.line_span(min(read + 1, source.text.count("\n") + 1))
+        sink.error("E0601", f"this is not a CSV file: {reason}", place, "in this row")
         return None
     if not lines:
         sink.error("E0601", "the file has no rows", Span(source, 0, 0))
@@ -46,6 +54,18 @@ def csv_lines(source: Source, sink: Sink) -> Lines | None:
     header = tuple(cell.strip() for cell in lines[0][1])
     rows = ((number, dict(zip(header, row, strict=False))) for number, row in lines[1:])
     return Lines(header, lines[0][0], named=True, rows=rows)
+
+
+def has_once(lines: Lines, names: Iterable[str], source: Source, sink: Sink) -> bool:
+    """Tell whether none of some columns is there twice; report one that is."""
+    twice = next((name for name in names if lines.names.count(name) > 1), None)
+    if twice is not None:
+        title = f"the file has {lines.names.count(twice)} columns `{twice}`"
+        sink.error(
+            "E0601", title, source.line_span(lines.first), f"it has {', '.join(lines.names)}",
+            help=("give all but the one that is meant another name, or leave them out",),
+        )  # fmt: skip
+    return twice is None
 
 
 def json_lines(source: Source, sink: Sink) -> Lines | None:
