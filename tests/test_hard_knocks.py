@@ -182,6 +182,19 @@ def test_a_plan_of_another_version_is_refused_in_words(tmp_path: Path, capsys: C
     assert f"not a plan of format {FORMAT}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("field", ["flops", "bytes", "wire", "time"])
+def test_a_plan_with_words_for_work_is_refused(field: str, tmp_path: Path, capsys: Capture) -> None:
+    path, out = tmp_path / "main.tsim", tmp_path / "out"
+    path.write_text(RUN.replace("3000", "3"))
+    assert main(["run", str(path), "--out", str(out)]) == 0
+    plan = json.loads((out / "plan.json").read_text())
+    plan["workers"][0]["cost"]["stages"][0]["kernels"][0][field] = "much"
+    (out / "plan.json").write_text(json.dumps(plan))
+    capsys.readouterr()
+    assert main(["report", str(out), "-o", str(tmp_path / "page.html")]) == 1
+    assert "E0704" in capsys.readouterr().err
+
+
 NUMBERS = {
     "zero workers": (workers("n: int = 1", "0"), ["E0503"]),
     "less than zero workers": (workers("n: int = 1", "-1"), ["E0503"]),

@@ -483,7 +483,15 @@ def test_damaged_results_are_told(
 
 @pytest.mark.parametrize(
     "change",
-    [{"kind": "pie"}, {"shown": []}, {"rows": [{"point": {}, "channels": {}}]}, {"channels": {}}],
+    [
+        {"kind": "pie"},
+        {"shown": []},
+        {"rows": [{"point": {}, "channels": {}}]},
+        {"channels": {}},
+        {"rows": [{"point": {}, "channels": {}, "values": "", "half_widths": []}]},
+        {"rows": [{"point": {}, "channels": {}, "values": [[]], "half_widths": [1]}]},
+        {"rows": [{"point": {}, "channels": {}, "values": ["<b>"], "half_widths": [1]}]},
+    ],
     ids=str,
 )
 def test_a_picture_that_cannot_be_drawn_is_told(
@@ -493,5 +501,7 @@ def test_a_picture_that_cannot_be_drawn_is_told(
     study = json.loads((results / "load" / "study.json").read_text("utf-8"))
     study["pictures"][0] |= change
     (tmp_path / "study.json").write_text(json.dumps(study), "utf-8")
-    assert main(["report", str(tmp_path), "-o", str(tmp_path / "report.html")]) == 2
-    assert "picture 1 cannot be drawn" in capsys.readouterr().err
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "report.html")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error[E0704]: ")
+    assert "picture" in said

@@ -21,6 +21,7 @@ from tsdl.diagnostics import Diagnostic
 from tsdl.diagnostics.codes import CATALOGUE
 from tsdl.diagnostics.export import FORMATS
 from tsdl.diagnostics.text import render_all
+from tsdl.plan import Plan
 from tsdl.session import Session
 
 Capture = pytest.CaptureFixture[str]
@@ -39,17 +40,21 @@ def no_file(path: str) -> str:
 
 def diagnose(text: str, read: Callable[[str], str] = no_file) -> list[Diagnostic]:
     """Return all that is found in a text; see that it can be shown."""
+    return examine(text, read)[0]
+
+
+def examine(text: str, read: Callable[[str], str] = no_file) -> tuple[list[Diagnostic], list[Plan]]:
+    """Return all that is found in a text, and its plans; see that what was found can be shown."""
     session = Session("it.tsim", text, read)
     program, sink = session.compile()
-    if not sink.has_errors:
-        session.verify(program, sink)
+    plans = [] if sink.has_errors else session.verify(program, sink)
     found = sink.sorted()
     for diagnostic in found:
         assert diagnostic.code in CATALOGUE
         for span in (diagnostic.span, *(label.span for label in diagnostic.secondary)):
             assert span is None or 0 <= span.start <= span.end <= len(span.source.text)
     render_all(found)
-    return found
+    return found, plans
 
 
 def codes(text: str, seconds: float = SECONDS, read: Callable[[str], str] = no_file) -> list[str]:

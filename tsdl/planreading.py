@@ -54,6 +54,11 @@ def _check_ranges(plan: Plan) -> None:
         if kind.pipeline and (kind.ranks > 1 or kind.local.asynchronous or kind.swap):
             raise ValueError("a pipeline does not go with what else its workers do")
     costs = [cost for kind in plan.workers for cost in (kind.cost, *kind.pipeline)]
+    for cost in costs:
+        kernels = [kernel for stage in cost.stages for kernel in stage.kernels]
+        numbers = [n for k in kernels for n in (k.flops, k.bytes, k.wire, k.time)]
+        if any(isinstance(number, str) for number in (*numbers, cost.overhead)):
+            raise ValueError("a time, or the work of a kernel, is a text")
     if any(stage.repeat < 0 for cost in costs for stage in cost.stages):
         raise ValueError("a block of the model repeats less than no time")
     for cost in costs:

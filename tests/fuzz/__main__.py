@@ -91,8 +91,9 @@ def main() -> None:
     run = Run(given.target, given.folder, given.seconds)
     corpus = given.folder / f"corpus-{given.target}"
     corpus.mkdir(parents=True, exist_ok=True)
+    first, *_ = seeds(given.target)
+    TARGETS[given.target](first)  # what is made once is made now
     for number, text in enumerate(seeds(given.target)):
-        TARGETS[given.target](text)  # what is made once is made now
         (corpus / f"seed-{number}").write_bytes(text.encode("utf-8", errors="surrogatepass"))
     atheris.Setup(
         ["fuzz", f"-max_total_time={given.seconds}", "-max_len=20000", "-timeout=60",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tsdl.cli.reporting import LACKING, write
+from tsdl.cli.reporting import LACKING, not_shown, write
 from tsdl.cli.shared import usage_error
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def plot(arguments: argparse.Namespace) -> int:
         drawn = svg(chosen).encode() if path.suffix.lower() == ".svg" else png(chosen)
     except NoReports:
         return usage_error(LACKING)
-    except (NoPyarrow, ValueError) as error:
+    except NoPyarrow as error:
         return usage_error(str(error))
+    except ValueError as error:
+        raise not_shown(error) from error
     return write(path, drawn)

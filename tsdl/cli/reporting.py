@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsdl.cli.shared import OK, usage_error
+from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.errors import TsdlError
 from tsdl.wholefiles import put_bytes
 
 if TYPE_CHECKING:
@@ -37,9 +39,18 @@ def report(arguments: argparse.Namespace) -> int:
         text = page(results, describe, __version__)
     except NoReports:
         return usage_error(LACKING)
-    except (NoPyarrow, ValueError) as error:
+    except NoPyarrow as error:
         return usage_error(str(error))
+    except ValueError as error:
+        raise not_shown(error) from error
     return write(Path(arguments.output), text.encode())
+
+
+def not_shown(error: ValueError) -> TsdlError:
+    """Return what is told of results that hold what cannot be shown."""
+    title = f"these results cannot be shown: {error}"
+    remedy = "name folders that `tsdl run FILE --out DIR` of this version wrote"
+    return TsdlError([Diagnostic("E0704", Severity.ERROR, title, None, help=(remedy,))])
 
 
 def write(path: Path, content: bytes) -> int:

@@ -84,6 +84,9 @@ def _read(folder: Path, name: str) -> Result:
             raise _refused(folder / "study.json", "a point has other columns than the study")
         if not all(1 / _LARGEST < scale["size"] < _LARGEST for scale in data["scales"].values()):
             raise _refused(folder / "study.json", "a unit has a size that none has")
+        for number, picture in enumerate(data["pictures"], 1):
+            if not all(_is_complete(row, picture) for row in picture["rows"]):
+                raise _refused(folder / "study.json", f"picture {number} is not whole")
         return StudyAnswer(name, data, plan)
     summary = _json(folder / "summary.json", SUMMARY)
     plan = _plan(folder)
@@ -94,6 +97,15 @@ def _read(folder: Path, name: str) -> Result:
         raise _refused(folder, "timeseries has workers that summary.json does not have")
     finished = requests.pop("status") == 1
     return Run(name, summary, plan, requests, finished, samples)
+
+
+def _is_complete(row: Mapping[str, Any], picture: Mapping[str, Any]) -> bool:
+    """Tell whether a row has all channels of its picture, and a value of each thing shown."""
+    wanted = ("percentiles",) if picture["kind"] == "cdf" else ("values", "half_widths")
+    lengths = {len(row[name]) if name in row else None for name in wanted}
+    return row["channels"].keys() == picture["channels"].keys() and (
+        lengths == {len(picture["shown"])}
+    )
 
 
 def _plan(folder: Path) -> Plan:

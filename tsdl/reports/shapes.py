@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tsdl.schema.studies import PLOTS
+
 NUMBER = (int, float, type(None))  # undefined is null
 _LARGEST = 2**1000  # a float holds it
 CELL = (int, float, str, bool, type(None))
@@ -30,11 +32,18 @@ class OrNull:
     shape: object
 
 
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of a few texts."""
+
+    names: tuple[str, ...]
+
+
 def check(data: Any, shape: object, where: str = "") -> None:  # noqa: ANN401 (JSON)
     """See that data has a shape. Raises ValueError, which says what is not as it should be.
 
     A shape is a type or several; a mapping of members that must be there, others may; `Each`,
-    `OrNull`; or a list with the shape of its items, of any number.
+    `OrNull`, `OneOf`; or a list with the shape of its items, of any number.
     """
     if isinstance(shape, Mapping):
         _be(data, dict, where)
@@ -50,6 +59,10 @@ def check(data: Any, shape: object, where: str = "") -> None:  # noqa: ANN401 (J
     elif isinstance(shape, OrNull):
         if data is not None:
             check(data, shape.shape, where)
+    elif isinstance(shape, OneOf):
+        _be(data, str, where)
+        if data not in shape.names:
+            raise ValueError(f"`{where}` is not one of {', '.join(shape.names)}")
     elif isinstance(shape, Each):
         _be(data, dict, where)
         for name, item in data.items():
@@ -128,11 +141,19 @@ STUDY = {
     "expect": [{"text": str, "passed": bool, "failed": [Each(CELL)]}],
     "pictures": [
         {
-            "kind": str,
+            "kind": OneOf(tuple(PLOTS)),
             "text": str,
             "shown": [_NAMED],
             "channels": Each(_NAMED),
-            "rows": [{"point": Each(CELL), "channels": Each(CELL)}],
+            "rows": [
+                {
+                    "point": Each(CELL),
+                    "channels": Each(CELL),
+                    "values": Maybe([NUMBER]),
+                    "half_widths": Maybe([NUMBER]),
+                    "percentiles": Maybe([[NUMBER]]),
+                }
+            ],
         }
     ],
 }

@@ -155,9 +155,7 @@ def _possible(form: str, source: Source, columns: Columns, count: Counter | None
     return [*FORMATS["llmservingsim"], *FORMATS["mooncake"]]
 
 
-def _missing(
-    lines: Lines, columns: Columns, source: Source, sink: Sink, *, arrivals: bool
-) -> None:
+def _missing(lines: Lines, columns: Columns, source: Source, sink: Sink, *, arrivals: bool) -> None:
     wanted = columns.names(arrivals=arrivals)
     missing = [f"`{name}`" for name in wanted if name not in lines.names]
     fields = ("arrived", "prompt", "output")[-len(wanted) :]
