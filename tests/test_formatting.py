@@ -4,6 +4,7 @@ import io
 import re
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -27,8 +28,10 @@ SPEC = (ROOT / "SPEC.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```tsdl[^\n]*\n(.*?)^```$", SPEC, re.MULTILINE | re.DOTALL)
 DIAGNOSED = sorted(ROOT.glob("tests/diagnostics/*.tsim"))[::4]
 NAMES = [name for name, _ in SHIPPED]
+LARGE = 10_000  # characters
 
 
+@cache
 def formatted(text: str) -> str:
     sink = Sink()
     found = format_text(Source("program", text), sink)
@@ -36,6 +39,7 @@ def formatted(text: str) -> str:
     return found
 
 
+@cache
 def tree(text: str) -> object:
     sink = Sink()
     items = parse(Source("program", text), sink).items
@@ -43,6 +47,7 @@ def tree(text: str) -> object:
     return ast.dump(items)
 
 
+@cache
 def comments(text: str) -> list[str]:
     return [token.rstrip() for token in tokens_of(text) if token.type == "COMMENT"]
 
@@ -120,7 +125,13 @@ def test_blanks_are_the_formatters_own(name: str, text: str) -> None:
     assert formatted(other) == text
 
 
-@pytest.mark.parametrize(("name", "text"), SHIPPED, ids=NAMES)
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param(name, text, id=name, marks=pytest.mark.long if len(text) > LARGE else ())
+        for name, text in SHIPPED
+    ],
+)
 def test_other_lines_and_comments_are_kept(name: str, text: str) -> None:
     other = damaged(text, Random(name), lines=True) + "# the end"
     assert len(comments(other)) > len(comments(text))
