@@ -139,6 +139,8 @@ MISTAKES = [
     ("vllm", '{"input_lens": [1, 2], "output_lens": [1], "start_times": [0]}',
      "E0601", "equally long"),
     ("vllm", '{"input_lens": [1], "output_lens": ["x"], "start_times": [0]}', "E0603", "request 0"),
+    ("vllm", "null", "E0601", "one JSON object"),
+    ("sharegpt", "null", "E0601", "no JSON list"),
     ("sharegpt", "{}", "E0601", "no JSON list"),
     ("sharegpt", "[]", "E0601", "no JSON list"),
     ("sharegpt", "[3]", "E0603", "request 0 (from 0): it is a JSON object"),

@@ -93,10 +93,13 @@ def main() -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     first, *_ = seeds(given.target)
     TARGETS[given.target](first)  # what is made once is made now
+    longest = 0
     for number, text in enumerate(seeds(given.target)):
-        (corpus / f"seed-{number}").write_bytes(text.encode("utf-8", errors="surrogatepass"))
+        data = text.encode("utf-8", errors="surrogatepass")
+        (corpus / f"seed-{number}").write_bytes(data)
+        longest = max(longest, len(data))
     atheris.Setup(
-        ["fuzz", f"-max_total_time={given.seconds}", "-max_len=20000", "-timeout=60",
+        ["fuzz", f"-max_total_time={given.seconds}", f"-max_len={2 * longest}", "-timeout=60",
          "-rss_limit_mb=3000", "-verbosity=0", "-print_final_stats=0", str(corpus)],
         run.one,
         custom_mutator=run.mutated,
