@@ -154,11 +154,32 @@ def test_the_last_of_a_flag_given_twice_counts() -> None:
     assert "sequences = 16)" in text
 
 
+@pytest.mark.parametrize(
+    ("flags", "policy"),
+    [
+        ("--max-num-seqs 8 # and not --max-num-seqs 4", "budget = 8192 tokens, sequences = 8"),
+        ("# --max-num-seqs 4 \\\n --max-num-seqs 8", "budget = 8192 tokens, sequences = 8"),
+        ("--served-model-name a#b --max-num-seqs '8'", "budget = 8192 tokens, sequences = 8"),
+        ("--enable-chunked-prefill", "budget = 512 tokens, sequences = 256"),
+        ("--enable-chunked-prefill True", "budget = 512 tokens, sequences = 256"),
+        ("--enable-chunked-prefill False", "budget = 8192 tokens, sequences = 256"),
+        ("--enable-chunked-prefill=false", "budget = 8192 tokens, sequences = 256"),
+    ],
+)
+def test_words_are_those_of_a_shell_and_of_the_engine(flags: str, policy: str) -> None:
+    for command in (f"{DENSE} {flags}", f"{flags}\n --model {DENSE}"):
+        text, found = made(
+            "vllm", f"vllm serve {command}", "--hardware", "H100", "--version", "0.6"
+        )
+        assert text is not None, render_all(found)
+        assert f"({policy})" in text
+        assert not found, render_all(found)
+
+
 def test_command_and_script_are_the_same(
     capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    command = f"vllm serve {DENSE} \\\n  -tp 2 # two of them"
-    command = command.replace(" # two of them", "")
+    command = f"vllm serve {DENSE} \\\n  -tp 2 # not yet --max-num-seqs 8"
     script = tmp_path_factory.mktemp("scripts") / "serve.sh"
     script.write_text(f"#!/bin/sh\n# the server\nset -e\nexec {command}\n", "utf-8")
     flags = ["--", "--hardware", "A100_80G"]

@@ -11,10 +11,15 @@ from tsdl.imports.documents import scalar
 from tsdl.imports.tables import WRONG, Data, Table, Value
 from tsdl.source import Source, Span
 
+_TRUTHS = ("true", "false")
 MODEL = "MODEL"  # the key of a word that belongs to no flag
 _MOST_CHARACTERS = 100_000
-_WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""", re.DOTALL)
-_COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
+_GOES_ON = "\\\n"  # a line, on the next one
+# A comment, which begins where a word does; the end of a line that goes on; or a word.
+_WORD = re.compile(
+    r"""\#[^\n]* | \\\n | (?: [^\s"'\\] | \\[^\n] | "(?:[^"\\]|\\.)*" | '[^']*' )+""",
+    re.DOTALL | re.VERBOSE,
+)
 _ENDS = re.compile(r"(&&|\|\|?|;|&|[12&]?>.*)")  # what follows is of the shell
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kKmMgG])")
 _FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
@@ -28,7 +33,7 @@ class Grammar:
     starts: tuple[tuple[str, ...], ...]  # words in front of its flags
     image: str  # of Docker, which starts it
     aliases: Mapping[str, str]  # other names of flags
-    switches: frozenset[str]  # flags that take no value
+    switches: frozenset[str]  # flags that take no value but `True` or `False`
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,8 @@ def read_command(name: str, text: str, grammar: Grammar, sink: Sink) -> Command 
 
 def plain(text: str) -> str:
     """Return a command line as one line, without comments."""
-    return " ".join(_COMMENT.sub("", text).replace("\\\n", " ").split())
+    words = " ".join(match[0] for match in _WORD.finditer(text) if _is_word(match[0]))
+    return " ".join(words.split())  # quotes may hold ends of lines
 
 
 def _words(source: Source, sink: Sink) -> list[_Word] | None:
@@ -76,15 +82,15 @@ def _words(source: Source, sink: Sink) -> list[_Word] | None:
     if len(source.text) > _MOST_CHARACTERS:
         sink.error(WRONG, "too long for a command line", Span(source, 0, 0))
         return None
-    blank = _COMMENT.sub(lambda m: " " * len(m[0]), source.text.replace("\r", " "))
-    blank = blank.replace("\\\n", "  ")  # a line that goes on
+    text = source.text.replace("\r", " ")
     found, end = [], 0
-    for match in _WORD.finditer(blank):
-        if blank[end : match.start()].strip():
+    for match in _WORD.finditer(text):
+        if text[end : match.start()].strip():
             break
         end = match.end()
-        found.append(_Word(_plain(match[0]), Span(source, match.start(), end)))
-    rest = blank[end:]
+        if _is_word(match[0]):
+            found.append(_Word(_plain(match[0]), Span(source, match.start(), end)))
+    rest = text[end:]
     if rest.strip():
         at = end + len(rest) - len(rest.lstrip())
         sink.error(WRONG, "a quote that is not closed", Span(source, at, at + 1))
@@ -92,8 +98,13 @@ def _words(source: Source, sink: Sink) -> list[_Word] | None:
     return found
 
 
+def _is_word(text: str) -> bool:
+    return not text.startswith("#") and text != _GOES_ON
+
+
 def _plain(word: str) -> str:
     """Return a word without its quotes."""
+    word = word.replace(_GOES_ON, "")
     return "".join(shlex.split(word)) if set(word) & set("\"'\\") else word
 
 
@@ -120,7 +131,7 @@ def _enter(table: Table, words: Sequence[_Word], grammar: Grammar, sink: Sink) -
             sink.error(WRONG, f"`{word.text[:60]}` is a variable", word.span, help=(help_,))
         elif word.text.startswith("-") and not isinstance(scalar(word.text), int | float):
             waiting = _flag(table, word, grammar)
-        elif waiting:
+        elif waiting and (waiting not in grammar.switches or word.text.lower() in _TRUTHS):
             table.entries[waiting] = Value(_value(word.text), word.span)
             waiting = ""
         elif MODEL not in table.entries:
@@ -138,7 +149,7 @@ def _flag(table: Table, word: _Word, grammar: Grammar) -> str:
     key = f"--{key.removeprefix('--no-')}" if off else key
     table.keys[key] = word.span
     table.entries[key] = Value(_value(value) if given else not off, word.span)
-    return "" if given or off or key in grammar.switches else key
+    return "" if given or off else key
 
 
 def _value(text: str) -> Data:
