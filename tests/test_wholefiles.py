@@ -36,6 +36,34 @@ def test_what_is_not_done_leaves_what_was_there(ends_with: BaseException, tmp_pa
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
 
 
+def test_who_writes_the_same_file_is_not_in_the_way(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+
+    def put(place: Path) -> None:
+        put_text(path, "inner")
+        place.write_text("outer")
+        put_text(path, "inner again")
+
+    put_whole(path, put)
+    assert path.read_text() == "outer"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_link_that_lies_in_wait_is_not_followed(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("kept")
+    (tmp_path / ".a.txt.part").symlink_to(other)
+    put_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+    assert other.read_text() == "kept"
+
+
+def test_a_name_may_be_as_long_as_names_are(tmp_path: Path) -> None:
+    path = tmp_path / ("é" * 127)
+    put_text(path, "text")
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
 def test_a_link_goes_on_leading_where_it_led(tmp_path: Path) -> None:
     path, link = tmp_path / "a.txt", tmp_path / "link"
     put_text(path, "old")

@@ -2,9 +2,12 @@
 
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+
+_MOST_OF_NAME = 50  # characters: file systems allow 255 bytes, which a name may have itself
 
 
 def put_whole(path: Path, put: Callable[[Path], None]) -> None:
@@ -20,7 +23,9 @@ def put_whole(path: Path, put: Callable[[Path], None]) -> None:
         return
     if there and not os.access(place, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    unfinished = place.with_name(f".{place.name}.part")
+    # A name that nobody knows before: else others who write the same file were in its way, and a
+    # link of that name would lead elsewhere.
+    unfinished = place.with_name(f".{place.name[:_MOST_OF_NAME]}.{secrets.token_hex(8)}.part")
     try:
         put(unfinished)
         if there:
