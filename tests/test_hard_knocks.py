@@ -95,6 +95,30 @@ def test_a_program_cannot_name_what_never_ends(tmp_path: Path, capsys: Capture) 
         assert "it is a device or a pipe, and no file" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not Path("/dev/fd/0").exists(), reason="there are no such names here")
+@pytest.mark.parametrize("named", ["/dev/fd/0", "/proc/self/fd/0"])
+def test_a_program_cannot_name_the_standard_input(named: str, tmp_path: Path) -> None:
+    path = tmp_path / "main.tsim"
+    path.write_text(REPLAY.format(trace=named))
+    command = [sys.executable, "-m", "tsdl", "check", str(path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:  # whose input never ends
+        assert process.stderr is not None
+        told = process.stderr.read().decode()
+        assert process.wait() == 1
+    assert "it is a device or a pipe, and no file" in told
+
+
+@pytest.mark.skipif(not Path("/dev/fd/0").exists(), reason="there are no such names here")
+def test_what_the_shell_makes_of_a_command_is_read() -> None:
+    read, write = os.pipe()
+    os.write(write, b"text")
+    os.close(write)
+    assert read_named(f"/dev/fd/{read}") == "text"
+    os.close(read)
+
+
 # -- Ctrl-C ------------------------------------------------------------------------------------
 
 RUN = """

@@ -1,6 +1,7 @@
 """Files as text: those that people name, and those that a program names, which are held to more."""
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ Reader = Callable[[str], str]
 
 _INSTALLED = ("node_modules", "site-packages")
 _GZIP = b"\x1f\x8b"  # how such a file begins
-_OF_PROCESSES = ("/dev/fd/", "/proc/")  # pipes that the shell makes of `<(…)`
+# Pipes that the shell makes of `<(…)`; those below 3 are the standard ones, which may never end.
+_OF_SHELL = re.compile(r"/(?:dev|proc/self)/fd/(?:[3-9]|[1-9][0-9]+)")
 
 
 def read_file(path: str) -> str:
@@ -23,7 +25,7 @@ def read_named(path: str) -> str:
     Raises OSError, ValueError for a path that cannot be, or UnicodeDecodeError.
     """
     mode = Path(path).stat().st_mode
-    pipe = stat.S_ISFIFO(mode) and not path.startswith(_OF_PROCESSES)
+    pipe = stat.S_ISFIFO(mode) and not _OF_SHELL.fullmatch(path)
     if pipe or stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
         raise OSError("it is a device or a pipe, and no file")
     return read_file(path)
