@@ -83,3 +83,30 @@ study u { scenario = one; maximize qps in 1..2 req/s while energy <= 1 kWh; tabl
     found = [d for d in tsdl.check(text) if d.code == "W0511"]
     assert [d.title for d in found] == ["`cost` cannot be known", "`energy` cannot be known"]
     assert found[1].notes == ("a condition of a total that is not known does not hold",)
+
+
+@pytest.mark.parametrize(
+    ("asks", "code"),
+    [
+        ("table 1 / (n - 1)", "E0504"),
+        ("table mean(e2e); expect 1 / (n - 1) > 0 or finished > 1", "E0504"),
+        ("maximize qps in 1..2 req/s while 1 / (n - 1) > 0; table mean(e2e)", "E0504"),
+        ("table mean(e2e); expect unset * mean(e2e) > 1 s", None),  # only `-p` gives its value
+        ("table mean(e2e) / n; expect mean(e2e) / n > 0 s", None),
+    ],
+)
+def test_what_has_no_value_at_a_point_is_told(asks: str, code: str | None) -> None:
+    text = (
+        PROGRAM.format(EVEN, "continuous")
+        + f"""
+param n: int = 1
+param unset: number
+study t {{
+  scenario = one
+  vary n in [1, 2]
+  {asks.replace("; ", chr(10))}
+}}
+"""
+    )
+    found = [d.code for d in tsdl.check(text) if d.code.startswith("E")]
+    assert found == ([code] if code else [])

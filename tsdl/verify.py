@@ -1,13 +1,14 @@
 """What can be said before any run: scenarios that cannot work, names that nothing uses."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from tsdl import ast
 from tsdl.attainable import best_of_all
 from tsdl.chance import is_certain
 from tsdl.diagnostics import Severity, Sink
-from tsdl.evaluate import Evaluator
+from tsdl.evaluate import Evaluator, Failed
 from tsdl.evaluate.values import Binding
 from tsdl.formula import Value
 from tsdl.lower import FileReader, lower
@@ -51,9 +52,10 @@ def verify(
     for study in program.own("study"):
         found = Sink()
         asked = lower_study(Evaluator(program, {}, found), study)
-        sink.found += [d for d in found.found if d.code != _SILENT]
         if asked is not None:
-            _check_study(program, asked, read, sink)
+            with suppress(Failed):  # it is told
+                _check_study(program, asked, read, found)
+        sink.found += [d for d in found.found if d.code != _SILENT]
     _report_unused(program, sink)
     report_classes(program, sink)
     return plans
@@ -102,13 +104,18 @@ def _check_total(condition: Value, place: Span, what: str, plan: Plan, sink: Sin
 
 
 def _check_study(program: Program, study: Study, read: FileReader, sink: Sink) -> None:
-    """Warn of what a study asks in vain, as far as its first point tells."""
-    unheard = Sink()
-    first = study.points(program, {}, unheard)[0]
+    """See that what a study asks has a meaning, and is not in vain, as far as a point tells.
+
+    That is the first. Raises Failed.
+    """
+    first = study.points(program, {}, sink)[0]
     found = study.search.values[0] if study.search else None
-    evaluator = evaluator_at(program, {}, study, first, found, unheard)
+    evaluator = evaluator_at(program, {}, study, first, found, sink)
+    for asked in study.asked:
+        asked.formula(evaluator)
+    evaluator = evaluator_at(program, {}, study, first, found, Sink())
     plan = lower(evaluator, study.scenario, read)
-    if plan is None:
+    if plan is None:  # that point cannot be run, and others may
         return
     conditions = [("an `expect`", expected.asked) for expected in study.expects]
     conditions += [("a condition", study.search.condition)] if study.search else []
