@@ -128,10 +128,10 @@ def _holds(each: Sequence[Value], known: Sequence[Mapping[str, float | None]]) -
 
 def along(function: str, values: Sequence[float]) -> float:
     """Return what a function makes of values along an axis; NaN of none, or an undefined one."""
-    if function in ("any", "all"):
-        return float(any(values) if function == "any" else all(values))
     if not values or any(map(math.isnan, values)):
         return UNDEFINED
+    if function in ("any", "all"):
+        return float(any(values) if function == "any" else all(values))
     total = math.fsum(values)
     return {"min": min(values), "max": max(values), "sum": total, "mean": total / len(values)}[
         function
