@@ -18,6 +18,7 @@ from tsdl.runtime.columns import NAMES
 from tsdl.runtime.files import write
 from tsdl.runtime.parquet import UNITS
 from tsdl.runtime.result import Result
+from tsdl.runtime.tables import column_of
 from tsdl.runtime.vllm import vllm_json
 
 SMALL = """
@@ -167,6 +168,25 @@ def as_lists(column: Any) -> list[Any]:  # noqa: ANN401
     return [None if cell != cell else cell for cell in cells]  # noqa: PLR0124 (NaN)
 
 
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        ([1, 2], "i"),
+        ([2**63 - 1, -(2**63)], "i"),
+        ([2**63, 1], "f"),  # which no int64 holds
+        ([1, None], "f"),
+        ([], "f"),
+        ([True, False], "b"),
+        ([True, 1], "U"),
+    ],
+)
+def test_cells_become_a_column(cells: list[object], kind: str) -> None:
+    column = column_of(cells)
+    assert column.dtype.kind == kind
+    if kind != "U":
+        assert as_lists(column) == cells
+
+
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize(
     ("library", "make"), [("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "table")]
@@ -179,8 +199,8 @@ def test_a_table_becomes_a_data_frame(library: str, make: str, table: str) -> No
     assert frame.shape == (len(next(iter(found.values()))), len(found))
     assert min(frame.shape) > 0
     for name, column in found.items():
-        column_of = frame[name].to_numpy() if library == "polars" else frame[name]
-        assert as_lists(column_of) == as_lists(column)
+        cells = frame[name].to_numpy() if library == "polars" else frame[name]
+        assert as_lists(cells) == as_lists(column)
 
 
 def test_the_stream_of_arrow_has_nulls_and_units() -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
+_MOST_WHOLE = 2**63  # from here on, whole numbers are no int64
+
 
 class Table(dict[str, Column]):
     """Columns of one length by name, numpy arrays in base units; NaN where there is no number.
@@ -61,7 +63,7 @@ def column_of(cells: Sequence[object]) -> Column:
     kinds = {type(cell) for cell in cells}
     if kinds == {bool}:
         return np.array(cells, dtype=np.bool_)
-    if kinds == {int}:
+    if kinds == {int} and all(-_MOST_WHOLE <= cell < _MOST_WHOLE for cell in cells):  # type: ignore[operator]
         return np.array(cells, dtype=np.int64)
     if kinds <= {int, float, type(None)}:
         return np.array([math.nan if cell is None else cell for cell in cells], dtype=np.float64)
