@@ -13,7 +13,9 @@ from tsdl.cli import main
 from tsdl.diagnostics import Sink
 from tsdl.diagnostics.text import render_all
 from tsdl.plan import Table
+from tsdl.schema.scenarios import WORKLOAD
 from tsdl.traces import FORMATS, Columns, Counter, read_requests
+from tsdl.types import Choice
 
 HERE = ROOT / "tests" / "traces"
 COLUMNS = Columns("arrived_at", "num_prefill_tokens", "num_decode_tokens")
@@ -67,6 +69,12 @@ def test_sample_is_read(name: str, named: bool) -> None:
 
 def test_every_format_has_a_sample() -> None:
     assert {form for form, _ in SAMPLES.values()} == set(FORMATS) - {"mooncake"}
+
+
+def test_a_program_may_name_every_format() -> None:
+    form = WORKLOAD.fields["format"].type
+    assert isinstance(form, Choice)
+    assert set(form.names) == {"auto", "csv", *FORMATS}
 
 
 @pytest.mark.parametrize(

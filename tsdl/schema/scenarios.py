@@ -21,12 +21,6 @@ _FORMATS = (
     "llmservingsim", "vllm", "sharegpt",
 )  # fmt: skip
 
-# Of files of requests, as tsdl/traces reads them.
-_FORMATS = (
-    "auto", "csv", "azure", "burstgpt", "splitwise", "vidur", "servegen", "mooncake",
-    "llmservingsim", "vllm", "sharegpt",
-)  # fmt: skip
-
 WORKLOAD = Block(
     "workload",
     "What arrives, and when.",
