@@ -1,6 +1,5 @@
 """The files that an editor has open, checked as they stand there, not as they lie on the disk."""
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from pygls.uris import from_fs_path, to_fs_path
 from tsdl._resources import library_path
 from tsdl.diagnostics import Diagnostic, Sink
 from tsdl.program import Program
-from tsdl.reading import read_named
+from tsdl.reading import programs_beneath, read_named
 from tsdl.server.occurrences import Occurrence, occurrences
 from tsdl.session import Session
 from tsdl.source import Source
@@ -93,20 +92,13 @@ class Documents:
 
     def all(self, folders: list[str], word: str) -> Iterator[Checked]:
         """Yield the open files, and those below some folders in which a word stands."""
-        closed = [path for folder in folders for path in _programs(folder)]
+        closed = [path for folder in folders for path in programs_beneath(folder)]
         for path in dict.fromkeys([*self.open, *closed]):
             try:
                 if word in self.read(path):
                     yield self.checked(path)
             except (OSError, UnicodeDecodeError):
                 continue
-
-
-def _programs(folder: str) -> Iterator[str]:
-    """Yield the programs below a folder; not those in hidden folders, or of installed packages."""
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if f[0] not in "._" and f != "node_modules")
-        yield from (str(Path(place) / file) for file in sorted(files) if file.endswith(".tsim"))
 
 
 def _is_stale(found: Checked, path: str, text: str | None) -> bool:
