@@ -122,6 +122,28 @@ def test_a_run_stops_in_time() -> None:
     assert result.summary["requests"]["unfinished"] == result.summary["requests"]["arrived"]
 
 
+def test_much_after_nothing_is_looked_at_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where little has happened for a long time, a slice is long, and what begins in it is not."""
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{10_000 * i},10,2" for i in range(60)]
+    header = "arrived_at,num_prefill_tokens,num_decode_tokens"
+    Path("t.csv").write_text("\n".join([header, *rows, "600000,10,100000000"]), "utf-8")
+    plan = tsdl.compile("""
+model long from llama2_7b { context = 2e8 tokens }
+hardware large from A100_80G { memory.capacity = 1e8 GiB }
+workload w { trace = "t.csv" }
+scenario s { model = long; cluster = single(large); workload = w }
+""")
+    looks = 400
+    stop_after(monkeypatch, looks)
+    stopped = plan.run(max_seconds=1)
+    assert stopped.partial
+    assert stopped.partial.at > 600_000
+    assert stopped.summary["workers"][0]["iterations"] < 400 * looks
+
+
 def test_a_run_stops_before_its_memory_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "used", lambda: 1e9)
     plan = tsdl.compile(PROGRAM)

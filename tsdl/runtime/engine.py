@@ -177,6 +177,10 @@ class Engine:
         """Return when something happens next; inf if nothing will."""
         return self.clock.peek()
 
+    def soon(self) -> float:
+        """Return a time until which little happens of which there is no event."""
+        return inf
+
     def let_pass(self, time: float) -> None:
         """Let what happens up to a time happen, of which there is no event."""
 

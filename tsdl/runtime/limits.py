@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SLICE = 0.02  # seconds that a slice should take
 _EVENTS = 1000  # that a slice has at most
+_NEAR = 1.0  # simulated seconds, in which no worker does much
 _MOST_GROWTH = 2.0
 NO_ROOM = "E0905"
 # Bytes, measured as the growth of the resident set in runs of 0.5 to 3 million requests: 75 for a
@@ -147,7 +148,8 @@ def run_within(engine: Engine, end: simpy.Event | None, guard: Guard) -> Stopped
     """Let everything happen up to an event, or all there is; return where a limit has stopped it.
 
     A slice is as long as one that takes SLICE seconds probably is. It begins with what happens
-    next, so that nobody waits for times in which nothing does.
+    next, so that nobody waits for times in which nothing does, and ends soon where much begins
+    after such a time.
     """
     clock = engine.clock
     length = 1e-3
@@ -155,18 +157,22 @@ def run_within(engine: Engine, end: simpy.Event | None, guard: Guard) -> Stopped
         reached = guard.reached(engine.ledger.count, len(engine.gap_length))
         if reached is not None:
             return Stopped(clock.now, *reached)
-        upto = max(following, clock.now) + length
+        first = max(following, clock.now)
+        upto = min(first + length, max(first, engine.soon()))
         begun, events = time.monotonic(), 0
         while (coming := clock.peek()) <= upto:
-            if events >= _EVENTS and coming > clock.now:
+            far = coming > clock.now + _NEAR and engine.soon() < coming
+            if far or (events >= _EVENTS and coming > clock.now):
                 upto = clock.now
                 break
             clock.step()
             events += 1
             if end is not None and end.processed:
                 return None
+        upto = max(clock.now, min(upto, engine.soon()))
         if upto < inf:
             engine.let_pass(upto)
         took = time.monotonic() - begun
-        length *= min(max(SLICE / max(took, 1e-9), 1 / 8), _MOST_GROWTH)
+        growth = _MOST_GROWTH if upto == first + length else 1.0  # it was not cut short
+        length *= min(max(SLICE / max(took, 1e-9), 1 / 8), growth)
     return None

@@ -16,6 +16,8 @@ from tsdl.runtime.fast.worker import FastWorker
 from tsdl.runtime.request import Request
 from tsdl.runtime.worker import Worker
 
+_FEW = 300  # iterations of a worker, which take about a millisecond
+
 
 class FastEngine(Engine):
     """One run of a plan; the result is that of the reference engine, to the last bit."""
@@ -73,6 +75,11 @@ class FastEngine(Engine):
     def next_time(self) -> float:
         """Return when something happens next; inf if nothing will."""
         return min(super().next_time(), *(worker.due for worker in self.fast), inf)
+
+    def soon(self) -> float:
+        """Return a time until which little happens of which there is no event."""
+        busy = (worker for worker in self.fast if worker.due < inf)
+        return min((worker.due + _FEW * worker.duration for worker in busy), default=inf)
 
     def let_pass(self, time: float) -> None:
         """Let what happens up to a time happen, of which there is no event."""
