@@ -114,7 +114,7 @@ def test_a_search_that_holds_everywhere_says_so() -> None:
         "study s { scenario = one; maximize qps in 1..2 req/s while finished > 0; table qps }"
     )
     assert answer.rows[0].figures["qps"].mean == 2
-    assert answer.rows[0].notes == ["holds even at 2, an end of the range"]
+    assert answer.rows[0].notes == ["holds even at 2 req/s, an end of the range"]
 
 
 def test_a_search_for_the_least_value_may_end_at_the_first() -> None:
