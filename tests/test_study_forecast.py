@@ -1,15 +1,17 @@
 """What `tsdl plan` tells of a study: which runs are known, and about how long the others take."""
 
+import json
 import time
 from pathlib import Path
 
 import pytest
 
+import tsdl
 from tsdl.cli import main
 from tsdl.diagnostics import Sink
 from tsdl.session import Session
 from tsdl.studies import Course, Points, choose_study
-from tsdl.studies.forecast import forecast
+from tsdl.studies.forecast import _share, forecast
 from tsdl.studies.pool import Pool
 from tsdl.studies.store import Store
 
@@ -84,6 +86,35 @@ def test_a_forecast_is_of_the_right_size_for_a_policy_that_is_slow() -> None:
     seconds = time.process_time() - begun
     assert seconds > 1.0  # so that the beginnings are no more than that
     assert seconds / 4 < told.seconds < seconds * 4
+
+
+@pytest.mark.parametrize(
+    ("workload", "share"),
+    [
+        ("trace = \"t.jsonl\"", 5 / 40),  # sessions, of five calls each
+        ("trace = \"t.jsonl\"; requests = 20", 5 / 20),
+        ("trace = \"t.jsonl\"; requests = 60", 5 / 40),
+        ("trace = \"t.csv\"", 5 / 50),
+        ("lengths = \"t.csv\"; arrivals = uniform(1 req/s); requests = 10", 5 / 10),
+        ("lengths = \"t.csv\"; arrivals = uniform(1 req/s); duration = 16 s", 4 / 16),
+        ("sessions = 8; turns = constant(2); think = constant(1 s); arrivals = uniform(1 req/s)\n"
+         "prompt = constant(9 tokens); output = constant(2 tokens)", 5 / 8),
+    ],
+)  # fmt: skip
+def test_the_share_that_has_arrived_is_of_what_the_workload_counts(
+    workload: str, share: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call = {"input_toks": 10, "output_toks": 2, "tool_duration_ns": 0}
+    sessions = ({"arrival_time_ns": i * 1e9, "sub_requests": [call] * 5} for i in range(40))
+    Path("t.jsonl").write_text("\n".join(map(json.dumps, sessions)))
+    rows = ["arrived_at,num_prefill_tokens,num_decode_tokens", *(f"{i},9,2" for i in range(50))]
+    Path("t.csv").write_text("\n".join(rows))
+    plan = tsdl.compile(f"""
+workload w {{ {workload} }}
+scenario s {{ model = llama2_7b; cluster = single(A100_80G); workload = w; until = 4 s }}
+""")
+    assert _share(plan.workload, plan.run(), 4.0) == pytest.approx(share)
 
 
 def test_the_command_line_tells_it(

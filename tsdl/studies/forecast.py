@@ -113,11 +113,18 @@ def _seconds(plan: Plan) -> float:
 
 
 def _share(workload: Workload, result: Result, now: float) -> float:
-    """Return what share of a workload's requests has arrived in a run that has come so far."""
-    arrived = len(result.requests["arrived"])
-    if workload.sessions is not None and workload.turns is not None:
-        return min(1.0, len(set(result.requests["session"].tolist())) / workload.sessions)
-    whole = workload.requests or (len(workload.table.prompt) if workload.table else None)
-    if whole is None and workload.duration is not None:
+    """Return what share of a workload has arrived in a run that has come so far.
+
+    It is of requests, or of conversations where it has these.
+    """
+    table = workload.table if workload.replay else None  # else lengths to draw from
+    if workload.chained:
+        arrived = len(set(result.requests["session"].tolist()))
+        rows = len(table.turns) if table else None
+    else:
+        arrived = len(result.requests["arrived"])
+        rows = len(table.prompt) if table else None
+    known = [n for n in (workload.sessions, workload.requests, rows) if n is not None]
+    if not known and workload.duration is not None:
         return min(1.0, max(now, 1e-9) / workload.duration)
-    return min(1.0, arrived / max(1, whole or arrived))
+    return min(1.0, arrived / max(1, min(known, default=arrived)))
