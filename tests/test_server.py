@@ -253,6 +253,8 @@ def test_hover_over_words_of_policies(
         ("dimension length\nunit metre: length\nunit fo|ot = 0.25 metre", "0.25 metre"),
         ("model m from llama { graph { a|b: RMSNorm(3) } }", "a node of the graph"),
         ("param n = 1\nstudy s { plot li|nes(throughput, x = n) }", "joined in order of x"),
+        ("param n = 1\nstudy s { case a { n = 2 }; table n[ca|se = a] }", "that the cases make"),
+        ("param n = 1\nstudy s { case ab { n = 2 }; table n[case = a|b] }", "case ab { n = 2 }"),
         ("param x = 1 i|f true else 2", "one of two values"),
     ],
 )

@@ -6,7 +6,7 @@ from tsdl import ast
 from tsdl.check.parameters import SIMPLE_TYPES
 from tsdl.program import Program
 from tsdl.schema import AGGREGATES, KINDS, UNITS_KINDS, Block
-from tsdl.schema.studies import PLOTS
+from tsdl.schema.studies import CASES, PLOTS
 from tsdl.server import words
 from tsdl.server.documents import Checked
 from tsdl.source import Span
@@ -128,6 +128,20 @@ def _word(word: Span, around: list[Around], program: Program) -> str | None:
             return f"`{name}`: {words.CHANNELS[name]}"
     if name in words.GRAMMAR:
         return words.GRAMMAR[name]
+    return _of_cases(name, around)
+
+
+def _of_cases(name: str, around: list[Around]) -> str | None:
+    """Return what `case` is in a study, or a name that one of its cases has."""
+    study = around[0][0] if around else None
+    if not isinstance(study, ast.Clause) or study.verb != "study" or study.body is None:
+        return None
+    if name == CASES:
+        return f"`{CASES}`: the axis that the cases make"
+    for item in study.body.items:
+        match item:
+            case ast.Clause(verb=verb, head=ast.Name(id=case)) if (verb, case) == (CASES, name):
+                return f"`{CASES} {name}`\n\n```tsim\n{' '.join(item.span.text.split())}\n```"
     return None
 
 
