@@ -42,7 +42,7 @@ GRAMMAR = (
 
 # Words of the grammar itself (grammar/tsdl.lark).
 _CONTROL = ("if", "else", "for", "in", "let", "and", "or", "not", "step")
-_PREPOSITIONS = ("from", "when", "by", "to", "over", "after", "while", "as", "every")
+_PREPOSITIONS = ("from", "when", "by", "to", "over", "after", "while", "where", "as", "every")
 _STATEMENTS = ("expect", "where", "table", "log", "record")
 _DECLARED = ("param", *UNITS_KINDS, *KINDS)
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"

@@ -35,6 +35,7 @@ def test_a_row_is_measured_and_shown() -> None:
     assert [row["name"] for row in json.loads(as_json(measured))] == ["one_worker", "check"]
 
 
+@pytest.mark.long
 def test_a_study_is_measured_by_the_clock() -> None:
     with bench(runs=1) as found:
         measured = [found.measure(ROWS["study"], 2)]

@@ -34,6 +34,7 @@ GROUP = 50
 WILD_FROM = 20_000  # those before are run under watch in tests/test_conservation.py
 SCENARIO = re.compile(r"^scenario (\w+)", re.MULTILINE)
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.tsim"))
+SLOW = ("figure2",)  # twice as long as all the others
 SCENARIOS = [(p, name) for p in EXAMPLES for name in SCENARIO.findall(p.read_text("utf-8"))]
 
 
@@ -64,7 +65,13 @@ def test_the_engines_agree_on_many_more_wild_systems(first: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "scenario"), SCENARIOS, ids=[f"{p.stem}-{s}" for p, s in SCENARIOS]
+    ("path", "scenario"),
+    [
+        pytest.param(
+            path, name, id=f"{path.stem}-{name}", marks=[pytest.mark.long] * (name in SLOW)
+        )
+        for path, name in SCENARIOS
+    ],
 )
 def test_the_engines_agree_on_an_example(path: Path, scenario: str) -> None:
     assert compared(tsdl.compile(path, scenario=scenario)).how == "done"
@@ -197,6 +204,7 @@ def test_missing_rows_are_told() -> None:
     assert difference("log.txt", "a\nb\n", "a\nx\ny\n").startswith("log.txt: line 2; 2 lines, and")
 
 
+@pytest.mark.long
 def test_a_program_that_differs_is_made_smaller() -> None:
     tries = iter(range(150))  # and not for so many seconds: the machine may be busy
 

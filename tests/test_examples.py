@@ -24,7 +24,7 @@ STUDY = re.compile(r"^study (\w+)", re.MULTILINE)
 RUNS = [
     (path, study) for path in EXAMPLES for study in STUDY.findall(path.read_text("utf-8")) or [""]
 ]
-SLOW = ("ratio",)  # they take longest; `.ci/run` runs them among the examples
+SLOW = ("studies-ratio", "tokensim_figure2-")  # `.ci/run` runs them among the examples
 PROGRAMS = sorted((ROOT / "examples").glob("*.py"))
 SMALLEST = min(EXAMPLES, key=lambda path: (path.stat().st_size, path.name))
 QUICKSTART = ROOT / "examples" / "quickstart.tsim"
@@ -57,10 +57,9 @@ def test_an_example_has_no_mistakes(path: Path, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("path", "study"),
     [
-        pytest.param(
-            path, study, id=f"{path.stem}-{study}", marks=[pytest.mark.long] * (study in SLOW)
-        )
+        pytest.param(path, study, id=name, marks=[pytest.mark.long] * (name in SLOW))
         for path, study in RUNS
+        for name in [f"{path.stem}-{study}"]
     ],
 )
 def test_an_example_prints_what_it_did(

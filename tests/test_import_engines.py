@@ -208,3 +208,19 @@ def test_no_command_line_raises(form: str) -> None:
         sink = Sink()
         parse(Source("out.tsim", text or ""), sink)
         assert not sink.found, render_all(sink.found)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "HF_TOKEN=hush vllm serve {} --api-key hush hush --seed 1",
+        "docker run -e HF_TOKEN='hush' vllm/vllm-openai:v0.19.0 --model {} --api-key=hush",
+        'env AWS_SECRET_ACCESS_KEY=hush vllm serve {} --hf-token "hush"',
+    ],
+)
+def test_keys_and_tokens_are_not_written(command: str) -> None:
+    text, _ = made("vllm", command.format(DENSE))
+    assert text is not None
+    assert "hush" not in text
+    assert "…" in text
+    assert DENSE in text

@@ -2,7 +2,7 @@
 
 import sys
 
-from tsdl.cli import main
+from tsdl.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -13,8 +14,23 @@ from tsdl.errors import TsdlError
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
+    from types import FrameType
 
-OK, MISTAKE, BUG = 0, 1, 70
+OK, MISTAKE, BUG, INTERRUPTED, TERMINATED = 0, 1, 70, 130, 143
+
+
+class _Terminated(KeyboardInterrupt):
+    """What a batch system asks for: to end as tidily as with Ctrl-C."""
+
+
+def run() -> int:
+    """Run the command line as a process of its own; return the exit status."""
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, terminate)
+    return main()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,9 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
         return MISTAKE
     except BrokenPipeError:  # whoever reads us has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
-        return 130
+        return TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
     except Exception:
         from tsdl import __version__
 

@@ -32,7 +32,7 @@ NAMES = tuple(name for name, _, _ in _COMMANDS)
 
 _EPILOG = """\
 exit status: 0 well, 1 mistakes were found, 2 wrong usage, 3 an `expect` failed or requests
-are stuck, 4 the results are partial, 70 a bug in tsdl, 130 interrupted"""
+are stuck, 4 the results are partial, 70 a bug in tsdl, 130 interrupted, 143 terminated"""
 
 
 def make_parser(called: Collection[str] = NAMES) -> argparse.ArgumentParser:

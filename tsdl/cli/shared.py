@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tsdl.plan import Plan
 
 OK, MISTAKE, USAGE, EXPECTATION, PARTIAL = 0, 1, 2, 3, 4
+_OF_NUMBERS = ("W05", "W06")  # codes of what only values show, and of files
 
 
 @contextmanager
@@ -96,8 +97,10 @@ def compile_scenario(arguments: argparse.Namespace) -> Plan | None:
         sink = Sink()
         chosen = _chosen(arguments, sink)
         made = chosen.plan(sink) if chosen else None
-    # Warnings and notes are what `check` is for; here only what stops the run is told.
-    tell([d for d in sink.sorted() if made is None and d.severity is Severity.ERROR], "text")
+    # Style is what `check` is for. Here what stops the run is told, or what its numbers rest on.
+    wanted = Severity.ERROR if made is None else Severity.WARNING
+    of_numbers = [d for d in sink.sorted() if made is None or d.code.startswith(_OF_NUMBERS)]
+    tell([d for d in of_numbers if d.severity is wanted], "text")
     return made
 
 

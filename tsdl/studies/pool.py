@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-import time
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
     from tsdl.studies.work import Found, Job
 
-_LOOK = 1.0  # seconds between looks at whether the parent still lives
-
 
 def cores() -> int:
     """Return how many cores this process may use."""
@@ -31,9 +28,16 @@ def cores() -> int:
 def prepare() -> None:
     """Begin to load what processes need, while this one still reads what is to be run."""
     if _context().get_start_method() == "forkserver":
-        from multiprocessing import forkserver
+        import signal
+        from multiprocessing import forkserver, resource_tracker
 
-        forkserver.ensure_running()
+        # Ctrl-C comes to all processes of a terminal: not to one that is about to load something.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _context() -> BaseContext:
@@ -70,10 +74,8 @@ class Pool:
     def _made(self) -> Executor:
         if self.processes == 1:
             return Here()
-        context = _context()
-        return ProcessPoolExecutor(
-            self.processes, context, initializer=_end_with, initargs=(os.getpid(),)
-        )
+        prepare()
+        return ProcessPoolExecutor(self.processes, _context(), initializer=_end_with_parent)
 
     def submit(self, job: Job) -> Future[Found]:
         """Begin a run."""
@@ -97,25 +99,16 @@ class Pool:
         self._executor.shutdown(wait=not at_once, cancel_futures=True)
 
 
-def _end_with(parent: int) -> None:
-    """End this process when the study's does: a process that was killed cannot tell its own."""
+def _end_with_parent() -> None:
+    """End this process when the study's does: one that was killed cannot tell its own."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is told to all; the parent decides
+    parent = multiprocessing.parent_process()
+    assert parent is not None
 
     def watch() -> None:
-        while _lives(parent):
-            time.sleep(_LOOK)
+        parent.join()  # also one that nobody has reaped yet
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

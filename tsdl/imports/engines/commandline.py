@@ -21,6 +21,8 @@ _WORD = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _ENDS = re.compile(r"(&&|\|\|?|;|&|[12&]?>.*)")  # what follows is of the shell
+_SECRETS = ("--api-key", "--admin-api-key", "--hf-token", "--ssl-keyfile-password")
+_SECRET = re.compile("key|token|secret|pass|credential", re.IGNORECASE)  # in a variable's name
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kKmMgG])")
 _FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -72,9 +74,20 @@ def read_command(name: str, text: str, grammar: Grammar, sink: Sink) -> Command 
 
 
 def plain(text: str) -> str:
-    """Return a command line as one line, without comments."""
-    words = " ".join(match[0] for match in _WORD.finditer(text) if _is_word(match[0]))
-    return " ".join(words.split())  # quotes may hold ends of lines
+    """Return a command line as one line, without comments, and without what is nobody's business.
+
+    What is made of it gets committed: keys and tokens, of flags and in the environment, become `…`.
+    """
+    shown, secret = [], False
+    for word in (match[0] for match in _WORD.finditer(text) if _is_word(match[0])):
+        name, given, _ = word.partition("=")
+        if word.startswith("-"):
+            secret = name in _SECRETS
+            hidden = f"{name}=…" if secret and given else word
+        else:
+            hidden = "…" if secret else f"{name}=…" if given and _SECRET.search(name) else word
+        shown.append(hidden)
+    return " ".join(" ".join(shown).split())  # quotes may hold ends of lines
 
 
 def _words(source: Source, sink: Sink) -> list[_Word] | None:

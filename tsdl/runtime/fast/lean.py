@@ -12,6 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from tsdl.runtime.fast.cohort import BITS, NUMBER
+from tsdl.runtime.fast.steady import MOST
 from tsdl.runtime.request import FINISHED
 
 if TYPE_CHECKING:
@@ -406,7 +407,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
             continue
 
         # -- and others that differ in nothing but time, until one changes more
-        until = first_end - 1
+        until = min(first_end - 1, steps + MOST)
         next_look: float = inbox[0][0] if inbox and inbox[0][0] < limit else limit
         if steps >= until or now >= next_look:
             continue

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from tsdl.runtime.fast.worker import FastWorker
 
 
+MOST = 1 << 16  # steps of a loop: it keeps the gap of each
+
+
 class Loop(Protocol):
     """Iterations that end before a time and before a step, until memory has no room for one.
 
@@ -108,7 +111,7 @@ def run(worker: FastWorker, limit: float) -> None:
     """
     cohort = worker.cohort
     first = cohort.steps
-    end = cohort.next_end - 1  # with that step somebody ends
+    end = min(cohort.next_end - 1, first + MOST)  # with the step after the former somebody ends
     if first >= end:
         return
     memory, growing = worker.memory, cohort.growing
