@@ -13,6 +13,11 @@ class Source:
     text: str
     _starts: list[int] = field(default_factory=list, repr=False)
 
+    @property
+    def of_library(self) -> bool:
+        """Tell whether it came with TSDL: no file of its readers (`_resources` names these)."""
+        return self.name.startswith("<stdlib>/")
+
     def _line_starts(self) -> list[int]:
         if not self._starts:
             self._starts.append(0)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from tsdl import ast
-from tsdl.diagnostics import Label, Severity
+from tsdl.diagnostics import Diagnostic, Label, Severity
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Place
 from tsdl.formula import Value
@@ -51,10 +51,11 @@ __all__ = ["FileReader", "lower"]
 def lower(evaluator: Evaluator, scenario: Declaration, read: FileReader) -> Plan | None:
     """Return the plan of a scenario, or None with the reasons in the evaluator's sink."""
     before = len(evaluator.sink.found)
+    plan = None
     try:
         plan = _plan(evaluator, scenario, read)
     except Failed:
-        return None
+        pass  # it is told
     except ArithmeticError as error:
         evaluator.fail(
             "E0504",
@@ -62,9 +63,20 @@ def lower(evaluator: Evaluator, scenario: Declaration, read: FileReader) -> Plan
             scenario.span,
             help=("look for a size, a rate or an efficiency that is beyond all measure",),
         )
-        return None
-    new = evaluator.sink.found[before:]
+    new = [_placed(diagnostic, scenario) for diagnostic in evaluator.sink.found[before:]]
+    evaluator.sink.found[before:] = new
     return None if any(d.severity is Severity.ERROR for d in new) else plan
+
+
+def _placed(found: Diagnostic, scenario: Declaration) -> Diagnostic:
+    """Return a finding of which all places are the library's with one that its reader wrote."""
+    places = [found.span, *(label.span for label in found.secondary)]
+    if found.span is None or any(p and not p.source.of_library for p in places):
+        return found
+    there = Label(found.span, found.label or "here")
+    return replace(
+        found, span=scenario.span, label="in this scenario", secondary=(there, *found.secondary)
+    )
 
 
 def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> Plan:
