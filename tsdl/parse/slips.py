@@ -9,6 +9,7 @@ from tsdl.source import Source, Span
 
 _LONGEST = 500  # of a statement that is looked at
 _ACTION = rf"(?P<verb>{'|'.join(ACTIONS)})"
+_OPERAND = r"(?:[^(),]|\([^()]*\))+(?=[),]|$)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,16 @@ _PATTERNS = (
         rf"{_ACTION}\s*\((?P<inside>[^()]*)\)\s*¦(?P<rest>(?:(?:to|in|from)\b.*)?)$",
         "an action has no brackets",
         _without_brackets,
+    ),
+    _Pattern(
+        rf".*¦if\b\s*(?P<test>.+?)\s+then\b\s*(?P<one>.+?)\s+else\b\s*(?P<other>{_OPERAND})",
+        "a choice has its condition in the middle",
+        lambda found: f"write `{found['one']} if {found['test']} else {found['other'].strip()}`",
+    ),
+    _Pattern(
+        r".*(?:\b(?:by|when)|=)\s*¦if\b",
+        "a choice has its condition in the middle",
+        lambda _: "write `a if condition else b`",
     ),
     _Pattern(
         rf"(?P<action>{_ACTION}\b.*?)\s*¦if\b\s*(?P<test>.*)$",
