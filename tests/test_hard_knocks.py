@@ -61,6 +61,9 @@ def test_files_outside_of_what_is_allowed(
     assert main(["check", str(path), "--allow", own]) == (0 if inside else 1)
     told = capsys.readouterr().err
     assert ("outside of the folders that are allowed" in told) is not inside
+    assert ("a link leads there" in told) is (named == "link.csv")
+    where = folders / named.removeprefix("../").removesuffix("/trace.csv")
+    assert (f"help: `--allow {where}` lets the program" in told) is (named == "../data/trace.csv")
     assert "root:" not in told
     if "data" in named or "link" in named:
         assert main(["check", str(path), "--allow", data]) == 0
@@ -72,8 +75,18 @@ def test_imports_outside_of_what_is_allowed(folders: Path, capsys: Capture) -> N
     path = folders / "program" / "main.tsim"
     path.write_text('import "../data/lib.tsim"\n')
     assert main(["check", str(path), "--allow", str(folders / "program")]) == 1
-    assert "E0203" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "E0203" in told
+    assert f"help: `--allow {folders / 'data'}` lets the program read there" in told
     assert main(["check", str(path), "--allow", str(folders)]) == 0
+
+
+def test_allowed_folders_are_there(folders: Path, capsys: Capture) -> None:
+    own = folders / "program" / "own.csv"
+    for path in (folders / "nowhere", own):
+        with pytest.raises(SystemExit, match="2"):
+            main(["check", str(own), "--allow", str(path)])
+        assert f"there is no folder '{path}'" in capsys.readouterr().err
 
 
 def test_links_in_a_ring(folders: Path) -> None:

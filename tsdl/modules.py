@@ -7,7 +7,7 @@ from pathlib import PurePath
 from tsdl import ast
 from tsdl.diagnostics import Label, Sink
 from tsdl.parse import parse
-from tsdl.reading import why_not
+from tsdl.reading import how_to, why_not
 from tsdl.source import Source, Span
 
 EDITIONS = ("2026",)
@@ -143,7 +143,7 @@ class _Loader:
                 "E0203",
                 f"cannot read `{path}`: {why_not(error)}",
                 span,
-                help=("paths are relative to the file that imports",),
+                help=how_to(error, "the file that imports"),
             )
             return None
         self.open.append((path, span))

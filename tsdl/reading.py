@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,16 @@ _INSTALLED = ("node_modules", "site-packages")
 _GZIP = b"\x1f\x8b"  # how such a file begins
 # Pipes that the shell makes of `<(…)`; those below 3 are the standard ones, which may never end.
 _OF_SHELL = re.compile(r"/(?:dev|proc/self)/fd/(?:[3-9]|[1-9][0-9]+)")
+
+
+class OutsideError(OSError):
+    """A file is not in the folders that are allowed; `folder` is its own, where that would help."""
+
+    def __init__(self, folder: str | None) -> None:
+        """Keep the folder; of a link that leads out there is none."""
+        link = " (a link leads there)" if folder is None else ""
+        super().__init__(f"it is outside of the folders that are allowed{link}")
+        self.folder = folder
 
 
 def read_file(path: str) -> str:
@@ -43,6 +54,15 @@ def why_not(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
+def how_to(error: Exception, beside: str) -> tuple[str, ...]:
+    """Return what to do about a file that cannot be read; paths are relative to `beside`."""
+    if not isinstance(error, OutsideError):
+        return (f"paths are relative to {beside}",)
+    if error.folder is None:
+        return ("allow the folder of the file itself with `--allow FOLDER`",)
+    return (f"`--allow {shlex.quote(error.folder)}` lets the program read there",)
+
+
 def reader_within(folders: Sequence[str]) -> Reader:
     """Return a reader of files in some folders, or beneath them, wherever links lead.
 
@@ -56,7 +76,9 @@ def reader_within(folders: Sequence[str]) -> Reader:
         except RuntimeError:  # links in a ring, before Python 3.13
             raise OSError("its links lead round and round") from None
         if not any(place.is_relative_to(folder) for folder in allowed):
-            raise OSError("it is outside of the folders that are allowed")
+            folder = Path(os.path.normpath(path)).parent
+            linked = any(folder.resolve().is_relative_to(within) for within in allowed)
+            raise OutsideError(None if linked else str(folder))
         return read_named(str(place))
 
     return read

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 def add_allowed(parser: argparse.ArgumentParser) -> None:
     """Add the option of folders to a command that reads a program."""
     parser.add_argument(
-        "--allow", dest="allowed", action="append", default=[], metavar="FOLDER",
+        "--allow", dest="allowed", action="append", type=folder, default=[], metavar="FOLDER",
         help="let the program name files in its own folder and in FOLDER alone",
     )  # fmt: skip
 
@@ -39,6 +40,13 @@ def limits_of(arguments: argparse.Namespace) -> Limits | None:
     from tsdl.runtime.limits import limits
 
     return limits(arguments.max_time, arguments.max_memory)
+
+
+def folder(text: str) -> str:
+    """Read a folder that is there. Raises ArgumentTypeError."""
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {text!r}")
+    return text
 
 
 def _duration(text: str) -> float:

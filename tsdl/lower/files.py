@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tsdl.evaluate import Evaluator
 from tsdl.evaluate.values import Path
-from tsdl.reading import why_not
+from tsdl.reading import how_to, why_not
 from tsdl.source import Span
 
 # Reads a file by its path and the file that it is relative to; returns its name and text.
@@ -24,5 +24,5 @@ def read_named(evaluator: Evaluator, path: Path, place: Span, read: FileReader) 
             "E0604",
             f"cannot read `{path.text}`: {why_not(error)}",
             place,
-            help=(f"the path is relative to {beside}",),
+            help=how_to(error, beside),
         ) from None
