@@ -385,6 +385,31 @@ def test_long_line_a_huge_line_is_no_work() -> None:
     assert time.perf_counter() - begin < 5
 
 
+# What a text repeats of a source is short.
+
+
+def test_long_words_are_cut_wherever_they_are_told() -> None:
+    word = "a" * 5_000_000
+    short = f"`{'a' * 159}…{'a' * 39}`"
+    told = f"no `{word}`"
+    place = Span(Source("x.tsim", ""), 0, 0)
+    found = Diagnostic(
+        "E0401", Severity.ERROR, told, place, told,
+        secondary=(Label(place, told),), notes=(told,), help=(told,), fix=Fix(told, ()),
+    )  # fmt: skip
+    texts = [found.title, found.label, *found.notes, *found.help, found.secondary[0].text]
+    assert [*texts, found.fix.title if found.fix else ""] == [f"no {short}"] * 6
+
+
+def test_long_texts_are_cut() -> None:
+    assert error(None, title="a " * 5_000).title == "a " * 2_000 + "…"
+
+
+def test_texts_as_long_as_people_write_them_are_not_cut() -> None:
+    usual = "`" + "a" * 238 + "` " + "word " * 700
+    assert error(None, title=usual).title == usual
+
+
 # Nothing in a source may steer the terminal.
 
 

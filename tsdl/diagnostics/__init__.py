@@ -1,9 +1,24 @@
-"""What the compiler says to people: one diagnostic type, and the sink that collects them."""
+"""What the compiler says to people: one diagnostic type, and the sink that collects them.
 
+Texts repeat what stands in a source, which may be one word of megabytes: they are kept short here.
+"""
+
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tsdl.source import Span
+
+_LONGEST_WORD, _LONGEST_TEXT = 240, 4000  # characters
+_LONG_WORD = re.compile(rf"(\S{{160}})\S{{{_LONGEST_WORD - 199},}}(\S{{40}})")
+
+
+def _shortened(text: str) -> str:
+    """Return a text without the middle of long words, and without the end where that is not all."""
+    if len(text) <= _LONGEST_WORD:
+        return text
+    text = _LONG_WORD.sub(r"\1…\2", text)
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
 
 
 class Severity(StrEnum):
@@ -21,6 +36,10 @@ class Label:
     span: Span
     text: str
 
+    def __post_init__(self) -> None:
+        """Keep the text short."""
+        object.__setattr__(self, "text", _shortened(self.text))
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
@@ -36,6 +55,10 @@ class Fix:
 
     title: str
     edits: tuple[Edit, ...]
+
+    def __post_init__(self) -> None:
+        """Keep the title short."""
+        object.__setattr__(self, "title", _shortened(self.title))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +79,13 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     help: tuple[str, ...] = ()
     fix: Fix | None = None
+
+    def __post_init__(self) -> None:
+        """Keep the texts short."""
+        object.__setattr__(self, "title", _shortened(self.title))
+        object.__setattr__(self, "label", _shortened(self.label))
+        object.__setattr__(self, "notes", tuple(map(_shortened, self.notes)))
+        object.__setattr__(self, "help", tuple(map(_shortened, self.help)))
 
 
 @dataclass(slots=True)
