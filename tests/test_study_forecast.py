@@ -122,6 +122,9 @@ def test_the_command_line_tells_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.tsim").write_text(TEXT)
+    assert main(["check", "a.tsim"]) == 0
+    told = capsys.readouterr().out
+    assert "\n  2 points are infeasible:\n    qps = 2 req/s, gpus = 0: E0503: " in told
     assert main(["plan", "a.tsim", "--study", "grid"]) == 0
     told = capsys.readouterr().out
     assert "  2 points are infeasible:\n    qps = 2 req/s, gpus = 0: E0503: " in told

@@ -21,14 +21,18 @@ from tsdl.diagnostics import Severity, Sink
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from tsdl.plan import Plan
     from tsdl.program import Program
     from tsdl.session import Session
     from tsdl.studies import Answer, Points
     from tsdl.studies.cluster import Cluster
+    from tsdl.studies.points import Infeasible, Point
     from tsdl.studies.pool import Pool
     from tsdl.studies.store import Store
+
+_LOOKED_AT = 20  # points of a study that `check` makes a plan of
 
 
 def run_study(arguments: argparse.Namespace) -> int:
@@ -105,13 +109,15 @@ def _tell(arguments: argparse.Namespace, answer: Answer) -> int:
 
 
 def study_lines(session: Session, program: Program) -> Iterator[str]:
-    """Yield for each study of a file how much it would run."""
+    """Yield for each study of a file how much it would run; of few points, which cannot be run."""
     from tsdl.studies.points import points_of
 
     for declaration in program.own("study"):
         points = points_of(session, program, declaration, {}, Sink())
         if points is not None:
             yield f"{declaration.name}: {extent(points)}"
+            if not points.study.search and len(points.all) <= _LOOKED_AT:
+                yield from _infeasible([(p, points.plan(p)) for p in points.all], points)
 
 
 def extent(points: Points) -> str:
@@ -179,7 +185,6 @@ def plan_study(arguments: argparse.Namespace) -> int:
 
 
 def _described(points: Points, store: Store | None) -> str:
-    from tsdl.studies import figures
     from tsdl.studies.forecast import forecast
     from tsdl.studies.pool import cores
 
@@ -190,17 +195,29 @@ def _described(points: Points, store: Store | None) -> str:
     if told.known:
         left = f", and {'about ' if study.search else ''}{told.left:,} are left"
         lines.append(f"  {told.known:,} runs are known{left if told.left else ''}")
-    if told.infeasible:
-        lines.append(f"  {len(told.infeasible)} points are infeasible:")
-    for point, why in told.infeasible:
-        named = figures.point(points.cells(point), study.columns, study.scales)
-        lines.append(f"    {named}: {why.code}: {why.reason}")
+    lines += _infeasible(told.infeasible, points)
     if told.left:
         lines.append(
             f"  about {_rough(told.seconds)} of CPU time, on {cores()} cores "
             f"{_rough(told.seconds / cores())}, as {told.measured} runs tell"
         )
     return "\n".join(lines)
+
+
+def _infeasible(
+    found: Iterable[tuple[Point, Plan | Infeasible]], points: Points
+) -> Iterator[str]:
+    """Yield how many points cannot be run, and why."""
+    from tsdl.studies import figures
+    from tsdl.studies.points import Infeasible
+
+    study = points.study
+    told = [(point, why) for point, why in found if isinstance(why, Infeasible)]
+    if told:
+        yield f"  {len(told)} point{'s are' if len(told) > 1 else ' is'} infeasible:"
+    for point, why in told:
+        named = figures.point(points.cells(point), study.columns, study.scales)
+        yield f"    {named}: {why.code}: {why.reason}"
 
 
 def _rough(seconds: float) -> str:
