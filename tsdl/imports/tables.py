@@ -153,7 +153,8 @@ def called(data: object) -> str:
         case int() | float():
             return "a number"
         case str():
-            return "a text"
+            infinite = data.lower().lstrip("+-.") in ("nan", "inf", "infinity")
+            return "no finite number" if infinite else "a text"
         case list():
             return "a list"
         case Table():

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tsdl.diagnostics import Sink
@@ -11,6 +11,7 @@ from tsdl.source import Source, Span
 
 Cells = Mapping[str, object]
 _NO_CSV = {"unexpected end of data": "a quote is never closed"}  # what Python says of it
+_OTHERS = {";": "`;`", "\t": "tabs", "|": "`|`"}  # separators that others write
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,20 @@ def csv_lines(source: Source, sink: Sink) -> Lines | None:
         sink.error("E0601", "the file has no rows", Span(source, 0, 0))
         return None
     header = tuple(cell.strip() for cell in lines[0][1])
-    rows = ((number, dict(zip(header, row, strict=False))) for number, row in lines[1:])
+    if len(header) == 1 and (found := next((s for s in _OTHERS if s in header[0]), None)):
+        title = f"the cells of this file are separated by {_OTHERS[found]}, not by commas"
+        help_ = "write it with commas, and numbers with a point: `0.5,128,64`"
+        sink.error("E0601", title, source.line_span(lines[0][0]), "in this row", help=(help_,))
+        return None
+    rows = ((number, _cells(header, row)) for number, row in lines[1:])
     return Lines(header, lines[0][0], named=True, rows=rows)
+
+
+def _cells(header: Sequence[str], row: Sequence[str]) -> Cells | str:
+    """Return the cells of a row, which may be too few; empty ones may stand behind them."""
+    if len(row) > len(header) and any(cell.strip() for cell in row[len(header) :]):
+        return f"the row has {len(row)} cells, the header {len(header)}"
+    return dict(zip(header, row, strict=False))
 
 
 def has_once(lines: Lines, names: Iterable[str], source: Source, sink: Sink) -> bool:
