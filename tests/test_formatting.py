@@ -250,6 +250,14 @@ def test_check_and_diff_write_nothing(files: Callable[[], dict[str, str]], capsy
     assert files() == before
 
 
+def test_a_byte_order_mark_is_dropped(files: Callable[[], dict[str, str]]) -> None:
+    before = files()
+    Path("fine.tsim").write_text(f"\ufeff{FINE}", encoding="utf-8")
+    assert main(["check", "fine.tsim"]) == 0
+    assert main(["fmt", "fine.tsim"]) == 0
+    assert files() == before
+
+
 def test_a_last_line_without_an_end_is_shown_as_one(
     files: Callable[[], dict[str, str]], capsys: Capture
 ) -> None:

@@ -196,10 +196,20 @@ def in_units(line: str, start: int, end: int | None = None) -> str:
 
 def test_what_cannot_be_read_is_not_formatted(editor: Editor, tmp_path: Path) -> None:
     path = tmp_path / "typed.tsim"
-    for text in ("param  a = (\n", "", "\ufeffparam  a=1\n"):
+    for text in ("param  a = (\n", ""):
         editor.open(path, text)
         assert styled(editor, path) == []
         editor.close(path)
+
+
+def test_a_byte_order_mark_counts_where_an_editor_keeps_it(editor: Editor, tmp_path: Path) -> None:
+    path = tmp_path / "typed.tsim"
+    editor.open(path, "\ufeffparam a = 1\n")
+    [edit] = styled(editor, path)
+    assert edit["range"]["start"] == {"line": 0, "character": 0}
+    assert edit["range"]["end"] == {"line": 0, "character": 1}
+    assert edit["newText"] == ""
+    editor.close(path)
 
 
 # -- what a name is ------------------------------------------------------------------------------

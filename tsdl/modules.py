@@ -8,7 +8,7 @@ from tsdl import ast
 from tsdl.diagnostics import Label, Sink
 from tsdl.parse import parse
 from tsdl.reading import how_to, why_not
-from tsdl.source import Source, Span
+from tsdl.source import Span, program_source
 
 EDITIONS = ("2026",)
 
@@ -147,7 +147,7 @@ class _Loader:
             )
             return None
         self.open.append((path, span))
-        module = self.module(path, parse(Source(path, text), self.sink))
+        module = self.module(path, parse(program_source(path, text), self.sink))
         self.open.pop()
         return module
 
@@ -166,7 +166,7 @@ def load(path: str, text: str, read: Reader, sink: Sink) -> list[Module]:
     """Parse a file and all that it imports; what is imported comes first, the file itself last."""
     loader = _Loader(read, sink)
     loader.open.append((path, None))
-    loader.module(path, parse(Source(path, text), sink))
+    loader.module(path, parse(program_source(path, text), sink))
     return loader.complete
 
 

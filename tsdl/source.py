@@ -45,6 +45,11 @@ class Source:
         return Span(self, start, start + len(self.line(number)))
 
 
+def program_source(name: str, text: str) -> Source:
+    """Return the text of a program as a source, without the byte-order mark that it may have."""
+    return Source(name, text.removeprefix("\ufeff"))
+
+
 class Span(NamedTuple):
     """The half-open range of characters [start, end) of a source."""
 

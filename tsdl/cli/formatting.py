@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tsdl.cli.shared import MISTAKE, OK, open_file, programs, tell, usage_error
 from tsdl.diagnostics import Diagnostic, Sink
 from tsdl.formatting import format_text
-from tsdl.source import Source
+from tsdl.source import program_source
 from tsdl.wholefiles import put_text
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def format_(arguments: argparse.Namespace) -> int:
 def _format(path: str, arguments: argparse.Namespace) -> int:
     sink = Sink()
     session = open_file(path, sink.found)
-    text = format_text(Source(session.path, session.text), sink) if session else None
+    text = format_text(program_source(session.path, session.text), sink) if session else None
     tell(sink.sorted(), "text")
     if session is None or text is None:
         return MISTAKE

@@ -91,9 +91,6 @@ def _character(found: str, span: Span) -> tuple[tuple[str, ...], Fix | None]:
     if found in _LOOKALIKES:
         sign = _LOOKALIKES[found]
         return (f"write `{sign}`",), Fix(f"write `{sign}`", (Edit(span, sign),))
-    if found == "\ufeff":
-        title = "save the file as UTF-8 without a byte-order mark"
-        return (title,), Fix(title, (Edit(span, ""),))
     if unicodedata.category(found) in ("Zs", "Cf"):  # a blank of another width, or of none
         title = "write a plain blank, or nothing"
         return (title,), Fix(title, (Edit(span, " " * (unicodedata.category(found) == "Zs")),))

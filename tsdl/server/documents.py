@@ -69,7 +69,8 @@ class Documents:
         if text is None:
             self.open.pop(path, None)
         else:
-            self.open[path] = text
+            # A blank means nothing, and keeps the place of a byte-order mark that an editor counts.
+            self.open[path] = f" {text[1:]}" if text.startswith("\ufeff") else text
         concerned = [p for p, found in self._checked.items() if _is_stale(found, path, text)]
         for stale in concerned:
             self._checked.pop(stale, None)
