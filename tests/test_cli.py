@@ -124,7 +124,36 @@ def test_status_2_the_wrong_usage(small: str, capsys: Capture) -> None:
     assert "COMMAND" in usage_error(capsys)
     assert "FILE" in usage_error(capsys, "run")
     assert "invalid choice" in usage_error(capsys, "simulate", small)
-    assert "unrecognized arguments" in usage_error(capsys, "run", small, "--fast")
+    assert "unrecognized arguments: --fast\n" in usage_error(capsys, "run", small, "--fast")
+    told = usage_error(capsys, "import", "vllm", "vllm serve x", "--hardware", "H100_SXM")
+    assert "--hardware H100_SXM (flags about what is imported follow after `--`)" in told
+
+
+def test_status_2_a_misspelt_command_or_choice(capsys: Capture) -> None:
+    assert "; did you mean `check`?" in usage_error(capsys, "chek", "a.tsim")
+    assert "; did you mean `vllm`?" in usage_error(capsys, "import", "vlm", "a")
+    assert "did you mean" not in usage_error(capsys, "simulate", "a.tsim")
+
+
+def test_status_2_the_output_stands_before_the_flags_of_others(capsys: Capture) -> None:
+    assert main(["import", "vllm", "vllm serve x", "--", "-o", "a.tsim"]) == 2
+    assert "stands before `--`" in capsys.readouterr().err
+
+
+def test_an_empty_name_is_no_file(capsys: Capture) -> None:
+    for command in (["check", ""], ["run", ""], ["import", "hf", ""]):
+        assert main(command) == 1
+        assert "its name is empty" in capsys.readouterr().err
+    assert main(["import", "vllm", ""]) == 1
+    assert "no `vllm serve` in this command line" in capsys.readouterr().err
+
+
+def test_a_code_is_found_as_people_write_it(capsys: Capture) -> None:
+    assert main(["explain", "E0529"]) == 0
+    page = capsys.readouterr().out
+    for code in ("e0529", "e529", "E529"):
+        assert main(["explain", code]) == 0
+        assert capsys.readouterr().out == page
 
 
 def test_status_2_an_unknown_code(capsys: Capture) -> None:

@@ -103,7 +103,7 @@ def test_a_mistake_is_shown_at_its_place(shell: Shell, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["--seed -1", "-p qps", "--fast", "--jobs none", "-p 'qps=1", "a b"]
+    "line", ["--seed -1", "-p qps", "--fast", "--jobs none", "-p 'qps=1", "a b", "1x", "if"]
 )
 def test_a_wrong_option_is_told_with_those_that_there_are(
     line: str, shell: Shell, capsys: Capture
@@ -111,6 +111,11 @@ def test_a_wrong_option_is_told_with_those_that_there_are(
     told = shell.told(f"%%tsdl {line}\n{CELL}", capsys)
     assert told.startswith("UsageError: ")
     assert "Traceback" not in told
+
+
+def test_folders_that_are_allowed_are_there(shell: Shell, capsys: Capture) -> None:
+    told = shell.told(f"%%tsdl --allow nowhere\n{CELL}", capsys)
+    assert told.startswith("UsageError: argument --allow: there is no folder 'nowhere'")
 
 
 def test_cells_import_one_another(shell: Shell, capsys: Capture) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import keyword
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -128,7 +129,7 @@ def _make_parser() -> _Parser:
         description="Run the scenario of a cell, or a study. Policies and costs that are Python "
         "are variables of the notebook with their names.",
     )
-    parser.add_argument("variable", nargs="?", help="which keeps what comes of it")
+    parser.add_argument("variable", type=_variable, nargs="?", help="which keeps what comes of it")
     add_params(parser)
     add_constants(parser)
     parser.add_argument("--scenario", metavar="NAME", help="which, if the cell has several")
@@ -144,3 +145,10 @@ def _make_parser() -> _Parser:
         help="run nothing: check the cell, and keep it under a name that others import",
     )  # fmt: skip
     return parser
+
+
+def _variable(text: str) -> str:
+    """Read a name that Python takes. Raises ArgumentTypeError."""
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a variable")
+    return text

@@ -27,6 +27,8 @@ class OutsideError(OSError):
 
 def read_file(path: str) -> str:
     """Read a file as UTF-8. Raises OSError or UnicodeDecodeError."""
+    if not path:  # which would stand for the working folder
+        raise OSError("its name is empty")
     return Path(path).read_text(encoding="utf-8")
 
 

@@ -31,6 +31,7 @@ def run() -> int:
 
     signal.signal(signal.SIGTERM, terminate)
     return main()
+_OTHERS_FLAGS = " (flags about what is imported follow after `--`)"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,7 +42,11 @@ def main(arguments: list[str] | None = None) -> int:
     status = OK
     try:
         given, flags = _divided(sys.argv[1:] if arguments is None else arguments)
-        parsed = make_parser(given[:1]).parse_args(given)
+        parser = make_parser(given[:1])
+        parsed, unknown = parser.parse_known_args(given)
+        if unknown:
+            hint = _OTHERS_FLAGS if given[0] == "import" else ""
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         if flags:
             parsed.flags = flags
         command: Callable[[argparse.Namespace], int] = parsed.command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tsdl.cli.shared import OK, usage_error
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def explain(arguments: argparse.Namespace) -> int:
     """Explain a code."""
-    code = arguments.code.upper()
+    code = _in_full(arguments.code.upper())
     page = explanation(code)
     if page is None:
         near = nearest(code, CATALOGUE)
@@ -28,3 +29,9 @@ def explain(arguments: argparse.Namespace) -> int:
         return usage_error(f"there is no code {arguments.code}{hint}")
     print(page.rstrip())
     return OK
+
+
+def _in_full(code: str) -> str:
+    """Return a code with the zeros that people leave out: `E529` is E0529."""
+    found = re.fullmatch(r"([A-Z])(\d+)", code)
+    return f"{found[1]}{found[2]:0>4}" if found else code

@@ -31,11 +31,13 @@ def import_(arguments: argparse.Namespace) -> int:
     """Turn a configuration of another simulator, a model or an engine into TSDL."""
     from tsdl.imports import COMMANDS, FORMATS, named_files
 
+    if "-o" in arguments.flags:
+        return usage_error("`-o` says where to write, and stands before `--`")
     sink = Sink()
     files = []
     paths = [*arguments.files, *named_files(arguments.format, arguments.flags)]
     for path in dict.fromkeys(paths):
-        if arguments.format in COMMANDS and " " in path:  # no script's path, but the command
+        if arguments.format in COMMANDS and (" " in path or not path):  # the command
             files.append(("<command>", path))
             continue
         session = open_file(path, sink.found)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
+
+from tsdl.diagnostics.suggest import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -29,6 +32,7 @@ _COMMANDS = (
     ("completion", "completing", "print a script that completes commands in a shell"),
 )  # fmt: skip
 NAMES = tuple(name for name, _, _ in _COMMANDS)
+_NO_CHOICE = re.compile(r"invalid choice: '(.*)' \(choose from (.*)\)$")  # as argparse says it
 
 _EPILOG = """\
 exit status: 0 well, 1 mistakes were found, 2 wrong usage, 3 an `expect` failed or requests
@@ -37,7 +41,7 @@ are stuck, 4 the results are partial, 70 a bug in tsdl, 130 interrupted, 143 ter
 
 def make_parser(called: Collection[str] = NAMES) -> argparse.ArgumentParser:
     """Return the parser, in which the commands that are called have their options."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tsdl",
         description="Explore how large language models are served.",
         epilog=_EPILOG,
@@ -50,6 +54,14 @@ def make_parser(called: Collection[str] = NAMES) -> argparse.ArgumentParser:
         if name in called:
             import_module(f"tsdl.cli.{module}").add_arguments(command)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Tell of a wrong usage; of a word that is no choice, also what was likely meant."""
+        found = _NO_CHOICE.search(message)
+        near = nearest(found[1], re.findall(r"[\w-]+", found[2])) if found else None
+        super().error(f"{message}; did you mean `{near}`?" if near else message)
 
 
 class _Version(argparse.Action):

@@ -82,7 +82,7 @@ def _unreadable(path: str, code: str, reason: str) -> Diagnostic:
 def programs(paths: Sequence[str], found: list[Diagnostic]) -> Iterator[str]:
     """Yield files; of a folder, those beneath it. A finding tells of one that has none."""
     for path in paths:
-        if path == "-" or not Path(path).is_dir():
+        if path in ("-", "") or not Path(path).is_dir():
             yield path
             continue
         within = list(programs_beneath(path))

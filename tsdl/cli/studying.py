@@ -204,9 +204,7 @@ def _described(points: Points, store: Store | None) -> str:
     return "\n".join(lines)
 
 
-def _infeasible(
-    found: Iterable[tuple[Point, Plan | Infeasible]], points: Points
-) -> Iterator[str]:
+def _infeasible(found: Iterable[tuple[Point, Plan | Infeasible]], points: Points) -> Iterator[str]:
     """Yield how many points cannot be run, and why."""
     from tsdl.studies import figures
     from tsdl.studies.points import Infeasible
