@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from IPython.core.error import UsageError
 
 from tsdl import api
-from tsdl.cli.limiting import folder
+from tsdl.cli.limiting import not_there
 from tsdl.cli.options import add_constants, add_params, read_seed, read_whole
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.diagnostics.text import render_all
@@ -73,6 +73,8 @@ class _Magic:
             arguments = self.parser.parse_args(shlex.split(line))
         except ValueError as error:  # quotes that do not end
             raise UsageError(str(error)) from None
+        if wrong := not_there(arguments):
+            self.parser.error(wrong)
         text = "\n" + cell  # lines count from the one of the magic
         try:
             found = self._found(text, arguments)
@@ -137,7 +139,7 @@ def _make_parser() -> _Parser:
     parser.add_argument("--seed", type=read_seed, metavar="N", help="seed of the random streams")
     parser.add_argument("--jobs", type=read_whole, metavar="N", help="processes of a study")
     parser.add_argument(
-        "--allow", dest="allowed", action="append", type=folder, metavar="FOLDER",
+        "--allow", dest="allowed", action="append", metavar="FOLDER",
         help="let the cell name files in FOLDER alone",
     )  # fmt: skip
     parser.add_argument(

@@ -30,9 +30,16 @@ def add_limits(parser: argparse.ArgumentParser) -> None:
 def add_allowed(parser: argparse.ArgumentParser) -> None:
     """Add the option of folders to a command that reads a program."""
     parser.add_argument(
-        "--allow", dest="allowed", action="append", type=folder, default=[], metavar="FOLDER",
+        "--allow", dest="allowed", action="append", default=[], metavar="FOLDER",
         help="let the program name files in its own folder and in FOLDER alone",
     )  # fmt: skip
+
+
+def not_there(arguments: argparse.Namespace) -> str | None:
+    """Return what is wrong with the folders that are allowed; None where all of them are there."""
+    folders = getattr(arguments, "allowed", None) or []
+    missing = next((folder for folder in folders if not Path(folder).is_dir()), None)
+    return f"argument --allow: there is no folder {missing!r}" if missing is not None else None
 
 
 def limits_of(arguments: argparse.Namespace) -> Limits | None:
@@ -40,13 +47,6 @@ def limits_of(arguments: argparse.Namespace) -> Limits | None:
     from tsdl.runtime.limits import limits
 
     return limits(arguments.max_time, arguments.max_memory)
-
-
-def folder(text: str) -> str:
-    """Read a folder that is there. Raises ArgumentTypeError."""
-    if not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"there is no folder {text!r}")
-    return text
 
 
 def _duration(text: str) -> float:
