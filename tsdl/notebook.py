@@ -73,7 +73,7 @@ class _Magic:
             arguments = self.parser.parse_args(shlex.split(line))
         except ValueError as error:  # quotes that do not end
             raise UsageError(str(error)) from None
-        if wrong := not_there(arguments):
+        if wrong := not_there(arguments.allowed or []):
             self.parser.error(wrong)
         text = "\n" + cell  # lines count from the one of the magic
         try:

@@ -8,7 +8,6 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
-from tsdl.cli.limiting import not_there
 from tsdl.cli.parsers import make_parser
 from tsdl.errors import TsdlError
 
@@ -48,8 +47,11 @@ def main(arguments: list[str] | None = None) -> int:
         if unknown:
             hint = _OTHERS_FLAGS if given[0] == "import" else ""
             parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
-        if wrong := not_there(parsed):
-            parser.error(wrong)
+        if getattr(parsed, "allowed", None):
+            from tsdl.cli.limiting import not_there
+
+            if wrong := not_there(parsed.allowed):
+                parser.error(wrong)
         if flags:
             parsed.flags = flags
         command: Callable[[argparse.Namespace], int] = parsed.command

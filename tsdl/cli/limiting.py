@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tsdl.runtime.limits import Limits
 
 _SIZE = re.compile(r"([0-9.]+(?:e[0-9]+)?) ?([kKMGT]?)(i?)B?")
@@ -35,9 +37,8 @@ def add_allowed(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def not_there(arguments: argparse.Namespace) -> str | None:
+def not_there(folders: Iterable[str]) -> str | None:
     """Return what is wrong with the folders that are allowed; None where all of them are there."""
-    folders = getattr(arguments, "allowed", None) or []
     missing = next((folder for folder in folders if not Path(folder).is_dir()), None)
     return f"argument --allow: there is no folder {missing!r}" if missing is not None else None
 
