@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import tsdl
 from tsdl.cli import main
 from tsdl.studies import Answer
+from tsdl.studies.text import describe
 
 PARTS = """
 param qps = 8 req/s
@@ -287,6 +289,36 @@ study s {
     assert answer.expectations[0].failed == ({"qps": 2},)
 
 
+def test_a_failed_expect_tells_both_sides_and_names_each_place_once() -> None:
+    answer = asked("""
+study s {
+  scenario = one
+  vary qps in [2, 4] req/s
+  vary gpus in [1, 2]
+  table throughput
+  expect throughput > 0 req/s and p99(ttft) < 0 ms
+  expect throughput[gpus = 1] > 60 req/min and throughput[gpus = 1] > throughput[gpus = 1] * 2
+  expect any(throughput < 0 req/s over gpus)
+  expect max(throughput over qps)[gpus = 1] < 0 req/s
+  expect ttft < 0 s
+  expect throughput[gpus = 1] < gpus * 1 req/s - 9 req/s
+}""")
+    both, one, over, fixed, each, mixed = answer.expectations
+    assert len(both.failed) == 4
+    assert re.fullmatch(r"p99\(ttft\) is [\d.]+ ms, not < 0 ms", both.told)
+    assert one.failed == ({"qps": 2}, {"qps": 4})
+    assert one.told.startswith("throughput[gpus = 1] is ")
+    assert over.failed == ({"qps": 2}, {"qps": 4})
+    assert over.told == each.told == ""  # nothing that is one number
+    assert fixed.told.endswith(" req/s, not < 0 req/s")
+    assert len(each.failed) == len(mixed.failed) == 4
+    shown = describe(answer)
+    assert (
+        f"        not at qps = 2 req/s; qps = 4 req/s\n        at qps = 2 req/s, {one.told}"
+        in shown
+    )
+
+
 def test_a_value_of_another_point_is_undefined_where_there_is_none() -> None:
     answer = asked("""
 study s {
@@ -300,7 +332,8 @@ study s {
     ratios = means(answer, "throughput / throughput[gpus = 2]")
     assert [math.isnan(r) for r in ratios] == [False, False, True]
     assert not answer.passed
-    assert answer.expectations[0].failed == ({"qps": 4, "gpus": 1},)
+    assert answer.expectations[0].failed == ({"qps": 4},)
+    assert answer.expectations[0].told == "throughput[gpus = 2] is undefined"
 
 
 # -- on the command line -----------------------------------------------------------------------

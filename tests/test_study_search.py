@@ -1,6 +1,7 @@
 """Searches: that they find the edge, say where it is not one, and try few values."""
 
 import math
+import re
 
 import pytest
 
@@ -175,3 +176,18 @@ study s { scenario = one; maximize gpus in 0..3 while finished == 60; table thro
 """)
     assert answer.rows[0].figures["gpus"].mean == 3
     assert answer.rows[0].notes == ["holds even at 3, an end of the range"]
+
+
+@pytest.mark.parametrize(
+    ("search", "told"),
+    [
+        ("maximize qps in 1..3 step 1 req/s", r"none of 1 req/s, 2 req/s, 3 req/s \(at 1 req/s"),
+        ("minimize gpus in 1..3", r"none of 1, 2, 3 \(at 3"),
+    ],
+)
+def test_a_search_that_finds_nothing_tells_how_near_it_came(search: str, told: str) -> None:
+    answer = asked(f"study s {{ scenario = one; {search} while p99(ttft) <= 1 us; table price }}")
+    (row,) = answer.rows
+    assert row.status == "none"
+    number = r"p99\(ttft\) is [\d.]+ ms, not <= 0.001 ms\)"
+    assert re.search(f"{told}, {number}", row.reason)

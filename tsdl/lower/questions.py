@@ -62,6 +62,15 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """One of the comparisons that must all hold for a condition to hold: its two sides."""
+
+    left: Asked
+    operator: str
+    right: Asked
+
+
+@dataclass(frozen=True, slots=True)
 class Search:
     """The extreme of some values of a param at which a condition holds; values ascend."""
 
@@ -71,6 +80,7 @@ class Search:
     greatest: bool
     values: tuple[float, ...]
     condition: Asked
+    compared: tuple[Comparison, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +135,7 @@ class Expectation:
 
     asked: Asked
     where: Asked | None
+    compared: tuple[Comparison, ...]
 
     @property
     def text(self) -> str:

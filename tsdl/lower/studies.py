@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from tsdl import ast
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Place
-from tsdl.formula import Atom
+from tsdl.formula import COMPARISONS, Atom
 from tsdl.lower.axes import Axes, shown
 from tsdl.lower.questions import (
     Along,
     Asked,
     Axis,
     Best,
+    Comparison,
     Elsewhere,
     Expectation,
     Picture,
@@ -186,6 +187,7 @@ class _Lowering:
                     verb == "maximize",
                     tuple(self.reader.candidates(name, values, place)),
                     self._asked(condition.objects[0], place),
+                    tuple(self._compared(condition.objects[0], place)),
                 )
         return None
 
@@ -206,7 +208,22 @@ class _Lowering:
     def _expectation(self, clause: ast.Clause, place: Place) -> Expectation:
         only = clause.preposition("where")
         where = self._asked(only.objects[0], place) if only else None
-        return Expectation(self._asked(clause.objects[0], place), where)
+        condition = clause.objects[0]
+        compared = tuple(self._compared(condition, place))
+        return Expectation(self._asked(condition, place), where, compared)
+
+    def _compared(self, condition: ast.Expr, place: Place) -> Iterator[Comparison]:
+        """Yield the comparisons that must all hold for a condition to hold."""
+        if not isinstance(condition, ast.Binary):
+            return
+        if condition.operator == "and":
+            yield from self._compared(condition.left, place)
+            yield from self._compared(condition.right, place)
+        elif condition.operator in COMPARISONS:
+            types = [self.evaluator.program.types.get(e) for e in (condition.left, condition.right)]
+            if all(isinstance(getattr(type_, "of", type_), Quantity) for type_ in types):
+                left, right = (self._asked(e, place) for e in (condition.left, condition.right))
+                yield Comparison(left, condition.operator, right)
 
     def _all(self, verb: str) -> tuple[Asked, ...]:
         return tuple(

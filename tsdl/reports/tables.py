@@ -183,8 +183,10 @@ def study_expectations(study: StudyAnswer) -> Table:
     data, rows = study.data, []
     for expected in data["expect"]:
         points = [point(cells, data["columns"], study.scales) for cells in expected["failed"]]
-        rows.append(("pass" if expected["passed"] else "FAIL", expected["text"], "; ".join(points)))
-    return Table(("verdict", "expected", "not at"), tuple(rows), words=3)
+        verdict = "pass" if expected["passed"] else "FAIL"
+        rows.append((verdict, expected["text"], "; ".join(points), expected.get("told", "")))
+    headers = ("verdict", "expected", "not at", "in numbers, at the first")
+    return Table(headers, tuple(rows), words=4)
 
 
 def provenance(study: StudyAnswer) -> Table:

@@ -10,9 +10,10 @@ from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from tsdl.studies import sides
 from tsdl.studies.figures import measured, scale
 from tsdl.studies.pictures import known, picture_data
-from tsdl.studies.points import Infeasible, Points
+from tsdl.studies.points import FOUND, Infeasible, Points
 from tsdl.studies.rows import Row, Values, grouped
 
 if TYPE_CHECKING:
@@ -27,11 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """An `expect`: as written, whether it holds, and the rows in which it does not."""
+    """An `expect`: as written, whether it holds, and the points at which it does not.
+
+    Of points that differ only in columns that the condition does not depend on there is one,
+    without these columns. `told` has the numbers at the first one, where there are any.
+    """
 
     text: str
     passed: bool
     failed: tuple[dict[str, Atom], ...]
+    told: str = ""
 
 
 class Answer:
@@ -134,8 +140,22 @@ class Answer:
                 {value for unit in lacking if unit.bracket for value, _ in unit.bracket.tried}
             )
             values = ", ".join(map(self._searched, tried))
-            return Row(cells, units, "none", f"{some}the condition holds at none of {values}")
+            reason = f"{some}the condition holds at none of {values}"
+            return Row(cells, units, "none", reason + self._nearest(lacking[0]))
         return Row(cells, units, "ok")
+
+    def _nearest(self, unit: Unit) -> str:
+        """Say by which numbers a condition fails where a search expects it to hold first."""
+        search = self.study.search
+        if search is None or unit.nearest is None:
+            return ""
+        value, found = unit.nearest
+        told = sides.told(
+            search.compared,
+            lambda asked: self.points.formulas(unit.point, (asked,), value),
+            [{**found.values, FOUND: value}],
+        )
+        return f" (at {self._searched(value)}, {told})" if told else ""
 
     def _notes(self, units: list[Unit]) -> list[str]:
         """Return what there is to say of runs and searches, and of how many of the seeds."""
@@ -198,8 +218,14 @@ class Answer:
             for row in self.rows
             if row.status != "infeasible" and self.points.is_of(expected, row.units[0].point)
         ]
-        failed = [row.cells for row in looked if not self.values.holds(row, expected.asked)]
-        return Expected(expected.text, bool(looked) and not failed, tuple(failed))
+        failed = [row for row in looked if not self.values.holds(row, expected.asked)]
+        if not failed:
+            return Expected(expected.text, bool(looked), ())
+        alike = self.values.alike([row for row in looked if row.status == "ok"], expected.asked)
+        places = [{c: v for c, v in row.cells.items() if c not in alike} for row in failed]
+        once = [place for i, place in enumerate(places) if place not in places[:i]]
+        told = self.values.told(failed[0], expected.compared)
+        return Expected(expected.text, passed=False, failed=tuple(once), told=told)
 
     # -- as data -------------------------------------------------------------------------------
 
@@ -228,7 +254,7 @@ class Answer:
             "scales": {text: {"unit": s.unit, "size": s.size} for text, s in study.scales.items()},
             "rows": [self._row_data(row) for row in self.rows],
             "expect": [
-                {"text": e.text, "passed": e.passed, "failed": list(e.failed)}
+                {"text": e.text, "passed": e.passed, "failed": list(e.failed), "told": e.told}
                 for e in self.expectations
             ],
             "remarks": self.remarks,

@@ -24,7 +24,8 @@ Key = tuple[str, int]
 class Unit:
     """A point with one seed, and what came of it: a run, or why there is none.
 
-    With a search, `found` is the run at what it found.
+    With a search, `found` is the run at what it found; `nearest` is a value and its run where the
+    condition was expected to hold before all others, and does not.
     """
 
     point: Point
@@ -32,6 +33,7 @@ class Unit:
     found: Found | None
     bracket: Bracket | None = None
     infeasible: Infeasible | None = None
+    nearest: tuple[float, Found] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,11 @@ def asks(points: Points, point: Point, replicate: int) -> Generator[Ask, Found, 
         return Unit(point, replicate, limited)
     if not tried and reason:
         return Unit(point, replicate, None, outcome, reason)
-    at = tried.get(outcome.found) if outcome.found is not None else None
-    return Unit(point, replicate, at, outcome)
+    if outcome.found is None:
+        first = (min if search.greatest else max)(tried, default=None)
+        nearest = None if first is None else (first, tried[first])
+        return Unit(point, replicate, None, outcome, nearest=nearest)
+    return Unit(point, replicate, tried.get(outcome.found), outcome)
 
 
 def _bracketed(

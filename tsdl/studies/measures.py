@@ -24,6 +24,17 @@ def measures_of(value: Value) -> Iterator[Formula]:
         yield from measures_of(argument)
 
 
+def leaves_of(value: Value) -> Iterator[str]:
+    """Yield what a formula takes from a run or from other points, as it is written."""
+    if not isinstance(value, Formula):
+        return
+    if _is_measure(value) or value.operation == "symbol":
+        yield str(value)
+        return
+    for argument in value.arguments:
+        yield from leaves_of(argument)
+
+
 def settled(value: Value, known: Mapping[str, float]) -> Value:
     """Return a formula in whose measures names have their values: so the run was asked them."""
     if not isinstance(value, Formula):
@@ -46,11 +57,11 @@ def _is_measure(formula: Formula) -> bool:
     if name == "symbol":
         return formula.arguments[0] in TOTALS
     if len(formula.arguments) == 1 and (name in STATISTICS or percentile_of(name) is not None):
-        return _of_requests(formula.arguments[0])
-    return name in COMPARISONS and any(_of_requests(a) for a in formula.arguments)
+        return of_requests(formula.arguments[0])
+    return name in COMPARISONS and any(of_requests(a) for a in formula.arguments)
 
 
-def _of_requests(value: Value) -> bool:
+def of_requests(value: Value) -> bool:
     """Tell whether a formula has a value for each request."""
     if not isinstance(value, Formula):
         return False
@@ -60,7 +71,7 @@ def _of_requests(value: Value) -> bool:
         value.operation in STATISTICS or percentile_of(value.operation) is not None
     ):
         return False
-    return any(_of_requests(argument) for argument in value.arguments)
+    return any(of_requests(argument) for argument in value.arguments)
 
 
 def number(value: Value, known: Mapping[str, float | None]) -> float:

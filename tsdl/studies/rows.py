@@ -7,12 +7,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tsdl.lower.questions import Along
-from tsdl.studies.measures import UNDEFINED, along, half_width, holds, mean, number
+from tsdl.studies import sides
+from tsdl.studies.measures import (
+    UNDEFINED,
+    along,
+    half_width,
+    holds,
+    leaves_of,
+    mean,
+    number,
+)
 from tsdl.studies.points import FOUND
 
 if TYPE_CHECKING:
     from tsdl.formula import Atom, Value
-    from tsdl.lower.questions import Asked, Study
+    from tsdl.lower.questions import Asked, Comparison, Study
     from tsdl.studies.asking import Unit
     from tsdl.studies.points import Points
 
@@ -105,6 +114,35 @@ class Values:
         # What was searched for differs between seeds, and is part of what each run was asked.
         formulas = [self.formula(unit, asked) for unit in row.units]
         return holds(formulas, [self._names(row, index) for index in range(len(row.units))])
+
+    def told(self, row: Row, compared: tuple[Comparison, ...]) -> str:
+        """Return the comparison that fails in a row, in numbers, where there are any."""
+        if row.status != "ok":
+            return ""
+        return sides.told(
+            compared,
+            lambda asked: [self.formula(unit, asked) for unit in row.units],
+            [self._names(row, index) for index in range(len(row.units))],
+        )
+
+    def alike(self, rows: list[Row], asked: Asked) -> tuple[str, ...]:
+        """Return the columns that an expression does not depend on.
+
+        It goes over them, or names their values, wherever it asks something of a run.
+        """
+        formulas = {id(row): self.formula(row.units[0], asked) for row in rows}
+        leaves = {name for f in formulas.values() for name in leaves_of(f)}
+        if not leaves <= self.study.elsewhere.keys():
+            return ()
+        fixed = [set(self.study.elsewhere[name].columns) for name in leaves]
+        return tuple(
+            column
+            for column in (set.intersection(*fixed) if fixed else ())
+            if all(
+                len({str(formulas[id(row)]) for row in group}) == 1
+                for group in grouped(rows, (column,)).values()
+            )
+        )
 
     def formula(self, unit: Unit, asked: Asked) -> Value:
         """Return an expression as it is at a point, with what its search found."""

@@ -28,13 +28,15 @@ def describe(answer: Answer) -> str:
         lines.append("")
     for expected in answer.expectations:
         lines.append(f"  {'pass' if expected.passed else 'FAIL'}  expect {expected.text}")
-        if not expected.passed and study.columns:
+        if not expected.passed:
             named = [
                 point(cells, study.columns, study.scales) for cells in expected.failed[:_SHOWN]
             ]
             more = len(expected.failed) - len(named)
-            named += [f"and at {more} more"] if more > 0 else []
-            lines += [f"        not at {'; '.join(named)}"] if named else []
+            places = [*filter(None, named), *([f"and at {more} more"] if more > 0 else [])]
+            lines += [f"        not at {'; '.join(places)}"] if places else []
+            first = f"at {named[0]}, " if len(expected.failed) > 1 else ""
+            lines += [f"        {first}{expected.told}"] if expected.told else []
     return "\n".join(line.rstrip() for line in lines)
 
 
