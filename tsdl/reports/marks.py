@@ -16,14 +16,19 @@ Spec = dict[str, Any]
 Cell = str | float | bool | None
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-# Source: M. Okabe and K. Ito, Color Universal Design (2008); its yellow is too pale for lines, and
-# black comes last.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Sources: M. Okabe and K. Ito, Color Universal Design (2008); its yellow is too pale for lines, and
+# black comes last. Then wine, olive and indigo of P. Tol, Colour Schemes, SRON/EPS/TN/09-002.
+COLORS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
+    "#882255", "#999933", "#332288",
+)  # fmt: skip
 DASHES: tuple[list[int], ...] = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 FIELD = "viridis"  # a scale that is told apart in grey and by the colour-blind
 DIGITS = 5
 _UPRIGHT = 6  # characters of a label that stands beneath its place without slanting
+_NAMED = {"x": 24, "y": 18}  # places of which all are named; of more, those there is room for
+_STEEP = 12  # places whose slanting labels have room beside one another
 _TITLE = 34  # characters of a line of the title of a vertical axis
 
 
@@ -39,20 +44,29 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What has one color: a name, and places; `widths` are half of confidence intervals."""
+    """What has one color: a name, and places; `widths` are half of confidence intervals.
+
+    No interval is drawn beyond `limits`, between which all values are.
+    """
 
     name: str
     x: Sequence[Cell]
     y: Sequence[float | None]
     widths: Sequence[float | None] = ()
+    limits: tuple[float, float] = (-math.inf, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
 class Legend:
-    """All names that colors stand for in a chart, in order; so panels have the same colors."""
+    """All names that colors stand for in a chart, in order; so panels have the same colors.
+
+    `looks` are numbers of the color of each name, and of its dash and sign, where names have two
+    parts; else each name has a look of its own.
+    """
 
     names: tuple[str, ...]
     title: str = ""
+    looks: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +111,15 @@ def lines(
 ) -> Spec:
     """Return values joined in order of x, with a sign at each if `marked`."""
     many = list(series)
-    shown = {**_color(legend), "strokeDash": _scale(legend, _cycle_dashes(legend))}
+    shown = {
+        "color": _scale(legend, _colors(legend), symbol="stroke"),
+        "strokeDash": _scale(legend, _dashes(legend), symbol="stroke"),
+    }
     layers: list[Spec] = [{"mark": {"type": "line", "strokeWidth": 1.8}, "encoding": shown}]
     if marked:
-        layers += _points(legend, many)
-    return _layered(many, x, y, layers)
+        layers += _points(legend, many, symbol="stroke")
+    # Signs have no part in the legend: they would be drawn with dashes for an outline.
+    return {**_layered(many, x, y, layers), "resolve": {"legend": {"shape": "independent"}}}
 
 
 def points(series: Iterable[Series], x: Axis, y: Axis, legend: Legend) -> Spec:
@@ -116,7 +134,8 @@ def bars(series: Iterable[Series], x: Axis, y: Axis, legend: Legend) -> Spec:
     inside = {"xOffset": {"field": "c", "type": "nominal", "scale": {"domain": [*legend.names]}}}
     if len(legend.names) == 1:
         inside = {}
-    layers: list[Spec] = [{"mark": {"type": "bar"}, "encoding": {**_color(legend), **inside}}]
+    color = {"color": _scale(legend, _cycled(legend))}  # bars have no dash to be told apart by
+    layers: list[Spec] = [{"mark": {"type": "bar"}, "encoding": {**color, **inside}}]
     if any(one.widths for one in many):
         layers.append({**_intervals(), "encoding": {**_ends(), **inside}})
     return _layered(many, x, y, layers)
@@ -209,17 +228,23 @@ def _values(series: Iterable[Series]) -> Iterator[dict[str, Cell]]:
             value: dict[str, Cell] = {"c": one.name, "x": _rounded(x), "y": _rounded(y)}
             width = one.widths[number] if one.widths else None
             if width is not None:
-                value |= {"l": _rounded(y - width), "h": _rounded(y + width)}
+                low, high = one.limits
+                value |= {"l": _rounded(max(y - width, low)), "h": _rounded(min(y + width, high))}
             yield value
 
 
-def _points(legend: Legend, series: list[Series]) -> list[Spec]:
-    signs = [SHAPES[i % len(SHAPES)] for i in range(len(legend.names))]
-    encoding = {**_color(legend), "shape": _scale(legend, signs)}
-    layer: Spec = {"mark": {"type": "point", "filled": True, "size": 55}, "encoding": encoding}
+def _points(legend: Legend, series: list[Series], symbol: str = "") -> list[Spec]:
+    color = {"color": _scale(legend, _colors(legend), symbol)}
+    shape = _scale(legend, _signs(legend))
+    if symbol:
+        shape["legend"] = None
+    layer: Spec = {
+        "mark": {"type": "point", "filled": True, "size": 55},
+        "encoding": {**color, "shape": shape},
+    }
     if not any(one.widths for one in series):
         return [layer]
-    return [{**_intervals(), "encoding": {**_color(legend), **_ends()}}, layer]
+    return [{**_intervals(), "encoding": {**color, **_ends()}}, layer]
 
 
 def _intervals() -> Spec:
@@ -235,7 +260,10 @@ def _ends() -> Spec:
 
 def _channel(name: str, axis: Axis) -> Spec:
     if axis.levels is not None:
-        slanted = name == "x" and max(map(len, axis.levels), default=0) > _UPRIGHT
+        count = len(axis.levels)
+        angle = 0
+        if name == "x" and max(map(len, axis.levels), default=0) > _UPRIGHT:
+            angle = -30 if count <= _STEEP else -90
         return {
             "field": name,
             "type": "ordinal",
@@ -243,8 +271,8 @@ def _channel(name: str, axis: Axis) -> Spec:
             "sort": None,
             "scale": {"domain": list(axis.levels)},
             "axis": {
-                "labelAngle": -30 if slanted else 0,
-                "labelOverlap": True,
+                "labelAngle": angle,
+                "labelOverlap": count > _NAMED[name],
                 "labelLimit": 140,
             },
         }
@@ -256,21 +284,38 @@ def _channel(name: str, axis: Axis) -> Spec:
     return channel
 
 
-def _color(legend: Legend) -> Spec:
-    colors = [COLORS[i % len(COLORS)] for i in range(len(legend.names))]
-    return {"color": _scale(legend, colors)}
+def _cycled(legend: Legend) -> list[str]:
+    return [COLORS[i % len(COLORS)] for i in range(len(legend.names))]
 
 
-def _cycle_dashes(legend: Legend) -> list[list[int]]:
+def _colors(legend: Legend) -> list[str]:
+    if not legend.looks:
+        return _cycled(legend)
+    return [COLORS[color % len(COLORS)] for color, _ in legend.looks]
+
+
+def _dashes(legend: Legend) -> list[list[int]]:
     """Return a dash for each name: all differ in it or in color."""
-    count = len(legend.names)
-    if count <= len(DASHES):
-        return list(DASHES[:count])
-    return [DASHES[(i // len(COLORS) + i % len(COLORS)) % len(DASHES)] for i in range(count)]
+    return [DASHES[style % len(DASHES)] for style in _styles(legend)]
 
 
-def _scale(legend: Legend, values: Sequence[object]) -> Spec:
-    shown = {"title": legend.title or None, "columns": 2 if len(legend.names) > 2 else 0}  # noqa: PLR2004
+def _signs(legend: Legend) -> list[str]:
+    """Return a sign for each name: all differ in it or in color."""
+    return [SHAPES[style % len(SHAPES)] for style in _styles(legend)]
+
+
+def _styles(legend: Legend) -> list[int]:
+    """Return the number of the dash and sign of each name; another one where a color is used up."""
+    if not legend.looks:
+        return [i // len(COLORS) + i % len(COLORS) for i in range(len(legend.names))]
+    count = 1 + max(style for _, style in legend.looks)
+    return [style + count * (color // len(COLORS)) for color, style in legend.looks]
+
+
+def _scale(legend: Legend, values: Sequence[object], symbol: str = "") -> Spec:
+    shown: Spec = {"title": legend.title or None, "columns": 2 if len(legend.names) > 2 else 0}  # noqa: PLR2004
+    if symbol:
+        shown |= {"symbolType": symbol, "symbolSize": 900, "symbolOpacity": 1, "rowPadding": -8}
     return {
         "field": "c",
         "type": "nominal",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from tsdl.reports.marks import (
     points,
 )
 from tsdl.reports.results import StudyAnswer
+from tsdl.schema import SHARES
 from tsdl.studies.figures import (
     column_of_cells,
     figure,
@@ -150,21 +152,31 @@ def _facet(picture: Data, row: Data) -> str:
     return ", ".join(told)
 
 
-def _series(picture: Data, row: Data, shown: int) -> str:
-    """Return the series that a row belongs to, for one of the things shown."""
+def _parts(picture: Data, row: Data, shown: int) -> tuple[str, str]:
+    """Return what tells the series of a row from others: its point, and one of the things shown."""
     told = [_named(picture, "color", row)] if "color" in row["channels"] else []
     if picture["kind"] == "cdf" or picture["channels"]["x"]["text"] in row["point"]:
         told += _rest(picture, row)  # over a value, points of all other axes are one series
-    if len(picture["shown"]) > 1:
-        told.append(picture["shown"][shown]["text"])
-    return ", ".join(told) or _ALONE
+    text = picture["shown"][shown]["text"] if len(picture["shown"]) > 1 else ""
+    return ", ".join(told), text
+
+
+def _series(picture: Data, row: Data, shown: int) -> str:
+    """Return the series that a row belongs to, for one of the things shown."""
+    return ", ".join(filter(None, _parts(picture, row, shown))) or _ALONE
 
 
 def _legend(picture: Data) -> Legend:
+    """Return the names of all series: of those in two parts, one has the color, one the dash."""
     every = range(len(picture["shown"]))
-    names = dict.fromkeys(_series(picture, row, i) for row in picture["rows"] for i in every)
+    parts = {
+        _series(picture, row, i): _parts(picture, row, i) for row in picture["rows"] for i in every
+    }
     title = picture["channels"].get("color", {}).get("text", "")
-    return Legend(tuple(names), title)
+    points, texts = (list(dict.fromkeys(part)) for part in zip(*parts.values(), strict=True))
+    looks = [(points.index(of), texts.index(text)) for of, text in parts.values()]
+    both = len(points) > 1 and len(texts) > 1
+    return Legend(tuple(parts), title, tuple(looks) if both else ())
 
 
 # -- drawing -----------------------------------------------------------------------------------
@@ -176,11 +188,15 @@ def _values(picture: Data, rows: Sequence[Data]) -> Spec:
     by_scale = kind != "bars" and _all_numbers(picture, "x")
     by, x = _scaled(picture, "x") if by_scale else (1.0, _places(picture, "x"))
     groups: dict[str, list[tuple[Cell, float | None, float | None]]] = {}
+    limits: dict[str, tuple[float, float]] = {}
     for row, shown in itertools.product(rows, range(len(picture["shown"]))):
         cell = row["channels"]["x"]
         place = (None if cell is None else cell / by) if by_scale else _named(picture, "x", row)
         value, width = row["values"][shown], row["half_widths"][shown]
-        group = groups.setdefault(_series(picture, row, shown), [])
+        name = _series(picture, row, shown)
+        low, high = _limits(picture["shown"][shown])
+        limits[name] = (low / factor, high / factor)
+        group = groups.setdefault(name, [])
         group.append((place, _over(value, factor), _over(width, factor)))
     drawn = [
         Series(
@@ -188,6 +204,7 @@ def _values(picture: Data, rows: Sequence[Data]) -> Spec:
             [p[0] for p in group],
             [p[1] for p in group],
             [p[2] for p in group] if any(p[2] is not None for p in group) else (),
+            limits[name],
         )
         for name, group in groups.items()
     ]
@@ -239,14 +256,23 @@ def _numbers(picture: Data) -> Iterator[float]:
         yield from (value for part in parts for value in part if value is not None)
 
 
+def _limits(what: Data) -> tuple[float, float]:
+    """Return between what all values of a thing shown are, in base units."""
+    named = re.fullmatch(r"(\w+)(\[.*\])?", what["text"], re.DOTALL)
+    return (0.0, 1.0) if named and named[1] in SHARES else (-math.inf, math.inf)
+
+
 def _extent(picture: Data, factor: float) -> tuple[float, float] | None:
     """Return from where to where all panels go, so that they can be compared; zero is in it."""
     if "facet" not in picture["channels"]:
         return None
     ends = list(_numbers(picture))
     for row in picture["rows"]:
-        pairs = zip(row.get("values", ()), row.get("half_widths", ()), strict=True)
-        ends += [v + s * w for v, w in pairs if v is not None and w is not None for s in (-1, 1)]
+        known = row.get("values", ()), row.get("half_widths", ())  # a distribution has none
+        for what, value, width in zip(picture["shown"], *known, strict=False):
+            if value is not None and width is not None:
+                low, high = _limits(what)
+                ends += [max(value - width, low), min(value + width, high)]
     low, high = min([0.0, *ends]) / factor, max([0.0, *ends]) / factor
     return (low, high) if low < high else None
 

@@ -3,7 +3,7 @@
 from tsdl.schema.events import ACTIONS, AGGREGATES, BREAKPOINT, EVENTS, STATE_KEYS
 from tsdl.schema.features import BATCH_FEATURES, FEATURE_TYPES, GROWING
 from tsdl.schema.kinds import KINDS, UNITS_KINDS
-from tsdl.schema.names import CONSTRUCTORS, FUNCTIONS, METRICS, STATISTICS, TOTALS
+from tsdl.schema.names import CONSTRUCTORS, FUNCTIONS, METRICS, SHARES, STATISTICS, TOTALS
 from tsdl.schema.records import RECORD_FUNCTIONS, RECORDS
 from tsdl.schema.shapes import Block, ClauseShape, Constructor, Field, Nested
 
@@ -21,6 +21,7 @@ __all__ = [
     "METRICS",
     "RECORDS",
     "RECORD_FUNCTIONS",
+    "SHARES",
     "STATE_KEYS",
     "STATISTICS",
     "TOTALS",

@@ -208,4 +208,5 @@ TOTALS: dict[str, tuple[Type, str]] = {
     "carbon": (quantity("carbon"), "emissions of the electricity"),
     "carbon_per_token": (quantity("carbon/tokens"), "emissions over generated tokens"),
 }
+SHARES = frozenset({"attainment", "utilization", "kv_peak", "hit_rate"})  # totals from 0 to 1
 STATISTICS = {"mean": "the mean", "min": "the least", "max": "the greatest"}
