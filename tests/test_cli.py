@@ -465,3 +465,27 @@ def test_import_says_what_is_wrong_and_where(capsys: Capture, tmp_path: Path) ->
     assert "cluster.json:" in captured.err
     assert main(["import", "tokensim", str(tmp_path / "none.json")]) == 1
     assert "E0109" in capsys.readouterr().err
+
+
+def test_the_rows_of_a_plan_add_up_to_an_iteration(tmp_path: Path, capsys: Capture) -> None:
+    program = tmp_path / "a.tsim"
+    text = (
+        "policy slow from continuous { local { overhead = 2 ms + 1 us * requests } }\n"
+        "cost own { iteration = 5 ms }\n"
+        "cluster alone { worker gpu { hardware = A100_80G; cost = own } }\n"
+        "scenario one { model = llama2_7b; cluster = single(A100_80G); policy = slow;"
+        " workload = sharegpt(rate = 2 req/s) }\n"
+    )
+    program.write_text(text)
+    assert main(["plan", str(program)]) == 0
+    _, rows = capsys.readouterr().out.split("    operator ")
+    lines = rows.split("    an iteration")[0].splitlines()[1:]
+    total = rows.split("an iteration")[1].splitlines()[0]
+    assert lines[0].split()[:2] == ["overhead", "2.001"]
+    for place in (0, 1):
+        whole = float(re.findall(r"([\d.]+) ms", total)[place])
+        parts = [float(re.findall(r"([\d.]+) ms", line)[place]) for line in lines]
+        assert sum(parts) == pytest.approx(whole, abs=0.0005 * (len(parts) + 1))
+    program.write_text(text.replace("single(A100_80G)", "alone"))
+    assert main(["plan", str(program)]) == 0
+    assert re.search(r"\n    overhead  .*requests.* seconds \(policy\)\n", capsys.readouterr().out)

@@ -159,6 +159,8 @@ def _workers(workers: Workers, nodes: list[str], rung: Rung) -> list[str]:
         return [*lines, *_assumptions(workers), *_operators(cost), *_tables(cost)]
     for kernel in cost.stages[0].kernels:
         lines.append(f"    {kernel.name or 'iteration':<9} {kernel.time} seconds ({cost.source})")
+    if cost.overhead != 0:
+        lines.append(f"    {'overhead':<9} {cost.overhead} seconds (policy)")
     return [*lines, *_tables(cost)]
 
 
@@ -211,9 +213,11 @@ def _operators(cost: Cost) -> list[str]:
         f"    {'operator':<28}{'class':<12}{'decode at 1,024':>18}"
         f"{'prefill of 1,024':>18}{'its GFLOP':>11}{'its MB':>10}{'  from' if measured else ''}"
     ]
-    times = [list(shares(cost, batch))[1:] for batch in (decode, prefill)]
+    (overheads, *times) = zip(*(shares(cost, batch) for batch in (decode, prefill)), strict=True)
+    if cost.overhead != 0:
+        lines.append(f"    {overheads[0].name:<40}{_cells(overheads)}")
     kernels = [(stage, kernel) for stage in cost.stages for kernel in stage.kernels]
-    for (stage, kernel), *both in zip(kernels, *times, strict=True):
+    for (stage, kernel), both in zip(kernels, times, strict=True):
         where = f"  {kernel.source}" if measured else ""
         lines.append(_kernel(stage, kernel, both, prefill) + where)
     lines.append(f"    {'an iteration':<40}{totals[0] * 1e3:>15.3f} ms{totals[1] * 1e3:>15.3f} ms")
@@ -233,10 +237,13 @@ def _tables(cost: Cost) -> list[str]:
 def _kernel(stage: Stage, kernel: Kernel, both: Sequence[Share], prefill: Batch) -> str:
     times = stage.repeat
     shown = f"{both[0].name} × {times}" if times > 1 else both[0].name
-    cells = [f"{share.seconds * 1e3:>15.3f} ms" for share in both]
     flops, moved = _at(kernel.flops, prefill) * times, _at(kernel.bytes, prefill) * times
     work = f"{flops / 1e9:>11.1f}{moved / 1e6:>10.1f}"
-    return f"    {shown:<28}{kernel.work_class:<12}{cells[0]}{cells[1]}{work}"
+    return f"    {shown:<28}{kernel.work_class:<12}{_cells(both)}{work}"
+
+
+def _cells(both: Sequence[Share]) -> str:
+    return "".join(f"{share.seconds * 1e3:>15.3f} ms" for share in both)
 
 
 def _at(value: Value, batch: Batch) -> float:
