@@ -138,7 +138,7 @@ STUDY = {
             "values": Each({"mean": NUMBER, "half_width": NUMBER}),
         }
     ],
-    "expect": [{"text": str, "passed": bool, "failed": [Each(CELL)]}],
+    "expect": [{"text": str, "passed": bool, "failed": [Each(CELL)], "told": str}],
     "pictures": [
         {
             "kind": OneOf(tuple(PLOTS)),

@@ -184,7 +184,7 @@ def study_expectations(study: StudyAnswer) -> Table:
     for expected in data["expect"]:
         points = [point(cells, data["columns"], study.scales) for cells in expected["failed"]]
         verdict = "pass" if expected["passed"] else "FAIL"
-        rows.append((verdict, expected["text"], "; ".join(points), expected.get("told", "")))
+        rows.append((verdict, expected["text"], "; ".join(points), expected["told"]))
     headers = ("verdict", "expected", "not at", "in numbers, at the first")
     return Table(headers, tuple(rows), words=4)
 
