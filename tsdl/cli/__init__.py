@@ -31,6 +31,8 @@ def run() -> int:
 
     signal.signal(signal.SIGTERM, terminate)
     return main()
+
+
 _OTHERS_FLAGS = " (flags about what is imported follow after `--`)"
 
 
