@@ -1,7 +1,9 @@
 """A run that reaches a limit stops between events, keeps what it has, and says so."""
 
 import json
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -244,6 +246,15 @@ def test_how_limits_are_written(
         return
     assert main(["run", path, f"{option}={text}"]) == 130
     assert seen == [Limits(wanted) if option == "--max-time" else Limits(None, wanted)]
+
+
+def test_runs_side_by_side_leave_the_depth_of_calls_as_it_was() -> None:
+    before = sys.getrecursionlimit()
+    plan = tsdl.compile(PROGRAM, params={"n": 2000})
+    short = tsdl.compile(PROGRAM, params={"n": 200})
+    with ThreadPoolExecutor(8) as threads:  # the first to begin is not the last to end
+        list(threads.map(lambda made: made.run(), [short, plan, short, plan, plan, short] * 3))
+    assert sys.getrecursionlimit() == before
 
 
 def test_a_traced_run_stops(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from operator import index
+from threading import Lock
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
@@ -57,7 +58,7 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
     guard.see_room(plan.workload)
     try:
         arrivals = generate(plan.workload, chosen)
-        with _deep_calls():
+        with _DEEP_CALLS.allowed():
             made: Engine
             if watch is not None:
                 made = WatchedEngine(plan, arrivals, chosen, watch, progress, externs)
@@ -81,14 +82,31 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
 DEEPEST = 20_000
 
 
-@contextmanager
-def _deep_calls() -> Iterator[None]:
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(before, DEEPEST))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(before)
+class _DeepCalls:
+    """Lets calls go deep while runs go on; the limit is one for all threads of a process."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.runs = 0
+        self.before = 0
+
+    @contextmanager
+    def allowed(self) -> Iterator[None]:
+        with self.lock:
+            if not self.runs:
+                self.before = sys.getrecursionlimit()
+                sys.setrecursionlimit(max(self.before, DEEPEST))
+            self.runs += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.runs -= 1
+                if not self.runs:
+                    sys.setrecursionlimit(self.before)
+
+
+_DEEP_CALLS = _DeepCalls()
 
 
 # What a formula may raise: a plan from elsewhere may name what is not there.
