@@ -31,6 +31,7 @@ include_patterns = [
     "SECURITY.md",
     "benchmarks/README.md",
     "editors/vscode/README.md",
+    "tests/fuzz/README.md",
     "tsdl/diagnostics/explain/*.md",
 ]
 exclude_patterns = [".*", "build", "node_modules", "**/node_modules"]

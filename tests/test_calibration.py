@@ -180,6 +180,7 @@ def test_what_is_not_of_the_library_is_imported(tmp_path: Path) -> None:
     assert tsdl.check(tmp_path / "results" / "it.tsim") == []
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("scipy")
 def test_runs_are_fitted_together(data: Path) -> None:
     path = data / "measured" / "vllm-0.19-rtxpro6000-llama-3.1-8b" / "requests.jsonl"

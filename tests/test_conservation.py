@@ -19,7 +19,7 @@ from tests.random_systems import MOST_EVENTS, WILD, a_system
 from tsdl.errors import TsdlError
 from tsdl.runtime.result import Result
 
-CASES = 150
+CASES = 100
 LONG_CASES = 6000
 GROUP = 25
 
@@ -81,6 +81,7 @@ def test_a_system_that_broke_an_invariant_once_does_not_again(seed: int) -> None
     outcome_of(seed)
 
 
+@pytest.mark.long
 def test_the_random_systems_do_everything() -> None:
     """They hand over, fetch, evict, preempt, reject and get stuck; else they would prove little."""
     seen: Counter[str] = Counter()

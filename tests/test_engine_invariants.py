@@ -10,7 +10,7 @@ import tsdl
 from tests.invariants import same, watched
 from tsdl.runtime.result import Result
 
-CASES = 200
+CASES = 120
 LONG_CASES = 4000
 GROUP = 20  # cases of one test: few enough to point at, many enough to keep the list short
 

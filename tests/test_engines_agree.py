@@ -107,6 +107,7 @@ def test_every_feature_is_in_many_tame_systems() -> None:
     assert set(seen) <= {*OFTEN, *SELDOM}, "a feature that nobody counts"
 
 
+@pytest.mark.long
 def test_the_tame_systems_do_everything() -> None:
     """They preempt, swap, reject, hand over, fetch; else they would prove little."""
     seen: Counter[str] = Counter()

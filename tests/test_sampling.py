@@ -12,8 +12,8 @@ from tsdl.errors import TsdlError
 from tsdl.runtime.run import run
 
 SYSTEMS = [
-    *((tame_systems.a_tame_system(seed), seed) for seed in range(40)),
-    *((random_systems.a_system(seed), seed) for seed in range(30)),
+    *((tame_systems.a_tame_system(seed), seed) for seed in range(16)),
+    *((random_systems.a_system(seed), seed) for seed in range(14)),
 ]
 
 
