@@ -12,6 +12,7 @@ to `diagnostics/`. `pytest --accept` writes what is printed now: read it before 
 import csv
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -96,6 +97,15 @@ OF_PYTHON = {"E0904"}
 
 
 # The cases.
+
+
+@pytest.fixture(autouse=True)
+def usual_depth() -> Iterator[None]:
+    """Let calls go as deep as usual: what notebooks load lets them go deeper (jedi)."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)
 
 
 @pytest.mark.parametrize("path", CASES, ids=name)
