@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tsdl._resources import grammar_words
 from tsdl.check.parameters import SIMPLE_TYPES
 from tsdl.diagnostics import Sink
 from tsdl.schema import (
@@ -40,10 +41,10 @@ GRAMMAR = (
     Path(__file__).resolve().parents[1] / "editors" / "vscode" / "syntaxes" / "tsim.tmLanguage.json"
 )
 
-# Words of the grammar itself (grammar/tsdl.lark).
+# Words of the grammar itself; those that are neither of these two stand before what they rule.
 _CONTROL = ("if", "else", "for", "in", "let", "and", "or", "not", "step")
-_PREPOSITIONS = ("from", "when", "by", "to", "over", "after", "while", "where", "as", "every")
 _STATEMENTS = ("expect", "where", "table", "log", "record")
+_PREPOSITIONS = {*grammar_words(), "where"} - {*_CONTROL, *_STATEMENTS[:1], *_STATEMENTS[2:]}
 _DECLARED = ("param", *UNITS_KINDS, *KINDS)
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _NUMBER = r"(?<![A-Za-z0-9_])(?<![A-Za-z0-9_]\.)[0-9][0-9_]*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9]+)?"

@@ -224,3 +224,17 @@ def test_keys_and_tokens_are_not_written(command: str) -> None:
     assert "hush" not in text
     assert "…" in text
     assert DENSE in text
+
+
+def test_a_mark_of_the_shell_ends_a_command_where_it_touches_a_word() -> None:
+    text, found = made("vllm", f"cd models; vllm serve {DENSE} -tp 2; vllm serve {DENSE} -tp 4")
+    assert text is not None
+    assert "tp(2)" in text or "A100_80G, 2" in text or ", 2)" in text
+    assert found == []
+
+
+def test_a_word_that_belongs_to_no_flag_is_told() -> None:
+    _, found = made("vllm", f"vllm serve {DENSE} --seed 1 stray --served-model-name a b")
+    assert [(d.code, d.title) for d in found] == [
+        ("W0606", "`stray` belongs to no flag, and is not read")
+    ]

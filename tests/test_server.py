@@ -9,6 +9,8 @@ import pytest
 pytest.importorskip("pygls", reason="needs pygls: pip install -e '.[lsp]'")
 
 from tests.editor import Editor, Refused, start_of
+from tsdl._resources import grammar_words
+from tsdl.server import words
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -420,3 +422,7 @@ def test_columns_are_counted_as_agreed(tmp_path: Path, encoding: str, column: in
         assert start_of(found) == (0, column + 4)
         assert start_of(editor.at("definition", path, (1, 10))) == (0, column)
         assert "param b" in hovered(editor, path, (0, column + 1))
+
+
+def test_every_word_of_the_grammar_is_explained() -> None:
+    assert {*words.GRAMMAR, *words.STATEMENTS, "expect", "table"} >= {*grammar_words()}

@@ -432,3 +432,14 @@ def test_an_answer_shows_itself_and_goes_to_pandas() -> None:
     frame = answer.to_pandas()
     assert list(frame["gpus"]) == [1, 2]
     assert list(frame["price"]) == means(answer, "price")
+
+
+@pytest.mark.parametrize("name", ["status", "pareto"])
+def test_a_column_of_the_table_is_no_axis(name: str) -> None:
+    text = f"""
+param {name} = 2 req/s
+workload few from sharegpt(rate = {name}) {{ requests = 3 }}
+scenario one {{ model = llama2_7b; cluster = single(A100_80G); workload = few }}
+study s {{ scenario = one; vary {name} in [1, 2] req/s; table throughput }}
+"""
+    assert [found.code for found in tsdl.check(f'edition "2026"\n{text}')] == ["E0529"]

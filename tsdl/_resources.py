@@ -1,5 +1,6 @@
 """Where the grammar, the standard library and our own code are: in a wheel, or in a checkout."""
 
+import re
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent  # importlib.resources takes long to import
@@ -13,6 +14,11 @@ def _folder(name: str) -> Path:
 def grammar_text() -> str:
     """Return the grammar."""
     return (_folder("grammar") / "tsdl.lark").read_text(encoding="utf-8")
+
+
+def grammar_words() -> list[str]:
+    """Return the words that are the grammar's own, in order."""
+    return sorted(set(re.findall(r'"([a-z]+)"', grammar_text())))
 
 
 def library_files() -> list[tuple[str, str]]:

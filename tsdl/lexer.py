@@ -15,7 +15,7 @@ from pygments.token import (
     Whitespace,
 )
 
-from tsdl._resources import grammar_text
+from tsdl._resources import grammar_text, grammar_words
 from tsdl.diagnostics import Sink
 from tsdl.schema import (
     ACTIONS,
@@ -84,7 +84,7 @@ def _functions() -> set[str]:
 
 _NAME, _NUMBER, _TEXT = _terminal("NAME"), _terminal("NUMBER"), _terminal("TEXT")
 _UNIT = _units()
-_WORDS = _any_of(re.findall(r'"([a-z]+)"', grammar_text()))
+_WORDS = _any_of(grammar_words())
 _COMMENTS = [(r"##[^\n]*", String.Doc), (r"#[^\n]*", Comment.Single)]
 
 

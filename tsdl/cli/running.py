@@ -15,6 +15,7 @@ from tsdl.cli.shared import (
     OK,
     PARTIAL,
     compile_scenario,
+    no_folder,
     tell,
     usage_error,
 )
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tsdl.runtime.vllm import vllm_json
     from tsdl.runtime.watched import watch
 
-    problem = _no_place_for(arguments)  # better now than after a long run
+    problem = _no_place_for(arguments)
     if problem:
         return usage_error(problem)
     window = arguments.trace_window or True
@@ -103,11 +104,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _no_place_for(arguments: argparse.Namespace) -> str:
     """Return why results could not be written; nothing where they can. Makes their folder."""
-    if arguments.out:
-        try:
-            Path(arguments.out).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            return f"cannot write to {arguments.out!r}: {error.strerror or error}"
+    problem = no_folder(arguments.out)
+    if problem:
+        return problem
     if arguments.table_format == "parquet":
         from tsdl.runtime.parquet import NoPyarrow, pyarrow
 

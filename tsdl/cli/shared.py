@@ -46,6 +46,16 @@ def usage_error(message: str) -> int:
     return USAGE
 
 
+def no_folder(folder: str | None) -> str:
+    """Make the folder of results, if one is asked for; return why it cannot be, or nothing."""
+    if folder:  # better before a long run than after it
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return f"cannot write to {folder!r}: {error.strerror or error}"
+    return ""
+
+
 def unwritable(path: Path) -> str | None:
     """Return why a file cannot be written, None where it can; a new one is not left behind."""
     new = not path.exists()

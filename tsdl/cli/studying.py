@@ -13,6 +13,7 @@ from tsdl.cli.shared import (
     OK,
     PARTIAL,
     no_collector,
+    no_folder,
     open_file,
     tell,
     usage_error,
@@ -50,11 +51,9 @@ def run_study(arguments: argparse.Namespace) -> int:
     points = _points(arguments)
     if points is None:
         return MISTAKE
-    if arguments.out:  # better now than after a long run
-        try:
-            Path(arguments.out).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            return usage_error(f"cannot write to {arguments.out!r}: {error.strerror or error}")
+    problem = no_folder(arguments.out)
+    if problem:
+        return usage_error(problem)
     from tsdl.studies.runners import runner
     from tsdl.studies.store import Store
 

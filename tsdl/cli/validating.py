@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsdl.cli.options import add_engine, add_measured, add_scenario, read_seed
-from tsdl.cli.shared import MISTAKE, OK, compile_scenario, measured_run, usage_error
+from tsdl.cli.shared import MISTAKE, OK, compile_scenario, measured_run, no_folder, usage_error
 
 if TYPE_CHECKING:
     from tsdl.validation import Validation
@@ -41,11 +41,9 @@ def validate(arguments: argparse.Namespace) -> int:
     plan = compile_scenario(arguments)
     if plan is None or measured is None:
         return MISTAKE
-    if arguments.out:  # better now than after a long run
-        try:
-            Path(arguments.out).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            return usage_error(f"cannot write to {arguments.out!r}: {error.strerror or error}")
+    problem = no_folder(arguments.out)
+    if problem:
+        return usage_error(problem)
     from tsdl.validation import files, text
     from tsdl.validation import validate as compare
 

@@ -22,6 +22,9 @@ PARTS = 128  # of a search without a step that begins at zero or below
 DIGITS = 3  # that a candidate is rounded to, where the study gives no step
 
 
+OWN_COLUMNS = ("status", "pareto")  # of tables, which no param may have
+
+
 class Axes:
     """Reads the axes of one study, and knows them then."""
 
@@ -90,6 +93,13 @@ class Axes:
 
     def check_own(self, name: str, owner: Declaration, place: Span) -> None:
         """Refuse a param that the study cannot give values. Raises Failed."""
+        if name in OWN_COLUMNS:
+            raise self.evaluator.fail(
+                "E0529",
+                f"the table of a study has a column `{name}` of its own",
+                place,
+                help=("give the param another name",),
+            )
         program = self.evaluator.program
         param = program.lookup(owner.module, name)
         if param is None or param.module is not program.root:

@@ -8,21 +8,31 @@ from pathlib import PurePath
 
 from tsdl.diagnostics import Sink
 from tsdl.imports.documents import scalar
-from tsdl.imports.tables import WRONG, Data, Table, Value
+from tsdl.imports.tables import UNREAD, WRONG, Data, Table, Value
 from tsdl.source import Source, Span
 
 _TRUTHS = ("true", "false")
 MODEL = "MODEL"  # the key of a word that belongs to no flag
 _MOST_CHARACTERS = 100_000
 _GOES_ON = "\\\n"  # a line, on the next one
-# A comment, which begins where a word does; the end of a line that goes on; or a word.
+# A comment, which begins where a word does; the end of a line that goes on; a mark of the shell
+# that ends a command; or a word.
 _WORD = re.compile(
-    r"""\#[^\n]* | \\\n | (?: [^\s"'\\] | \\[^\n] | "(?:[^"\\]|\\.)*" | '[^']*' )+""",
+    r"""\#[^\n]* | \\\n | [;&|]+ | (?: [^\s"'\\;&|] | \\[^\n] | "(?:[^"\\]|\\.)*" | '[^']*' )+""",
     re.DOTALL | re.VERBOSE,
 )
 _ENDS = re.compile(r"(&&|\|\|?|;|&|[12&]?>.*)")  # what follows is of the shell
 _SECRETS = ("--api-key", "--admin-api-key", "--hf-token", "--ssl-keyfile-password")
-_SECRET = re.compile("key|token|secret|pass|credential", re.IGNORECASE)  # in a variable's name
+# A variable whose name says so, by itself or behind a flag: `--env=HF_TOKEN=`.
+_SECRET = re.compile(
+    r"""(?:--?\w[\w-]*=|-e)?['"]?\w*(?:key|token|secret|pass|credential)\w*=""", re.IGNORECASE
+)
+# Flags that more than one word may follow, of which none counts here.
+_SEVERAL = (
+    "--served-model-name", "--api-key", "--allowed-origins", "--allowed-methods",
+    "--allowed-headers", "--lora-modules", "--lora-paths", "--middleware",
+    "--cudagraph-capture-sizes", "--cuda-graph-bs",
+)  # fmt: skip
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kKmMgG])")
 _FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -80,13 +90,14 @@ def plain(text: str) -> str:
     """
     shown, secret = [], False
     for word in (match[0] for match in _WORD.finditer(text) if _is_word(match[0])):
-        name, given, _ = word.partition("=")
-        if word.startswith("-"):
-            secret = name in _SECRETS
-            hidden = f"{name}=…" if secret and given else word
+        flag, given, _ = _plain(word).partition("=")
+        if flag.startswith("-"):
+            secret = flag.replace("_", "-") in _SECRETS
+            masked = f"{flag}=…" if secret and given else word
         else:
-            hidden = "…" if secret else f"{name}=…" if given and _SECRET.search(name) else word
-        shown.append(hidden)
+            masked = "…" if secret else word
+        variable = _SECRET.match(masked)
+        shown.append(f"{variable[0]}…" if variable else masked)
     return " ".join(" ".join(shown).split())  # quotes may hold ends of lines
 
 
@@ -135,7 +146,7 @@ def _start(words: Sequence[_Word], grammar: Grammar) -> tuple[int, str]:
 
 
 def _enter(table: Table, words: Sequence[_Word], grammar: Grammar, sink: Sink) -> None:
-    waiting = ""
+    waiting = several = ""
     for word in words:
         if _ENDS.fullmatch(word.text):
             return
@@ -143,13 +154,18 @@ def _enter(table: Table, words: Sequence[_Word], grammar: Grammar, sink: Sink) -
             help_ = "put in what the shell would"
             sink.error(WRONG, f"`{word.text[:60]}` is a variable", word.span, help=(help_,))
         elif word.text.startswith("-") and not isinstance(scalar(word.text), int | float):
-            waiting = _flag(table, word, grammar)
+            waiting = several = _flag(table, word, grammar)
         elif waiting and (waiting not in grammar.switches or word.text.lower() in _TRUTHS):
             table.entries[waiting] = Value(_value(word.text), word.span)
             waiting = ""
+        elif several in _SEVERAL and not waiting:
+            continue
         elif MODEL not in table.entries:
             table.entries[MODEL] = Value(word.text, word.span)
             table.keys[MODEL] = word.span
+        else:
+            title = f"`{word.text[:60]}` belongs to no flag, and is not read"
+            sink.warning(UNREAD, title, word.span)
 
 
 def _flag(table: Table, word: _Word, grammar: Grammar) -> str:
