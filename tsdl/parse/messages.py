@@ -1,5 +1,6 @@
 """Words for syntax errors: what was found, what could stand there, and the usual slips."""
 
+import re
 import unicodedata
 from typing import cast
 
@@ -64,6 +65,9 @@ _LOOKALIKES = {
 }  # fmt: skip
 
 _AT_MOST = 6
+# An entry that is whole, and what begins one.
+_WHOLE = re.compile(r"[^;{}#\n]*[=:][^;{}#\n]*$|\}[ \t]*$")
+_ENTRY = re.compile(r"[A-Za-z_][\w.]*[ \t]*(=(?!=)|\{)")
 
 
 def report(error: UnexpectedInput, source: Source, end: int, sink: Sink) -> None:
@@ -119,12 +123,22 @@ def _unexpected_token(error: UnexpectedToken, source: Source, end: int, sink: Si
         sink.error("E0101", "this `}` closes nothing", span, "no `{` is open here")
         return
     helps = [_expected_text(expected)] if expected else []
+    fix = None
     if str(token) in _SLIPS:
         helps = [_SLIPS[str(token)]]
+    elif "_NL" in expected and _second_entry(source.text, start):
+        helps = [f"a `;` or a line end goes between two entries: write `; {token}`"]
+        fix = Fix("write `;` between them", (Edit(Span(source, start, start), "; "),))
     if token.type == "LBRACE" and opened is None and "EQUAL" in expected:
         helps.append("a block has a kind and a name: `cluster node { … }`")
     secondary = (Label(opened, "opened here"),) if opened else ()
-    sink.error("E0101", title, span, label, secondary=secondary, help=tuple(helps))
+    sink.error("E0101", title, span, label, secondary=secondary, help=tuple(helps), fix=fix)
+
+
+def _second_entry(text: str, place: int) -> bool:
+    """Tell whether an entry seems to begin at a place, right behind another one."""
+    before = text[max(text.rfind(mark, 0, place) for mark in "\n;{") + 1 : place]
+    return bool(_WHOLE.search(before) and _ENTRY.match(text, place))
 
 
 def _unexpected_end(source: Source, end: int, sink: Sink) -> None:
