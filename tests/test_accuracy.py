@@ -1,11 +1,14 @@
 """What docs/accuracy.md says stays true: errors against measured runs and operators."""
 
+import csv
 import re
 import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+import tsdl
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -43,3 +46,22 @@ def test_each_effect_is_left_out_of_the_same_run(data: Path, make: dict[str, Any
     rows = percents(list(make["ablations"](data)))
     assert len(rows) == len(make["ABLATIONS"])
     assert all(row != rows[0] for row in rows[1:])
+
+
+CLOSE = (
+    "rtx4090_qwen3_4b_c1", "h100_llama8b_c1", "h100x2_qwen2_5_72b_c1", "a100x2_qwq32b_b1",
+    "h200x8_deepseek_r1_c4_922_7373", "trtonline_h100_sxmx1_llama3_1_8b_q2_ttft",
+)  # fmt: skip
+
+
+def test_published_results_are_predicted(tmp_path: Path) -> None:
+    """Some of all GPUs' that take moments, within 10 %; docs/accuracy.md has the others, too."""
+    make = runpy.run_path(str(DOCS / "make_published.py"))
+    with (DOCS / "accuracy" / "published.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    assert all(row["source"].startswith("https://") for row in rows.values())
+    for name in CLOSE:
+        row = rows[name]
+        result = tsdl.compile(make["program"](row, tmp_path)).run(seed=1)
+        error = make["simulated"](row["measure"], result) / float(row["measured"]) - 1
+        assert abs(error) < 0.1, name

@@ -59,8 +59,8 @@ def test_the_document_has_all_that_is_read() -> None:
     [
         ("H100", "0.19", "vllm(budget = 8192 tokens, sequences = 1024)"),
         ("A100_80G", "0.19", "vllm(budget = 2048 tokens, sequences = 256)"),
-        ("RTX_4090", "v0.10.2", "vllm(budget = 2048 tokens, sequences = 256)"),
-        ("H100", "0.8", "vllm(budget = 8192 tokens, sequences = 256)"),
+        ("RTX_4090", "v0.10.2", "vllm_synchronous(budget = 2048 tokens, sequences = 256)"),
+        ("H100", "0.8", "vllm_synchronous(budget = 8192 tokens, sequences = 256)"),
         ("H100", "0.6.3", "vllm_0_6(budget = 8192 tokens, sequences = 256)"),
     ],
 )

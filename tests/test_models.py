@@ -159,8 +159,8 @@ def test_a_device_has_its_share_of_the_weights(parallel: str, devices: int, over
 
 # H100, of the peaks: the efficiencies of stdlib/hardware.tsim.
 PEAK, BANDWIDTH = 989e12, 3.35e12
-GEMM, GROUPED = (0.746, 0.86, 5.8e-6, 1.58), (0.75, 0.95, 12e-6, 1.58)
-SHARES = {"norm": 0.37, "rotary": 0.45, "residual": 0.93, "activation": 0.5, "embedding": 0.15}
+GEMM, GROUPED = (0.78, 0.888, 5.8e-6, 3.8), (0.7, 0.95, 12e-6, 1.58)
+SHARES = {"norm": 1.1, "rotary": 0.88, "residual": 1.1, "activation": 0.88, "embedding": 0.15}
 LAUNCH = 2.5e-6
 
 
@@ -180,7 +180,8 @@ def grouped(rows: int, k: int, n: int) -> float:
 
 
 def moved(elements: float, work_class: str = "") -> float:
-    return 2 * elements / (BANDWIDTH * SHARES.get(work_class, 0.45)) + LAUNCH
+    launch = 0 if work_class == "residual" else LAUNCH  # it is added in the norm's kernel
+    return 2 * elements / (BANDWIDTH * SHARES.get(work_class, 0.88)) + launch
 
 
 @pytest.mark.parametrize("rows", [1, 256])
@@ -416,13 +417,16 @@ def time_of_a_prompt(own: str, hardware: str = "huge") -> float:
 
 
 def test_matrices_are_multiplied_at_the_rate_of_their_format() -> None:
-    """Weights in fp8 halve the bytes, not the work; multiplied in fp8, the rate doubles, too."""
+    """Weights in fp8 halve the bytes, not the work; multiplied in fp8, the rate doubles, too.
+
+    Of that double rate an H100's kernels attain 74 %.
+    """
     bf16, weights, both = (
         time_of_a_prompt(own)
         for own in ("", "weight_dtype = fp8", "weight_dtype = fp8; compute_dtype = fp8")
     )
     assert 0.9 * bf16 < weights < bf16
-    assert 0.45 * bf16 < both < 0.6 * bf16
+    assert 0.6 * bf16 < both < 0.75 * bf16
     on_a100 = (
         time_of_a_prompt(own, "A100_80G")
         for own in ("weight_dtype = fp8", "weight_dtype = fp8; compute_dtype = fp8")

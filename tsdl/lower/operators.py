@@ -26,7 +26,7 @@ class Device:
     formats: dict[str, Instance]  # of the model: `dtype`, `weight_dtype` and so on
     parallel: Parallel
     efficiencies: dict[str, Efficiency]
-    peaks: dict[str, float]
+    rates: dict[str, tuple[float, float]]
     bandwidth: float
 
     @property
@@ -41,9 +41,16 @@ class Device:
 
     def peak(self, dtype: Instance) -> float:
         """Return the peak for a number format, or for the first of its fallbacks that has one."""
-        known = self.peaks.get(dtype.name)
+        return self._rate(dtype)[0]
+
+    def attained(self, dtype: Instance) -> float:
+        """Return the share of the peak that its kernels attain, before that of their class."""
+        return self._rate(dtype)[1]
+
+    def _rate(self, dtype: Instance) -> tuple[float, float]:
+        known = self.rates.get(dtype.name)
         if known is None:
-            known = self.peaks[dtype.name] = _peak(self.evaluator, self.hardware, dtype)
+            known = self.rates[dtype.name] = _rate(self.evaluator, self.hardware, dtype)
         return known
 
     def efficiency(self, work_class: str) -> Efficiency:
@@ -85,7 +92,8 @@ def device_of(evaluator: Evaluator, worker: Instance, model: Instance) -> Device
     return Device(evaluator, hardware, link, formats, parallel, {}, {}, bandwidth)
 
 
-def _peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> float:
+def _rate(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> tuple[float, float]:
+    """Return the peak for a number format, and the share of it that kernels attain."""
     peaks = evaluator.inner(hardware, "compute")
     wanted: Instance | None = dtype
     seen: list[str] = []
@@ -107,7 +115,9 @@ def _peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> float:
             evaluator.place_of(hardware),
             help=(f"write `compute {{ {dtype.name} = … TFLOPS }}`; it has {known}",),
         )
-    return evaluator.real(peaks, wanted.name)
+    shares = evaluator.inner(hardware, "attained")
+    share = evaluator.real(shares, wanted.name) if wanted.name in shares.members.fields else 1.0
+    return evaluator.real(peaks, wanted.name), share
 
 
 @dataclass(slots=True)
@@ -309,7 +319,8 @@ def library_kernels(
 
 
 def _kernels(evaluator: Evaluator, operator: Instance, name: str, device: Device) -> list[Kernel]:
-    peak = device.peak(evaluator.required(operator, "computed_in"))
+    format_ = evaluator.required(operator, "computed_in")
+    peak = device.peak(format_) * device.attained(format_)
     parts = operator.members.named("part")
     if not parts:
         return [_kernel(evaluator, operator, name, device, peak)]

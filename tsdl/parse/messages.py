@@ -67,6 +67,7 @@ _LOOKALIKES = {
 _AT_MOST = 6
 # An entry that is whole, and what begins one.
 _WHOLE = re.compile(r"[^;{}#\n]*[=:][^;{}#\n]*$|\}[ \t]*$")
+_DOTTED = re.compile(r"\b(\w+)\.(\w+)[ \t]*$")
 _ENTRY = re.compile(r"[A-Za-z_][\w.]*[ \t]*(=(?!=)|\{)")
 
 
@@ -130,7 +131,12 @@ def _unexpected_token(error: UnexpectedToken, source: Source, end: int, sink: Si
         helps = [f"a `;` or a line end goes between two entries: write `; {token}`"]
         fix = Fix("write `;` between them", (Edit(Span(source, start, start), "; "),))
     if token.type == "LBRACE" and opened is None and "EQUAL" in expected:
-        helps.append("a block has a kind and a name: `cluster node { … }`")
+        inner = _DOTTED.search(source.text, max(0, start - _AT_MOST * 20), start)
+        helps.append(
+            f"a block within another: `{inner[1]} {{ {inner[2]} {{ … }} }}`"
+            if inner
+            else "a block has a kind and a name: `cluster node { … }`"
+        )
     secondary = (Label(opened, "opened here"),) if opened else ()
     sink.error("E0101", title, span, label, secondary=secondary, help=tuple(helps), fix=fix)
 

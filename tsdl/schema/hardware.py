@@ -101,6 +101,13 @@ HARDWARE = Block(
                 open_field=Field(quantity("work/time"), "peak for a dtype", low=0, above=True),
             )
         ),
+        "attained": Nested(
+            Block(
+                "attained",
+                "What kernels in a number format attain of what their class reaches of the peak.",
+                open_field=Field(_NUMBER, "share for a dtype", low=0, above=True, high=1),
+            )
+        ),
         "memory": Nested(
             Block(
                 "memory",

@@ -128,7 +128,7 @@ def _of_block(block: Block, program: Program) -> Iterator[CompletionItem]:
         yield _item(verb, _KIND.Keyword, words.verb_text(verb, block))
     if block.graph:
         yield _item("graph", _KIND.Struct, "graph { … }: operators", "graph { $0 }")
-    if block.kind == "compute":
+    if block.kind in ("compute", "attained"):
         yield from _declared(program, "dtype")
     if block.bounds:
         yield from _metrics(totals=False)

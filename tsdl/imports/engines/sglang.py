@@ -167,9 +167,12 @@ def _policy(serving: Serving, shape: Shape) -> None:
     scheduler.base = f"sglang(budget = {tokens(budget)}, sequences = {sequences})"
     if flags.flag("--enable-mixed-chunk"):
         local.append(Line("chunked", "--enable-mixed-chunk", "batching"))
-    if flags.flag("--disable-overlap-schedule") or shape.stages > 1:
-        comment = "a pipeline" if shape.stages > 1 else "--disable-overlap-schedule"
+    if shape.stages > 1:
+        local.append(Line("synchronous", "a pipeline", "scheduling"))
+    elif flags.flag("--disable-overlap-schedule"):
+        comment = "--disable-overlap-schedule"
         local.append(Line("synchronous", comment, "scheduling"))
+        local.append(Line("300 us + 48 us * requests", f"{comment}: as vLLM", "overhead"))
     order = flags.text("--schedule-policy") or "fcfs"
     if flags.flag("--enable-priority-scheduling"):
         low = flags.flag("--schedule-low-priority-values-first")

@@ -162,19 +162,22 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
     budget = flags.whole("--max-num-batched-tokens", 1, _MOST) or usual
     sequences = min(sequences, budget)
     name = "vllm_0_6" if old else "vllm"
-    scheduler.base = f"{name}(budget = {tokens(budget)}, sequences = {sequences})"
     if old:
         _old_policy(serving, chunked=bool(chunked))
     elif chunked is False:
         flags.unread("--enable-chunked-prefill", "prompts are cut into chunks all the same")
     asked = flags.flag("--async-scheduling")
     early = version >= (0, 14) if asked is None else asked
-    if not old and (shape.stages > 1 or not early):
-        comment = "a pipeline" if shape.stages > 1 else "asynchronous by default from 0.14 on"
-        comment = "--no-async-scheduling" if asked is False else comment
-        scheduler.local.append(Line("synchronous", comment, "scheduling"))
+    if not old and shape.stages > 1:
+        scheduler.local.append(Line("synchronous", "a pipeline", "scheduling"))
+    elif not old and not early:
+        name = "vllm_synchronous"
+        why = "--no-async-scheduling" if asked is False else "asynchronous by default from 0.14 on"
+        scheduler.local.append(Line("synchronous", why, "scheduling"))
+    scheduler.base = f"{name}(budget = {tokens(budget)}, sequences = {sequences})"
     if flags.flag("--enforce-eager") and not old:
-        scheduler.local.append(Line("2.3 ms", "--enforce-eager: no step is captured", "overhead"))
+        time = "2.3 ms + 48 us * requests" if name == "vllm_synchronous" else "2.3 ms"
+        scheduler.local.append(Line(time, "--enforce-eager: no step is captured", "overhead"))
     _order(serving)
 
 
