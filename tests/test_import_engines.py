@@ -238,3 +238,44 @@ def test_a_word_that_belongs_to_no_flag_is_told() -> None:
     assert [(d.code, d.title) for d in found] == [
         ("W0606", "`stray` belongs to no flag, and is not read")
     ]
+
+
+def test_a_line_that_does_not_go_on_is_another_command() -> None:
+    line = f"vllm serve {DENSE} --max-num-seqs 64 --enforce-eager"
+    told: list[str] = []
+    for script in (
+        f"{line}\npython bench.py --max-num-seqs 8",
+        f"{line}\n\n# later\nvllm serve other --max-num-seqs 8",
+    ):
+        text, found = made("vllm", script, "--hardware", "H100", "--version", "0.19")
+        assert text is not None
+        assert "sequences = 64" in text
+        told += [d.title for d in found]
+    ends = "begins another command, which is not read"
+    assert told == [f"`python` {ends}", f"`vllm` {ends}"]
+    # What is pasted from a list of arguments goes on without a mark of the shell.
+    folded = f"vllm serve\n  {DENSE}\n  --max-num-seqs\n  64\n  --enforce-eager\n"
+    text, found = made("vllm", folded, "--hardware", "H100", "--version", "0.19")
+    assert text is not None
+    assert "sequences = 64" in text
+    assert not found
+
+
+def test_several_nodes_are_told_and_the_old_engine_is_known() -> None:
+    def titles(line: str) -> list[str]:
+        return [d.title for d in made("vllm", line, "--hardware", "H100", "--version", "0.9")[1]]
+
+    assert any("one server" in title for title in titles(f"vllm serve {DENSE} -tp 16 --nnodes 2"))
+    assert not titles(f"vllm serve {DENSE} -tp 8 --nnodes 1")
+    text, _ = made(
+        "vllm", f"VLLM_USE_V1=0 vllm serve {DENSE}", "--hardware", "H100", "--version", "0.9"
+    )
+    assert text is not None
+    assert "vllm_0_6(" in text
+
+
+@pytest.mark.parametrize("hardware", ["RTX_4090", "A100_80G", "MI300X"])
+def test_devices_are_linked_as_the_library_says(hardware: str) -> None:
+    text, _ = made("vllm", f"vllm serve {DENSE} -tp 2", "--hardware", hardware)
+    assert text is not None
+    assert "link" not in text

@@ -13,6 +13,7 @@ from tsdl.source import Source, Span
 
 _TRUTHS = ("true", "false")
 MODEL = "MODEL"  # the key of a word that belongs to no flag
+_MODELS = frozenset((MODEL, "--model", "--model-path"))
 _MOST_CHARACTERS = 100_000
 _GOES_ON = "\\\n"  # a line, on the next one
 # A comment, which begins where a word does; the end of a line that goes on; a mark of the shell
@@ -52,6 +53,7 @@ class Grammar:
 class _Word:
     text: str
     span: Span
+    begins: bool  # a line, and the shell did not take it for more of the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,16 @@ def _words(source: Source, sink: Sink) -> list[_Word] | None:
         sink.error(WRONG, "too long for a command line", Span(source, 0, 0))
         return None
     text = source.text.replace("\r", " ")
-    found, end = [], 0
+    found: list[_Word] = []
+    end, begins = 0, False
     for match in _WORD.finditer(text):
         if text[end : match.start()].strip():
             break
+        begins |= "\n" in text[end : match.start()]
         end = match.end()
         if _is_word(match[0]):
-            found.append(_Word(_plain(match[0]), Span(source, match.start(), end)))
+            found.append(_Word(_plain(match[0]), Span(source, match.start(), end), begins))
+            begins = False
     rest = text[end:]
     if rest.strip():
         at = end + len(rest) - len(rest.lstrip())
@@ -149,6 +154,12 @@ def _enter(table: Table, words: Sequence[_Word], grammar: Grammar, sink: Sink) -
     waiting = several = ""
     for word in words:
         if _ENDS.fullmatch(word.text):
+            return
+        goes_on = word.text.startswith("-") or (waiting and waiting not in grammar.switches)
+        if word.begins and not goes_on and not _MODELS.isdisjoint(table.entries):
+            title = f"`{word.text[:60]}` begins another command, which is not read"
+            help_ = "a line that goes on ends in `\\`"
+            sink.warning(UNREAD, title, word.span, help=(help_,))
             return
         if "$" in word.text:
             help_ = "put in what the shell would"

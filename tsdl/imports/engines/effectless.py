@@ -9,7 +9,7 @@ _BOTH = _flags(
     """
     --allow-credentials --allowed-headers --allowed-methods --allowed-origins --api-key
     --chat-template --device --download-dir --host --load-format --log-level --log-requests
-    --model-impl --model-loader-extra-config --nnodes --node-rank --port --random-seed
+    --model-impl --model-loader-extra-config --node-rank --port --random-seed
     --reasoning-parser --revision --root-path --seed --served-model-name --skip-tokenizer-init
     --ssl-ca-certs --ssl-certfile --ssl-keyfile --tokenizer --tokenizer-mode --tokenizer-path
     --tokenizer-revision --tool-call-parser --trust-remote-code --uds --uvicorn-log-level

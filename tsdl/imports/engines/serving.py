@@ -9,16 +9,14 @@ from tsdl.imports.deployment import Deployment, Group, Memory, Node, write
 from tsdl.imports.documents import read_flags
 from tsdl.imports.engines.checkpoints import Checkpoint, checkpoint, formats
 from tsdl.imports.engines.commandline import MODEL, Grammar, plain, read_command
-from tsdl.imports.library import Names, connection, folded, has_experts, suggestion
+from tsdl.imports.library import Names, folded, has_experts, suggestion
 from tsdl.imports.tables import WRONG, Table
 from tsdl.source import Source, Span
 from tsdl.writing import Line, tokens, visible
 
 MOST_DEVICES = 4096
 _MOST_LINES = 12  # of a command that are shown
-# Devices that are linked by PCIe, or by links of their own; the others have NVLink.
-_PLUGGED = ("L4", "L40S", "A10", "A40", "RTX_4090", "RTX_PRO_6000", "H100_PCIe", "MI210")
-_LINKED = {"MI300X": "InfinityFabric_MI300X", "TPU_v4": "ICI_v4", "TPU_v5e": "ICI_v5e"}
+_MOST_NODES = 10_000
 # GiB that drivers report, by which engines choose their defaults; of devices not named, 80.
 MEMORY = {
     "V100_16G": 16, "L4": 22, "A10": 22, "RTX_4090": 24, "V100_32G": 32, "A100_40G": 40,
@@ -180,7 +178,6 @@ def cluster(serving: Serving, shape: Shape) -> None:
     parts = [str(shape.tensor)]
     parts += [f"ranks = {ranks}"] if ranks > 1 else []
     parts += [f"stages = {shape.stages}"] if shape.stages > 1 else []
-    several = shape.tensor * shape.stages * ranks > 1
     group = Group("gpu", serving.hardware, shape.copies, shape.tensor)
     if len(parts) > 1 or way == "ep":
         group.parallel = f"{way}({', '.join(parts)})"
@@ -188,10 +185,9 @@ def cluster(serving: Serving, shape: Shape) -> None:
     if wanted:
         place = serving.own.place("link")
         group.link = serving.names.link(wanted, serving.hardware, place) or ""
-    elif several:
-        kind = "pcie" if serving.hardware in _PLUGGED else "nvlink"
-        usual = _LINKED.get(serving.hardware) or connection(kind, serving.hardware)
-        group.link = usual or ""
+    elif (serving.flags.whole("--nnodes", 1, _MOST_NODES) or 1) > 1:
+        serving.flags.unread("--nnodes", "all devices are taken to be of one server: say `--link`")
+    serving.flags.ignore("--nnodes")
     serving.deployment.nodes.append(Node("", [group]))
 
 

@@ -27,7 +27,8 @@ from tsdl.writing import Line, number, percent, quantity, tokens
 FILE_FLAGS = ()
 _MOST = 10_000_000
 _NEWEST = (0, 19)  # that the library's `vllm` describes
-_ONE = (0, 8)  # from which on the engine is V1
+_ONE = (0, 8)  # from which on the engine is V1, unless VLLM_USE_V1=0 asks for what was before
+_LAST_OF_ZERO = (0, 7)
 _LARGE = 70  # GiB from which on devices but the A100 have larger defaults
 _UTILIZATION, _BLOCK = 0.9, 16
 
@@ -88,6 +89,8 @@ def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> 
     if serving is None:
         return None
     version = serving.version(_NEWEST)
+    if version >= _ONE and "VLLM_USE_V1=0" in files[0][1].split():
+        version = _LAST_OF_ZERO
     shape = _cluster(serving)
     longest = context(serving, "--max-model-len")
     _memory(serving, version)
