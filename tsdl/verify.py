@@ -18,6 +18,7 @@ from tsdl.operatorclasses import report_classes
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
 from tsdl.resolve import find
+from tsdl.shares import beyond
 from tsdl.source import Span
 from tsdl.spending import unknown
 from tsdl.types import Reference
@@ -90,6 +91,16 @@ def _check_totals(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink:
 
 
 def _check_total(condition: Value, place: Span, what: str, plan: Plan, sink: Sink) -> None:
+    share = beyond(condition)
+    if share is not None:
+        name, number = share
+        sink.warning(
+            "W0513",
+            f"`{name}` is a share, and never more than 1",
+            place,
+            f"compared with {number:g}",
+            help=(f"write `{number:g} %`",) if 10 <= number <= 100 else (),  # noqa: PLR2004
+        )
     found = unknown(condition, plan)
     if found is not None:
         name, why, remedy = found

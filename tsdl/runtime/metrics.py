@@ -184,9 +184,10 @@ def _evaluate(value: Value, known: Mapping[str, object]) -> object:
 
 
 def holds(value: Value, known: Mapping[str, object]) -> bool:
-    """Tell whether a condition on the whole result holds; a comparison with nothing does not."""
+    """Tell whether a condition on the whole result holds; of nothing, or of nobody, none does."""
     try:
-        return bool(np.all(np.asarray(evaluate(value, known))))
+        found = np.asarray(evaluate(value, known))
+        return bool(found.size and np.all(found))
     except Nothing:
         return False
 

@@ -98,6 +98,8 @@ def summary(result: Result) -> str:
         sign = "pass" if expectation.passed else "FAIL"
         lacking = unknown(expectation.condition.formula, result.plan)
         value = "" if expectation.value is None else f"   (it is {_shown(expectation)})"
+        if not (value or result.metrics.count):
+            value = "   (no counted request has finished)"
         value = value if lacking is None else f"   (`{lacking[0]}` cannot be known: {lacking[1]})"
         lines.append(f"  {sign}  expect {expectation.condition.text}{value}")
     return "\n".join(line.rstrip() for line in lines)
