@@ -505,6 +505,21 @@ def lengths_of(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return prompt, output
 
 
+def test_times_of_a_trace_in_another_unit_are_told_of(tmp_path: Path) -> None:
+    """Nanoseconds that are read as seconds leave no digits for latencies."""
+    head = "arrived_at,num_prefill_tokens,num_decode_tokens\n"
+    (tmp_path / "trace.csv").write_text(f"{head}0,100,20\n90000000000,101,20\n")
+    program = """
+workload told {{ trace = "{}"{} }}
+scenario s {{ model = llama2_7b; cluster = single(A100_80G); workload = told }}
+"""
+    trace = (tmp_path / "trace.csv").as_posix()
+    with pytest.raises(tsdl.TsdlError, match="unit = 1 ms"):
+        tsdl.compile(program.format(trace, "")).run()
+    result = tsdl.compile(program.format(trace, "; columns { unit = 1 ns }")).run()
+    assert 90 < result.summary["makespan"] < 91
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("rate", ["1e-200", "1e-307", "5e-324"])
 @pytest.mark.parametrize(
@@ -517,7 +532,7 @@ workload rare {{ {} = {}; arrivals = {}; prompt = constant(4 tokens); output = c
 scenario s {{ model = llama2_7b; cluster = single(A100_80G); workload = rare }}
 """
     drawn = arrivals.format(f"{rate} req/s")
-    with pytest.raises(tsdl.TsdlError, match="E0906"):
+    with pytest.raises(tsdl.TsdlError, match="E0906.*32 years"):
         tsdl.compile(program.format("requests", 20, drawn)).run()
     assert tsdl.compile(program.format("duration", "1 h", drawn)).run().summary["requests"][
         "arrived"

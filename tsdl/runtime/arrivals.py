@@ -14,7 +14,7 @@ from tsdl.runtime.contents import Beginning, Content, Named
 from tsdl.runtime.streams import stream
 
 MOST_REQUESTS = 20_000_000  # that a duration is tried with
-LATEST = 1e100  # seconds; times that are later leave no room for sums and squares
+LATEST = 1e9  # seconds: of a later time a double keeps no tenth of a microsecond
 MOST_TURNS = 1000
 MOST_TOKENS = 1_000_000_000  # of a drawn length: longer ones are cut, and rejected anyhow
 _CHUNK = 1 << 14
@@ -100,6 +100,8 @@ def _replayed(workload: Workload, table: Table, seed: int) -> Arrivals:
     if workload.duration is not None:
         count = min(count, int(np.searchsorted(begun, workload.duration, side="right")))
     rows = count if turns is None else int(turns[:count].sum())
+    if count and begun[count - 1] > LATEST:
+        raise TsdlError([_too_late(workload)])
     prompt = np.array(table.prompt[:rows], dtype=np.int64)
     output = np.array(table.output[:rows], dtype=np.int64)
     prompt, output = _cut(workload, prompt, output)
@@ -186,9 +188,13 @@ def _too_late(workload: Workload) -> Diagnostic:
     return Diagnostic(
         "E0906",
         Severity.ERROR,
-        f"requests of `{workload.name}` arrive after {LATEST:g} s",
+        f"requests of `{workload.name}` arrive after {LATEST:,.0f} s, some 32 years",
         None,
-        help=("take a higher rate, or fewer requests",),
+        help=(
+            "if its times are no seconds, say so: `columns { unit = 1 ms }`"
+            if workload.replay
+            else "take a higher rate, or fewer requests",
+        ),
     )
 
 
