@@ -142,6 +142,8 @@ class Writer(PolicyWriter):
             )
         else:
             fields.append(f"requests = {count}")
+            if chance.random() < 0.3:
+                fields.append(f"concurrency = {chance.choice((1, 2, 5))}")
         if chance.random() < 0.5:
             fields.append("priority = uniform(0..3)")
         total = context if chance.random() < 0.8 else 2 * context

@@ -265,6 +265,11 @@ class TameWriter(TamePolicyWriter):
             long = self.later.choice((8, 30, 100))
             fields.append(f"prefixes = {self.later.choice((1, 2, 5))}")
             fields.append(f"prefix = uniform(1..{long} tokens)")
+        if not {"sessions"} & self.features and self.later.random() < 0.25:
+            self.features.add("concurrency")
+            fields.append(f"concurrency = {self.later.choice((1, 2, 4, 8))}")
+            if self.later.random() < 0.3:
+                fields.append("think = exponential(mean = 50 ms)")
         fields.append(f"total = {lengths.longest} tokens")
         return "workload asked {\n  " + "\n  ".join(fields) + "\n}"
 

@@ -39,7 +39,7 @@ class Reason:
     """What keeps a group from a better rung: the rung it is kept to, what decides it, and why.
 
     `part` names what decides: `on token`, `admit when`, `kvcache`, `parallel`, `swap`, `extern`,
-    `cost`, `turns`; of a handler `handler` is which.
+    `cost`, `turns`, `concurrency`; of a handler `handler` is which.
     """
 
     rung: str
@@ -268,8 +268,10 @@ def _submits(body: Iterable[Statement]) -> bool:
 
 
 def _of_workload(plan: Plan) -> Iterator[Reason]:
-    if plan.workload.chained:
+    if plan.workload.talks:
         yield Reason("eager", "turns", "the next question waits for the answer")
+    elif plan.workload.concurrency is not None:
+        yield Reason("eager", "concurrency", "the next request waits until another one has ended")
 
 
 def _first_token_only(handler: Handler) -> bool:

@@ -14,7 +14,7 @@ from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planjson import canonical, encoded, written
 
-FORMAT = 7
+FORMAT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,12 +336,18 @@ class Workload:
     priority: Draw | None
     prefixes: int | None  # how many texts prompts begin with
     prefix: Draw | None  # how long each of them is
+    concurrency: int | None  # how many requests are open at most
+
+    @property
+    def talks(self) -> bool:
+        """Tell whether there are conversations."""
+        replayed = self.replay and self.table is not None and bool(self.table.turns)
+        return self.turns is not None or replayed
 
     @property
     def chained(self) -> bool:
         """Tell whether some requests wait for the answers of others."""
-        replayed = self.replay and self.table is not None and bool(self.table.turns)
-        return self.turns is not None or replayed
+        return self.talks or self.concurrency is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,8 @@ def _workload(plan: Plan) -> str:
         told.append(f"for {workload.duration:g} s")
     if workload.arrivals:
         told.append(f"arrivals {_draw(workload.arrivals)}")
+    if workload.concurrency is not None:
+        told.append(f"{workload.concurrency:,} open at most")
     if workload.table and not workload.replay:
         told.append(f"lengths drawn from {len(workload.table.prompt):,} pairs")
     draws = {name: getattr(workload, name) for name in _DRAWN}

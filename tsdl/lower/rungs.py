@@ -52,8 +52,8 @@ def _place(
             return evaluator.place_of(evaluator.required(worker, "kv"))
         case [("parallel" | "swap" | "cost") as field]:
             return evaluator.span(worker, field)
-        case ["turns"]:
-            return evaluator.span(evaluator.required(scenario, "workload"), "turns")
+        case ["turns" | "concurrency" as key]:
+            return evaluator.span(evaluator.required(scenario, "workload"), key)
     return evaluator.place_of(policy)
 
 

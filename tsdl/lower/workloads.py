@@ -25,17 +25,29 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
     duration = evaluator.optional(workload, "duration")
     sessions = evaluator.optional(workload, "sessions")
     turns, think = evaluator.get(workload, "turns"), evaluator.get(workload, "think")
-    if sessions is not None or turns is not None:
+    concurrency = evaluator.optional(workload, "concurrency")
+    talks = sessions is not None or turns is not None
+    if talks:
         _check_sessions(evaluator, workload, replayed is not None)
         requests = None  # what a base says of requests is not of sessions
-    elif think is not None:
+    elif think is not None and concurrency is None:
         raise evaluator.fail(
             "E0404",
             f"workload `{workload.name}` thinks between turns, and has none",
             evaluator.span(workload, "think"),
             help=("write `turns = uniform(2..7)`, or leave `think` out",),
         )
-    if replayed is None and requests is None and duration is None and sessions is None:
+    if concurrency is not None and (talks or (replayed is not None and replayed.turns)):
+        raise evaluator.fail(
+            "E0521",
+            f"workload `{workload.name}` has both `concurrency` and conversations",
+            evaluator.span(workload, "concurrency"),
+            "the next question of a conversation waits for its own answer",
+            help=("say how many talk at a time by `sessions` and `arrivals`, or leave one out",),
+        )
+    at_once = arrivals is None and requests is None  # with `concurrency`, and time ends nothing
+    ended = not (requests is None and duration is None and sessions is None)
+    if replayed is None and (at_once or not ended):
         raise evaluator.fail(
             "E0520",
             f"workload `{workload.name}` has no end",
@@ -52,7 +64,9 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         requests=int(requests) if requests is not None else None,
         duration=duration,
         warmup=evaluator.real(workload, "warmup"),
-        arrivals=_draw(evaluator, workload, "arrivals", arrivals),
+        arrivals=Draw("burst", ())
+        if arrivals is None and replayed is None
+        else _draw(evaluator, workload, "arrivals", arrivals),
         prompt=_draw(evaluator, workload, "prompt", prompt),
         output=_draw(evaluator, workload, "output", output),
         correlation=evaluator.real(workload, "correlation"),
@@ -69,6 +83,7 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         priority=_draw(evaluator, workload, "priority", evaluator.get(workload, "priority")),
         prefixes=_prefixes(evaluator, workload),
         prefix=_draw(evaluator, workload, "prefix", evaluator.get(workload, "prefix")),
+        concurrency=int(concurrency) if concurrency is not None else None,
     )
 
 
@@ -171,7 +186,8 @@ def _check(evaluator: Evaluator, workload: Instance) -> None:
                 )
     if _is_set(workload, "trace"):
         return
-    needed = ["arrivals"] if _is_set(workload, "lengths") else ["arrivals", "prompt", "output"]
+    needed = [] if _is_set(workload, "concurrency") else ["arrivals"]
+    needed += [] if _is_set(workload, "lengths") else ["prompt", "output"]
     for key in needed:
         if not _is_set(workload, key):
             raise evaluator.fail(

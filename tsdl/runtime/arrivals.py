@@ -29,7 +29,8 @@ class Arrivals:
 
     With conversations `turns` says how many turns each has, one after another; the columns then
     have a row for each turn, with the arrival of its conversation, its own new tokens, and the
-    seconds until the next. With `whole`, a prompt has what was said before in it.
+    seconds until the next (`think`, which is empty where nothing waits for an answer). With
+    `whole`, a prompt has what was said before in it.
     """
 
     arrived: Floats
@@ -86,9 +87,10 @@ def _generate(workload: Workload, seed: int) -> Arrivals:
         count = int(np.searchsorted(arrived, workload.duration, side="right"))
         arrived, prompt, output = arrived[:count], prompt[:count], output[:count]
     prompt, output = _cut(workload, prompt, output)
-    return Arrivals(
-        arrived, prompt, output, _drawn(workload.priority, len(arrived), seed, "priority")
-    )
+    count = len(arrived)
+    priority = _drawn(workload.priority, count, seed, "priority")
+    pauses = _pauses(workload, count, seed)
+    return Arrivals(arrived, prompt, output, priority, think=pauses)
 
 
 def _replayed(workload: Workload, table: Table, seed: int) -> Arrivals:
@@ -107,7 +109,8 @@ def _replayed(workload: Workload, table: Table, seed: int) -> Arrivals:
     prompt, output = _cut(workload, prompt, output)
     priority = _drawn(workload.priority, rows, seed, "priority")
     if turns is None:
-        return Arrivals(arrived[:rows], prompt, output, priority)
+        pauses = _pauses(workload, rows, seed)
+        return Arrivals(arrived[:rows], prompt, output, priority, think=pauses)
     think = np.array(table.think[:rows], dtype=np.float64)
     return Arrivals(arrived[:rows], prompt, output, priority, turns[:count], think, whole=True)
 
@@ -132,15 +135,22 @@ def _conversations(workload: Workload, arrived: Floats, seed: int) -> Arrivals:
     if count > MOST_REQUESTS:
         raise TsdlError([_too_many(workload)])
     prompt, output = _cut(workload, *_lengths(workload, count, seed))
-    think = _drawn(workload.think, count, seed, "think")
     return Arrivals(
         np.repeat(arrived, turns),
         prompt,
         output,
         _drawn(workload.priority, count, seed, "priority"),
         turns,
-        np.zeros(count) if think is None else np.maximum(think, 0.0),
+        _pauses(workload, count, seed),
     )
+
+
+def _pauses(workload: Workload, count: int, seed: int) -> Floats:
+    """Return the seconds from the end of each request to what waits for it, if something may."""
+    if not workload.chained:
+        return np.zeros(0)
+    think = _drawn(workload.think, count, seed, "think")
+    return np.zeros(count) if think is None else np.maximum(think, 0.0)
 
 
 def _drawn(draw: Draw | None, count: int, seed: int, purpose: str) -> Floats | None:

@@ -85,11 +85,10 @@ class Requests(Mapping[str, Column]):
     # -- what the workload says ------------------------------------------------------------------
 
     def _asked(self, name: str, rows: slice) -> Column:
+        if name in ("session", "turn") and self._ledger.sessions.starts is None:
+            numbers = self.part("id", rows)
+            return numbers if name == "session" else np.zeros_like(numbers)
         if self._ledger.row is None:
-            if name == "session":
-                return self.part("id", rows)
-            if name == "turn":
-                return np.zeros(len(range(*rows.indices(self.count))), dtype=np.int64)
             kind = np.float64 if name == "arrived" else np.int64
             return np.asarray(getattr(self._arrivals, name), dtype=kind)[: self.count][rows]
         if name == "arrived":
@@ -115,7 +114,7 @@ class Requests(Mapping[str, Column]):
     def _prompts(self) -> NDArray[np.int64]:
         """The whole prompt of each turn: all that was said before, and its own."""
         own = np.asarray(self._arrivals.prompt, dtype=np.int64)
-        if self._arrivals.whole:
+        if self._arrivals.whole or self._arrivals.turns is None:
             return own
         said = np.cumsum(own + self._arrivals.output)
         before = np.concatenate(([0], said[:-1]))

@@ -26,7 +26,7 @@ from tsdl.runtime.ledger import Ledger
 from tsdl.runtime.limits import run_within
 from tsdl.runtime.pipeline import PipelinedWorker
 from tsdl.runtime.request import REJECTED, Request
-from tsdl.runtime.samples import MANY_SAMPLES, MOST_ROWS, Changes, Samples, in_order
+from tsdl.runtime.samples import Changes, Moments, Samples, in_order
 from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.stages import Stages
 from tsdl.runtime.stops import stops_of
@@ -102,9 +102,10 @@ class Engine:
                     worker.kind.swap, RemoteSwap(self.system, worker.kind.swap)
                 )
                 worker.swapper = swap
-        self.requests = Sessions(arrivals, plan.workload.warmup)
+        workload = plan.workload
+        self.requests = Sessions(arrivals, workload.warmup, workload.concurrency)
         self.ledger = Ledger(self.requests)
-        self.coming = self.requests.count  # arrivals whose time is known
+        self.coming = self.requests.known  # arrivals whose time is known
         self.pending: OrderedDict[Request, None] = OrderedDict()
         self.submitted: OrderedDict[Request, None] = OrderedDict()
         # The iteration in flight, and when it began.
@@ -112,7 +113,7 @@ class Engine:
         self.open = len(self.requests)
         self.ended = 0.0
         self.longest = plan.model.context
-        self.in_turns = plan.workload.chained
+        self.in_turns = workload.chained
         self.serving = 0  # gangs that are processes
         self.over = False
         self.rounds = 0
@@ -212,6 +213,16 @@ class Engine:
         """Return the place of an arrival among those of its time: by number of conversation."""
         return ARRIVAL + request.session / (self.requests.count + 1)
 
+    def _send(self) -> None:
+        """Send the next request of a closed loop, if there is one: now, or at its own time."""
+        request = self.requests.send(self.clock.now)
+        if request is None:
+            self.coming -= 1
+        elif request.arrived > self.clock.now:
+            self.clock.call(request.arrived, self._rank(request), lambda: self._arrive(request))
+        else:
+            self._arrive(request)
+
     def _arrive(self, request: Request) -> None:
         self.coming -= 1
         request.arrived = self.clock.now
@@ -278,6 +289,9 @@ class Engine:
             self.coming += 1
             time = now + request.think
             self.clock.call(time, self._rank(following), lambda: self._arrive(following))
+        if self.requests.concurrency is not None:
+            self.coming += 1
+            self.clock.call(now + request.think, self._rank(request), self._send)
         if self.progress and self.open % 1000 == 0:
             self.progress(len(self.requests) - self.open, len(self.requests))
 
@@ -469,25 +483,12 @@ class Engine:
         return self.clock.peek() == inf
 
     def _sampler(self) -> Process:
-        """Note the state of all workers at regular times.
-
-        Where the plan sets no interval, nobody knows how long the run will be: the interval begins
-        small and doubles, with every second sample let go, whenever there are many.
-        """
-        interval = self.plan.sample or max(self.requests.span / 200, 1e-3)
-        taken = 0
-        count = 0
+        """Note the state of all workers at regular times."""
+        moments = Moments(self.plan.sample, self.requests.span, len(self.workers))
         while self.open and not self.over:
-            yield self.clock.at(count * interval, OBSERVER)
-            count += 1
-            taken += 1
+            yield self.clock.at(moments.next, OBSERVER)
             self._catch_up()
             self.samples.take(self.clock.now, self.workers)
             if self._is_over():
                 return
-            most = MANY_SAMPLES if self.plan.sample is None else MOST_ROWS // len(self.workers)
-            if taken >= max(most, 2):
-                self.samples.thin(len(self.workers))
-                taken = (taken + 1) // 2
-                count = (count + 1) // 2
-                interval *= 2
+            moments.passed(self.samples)

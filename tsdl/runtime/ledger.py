@@ -21,8 +21,8 @@ _FEW_LATE = 1000
 class Ledger:
     """A row for each request that has arrived, written when it is closed.
 
-    What is known of a request from the workload is not copied: without conversations a request's
-    number is its row there; with them `row` says it, and `arrived` when it came. Columns of times
+    What is known of a request from the workload is not copied: a request's number is its row there,
+    but where some wait for others: then `row` says it, and `arrived` when it came. Columns of times
     hold NaN for what never happened. A column that is zero for nearly everybody is there once
     somebody has something else: see `rare`.
     """
@@ -41,7 +41,7 @@ class Ledger:
         self.rare: dict[str, array[int] | array[float]] = {}  # `missing`: tokens not generated
         self.arrived: array[float] | None = None
         self.row: array[int] | None = None
-        if sessions.starts is not None:
+        if sessions.starts is not None or sessions.concurrency is not None:
             self.arrived = array("d", [nan]) * size
             self.row = array("i", [0]) * size
         self.live: dict[int, Request] = {}  # who is not closed, in order of numbers

@@ -46,6 +46,36 @@ class Samples:
             setattr(self, name, array(column.typecode, kept))
 
 
+class Moments:
+    """Times at which the state is noted: at an interval that doubles whenever there are many.
+
+    Where the plan sets no interval, nobody knows how long the run will be, and it begins small.
+    Every second sample is let go then.
+    """
+
+    def __init__(self, given: float | None, span: float, workers: int) -> None:
+        """Begin at 0; `span` is the seconds between the first and the last arrival."""
+        self._interval = given or max(span / 200, 1e-3)
+        self._workers = workers
+        self._most = max(MANY_SAMPLES if given is None else MOST_ROWS // workers, 2)
+        self._taken = self._count = 0
+
+    @property
+    def next(self) -> float:
+        """Return the next time."""
+        return self._count * self._interval
+
+    def passed(self, samples: Samples) -> None:
+        """Note that the state was noted at that time."""
+        self._count += 1
+        self._taken += 1
+        if self._taken >= self._most:
+            samples.thin(self._workers)
+            self._taken = (self._taken + 1) // 2
+            self._count = (self._count + 1) // 2
+            self._interval *= 2
+
+
 class Changes:
     """The states of one worker: a row for every time from which on there was another one."""
 

@@ -1,4 +1,4 @@
-"""The requests of a workload, each built when it arrives: turns of a conversation one by one."""
+"""The requests of a workload, each built when it arrives, or when it is known what it waits for."""
 
 from collections.abc import Iterator
 from itertools import repeat
@@ -18,16 +18,22 @@ class Sessions:
     prompt is all that was said before, and the new question. Where a file has whole prompts, one
     begins with what was said before as far as it is that long. It is counted if its conversation
     began after the warm-up.
+
+    With `concurrency` at most so many are open: once a request has ended and its user has thought,
+    the next row is sent, not before its own time. Each row is a conversation of its own then.
     """
 
-    def __init__(self, arrivals: Arrivals, warmup: float) -> None:
+    def __init__(self, arrivals: Arrivals, warmup: float, concurrency: int | None = None) -> None:
         """Take the rows; no request is built yet."""
         self.arrivals = arrivals
         self.warmup = warmup
+        self.concurrency = concurrency
         turns = arrivals.turns
         # The row of each conversation's first turn, where there are conversations.
         self.starts = None if turns is None else np.cumsum(turns) - turns
         self.count = len(arrivals.arrived) if turns is None else len(turns)  # of conversations
+        # How many requests there are whose time is known up front, and how many have been sent.
+        self.known = self._sent = min(self.count, concurrency or self.count)
 
     def __len__(self) -> int:
         """Return how many requests there are, those of all turns."""
@@ -41,15 +47,15 @@ class Sessions:
     def first(self) -> Iterator[Request]:
         """Yield the requests whose time of arrival is known, in order."""
         found, warmup = self.arrivals, self.warmup
-        for begin in range(0, self.count, CHUNK):
-            chunk = slice(begin, begin + CHUNK)
+        for begin in range(0, self.known, CHUNK):
+            chunk = slice(begin, min(begin + CHUNK, self.known))
             rows = chunk if self.starts is None else self.starts[chunk]
             columns = zip(
                 found.arrived[rows].tolist(),
                 found.prompt[rows].tolist(),
                 found.output[rows].tolist(),
                 repeat(0.0) if found.priority is None else found.priority[rows].tolist(),
-                repeat(0.0) if self.starts is None else found.think[rows].tolist(),
+                found.think[rows].tolist() if len(found.think) else repeat(0.0),
                 strict=False,
             )
             for session, (arrived, prompt, output, priority, think) in enumerate(columns, begin):
@@ -61,6 +67,25 @@ class Sessions:
                 if found.contents is not None:
                     request.content = found.contents(self.row_of(request))
                 yield request
+
+    def send(self, now: float) -> Request | None:
+        """Return the next request of a loop, which arrives now or at its own time; None after all.
+
+        Which one it is shows when there is room: ends are not always dealt with in order of time.
+        """
+        row, found = self._sent, self.arrivals
+        if row == self.count:
+            return None
+        self._sent += 1
+        arrived = max(now, float(found.arrived[row]))
+        request = Request(
+            -1, arrived, int(found.prompt[row]), int(found.output[row]), arrived >= self.warmup,
+            session=row, think=float(found.think[row]),
+            priority=0.0 if found.priority is None else float(found.priority[row]),
+        )  # fmt: skip
+        if found.contents is not None:
+            request.content = found.contents(row)
+        return request
 
     def after(self, request: Request) -> Request | None:
         """Return the next turn of a request's conversation; None after the last."""

@@ -52,7 +52,7 @@ def _head(result: Result) -> dict[str, Any]:
         "tokenizer_id": plan.model.name,
         "num_prompts": result.totals["arrived"],
         **(_traffic(arrivals) if arrivals is not None else {}),
-        "max_concurrency": None,
+        "max_concurrency": result.plan.workload.concurrency,
         "plan": plan.hash,
         "seed": result.seed,
     }

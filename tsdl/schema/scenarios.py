@@ -56,6 +56,12 @@ WORKLOAD = Block(
         "think": Field(
             Construct("distribution", Dimension.of("time")), "from an answer to the next question"
         ),
+        "concurrency": Field(
+            quantity("requests"),
+            "at most so many requests are open: the next one is sent once one has ended",
+            low=1,
+            whole=True,
+        ),
         "priority": Field(
             Construct("distribution"), "drawn for each request, for policies to read"
         ),

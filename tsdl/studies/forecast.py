@@ -118,7 +118,7 @@ def _share(workload: Workload, result: Result, now: float) -> float:
     It is of requests, or of conversations where it has these.
     """
     table = workload.table if workload.replay else None  # else lengths to draw from
-    if workload.chained:
+    if workload.talks:
         arrived = len(set(result.requests["session"].tolist()))
         rows = len(table.turns) if table else None
     else:
