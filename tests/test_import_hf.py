@@ -395,6 +395,7 @@ def test_a_quantization_that_is_not_known_is_told(quantized: dict[str, Any]) -> 
         ("deepseek_v3", {"q_lora_rank": None}, "queries that are not compressed"),
         ("deepseek_v3", {"v_head_dim": 64}, "128 columns of keys and 64 of values"),
         ("deepseek_v3", {"moe_layer_freq": 2}, "`moe_layer_freq` is 1 in the graph"),
+        ("deepseek_v3", {"num_hidden_layers": 2}, "`first_k_dense_replace` is 3, and there are 2"),
     ],
 )
 def test_mistakes_of_experts_are_told(case: str, changed: dict[str, Any], title: str) -> None:

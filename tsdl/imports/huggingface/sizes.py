@@ -32,7 +32,7 @@ class Sizes:
         if self.text.sink.has_errors or None in (hidden, heads, layers, longest[0]):
             return self.family.graph, []
         assert hidden and heads and layers and longest[0]  # noqa: PT018 (for mypy)
-        self._agree(found, hidden, heads)
+        self._agree(found, hidden, heads, layers)
         reach, why = context(self.text, self.family, longest[0])
         lines = [
             Line(number(size), comment, key)
@@ -70,7 +70,9 @@ class Sizes:
             self.text.sink.error(WRONG, f"no `{keys[0]}` is given", place, help=(help_,))
         return None, ""
 
-    def _agree(self, found: dict[str, tuple[int | None, str]], hidden: int, heads: int) -> None:
+    def _agree(
+        self, found: dict[str, tuple[int | None, str]], hidden: int, heads: int, layers: int
+    ) -> None:
         text, kv_heads = self.text, found["kv_heads"][0]
         if kv_heads and heads % kv_heads:
             key = self._key("kv_heads")
@@ -81,6 +83,12 @@ class Sizes:
             key = self._key("active_experts")
             title = f"`{key}` is {active}, and there are {experts} experts"
             text.sink.error(WRONG, title, text.place(key))
+        dense = found.get("dense_layers", (0, ""))[0]
+        if dense and dense > layers:
+            key = self._key("dense_layers")
+            title = f"`{key}` is {dense}, and there are {layers} layers"
+            help_ = f"write `{key}` up to {layers}, or more layers"
+            text.sink.error(WRONG, title, text.place(key), help=(help_,))
         if not found["head_dim"][0] and hidden % heads:
             key = self._key("hidden")
             title = f"`{key}` is {hidden}, which {heads} heads do not divide"
