@@ -138,6 +138,16 @@ def test_constants_are_found_again() -> None:
 
 
 @pytest.mark.usefixtures("scipy")
+def test_a_measured_zero_has_no_error() -> None:
+    run = run_of()
+    at_once = replace(run, requests=tuple(replace(r, ttft=0.0) for r in run.requests))
+    found = tsdl.calibrate(EXAMPLE, [at_once], fit=[OVERHEAD])
+    checks = [check for check in found.runs[0].checks if check.statistic == "ttft"]
+    assert all(math.isnan(check.before) and math.isnan(check.after) for check in checks)
+    assert "TTFT                   –" in table(found)
+
+
+@pytest.mark.usefixtures("scipy")
 def test_the_same_runs_give_the_same_bytes() -> None:
     again = tsdl.calibrate(EXAMPLE, [SAMPLE], fit=[BANDWIDTHS], holdout=0.5)
     once = tsdl.calibrate(EXAMPLE, [SAMPLE], fit=[BANDWIDTHS], holdout=0.5)

@@ -276,8 +276,10 @@ def _checks(split: Split, before: Validation, after: Validation) -> list[Check]:
 
 
 def _error(found: Validation, counted: NDArray[np.bool_], name: str) -> float:
+    """Return simulated / measured − 1; NaN where 0 was measured, as in a validation."""
     measured, simulated = found.measured.only(counted), found.simulated.only(counted)
-    return _statistic(simulated, name) / _statistic(measured, name) - 1
+    true = _statistic(measured, name)
+    return _statistic(simulated, name) / true - 1 if true else math.nan
 
 
 def _each(found: Validation, counted: NDArray[np.bool_], name: str) -> float:
