@@ -17,6 +17,7 @@ from tests.test_cli import _environment
 from tests.test_robustness import TooSlow, codes, device, serve, workers, workload
 from tsdl.cli import main
 from tsdl.plan import FORMAT
+from tsdl.planreading import read_plan
 from tsdl.reading import read_named, reader_within
 
 Capture = pytest.CaptureFixture[str]
@@ -219,17 +220,81 @@ def test_a_plan_of_another_version_is_refused_in_words(tmp_path: Path, capsys: C
     assert f"not a plan of format {FORMAT}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("field", ["flops", "bytes", "wire", "time"])
-def test_a_plan_with_words_for_work_is_refused(field: str, tmp_path: Path, capsys: Capture) -> None:
+DAMAGES: dict[str, tuple[object, str]] = {
+    "text": ("much", "is a text"),
+    "text in a sum": (["+", 1, "much"], "is not a formula"),
+    "text that is repeated": (["*", ["if", True, "much", 1], 10**12], "is not a formula"),
+    "one side": ([">", ["symbol", "tokens"]], "is not a formula"),
+    "huge": (10**400, "is not a formula"),
+    "changed": (["symbol", "tokens"], "the plan has changed since"),
+    "no such symbol": (["symbol", "x"], "'x'"),
+    "power without end": (["**", 99, ["**", 99, 9]], "the result is too large"),
+    "division by zero": (["/", 1, ["-", ["symbol", "tokens"], 1024]], "division by zero"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        *((name, "flops") for name in DAMAGES),
+        *(("text", field) for field in ("bytes", "wire", "time")),
+        *((name, "time") for name in ("no such symbol", "power without end")),
+    ],
+)
+def test_a_plan_whose_work_is_damaged_is_refused(
+    name: str, field: str, tmp_path: Path, capsys: Capture
+) -> None:
+    """Also where the hash of the damaged plan was put into the results."""
+    work, reason = DAMAGES[name]
     path, out = tmp_path / "main.tsim", tmp_path / "out"
     path.write_text(RUN.replace("3000", "3"))
     assert main(["run", str(path), "--out", str(out)]) == 0
     plan = json.loads((out / "plan.json").read_text())
-    plan["workers"][0]["cost"]["stages"][0]["kernels"][0][field] = "much"
+    plan["workers"][0]["cost"]["stages"][0]["kernels"][0][field] = work
     (out / "plan.json").write_text(json.dumps(plan))
+    if "is not a formula" not in reason and name not in ("text", "changed"):
+        summary = json.loads((out / "summary.json").read_text())
+        hash_ = read_plan(json.dumps(plan)).hash
+        (out / "summary.json").write_text(json.dumps(summary | {"plan": hash_}))
+    capsys.readouterr()
+    with within(5.0, TooSlow):
+        assert main(["report", str(out), "-o", str(tmp_path / "page.html")]) == 1
+    told = capsys.readouterr().err
+    assert "E0704" in told
+    assert reason in told
+
+
+def test_a_summary_that_lacks_a_figure_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    path, out = tmp_path / "main.tsim", tmp_path / "out"
+    path.write_text(RUN.replace("3000", "3"))
+    assert main(["run", str(path), "--out", str(out)]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    del summary["cluster"]["price"]
+    (out / "summary.json").write_text(json.dumps(summary))
     capsys.readouterr()
     assert main(["report", str(out), "-o", str(tmp_path / "page.html")]) == 1
-    assert "E0704" in capsys.readouterr().err
+    assert "`cluster.price` is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("overhead", "reason"),
+    [
+        ("tokens ** 1_000_000_000", "the result is too large"),
+        ("round_up(tokens, requests - 1)", "modulo by zero"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_time_without_a_value_is_told_at_once(
+    command: str, overhead: str, reason: str, tmp_path: Path, capsys: Capture
+) -> None:
+    path = tmp_path / "main.tsim"
+    own = f"policy own from continuous {{ local {{ overhead = 1 ms * {overhead} }} }}"
+    path.write_text(own + RUN.replace("3000", "3").replace("{ model", "{ policy = own; model"))
+    with within(5.0, TooSlow):
+        assert main([command, str(path)]) != 0
+    told = capsys.readouterr().err
+    assert "E0901" in told
+    assert reason in told
 
 
 NUMBERS = {

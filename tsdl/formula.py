@@ -136,19 +136,25 @@ def compute(operation: str, arguments: Iterable[Value]) -> Atom:
         raise ArithmeticError("the result is too large") from error
     except ValueError as error:
         raise ArithmeticError(str(error)) from error
-    if isinstance(result, int) and result.bit_length() > _MOST_BITS:
+    if isinstance(result, int) and result.bit_length() > MOST_BITS:
         raise ArithmeticError("the result is too large")
     if isinstance(result, complex) or (isinstance(result, float) and not math.isfinite(result)):
         raise ArithmeticError("the result is not a number")
     return result
 
 
-_MOST_BITS = 400
+MOST_BITS = 400  # of a whole number
+_MOST_BITS_OF_POWERS = 1024  # a float has no number beyond
 
 
-def _power(a: float, b: float) -> float:
-    if isinstance(a, int) and isinstance(b, int) and abs(a) > 1 and b > _MOST_BITS:
-        raise OverflowError
+def power(a: float, b: float) -> float:
+    """Return a to the power of b. Raises OverflowError for what would take memory without end."""
+    if (
+        isinstance(a, int)
+        and isinstance(b, int)
+        and (a.bit_length() - 1) * b > _MOST_BITS_OF_POWERS
+    ):
+        raise OverflowError("the result is too large")
     return a**b  # type: ignore[no-any-return]
 
 
@@ -179,7 +185,7 @@ _COMPUTE: dict[str, object] = {
     "*": lambda a, b: a * b,
     "/": lambda a, b: a / b,
     "//": _divide_down,
-    "**": _power,
+    "**": power,
     "negate": lambda a: -a,
     "not": lambda a: not a,
     "and": lambda *a: all(a),

@@ -3,10 +3,29 @@
 import builtins
 import math
 
-from tsdl.formula import METHODS, OPERATIONS, SELECTIONS, Formula, Value, percentile_of, symbol
+from tsdl.formula import (
+    ARITHMETIC,
+    COMPARISONS,
+    METHODS,
+    MOST_BITS,
+    OPERATIONS,
+    SELECTIONS,
+    Formula,
+    Value,
+    percentile_of,
+    symbol,
+)
 from tsdl.pythonsource import TABLE, is_name
 
 _SELECTED = 4  # element, iterable, key, condition
+# How many arguments operations have; the others have any number, but one at least.
+_COUNTS = {
+    **dict.fromkeys((*ARITHMETIC, *COMPARISONS, "mod", "round_up"), 2),
+    **dict.fromkeys(("negate", "not", "abs", "floor", "ceil", "sqrt", "log2"), 1),
+    **dict.fromkeys(("clamp", "if"), 3),
+}
+# What texts may be in: as factors they would be as long as the other factor says.
+_OF_TEXTS = frozenset({"==", "!=", "if"})
 
 
 def to_json(value: Value) -> object:
@@ -22,7 +41,9 @@ def from_json(data: object) -> Value:
     Names become parts of Python source, so they are held to plain identifiers.
     """
     if not isinstance(data, list):
-        if isinstance(data, (int, float)) and math.isfinite(data):
+        if isinstance(data, int) and data.bit_length() <= MOST_BITS:
+            return data
+        if isinstance(data, float) and math.isfinite(data):
             return data
         if isinstance(data, str):  # a text to compare with; "" where there is no key
             return data
@@ -40,8 +61,13 @@ def from_json(data: object) -> Value:
             function in SELECTIONS and is_name(variable) and len(rest) == _SELECTED
         ):
             return Formula("select", (function, variable, *(from_json(part) for part in rest)))
-        case (str(name), [_, *_]) if name in OPERATIONS or name == "if" or percentile_of(name):
-            return Formula(name, tuple(from_json(part) for part in parts))
+        case (str(name), [_, *_]) if name in OPERATIONS or name == "if":
+            found = tuple(from_json(part) for part in parts)
+            numbers = name in _OF_TEXTS or not any(_is_no_number(value) for value in found)
+            if numbers and len(found) == _COUNTS.get(name, len(found)):
+                return Formula(name, found)
+        case (str(name), [_]) if percentile_of(name):
+            return Formula(name, (from_json(parts[0]),))
         case ("list", _):
             return Formula("list", tuple(from_json(part) for part in parts))
         case ("table", [str(name), _, *_]) if is_name(f"{TABLE}{name}"):
@@ -51,6 +77,15 @@ def from_json(data: object) -> Value:
         case ("mean", [_]):
             return Formula("mean", (from_json(parts[0]),))
     raise ValueError(f"{data!r} is not a formula")
+
+
+def _is_no_number(value: Value) -> bool:
+    """Tell whether a value is sure to be a text or a list, or may be one."""
+    if isinstance(value, Formula):
+        return value.operation == "list" or (
+            value.operation == "if" and any(_is_no_number(way) for way in value.arguments[1:])
+        )
+    return isinstance(value, str)
 
 
 def _are_names(names: list[object]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
 from tsdl import formulajson
-from tsdl.formula import Formula, Value
+from tsdl.formula import MOST_BITS, Formula, Value
 
 # A list of nothing but numbers, each on a line of its own. No text has a line break in JSON.
 _NUMBERS = re.compile(r"\[\n([\s0-9.,eE+-]+)\]")
@@ -90,5 +90,7 @@ def decoded(type_: Any, data: Any) -> Any:
         if isinstance(data, numbers) and isinstance(data, bool) == (option is bool):
             if isinstance(data, float) and not math.isfinite(data):
                 raise ValueError(f"{data} is not a number")
+            if isinstance(data, int) and data.bit_length() > MOST_BITS:
+                raise ValueError("a number is too large")
             return data
     raise TypeError(f"{data!r} is not of {type_}")

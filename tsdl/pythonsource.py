@@ -18,6 +18,7 @@ from tsdl.formula import (
     Formula,
     Value,
     clamp,
+    power,
     round_up,
     round_up_to,
 )
@@ -28,6 +29,7 @@ RUNTIME_NAMES: dict[str, object] = {
     "max": max,
     "abs": abs,
     "clamp": clamp,
+    "power": power,
     "round_up": round_up,
     "floor": math.floor,
     "ceil": math.ceil,
@@ -65,6 +67,8 @@ def written(value: Formula, parts: list[str]) -> str:
             return f"({parts[0]} % {parts[1]})"
         case "round_up" if isinstance(value.arguments[1], int):
             return f"(-(-{parts[0]} // {parts[1]}) * {parts[1]})"
+        case "**" if not any(isinstance(argument, float) for argument in value.arguments):
+            return f"power({parts[0]}, {parts[1]})"  # whole numbers may grow without end
         case "field":
             return f"{parts[0]}.{value.arguments[1]}"
         case "call" | "table" | "extern":

@@ -9,10 +9,16 @@ from tsdl.costs import Batch, Share, compiled, domain_of, shares
 from tsdl.formula import Value
 from tsdl.plan import Cost, Draw, Kernel, Local, Plan, Rung, Site, Stage, Tier, Workers
 from tsdl.pythonsource import function, python
+from tsdl.runtime.formulaerrors import formulas_told
 
 
 def describe(plan: Plan) -> str:
-    """Return the plan as lines of text."""
+    """Return the plan as lines of text. Raises TsdlError where a time has no value (E0901)."""
+    with formulas_told():
+        return "\n".join(_lines(plan))
+
+
+def _lines(plan: Plan) -> list[str]:
     model = plan.model
     lines = [
         f"scenario {plan.scenario}   plan {plan.hash[:16]}   seed {plan.seed}",
@@ -37,7 +43,7 @@ def describe(plan: Plan) -> str:
     for doc in plan.docs:
         first, *rest = doc.text.split("\n")
         lines += ["", f"  {doc.kind} {doc.name}: {first}", *(f"    {line}" for line in rest)]
-    return "\n".join(lines)
+    return lines
 
 
 def _local(local: Local) -> list[str]:

@@ -13,6 +13,8 @@ from tsdl.wholefiles import put_bytes
 if TYPE_CHECKING:
     import argparse
 
+    from tsdl.plan import Plan
+
 LACKING = "this needs vl-convert-python and Jinja2 (pip install 'tsdl[report]')"
 
 
@@ -30,13 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def report(arguments: argparse.Namespace) -> int:
     """Write one page about results."""
     from tsdl import __version__
-    from tsdl.cli.plantext import describe
     from tsdl.reports import NoReports, page, read
     from tsdl.runtime.parquet import NoPyarrow
 
     try:
         results = read(arguments.results)
-        text = page(results, describe, __version__)
+        text = page(results, _described, __version__)
     except NoReports:
         return usage_error(LACKING)
     except NoPyarrow as error:
@@ -44,6 +45,19 @@ def report(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         raise not_shown(error) from error
     return write(Path(arguments.output), text.encode())
+
+
+def _described(plan: Plan) -> str:
+    """Put a plan into words. Raises ValueError: it is from outside, whatever its formulas do."""
+    from tsdl.cli.plantext import describe
+
+    try:
+        return describe(plan)
+    except TsdlError as error:
+        reason = error.diagnostics[0].title
+        raise ValueError(f"the plan cannot be put into words: {reason}") from error
+    except Exception as error:
+        raise ValueError(f"the plan cannot be put into words: {error}") from error
 
 
 def not_shown(error: ValueError) -> TsdlError:

@@ -79,7 +79,8 @@ def _names(paths: list[Path]) -> list[str]:
 def _read(folder: Path, name: str) -> Result:
     if (folder / "study.json").is_file():
         data = _json(folder / "study.json", STUDY)
-        plan = _plan(folder) if (folder / "plan.json").is_file() else None
+        known = {run["plan"] for row in data["rows"] for run in row["runs"]}
+        plan = _plan(folder, known) if (folder / "plan.json").is_file() else None
         if any(row["point"].keys() != data["columns"].keys() for row in data["rows"]):
             raise _refused(folder / "study.json", "a point has other columns than the study")
         if not all(1 / _LARGEST < scale["size"] < _LARGEST for scale in data["scales"].values()):
@@ -89,7 +90,7 @@ def _read(folder: Path, name: str) -> Result:
                 raise _refused(folder / "study.json", f"picture {number} is not whole")
         return StudyAnswer(name, data, plan)
     summary = _json(folder / "summary.json", SUMMARY)
-    plan = _plan(folder)
+    plan = _plan(folder, {summary["plan"]})
     requests = _table(folder, "requests", {**_REQUESTS, "status": _is_finished})
     samples = _table(folder, "timeseries", _SAMPLES)
     known = {worker["id"] for worker in summary["workers"]}
@@ -108,12 +109,18 @@ def _is_complete(row: Mapping[str, Any], picture: Mapping[str, Any]) -> bool:
     )
 
 
-def _plan(folder: Path) -> Plan:
+def _plan(folder: Path, known: set[str]) -> Plan:
+    """Read the plan of a folder, whose hash is one of those that the results name."""
     text = _text(folder / "plan.json")
     try:
-        return read_plan(text)
+        plan = read_plan(text)
+        changed = plan.hash not in known
     except ValueError as error:
         raise _refused(folder / "plan.json", str(error)) from None
+    if changed:
+        reason = "the plan has changed since: it is not the one of these results"
+        raise _refused(folder / "plan.json", reason)
+    return plan
 
 
 def _table(

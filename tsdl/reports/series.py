@@ -41,7 +41,7 @@ def distribution(values: Floats) -> tuple[list[float], list[float]]:
 
 def edges(begin: float, end: float, count: int) -> list[float]:
     """Return the bounds of so many parts of a time; none where there is no such time."""
-    return np.linspace(begin, end, count + 1).tolist() if end > begin else []
+    return np.linspace(begin, float(end), count + 1).tolist() if end > begin else []
 
 
 def held(run: Run, name: str, bounds: Sequence[float]) -> list[list[float]]:

@@ -90,6 +90,10 @@ _TOTALS = (
 _OF_A_WORKER = (
     "devices", "iterations", "busy", "utilization", "preemptions", "kv_capacity", "kv_peak",
 )  # fmt: skip
+_OF_THE_CLUSTER = (
+    "devices", "price", "idle_power", "decode_power", "peak_power", "energy", "energy_per_token",
+    "cost", "cost_per_million_tokens", "carbon", "carbon_per_token",
+)  # fmt: skip
 _STATISTICS = dict.fromkeys(("mean", "p50", "p90", "p99", "max"), NUMBER)
 
 SUMMARY = {
@@ -103,7 +107,7 @@ SUMMARY = {
     **dict.fromkeys(_TOTALS, NUMBER),
     "latency": Each(_STATISTICS),
     "tokens": {"prompt": _STATISTICS, "output": _STATISTICS},
-    "cluster": Each(NUMBER),
+    "cluster": dict.fromkeys(_OF_THE_CLUSTER, NUMBER),
     "transfers": {"count": int, "bytes": NUMBER, "time": _STATISTICS},
     "tiers": [Each(CELL)],
     "workers": [

@@ -9,11 +9,11 @@ from threading import Lock
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.plan import Extern, Global, Local, Plan
-from tsdl.pythonsource import SOURCE_NAME
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.asked import cannot_be_called
 from tsdl.runtime.engine import Engine, Progress
 from tsdl.runtime.fast.engine import FastEngine
+from tsdl.runtime.formulaerrors import formulas_told
 from tsdl.runtime.limits import Guard, Limits, no_room
 from tsdl.runtime.result import Result
 from tsdl.runtime.selections import NoCandidate
@@ -58,7 +58,7 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
     guard.see_room(plan.workload)
     try:
         arrivals = generate(plan.workload, chosen)
-        with _DEEP_CALLS.allowed():
+        with formulas_told(), _DEEP_CALLS.allowed():
             made: Engine
             if watch is not None:
                 made = WatchedEngine(plan, arrivals, chosen, watch, progress, externs)
@@ -70,11 +70,6 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
         raise no_room("the system gives it no more") from None
     except NoCandidate as error:
         raise TsdlError([_NOTHING_TO_CHOOSE]) from error
-    except _OF_FORMULAS as error:
-        found = _formula_error(error)
-        if found is None:
-            raise
-        raise TsdlError([found]) from error
 
 
 # Calls in one another: what is done to one request at one time, up to a thousand times (E0903),
@@ -109,10 +104,6 @@ class _DeepCalls:
 _DEEP_CALLS = _DeepCalls()
 
 
-# What a formula may raise: a plan from elsewhere may name what is not there.
-_OF_FORMULAS = (
-    ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError,
-)  # fmt: skip
 _NOTHING_TO_CHOOSE = Diagnostic(
     "E0901",
     Severity.ERROR,
@@ -152,23 +143,3 @@ def _check_externs(plan: Plan, externs: Mapping[str, object]) -> None:
             raise TsdlError([found])
         if what == "cost" and (slip := cannot_be_called(extern, externs[name])):
             raise TsdlError([slip])
-
-
-def _formula_error(error: BaseException) -> Diagnostic | None:
-    """Return what went wrong in a formula of the plan; None where it was no formula."""
-    divided = isinstance(error, ZeroDivisionError)
-    while error.__cause__ is not None:  # SimPy raises a copy of what a process raised
-        error = error.__cause__
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    name = trace.tb_frame.f_code.co_filename if trace else ""
-    if not name.startswith(SOURCE_NAME):
-        return None
-    return Diagnostic(
-        "E0901",
-        Severity.ERROR,
-        f"a formula of {name.removeprefix(SOURCE_NAME).rstrip('>')} has no value: {error}",
-        None,
-        help=("guard it: `x / y if y > 0 else 0`",) if divided else (),
-    )
