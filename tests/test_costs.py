@@ -553,7 +553,7 @@ def test_a_plan_with_a_field_of_the_wrong_kind_is_refused() -> None:
         ("router", None),
         ("timeseries", "odd"),
     )
-    numbers = (("until", math.nan), ("sample", math.inf))  # which JSON does not have
+    numbers = (("until", math.nan), ("sample", math.inf), ("sample", 1e-9))
     for key, wrong in kinds + numbers:
         data = json.loads(plan_of().to_json()) | {key: wrong}
         with pytest.raises(ValueError, match="plan"):

@@ -7,6 +7,7 @@ from tsdl.interpolation import check_grid
 from tsdl.plan import DEEPEST, FORMAT, WORDS, Cost, Global, Local, Plan, Statement
 from tsdl.planjson import decoded, unshared
 from tsdl.pythonsource import TABLE, is_name
+from tsdl.schema.scenarios import SHORTEST
 
 
 def read_plan(text: str) -> Plan:
@@ -40,11 +41,14 @@ def _check_ranges(plan: Plan) -> None:
     stages = [kind.local for kind in plan.workers]
     counts = [n for s in stages for n in (s.max_requests, s.max_tokens)]
     counts += [n for kind in plan.workers for n in (kind.count, kind.ranks)]
-    times = [t for t in (plan.sample, plan.until, plan.workload.duration) if t is not None]
+    times = [t for t in (plan.until, plan.workload.duration) if t is not None]
     times += [kind.lifetime for kind in plan.workers]
     everything: tuple[Local | Global, ...] = (*stages, plan.router)
-    times += [h.every for s in everything for h in s.handlers if h.every is not None]
-    if not plan.workers or min(counts) < 1 or any(t <= 0 for t in times) or plan.seed < 0:
+    intervals = [h.every for s in everything for h in s.handlers if h.every is not None]
+    intervals += [s.window for stage in everything for s in stage.states if s.window is not None]
+    intervals += [] if plan.sample is None else [plan.sample]
+    wrong = any(t <= 0 for t in times) or any(t < SHORTEST for t in intervals)
+    if not plan.workers or min(counts) < 1 or wrong or plan.seed < 0:
         raise ValueError("a count, a time or the seed is out of range")
     if plan.timeseries not in ("sampled", "changes"):
         raise ValueError(f"there is no time series {plan.timeseries!r}")

@@ -11,10 +11,10 @@ from tsdl.plan import Handler, State, Statement
 from tsdl.program import Part
 from tsdl.pythonsource import fresh_name
 from tsdl.schema import BATCH_FEATURES
+from tsdl.schema.scenarios import SHORTEST
 from tsdl.source import Span
 
 Names = dict[str, EvaluatedValue]
-SHORTEST = 10e-6  # seconds between two of a timer, and of a window: a run must come to its end
 
 
 def lower_states(evaluator: Evaluator, stage: Instance) -> tuple[State, ...]:

@@ -9,6 +9,9 @@ from tsdl.types import (
 )
 from tsdl.units import Dimension
 
+# Seconds between two of a timer or of a time series, and of a window: a run must come to its end.
+SHORTEST = 10e-6
+
 _TIME = quantity("time")
 _TOKENS = quantity("tokens")
 _NUMBER = quantity()
@@ -113,7 +116,7 @@ SCENARIO = Block(
             "sampled",
         ),
         "sample": Field(
-            _TIME, "interval of timeseries.csv; left out, a 200th of the run", low=0, above=True
+            _TIME, "interval of timeseries.csv; left out, a 200th of the run", low=SHORTEST
         ),
     },
     clauses={"expect": ClauseShape("a condition on the result")},
