@@ -20,6 +20,7 @@ from tsdl.diagnostics import Sink
 from tsdl.session import Session
 from tsdl.studies import Answer, Course, Points, choose_study
 from tsdl.studies.files import answer_json
+from tsdl.studies.forecast import forecast
 from tsdl.studies.pool import Here, Pool
 from tsdl.studies.store import Store
 from tsdl.studies.work import Found, Job, do
@@ -137,6 +138,60 @@ def test_a_damaged_page_is_told(tmp_path: Path) -> None:
         answer(store=path)
 
 
+DAMAGES = {
+    "other numbers": "update run set found = replace(found, '1', '2')",
+    "no JSON": "update run set found = '['",
+    "bytes": "update run set found = x'fffe'",
+    "no UTF-8": "update run set found = cast(x'fffe' as text)",
+    "texts for numbers": "update run set seconds = 'abc'",
+    "other seconds": "update run set seconds = seconds + 1",
+    "a column that is not there": "alter table run rename column found to foundd",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_row_that_was_changed_is_told(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    text = PARTS + "study s { scenario = one; vary qps in 1..2 req/s; table throughput }"
+    with Store(path) as store:
+        Course(points(text=text), store, Pool(1)).run()
+    with sqlite3.connect(path) as base:
+        base.execute(DAMAGES[name])
+    base.close()
+    before = path.read_bytes()
+    with Store(path) as store:
+        with pytest.raises(tsdl.TsdlError, match=r"E0701.*is damaged"):
+            Course(points(text=text), store, Pool(1)).run()
+        with pytest.raises(tsdl.TsdlError, match=r"E0701.*is damaged"):
+            forecast(points(text=text), store)
+    assert path.read_bytes() == before
+
+
+def test_a_row_of_another_run_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    text = PARTS + "study s { scenario = one; vary qps in 1..2 req/s; table throughput }"
+    with Store(path) as store:
+        Course(points(text=text), store, Pool(1)).run()
+    with sqlite3.connect(path) as base:
+        first, last = (plan for (plan,) in base.execute("select plan from run order by plan"))
+        base.execute("delete from run where plan = ?", (last,))
+        base.execute("update run set plan = ? where plan = ?", (last, first))
+    base.close()
+    with Store(path) as store, pytest.raises(tsdl.TsdlError, match=r"E0701.*is damaged"):
+        Course(points(text=text), store, Pool(1)).run()
+
+
+def test_a_header_that_is_no_text_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    with Store(path):
+        pass
+    content = path.read_bytes()
+    at = content.index(b"CREATE TABLE run")
+    path.write_bytes(content[: at + 13] + b"\xff\xfe\xff" + content[at + 16 :])
+    with pytest.raises(tsdl.TsdlError, match=r"E0701.*is damaged"):
+        Store(path)
+
+
 def test_a_full_disk_stops_the_study_and_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[str, str]
 ) -> None:
@@ -148,7 +203,7 @@ def test_a_full_disk_stops_the_study_and_loses_nothing(
         store._base.execute("pragma max_page_count = 12")  # as a disk of 48 kB
 
     monkeypatch.setattr(Store, "_prepare", small)
-    with pytest.raises(tsdl.TsdlError, match=r"E0702.*full"):
+    with pytest.raises(tsdl.TsdlError, match=r"E0702.*database or disk is full"):
         answer(store=path)
     monkeypatch.undo()
     with Store(path) as store:

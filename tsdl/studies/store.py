@@ -19,14 +19,14 @@ from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.studies.work import Found
 
-SCHEMA = 1  # of the file; another is refused
+SCHEMA = 2  # of the file; another is refused
 APPLICATION = 0x7473646C  # "tsdl", in the header of the file
 _WAIT = 60.0  # seconds for another process that writes
 
 _TABLE = """
 create table run (
   plan text not null, seed text not null, code text not null,
-  found text not null, seconds real not null,
+  found text not null, seconds real not null, mark text not null,
   primary key (plan, seed, code)
 ) without rowid
 """
@@ -40,6 +40,11 @@ def code() -> str:
     for file in sorted([*package.glob("*.py"), *package.glob("runtime/**/*.py")]):
         texts.update(file.read_bytes())
     return texts.hexdigest()[:16]
+
+
+def _mark(*row: object) -> str:
+    """Return the hash of a row, kept beside it: what was changed since is no result."""
+    return hashlib.sha256(repr(row).encode()).hexdigest()
 
 
 class Store:
@@ -99,40 +104,40 @@ class Store:
 
     def get(self, plan: str, seed: int, measures: Iterable[str]) -> Found | None:
         """Return what a run came to, if it was asked all these measures."""
+        key = (plan, str(seed), code())
         with self._told("read"):
             row = self._base.execute(
-                "select found, seconds from run where plan = ? and seed = ? and code = ?",
-                (plan, str(seed), code()),
+                "select found, seconds, mark from run where plan = ? and seed = ? and code = ?", key
             ).fetchone()
         if row is None:
             return None
-        try:
-            data = json.loads(row[0])
-            found = Found(
-                data["values"],
-                data["summary"],
-                row[1],
-                tuple(data["warnings"]),
-                data["failed"],
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise self._refused("E0701", f"`{self.path}` is damaged: {error}") from None
+        text, seconds, mark = row
+        if mark != _mark(*key, text, seconds):
+            raise self._damaged(f"the run of plan {plan[:16]} is not what was kept of it")
+        data = json.loads(text)
+        found = Found(
+            data["values"], data["summary"], seconds, tuple(data["warnings"]), data["failed"]
+        )
         complete = found.failed or all(measure in found.values for measure in measures)
         return found if complete else None
 
     def keep(self, runs: Iterable[tuple[str, int, Found]]) -> None:
         """Keep what runs came to: plan, seed, and that. They are on the disk when this returns."""
         rows = [
-            (plan, str(seed), code(), self._text(plan, seed, f), f.seconds)
-            for plan, seed, f in runs
+            (plan, str(seed), code(), self._text(plan, seed, found), float(found.seconds))
+            for plan, seed, found in runs
         ]
+        marked = [(*row, _mark(*row)) for row in rows]
         with self._told("written"):
             self._base.execute("begin immediate")
             try:
-                self._base.executemany("insert or replace into run values (?, ?, ?, ?, ?)", rows)
+                self._base.executemany(
+                    "insert or replace into run values (?, ?, ?, ?, ?, ?)", marked
+                )
                 self._base.execute("commit")
             except sqlite3.Error:
-                self._base.execute("rollback")
+                if self._base.in_transaction:  # what is full has ended it
+                    self._base.execute("rollback")
                 raise
 
     def _text(self, plan: str, seed: int, found: Found) -> str:
@@ -152,16 +157,21 @@ class Store:
         """Say what is wrong with the file in words."""
         try:
             yield
-        except sqlite3.OperationalError as error:  # full, locked, read-only, a folder
-            raise self._refused("E0702", f"`{self.path}` cannot be {what}: {error}") from None
-        except sqlite3.DatabaseError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # Python's have none
+            if kind == sqlite3.SQLITE_NOTADB:
                 raise self._refused("E0701", f"`{self.path}` is no store of results") from None
-            raise self._refused("E0701", f"`{self.path}` is damaged: {error}") from None
+            # What is not there or no text is SQLITE_ERROR; others are full, locked, read-only …
+            if isinstance(error, sqlite3.OperationalError) and kind != sqlite3.SQLITE_ERROR:
+                raise self._refused("E0702", f"`{self.path}` cannot be {what}: {error}") from None
+            raise self._damaged(str(error)) from None
+
+    def _damaged(self, reason: str) -> TsdlError:
+        return self._refused("E0701", f"`{self.path}` is damaged: {reason}")
 
     def _refused(self, code: str, title: str) -> TsdlError:
         remedies = {
-            "E0701": "name another file: --store FILE",
+            "E0701": "name another file: --store FILE. This one is left as it is",
             "E0702": "make room or give leave to write, and run again, or name another file: "
             "--store FILE. What was kept before stays",
         }
