@@ -62,6 +62,7 @@ def test_a_format_that_is_named_is_not_guessed() -> None:
     [
         ("x,1,1", "not a number"),
         ("nan,1,1", "finite"),
+        ("1.7e308,1,1", "finite"),
         ("5,0,1", "from 1"),
         ("5,-3,1", "from 1"),
         ("5,1.5,1", "whole"),

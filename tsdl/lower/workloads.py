@@ -1,5 +1,6 @@
 """Workloads to the plan: arrivals, lengths, tables from files."""
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -57,7 +58,7 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
     ends = sessions if turns is not None or sessions is not None else requests
     _check_count(evaluator, workload, arrivals, ends, duration)
     if replayed is not None:
-        replayed = _speed(replayed, evaluator.real(workload, "speed"))
+        replayed = _speed(evaluator, workload, replayed)
     total = evaluator.optional(workload, "total")
     return Workload(
         name=workload.name,
@@ -157,10 +158,21 @@ def _check_count(
         )
 
 
-def _speed(table: Table, speed: float) -> Table:
+def _speed(evaluator: Evaluator, workload: Instance, table: Table) -> Table:
+    """Return a trace whose times are divided by the speed; times count up from 0."""
+    speed = evaluator.real(workload, "speed")
     if speed == 1:
         return table
-    return replace(table, arrived=tuple(a / speed for a in table.arrived))
+    arrived = tuple(a / speed for a in table.arrived)
+    if not math.isfinite(arrived[-1]):
+        raise evaluator.fail(
+            "E0504",
+            f"the last arrival of this trace, at {table.arrived[-1]:g} s, cannot be divided by "
+            f"{speed:g}: the result is too large",
+            evaluator.span(workload, "speed"),
+            secondary=(Label(evaluator.span(workload, "trace"), "the trace"),),
+        )
+    return replace(table, arrived=arrived)
 
 
 def _is_set(instance: Instance, key: str) -> bool:

@@ -124,6 +124,9 @@ class Rows:
         try:
             if self.arrivals:
                 time = self._cell(cells, columns.arrived, columns.time) * columns.unit
+                if not math.isfinite(2 * time):  # nor would times from the first be
+                    shown = _shown(cells, columns.arrived)
+                    raise ValueError(f"`{columns.arrived}` is {shown}: a time is finite")  # noqa: TRY301
             calls = self._calls(cells)
         except (ValueError, OverflowError) as error:
             self.wrong(line, f"{where}{error}")
