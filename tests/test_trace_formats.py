@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 from tsdl.cli import main
 from tsdl.diagnostics import Sink
 from tsdl.diagnostics.text import render_all
+from tsdl.measured import read_run
 from tsdl.plan import Table
 from tsdl.schema.scenarios import WORKLOAD
 from tsdl.traces import FORMATS, Columns, Counter, read_requests
@@ -103,6 +104,21 @@ def test_conversations_are_counted_by_a_tokenizer() -> None:
     assert "need a tokenizer" in sink.found[0].title
 
 
+def test_a_request_of_vllm_that_failed_midway_is_left_out() -> None:
+    """Its tokens are counted in the file; a measured run of it does without it, too."""
+    run = {
+        "input_lens": [5, 6], "output_lens": [3, 4], "start_times": [0.0, 1.0],
+        "errors": ["", "connection lost"], "ttfts": [0.1, 0.1], "itls": [[0.1] * 2, [0.1] * 3],
+    }  # fmt: skip
+    sink = Sink()
+    table = read_requests("v.json", json.dumps(run), "auto", COLUMNS, sink, arrivals=True)
+    assert table == Table((0.0,), (5,), (3,))
+    assert sink.found[0].title.startswith("1 of 2 rows are left out")
+    measured = read_run("v.json", json.dumps(run), "auto", {}, Sink())
+    assert measured is not None
+    assert (measured.left_out, [r.prompt for r in measured.requests]) == (1, [5])
+
+
 @pytest.mark.parametrize("name", ["burstgpt.csv", "vllm.json"])
 def test_failed_requests_are_left_out_and_told(name: str) -> None:
     _, sink = read(sample(name))
@@ -148,6 +164,8 @@ MISTAKES = [
      "E0601", "equally long"),
     ("vllm", '{"input_lens": [1], "output_lens": ["x"], "start_times": [0]}', "E0603", "request 0"),
     ("vllm", "null", "E0601", "one JSON object"),
+    ("vllm", '{"input_lens": [1], "output_lens": [1], "start_times": [0], "errors": ["", ""]}',
+     "E0601", "`errors` 2"),
     ("sharegpt", "null", "E0601", "no JSON list"),
     ("sharegpt", "{}", "E0601", "no JSON list"),
     ("sharegpt", "[]", "E0601", "no JSON list"),

@@ -13,7 +13,8 @@ Counter = Callable[[str], int]
 
 PROMPT, OUTPUT, ARRIVED = "prompt_len", "output_len", "start_time"
 _ASKED, _ANSWERED = ("human", "user"), ("gpt", "chatgpt", "assistant", "bing", "bard")
-_VLLM = ("input_lens", "output_lens", "start_times")
+_OUTPUTS, _ERRORS = "output_lens", "errors"
+_VLLM = ("input_lens", _OUTPUTS, "start_times", _ERRORS)
 _PAIR = 2
 _NONE = object()  # what a file holds that is no document: `null` is one
 
@@ -21,7 +22,8 @@ _NONE = object()  # what a file holds that is no document: `null` is one
 def result_lines(source: Source, sink: Sink) -> Lines | None:
     """Return the requests of a result of `vllm bench serve --save-result --save-detailed`.
 
-    The names are those of vllm/benchmarks/serve.py (vLLM 0.9 to 0.19).
+    The names are those of vllm/benchmarks/serve.py (vLLM 0.9 to 0.19). One that failed, which has
+    an error, has the output 0.
     """
     found = _document(source, sink)
     if found is _NONE:
@@ -30,12 +32,15 @@ def result_lines(source: Source, sink: Sink) -> Lines | None:
         sink.error("E0601", "a result of `vllm bench serve` is one JSON object", _start(source))
         return None
     lists = {name: found[name] for name in _VLLM if isinstance(found.get(name), list)}
+    if not lists.get(_ERRORS):  # none failed
+        lists.pop(_ERRORS, None)
     if len({len(values) for values in lists.values()}) > 1:
         told = ", ".join(f"`{name}` {len(values)}" for name, values in lists.items())
         sink.error("E0601", f"its lists are not equally long: {told}", _start(source))
         return None
     rows = (dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True))
-    return Lines(tuple(lists) or ("none of them",), 1, False, ((1, row) for row in rows), True)  # noqa: FBT003
+    answered = (row | {_OUTPUTS: 0} if row.get(_ERRORS) else row for row in rows)
+    return Lines(tuple(lists) or ("none of them",), 1, False, ((1, row) for row in answered), True)  # noqa: FBT003
 
 
 def conversation_lines(source: Source, sink: Sink, count: Counter | None) -> Lines | None:
