@@ -143,6 +143,9 @@ def test_vllm_of_old_does_not_say_when_requests_started() -> None:
         ({"input_lens": [0, 20, 30]}, "E0603", "from 1"),
         ({"ttfts": [-1, 0, 0.25]}, "E0603", "not negative"),
         ({"output_lens": [0, 0, 0]}, "E0601", "3 failed"),
+        ({"itls": [[-0.125, 0.5], [], []]}, "E0603", "request 0 (from 0): `itl` is -0.125 s"),
+        ({"duration": -3}, "E0607", "`duration` is -3"),
+        ({"duration": "long"}, "E0607", "`duration` is long"),
     ],
 )
 def test_a_wrong_result_is_told(changed: dict[str, object], code: str, reason: str) -> None:
@@ -186,6 +189,16 @@ def test_the_columns_of_a_table_follow_from_one_another() -> None:
         assert (found.arrived, found.prompt, found.output) == (0, 8, 5)
 
 
+def test_times_that_are_rounded_do_not_contradict_one_another() -> None:
+    (found,) = good("prompt,output,ttft_ms,tpot_ms,e2e_ms\n8,101,25,10,1066\n").requests
+    assert (found.tpot, found.e2e) == pytest.approx((0.01, 1.066))
+
+
+def test_of_two_columns_one_is_meant() -> None:
+    text = "prompt,output,ttft,ttft_ms\n1,3,.1,700\n"
+    assert good(text, columns={"ttft": "ttft_ms"}).requests[0].ttft == pytest.approx(0.7)
+
+
 def test_columns_by_other_names() -> None:
     text = "at_ms,in,out,first\n1000,8,5,0.5\n3000,8,5,0.25\n"
     names = {"arrived": "at_ms", "prompt": "in", "output": "out", "ttft": "first"}
@@ -210,6 +223,8 @@ def test_rows_without_times_failed() -> None:
         ("prompt,output,ttft\n1,1,soon\n", "E0603", "`ttft` is 'soon': not a number"),
         ("arrived,prompt,output,ttft\n,1,1,1\n", "E0603", "`arrived` is ''"),
         ("prompt,output,ttft,e2e\n1,2,3,2\n", "E0603", "before the first"),
+        ("prompt,output,ttft,tpot,e2e\n1,3,.1,.1,9\n", "E0603", "come to 0.3 s, and `e2e` is 9 s"),
+        ("prompt,output,ttft,ttft_ms\n1,3,.1,700\n", "E0601", "`ttft` and `ttft_ms` for `ttft`"),
         ("prompt,output,ttft_ms\n" + "1,1,-1\n" * 1000, "E0603", "not negative"),
     ],
 )

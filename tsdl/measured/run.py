@@ -8,6 +8,8 @@ from tsdl.source import Source, Span
 from tsdl.traces.rows import MOST_MISTAKES, MOST_TOKENS
 
 NOT_KNOWN = math.nan
+# How far times of one request may be from one another, as a share and in seconds: they are rounded.
+_ROUNDED = 0.05, 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,16 @@ def _wrong(request: Request) -> str:
             return f"`{name}` is {getattr(request, name):g} s: a time is finite and not negative"
     if request.e2e < request.ttft:
         return f"the last token ({request.e2e:g} s) came before the first ({request.ttft:g} s)"
-    if _no_time(request.tpot):
-        return f"`tpot` is {request.tpot:g} s: a time is finite and not negative"
+    for name, time in (("tpot", request.tpot), ("itl", min(request.itls, default=0.0))):
+        if _no_time(time):
+            return f"`{name}` is {time:g} s: a time is finite and not negative"
+    whole = request.ttft + request.tpot * (request.output - 1)
+    share, seconds = _ROUNDED
+    if abs(whole - request.e2e) > share * request.e2e + seconds:  # where all three are known
+        return (
+            f"`ttft` and {request.output - 1} times `tpot` come to {whole:g} s, "
+            f"and `e2e` is {request.e2e:g} s"
+        )
     return ""
 
 

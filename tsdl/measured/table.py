@@ -25,8 +25,8 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
     lines = csv_lines(source, sink)
     if lines is None:
         return None
-    headers = _headers(lines, columns)
-    if not _complete(headers, columns, lines, source, sink):
+    headers = _headers(lines, columns, source, sink)
+    if headers is None or not _complete(headers, columns, lines, source, sink):
         return None
     if not has_once(lines, headers.values(), source, sink):
         return None
@@ -41,15 +41,26 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
     return collector.run("csv")
 
 
-def _headers(lines: Lines, columns: Mapping[str, str]) -> dict[str, str]:
-    """Return the header of each column that there is."""
+def _headers(
+    lines: Lines, columns: Mapping[str, str], source: Source, sink: Sink
+) -> dict[str, str] | None:
+    """Return the header of each column that there is; None where it may be either of two."""
     found = {}
     for name in NAMES:
         usual = [name, *(f"{name}_{unit}" for unit in UNITS)] if name in TIMES else [name]
         wanted = [columns[name]] if name in columns else usual
-        header = next((h for h in wanted if h in lines.names), None)
-        if header is not None:
-            found[name] = header
+        there = [header for header in wanted if header in lines.names]
+        if len(there) > 1:
+            sink.error(
+                "E0601",
+                f"the file has {' and '.join(f'`{header}`' for header in there)} for `{name}`",
+                source.line_span(lines.first),
+                f"it has {', '.join(lines.names)}",
+                help=(f"say which one is meant: `--column {name}={there[-1]}`",),
+            )
+            return None
+        if there:
+            found[name] = there[0]
     return found
 
 

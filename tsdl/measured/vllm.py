@@ -15,6 +15,7 @@ from tsdl.source import Source, Span
 
 _LISTS = ("input_lens", "output_lens", "ttfts", "itls")
 _OPTIONAL = ("errors", "start_times")
+_SHOWN = 40  # characters of what is wrong
 _DAY = 8  # digits of a date like 20260425-184718
 
 
@@ -47,8 +48,12 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
             continue
         collector.add(1, request, where)
     duration = found.get("duration")
-    if not isinstance(duration, (int, float)) or not 0 < duration < math.inf:
+    if duration is None:
         duration = NOT_KNOWN
+    elif not isinstance(duration, (int, float)) or not 0 < duration < math.inf:
+        title = f"`duration` is {str(duration)[:_SHOWN]}: it is a time above zero, in seconds"
+        sink.error("E0607", title, Span(source, 0, 0))
+        return None
     return collector.run(
         "vllm",
         duration=duration,
