@@ -49,6 +49,22 @@ def test_llmservingsim_is_known_by_its_lines() -> None:
     assert measured == offered == Table((0.0, 3.0), (6, 7), (5, 4))
 
 
+@pytest.mark.parametrize(
+    ("row", "names"),
+    [
+        ('{"timestamp": 0, "input_length": 1025, "output_length": 5, "hash_ids": %s}', 3),
+        ('{"arrival_time_ns": 0, "input_toks": 20, "output_toks": 5, "input_tok_ids": %s}', 20),
+    ],
+)
+def test_a_prompt_has_no_more_names_than_tokens(row: str, names: int) -> None:
+    for known in (0, 1, names):
+        assert read(row % list(range(known)))[0] is not None
+    table, sink = read(row % list(range(names + 1)))
+    assert table is None
+    assert sink.found[0].code == "E0603"
+    assert f": {names + 1} names, of " in sink.found[0].title
+
+
 def test_a_format_that_is_named_is_not_guessed() -> None:
     line = '{"input_toks": 6, "output_toks": 5, "arrival_time_ns": 500}'
     assert read(line, "llmservingsim")[0] == Table((0.0,), (6,), (5,))

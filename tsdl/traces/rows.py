@@ -184,12 +184,17 @@ class Rows:
         return _Call(prompt, output, content, wait)
 
     def _content(self, found: object, prompt: int) -> tuple[int, ...]:
-        """Return the names of the full spans of a prompt; single tokens are put together."""
+        """Return the names of the full spans of a prompt; single tokens are put together.
+
+        Names may end before the prompt does: of what is behind them, nothing is known.
+        """
         if found is None:
             return ()
         if not isinstance(found, list) or not all(type(name) is int for name in found):
             raise ValueError("a list of whole numbers is wanted")
         span = self.columns.span
+        if len(found) > -(-prompt // span):
+            raise ValueError(f"{len(found)} names, of {span:,} tokens each, in {prompt:,} tokens")
         if span > 1:
             return tuple(found[: prompt // span])
         names: list[int] = []
