@@ -193,7 +193,7 @@ def test_bad_files_are_refused_within_a_second(name: str, text: str) -> None:
             TARGETS[name](given)
 
 
-@pytest.mark.parametrize("number", ["inf", "nan", "1e999", "-1e300"])
+@pytest.mark.parametrize("number", ["inf", "nan", "1e999", "-1e300", "-1"])
 def test_a_report_refuses_numbers_that_are_none(
     number: str, tmp_path: Path, capsys: Capture
 ) -> None:

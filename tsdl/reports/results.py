@@ -128,7 +128,12 @@ def _table(
 ) -> dict[str, Floats]:
     """Read columns of a table, which is Parquet or CSV. Raises NoPyarrow."""
     path = folder / f"{name}.parquet"
-    return _arrow(path, readers) if path.is_file() else _columns(folder / f"{name}.csv", readers)
+    packed = path.is_file()
+    found = _arrow(path, readers) if packed else _columns(folder / f"{name}.csv", readers)
+    below = next((column for column, values in found.items() if (values < 0).any()), None)
+    if below is not None:
+        raise _refused(path if packed else folder / f"{name}.csv", f"`{below}` is below zero")
+    return found
 
 
 def _arrow(path: Path, readers: Mapping[str, Callable[[str], float]]) -> dict[str, Floats]:
