@@ -247,17 +247,19 @@ def _bases(program: Program, declaration: Declaration, sink: Sink) -> tuple[Base
     return tuple(found)
 
 
-def report_unknown(
+def report_unknown(  # noqa: PLR0913 (what is unknown where, and what is known instead)
     program: Program,
     module: Module,
     expression: ast.Expr,
     kind: str | None,
     sink: Sink,
     known: str = "",
+    *,
+    slip: str = "",
 ) -> None:
     """Say that a name means nothing, and which one was likely meant (of `kind`, if given).
 
-    `known` is said where none is like it.
+    `known` is said where none is like it, `slip` in place of what is like it.
     """
     if isinstance(expression, ast.Call):
         expression = expression.function
@@ -281,9 +283,9 @@ def report_unknown(
     if unit and name not in BATCH_FEATURES:  # `tokens` is more likely that of a batch
         known = f"`{name}` is a unit: it stands right behind a number, as in `5 s` and `8 req/s`"
     helps = (f"did you mean `{near}`?",) if near else (known,) if known else ()
-    if len(alike) > 1:  # `A100` is short for several
+    if slip or len(alike) > 1:  # `A100` is short for several
         near = None
-        helps = (f"there are {', '.join(f'`{n}`' for n in alike)}",)
+        helps = (slip or f"there are {', '.join(f'`{n}`' for n in alike)}",)
     what = f"no {kind}" if kind else "nothing"
     sink.error(
         "E0201",

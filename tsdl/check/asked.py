@@ -2,7 +2,7 @@
 
 from tsdl import ast
 from tsdl.check import expressions
-from tsdl.check.measures import mismatch
+from tsdl.check.measures import no_number
 from tsdl.check.scope import Scope
 from tsdl.diagnostics.suggest import nearest
 from tsdl.schema.studies import ALONG, CASES, FORMS
@@ -39,7 +39,21 @@ def check_number(expression: ast.Expr, scope: Scope) -> None:
             help=(f"take a statistic: `mean({shown})` or `p99({shown})`",),
         )
     elif not isinstance(found, (Quantity, Unknown)):
-        mismatch(expression, found, Quantity(), scope, "what is told of a point")
+        helps = _in_place_of(expression, found, scope)
+        no_number(expression, found, scope, "what is told of a point", helps)
+
+
+def _in_place_of(expression: ast.Expr, found: Type, scope: Scope) -> tuple[str, ...]:
+    """Return what to write in place of what is no number."""
+    if isinstance(expression, ast.Name):
+        if expression.id in (scope.axes or {}):
+            return ("it is an axis: rows tell it, and pictures take it as `x`, `color` or `facet`",)
+        declared = scope.program.lookup(scope.owner.module, expression.id)
+        if declared and declared.kind == "param":
+            return (f"make it an axis: `vary {expression.id} in […]`",)
+    if isinstance(found, Boolean):
+        return (f"a condition has a clause of its own: `expect {expression.span.text}`",)
+    return ()
 
 
 def check_keys(clause: ast.Clause, count: int | None, scope: Scope) -> None:
@@ -87,7 +101,7 @@ def check_selected(expression: ast.Index, scope: Scope) -> Type:
             help=(f"take the statistic first: `mean({inner})[…]`",),
         )  # fmt: skip
     else:
-        mismatch(expression.value, found, Quantity(), scope, "what another point is asked for")
+        no_number(expression.value, found, scope, "what another point is asked for")
     return Unknown()
 
 

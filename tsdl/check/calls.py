@@ -1,7 +1,7 @@
 """Types of calls: functions, constructors, selections of workers, anonymous declarations."""
 
 from tsdl import ast
-from tsdl.check import arguments, asked, expressions
+from tsdl.check import arguments, asked, expressions, slips
 from tsdl.check.measures import agrees, mismatch
 from tsdl.check.scope import Scope
 from tsdl.diagnostics import Label
@@ -126,12 +126,20 @@ def _not_callable(
         near = nearest(name, candidates)
         if near is None and not isinstance(expected, Construct):
             kind = expected.kind if isinstance(expected, Reference) else None
-            report_unknown(scope.program, scope.owner.module, function, kind, scope.sink)
+            slip = slips.of_a_run(name, scope) or _percentiles(name)
+            module = scope.owner.module
+            report_unknown(scope.program, module, function, kind, scope.sink, slip=slip)
             return
         helps = (f"did you mean `{near}`?",) if near else (f"there are {', '.join(candidates)}",)
         scope.sink.error(
             "E0201", f"there is no function `{name}` here", function.span, "unknown", help=helps
         )
+
+
+def _percentiles(name: str) -> str:
+    """Return which percentiles there are, for a name that looks like one; "" for others."""
+    looks = name[:1] == "p" and name[1:].isdecimal()
+    return "percentiles are `p0` to `p100`, and `p999` is that of 99.9 %" if looks else ""
 
 
 def _method(expression: ast.Call, function: ast.Attribute, scope: Scope) -> Type:

@@ -65,6 +65,19 @@ def mismatch(expression: ast.Expr, found: Type, wanted: Type, scope: Scope, subj
         scope.locals[expression.id] = Unknown()  # a variable of a wrong type is told once
 
 
+def no_number(
+    expression: ast.Expr, found: Type, scope: Scope, subject: str, helps: tuple[str, ...] = ()
+) -> None:
+    """Report that an expression is no number, where one of any dimension may stand."""
+    scope.sink.error(
+        "E0304",
+        f"{subject} is a number, this is {describe(found)}",
+        expression.span,
+        describe(found),
+        help=helps,
+    )
+
+
 def _remedy(
     expression: ast.Expr, found: Type, wanted: Type, better: str | None, scope: Scope
 ) -> tuple[str, ...]:

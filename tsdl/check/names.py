@@ -154,7 +154,9 @@ def _unknown_name(expression: ast.Name, scope: Scope, expected: Type | None) -> 
     if near is None:
         kind = expected.kind if isinstance(expected, Reference) else None
         here = f"known here: {', '.join(scope.locals)}" if scope.locals else ""
-        report_unknown(scope.program, scope.owner.module, expression, kind, scope.sink, here)
+        slip = slips.of_a_run(name, scope)
+        module = scope.owner.module
+        report_unknown(scope.program, module, expression, kind, scope.sink, here, slip=slip)
         return
     scope.sink.error(
         "E0201",

@@ -2,7 +2,7 @@
 
 from tsdl import ast
 from tsdl.check.expressions import infer, require
-from tsdl.check.measures import mismatch
+from tsdl.check.measures import no_number
 from tsdl.check.scope import Place, Scope
 from tsdl.check.states import AMBIENT, known_states
 from tsdl.program import Members
@@ -36,4 +36,4 @@ def check_keys(preposition: ast.Preposition, scope: Scope) -> None:
     for expression in preposition.objects:
         found = infer(expression, scope)
         if not isinstance(found, (Quantity, Unknown)):
-            mismatch(expression, found, Quantity(), scope, "a key")
+            no_number(expression, found, scope, "a key")

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from tsdl import ast
 from tsdl.check.scope import Scope
+from tsdl.formula import percentile_of
 from tsdl.program import Members, Program
-from tsdl.schema import BATCH_FEATURES, RECORD_FUNCTIONS, RECORDS
+from tsdl.schema import BATCH_FEATURES, METRICS, RECORD_FUNCTIONS, RECORDS, TOTALS
 from tsdl.types import Record, Sequence, Text, Type
 
 _USUAL = {"r": "request", "w": "worker", "batch": "batch", "layer": "layer"}
@@ -94,6 +95,16 @@ def _workers(members: Members) -> Iterator[str]:
     yield from (worker.name for worker in members.named("worker"))
     for node in members.named("node"):
         yield from (worker.name for worker in node.named("worker"))
+
+
+def of_a_run(name: str, scope: Scope) -> str:
+    """Return where something has its place that only a run that is done has; "" of what else."""
+    measured = name in METRICS or name in TOTALS or percentile_of(name) is not None
+    if scope.metrics or not measured:
+        return ""
+    if scope.owner.kind == "study":
+        return "params alone are known here; `table`, `while`, `expect` and so on ask it of a run"
+    return "only a run that is done has it: `expect` asks for it, and `table` of a study"
 
 
 def of_field(expression: ast.Attribute, record: str, scope: Scope) -> str | None:

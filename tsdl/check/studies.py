@@ -9,7 +9,17 @@ from tsdl.check.scope import Scope
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Declaration, Members
 from tsdl.schema.studies import CASES, FORMS, NEEDS_X, PLOTS
-from tsdl.types import Boolean, Bounds, Quantity, Samples, Sequence, Text, Type, Unknown
+from tsdl.types import (
+    Boolean,
+    Bounds,
+    Quantity,
+    Samples,
+    Sequence,
+    Text,
+    Type,
+    Unknown,
+    describe,
+)
 
 _SEARCHES = ("maximize", "minimize")
 
@@ -225,13 +235,25 @@ def _search(clause: ast.Clause, members: Members, plain: Scope, asked: Scope) ->
     condition = clause.preposition("while")
     assert condition is not None
     expressions.infer(clause.objects[0], asked)  # it is told, and so has a meaning
-    alone = asked._replace(axes={})  # other points have searches of their own, which may last
-    expressions.require(condition.objects[0], Boolean(), alone, "the condition of a search")
+    _condition(condition.objects[0], asked)
     if len(condition.objects) > 1:
         plain.sink.error(
             "E0412", "a search has one condition", condition.objects[1].span, "one too many",
             help=("join conditions with `and`",),
         )  # fmt: skip
+
+
+def _condition(condition: ast.Expr, scope: Scope) -> None:
+    """Check what a search keeps to. Other points have searches of their own, which may last."""
+    nodes = ast.walk(condition)
+    elsewhere = next((n for n in nodes if isinstance(n, (ast.Index, ast.Across))), None)
+    if elsewhere is None:
+        expressions.require(condition, Boolean(), scope, "the condition of a search")
+        return
+    scope.sink.error(
+        "E0422", "the condition of a search sees no other point", elsewhere.span,
+        help=("keep to a value, as in `p99(ttft) <= 2 s`; `table` and `expect` compare points",),
+    )  # fmt: skip
 
 
 # -- pictures ----------------------------------------------------------------------------------
@@ -288,4 +310,10 @@ def _metric(expression: ast.Expr, scope: Scope) -> None:
     """Check that an expression has a value for each request."""
     found = expressions.infer(expression, scope)
     if not isinstance(found, (Samples, Unknown)):
-        mismatch(expression, found, Samples(Quantity()), scope, "what a distribution is of")
+        scope.sink.error(
+            "E0304",
+            f"a distribution is of values of many requests, and this is {describe(found)}",
+            expression.span,
+            describe(found),
+            help=("name a metric: `cdf(ttft)`",),
+        )
