@@ -166,7 +166,7 @@ def test_the_memory_of_this_process_is_known() -> None:
 
 def test_requests_that_fill_the_memory_are_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     plan = tsdl.compile(PROGRAM, params={"n": 50_000_000})
-    with pytest.raises(TsdlError, match=r"50,000,000 requests take .* and it may take 1,000 MiB"):
+    with pytest.raises(TsdlError, match=r"50,000,000 requests would .* may take 1,000 MiB"):
         plan.run(max_memory=1000 << 20)
     monkeypatch.setattr(limits, "_installed", lambda: float(1 << 30))
     with pytest.raises(TsdlError, match="this machine has 1,024 MiB"):

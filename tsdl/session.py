@@ -153,13 +153,16 @@ def choose_scenario(
     params: Mapping[str, object],
     name: str | None = None,
     constants: Mapping[str, object] | None = None,
+    *,
+    studies: bool = False,
 ) -> Chosen | None:
     """Compile a file and choose one of its scenarios; None where there are mistakes.
 
-    `constants` are values that people gave by name.
+    `constants` are values that people gave by name; `studies` tells whether they could have asked
+    for a study instead.
     """
     program, values = checked(session, sink, params)
-    scenario = None if sink.has_errors else choose(program, name, sink)
+    scenario = None if sink.has_errors else choose(program, name, sink, studies=studies)
     if scenario is None:
         return None
     return Chosen(session, program, values, scenario).with_constants(constants or {}, sink)
@@ -174,7 +177,9 @@ def checked(
     return program, {} if sink.has_errors else read_params(program, dict(params), sink)
 
 
-def choose(program: Program, name: str | None, sink: Sink) -> Declaration | None:
+def choose(
+    program: Program, name: str | None, sink: Sink, *, studies: bool = False
+) -> Declaration | None:
     """Return the scenario of a name, or the only one of the file; report where there is none."""
     scenarios = program.own("scenario")
     if name is not None:
@@ -191,7 +196,7 @@ def choose(program: Program, name: str | None, sink: Sink) -> Declaration | None
             program,
             sink,
             "the file has several scenarios",
-            f"choose one: --scenario NAME ({known})" + _or_study(program),
+            f"choose one: --scenario NAME ({known})" + (_or_study(program) if studies else ""),
         )
     else:
         _no_scenario(

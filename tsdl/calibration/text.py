@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from tsdl.calibration.calibration import Calibration, Check, Fitted, OnRun
+from tsdl.diagnostics.words import several
 from tsdl.measured import Run
 from tsdl.runtime.text import duration
 
@@ -47,7 +48,7 @@ def table(found: Calibration) -> str:
 
 
 def _lines(found: Calibration) -> Iterator[str]:
-    factors, runs = _many(len(found.fitted), "factor"), _many(len(found.runs), "run")
+    factors, runs = several(len(found.fitted), "factor"), several(len(found.runs), "run")
     yield (
         f"{found.chosen.scenario.name}: {factors} fitted to {runs} "
         f"in {found.simulations:,} simulations"
@@ -68,10 +69,6 @@ def _lines(found: Calibration) -> Iterator[str]:
         yield ""
         yield from _predictions(on_run)
         yield from _checks(on_run)
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _factor(found: Calibration, fitted: Fitted, width: int) -> Iterator[str]:

@@ -87,6 +87,9 @@ def _remedy(
             example = scope.program.units.example_of(dimension)
             if better:
                 return (f"did you mean `{better}`?",)
+            if _is_fraction(expression) and dimension.is_count:
+                has = f"; where a fraction may stand, it has its unit: `{shown} {example}`"
+                return ("write a whole number" + (has if example else ""),)
             if _is_bare(expression) and found.dimension == NUMBER and example:
                 return (f"write its unit: `{shown} {example}`",)
             if isinstance(expression, ast.Number) and dimension == NUMBER:
@@ -113,6 +116,10 @@ def _remedy(
 
 def _is_bare(expression: ast.Expr) -> bool:
     return isinstance(expression, ast.Number) and expression.unit is None
+
+
+def _is_fraction(expression: ast.Expr) -> bool:
+    return _is_bare(expression) and not may_count(expression)
 
 
 def better_unit(expression: ast.Expr, wanted: Dimension, scope: Scope) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from tsdl.cli.policytext import stage_lines
 from tsdl.cli.rungs import rung_text
 from tsdl.costs import Batch, Share, compiled, domain_of, shares
+from tsdl.diagnostics.words import several
 from tsdl.formula import Value
 from tsdl.plan import Cost, Draw, Kernel, Local, Plan, Rung, Site, Stage, Tier, Workers
 from tsdl.pythonsource import function, python
@@ -23,7 +24,7 @@ def _lines(plan: Plan) -> list[str]:
     lines = [
         f"scenario {plan.scenario}   plan {plan.hash[:16]}   seed {plan.seed}",
         f"  model     {model.name}: {model.parameters / 1e9:.4g} billion parameters "
-        f"in {model.dtype}, context {model.context:,} tokens",
+        f"in {model.dtype}, context {several(model.context, 'token')}",
         f"  policy    {plan.policy}",
         f"  workload  {_workload(plan)}",
         *stage_lines("global", plan.router),
@@ -49,7 +50,8 @@ def _lines(plan: Plan) -> list[str]:
 def _local(local: Local) -> list[str]:
     told = [
         f"{local.batching} batching",
-        f"at most {local.max_requests:,} requests and {local.max_tokens:,} tokens an iteration",
+        f"at most {several(local.max_requests, 'request')} and "
+        f"{several(local.max_tokens, 'token')} an iteration",
         f"preemption by {local.preempt}",
     ]
     if local.watermark:
@@ -77,8 +79,8 @@ def _cluster(plan: Plan) -> str:
     idle = sum(w.count * w.idle_power for w in plan.workers)
     peak = sum(w.count * w.peak_power for w in plan.workers)
     return (
-        f"  cluster   {devices:,} devices, {price:,.0f} USD, {idle:,.0f} to {peak:,.0f} W, "
-        f"at {_site(plan.site)}"
+        f"  cluster   {several(devices, 'device')}, {price:,.0f} USD, "
+        f"{idle:,.0f} to {peak:,.0f} W, at {_site(plan.site)}"
     )
 
 
@@ -110,12 +112,12 @@ def _workload(plan: Plan) -> str:
     told = [workload.name]
     if workload.table and workload.replay:
         sessions = len(workload.table.turns)
-        inside = f" in {sessions:,} sessions" if sessions else ""
-        told.append(f"replays {len(workload.table.prompt):,} requests{inside}")
+        inside = f" in {several(sessions, 'session')}" if sessions else ""
+        told.append(f"replays {several(len(workload.table.prompt), 'request')}{inside}")
         if workload.table.content:
             told.append(f"with names of what is in each {workload.table.span} tokens of a prompt")
     if workload.requests is not None:
-        told.append(f"{workload.requests:,} requests")
+        told.append(several(workload.requests, "request"))
     if workload.sessions is not None:
         told.append(f"{workload.sessions:,} conversations")
     if workload.duration is not None:
@@ -158,7 +160,7 @@ def _workers(workers: Workers, nodes: list[str], rung: Rung) -> list[str]:
         f"  worker {workers.name} × {workers.count}{where}: {devices}{workers.hardware}{together}",
         f"    memory    {workers.memory / gib:.2f} GiB: weights {workers.weights / gib:.2f}, "
         f"reserve {workers.reserve / gib:.2f}, KV {kv.capacity / gib:.2f} "
-        f"({kv.name}, {kv.bytes_per_token / 1024:g} KiB a token: {tokens:,} tokens)",
+        f"({kv.name}, {kv.bytes_per_token / 1024:g} KiB a token: {several(tokens, 'token')})",
     ]
     lines += [*_connection(workers), *_local(workers.local)]
     lines.append(f"    engine    {rung_text(rung)}")

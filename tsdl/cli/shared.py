@@ -127,7 +127,8 @@ def _chosen(arguments: argparse.Namespace, sink: Sink) -> Chosen | None:
     if session is None:
         return None
     params, constants = dict(arguments.params), dict(arguments.constants)
-    return choose_scenario(session, sink, params, arguments.scenario, constants)
+    asks = "study" in arguments  # whether the command can do one
+    return choose_scenario(session, sink, params, arguments.scenario, constants, studies=asks)
 
 
 def measured_run(path: str, arguments: argparse.Namespace) -> Run | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from tsdl import ast
 from tsdl.diagnostics import Label, Sink
+from tsdl.evaluate.bounds import broken
 from tsdl.evaluate.expressions import value_of
 from tsdl.evaluate.values import Binding, Instance, Place, Value
 from tsdl.formula import Formula, symbol
@@ -245,19 +246,13 @@ class Evaluator:
             )
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return
-        reason = None
-        if spec.whole and value != int(value):
-            reason = "a whole number"
-        elif spec.low is not None and (value < spec.low or (spec.above and value == spec.low)):
-            reason = f"{'more than' if spec.above else 'at least'} {spec.low:g}"
-        elif spec.high is not None and value > spec.high:
-            reason = f"at most {spec.high:g}"
+        reason = broken(value, spec, expression, self.program.units)
         if reason:
             origin = self.origin(expression, place)
             used = () if origin == expression.span else (Label(expression.span, "used here"),)
             raise self.fail(
                 "E0503",
-                f"`{name}` must be {reason}, and is {value:g}",
+                f"`{name}` must be {reason}",
                 origin,
                 secondary=used,
             )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from tsdl import ast
 from tsdl.diagnostics import Diagnostic, Label, Severity
+from tsdl.diagnostics.words import several
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Place
 from tsdl.formula import Value
@@ -257,8 +258,8 @@ def _check_budget(evaluator: Evaluator, policy: Instance, local: Local) -> None:
         block = evaluator.inner(policy, "local")
         raise evaluator.fail(
             "E0516",
-            f"{local.max_tokens:,} tokens an iteration are too few for "
-            f"{local.max_requests:,} requests",
+            f"an iteration of {several(local.max_tokens, 'token')} is too small for "
+            f"{several(local.max_requests, 'request')}",
             evaluator.span(block, "max_tokens"),
             secondary=(Label(evaluator.span(block, "max_requests"), "so many may decode at once"),),
             help=("raise `max_tokens` or lower `max_requests`",),

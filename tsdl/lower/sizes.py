@@ -3,10 +3,12 @@
 import math
 
 from tsdl.costs import Footprint, compiled_footprint, watermark
+from tsdl.diagnostics.words import several
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.lower.clusters import standings
 from tsdl.lower.operators import looks_back
 from tsdl.plan import Draw, Table, Workers, Workload
+from tsdl.schema.scenarios import WORKLOAD
 
 
 def check_sizes(
@@ -32,13 +34,19 @@ def check_sizes(
         longest = min(longest, lowered.total)
     if lowered.turns is not None:
         longest = math.inf  # the context accumulates
+    bound = _bound(context)
     if longest > context and (math.isfinite(longest) or prompt[0] + output[0] > context):
         evaluator.sink.warning(
             "W0503",
-            f"requests beyond {context:,} tokens are rejected: the model's context ends there",
+            f"requests beyond {several(context, 'token')} are rejected: "
+            "the model's context ends there",
             evaluator.place_of(workload),
             f"goes up to {longest:,.0f}" if math.isfinite(longest) else "",
-            help=(f"write `total = {context} tokens`, or take a model with a longer context",),
+            help=(
+                f"write {bound}, or take a model with a longer context"
+                if bound
+                else "take a model with a longer context",
+            ),
         )
     # What no bound of the workload limits, the context does: longer requests are rejected anyway.
     whole = int(min(longest, context)) if math.isfinite(longest) else prompt[0] + output[0]
@@ -52,12 +60,18 @@ def check_sizes(
                 "E0512",
                 f"worker `{kind.name}` has no room for a request of {needed:,.0f} tokens",
                 evaluator.span(standing.worker, "hardware"),
-                f"its KV cache holds {room:,} tokens of one request",
+                f"its KV cache holds {several(room, 'token')} of one request",
                 help=(
-                    "share the model among more devices (`parallel = tp(…)`), or bound the "
-                    f"requests: `total = {room} tokens`",
+                    "share the model among more devices (`parallel = tp(…)`)"
+                    + (f", or bound the requests: {bound}" if (bound := _bound(room)) else ""),
                 ),
             )
+
+
+def _bound(most: int) -> str:
+    """Return how a workload bounds its requests; "" where none is so short."""
+    least = WORKLOAD.fields["total"].low
+    return f"`total = {most} tokens`" if least is None or most >= least else ""
 
 
 def _check_window(evaluator: Evaluator, model: Instance, lowered: Workload) -> None:
@@ -81,8 +95,8 @@ def _check_window(evaluator: Evaluator, model: Instance, lowered: Workload) -> N
             evaluator.place_of(model),
             f"requests go up to {longest:,} tokens",
             help=(
-                "take a graph with `WindowedAttention`, or bound the requests: "
-                f"`total = {window:.0f} tokens`",
+                "take a graph with `WindowedAttention`"
+                + (f", or bound the requests: {bound}" if (bound := _bound(int(window))) else ""),
             ),
         )
 
@@ -108,7 +122,7 @@ def _check_table(
         evaluator.sink.warning(
             "W0503",
             f"{beyond:,} of {len(table.prompt):,} requests are rejected: they have more than "
-            f"{room:,} tokens, {why}",
+            f"{several(room, 'token')}, {why}",
             evaluator.place_of(workload),
         )
 

@@ -43,7 +43,8 @@ _SLIPS = {
     "&": "logic is written `and`",
     "|": "logic is written `or`",
     "!": "negation is written `not`, inequality `!=`",
-    "\\": "texts know no escapes, and a line inside ( ) or [ ] needs no `\\` to go on",
+    "\\": "texts know no escapes, folders are divided by `/`, "
+    "and a line inside ( ) or [ ] needs no `\\` to go on",
     "?": "a choice is written `a if condition else b`",
     "^": "a power is written `**`; `^` stands only inside a unit",
     "@": "there are no decorators; declare with `kind name { … }`",
@@ -67,6 +68,7 @@ _LOOKALIKES = {
 _AT_MOST = 6
 # An entry that is whole, and what begins one.
 _WHOLE = re.compile(r"[^;{}#\n]*[=:][^;{}#\n]*$|\}[ \t]*$")
+_ESCAPE = re.compile(r'"[^"\\\n]*\\(?=[^\n]*")')  # in a text that is closed, up to the first
 _DOTTED = re.compile(r"\b(\w+)\.(\w+)[ \t]*$")
 _ENTRY = re.compile(r"[A-Za-z_][\w.]*[ \t]*(=(?!=)|\{)")
 
@@ -75,6 +77,8 @@ def report(error: UnexpectedInput, source: Source, end: int, sink: Sink) -> None
     """Tell one syntax error; `end` is where the parsed part of the source ends."""
     if isinstance(error, UnexpectedCharacters):
         place = cast("int", error.pos_in_stream)  # Lark declares None
+        escape = _ESCAPE.match(source.text, place)
+        place = escape.end() - 1 if escape else place
         found = source.text[place : place + 1]
         shown = f"`{found}`" if found.isprintable() else f"the character U+{ord(found):04X}"
         span = Span(source, place, place + 1)

@@ -94,6 +94,11 @@ _PATTERNS = (
         _in_full,
     ),
     _Pattern(
+        r"(?P<test>(?:.*[^\w.])?(?:expect|where|while|when|if)\b.*?)\s*¦=(?!=)\s*(?P<value>.+)$",
+        "a condition compares by `==`, `<=` or `>=`",
+        lambda found: f"write `{found['test']} <= {found['value']}`, for example",
+    ),
+    _Pattern(
         r"while\b.*$",
         "there is no `while`",
         lambda _: "go over a list, `for x in LIST { … }`, or look again in `on every(5 s) { … }`",

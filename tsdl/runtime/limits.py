@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.diagnostics.words import several
 from tsdl.errors import TsdlError
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Guard:
         room = _installed() if self.limits.memory is None else self.limits.memory
         if used() + needed > room:
             whose = "this machine has" if self.limits.memory is None else "it may take"
-            told = f"{drawn:,} requests take {_size(needed)} beside what is in use"
+            told = f"{several(drawn, 'request')} would add {_size(needed)} to what is in use"
             raise no_room(f"{told}, and {whose} {_size(room)}")
 
     def reached(self, requests: int, gaps: int) -> tuple[str, float] | None:
@@ -114,7 +115,7 @@ def no_room(why: str) -> TsdlError:
 
 
 def _size(amount: float) -> str:
-    return f"{amount / 2**20:,.0f} MiB"
+    return f"{amount / 2**20:,.0f} MiB" if amount >= 2**20 else several(round(amount), "byte")
 
 
 def _installed() -> float:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from tsdl.diagnostics.words import several
 from tsdl.runtime.result import LATENCIES, Expectation, Result
 from tsdl.spending import unknown
 
@@ -136,7 +137,7 @@ def _moves(summary: dict[str, Any]) -> list[str]:
             told.append(
                 f"{tier['hits']:,} hits of {tier['fetches']:,}, {_percent(found)} of tokens"
             )
-        told.append(_plural(tier["evictions"], "eviction"))
+        told.append(several(tier["evictions"], "eviction"))
         lines.append(_row(where, ", ".join(told)))
     return lines
 
@@ -181,8 +182,8 @@ def _workers(result: Result) -> list[str]:
                 f"{many}{kind.node}.{kind.name}" if kind.node else f"{many}{kind.name}",
                 f"{devices}{kind.hardware}: busy {_percent(busy)}, "
                 f"KV peak {_percent(peak)} of {size(kind.kv.capacity)}, "
-                f"{_plural(sum(w['iterations'] for w in group), 'iteration')}, "
-                f"{_plural(sum(w['preemptions'] for w in group), 'preemption')}{hits}",
+                f"{several(sum(w['iterations'] for w in group), 'iteration')}, "
+                f"{several(sum(w['preemptions'] for w in group), 'preemption')}{hits}",
             )
         )
     return lines
@@ -190,10 +191,6 @@ def _workers(result: Result) -> list[str]:
 
 def _row(title: str, text: str) -> str:
     return f"  {title:<12} {text}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _figure(value: float | None) -> str:

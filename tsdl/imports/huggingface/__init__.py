@@ -48,7 +48,8 @@ def _text(path: str, root: Table, sink: Sink) -> str | None:
     both = [text, root] if within else [root]
     members += [dtype(both), *quantization(both), *_tied(both, family)]
     _leave(root, text)
-    return None if sink.has_errors else _written(path, root, kind, family, members, sink)
+    named = PurePath(path).name, _name(path, root)
+    return None if sink.has_errors else _written(named, kind, family, members, sink)
 
 
 def _tied(tables: list[Table], family: Architecture) -> list[Line]:
@@ -69,9 +70,9 @@ def _leave(root: Table, text: Table) -> None:
 
 
 def _written(
-    path: str, root: Table, kind: str, family: Architecture, members: list[Line], sink: Sink
+    named: tuple[str, str], kind: str, family: Architecture, members: list[Line], sink: Sink
 ) -> str:
-    file, name = PurePath(path).name, _name(path, root)
+    file, name = named
     called = name.lower()
     called = f"{called}_hf" if near("model", called) else called  # no spelling should mean another
     called = Names(sink).declare("model", called)
