@@ -386,6 +386,22 @@ def test_a_terminal_that_cannot_show_a_sign_shows_another(several: str) -> None:
     assert ended.stdout.isascii()
 
 
+def test_a_plan_says_one_token(capsys: Capture, tmp_path: Path) -> None:
+    path = tmp_path / "one.tsim"
+    path.write_text(
+        SMALL.replace(
+            "workload = few",
+            "workload = few; policy = single_file",
+        )
+        + "policy single_file from chunked { local { max_requests = 1; max_tokens = 1 } }\n",
+        encoding="utf-8",
+    )
+    assert main(["plan", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "at most 1 request and 1 token an iteration" in told
+    assert "1 device, " in told
+
+
 def test_a_plan_tells_what_prompts_and_conversations_are(capsys: Capture, tmp_path: Path) -> None:
     row = '{"timestamp": 0, "input_length": 600, "output_length": 2, "hash_ids": [1, 2]}'
     (tmp_path / "rows.jsonl").write_text(row, "utf-8")

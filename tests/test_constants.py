@@ -6,6 +6,7 @@ import tsdl
 from tsdl.cli import main
 from tsdl.diagnostics import Sink
 from tsdl.session import Chosen, Session, choose_scenario
+from tsdl.writing import number
 
 Capture = pytest.CaptureFixture[str]
 
@@ -31,6 +32,15 @@ def chosen() -> Chosen:
 
 def names() -> dict[str, float]:
     return {constant.name: constant.value for constant in chosen().constants()}
+
+
+def test_numbers_are_written_by_powers_of_ten_where_they_are_immense() -> None:
+    assert [number(x) for x in (8192, 12_345.0, 0.25, 1e300)] == [
+        "8192",
+        "12_345",
+        "0.25",
+        "1e+300",
+    ]
 
 
 def test_numbers_of_all_that_is_used_are_there_once() -> None:

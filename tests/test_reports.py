@@ -19,8 +19,9 @@ from tests.test_cli import start
 from tsdl.cli import main
 from tsdl.reports import charts_of, marks, read, series
 from tsdl.reports.results import Run
-from tsdl.reports.studycharts import _legend, _limits, study_charts
+from tsdl.reports.studycharts import _legend, _scaled, study_charts
 from tsdl.reports.workercharts import worker_charts
+from tsdl.studies.figures import interval, limits
 
 Capture = pytest.CaptureFixture[str]
 
@@ -357,7 +358,29 @@ def test_intervals_end_where_values_do() -> None:
     ],
 )
 def test_shares_are_known_by_their_name(text: str, high: float) -> None:
-    assert _limits({"text": text})[1] == high
+    assert limits(text)[1] == high
+
+
+def test_an_interval_that_goes_beyond_all_values_is_told_by_its_ends() -> None:
+    assert interval("attainment", 0.9951, 0.014, 1.0) == "0.9951 (0.9811 to 1)"
+    assert interval("attainment", 0.004, 0.014, 1.0) == "0.004 (0 to 0.018)"
+    assert interval("attainment", 0.9, 0.014, 1.0) == "0.9 ± 0.014"
+    assert interval("throughput", 0.9951, 0.014, 1.0) == "0.9951 ± 0.014"
+
+
+def test_between_whole_numbers_an_axis_marks_none() -> None:
+    def axis(*cells: float, unit: str = "") -> marks.Axis:
+        rows = [{"channels": {"x": cell}} for cell in cells]
+        channels = {"x": {"text": "gpus", "unit": unit}}
+        return _scaled({"rows": rows, "channels": channels, "scales": {}}, "x")[1]
+
+    assert axis(1, 2).whole
+    assert axis(64, 128, unit="tokens").whole
+    assert not axis(1, 1.5).whole
+    assert not axis(1, 2, unit="req/s").whole
+    places = marks.lines([], axis(1, 2), marks.Axis("y"), marks.Legend(("all",)))
+    shown = json.dumps(places)
+    assert shown.count('"tickMinStep": 1') == 1
 
 
 def test_long_tables_are_shortened() -> None:

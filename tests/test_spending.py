@@ -55,6 +55,12 @@ def test_prompts_draw_the_peak_and_decodes_what_is_said_of_them() -> None:
     assert (worker["busy"], worker["prefilling"], worker["energy"]) == (3, 1, 1000)
 
 
+def test_immense_amounts_keep_the_table_in_shape() -> None:
+    told = summary(run([(0, 8, 3)], hardware="price = 1e99 USD; lifetime = 1 year").result)
+    assert "e+91 USD" in told
+    assert max(map(len, told.splitlines())) < 120
+
+
 def test_an_idle_device_draws_too() -> None:
     two = run([(0, 8, 3), (10, 8, 1)])
     assert two.result.summary["end"] == 11

@@ -167,5 +167,5 @@ def test_numbers_for_people() -> None:
     assert measured(value=True, shown=Scale(1.0, "")) == "true"
     assert figure(12_345.6) == "12,346"
     assert figure(1e300) == "1e+300"
-    assert interval(2.0, 0.125, 1.0) == "2 ± 0.12"
-    assert interval(2.0, float("nan"), 1.0) == "2"
+    assert interval("throughput", 2.0, 0.125, 1.0) == "2 ± 0.12"
+    assert interval("throughput", 2.0, float("nan"), 1.0) == "2"

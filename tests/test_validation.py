@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tsdl.cli import main
 from tsdl.measured import Request, Run
 from tsdl.validation import Validation
 from tsdl.validation.files import as_csv, as_json
-from tsdl.validation.text import table
+from tsdl.validation.text import percent, table
 
 Capture = pytest.CaptureFixture[str]
 
@@ -94,7 +95,20 @@ def test_other_requests_leave_distributions() -> None:
     assert 'to compare one by one, replay them: `trace = "measured.csv"`' in text
     untimed = table(tsdl.validate(plan_of(), measured(prompt=7, timed=False)))
     assert "tokens on average, arrivals unknown" in untimed
+    one = replace(measured(prompt=7), requests=measured(prompt=7).requests[:1])
+    assert "1 of 1 requests count, of 7 + 128 tokens on average\n" in table(
+        tsdl.validate(plan_of(), one)
+    )
+    first = one.requests[0]
+    both = table(tsdl.validate(plan_of(), replace(one, requests=(first, first))))
+    assert "2 of 2 requests count, of 7 + 128 tokens on average, all at once\n" in both
     assert json.loads(as_json(found))["by_request"] == []
+
+
+def test_errors_beyond_all_measure_fit_the_table() -> None:
+    assert percent(0.123) == "+12.3 %"
+    assert percent(-1.0) == "-100.0 %"
+    assert percent(9.68e300) == "+9.68e+302 %"
 
 
 def test_both_engines_and_a_folder_that_cannot_be(capsys: Capture, tmp_path: Path) -> None:

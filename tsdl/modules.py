@@ -139,6 +139,10 @@ class _Loader:
             self.sink.error("E0108", f"cannot read `{path}`: {why_not(error)}", span)
             return None
         except (OSError, ValueError) as error:
+            if "://" in span.text:  # of which a path has made `https:/`
+                title = f"cannot read {span.text}: it is an address, and files alone are imported"
+                self.sink.error("E0203", title, span, help=("fetch the file, and name that",))
+                return None
             self.sink.error(
                 "E0203",
                 f"cannot read `{path}`: {why_not(error)}",

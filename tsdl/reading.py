@@ -52,7 +52,7 @@ def why_not(error: Exception) -> str:
         before = error.object[: error.start]
         line = before.count(b"\n") + 1
         byte = f"0x{error.object[error.start]:02X}"
-        return f"it is not UTF-8 text (line {line} has the byte {byte})"
+        return f"it is not UTF-8 text (line {line} has the byte {byte}): save it as UTF-8"
     return getattr(error, "strerror", None) or str(error)
 
 

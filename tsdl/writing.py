@@ -9,6 +9,7 @@ _WIDEST = 120
 _ALIGNED = 80  # comments stand below one another behind lines that are not longer
 _LARGE = ("scenario", "cluster", "policy", "workload")  # are never written in one line
 _GROUPED = 10_000  # from here on, digits are grouped
+_HUGE = 1e16  # from here on, numbers with a point are written by powers of ten
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +110,10 @@ def _commented(text: str, comment: str, column: int) -> str:
 
 def number(value: float) -> str:
     """Write a number."""
-    if isinstance(value, int) or value.is_integer():
+    if isinstance(value, int) or (value.is_integer() and abs(value) < _HUGE):
         whole = int(value)
         return f"{whole:_}" if abs(whole) >= _GROUPED else str(whole)
-    return f"{value:.10g}"
+    return f"{value:.10g}" if abs(value) < _HUGE else f"{value!r}"
 
 
 def quantity(value: float, unit: str) -> str:

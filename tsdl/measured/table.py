@@ -12,6 +12,7 @@ from tsdl.traces.rows import length, number
 TIMES = ("arrived", "ttft", "e2e", "tpot")
 NAMES = ("arrived", "prompt", "output", "ttft", "e2e", "tpot")
 UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_ENDINGS = ", ".join(f"`_{unit}`" for unit in UNITS)
 
 
 def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
@@ -81,7 +82,10 @@ def _complete(
             f"the file has no column {' and no column '.join(missing)}",
             source.line_span(lines.first),
             f"it has {', '.join(lines.names)}",
-            help=("name its columns: `--column prompt=HEADER --column ttft=HEADER`",),
+            help=(
+                "name its columns: `--column prompt=HEADER --column ttft=HEADER`",
+                f"times are in seconds, or in what their header ends in: {_ENDINGS}",
+            ),
         )
         return False
     return True

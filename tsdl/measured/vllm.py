@@ -12,6 +12,7 @@ from typing import Any
 from tsdl.diagnostics import Sink
 from tsdl.measured.run import NOT_KNOWN, Collector, Request, Run
 from tsdl.source import Source, Span
+from tsdl.traces.lines import why_no_json
 
 _LISTS = ("input_lens", "output_lens", "ttfts", "itls")
 _OPTIONAL = ("errors", "start_times")
@@ -43,7 +44,10 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
         where = f"request {i} (from 0): "
         try:
             request = _request(*(found[name][i] for name in (*_LISTS, "start_times")))
-        except (TypeError, ValueError, OverflowError) as error:
+        except OverflowError:
+            collector.wrong(1, f"{where}its numbers are too large")
+            continue
+        except (TypeError, ValueError) as error:
             collector.wrong(1, f"{where}{error}")
             continue
         collector.add(1, request, where)
@@ -64,14 +68,12 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
 def _object(source: Source, sink: Sink) -> dict[str, Any] | None:
     try:
         found = json.loads(source.text)
-    except RecursionError:
-        reason, place = "nested too deeply", Span(source, 0, 0)
     except json.JSONDecodeError as error:
         more = error.msg == "Extra data"  # `--append-result` puts one object behind the other
         reason = "several runs in one file; split it, one to a file" if more else error.msg
         place = Span(source, error.pos, min(error.pos + 1, len(source.text)))
-    except ValueError:
-        reason, place = "a number of too many digits", Span(source, 0, 0)
+    except (ValueError, RecursionError) as error:
+        reason, place = why_no_json(error), Span(source, 0, 0)
     else:
         if isinstance(found, dict):
             return found

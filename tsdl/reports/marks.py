@@ -34,12 +34,16 @@ _TITLE = 34  # characters of a line of the title of a vertical axis
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What an axis says; `levels` are its places in order, where it has no scale."""
+    """What an axis says; `levels` are its places in order, where it has no scale.
+
+    Between two numbers of a `whole` axis none is marked.
+    """
 
     title: str
     levels: tuple[str, ...] | None = None
     domain: tuple[float, float] | None = None
     format: str | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +285,8 @@ def _channel(name: str, axis: Axis) -> Spec:
         channel["scale"] = {"domain": list(axis.domain), "nice": True}
     if axis.format:
         channel["axis"]["format"] = axis.format
+    if axis.whole:
+        channel["axis"]["tickMinStep"] = 1
     return channel
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,6 @@ from tsdl.reports.marks import (
     points,
 )
 from tsdl.reports.results import StudyAnswer
-from tsdl.schema import SHARES
 from tsdl.studies.figures import (
     column_of_cells,
     figure,
@@ -34,7 +32,8 @@ from tsdl.studies.figures import (
     scale,
     titled,
 )
-from tsdl.units import Scale
+from tsdl.studies.figures import limits as limits_of
+from tsdl.units import COUNTS, Scale
 
 _TOLD = (1, 10, 25, 50, 75, 90, 95, 99, 100)  # percentiles in tables
 _MOST_PANELS = 24
@@ -194,7 +193,7 @@ def _values(picture: Data, rows: Sequence[Data]) -> Spec:
         place = (None if cell is None else cell / by) if by_scale else _named(picture, "x", row)
         value, width = row["values"][shown], row["half_widths"][shown]
         name = _series(picture, row, shown)
-        low, high = _limits(picture["shown"][shown])
+        low, high = limits_of(picture["shown"][shown]["text"])
         limits[name] = (low / factor, high / factor)
         group = groups.setdefault(name, [])
         group.append((place, _over(value, factor), _over(width, factor)))
@@ -256,12 +255,6 @@ def _numbers(picture: Data) -> Iterator[float]:
         yield from (value for part in parts for value in part if value is not None)
 
 
-def _limits(what: Data) -> tuple[float, float]:
-    """Return between what all values of a thing shown are, in base units."""
-    named = re.fullmatch(r"(\w+)(\[.*\])?", what["text"], re.DOTALL)
-    return (0.0, 1.0) if named and named[1] in SHARES else (-math.inf, math.inf)
-
-
 def _extent(picture: Data, factor: float) -> tuple[float, float] | None:
     """Return from where to where all panels go, so that they can be compared; zero is in it."""
     if "facet" not in picture["channels"]:
@@ -271,7 +264,7 @@ def _extent(picture: Data, factor: float) -> tuple[float, float] | None:
         known = row.get("values", ()), row.get("half_widths", ())  # a distribution has none
         for what, value, width in zip(picture["shown"], *known, strict=False):
             if value is not None and width is not None:
-                low, high = _limits(what)
+                low, high = limits_of(what["text"])
                 ends += [max(value - width, low), min(value + width, high)]
     low, high = min([0.0, *ends]) / factor, max([0.0, *ends]) / factor
     return (low, high) if low < high else None
@@ -295,7 +288,9 @@ def _scaled(picture: Data, channel: str) -> tuple[float, Axis]:
     what = picture["channels"][channel]
     cells = [row["channels"][channel] for row in picture["rows"]]
     factor, unit = scale(what["unit"], cells, picture["scales"].get(what["text"]))
-    return factor, Axis(titled(what["text"], unit))
+    counts = not unit or unit in COUNTS
+    whole = counts and all(isinstance(cell, int) for cell in cells if cell is not None)
+    return factor, Axis(titled(what["text"], unit), whole=whole)
 
 
 def _places(picture: Data, channel: str) -> Axis:
@@ -337,7 +332,10 @@ def _table(picture: Data) -> Table:
         columns += [
             [
                 titled(one["text"], unit),
-                *(interval(row["values"][i], row["half_widths"][i], by) for row in rows),
+                *(
+                    interval(one["text"], row["values"][i], row["half_widths"][i], by)
+                    for row in rows
+                ),
             ]
             for i, one in enumerate(picture["shown"])
         ]

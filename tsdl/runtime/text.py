@@ -17,6 +17,7 @@ _TITLES = {
     "e2e_per_output_token": "E2E / token",
 }
 _MANY = 10_000  # from here on, no decimals
+_HUGE = 1e15  # from here on, powers of ten
 _SHOWN = 10  # requests that are named
 _COLUMNS = ("mean", "p50", "p90", "p99", "max")
 
@@ -196,7 +197,7 @@ def _row(title: str, text: str) -> str:
 def _figure(value: float | None) -> str:
     if value is None or math.isnan(value):
         return "–"
-    return f"{value:,.4g}" if abs(value) < _MANY else f"{value:,.0f}"
+    return f"{value:,.0f}" if _MANY <= abs(value) < _HUGE else f"{value:,.4g}"
 
 
 def _percent(value: float | None) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, TypeGuard
 
+from tsdl.schema import SHARES
 from tsdl.units import Scale
 
 if TYPE_CHECKING:
@@ -73,11 +75,24 @@ def figure(value: Atom | None, by: float = 1.0) -> str:
     return f"{value:.{_DIGITS}g}"
 
 
-def interval(mean: float | None, half_width: float | None, by: float) -> str:
-    """Show a mean with half of its confidence interval, if there is one; in a unit of a size."""
+def limits(text: str) -> tuple[float, float]:
+    """Return between what all values of what is told of a point are, in base units."""
+    named = re.fullmatch(r"(\w+)(\[.*\])?", text, re.DOTALL)
+    return (0.0, 1.0) if named and named[1] in SHARES else (-math.inf, math.inf)
+
+
+def interval(text: str, mean: float | None, half_width: float | None, by: float) -> str:
+    """Show a mean with half of its confidence interval, if there is one; in a unit of a size.
+
+    Of an interval that goes beyond all values of what is told, its ends are shown.
+    """
     if mean is None or half_width is None or math.isnan(half_width):
         return figure(mean, by)
-    return f"{figure(mean, by)} ± {float(f'{half_width / by:.2g}'):,g}"
+    low, high = limits(text)
+    if low <= mean - half_width and mean + half_width <= high:
+        return f"{figure(mean, by)} ± {float(f'{half_width / by:.2g}'):,g}"
+    ends = max(mean - half_width, low), min(mean + half_width, high)
+    return f"{figure(mean, by)} ({' to '.join(figure(end, by) for end in ends)})"
 
 
 def column_of_cells(
@@ -96,7 +111,7 @@ def column_of_means(
 ) -> list[str]:
     """Return the title of a column, and its means with half of their confidence intervals."""
     by, shown = scale(unit, [mean for mean, _ in pairs], written)
-    return [titled(text, shown), *(interval(mean, width, by) for mean, width in pairs)]
+    return [titled(text, shown), *(interval(text, mean, width, by) for mean, width in pairs)]
 
 
 def measured(value: Atom | None, shown: Scale) -> str:

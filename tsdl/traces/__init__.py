@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from tsdl.diagnostics import Sink
+from tsdl.diagnostics.suggest import nearest
 from tsdl.plan import Table
 from tsdl.source import Source
 from tsdl.traces import documents
@@ -159,7 +160,9 @@ def _missing(lines: Lines, columns: Columns, source: Source, sink: Sink, *, arri
     wanted = columns.names(arrivals=arrivals)
     missing = [f"`{name}`" for name in wanted if name not in lines.names]
     fields = ("arrived", "prompt", "output")[-len(wanted) :]
-    written = "; ".join(f'{field} = "…"' for field in fields)
+    others = [name for name in lines.names if name not in wanted]
+    likely = [name if name in lines.names else nearest(name, others) or "…" for name in wanted]
+    written = "; ".join(f'{field} = "{name}"' for field, name in zip(fields, likely, strict=True))
     help_ = (
         f"name its columns: `columns {{ {written} }}`"
         if lines.named

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from tsdl.diagnostics import Sink
 from tsdl.source import Source, Span
-from tsdl.traces.lines import Cells, Lines
+from tsdl.traces.lines import Cells, Lines, why_no_json
 
 # Returns the number of tokens of a text.
 Counter = Callable[[str], int]
@@ -31,7 +31,11 @@ def result_lines(source: Source, sink: Sink) -> Lines | None:
     if not isinstance(found, dict):
         sink.error("E0601", "a result of `vllm bench serve` is one JSON object", _start(source))
         return None
-    lists = {name: found[name] for name in _VLLM if isinstance(found.get(name), list)}
+    wrong = next((n for n in _VLLM if n in found and not isinstance(found[n], list)), None)
+    if wrong is not None:
+        sink.error("E0601", f"`{wrong}` of a result is a list, and here is none", _start(source))
+        return None
+    lists = {name: found[name] for name in _VLLM if name in found}
     if not lists.get(_ERRORS):  # none failed
         lists.pop(_ERRORS, None)
     if len({len(values) for values in lists.values()}) > 1:
@@ -63,8 +67,15 @@ def conversation_lines(source: Source, sink: Sink, count: Counter | None) -> Lin
         sink.error("E0602", title, _start(source), help=(help_,))
         return None
     first = found[0]
-    timed = isinstance(first, dict) and ARRIVED in first
-    names = (*((ARRIVED,) if timed else ()), PROMPT, OUTPUT)
+    if isinstance(first, dict) and _VLLM[0] in first:
+        title = "a result of `vllm bench serve` is one JSON object, and this is a list of them"
+        sink.error("E0601", title, _start(source), help=("split it, one to a file",))
+        return None
+    names: tuple[str, ...] = (PROMPT, OUTPUT)  # those of pairs, and of what is counted
+    if isinstance(first, dict) and "conversations" in first:
+        names = (*((ARRIVED,) if ARRIVED in first else ()), *names)
+    elif isinstance(first, dict):
+        names = tuple(first)
     return Lines(names, 1, False, _entries(found, count), True)  # noqa: FBT003
 
 
@@ -100,9 +111,9 @@ def _document(source: Source, sink: Sink) -> object:
         return json.loads(source.text)
     except json.JSONDecodeError as error:
         place = Span(source, error.pos, min(error.pos + 1, len(source.text)))
-        sink.error("E0601", f"this is not JSON: {error.msg}", place)
-    except (ValueError, RecursionError):
-        sink.error("E0601", "this is not JSON: too deep, or a number too long", _start(source))
+        sink.error("E0601", f"this is not JSON: {why_no_json(error)}", place)
+    except (ValueError, RecursionError) as error:
+        sink.error("E0601", f"this is not JSON: {why_no_json(error)}", _start(source))
     return _NONE
 
 

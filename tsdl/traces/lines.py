@@ -88,6 +88,13 @@ def json_lines(source: Source, sink: Sink) -> Lines | None:
         sink.error("E0601", "the file has no requests", Span(source, 0, 0))
         return None
     cells = _object(source.line(numbers[0]))
+    if isinstance(cells, str) and first_names(source.text):
+        sink.error(
+            "E0601", "this file has one JSON object a line, and here one goes over several",
+            source.line_span(numbers[0]), "its first line",
+            help=("write each request on a line of its own",),
+        )  # fmt: skip
+        return None
     names = () if isinstance(cells, str) else tuple(cells)
     return Lines(names, numbers[0], named=False, rows=_objects(source, numbers))
 
@@ -100,9 +107,18 @@ def _objects(source: Source, numbers: list[int]) -> Iterator[tuple[int, Cells | 
 def _object(text: str) -> Cells | str:
     try:
         found = json.loads(text)
-    except (ValueError, RecursionError) as error:  # also an integer of too many digits
-        return f"this is not JSON: {getattr(error, 'msg', None) or 'nested too deeply'}"
+    except (ValueError, RecursionError) as error:
+        return f"this is not JSON: {why_no_json(error)}"
     return found if isinstance(found, dict) else "a request is a JSON object"
+
+
+def why_no_json(error: ValueError | RecursionError) -> str:
+    """Return why a text is not JSON, as Python's reader of it found out."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return (
+        "nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
+    )
 
 
 def first_names(text: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ TOKENS = 16  # that have one name, where a file has every token
 # Days are counted from 2020-01-01, so that a double keeps 100 ns of a stamp.
 _EPOCH = 737425
 _ZONE = re.compile(r"(?:Z|([+-])(\d\d):?(\d\d))$")
+_FRACTION = re.compile(r"[0-9]{0,30}")
 
 
 def number(cell: str) -> float:
@@ -54,8 +55,11 @@ def time_of_day(cell: str) -> float:
 
     zone = _ZONE.search(cell)
     whole, _, fraction = cell[: zone.start() if zone else None].partition(".")
-    moment = datetime.fromisoformat(whole)
-    if fraction and not fraction.isdigit():
+    try:
+        moment = datetime.fromisoformat(whole)
+    except ValueError:
+        moment = None
+    if moment is None or not _FRACTION.fullmatch(fraction):
         raise ValueError("a time is written 2023-11-16 18:17:03.9799600")
     days = moment.toordinal() - _EPOCH
     seconds = days * 86400 + moment.hour * 3600 + moment.minute * 60 + moment.second

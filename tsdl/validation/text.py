@@ -16,12 +16,18 @@ _TITLES = {
     "throughput": "requests/s",
     "token_throughput": "output tokens/s",
 }
+_HUGE = 1e4  # shares from here on are told by powers of ten
 _FEW = 1e-3  # seconds by which arrivals may differ without a word
 
 
 def percent(value: float) -> str:
     """Show a share with its sign."""
-    return "–" if math.isnan(value) else f"{value:+.1%}".replace("%", " %")
+    return "–" if math.isnan(value) else _share(value, "+")
+
+
+def _share(value: float, sign: str = "") -> str:
+    shown = f"{value:{sign}.1%}" if abs(value) < _HUGE else f"{value * 100:{sign}.3g}%"
+    return shown.replace("%", " %")
 
 
 def table(validation: Validation) -> str:
@@ -43,13 +49,13 @@ def _lines(validation: Validation) -> Iterator[str]:
         title = "" if row.metric == before else _TITLES[row.metric]
         before = row.metric
         cells = "".join(f"{_shown(row, value):>12}" for value in (row.measured, row.simulated))
-        yield f"  {title:<20}{row.statistic:<6}{cells}{percent(row.error):>10}"
+        yield f"  {title:<20}{row.statistic:<6}{cells} {percent(row.error):>9}"
     yield f"  {'over':<26}{''.join(f'{duration(c.span):>12}' for c in columns)}"
     if validation.agreements:
         yield ""
         yield f"  {'request by request':<26}{'mean |err|':>12}{'median |err|':>14}{'corr.':>8}"
     for found in validation.agreements:
-        shares = (f"{value:.1%}".replace("%", " %") for value in _errors(found))
+        shares = map(_share, _errors(found))
         one, other = ("–" if share.startswith("nan") else share for share in shares)
         like = "–" if math.isnan(found.correlation) else f"{found.correlation:.3f}"
         yield f"  {_TITLES[found.metric]:<26}{one:>12}{other:>14}{like:>8}"
@@ -90,7 +96,12 @@ def _described(columns: Columns) -> str:
         prompt, output = (columns.of(name).mean() for name in ("prompt", "output"))
         told.append(f"of {prompt:,.4g} + {output:,.4g} tokens on average")
     rate = columns.arrival_rate
-    told.append("arrivals unknown" if math.isnan(rate) else f"{rate:,.3g} a second")
+    if not math.isnan(rate):
+        told.append(f"{rate:,.3g} a second")
+    elif any(map(math.isnan, columns.of("arrived"))):
+        told.append("arrivals unknown")
+    elif counted > 1:
+        told.append("all at once")
     return ", ".join(told)
 
 
