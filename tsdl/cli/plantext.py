@@ -8,9 +8,9 @@ from tsdl.cli.rungs import rung_text
 from tsdl.costs import Batch, Share, compiled, domain_of, shares
 from tsdl.diagnostics.words import several
 from tsdl.formula import Value
+from tsdl.formulaerrors import formulas_told
 from tsdl.plan import Cost, Draw, Kernel, Local, Plan, Rung, Site, Stage, Tier, Workers
 from tsdl.pythonsource import function, python
-from tsdl.runtime.formulaerrors import formulas_told
 
 
 def describe(plan: Plan) -> str:

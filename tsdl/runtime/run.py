@@ -8,12 +8,12 @@ from threading import Lock
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
+from tsdl.formulaerrors import formulas_told
 from tsdl.plan import Extern, Global, Local, Plan
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.asked import cannot_be_called
 from tsdl.runtime.engine import Engine, Progress
 from tsdl.runtime.fast.engine import FastEngine
-from tsdl.runtime.formulaerrors import formulas_told
 from tsdl.runtime.limits import Guard, Limits, no_room
 from tsdl.runtime.result import Result
 from tsdl.runtime.selections import NoCandidate
