@@ -142,20 +142,16 @@ class Axes:
         return None
 
     def _values(self, name: str, values: ast.Expr, place: Place) -> list[Level]:
-        """Return the levels that a list or a range gives to one param. Raises Failed."""
-        type_ = param_of(self.evaluator, name).clause.type
+        """Return the levels that a list or a range gives to one param."""
         if isinstance(values, ast.Interval):
             span = self.evaluator.value(values, place)
             assert isinstance(span, Range)
             numbers = self._steps(values, span)
-            for number in numbers:
-                self.evaluator.check_whole(type_, number, values)
             return [Level((number,), {name: number}) for number in numbers]
         assert isinstance(values, ast.ListOf)
         levels = []
         for item in values.items:
             value = self.evaluator.value(item.value, place)
-            self.evaluator.check_whole(type_, value, item.value)
             levels.append(Level((shown(value, item.value),), {name: Binding(item.value, place)}))
         return levels
 
