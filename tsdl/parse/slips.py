@@ -94,7 +94,7 @@ _PATTERNS = (
         _in_full,
     ),
     _Pattern(
-        r"(?P<test>(?:.*[^\w.])?(?:expect|where|while|when|if)\b.*?)\s*¦=(?!=)\s*(?P<value>.+)$",
+        r"(?P<test>(?:.*[^\w.])?(?:expect|where|while|when|if)\b\s*[^\s¦][^¦]*?)\s*¦=(?!=)\s*(?P<value>.+)$",
         "a condition compares by `==`, `<=` or `>=`",
         lambda found: f"write `{found['test']} <= {found['value']}`, for example",
     ),
