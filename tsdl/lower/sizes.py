@@ -88,6 +88,7 @@ def _check_window(evaluator: Evaluator, model: Instance, lowered: Workload) -> N
         both = _ends(lowered.prompt)[1] + _ends(lowered.output)[1]
         longest = int(min(both, lowered.total or math.inf, evaluator.real(model, "context")))
     if longest > window:
+        bound = "" if lowered.table else _bound(int(window))  # which no trace keeps to
         evaluator.sink.warning(
             "W0504",
             f"the attention window of {window:,.0f} tokens is not modelled: longer requests cost "
@@ -96,7 +97,7 @@ def _check_window(evaluator: Evaluator, model: Instance, lowered: Workload) -> N
             f"requests go up to {longest:,} tokens",
             help=(
                 "take a graph with `WindowedAttention`"
-                + (f", or bound the requests: {bound}" if (bound := _bound(int(window))) else ""),
+                + (f", or bound the requests: {bound}" if bound else ""),
             ),
         )
 
