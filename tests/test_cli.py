@@ -502,6 +502,15 @@ def test_the_rows_of_a_plan_add_up_to_an_iteration(tmp_path: Path, capsys: Captu
         whole = float(re.findall(r"([\d.]+) ms", total)[place])
         parts = [float(re.findall(r"([\d.]+) ms", line)[place]) for line in lines]
         assert sum(parts) == pytest.approx(whole, abs=0.0005 * (len(parts) + 1))
+    more = ["--decodes", "64", "--context", "2000", "--prefill", "4096"]
+    assert main(["plan", str(program), *more]) == 0
+    told = capsys.readouterr().out
+    assert "decode 64 at 2,000" in told
+    assert "prefill of 4,096" in told
+    assert re.search(r"\n    overhead +2\.064 ms +2\.001 ms\n", told)
+    with pytest.raises(SystemExit):
+        main(["plan", str(program), "--decodes", "0"])
+    capsys.readouterr()
     program.write_text(text.replace("single(A100_80G)", "alone"))
     assert main(["plan", str(program)]) == 0
     assert re.search(r"\n    overhead  .*requests.* seconds \(policy\)\n", capsys.readouterr().out)

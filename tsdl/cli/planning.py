@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tsdl.cli.options import add_scenario, add_study
+from tsdl.cli.options import add_scenario, add_study, read_whole
 from tsdl.cli.shared import MISTAKE, OK, chosen_scenario, compile_scenario
 from tsdl.cli.studying import plan_study
 
@@ -20,6 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--constants", dest="listed", action="store_true", help="list what --set can set"
     )
+    for name, what in (
+        ("decodes", "requests that decode in the iteration whose times are shown (1)"),
+        ("context", "tokens that each of them has (1024)"),
+        ("prefill", "tokens of the prompt in the other one (1024)"),
+    ):
+        parser.add_argument(f"--{name}", type=read_whole, metavar="N", help=what)
     parser.set_defaults(command=plan)
 
 
@@ -43,9 +49,10 @@ def plan(arguments: argparse.Namespace) -> int:
             yaml.safe_dump(json.loads(made.to_json()), sort_keys=False, allow_unicode=True), end=""
         )
     else:
-        from tsdl.cli.plantext import describe
+        from tsdl.cli.plantext import Iterations, describe
 
-        print(describe(made))
+        asked = {name: getattr(arguments, name) for name in ("decodes", "context", "prefill")}
+        print(describe(made, Iterations(**{k: v for k, v in asked.items() if v is not None})))
     return OK
 
 

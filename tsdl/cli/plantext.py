@@ -1,7 +1,7 @@
 """A plan for people: what would run, where it runs, what its times assume."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tsdl.cli.policytext import stage_lines
 from tsdl.cli.rungs import rung_text
@@ -13,13 +13,40 @@ from tsdl.plan import Cost, Draw, Kernel, Local, Plan, Rung, Site, Stage, Tier, 
 from tsdl.pythonsource import function, python
 
 
-def describe(plan: Plan) -> str:
+@dataclass(frozen=True, slots=True)
+class Iterations:
+    """Those whose operators' times are shown: requests that decode, and one that is prefilled."""
+
+    decodes: int = 1
+    context: int = 1024  # tokens of each that decodes
+    prefill: int = 1024  # tokens of the prompt
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """Return the heads of both columns."""
+        many = f" {self.decodes:,}" if self.decodes > 1 else ""
+        return f"decode{many} at {self.context:,}", f"prefill of {self.prefill:,}"
+
+    def batches(self) -> tuple[Batch, Batch]:
+        """Return what both are made of; peers, where there are any, have as much to do."""
+        decode, prefill = Batch(), Batch()
+        decode.add_decodes([self.context] * self.decodes)
+        prefill.add_prefill(self.prefill, 0, last=True)
+        for batch in (decode, prefill):
+            batch.peer_tokens = batch.tokens
+        return decode, prefill
+
+
+USUAL = Iterations()
+
+
+def describe(plan: Plan, shown: Iterations = USUAL) -> str:
     """Return the plan as lines of text. Raises TsdlError where a time has no value (E0901)."""
     with formulas_told():
-        return "\n".join(_lines(plan))
+        return "\n".join(_lines(plan, shown))
 
 
-def _lines(plan: Plan) -> list[str]:
+def _lines(plan: Plan, iterations: Iterations) -> list[str]:
     model = plan.model
     lines = [
         f"scenario {plan.scenario}   plan {plan.hash[:16]}   seed {plan.seed}",
@@ -40,7 +67,7 @@ def _lines(plan: Plan) -> list[str]:
             shown.append(alike)
             nodes = [w.node for w in plan.workers if replace(w, node="") == alike]
             rung = plan.rungs[plan.workers.index(workers)]
-            lines += ["", *_workers(workers, nodes, rung)]
+            lines += ["", *_workers(workers, nodes, rung, iterations)]
     for doc in plan.docs:
         first, *rest = doc.text.split("\n")
         lines += ["", f"  {doc.kind} {doc.name}: {first}", *(f"    {line}" for line in rest)]
@@ -147,7 +174,7 @@ def _draw(draw: Draw) -> str:
     return f"{draw.name}({', '.join(inside)})"
 
 
-def _workers(workers: Workers, nodes: list[str], rung: Rung) -> list[str]:
+def _workers(workers: Workers, nodes: list[str], rung: Rung, iterations: Iterations) -> list[str]:
     kv = workers.kv
     gib = 2**30
     tokens = int(kv.capacity / kv.bytes_per_token) if kv.bytes_per_token else 0
@@ -166,7 +193,7 @@ def _workers(workers: Workers, nodes: list[str], rung: Rung) -> list[str]:
     lines.append(f"    engine    {rung_text(rung)}")
     cost = workers.cost
     if cost.source == "operators":
-        return [*lines, *_assumptions(workers), *_operators(cost), *_tables(cost)]
+        return [*lines, *_assumptions(workers), *_operators(cost, iterations), *_tables(cost)]
     for kernel in cost.stages[0].kernels:
         lines.append(f"    {kernel.name or 'iteration':<9} {kernel.time} seconds ({cost.source})")
     if cost.overhead != 0:
@@ -209,19 +236,16 @@ def _assumptions(workers: Workers) -> list[str]:
     return lines
 
 
-def _operators(cost: Cost) -> list[str]:
-    """Show the time of each operator for a prefill of 1,024 tokens and a decode at that context."""
-    prefill, decode = Batch(), Batch()
-    prefill.add_prefill(1024, 0, last=True)
-    decode.add_decodes([1024])
-    for batch in (prefill, decode):  # peers, where there are any, have as much to do
-        batch.peer_tokens = batch.tokens
+def _operators(cost: Cost, iterations: Iterations) -> list[str]:
+    """Show the time of each operator in a decode and in a prefill."""
+    decode, prefill = iterations.batches()
+    titles = "".join(f"{title:>18}" for title in iterations.titles)
     function = compiled(cost)
     totals = (function(decode), function(prefill))
     measured = bool(cost.tables)
     lines = [
-        f"    {'operator':<28}{'class':<12}{'decode at 1,024':>18}"
-        f"{'prefill of 1,024':>18}{'its GFLOP':>11}{'its MB':>10}{'  from' if measured else ''}"
+        f"    {'operator':<28}{'class':<12}{titles}{'its GFLOP':>11}{'its MB':>10}"
+        f"{'  from' if measured else ''}"
     ]
     (overheads, *times) = zip(*(shares(cost, batch) for batch in (decode, prefill)), strict=True)
     if cost.overhead != 0:
