@@ -20,7 +20,7 @@ from tsdl.errors import TsdlError
 from tsdl.runtime.result import Result
 
 CASES = 100
-LONG_CASES = 6000
+LONG_CASES = 1500
 GROUP = 25
 
 

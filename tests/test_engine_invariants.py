@@ -11,7 +11,7 @@ from tests.invariants import same, watched
 from tsdl.runtime.result import Result
 
 CASES = 120
-LONG_CASES = 4000
+LONG_CASES = 1000
 GROUP = 20  # cases of one test: few enough to point at, many enough to keep the list short
 
 FILE = """edition "2026"
