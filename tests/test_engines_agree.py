@@ -91,7 +91,7 @@ OFTEN = (
     "constant", "linear", "operators", "zero", "featured",
     "all at once", "bursts", "on boundaries", "on exact boundaries", "evenly", "poisson",
     "in clusters", "on and off", "answers: one token", "answers: few", "answers: some",
-    "answers: long", "beyond the context", "sessions", "no time to think", "priority", "warmup",
+    "answers: long", "beyond the context", "sessions", "concurrency", "no time to think", "priority", "warmup",
     "until", "sample", "alone", "alike", "unlike", "apart", "both beside", "several devices",
     "policies of their own", "network", "nodes", "fair", "fifo", "half duplex", "slow", "instant",
     "sequential", "buffer", "tier", "swaps elsewhere", "kv_ready", "submits the first token",
