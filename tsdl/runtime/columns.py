@@ -85,10 +85,12 @@ class Requests(Mapping[str, Column]):
     # -- what the workload says ------------------------------------------------------------------
 
     def _asked(self, name: str, rows: slice) -> Column:
-        if name in ("session", "turn") and self._ledger.sessions.starts is None:
-            numbers = self.part("id", rows)
-            return numbers if name == "session" else np.zeros_like(numbers)
+        alone = self._ledger.sessions.starts is None  # each row is a conversation
+        if name == "turn" and alone:
+            return np.zeros(len(range(*rows.indices(self.count))), dtype=np.int64)
         if self._ledger.row is None:
+            if name == "session":
+                return self.part("id", rows)
             kind = np.float64 if name == "arrived" else np.int64
             return np.asarray(getattr(self._arrivals, name), dtype=kind)[: self.count][rows]
         if name == "arrived":
@@ -99,6 +101,8 @@ class Requests(Mapping[str, Column]):
             found = self._arrivals.output[row].astype(np.int64)
         elif name == "prompt":
             found = self._prompts[row]
+        elif alone:
+            found = row.astype(np.int64)
         else:
             found = np.searchsorted(self._starts, row, side="right") - 1
             if name == "turn":
