@@ -147,6 +147,7 @@ def test_a_measured_zero_has_no_error() -> None:
     assert "TTFT                   –" in table(found)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("scipy")
 def test_the_same_runs_give_the_same_bytes() -> None:
     again = tsdl.calibrate(EXAMPLE, [SAMPLE], fit=[BANDWIDTHS], holdout=0.5)

@@ -28,12 +28,12 @@ from tsdl.runtime import run as running
 from tsdl.runtime.engine import Engine, Outcome
 from tsdl.runtime.limits import Guard
 
-CASES = {"tame": 100, "wild": 50}  # `.ci/run` compares more
+CASES = {"tame": 100, "wild": 25}  # `.ci/run` compares more
 LONG_CASES = {
     "tame": 3_000,
     "wild": 1_000,
 }  # `python -m tests.engines` compares as many as one likes
-GROUP = 50
+GROUP = 25
 WILD_FROM = 20_000  # those before are run under watch in tests/test_conservation.py
 SCENARIO = re.compile(r"^scenario (\w+)", re.MULTILINE)
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.tsim"))

@@ -24,7 +24,7 @@ RECORDS: dict[str, dict[str, tuple[Type, str]]] = {
         "held": (_DATA, "bytes of KV memory that it holds"),
         "preemptions": (_NUMBER, "how often it was preempted"),
         "priority": (_NUMBER, "as the workload drew it"),
-        "session": (_NUMBER, "number of its conversation; without any its own number, in a closed loop that of its row"),
+        "session": (_NUMBER, "number of its conversation, else its own; in a closed loop its row"),
         "turn": (_NUMBER, "which round of the conversation it is, from 0"),
         "history": (_TOKENS, "tokens of the prompt that earlier rounds brought"),
         "node": (_NUMBER, "number of the node that it is on; -1 before it is dispatched"),
