@@ -1,4 +1,4 @@
-"""Compares the library's GEMMs and all-reduces with kernels that NVIDIA has measured.
+"""Compares the library's operators with kernels that NVIDIA has measured.
 
     python docs/make_kernels.py
 
@@ -37,6 +37,19 @@ LINKS = (
     ("PCIe4_x16", "L40S", "l40s/comm/vllm/0.22.0", (2,)),
 )
 ROWS = ((1, 64), (65, 1024), (1025, 16384))
+# Heads of 128, as many as models have and as tensor parallelism leaves of them.
+HEAD = 128
+SHAPES = {
+    (4, 1), (8, 1), (8, 2), (12, 2), (16, 2), (16, 4), (24, 4), (32, 4), (32, 8), (32, 32), (40, 8),
+    (48, 8), (64, 4), (64, 8),
+}  # fmt: skip
+# Layers of experts: Qwen 3 30B and 235B, Mixtral 8x7B and 8x22B, DeepSeek V3.
+LAYER = ("hidden_size", "inter_size", "topk", "num_experts")
+LAYERS = {
+    (2048, 768, 8, 128), (4096, 1536, 8, 128), (4096, 14336, 2, 8), (6144, 16384, 2, 8),
+    (7168, 2048, 8, 256),
+}  # fmt: skip
+TOKENS = ((1, 8), (9, 128), (129, 4096))
 
 
 def data() -> Path:
@@ -61,16 +74,17 @@ def kernels(hardware: str, graph: str, model: str = "", more: str = "") -> dict[
     return {k.name: k for stage in plan.workers[0].cost.stages for k in stage.kernels}
 
 
-def timed(kernel: Kernel) -> Callable[[int], float]:
-    """Return the function that gives the seconds of a kernel for so many tokens."""
+def of_batch(kernel: Kernel) -> Callable[[Batch], float]:
+    """Return the function that gives the seconds of a kernel for a batch."""
     names = ", ".join(Batch.__slots__)
     time: Callable[..., float] = function("an operator", names, python(kernel.time), {})
+    return lambda batch: float(time(*(getattr(batch, name) for name in Batch.__slots__)))
 
-    def seconds(tokens: int) -> float:
-        batch = Batch(tokens=tokens, requests=1, prefills=1, prefill_tokens=tokens)
-        return float(time(*(getattr(batch, name) for name in Batch.__slots__)))
 
-    return seconds
+def timed(kernel: Kernel) -> Callable[[int], float]:
+    """Return the function that gives the seconds of a kernel for so many tokens."""
+    time = of_batch(kernel)
+    return lambda tokens: time(Batch(tokens=tokens, requests=1, prefills=1, prefill_tokens=tokens))
 
 
 def gemms(
@@ -116,13 +130,170 @@ def table() -> Iterator[str]:
                 errors = gemms(hardware, folder, cache, engine, size)
                 if not errors:
                     continue
-                mean = statistics.fmean(abs(error) for _, error in errors)
-                middles = [
-                    statistics.median(error for m, error in errors if low <= m <= high)
-                    for low, high in ROWS
+                yield f"| {hardware} | {name} | {format_} | {shown(errors, ROWS)} |"
+
+
+def prompts(count: int, tokens: int) -> Batch:
+    """Return a batch of so many whole prompts."""
+    batch = Batch()
+    for _ in range(count):
+        batch.add_prefill(tokens, 0, last=True)
+    return batch
+
+
+def decodes(count: int, context: int) -> Batch:
+    """Return a batch of decodes, all with the same context."""
+    batch = Batch()
+    batch.add_decodes([context] * count)
+    return batch
+
+
+def attention(hardware: str, phase: str, rows: list[dict[str, Any]]) -> list[float]:
+    """Return the error of each row: of a prefill, or of a decode."""
+    shapes = {(row["num_heads"], row["num_key_value_heads"]) for row in rows}
+    times: dict[tuple[int, int], Callable[[Batch], float]] = {}
+    for heads, kv_heads in shapes:
+        graph = f"graph {{ attn: Attention({heads}, {kv_heads}, {HEAD}) }}"
+        times[heads, kv_heads] = of_batch(kernels(hardware, graph)[f"attn.{phase}"])
+    errors = []
+    for row in rows:
+        count = row["batch_size"]
+        batch = (
+            prompts(count, row["isl"]) if phase == "prefill" else decodes(count, row["step"] + 1)
+        )
+        seconds = times[row["num_heads"], row["num_key_value_heads"]](batch)
+        errors.append(seconds / (row["latency"] / 1e3) - 1)
+    return errors
+
+
+def asked_for(row: dict[str, Any], phase: str, cache: int) -> bool:
+    """Tell whether a row is one that is compared: plain attention in 16 bits.
+
+    The KV of decodes is beyond the cache, where an iteration would find it, or next to nothing.
+    """
+    count, shape = row["batch_size"], (row["num_heads"], row["num_key_value_heads"])
+    plain = row["head_dim"] == HEAD and not row.get("window_size")
+    if not plain or "16" not in row["kv_cache_dtype"] or shape not in SHAPES:
+        return False
+    if phase == "prefill":
+        return bool(row["isl"] >= 64 and count <= 32 and count * row["isl"] <= 1 << 15)  # noqa: PLR2004
+    context = row["step"] + 1
+    size = 4 * count * context * shape[1] * HEAD
+    few = size < 4e6 and context >= 32  # noqa: PLR2004
+    return bool(count <= 256 and context <= 1 << 15 and (few or size > 1.5e6 * cache))  # noqa: PLR2004
+
+
+def attentions() -> Iterator[str]:
+    """Yield the errors of attention, by device and engine."""
+    yield (
+        "| attention on | engine | prefills: mean error | below 10 GFLOP | beyond | "
+        "decodes: mean error | below 4 MB | beyond the cache |\n" + "| --- " * 8 + "|"
+    )
+    for hardware, (folder, cache) in SYSTEMS.items():
+        for engine, name in ENGINES.items():
+            cells = [hardware, name]
+            for phase, table in (("prefill", "context"), ("decode", "generation")):
+                paths = (data() / folder / "attention" / engine).glob(f"*/{table}_attention_perf.*")
+                rows = [row for row in rows_of(sorted(paths)[-1]) if asked_for(row, phase, cache)]
+                errors = attention(hardware, phase, rows)
+                large = [
+                    4 * row["batch_size"] * (row["step"] + 1) * row["num_key_value_heads"] * HEAD
+                    >= 4e6  # noqa: PLR2004
+                    if phase == "decode"
+                    else 2 * row["batch_size"] * row["isl"] ** 2 * row["num_heads"] * HEAD >= 1e10  # noqa: PLR2004
+                    for row in rows
                 ]
-                cells = " | ".join(f"{100 * middle:+.0f} %" for middle in middles)
-                yield f"| {hardware} | {name} | {format_} | {100 * mean:.0f} % | {cells} |"
+                cells.append(f"{100 * statistics.fmean(map(abs, errors)):.0f} %")
+                for side in (False, True):
+                    middle = statistics.median(
+                        error
+                        for error, is_large in zip(errors, large, strict=True)
+                        if is_large == side
+                    )
+                    cells.append(f"{100 * middle:+.0f} %")
+            yield f"| {' | '.join(cells)} |"
+
+
+def experts() -> Iterator[str]:
+    """Yield the errors of a layer's experts, all that stands around them included."""
+    heads = " | ".join(f"{low:,} to {high:,} tokens" for low, high in TOKENS)
+    yield f"| experts on | engine | format | mean error | {heads} |\n" + "| --- " * 7 + "|"
+    for hardware, (folder, _) in SYSTEMS.items():
+        for engine, name in ENGINES.items():
+            paths = sorted((data() / folder / "moe" / engine).glob("*/moe_perf.parquet"))
+            for format_, formats in (("bf16", ("bfloat16", "float16")), ("fp8", ("fp8_block",))):
+                rows = [
+                    row
+                    for row in rows_of(paths[-1])
+                    if row["moe_dtype"] in formats
+                    and tuple(row[key] for key in LAYER) in LAYERS
+                    and row["moe_ep_size"] == 1
+                    and row["moe_tp_size"] <= 8  # noqa: PLR2004
+                    and row["num_tokens"] <= TOKENS[-1][1]
+                ]
+                if not rows:
+                    continue
+                errors = [(row["num_tokens"], error) for row, error in of_experts(hardware, rows)]
+                yield f"| {hardware} | {name} | {format_} | {shown(errors, TOKENS)} |"
+
+
+def of_experts(hardware: str, rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float]]:
+    """Yield each row with its error."""
+    times: dict[tuple[int, ...], list[Callable[[int], float]]] = {}
+    for row in rows:
+        hidden, inter, active, count = (row[key] for key in LAYER)
+        inter //= row["moe_tp_size"]
+        small = row["moe_dtype"] == "fp8_block"
+        shape = (hidden, inter, active, count)
+        if shape not in times:
+            graph = (
+                f"graph {{ permute: Permute({count}, {active}, {hidden})\n"
+                f"up: ExpertGEMM({hidden}, {count}, {active}, {2 * inter})\n"
+                f"act: ExpertSiLU({count}, {active}, {inter})\n"
+                f"down: ExpertGEMM({inter}, {count}, {active}, {hidden})\n"
+                f"combine: Combine({count}, {active}, {hidden}) }}"
+            )
+            formats = "expert_dtype = fp8_block; compute_dtype = fp8\n" if small else ""
+            times[shape] = [timed(kernel) for kernel in kernels(hardware, graph, formats).values()]
+        seconds = sum(time(row["num_tokens"]) for time in times[shape])
+        yield row, seconds / (row["latency"] / 1e3) - 1
+
+
+def latent() -> Iterator[str]:
+    """Yield the errors of latent attention with its GEMMs: DeepSeek V3's on 8 devices, decodes."""
+    yield "| latent attention on | engine | mean error | up to 16 decodes | more |"
+    yield "| --- " * 5 + "|"
+    for hardware in ("H100_SXM", "H200"):
+        plan = tsdl.compile(
+            f"hardware huge from {hardware} {{ memory.capacity = 4096 TiB }}\n"
+            "cluster one { worker gpu { hardware = huge; parallel = tp(8) } }\n"
+            "scenario s { model = deepseek_v3; cluster = one; workload = sharegpt }"
+        )
+        block = max(plan.workers[0].cost.stages, key=lambda stage: len(stage.kernels)).kernels
+        names = [kernel.name for kernel in block]
+        first = [k for k in block[: names.index("norm2")] if "all_reduce" not in k.name]
+        times = [of_batch(kernel) for kernel in first]
+        for engine in ("vllm", "trtllm"):
+            folder = data() / SYSTEMS[hardware][0] / "mla" / engine
+            errors = []
+            for row in rows_of(sorted(folder.glob("*/mla_generation_module_perf.parquet"))[-1]):
+                count, context = row["batch_size"], row["step"]
+                plain = row["gemm_type"] == "fp8_block" and row["kv_cache_dtype"] == "bfloat16"
+                if plain and row["num_heads"] == 16 and count <= 256 and 256 <= context <= 8192:  # noqa: PLR2004
+                    seconds = sum(time(decodes(count, context)) for time in times)
+                    errors.append((count, seconds / (row["latency"] / 1e3) - 1))
+            counts = ((1, 16), (17, 256))
+            yield f"| {hardware} | {ENGINES[engine]} | {shown(errors, counts)} |"
+
+
+def shown(errors: list[tuple[int, float]], ranges: tuple[tuple[int, int], ...]) -> str:
+    """Return the mean of the errors, and the middle one of each range."""
+    mean = statistics.fmean(abs(error) for _, error in errors)
+    middles = [
+        statistics.median(error for size, error in errors if low <= size <= high)
+        for low, high in ranges
+    ]
+    return " | ".join([f"{100 * mean:.0f} %", *(f"{100 * middle:+.0f} %" for middle in middles)])
 
 
 def collectives() -> Iterator[str]:
@@ -153,4 +324,7 @@ def collectives() -> Iterator[str]:
 
 if __name__ == "__main__":
     print("\n".join(table()), end="\n\n")
+    print("\n".join(attentions()), end="\n\n")
+    print("\n".join(latent()), end="\n\n")
+    print("\n".join(experts()), end="\n\n")
     print("\n".join(collectives()))

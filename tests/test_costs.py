@@ -44,9 +44,10 @@ EXACT = 1e-12
 # A100 80 GB: peaks, and what is reached of them (compute, bandwidth, seconds of a launch, p).
 PEAK, BANDWIDTH = 312e12, 2.039e12
 GEMM = (0.739, 0.827, 5.3e-6, 1.41)
-ATTENTION = (0.476, 0.777, 12e-6)
+ATTENTION = (0.57, 0.75, 16e-6)
 SAMPLER = (2.0, 25e-6)  # the logits stay in the cache
-TILE, UNITS, REREADS = 128, 108, 0.3  # rows that each multiprocessor works on; of KV, by a group
+TILE, UNITS, REREADS = 64, 108, 0.3  # rows that each multiprocessor works on; of KV, by a group
+EXTRA_KEYS, LEAST_CONTEXT = 195, 80
 LAUNCH = 2.5e-6
 SHARES = {
     "norm": 0.37,
@@ -138,12 +139,15 @@ def attention_of(batch: Batch, heads: int, kv_heads: int, width: int) -> float:
         read: float = batch.prefill_tokens * heads + batch.prefill_contexts * kv_heads
         wave = TILE * UNITS / heads
         idle: float = math.ceil(batch.prefill_tokens / wave) * wave / batch.prefill_tokens
-        total += attention(4 * heads * width * products * idle, 2 * read * width * BYTES)
+        keys = products + EXTRA_KEYS * batch.prefill_tokens
+        total += attention(4 * heads * width * keys * idle, 2 * read * width * BYTES)
     if batch.decodes:
         whole = batch.decodes * kv_heads > 0.8 * 2 * UNITS  # no context is split
         alone = batch.longest_context / kv_heads * 2 * UNITS / 4 if whole else 0
         anew = 1 + REREADS * (heads / kv_heads - 1) if batch.prefills else 1
-        read = batch.decodes * heads + math.hypot(batch.contexts, alone) * kv_heads * anew
+        least = LEAST_CONTEXT * batch.decodes
+        read = batch.decodes * heads
+        read += math.hypot(batch.contexts, least, alone) * kv_heads * anew
         total += attention(4 * heads * width * batch.contexts, 2 * read * width * BYTES)
     return total
 

@@ -140,6 +140,19 @@ HARDWARE = Block(
                         low=0,
                         high=1,
                     ),
+                    "extra_keys": Field(
+                        _NUMBER,
+                        "keys whose work each row of a prefill's queries takes besides those that "
+                        "it sees",
+                        "0",
+                        low=0,
+                    ),
+                    "least_context": Field(
+                        _NUMBER,
+                        "tokens whose time a decode takes at the least, however short its context",
+                        "0",
+                        low=0,
+                    ),
                 },
             )
         ),
