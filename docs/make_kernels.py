@@ -33,8 +33,8 @@ LINKS = (
     ("NVLink5", "B200", "b200_sxm/comm/vllm/0.19.0", (2, 4, 8)),
     ("NVLink3_graphs", "A100_80G", "a100_sxm/comm/vllm/0.14.0", (2, 4, 8)),
     ("PCIe5_host", "RTX_PRO_6000", "rtx_pro_6000_server/comm/vllm/0.19.0", (2,)),
-    ("PCIe5_x16", "RTX_PRO_6000", "rtx_pro_6000_server/comm/vllm/0.24.0", (2,)),
-    ("PCIe4_x16", "L40S", "l40s/comm/vllm/0.22.0", (2,)),
+    ("PCIe5_x16", "RTX_PRO_6000", "rtx_pro_6000_server/comm/vllm/0.24.0", (2, 4, 8)),
+    ("PCIe4_x16", "L40S", "l40s/comm/vllm/0.22.0", (2, 4, 8)),
 )
 ROWS = ((1, 64), (65, 1024), (1025, 16384))
 # Heads of 128, as many as models have and as tensor parallelism leaves of them.

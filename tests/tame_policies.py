@@ -24,7 +24,7 @@ KEYS_OF_MEMORY = (
 )  # fmt: skip
 OVERHEADS = (
     "1 ms", "10 ms", "1 ms * requests", "200 us + 10 us * tokens", "1 ms if prefills > 0 else 0 s",
-    "5 us * context_blocks",
+    "5 us * context_blocks", "1 us * kernels * devices",
 )  # fmt: skip
 
 # Handlers of the local stage: what they are called in counts of features, and their lines.

@@ -29,6 +29,7 @@ from tsdl.costs import (
 )
 from tsdl.formula import symbols
 from tsdl.plan import Cost, Kernel, Stage, Workers
+from tsdl.pythonsource import function, python
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = """edition "2026"
@@ -253,6 +254,35 @@ def test_a_batch_of_decodes_costs_little_more_than_one() -> None:
     assert time(batch_of(contexts=(100,) * 16)) < 1.15 * time(batch_of(contexts=(100,)))
 
 
+@pytest.mark.parametrize("devices", [1, 2, 4, 8])
+def test_a_collective_depends_on_how_many_take_part(devices: int) -> None:
+    """A ring of n pays its latency n - 1 times, and shares a switch from the third on."""
+    plan = tsdl.compile(f"""edition "2026"
+link ring {{
+  bandwidth = 50 GB/s
+  collective {{
+    latency = 4 us; bandwidth = 50 %; sharpness = 1
+    latency_factor = max(devices, 2) - 1; bandwidth_factor = 1 if devices <= 2 else 0.4
+  }}
+}}
+cluster one {{ worker gpu {{ hardware = A100_80G; link = ring; parallel = tp({devices}) }} }}
+scenario s {{ model = llama2_7b; cluster = one; workload = sharegpt }}
+""")
+    found = [
+        k for s in plan.workers[0].cost.stages for k in s.kernels if k.name == "out.all_reduce"
+    ]
+    assert len(found) == (devices > 1)
+    for kernel in found:
+        wire = 2 * (devices - 1) / devices * 100 * 4096 * BYTES
+        rate = 50e9 * 0.5 * (1 if devices <= 2 else 0.4)
+        expected = 4e-6 * (devices - 1) + wire / rate + LAUNCH
+        batch = batch_of(contexts=(10,) * 100)
+        names = ", ".join(Batch.__slots__)
+        time = function("a kernel", names, python(kernel.time), {})
+        seconds = time(*(getattr(batch, name) for name in Batch.__slots__))
+        assert math.isclose(seconds, expected, rel_tol=EXACT)
+
+
 # -- sizes -------------------------------------------------------------------------------------
 
 
@@ -412,6 +442,34 @@ def test_the_schedulers_overhead_is_added() -> None:
     for batch in BATCHES.values():
         expected = by_hand(LLAMA2_7B, batch) + 1e-3 + 48e-6 * batch.requests
         assert math.isclose(time(batch), expected, rel_tol=EXACT)
+
+
+@pytest.mark.parametrize(
+    ("parallel", "counts"),
+    # A layer of Llama 2 has 11 kernels; before the layers is one, behind them are three.
+    [
+        ("tp(1)", [32 * 11 + 4]),
+        (
+            "tp(2)",
+            [32 * (11 + 2) + 4 + 2],
+        ),  # and collectives: two in a layer, of embedding and logits
+        ("pp(2)", [16 * 11 + 1, 16 * 11 + 3]),
+    ],
+)
+def test_the_overhead_knows_kernels_and_devices(parallel: str, counts: list[int]) -> None:
+    plan = tsdl.compile(f"""edition "2026"
+policy own from continuous {{ local {{ overhead = 1 us * kernels + 1 ms * devices }} }}
+cluster one {{ worker gpu {{ hardware = A100_80G; parallel = {parallel} }} }}
+scenario s {{ model = llama2_7b; cluster = one; workload = sharegpt; policy = own }}
+""")
+    worker = plan.workers[0]
+    devices = 2 if parallel == "tp(2)" else 1
+    assert worker.cost.overhead == pytest.approx(sum(counts) * 1e-6 + 1e-3 * devices, rel=EXACT)
+    if worker.pipeline:  # what is not of kernels is the first's alone
+        assert [cost.overhead for cost in worker.pipeline] == [
+            pytest.approx(count * 1e-6 + (0 if stage else 1e-3), rel=1e-9)
+            for stage, count in enumerate(counts)
+        ]
 
 
 def test_an_empty_batch_costs_nothing_but_launches_that_do_not_happen() -> None:

@@ -6,7 +6,7 @@ from tsdl import ast
 from tsdl.check.scope import Scope
 from tsdl.formula import percentile_of
 from tsdl.program import Members, Program
-from tsdl.schema import BATCH_FEATURES, METRICS, RECORD_FUNCTIONS, RECORDS, TOTALS
+from tsdl.schema import BATCH_FEATURES, METRICS, OF_A_WORKER, RECORD_FUNCTIONS, RECORDS, TOTALS
 from tsdl.types import Record, Sequence, Text, Type
 
 _USUAL = {"r": "request", "w": "worker", "batch": "batch", "layer": "layer"}
@@ -68,6 +68,8 @@ def _of_a_state(name: str, stage: str, scope: Scope) -> str | None:
 
 
 def _of_the_batch(name: str, stage: str, event: str) -> str | None:
+    if name in OF_A_WORKER:
+        return "only the `overhead` of a policy and the formulas of costs know it"
     if name != "batch" and name not in BATCH_FEATURES:
         return None
     if event in RULES:

@@ -10,7 +10,7 @@ from tsdl.formula import NOW, Formula, Value, make, state, symbol, symbols
 from tsdl.plan import Handler, State, Statement
 from tsdl.program import Part
 from tsdl.pythonsource import fresh_name
-from tsdl.schema import BATCH_FEATURES
+from tsdl.schema import BATCH_FEATURES, OF_A_WORKER
 from tsdl.schema.scenarios import SHORTEST
 from tsdl.source import Span
 
@@ -42,7 +42,7 @@ def formula_here(evaluator: Evaluator, expression: ast.Expr, place: Place) -> Va
     value = evaluator.formula(expression, place)
     named = [name for local in place.locals.values() for name in _symbols(local)]
     used = symbols(value)
-    batch = [name for name in BATCH_FEATURES if name in used and name not in named]
+    batch = [n for n in (*BATCH_FEATURES, *OF_A_WORKER) if n in used and n not in named]
     if batch:
         raise evaluator.fail(
             "E0502", f"this depends on the `{batch[0]}` of a batch, and none is known here",

@@ -1,13 +1,15 @@
 """Operators to kernels: a graph on a device, sharded, as times over the batch's features."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import inf, nan
 from typing import Any
 
 from tsdl import ast
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Binding, Place
-from tsdl.formula import Value, make, symbol
+from tsdl.formula import Formula, Value, make, substituted, symbol, symbols
 from tsdl.lower.clusters import Parallel, parallel_of
 from tsdl.lower.sharding import divide
 from tsdl.lower.tables import Tables
@@ -285,6 +287,25 @@ def _node(
     return kernels
 
 
+def with_kernels(overhead: Value, device: Device, stages: Iterable[Stage]) -> Value:
+    """Return what a policy adds to each iteration of a worker that computes these stages."""
+    known: dict[Formula, Value] = {symbol("devices"): device.devices}
+    if "kernels" in symbols(overhead):
+        known[symbol("kernels")] = _launched(device, stages)
+    return substituted(overhead, known)
+
+
+def _launched(device: Device, stages: Iterable[Stage]) -> int:
+    """Return how many kernels an iteration of decodes launches; one may be part of another."""
+    features: dict[Formula, Value] = {symbol(name): 1 for name in BATCH_FEATURES}
+    features |= {symbol(name): 0 for name in BATCH_FEATURES if name.startswith("prefill")}
+    count = 0
+    for stage in stages:
+        launched = (k for k in stage.kernels if substituted(k.time, features) != 0)
+        count += stage.repeat * sum(device.efficiency(k.work_class).overhead > 0 for k in launched)
+    return count
+
+
 def _symbols(device: Device) -> dict[str, Any]:
     """Return what an operator's formulas may read besides its own parameters."""
     features = {name: symbol(name) for name in BATCH_FEATURES}
@@ -350,8 +371,31 @@ def _kernel(evaluator: Evaluator, work: Instance, name: str, device: Device, pea
 def _collective(evaluator: Evaluator, device: Device, wire: Value) -> Value:
     block = evaluator.inner(device.link, "collective")
     rate = evaluator.real(device.link, "bandwidth") * evaluator.real(block, "bandwidth")
+    rate *= _among(evaluator, block, "bandwidth_factor", device.parallel)
     latency = evaluator.real(block, "latency")
+    latency *= _among(evaluator, block, "latency_factor", device.parallel)
     return _norm(latency, make("/", wire, rate), evaluator.real(block, "sharpness"))
+
+
+def _among(evaluator: Evaluator, block: Instance, key: str, parallel: Parallel) -> float:
+    """Return a factor of collectives for those that take part. Raises Failed."""
+    known: dict[Formula, Value] = {
+        symbol("devices"): parallel.devices, symbol("ranks"): parallel.ranks
+    }  # fmt: skip
+    try:
+        factor = substituted(evaluator.known(block, key), known)
+    except ArithmeticError:
+        factor = nan
+    if not isinstance(factor, (int, float)) or not 0 < factor < inf:
+        among = f"{parallel.devices} devices"
+        if parallel.ranks > 1:
+            among += f" of each of {parallel.ranks} ranks"
+        raise evaluator.fail(
+            "E0503",
+            f"`collective.{key}` must be above 0, and is {factor} among {among}",
+            evaluator.span(block, key),
+        )
+    return factor
 
 
 def _norm(one: Value, other: Value, sharpness: float | None) -> Value:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Value, make, symbol
-from tsdl.lower.operators import Device, Graph, library_kernels
+from tsdl.lower.operators import Device, Graph, library_kernels, with_kernels
 from tsdl.plan import Breakpoint, Cost, Stage, Workers
 
 
@@ -70,11 +70,17 @@ def _share(graph: Graph, parts: list[tuple[int, int]]) -> Share:
 
 
 def pipeline_of(
-    evaluator: Evaluator, model: Instance, device: Device, whole: Cost, divided: list[Share]
+    evaluator: Evaluator,
+    model: Instance,
+    device: Device,
+    whole: Cost,
+    overhead: Value,
+    divided: list[Share],
 ) -> tuple[Cost, ...]:
     """Return the cost of each stage, with the overhead on the first; empty where there is one.
 
-    All but the last send what they computed on. A closed cost is shared alike.
+    Of the overhead each has what its own kernels add. All but the last send what they computed on.
+    A closed cost is shared alike.
     """
     if len(divided) == 1:
         return ()
@@ -84,8 +90,11 @@ def pipeline_of(
     for number, share in enumerate(divided):
         stages = share.stages if whole.source == "operators" else _alike(whole, len(divided))
         sent = (Stage("", 1, tuple(send)),) if number < len(divided) - 1 else ()
-        overhead: Value = 0 if number else whole.overhead
-        found.append(Cost(whole.source, (*stages, *sent), overhead, whole.tables))
+        own = with_kernels(overhead, device, share.stages)
+        if number:
+            first = with_kernels(overhead, device, ())
+            own = 0 if own == first else make("-", own, first)
+        found.append(Cost(whole.source, (*stages, *sent), own, whole.tables))
     return tuple(found)
 
 

@@ -6,7 +6,7 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Value, flattened, symbol
 from tsdl.lower.clusters import Standing, channel, devices_of
 from tsdl.lower.files import FileReader
-from tsdl.lower.operators import Device, Graph, device_of, graph_of
+from tsdl.lower.operators import Device, Graph, device_of, graph_of, with_kernels
 from tsdl.lower.origins import check_origin
 from tsdl.lower.pipeline import Share, pipeline_of, shares
 from tsdl.lower.tables import Tables, check_speed, check_unused
@@ -66,7 +66,7 @@ def lower_workers(
     graph = graph_of(evaluator, model, device, tables)
     divided = shares(evaluator, worker, graph, device.parallel.stages)
     kv = _kv_cache(evaluator, worker, model, device, graph, divided)
-    cost = _cost(tables, device, graph, overhead)
+    cost = _cost(tables, device, graph, with_kernels(overhead, device, graph.stages))
     _check_ranks(evaluator, worker, model, device.parallel.ranks, cost, graph)
     power = evaluator.inner(hardware, "power")
     rent = evaluator.optional(hardware, "rent")
@@ -98,7 +98,7 @@ def lower_workers(
         kv=kv,
         host=channel(evaluator, evaluator.required(hardware, "host"), devices),
         cost=cost,
-        pipeline=pipeline_of(evaluator, model, device, cost, divided),
+        pipeline=pipeline_of(evaluator, model, device, cost, overhead, divided),
         breakpoints=(),
         local=local,
         efficiencies=tuple(device.efficiencies.values()),

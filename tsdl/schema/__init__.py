@@ -1,7 +1,7 @@
 """Which blocks, fields, clauses and names exist, as data: drives check, completion and docs."""
 
 from tsdl.schema.events import ACTIONS, AGGREGATES, BREAKPOINT, EVENTS, STATE_KEYS
-from tsdl.schema.features import BATCH_FEATURES, FEATURE_TYPES, GROWING
+from tsdl.schema.features import BATCH_FEATURES, FEATURE_TYPES, GROWING, OF_A_WORKER
 from tsdl.schema.kinds import KINDS, UNITS_KINDS
 from tsdl.schema.names import CONSTRUCTORS, FUNCTIONS, METRICS, SHARES, STATISTICS, TOTALS
 from tsdl.schema.records import RECORD_FUNCTIONS, RECORDS
@@ -19,6 +19,7 @@ __all__ = [
     "GROWING",
     "KINDS",
     "METRICS",
+    "OF_A_WORKER",
     "RECORDS",
     "RECORD_FUNCTIONS",
     "SHARES",

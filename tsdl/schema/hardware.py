@@ -43,7 +43,24 @@ LINK = Block(
                         _NUMBER, "share of the bandwidth", "70 %", low=0, above=True, high=1
                     ),
                     "sharpness": Field(_NUMBER, "p of the p-norm of both", "1", low=0, above=True),
+                    "latency_factor": Field(
+                        _NUMBER,
+                        "times the latency among so many `devices` of so many `ranks`",
+                        "1",
+                        low=0,
+                        above=True,
+                        formula=True,
+                    ),
+                    "bandwidth_factor": Field(
+                        _NUMBER,
+                        "times the share of the bandwidth among so many",
+                        "1",
+                        low=0,
+                        above=True,
+                        formula=True,
+                    ),
                 },
+                symbols={"devices": _NUMBER, "ranks": _NUMBER},
             )
         )
     },

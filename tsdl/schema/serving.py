@@ -1,6 +1,6 @@
 """Serving: kvcache, policy, cluster."""
 
-from tsdl.schema.features import FEATURE_TYPES
+from tsdl.schema.features import FEATURE_TYPES, OF_A_WORKER
 from tsdl.schema.records import RECORDS
 from tsdl.schema.shapes import Block, ClauseShape, Field, Nested, quantity
 from tsdl.types import (
@@ -103,7 +103,7 @@ LOCAL = Block(
         "on": ClauseShape(_ON, ("when", "every"), body=True),
         "state": ClauseShape(_STATE, ("over",)),
     },
-    symbols=FEATURE_TYPES,
+    symbols=FEATURE_TYPES | dict.fromkeys(OF_A_WORKER, _NUMBER),
 )
 GLOBAL = Block(
     "global",
