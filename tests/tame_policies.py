@@ -132,6 +132,16 @@ ROUTING = {
         "on arrive(r) { dispatch r to"
         " pick(v by sum(x.computed for x in v.active) for v in workers if v.prefills) }",
     ),
+    "sends on without a submission": (
+        "on arrive(r) { dispatch r to pick(v by v.queued for v in workers if v.prefills) }",
+        "on token(r, w) when r.generated == 1 {"
+        " dispatch r to pick(v by v.kv.fill for v in workers if v.decodes) }",
+    ),
+    "sends ahead in vain": (
+        "on arrive(r) { dispatch r to pick(v by v.queued for v in workers if v.prefills) }",
+        "on token(r, w) when r.generated == 1 {"
+        " transfer r to pick(v by v.kv.fill for v in workers if v.decodes) }",
+    ),
     "moves who waits": (
         "on every(30 ms) { let v = pick(x by x.outstanding for x in workers if x.prefills);"
         " let u = pick(x by -x.queued for x in workers if x.prefills);"
@@ -206,9 +216,12 @@ class TamePolicyWriter:
                 "not kv.fill > 70 % or w.running < 1",
                 "w.running != 2 or w.queued > 4",
                 "sum(x.prompt for x in w.waiting) >= 40 or w.running == 0",
+                "kv.needed(pick(x by x.prompt for x in w.waiting)) <= 3 * kv.block"
+                " or w.running == 0",
+                "kv.fill_with(pick(x by -x.prompt for x in w.waiting)) <= 70 % or w.running < 1",
             ),
             "evict": ("kv.free < kv.block and r.preemptions < 3",),
-            "resume": ("kv.free - r.held > 1 * kv.block or w.running < 1",),
+            "resume": ("kv.free - r.held > 1 * kv.block or w.running < 1", "r.generated < 9"),
         }
         for verb, choices in conditions.items():
             if self.maybe(0.06):

@@ -22,6 +22,7 @@ scenario it {{
   cluster = {cluster}
 }}
 """
+TO_ONE = "r to pick(v by v.id for v in workers)"
 REQUESTS = """requests = 5; arrivals = burst(); prompt = constant(40 tokens)
   output = constant(5 tokens)"""
 TURNS = """sessions = 5; turns = constant(2); arrivals = burst(); prompt = constant(9 tokens)
@@ -70,6 +71,15 @@ def plan_of(
         ("on iteration(b, w) { for r in b.decoding { drop r } }", "", "reference", "on iteration"),
         ("evict r when kv.fill > 99 %", "", "reference", "evict when"),
         ("admit r when count(x for x in w.active) < 5", "", "reference", "admit when"),
+        # Who is swapped out may wait for ever, for a condition or for who is handed over.
+        ("preempt = swap; resume r when r.generated < 30", "", "reference", "resume when"),
+        ("resume r when r.generated < 30", "", "lazy", ""),
+        ("preempt = swap", f"on arrive(r) {{ dispatch {TO_ONE} }}", "lazy", ""),
+        ("preempt = swap", f"on start(r, w) {{ dispatch {TO_ONE} }}", "reference", "on start"),
+        ("", f"on start(r, w) {{ dispatch {TO_ONE} }}", "eager", "on start"),
+        ("preempt = swap", f"on start(r, w) {{ transfer {TO_ONE} }}", "reference", "on start"),
+        # An end anywhere gives back what it has sent ahead.
+        ("", f"on start(r, w) {{ transfer {TO_ONE} }}", "stepped", "on start"),
     ],
 )  # fmt: skip
 def test_what_a_policy_says_decides_the_rung(local: str, shared: str, rung: str, part: str) -> None:
@@ -100,6 +110,8 @@ def test_conversations_wait_for_answers() -> None:
         ("r.context * kv_per_token", Growth(1, 524288)),
         ("max_context * kv_per_token", Growth(1, 0)),
         ("round_up(r.prompt, 16) * kv_per_token", Growth(1, 0)),
+        ("round_up(r.context, block) * kv_per_token / 2", Growth(16, 16 * 262144)),
+        ("r.context * kv_per_token / 3", None),
         ("round_up(min(r.context, 400 tokens), block) * kv_per_token", None),
         ("(r.context + 1 token) * kv_per_token", None),
     ],

@@ -5,7 +5,7 @@ brought up to date when somebody looks at it; of an *eager* one, what others wai
 of a *stepped* one, every iteration; the *reference* loops over all requests of each iteration.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
 from tsdl.formula import NOW, STATE, Formula, Value, every_part, symbol
@@ -132,16 +132,18 @@ def growth_of(kv: KVCache) -> Growth | None:
     match kv.footprint:
         case value if context not in every_part(value):
             return Growth(1, 0)
-        case Formula("*", (int(size), Formula("round_up", (inner, int(block))))) if (
-            inner == context and 0 < block <= LARGEST_BLOCK and size >= 0
+        case Formula("*", (int() | float() as size, Formula("round_up", (inner, int(block))))) if (
+            inner == context and 0 < block <= LARGEST_BLOCK and size >= 0 and size == int(size)
         ):
-            return Growth(block, size * block)
+            return Growth(block, int(size) * block)
         case Formula("round_up", (inner, int(block))) if (
             inner == context and 0 < block <= LARGEST_BLOCK
         ):
             return Growth(block, block)
-        case Formula("*", (int(size), inner)) if inner == context and size >= 0:
-            return Growth(1, size)
+        case Formula("*", (int() | float() as size, inner)) if (
+            inner == context and size >= 0 and size == int(size)
+        ):
+            return Growth(1, int(size))
         case value if value == context:
             return Growth(1, 1)
     return None
@@ -154,6 +156,9 @@ def _of_clauses(local: Local) -> Iterator[Reason]:
     if local.evict_when is not False:
         why = "it is asked for every request of every iteration"
         yield Reason("reference", "evict when", why)
+    if local.preempt == "swap" and local.resume_when is not True:
+        why = "whoever is swapped out may wait for ever, and is then computed anew"
+        yield Reason("reference", "resume when", why)
     clauses = {
         "admit when": (local.admit_when,),
         "admit by": local.admit_by,
@@ -165,8 +170,8 @@ def _of_clauses(local: Local) -> Iterator[Reason]:
         for value in values:
             if not _fields_of(value).isdisjoint(DECODING):
                 yield Reason("reference", part, "it looks at each request that runs")
-            elif _reads_time(value):
-                yield Reason("stepped", part, "it depends on the time")
+            elif reads := _reads_others(value):
+                yield Reason("stepped", part, f"it depends on {reads}")
             elif not _is_pure(value):
                 yield Reason("stepped", part, "it draws at random, or in turn")
 
@@ -205,9 +210,9 @@ def _moves(value: Value) -> int | None:
             return 1 if name in FILLING else -1 if name in EMPTYING else 0
         case "field", (record, name) if record in _HERE:
             return 0 if name in STEADY else None
-        case "call", (record, "fill_with", *_) if record in _KV:
+        case "call", (record, "fill_with", request) if record in _KV and request == _HERE[0]:
             return 1
-        case "call", (record, "needed" | "final", *_) if record in _KV:
+        case "call", (record, "needed" | "final", request) if record in _KV and request == _HERE[0]:
             return 0
         case "+" | "min" | "max", parts:
             return _same([_moves(part) for part in parts])
@@ -249,7 +254,7 @@ def _of_handlers(plan: Plan, kind: Workers) -> Iterator[Reason]:
         part = f"on {handler.event}"
         if not fields(handler).isdisjoint(DECODING):
             yield Reason("reference", part, "it looks at each request that runs", handler)
-        elif kind.local.preempt == "swap" and _submits(handler.body):
+        elif kind.local.preempt == "swap" and _sends_on(handler):
             why = "whoever is handed over and whoever is swapped out may wait for each other"
             yield Reason("reference", part, why, handler)
         elif handler.event in points:
@@ -258,13 +263,27 @@ def _of_handlers(plan: Plan, kind: Workers) -> Iterator[Reason]:
             yield Reason("reference", part, "it looks at every token", handler)
         elif handler.event in ("iteration", "preempt"):
             yield Reason("stepped", part, _OF_ANY[handler.event], handler)
+        elif _does(handler.body, {"transfer"}):
+            why = "an end or a preemption gives back what it has sent ahead, wherever that is"
+            yield Reason("stepped", part, why, handler)
         elif handler.event in ("token", "start", "admit", "finish"):
             yield Reason("eager", part, "it is told when that happens", handler)
 
 
-def _submits(body: Iterable[Statement]) -> bool:
-    """Tell whether requests may be handed over by some statements."""
-    return any(s.word == "submit" or _submits(s.body) or _submits(s.otherwise) for s in body)
+def _sends_on(handler: Handler) -> bool:
+    """Tell whether a handler may have KV handed over, now or ahead of its request.
+
+    Who arrives or is submitted is at no worker, and is dispatched for the first time.
+    """
+    fresh = handler.event in ("arrive", "submit")
+    return _does(
+        handler.body, {"submit", "transfer"} if fresh else {"submit", "transfer", "dispatch"}
+    )
+
+
+def _does(body: Iterable[Statement], words: Set[str]) -> bool:
+    """Tell whether some statements have an action among them."""
+    return any(s.word in words or _does(s.body, words) or _does(s.otherwise, words) for s in body)
 
 
 def _of_workload(plan: Plan) -> Iterator[Reason]:
@@ -320,12 +339,13 @@ def _fields_of(value: Value) -> set[str]:
     return {str(part.arguments[1]) for part in found}
 
 
-def _reads_time(value: Value) -> bool:
-    """Tell whether a formula reads the time, or state, which may depend on it."""
-    return any(
-        part == NOW or (part.operation == "symbol" and str(part.arguments[0]).startswith(STATE))
-        for part in every_part(value)
-    )
+def _reads_others(value: Value) -> str:
+    """Return what a formula reads that changes of itself: the time, or state; "" for neither."""
+    parts = list(every_part(value))
+    if NOW in parts:
+        return "the time"
+    names = (str(part.arguments[0]) for part in parts if part.operation == "symbol")
+    return "state" if any(name.startswith(STATE) for name in names) else ""
 
 
 def _is_pure(value: Value) -> bool:

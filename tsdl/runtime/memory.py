@@ -1,7 +1,11 @@
 """KV memory of a worker: bytes taken and given back, on the device and in swap space."""
 
+from math import inf
+
 from tsdl import formula
 from tsdl.costs import compiled_footprint, compiled_move, watermark
+from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.errors import TsdlError
 from tsdl.facts import growth_of
 from tsdl.plan import Channel, KVCache
 from tsdl.runtime.request import Request
@@ -144,12 +148,29 @@ class Memory:
         self.peak = max(self.peak, self.used)
 
     def out_time(self, request: Request) -> float:
-        """Return the seconds that moving a request to swap space takes."""
-        return self._time(request) if self._out is None else self._out(request)
+        """Return the seconds that moving a request to swap space takes. Raises TsdlError."""
+        return self._time(request) if self._out is None else _possible("out", self._out(request))
 
     def in_time(self, request: Request) -> float:
-        """Return the seconds that bringing it back takes."""
-        return self._time(request) if self._in is None else self._in(request)
+        """Return the seconds that bringing it back takes. Raises TsdlError."""
+        return self._time(request) if self._in is None else _possible("in", self._in(request))
 
     def _time(self, request: Request) -> float:
         return self._host.latency + request.held / self._host.bandwidth
+
+
+def _possible(way: str, seconds: float) -> float:
+    """Return how long a move takes. Raises TsdlError if that cannot be."""
+    if isinstance(seconds, complex) or not 0 <= seconds < inf:
+        raise TsdlError([_impossible(way, seconds)])
+    return seconds
+
+
+def _impossible(way: str, seconds: float) -> Diagnostic:
+    return Diagnostic(
+        "E0902",
+        Severity.ERROR,
+        f"`swap_{way}` of a request would take {seconds:g} seconds",
+        None,
+        help=(f"see to it that `swap_{way}` is never negative: `max(0 s, …)`",),
+    )
