@@ -300,6 +300,23 @@ def test_a_file_that_cannot_be_written_is_told_before_the_fit(
     assert "cannot write" in capsys.readouterr().err
 
 
+def test_what_is_read_is_not_written_over(tmp_path: Path, capsys: Capture) -> None:
+    scenario, run = tmp_path / "own.tsim", tmp_path / "run.jsonl"
+    scenario.write_bytes(EXAMPLE.read_bytes())
+    run.write_bytes(SAMPLE.read_bytes())
+    for lost in (scenario, run):
+        before = lost.read_bytes()
+        assert main(["calibrate", str(scenario), str(run), "-o", str(lost)]) == 2
+        assert "it is read, and would be lost" in capsys.readouterr().err
+        assert lost.read_bytes() == before
+
+
+def test_a_name_joined_to_others_may_be_unknown(capsys: Capture) -> None:
+    names = f"{BANDWIDTHS}+hardware.nope"
+    assert main(["calibrate", str(EXAMPLE), str(SAMPLE), "--fit", names]) == 1
+    assert "no constant `hardware.nope`" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("scipy")
 def test_a_formula_in_the_place_of_a_number_is_told() -> None:
     with_launches = f"{OVERHEAD}+hardware.efficiency.gemm.overhead"

@@ -79,6 +79,11 @@ def test_names_of_constants() -> None:
     assert matching("hardware.H100_SXM.efficiency.gemm.*", known) == []
 
 
+def test_times_and_shares_have_no_factor_in_common() -> None:
+    with pytest.raises(ValueError, match="times and shares"):
+        factor_of("x", matching("hardware.A100_80G.efficiency.gemm.*", constants()))
+
+
 # Slopes.
 
 

@@ -308,6 +308,25 @@ def test_a_default_that_disagrees_is_told() -> None:
     assert found.title == "`num_key_value_heads` divides the 20 heads, and 8 does not"
 
 
+@pytest.mark.parametrize("architecture", ["MistralForCausalLM", "MixtralForCausalLM"])
+def test_heads_that_a_class_has_as_a_default(architecture: str) -> None:
+    config = sample("mixtral" if "Mix" in architecture else "llama")
+    config = {k: v for k, v in config.items() if k != "num_key_value_heads"}
+    own = {"architectures": [architecture], "vocab_size": 5000}  # no model of the library
+    text, _ = imported(config | own)
+    assert field(text, "kv_heads") == "8"
+
+
+def test_the_command_does_not_write_over_what_it_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(sample("llama")), encoding="utf-8")
+    assert main(["import", "hf", str(config), "-o", str(tmp_path / "." / "config.json")]) == 2
+    assert "it is read, and would be lost" in capsys.readouterr().err
+    assert json.loads(config.read_text("utf-8")) == sample("llama")
+
+
 def test_the_command_writes_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config, out = HERE / "llama" / "Llama-3.1-8B.json", tmp_path / "own.tsim"
     assert main(["import", "hf", str(config), "-o", str(out)]) == 0

@@ -88,6 +88,12 @@ def test_runs_of_real_engines(data: Path) -> None:
         assert all(0 < r.queued_ttft <= r.ttft + 1e-6 <= r.e2e for r in run.requests)
 
 
+def test_clocks_of_other_units_are_told() -> None:
+    run, sink = read(f"{stamps(0, 0, 1000, 2000)}\n{stamps(2, 2000, 3000, 4000)}")
+    assert run is None
+    assert "one of them is in other units" in sink.found[0].title
+
+
 @pytest.mark.parametrize(
     ("text", "code", "reason"),
     [
@@ -99,6 +105,7 @@ def test_runs_of_real_engines(data: Path) -> None:
         (f"{stamps(0, 0, 1, 2)}\n{stamps(0, math.inf, 1, 2)}", "E0603", "finite"),
         (f"{stamps(0, 0, 1, 2)}\n{stamps(0, 0, 1, 2, output=0)}", "E0603", "from 1"),
         (f"{stamps(0, 0, 1, 2)}\n" + '{"input_toks": "x"}', "E0603", "not a number"),
+        (stamps(1_767_225_600_000, 0, 1, 2), "E0603", "not seconds since 1970"),
     ],
 )
 def test_a_wrong_line_is_told(text: str, code: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Operator classes that stand on one side only: no device knows them, or no operator has them."""
+"""Operator classes and number formats that stand on one side only, of devices or of others."""
 
 from collections.abc import Iterator
 
@@ -16,6 +16,7 @@ def report_classes(program: Program, sink: Sink) -> None:
     """Warn of a class in the file itself that has no counterpart anywhere: most often a slip."""
     of_operators = {name for d in program.declarations for name, _ in _written(d)}
     of_devices = {*_ALWAYS, *(name for d in program.declarations for name, _ in _reached(d))}
+    formats = {d.name for d in program.declarations if d.kind == "dtype"}
     for declaration in program.declarations:
         if declaration.module is not program.root:
             continue
@@ -25,12 +26,23 @@ def report_classes(program: Program, sink: Sink) -> None:
         for name, span in _reached(declaration):
             if name not in of_operators and name not in _ALWAYS:
                 _warn(sink, f"no operator is of class `{name}`", name, of_operators, span)
+        for name, span in _formats(declaration):
+            if name not in formats:
+                title = f"no number format is called `{name}`"
+                _warn(sink, title, name, formats, span, "counts for nothing")
 
 
-def _warn(sink: Sink, title: str, name: str, known: set[str], span: Span) -> None:
+def _warn(
+    sink: Sink,
+    title: str,
+    name: str,
+    known: set[str],
+    span: Span,
+    label: str = "counts as pointwise",
+) -> None:
     near = nearest(name, sorted(known))
     helps = (f"did you mean `{near}`?",) if near else (f"there are {', '.join(sorted(known))}",)
-    sink.warning("W0505", title, span, "counts as pointwise", help=helps)
+    sink.warning("W0505", title, span, label, help=helps)
 
 
 def _written(declaration: Declaration) -> Iterator[tuple[str, Span]]:
@@ -50,3 +62,14 @@ def _reached(declaration: Declaration) -> Iterator[tuple[str, Span]]:
     efficiency: Members | None = declaration.members.block("efficiency")
     for (name, _), block in efficiency.blocks.items() if efficiency else ():
         yield name, block.span or declaration.span
+
+
+def _formats(declaration: Declaration) -> Iterator[tuple[str, Span]]:
+    """Yield the number formats of which a device has a peak, or what is attained of it."""
+    if declaration.kind != "hardware" or declaration.members is None:
+        return
+    for block in ("compute", "attained"):
+        members = declaration.members.block(block)
+        for name, definition in members.fields.items() if members else ():
+            if definition.owner is declaration:
+                yield name, definition.value.span

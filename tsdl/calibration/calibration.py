@@ -198,6 +198,14 @@ def _formulas(chosen: Chosen, wanted: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _lost(name: str, numbers: list[Constant], formulas: Sequence[str]) -> str:
+    """Return the first of names joined by `+` that means nothing; "" where all do."""
+    for part in map(str.strip, name.split("+")):
+        if not matching(part, numbers) and not any(fnmatchcase(f, part) for f in formulas):
+            return part
+    return ""
+
+
 def _factors(
     chosen: Chosen, forward: Forward, wanted: Sequence[str] | None
 ) -> tuple[list[Factor], tuple[str, ...]]:
@@ -209,9 +217,10 @@ def _factors(
     idle: list[str] = []
     for name in wanted or USUAL:
         constants = matching(name, known)
-        if not constants:
+        lost = _lost(name, known, chosen.formulas())
+        if lost or not constants:
             if wanted:
-                report_unknown(chosen.program, name, known, sink)
+                report_unknown(chosen.program, lost or name, known, sink)
             continue
         factor = factor_of(name, constants)
         moved = np.clip([factor.width, -factor.width], factor.low, factor.high)

@@ -76,6 +76,11 @@ def factor_of(name: str, constants: list[Constant]) -> Factor:
             raise ValueError(
                 f"`{constant.name}` is {constant.value:g}, and only numbers above 0 can be fitted"
             )
+    if len({_is_time(constant) for constant in constants}) > 1:
+        raise ValueError(
+            f"`{name}` means times and shares, which no one factor can make faster or slower; "
+            "name them one by one"
+        )
     width = max(_width(constant) for constant in constants)
     low, high = -FARTHEST * width, FARTHEST * width
     for constant, start in zip(constants, starts, strict=True):

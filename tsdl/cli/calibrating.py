@@ -7,7 +7,15 @@ import sys
 from pathlib import Path
 
 from tsdl.cli.options import add_measured, add_scenario, read_share
-from tsdl.cli.shared import MISTAKE, OK, chosen_scenario, measured_run, unwritable, usage_error
+from tsdl.cli.shared import (
+    MISTAKE,
+    OK,
+    chosen_scenario,
+    is_read,
+    measured_run,
+    unwritable,
+    usage_error,
+)
 from tsdl.wholefiles import put_text
 
 
@@ -34,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def calibrate(arguments: argparse.Namespace) -> int:
     """Fit constants of a scenario to measured runs."""
+    if arguments.out and (wrong := is_read(arguments.out, [arguments.file, *arguments.runs])):
+        return usage_error(wrong)
     runs = [measured_run(path, arguments) for path in arguments.runs]
     chosen = chosen_scenario(arguments)
     if chosen is None or None in runs:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tsdl.cli.shared import MISTAKE, OK, open_file, tell, usage_error
+from tsdl.cli.shared import MISTAKE, OK, is_read, open_file, tell, usage_error
 from tsdl.diagnostics import Sink
 from tsdl.wholefiles import put_text
 
@@ -36,6 +36,8 @@ def import_(arguments: argparse.Namespace) -> int:
     sink = Sink()
     files = []
     paths = [*arguments.files, *named_files(arguments.format, arguments.flags)]
+    if arguments.output and (wrong := is_read(arguments.output, paths)):
+        return usage_error(wrong)
     for path in dict.fromkeys(paths):
         if arguments.format in COMMANDS and (" " in path or not path):  # the command
             files.append(("<command>", path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,6 +82,15 @@ def open_file(path: str, found: list[Diagnostic], allowed: Sequence[str] = ()) -
         code = "E0108" if isinstance(error, UnicodeDecodeError) else "E0109"
         found.append(_unreadable(path, code, why_not(error)))
     return None
+
+
+def is_read(output: str, inputs: Sequence[str]) -> str:
+    """Return what is wrong with an output that is one of the files that are read; "" if none is."""
+    for path in inputs:
+        with suppress(OSError, ValueError):  # one that is not there is told of elsewhere
+            if Path(output).samefile(path):
+                return f"cannot write {output!r}: it is read, and would be lost; give another name"
+    return ""
 
 
 def _unreadable(path: str, code: str, reason: str) -> Diagnostic:

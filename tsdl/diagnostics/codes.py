@@ -125,7 +125,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0502", Severity.WARNING, "a bound that no request can meet"),
         Code("W0503", Severity.WARNING, "requests that will be rejected"),
         Code("W0504", Severity.WARNING, "an attention window that is not modelled"),
-        Code("W0505", Severity.WARNING, "an operator class without a counterpart"),
+        Code("W0505", Severity.WARNING, "an operator class or format without a counterpart"),
         Code("W0506", Severity.WARNING, "a handler that can never fire"),
         Code("W0507", Severity.WARNING, "compared with a name that nothing has"),
         Code("W0508", Severity.WARNING, "times of an operator that the graph lacks"),

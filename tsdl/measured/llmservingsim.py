@@ -11,6 +11,8 @@ from tsdl.traces.rows import length, number
 
 _LENGTHS = ("input_toks", "output_toks")
 _STAMPS = ("arrival_time", "queued_ts", "first_token_ts", "last_token_ts")
+_LATEST = 1e11  # seconds since 1970: the year 5138; today in milliseconds is beyond it
+_APART = 30.0  # times that one clock may go over what the other does: more is another unit
 
 
 def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
@@ -51,13 +53,38 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
             collector.wrong(line, f"`{name}` is {cells.get(name, '')!r}: {error}")
             continue
         found.append((line, lengths, stamps))
+    _check_units(found, collector)
     ahead = min((s["queued_ts"] - s["arrival_time"] for _, _, s in found), default=0.0)
     for line, (prompt, output), stamps in found:
         collector.add(line, _request(prompt, output, stamps, ahead))
     day = ""
-    if found:
+    if found and not collector.mistakes:
         day = datetime.fromtimestamp(found[0][2]["arrival_time"], UTC).date().isoformat()
     return collector.run("llmservingsim", date=day)
+
+
+def _check_units(
+    found: list[tuple[int, list[int], dict[str, float]]], collector: Collector
+) -> None:
+    """Report times that cannot be seconds, since 1970 or beside one another."""
+    if not found:
+        return
+    line, _, first = found[0]
+    if abs(first["arrival_time"]) > _LATEST:
+        collector.wrong(
+            line, f"`arrival_time` is {first['arrival_time']:g}: not seconds since 1970"
+        )
+        return
+    spans = [
+        max(stamps[key] for _, _, stamps in found) - min(stamps[key] for _, _, stamps in found)
+        for key in ("arrival_time", "queued_ts")
+    ]
+    if min(spans) > 0 and max(spans) > _APART * min(spans):
+        collector.wrong(
+            line,
+            f"`arrival_time` goes over {spans[0]:g} s and `queued_ts` over {spans[1]:g} s: "
+            "one of them is in other units",
+        )
 
 
 def _request(prompt: int, output: int, stamps: dict[str, float], ahead: float) -> Request:

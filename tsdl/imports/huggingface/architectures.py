@@ -89,7 +89,7 @@ _QWEN2 = _sizes(32, 4096, 32, 32, 0, 22_016, 151_936, 32_768)
 KNOWN = {
     "LlamaForCausalLM": Architecture(("llama",), "llama", defaults=_LLAMA, windowed="mistral"),
     "MistralForCausalLM": Architecture(
-        ("mistral",), "llama", windowed="mistral",
+        ("mistral",), "llama", windowed="mistral", assumed={"kv_heads": 8},
         defaults=_sizes(32, 4096, 32, 8, 0, 14_336, 32_000, 131_072),
     ),
     "Qwen2ForCausalLM": Architecture(
@@ -127,7 +127,7 @@ KNOWN = {
     "FalconForCausalLM": Architecture(
         ("falcon",), "neox", _FALCON, assumed={"context": 2048}, wide=4, tied=True
     ),
-    "MixtralForCausalLM": Architecture(("mixtral",), "mixtral", _MIXTRAL),
+    "MixtralForCausalLM": Architecture(("mixtral",), "mixtral", _MIXTRAL, assumed={"kv_heads": 8}),
     "Qwen3MoeForCausalLM": Architecture(
         ("qwen3_moe", "qwen3_vl_moe_text"), "qwen3_moe", _EXPERTS,
         only={"decoder_sparse_step": 1},
