@@ -2,6 +2,7 @@
 
 import math
 
+from tsdl import ast
 from tsdl.costs import Footprint, compiled_footprint, watermark
 from tsdl.diagnostics.words import several
 from tsdl.evaluate import Evaluator, Instance
@@ -23,6 +24,7 @@ def check_sizes(
     )
     context = evaluator.whole(model, "context")
     _check_window(evaluator, model, lowered)
+    _check_read(evaluator, model)
     if lowered.table:
         _check_table(evaluator, scenario, workers, lowered.table, context)
         return
@@ -100,6 +102,35 @@ def _check_window(evaluator: Evaluator, model: Instance, lowered: Workload) -> N
                 + (f", or bound the requests: {bound}" if bound else ""),
             ),
         )
+
+
+# Sizes of a model that nothing but its graph reads.
+_OF_THE_GRAPH = (
+    "experts", "active_experts", "expert_ffn", "shared_experts", "dense_layers", "query_rank",
+    "kv_rank", "rope_dim", "windowed_layers",
+)  # fmt: skip
+
+
+def _check_read(evaluator: Evaluator, model: Instance) -> None:
+    """Warn of a size that the program gives, and that the graph does not read."""
+    fields = model.members.fields
+    waiting: list[object] = [model.members.clauses("graph")[0].item]
+    read: set[str] = set()
+    while waiting:
+        names = {node.id for node in ast.walk(waiting.pop()) if isinstance(node, ast.Name)}
+        waiting += [fields[name].value for name in names - read if name in fields]
+        read |= names
+    for name in _OF_THE_GRAPH:
+        definition = fields.get(name)
+        own = definition is not None and definition.owner.module is evaluator.program.root
+        if definition is not None and own and name not in read:
+            evaluator.sink.warning(
+                "W0514",
+                f"`{name}` changes nothing: the graph of `{model.name}` does not read it",
+                definition.value.span,
+                "set here",
+                help=("derive the model from one whose graph has what it is a size of",),
+            )
 
 
 def _check_table(
