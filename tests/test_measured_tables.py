@@ -428,7 +428,8 @@ ABOUT = 'about { file = "about.yaml"; hardware = "gpu"; model = "model"; devices
         ("gpu: A10", "", ["W0609"]),  # which is the beginning of A100 by chance
         ("model: Llama-2-70b", "", ["W0609"]),
         ("degrees: [2, 4]", "", ["E0609"]),
-        ("degrees: [2, 4]", "parallel = tp(4)", []),
+        ("degrees: [2, 4]", "parallel = tp(2)", []),
+        ("degrees: [2, 4]", "parallel = tp(4)", ["W0609"]),  # or are they of two?
         ("degrees: [2, 4]", "parallel = ep(1)", ["W0609"]),
         ("degrees: none\ngpu: 7\nmodel: [1]", "", []),  # nothing that could be compared
         ("a: b: c", "", ["W0609"]),

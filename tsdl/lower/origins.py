@@ -85,6 +85,16 @@ def check_origin(
             help=(f"take tables of {own}, or write `parallel = tp({degrees[0]})`",),
         )
         evaluator.sink.add(diagnostic)
+    elif len(degrees) > 1 and own > min(degrees):
+        shown = " or ".join(map(str, degrees))
+        evaluator.sink.warning(
+            "W0609",
+            f"the tables may be of a model on {shown} devices, and worker `{name}` has {own}",
+            origin.place,
+            "no folder that is called after a degree",
+            secondary=origin.line_of(keys["devices"]),
+            help=(f"name the folder of the tables of {own} devices `tp{own}`",),
+        )
 
 
 def _differing(
