@@ -472,6 +472,16 @@ scenario s {{ model = llama2_7b; cluster = one; workload = sharegpt; policy = ow
         ]
 
 
+def test_a_kernel_whose_time_has_no_value_counts_as_launched() -> None:
+    plan = tsdl.compile("""edition "2026"
+operator odd from GEMM(8, 8) { flops = tokens / prefills }
+model own from llama2_7b { graph { one: GEMM(8, 8); two: odd; three: GEMM(8, 8) } }
+policy told from continuous { local { overhead = 1 ms * kernels } }
+scenario s { model = own; cluster = single(A100_80G); workload = sharegpt; policy = told }
+""")
+    assert plan.workers[0].cost.overhead == pytest.approx(3e-3)
+
+
 def test_an_empty_batch_costs_nothing_but_launches_that_do_not_happen() -> None:
     assert compiled(worker_of().cost)(Batch()) == 0
 

@@ -301,9 +301,16 @@ def _launched(device: Device, stages: Iterable[Stage]) -> int:
     features |= {symbol(name): 0 for name in BATCH_FEATURES if name.startswith("prefill")}
     count = 0
     for stage in stages:
-        launched = (k for k in stage.kernels if substituted(k.time, features) != 0)
+        launched = (k for k in stage.kernels if _takes_time(k.time, features))
         count += stage.repeat * sum(device.efficiency(k.work_class).overhead > 0 for k in launched)
     return count
+
+
+def _takes_time(time: Value, features: dict[Formula, Value]) -> bool:
+    try:
+        return substituted(time, features) != 0
+    except ArithmeticError:  # the run tells where such a time has no value
+        return True
 
 
 def _symbols(device: Device) -> dict[str, Any]:
