@@ -104,7 +104,7 @@ def test_clocks_of_other_units_are_told() -> None:
         (f"{stamps(0, 0, 1, 2)}\n{stamps(0, 0, -1, 2)}", "E0603", "not negative"),
         (f"{stamps(0, 0, 1, 2)}\n{stamps(0, math.inf, 1, 2)}", "E0603", "finite"),
         (f"{stamps(0, 0, 1, 2)}\n{stamps(0, 0, 1, 2, output=0)}", "E0603", "from 1"),
-        (f"{stamps(0, 0, 1, 2)}\n" + '{"input_toks": "x"}', "E0603", "not a number"),
+        (f"{stamps(0, 0, 1, 2)}\n" + '{"input_toks": "x"}', "E0603", "has no `output_toks`"),
         (stamps(1_767_225_600_000, 0, 1, 2), "E0603", "not seconds since 1970"),
     ],
 )

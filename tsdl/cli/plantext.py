@@ -239,7 +239,7 @@ def _assumptions(workers: Workers) -> list[str]:
 def _operators(cost: Cost, iterations: Iterations) -> list[str]:
     """Show the time of each operator in a decode and in a prefill."""
     decode, prefill = iterations.batches()
-    titles = "".join(f"{title:>18}" for title in iterations.titles)
+    titles = "".join(f" {title:>17}" for title in iterations.titles)
     function = compiled(cost)
     totals = (function(decode), function(prefill))
     measured = bool(cost.tables)

@@ -219,6 +219,14 @@ def _check_sizes(evaluator: Evaluator, model: Instance) -> None:
             evaluator.span(model, "kv_heads"),
             secondary=(Label(evaluator.span(model, "heads"), "heads are set here"),),
         )
+    layers = evaluator.whole(model, "layers")
+    for key in ("dense_layers", "windowed_layers"):
+        if evaluator.whole(model, key) > layers:
+            raise evaluator.fail(
+                "E0503",
+                f"`{key}` must be at most `layers`, which is {layers}",
+                evaluator.span(model, key),
+            )
     experts, active = (evaluator.optional(model, key) for key in ("experts", "active_experts"))
     if experts is not None and active is not None and active > experts:
         raise evaluator.fail(

@@ -45,12 +45,16 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
         if isinstance(cells, str):
             collector.wrong(line, cells)
             continue
+        lacking = next((key for key in (*_LENGTHS, *_STAMPS) if key not in cells), "")
+        if lacking:
+            collector.wrong(line, f"the request has no `{lacking}`")
+            continue
         name = ""
         try:
-            lengths = [length(str(cells.get(name := key, ""))) for key in _LENGTHS]
-            stamps = {key: number(str(cells.get(name := key, ""))) for key in _STAMPS}
+            lengths = [length(str(cells[name := key])) for key in _LENGTHS]
+            stamps = {key: number(str(cells[name := key])) for key in _STAMPS}
         except ValueError as error:
-            collector.wrong(line, f"`{name}` is {cells.get(name, '')!r}: {error}")
+            collector.wrong(line, f"`{name}` is {cells[name]!r}: {error}")
             continue
         found.append((line, lengths, stamps))
     _check_units(found, collector)
