@@ -216,9 +216,6 @@ class TamePolicyWriter:
                 "not kv.fill > 70 % or w.running < 1",
                 "w.running != 2 or w.queued > 4",
                 "sum(x.prompt for x in w.waiting) >= 40 or w.running == 0",
-                "kv.needed(pick(x by x.prompt for x in w.waiting)) <= 3 * kv.block"
-                " or w.running == 0",
-                "kv.fill_with(pick(x by -x.prompt for x in w.waiting)) <= 70 % or w.running < 1",
             ),
             "evict": ("kv.free < kv.block and r.preemptions < 3",),
             "resume": ("kv.free - r.held > 1 * kv.block or w.running < 1", "r.generated < 9"),
