@@ -258,6 +258,25 @@ def _no_field(expression: ast.Attribute, what: str, names: list[str], scope: Sco
 
 
 def _base_attribute(expression: ast.Attribute, path: str, scope: Scope) -> Type:
+    found = _set_by_base(path, scope)
+    if found is not None:
+        return found
+    helps = [f"`{scope.owner.name}` is derived from nothing"] if not scope.owner.bases else []
+    for block in scope.blocks:  # a path begins at the declaration, wherever it stands
+        whole = f"{block.shape.kind}.{path}"
+        if _set_by_base(whole, scope) is not None:
+            helps.append(f"did you mean `base.{whole}`?")
+    scope.sink.error(
+        "E0208",
+        f"no base of `{scope.owner.name}` sets `{path}`",
+        expression.span,
+        help=tuple(helps),
+    )
+    return UNKNOWN
+
+
+def _set_by_base(path: str, scope: Scope) -> Type | None:
+    """Return the type of what a base sets at a path; None where no base does."""
     *blocks, key = path.split(".")
     for base in scope.owner.bases:
         holder = base.declaration.members
@@ -266,10 +285,4 @@ def _base_attribute(expression: ast.Attribute, path: str, scope: Scope) -> Type:
         if holder and key in holder.fields:
             field = holder.shape.fields.get(key) or holder.shape.open_field
             return field.type if field else UNKNOWN
-    scope.sink.error(
-        "E0208",
-        f"no base of `{scope.owner.name}` sets `{path}`",
-        expression.span,
-        help=() if scope.owner.bases else (f"`{scope.owner.name}` is derived from nothing",),
-    )
-    return UNKNOWN
+    return None
