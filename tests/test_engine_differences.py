@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import tsdl
 from tests.engines import compared_text
 
 FOLDER = Path(__file__).parent / "differences"
@@ -216,3 +217,22 @@ LONG = "one_worker_goes_round_in_vain_while_another_gets_on_unseen"  # a million
 )
 def test_the_engines_agree_where_they_once_did_not(path: Path) -> None:
     compared_text(path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+def test_a_move_that_takes_less_than_nothing_is_told(engine: str) -> None:
+    """Both engines once took it off the iteration, and the fast one did not see that coming."""
+    plan = tsdl.compile(
+        HEAD
+        + """
+kvcache odd from tight { swap_out(r) = 0 s - 1 ms }
+cluster some { worker gpu { hardware = A100_80G; cost = exact; kv = odd } }
+policy mine from continuous { local { watermark = 0 %; preempt = swap } }
+workload asked {
+  requests = 20; arrivals = burst(); prompt = constant(20 tokens); output = constant(40 tokens)
+}
+scenario it { model = short; cluster = some; workload = asked; policy = mine }
+"""
+    )
+    with pytest.raises(tsdl.TsdlError, match="`swap_out` of a request would take"):
+        plan.run(engine=engine)
