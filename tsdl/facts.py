@@ -240,6 +240,7 @@ def _same(moves: list[int | None]) -> int | None:
 # -- handlers ----------------------------------------------------------------------------------
 
 
+FRESH = ("arrive", "submit")  # events of who is at no worker
 _OF_ANY = {
     "iteration": "it is told of every iteration",
     "preempt": "any iteration may have to make room",
@@ -257,6 +258,8 @@ def _of_handlers(plan: Plan, kind: Workers) -> Iterator[Reason]:
         elif kind.local.preempt == "swap" and _sends_on(handler):
             why = "whoever is handed over and whoever is swapped out may wait for each other"
             yield Reason("reference", part, why, handler)
+        elif handler.event not in FRESH and _does(handler.body, {"dispatch"}):
+            yield Reason("reference", part, "it sends on who has been dispatched before", handler)
         elif handler.event in points:
             yield Reason("reference", part, "it stops iterations at a breakpoint", handler)
         elif handler.event == "token" and kind.decodes and not _first_token_only(handler):
@@ -275,10 +278,10 @@ def _sends_on(handler: Handler) -> bool:
 
     Who arrives or is submitted is at no worker, and is dispatched for the first time.
     """
-    fresh = handler.event in ("arrive", "submit")
-    return _does(
-        handler.body, {"submit", "transfer"} if fresh else {"submit", "transfer", "dispatch"}
-    )
+    words = {"submit", "transfer"}
+    if handler.event not in FRESH:
+        words.add("dispatch")
+    return _does(handler.body, words)
 
 
 def _does(body: Iterable[Statement], words: Set[str]) -> bool:
