@@ -311,6 +311,7 @@ def test_what_is_read_is_not_written_over(tmp_path: Path, capsys: Capture) -> No
         assert lost.read_bytes() == before
 
 
+@pytest.mark.usefixtures("scipy")
 def test_a_name_joined_to_others_may_be_unknown(capsys: Capture) -> None:
     names = f"{BANDWIDTHS}+hardware.nope"
     assert main(["calibrate", str(EXAMPLE), str(SAMPLE), "--fit", names]) == 1

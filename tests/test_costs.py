@@ -447,12 +447,10 @@ def test_the_schedulers_overhead_is_added() -> None:
 @pytest.mark.parametrize(
     ("parallel", "counts"),
     # A layer of Llama 2 has 11 kernels; before the layers is one, behind them are three.
+    # Between two devices are collectives besides: two in a layer, of the embedding and the logits.
     [
         ("tp(1)", [32 * 11 + 4]),
-        (
-            "tp(2)",
-            [32 * (11 + 2) + 4 + 2],
-        ),  # and collectives: two in a layer, of embedding and logits
+        ("tp(2)", [32 * (11 + 2) + 4 + 2]),
         ("pp(2)", [16 * 11 + 1, 16 * 11 + 3]),
     ],
 )

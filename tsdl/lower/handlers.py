@@ -42,11 +42,15 @@ def formula_here(evaluator: Evaluator, expression: ast.Expr, place: Place) -> Va
     value = evaluator.formula(expression, place)
     named = [name for local in place.locals.values() for name in _symbols(local)]
     used = symbols(value)
-    batch = [n for n in (*BATCH_FEATURES, *OF_A_WORKER) if n in used and n not in named]
-    if batch:
+    for name in (*BATCH_FEATURES, *OF_A_WORKER):
+        if name not in used or name in named:
+            continue
+        whose, remedy = "worker", f"only the `overhead` of a policy knows `{name}`"
+        if name in BATCH_FEATURES:
+            whose, remedy = "batch", f"in a handler of `iteration(batch, w)`: `batch.{name}`"
         raise evaluator.fail(
-            "E0502", f"this depends on the `{batch[0]}` of a batch, and none is known here",
-            expression.span, help=(f"in a handler of `iteration(batch, w)`: `batch.{batch[0]}`",),
+            "E0502", f"this depends on the `{name}` of a {whose}, and none is known here",
+            expression.span, help=(remedy,),
         )  # fmt: skip
     return value
 
