@@ -76,7 +76,7 @@ def plan_of(
         ("resume r when r.generated < 30", "", "lazy", ""),
         ("preempt = swap", f"on arrive(r) {{ dispatch {TO_ONE} }}", "lazy", ""),
         ("preempt = swap", f"on start(r, w) {{ dispatch {TO_ONE} }}", "reference", "on start"),
-        ("", f"on start(r, w) {{ dispatch {TO_ONE} }}", "reference", "on start"),
+        ("", f"on start(r, w) {{ dispatch {TO_ONE} }}", "eager", "on start"),
         ("preempt = swap", f"on start(r, w) {{ transfer {TO_ONE} }}", "reference", "on start"),
         # An end anywhere gives back what it has sent ahead.
         ("", f"on start(r, w) {{ transfer {TO_ONE} }}", "stepped", "on start"),

@@ -240,7 +240,6 @@ def _same(moves: list[int | None]) -> int | None:
 # -- handlers ----------------------------------------------------------------------------------
 
 
-_FRESH = ("arrive", "submit")  # events of who is at no worker
 _OF_ANY = {
     "iteration": "it is told of every iteration",
     "preempt": "any iteration may have to make room",
@@ -255,11 +254,9 @@ def _of_handlers(plan: Plan, kind: Workers) -> Iterator[Reason]:
         part = f"on {handler.event}"
         if not fields(handler).isdisjoint(DECODING):
             yield Reason("reference", part, "it looks at each request that runs", handler)
-        elif kind.local.preempt == "swap" and _does(handler.body, {"submit", "transfer"}):
+        elif kind.local.preempt == "swap" and _sends_on(handler):
             why = "whoever is handed over and whoever is swapped out may wait for each other"
             yield Reason("reference", part, why, handler)
-        elif handler.event not in _FRESH and _does(handler.body, {"dispatch"}):
-            yield Reason("reference", part, "it sends on who has been dispatched before", handler)
         elif handler.event in points:
             yield Reason("reference", part, "it stops iterations at a breakpoint", handler)
         elif handler.event == "token" and kind.decodes and not _first_token_only(handler):
@@ -271,6 +268,17 @@ def _of_handlers(plan: Plan, kind: Workers) -> Iterator[Reason]:
             yield Reason("stepped", part, why, handler)
         elif handler.event in ("token", "start", "admit", "finish"):
             yield Reason("eager", part, "it is told when that happens", handler)
+
+
+def _sends_on(handler: Handler) -> bool:
+    """Tell whether a handler may have KV handed over, now or ahead of its request.
+
+    Who arrives or is submitted is at no worker, and is dispatched for the first time.
+    """
+    words = {"submit", "transfer"}
+    if handler.event not in ("arrive", "submit"):
+        words.add("dispatch")
+    return _does(handler.body, words)
 
 
 def _does(body: Iterable[Statement], words: Set[str]) -> bool:

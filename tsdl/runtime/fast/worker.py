@@ -224,6 +224,15 @@ class FastWorker(Worker):
         """Tell whether a request is one of the cohort."""
         return self.cohort.members.get(request.number) is request
 
+    def tell(self, event: str, request: Request) -> None:
+        """Call the handler of an event that is about a request here.
+
+        Where requests decode, those of tokens act on a first one only (tsdl.facts): no other is an
+        event here, and who looks at workers then would do so at a later time.
+        """
+        if event != "token" or request.generated == 1 or not self.decodes:
+            super().tell(event, request)
+
     def awaited(self) -> None:
         """Note that somebody waits for what happens here next."""
         self.heed(self)
