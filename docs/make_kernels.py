@@ -277,9 +277,9 @@ def latent() -> Iterator[str]:
             folder = data() / SYSTEMS[hardware][0] / "mla" / engine
             errors = []
             for row in rows_of(sorted(folder.glob("*/mla_generation_module_perf.parquet"))[-1]):
-                count, context = row["batch_size"], row["step"]
+                count, context = row["batch_size"], row["step"] + 1
                 plain = row["gemm_type"] == "fp8_block" and row["kv_cache_dtype"] == "bfloat16"
-                if plain and row["num_heads"] == 16 and count <= 256 and 256 <= context <= 8192:  # noqa: PLR2004
+                if plain and row["num_heads"] == 16 and count <= 256 and 256 <= context <= 8193:  # noqa: PLR2004
                     seconds = sum(time(decodes(count, context)) for time in times)
                     errors.append((count, seconds / (row["latency"] / 1e3) - 1))
             counts = ((1, 16), (17, 256))
