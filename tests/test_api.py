@@ -106,7 +106,7 @@ def test_a_plan_of_another_format_is_refused_in_words() -> None:
 
 def test_a_pickle_of_another_format_is_refused_in_words() -> None:
     plan = tsdl.compile(TEXT, scenario="small")
-    other = pickle.dumps(plan, protocol=0).replace(b'"format": 8', b'"format": 3')
+    other = pickle.dumps(plan, protocol=0).replace(b'"format": 9', b'"format": 3')
     with pytest.raises(ValueError, match=r"not a plan of format .* but of 3: compile"):
         pickle.loads(other)
     with pytest.raises(ValueError, match="of another version of TSDL"):

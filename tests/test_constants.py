@@ -107,6 +107,7 @@ def test_the_command_line(tmp_path: object, capsys: Capture) -> None:
     assert "hardware.gpu.efficiency.gemm.bandwidth = 60 %\n" in capsys.readouterr().out
     name = "hardware.gpu.efficiency.gemm.bandwidth"
     assert main(["plan", path, "--set", f"{name}=50 %", "--format", "json"]) == 0
-    assert capsys.readouterr().out.strip() == plan_of(**{name.replace(".", "__"): 0.5}).to_json()
+    found = tsdl.Plan.from_json(capsys.readouterr().out)
+    assert found.hash == plan_of(**{name.replace(".", "__"): 0.5}).hash
     assert main(["run", path, "--set", "hardware.gpo.price=1 USD"]) == 1
     assert "E0508" in capsys.readouterr().err

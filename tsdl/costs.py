@@ -12,6 +12,7 @@ from tsdl import formula, pythonsource
 from tsdl.formula import Value
 from tsdl.inlined import Inlined
 from tsdl.interpolation import Unmeasured, ends_of, interpolation
+from tsdl.parts import of_cost, of_kvcache
 from tsdl.plan import Cost, Kernel, KVCache, Measured, Stage
 from tsdl.pythonsource import EXTERN, TABLE
 from tsdl.schema import BATCH_FEATURES, GROWING
@@ -158,20 +159,22 @@ def compiled(cost: Cost, asked: Asked | None = None, ask: Ask = nobody) -> Calla
     needed = sorted(features(cost))
     tables = table_names(cost, {} if asked is None else asked) | {EXTERN: ask}
     text = source(cost)
-    inner: Callable[..., float] = pythonsource.function("a cost", ", ".join(needed), text, tables)
+    inner: Callable[..., float] = pythonsource.function(
+        of_cost(cost), ", ".join(needed), text, tables
+    )
     if not needed:
         return lambda _: inner()
     arguments = ", ".join(f"batch.{name}" for name in needed)
-    return pythonsource.function("a cost", "batch", f"inner({arguments})", {"inner": inner})  # type: ignore[no-any-return]
+    return pythonsource.function(of_cost(cost), "batch", f"inner({arguments})", {"inner": inner})  # type: ignore[no-any-return]
 
 
 class _Known(dict[int, float]):
     """The values of a part that depends on one feature, each computed once."""
 
-    def __init__(self, part: Part, names: dict[str, object]) -> None:
+    def __init__(self, what: str, part: Part, names: dict[str, object]) -> None:
         super().__init__()
         (name,) = part.features
-        self._value = pythonsource.function("a cost", name, part.python(Inlined()), names)
+        self._value = pythonsource.function(what, name, part.python(Inlined()), names)
 
     def __missing__(self, feature: int) -> float:
         value: float = self._value(feature)
@@ -189,12 +192,12 @@ def compiled_features(cost: Cost, asked: Asked) -> Callable[..., float]:
     found = []
     for number, part in enumerate(parts(cost)):
         if len(part.features) == 1 and not part.grows:
-            names[f"known{number}"] = _Known(part, tables)
+            names[f"known{number}"] = _Known(of_cost(cost), part, tables)
             found.append(f"known{number}[{''.join(part.features)}]")
         else:
             found.append(part.python(inlined))
     every = ", ".join(f.name for f in fields(Batch))
-    return pythonsource.function("a cost", every, _sum(found), names)  # type: ignore[no-any-return]
+    return pythonsource.function(of_cost(cost), every, _sum(found), names)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +252,12 @@ class DecodeTime:
     def __init__(self, cost: Cost, asked: Asked) -> None:
         """Compile it for iterations without prefills."""
         every, tables = parts(cost), table_names(cost, asked)
+        self._what = of_cost(cost)
         growing = [part for part in every if part.grows]
         counting = ", ".join(sorted(COUNTING))
         none = ", ".join(f"{f.name}=0" for f in fields(Batch) if f.name.startswith("prefill"))
         fixed = _sum([part.python(Inlined()) for part in every if not part.grows])
-        self._fixed = pythonsource.function("a cost", f"{counting}, {none}", fixed, tables)
+        self._fixed = pythonsource.function(self._what, f"{counting}, {none}", fixed, tables)
         inlined = Inlined(frozenset(BATCH_FEATURES) - set(GROWING))
         # What the counts alone decide is computed once for each count, by a function around it.
         self._seconds = _sum(["fixed", *(part.python(inlined) for part in growing)])
@@ -272,7 +276,7 @@ class DecodeTime:
         early = [f"{name} = {text}" for text, name in self._early.items()]
         lines = [*early, *source.replace(SECONDS, self._seconds).splitlines(), "return made"]
         text = "\n    ".join([f"def around({self._counts}):", *lines])
-        around = pythonsource.statements("a cost", text, {**self._names, **names})["around"]
+        around = pythonsource.statements(self._what, text, {**self._names, **names})["around"]
         return lambda fixed, count: around(fixed, *[count] * len(COUNTING))
 
     def of(self, count: int) -> tuple[float, GrowingTime | None]:
@@ -300,7 +304,7 @@ def compiled_footprint(kv: KVCache) -> Footprint:
     text = pythonsource.python(kv.footprint)
     if not formula.is_whole(kv.footprint):
         text = f"ceil({text})"
-    return pythonsource.function(f"kvcache {kv.name}", "context, prompt, output", text, {})  # type: ignore[no-any-return]
+    return pythonsource.function(of_kvcache(kv.name), "context, prompt, output", text, {})  # type: ignore[no-any-return]
 
 
 class Moved(Protocol):
@@ -321,7 +325,7 @@ def compiled_move(kv: KVCache, time: Value | None) -> Callable[[Moved], float] |
     if time is None:
         return None
     names = "context, prompt, output, held"
-    inner = pythonsource.function(f"kvcache {kv.name}", names, pythonsource.python(time), {})
+    inner = pythonsource.function(of_kvcache(kv.name), names, pythonsource.python(time), {})
     return lambda r: inner(r.length, r.prompt, r.output, r.held)
 
 

@@ -14,7 +14,7 @@ from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planjson import canonical, encoded, written
 
-FORMAT = 8
+FORMAT = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,6 +398,14 @@ class Rung:
     because: tuple[Because, ...]  # what decides first
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a part whose formulas may fail stands in the program, for people to read."""
+
+    part: str  # as tsdl.parts calls it
+    place: str  # file, line and column
+
+
 @dataclass(frozen=True)  # without slots: it keeps its hash
 class Plan:
     """Everything that a run needs, and what its parts say of themselves."""
@@ -419,6 +427,7 @@ class Plan:
     sample: float | None
     docs: tuple[Doc, ...]
     rungs: tuple[Rung, ...]
+    places: tuple[Place, ...]
 
     def to_json(self) -> str:
         """Return the plan as JSON: the same plan gives the same text."""
@@ -431,6 +440,6 @@ class Plan:
     @cached_property
     def hash(self) -> str:
         """Return the hash of all that a run depends on, in hexadecimal; comments are not in it."""
-        said = ("docs", "rungs")
+        said = ("docs", "rungs", "places")
         content = {key: value for key, value in encoded(self).items() if key not in said}
         return hashlib.sha256(canonical(content).encode()).hexdigest()

@@ -61,3 +61,9 @@ class Span(NamedTuple):
     def text(self) -> str:
         """Return the text that the span covers."""
         return self.source.text[self.start : self.end]
+
+    @property
+    def place(self) -> str:
+        """Return where it begins: file, line and column."""
+        line, column = self.source.position(self.start)
+        return f"{self.source.name}:{line}:{column}"

@@ -42,7 +42,7 @@ USUAL = Iterations()
 
 def describe(plan: Plan, shown: Iterations = USUAL) -> str:
     """Return the plan as lines of text. Raises TsdlError where a time has no value (E0901)."""
-    with formulas_told():
+    with formulas_told(plan.places):
         return "\n".join(_lines(plan, shown))
 
 

@@ -11,6 +11,7 @@ from tsdl.formula import Value
 from tsdl.lower.breakpoints import lower_breakpoints, names_of
 from tsdl.lower.clusters import check_ranks, devices_of, lower_tiers, standings
 from tsdl.lower.files import FileReader
+from tsdl.lower.formulas import lower_parts
 from tsdl.lower.idle import report_idle
 from tsdl.lower.pipeline import check_pipeline
 from tsdl.lower.places import (
@@ -135,8 +136,13 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         sample=evaluator.optional(scenario, "sample"),
         docs=_docs(scenario, model, cluster, *policies, router, workload, slo, *devices),
         rungs=(),
+        places=(),
     )
-    return replace(plan, rungs=lower_rungs(evaluator, plan, scenario, used))
+    return replace(
+        plan,
+        rungs=lower_rungs(evaluator, plan, scenario, used),
+        places=lower_parts(evaluator, plan, scenario, used),
+    )
 
 
 def _workers(

@@ -24,10 +24,11 @@ def lower_rungs(
             Because(
                 reason.rung,
                 reason.part,
-                _text(_place(evaluator, reason, places, own, standing.worker, scenario)),
+                span.place if span is not None else "",
                 reason.why,
             )
             for reason in reasons
+            for span in [_place(evaluator, reason, places, own, standing.worker, scenario)]
         )
         found.append(Rung(kind.name, rung_of(reasons), because))
     return tuple(found)
@@ -55,10 +56,3 @@ def _place(
         case ["turns" | "concurrency" as key]:
             return evaluator.span(evaluator.required(scenario, "workload"), key)
     return evaluator.place_of(policy)
-
-
-def _text(span: Span | None) -> str:
-    if span is None:
-        return ""
-    line, column = span.source.position(span.start)
-    return f"{span.source.name}:{line}:{column}"

@@ -6,10 +6,9 @@ else waits until it has ended. A request whose chain goes on is not put into an 
 
 from collections import deque
 from collections.abc import Callable
-from math import inf
 
-from tsdl.diagnostics import Diagnostic, Severity
-from tsdl.errors import TsdlError
+from tsdl.formulaerrors import NoTimeError, cannot_be
+from tsdl.parts import of_policy
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
 from tsdl.runtime.system import System
@@ -342,22 +341,16 @@ class LocalActions:
         return action
 
     def delay(self, seconds: float) -> None:
-        """Have the worker do nothing for so long. Raises TsdlError for less than nothing."""
-        if not 0 <= seconds < inf:
-            raise TsdlError([_impossible_delay(seconds, self._worker)])
+        """Have the worker do nothing for so long. Raises NoTimeError for less than nothing."""
+        if cannot_be(seconds):
+            raise NoTimeError(
+                of_policy(self._worker.local.policy),
+                f"a handler delays worker {self._worker.id} by {seconds:g} seconds",
+                "see to it that a `delay` is never negative: `max(0 s, …)`",
+            )
         self._worker.spend(seconds, self._actions.system.clock.now)
 
     def record(self, name: str, value: float) -> None:
         """Note a number under a name, and of which worker it is."""
         system = self._actions.system
         system.notes.records.append((system.clock.now, self._worker.id, name, float(value)))
-
-
-def _impossible_delay(seconds: float, worker: Worker) -> Diagnostic:
-    return Diagnostic(
-        "E0902",
-        Severity.ERROR,
-        f"a handler delays worker {worker.id} by {seconds:g} seconds",
-        None,
-        help=("see to it that a `delay` is never negative: `max(0 s, …)`",),
-    )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from tsdl import formula, pythonsource
 from tsdl.facts import LIVE, fields, formulas
 from tsdl.formula import Formula, Value, symbol
+from tsdl.parts import of_policy
 from tsdl.plan import Handler, Statement
 from tsdl.runtime.worker import Worker
 
@@ -19,9 +20,9 @@ WORKERS = symbol("workers")
 class Candidates:
     """The lists that are found, under the names that formulas then have for them."""
 
-    def __init__(self, workers: Sequence[Worker]) -> None:
+    def __init__(self, policy: str, workers: Sequence[Worker]) -> None:
         """Begin with none."""
-        self._workers = workers
+        self._policy, self._workers = of_policy(policy), workers
         self._known: dict[tuple[str, Value], str] = {}
         self.names: dict[str, Sequence[Worker]] = {}
 
@@ -67,7 +68,7 @@ class Candidates:
         name = self._known.get((variable, condition))
         if name is None:
             name = self._known[variable, condition] = f"_workers{len(self._known)}"
-            test = pythonsource.function("a policy", variable, pythonsource.python(condition), {})
+            test = pythonsource.function(self._policy, variable, pythonsource.python(condition), {})
             self.names[name] = [worker for worker in self._workers if test(worker)]
         return name
 

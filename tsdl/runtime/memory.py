@@ -1,12 +1,10 @@
 """KV memory of a worker: bytes taken and given back, on the device and in swap space."""
 
-from math import inf
-
 from tsdl import formula
 from tsdl.costs import compiled_footprint, compiled_move, watermark
-from tsdl.diagnostics import Diagnostic, Severity
-from tsdl.errors import TsdlError
 from tsdl.facts import growth_of
+from tsdl.formulaerrors import NoTimeError, cannot_be
+from tsdl.parts import of_kvcache
 from tsdl.plan import Channel, KVCache
 from tsdl.runtime.request import Request
 
@@ -16,8 +14,8 @@ class Memory:
 
     __slots__ = (
         "_host", "_in", "_of_context_only", "_out", "block", "block_tokens", "bytes_per_token",
-        "capacity", "footprint", "holds_all", "peak", "retired", "rises", "swap_space", "swapped",
-        "used", "watermark",
+        "capacity", "footprint", "holds_all", "name", "peak", "retired", "rises", "swap_space",
+        "swapped", "used", "watermark",
     )  # fmt: skip
 
     shares = False  # whether equal blocks are kept once
@@ -25,7 +23,7 @@ class Memory:
 
     def __init__(self, kv: KVCache, share: float, host: Channel) -> None:
         """Begin empty; admission leaves a share of the capacity free."""
-        self.capacity = kv.capacity
+        self.name, self.capacity = kv.name, kv.capacity
         self.watermark = watermark(kv, share)
         self.footprint = compiled_footprint(kv)
         self.block = kv.block_tokens * kv.bytes_per_token
@@ -148,29 +146,22 @@ class Memory:
         self.peak = max(self.peak, self.used)
 
     def out_time(self, request: Request) -> float:
-        """Return the seconds that moving a request to swap space takes. Raises TsdlError."""
-        return self._time(request) if self._out is None else _possible("out", self._out(request))
+        """Return the seconds that moving a request to swap space takes. Raises NoTimeError."""
+        return self._time(request) if self._out is None else self._move("out", self._out(request))
 
     def in_time(self, request: Request) -> float:
-        """Return the seconds that bringing it back takes. Raises TsdlError."""
-        return self._time(request) if self._in is None else _possible("in", self._in(request))
+        """Return the seconds that bringing it back takes. Raises NoTimeError."""
+        return self._time(request) if self._in is None else self._move("in", self._in(request))
 
     def _time(self, request: Request) -> float:
         return self._host.latency + request.held / self._host.bandwidth
 
-
-def _possible(way: str, seconds: float) -> float:
-    """Return how long a move takes. Raises TsdlError if that cannot be."""
-    if isinstance(seconds, complex) or not 0 <= seconds < inf:
-        raise TsdlError([_impossible(way, seconds)])
-    return seconds
-
-
-def _impossible(way: str, seconds: float) -> Diagnostic:
-    return Diagnostic(
-        "E0902",
-        Severity.ERROR,
-        f"`swap_{way}` of a request would take {seconds:g} seconds",
-        None,
-        help=(f"see to it that `swap_{way}` is never negative: `max(0 s, …)`",),
-    )
+    def _move(self, way: str, seconds: float) -> float:
+        """Return how long a move takes. Raises NoTimeError if that cannot be."""
+        if cannot_be(seconds):
+            raise NoTimeError(
+                of_kvcache(self.name),
+                f"`swap_{way}` of a request would take {seconds:g} seconds",
+                f"see to it that `swap_{way}` is never negative: `max(0 s, …)`",
+            )
+        return seconds

@@ -41,7 +41,7 @@ class PipelinedWorker(Worker):
         iteration.close()
         at = max(now, self.free_at) + iteration.swap_delay
         for number, seconds in enumerate(self.stages):
-            takes = possible(seconds(iteration.batch), iteration.batch)
+            takes = possible(seconds(iteration.batch), iteration.batch, self.kind.cost)
             at = self.free_from[number] = max(at, self.free_from[number]) + takes
         return at - now
 

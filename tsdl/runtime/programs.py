@@ -11,15 +11,16 @@ from functools import cache
 from types import CodeType
 
 from tsdl import formula, pythonsource
+from tsdl.parts import of_handler
 from tsdl.plan import Handler, Statement
 from tsdl.runtime.selections import NoCandidate
 
 Program = Callable[..., None]
 
 
-def source(handler: Handler, name: str) -> str:
-    """Return a handler as the source of a Python function of its variables."""
-    lines = [f"def {name}({', '.join(handler.variables)}):", " try:"]
+def source(handler: Handler) -> str:
+    """Return a handler as the source of `handle`, a Python function of its variables."""
+    lines = [f"def handle({', '.join(handler.variables)}):", " try:"]
     if handler.when is not True:
         lines.append(f"  if not {pythonsource.python(handler.when)}: return")
     lines += _lines(handler.body, 2)
@@ -61,17 +62,14 @@ def _statement(statement: Statement, depth: int) -> list[str]:
 
 @cache
 def _code(text: str, what: str) -> CodeType:
-    places = itertools.count()
-    text = re.sub(pythonsource.TURN, lambda _: str(next(places)), text)
     return compile(text, f"{pythonsource.SOURCE_NAME}{what}>", "exec")
 
 
 def programs(
-    what: str, handlers: Iterable[Handler], names: Mapping[str, object]
+    policy: str, handlers: Iterable[Handler], names: Mapping[str, object]
 ) -> list[tuple[Handler, Program]]:
     """Return the handlers of a stage with their functions, which read and call `names`."""
-    found = list(handlers)
-    text = "\n".join(source(h, f"handler_{i}") for i, h in enumerate(found))
+    turns = itertools.count()  # a number for each place that keeps its own turn, in all of them
     scope: dict[str, object] = {
         "__builtins__": {},
         **pythonsource.RUNTIME_NAMES,
@@ -79,8 +77,12 @@ def programs(
         "NoCandidate": NoCandidate,
         **names,
     }
-    exec(_code(text, what), scope)
-    return [(h, scope[f"handler_{i}"]) for i, h in enumerate(found)]  # type: ignore[misc]
+    found: list[tuple[Handler, Program]] = []
+    for handler in handlers:
+        text = re.sub(pythonsource.TURN, lambda _: str(next(turns)), source(handler))
+        exec(_code(text, of_handler(policy, handler.event)), scope)
+        found.append((handler, scope["handle"]))  # type: ignore[arg-type]
+    return found
 
 
 def merged(functions: list[Program]) -> Program | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tsdl import pythonsource
+from tsdl.parts import of_clause
 
 if TYPE_CHECKING:
     from tsdl.formula import Value
@@ -21,22 +22,23 @@ class Rules:
     def __init__(self, local: Local, names: Callable[[], dict[str, object]]) -> None:
         """Compile them; `names` returns what one may read besides, with turns of its own."""
         self._names = names
-        self.admit_when = self._condition(local.admit_when, usual=True)
-        self.evict_when = self._condition(local.evict_when, usual=False)
-        self.resume_when = self._condition(local.resume_when, usual=True)
-        self.admit_by = [self._rule(key) for key in local.admit_by]
-        self.evict_by = [self._rule(key) for key in local.evict_by]
-        self.resume_by = [self._rule(key) for key in local.resume_by]
+        self._policy = local.policy
+        self.admit_when = self._condition("admit when", local.admit_when, usual=True)
+        self.evict_when = self._condition("evict when", local.evict_when, usual=False)
+        self.resume_when = self._condition("resume when", local.resume_when, usual=True)
+        self.admit_by = [self._rule("admit by", key) for key in local.admit_by]
+        self.evict_by = [self._rule("evict by", key) for key in local.evict_by]
+        self.resume_by = [self._rule("resume by", key) for key in local.resume_by]
 
-    def _rule(self, rule: Value) -> Callable[[Request, Memory, Worker], Any]:
-        source = pythonsource.python(rule)
-        return pythonsource.function("a policy", "r, kv, w", source, self._names())  # type: ignore[no-any-return]
+    def _rule(self, clause: str, rule: Value) -> Callable[[Request, Memory, Worker], Any]:
+        part, source = of_clause(self._policy, clause), pythonsource.python(rule)
+        return pythonsource.function(part, "r, kv, w", source, self._names())  # type: ignore[no-any-return]
 
     def _condition(
-        self, rule: Value, *, usual: bool
+        self, clause: str, rule: Value, *, usual: bool
     ) -> Callable[[Request, Memory, Worker], Any] | None:
         """Return a condition as a function; None where it is what holds without one."""
-        return None if rule is usual else self._rule(rule)
+        return None if rule is usual else self._rule(clause, rule)
 
 
 def heap_order(heap: list[Request]) -> list[Request]:

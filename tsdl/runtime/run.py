@@ -8,7 +8,7 @@ from threading import Lock
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
-from tsdl.formulaerrors import formulas_told
+from tsdl.formulaerrors import formulas_told, nothing_to_choose
 from tsdl.plan import Extern, Global, Local, Plan
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.asked import cannot_be_called
@@ -58,7 +58,7 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
     guard.see_room(plan.workload)
     try:
         arrivals = generate(plan.workload, chosen)
-        with formulas_told(), _DEEP_CALLS.allowed():
+        with formulas_told(plan.places), _DEEP_CALLS.allowed():
             made: Engine
             if watch is not None:
                 made = WatchedEngine(plan, arrivals, chosen, watch, progress, externs)
@@ -69,7 +69,7 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
     except MemoryError:
         raise no_room("the system gives it no more") from None
     except NoCandidate as error:
-        raise TsdlError([_NOTHING_TO_CHOOSE]) from error
+        raise TsdlError([nothing_to_choose(error, plan.places)]) from error
 
 
 # Calls in one another: what is done to one request at one time, up to a thousand times (E0903),
@@ -102,15 +102,6 @@ class _DeepCalls:
 
 
 _DEEP_CALLS = _DeepCalls()
-
-
-_NOTHING_TO_CHOOSE = Diagnostic(
-    "E0901",
-    Severity.ERROR,
-    "a clause of a policy chooses from a list that is empty",
-    None,
-    help=("guard it: `… if count(x for x in w.active) > 0 else …`",),
-)
 
 
 def extern_names(plan: Plan) -> list[str]:

@@ -63,12 +63,12 @@ class Stages:
         names |= states
         names["do"] = actions
         found: dict[str, list[Program]] = {}
-        candidates = Candidates(self.system.workers)
+        candidates = Candidates(stage.policy, self.system.workers)
         fixed = [candidates.handler(handler) for handler in stage.handlers]
         names |= candidates.names
         handlers: list[tuple[Handler | None, str, Program]] = [
             (handler, handler.event, looking(program, candidates.looked_at(handler), clock))
-            for handler, program in programs(f"policy {stage.policy}", fixed, names)
+            for handler, program in programs(stage.policy, fixed, names)
         ]
         if stage.extern is not None:
             local = isinstance(stage, Local)

@@ -7,6 +7,7 @@ from functools import cache
 from tsdl import pythonsource
 from tsdl.costs import Ask, Batch, compiled_prefix
 from tsdl.formula import Value
+from tsdl.parts import BREAKPOINT
 from tsdl.plan import Breakpoint, Workers
 
 
@@ -57,7 +58,7 @@ def _repeat(kind: Workers, point: Breakpoint, layers: int) -> int:
 
 @cache
 def _condition(when: Value) -> Callable[[int], bool]:
-    return pythonsource.function("a breakpoint", "layer", pythonsource.python(when), {})  # type: ignore[no-any-return]
+    return pythonsource.function(BREAKPOINT, "layer", pythonsource.python(when), {})  # type: ignore[no-any-return]
 
 
 @cache

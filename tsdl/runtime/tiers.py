@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tsdl import formula, pythonsource
+from tsdl.parts import of_tier
 from tsdl.plan import Tier as TierPlan
 from tsdl.runtime.network import Line, line
 from tsdl.runtime.request import Request
@@ -48,7 +49,7 @@ class Tier:
             self.line = line(self.plan.name, self.plan.link)
         for value in self.plan.evict_by:
             text = pythonsource.python(formula.fields_of(value, "entry"))
-            self._keys.append(pythonsource.function(f"tier {self.plan.name}", "entry", text, {}))
+            self._keys.append(pythonsource.function(of_tier(self.plan.name), "entry", text, {}))
 
     def blocks(self, tokens: int) -> int:
         """Return how many blocks so many tokens take."""

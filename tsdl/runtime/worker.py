@@ -6,9 +6,9 @@ from math import inf
 from typing import Any, Protocol
 
 from tsdl.costs import Ask, Asked, Batch, compiled, nobody
-from tsdl.diagnostics import Diagnostic, Severity
-from tsdl.errors import TsdlError
-from tsdl.plan import Workers
+from tsdl.formulaerrors import NoTimeError, cannot_be
+from tsdl.parts import of_cost
+from tsdl.plan import Cost, Workers
 from tsdl.runtime.batching import BATCHING, Iteration
 from tsdl.runtime.prefixes import memory_of
 from tsdl.runtime.programs import Program
@@ -27,23 +27,16 @@ class Swapper(Protocol):
         """Begin to bring it back."""
 
 
-def possible(duration: float, batch: Batch) -> float:
-    """Return how long an iteration takes. Raises TsdlError if that cannot be."""
-    if isinstance(duration, complex) or not 0 <= duration < inf:
-        raise TsdlError([impossible(duration, batch)])
+def possible(duration: float, batch: Batch, cost: Cost) -> float:
+    """Return how long an iteration takes by a cost. Raises NoTimeError if that cannot be."""
+    if cannot_be(duration):
+        raise NoTimeError(
+            of_cost(cost),
+            f"an iteration would take {duration:g} seconds",
+            "see to it that the formulas of the cost are never negative",
+            f"of {batch.tokens:,} tokens: {batch.prefills} prefills, {batch.decodes} decodes",
+        )
     return duration
-
-
-def impossible(duration: float, batch: Batch) -> Diagnostic:
-    """Say that an iteration would take a time that there cannot be."""
-    return Diagnostic(
-        "E0902",
-        Severity.ERROR,
-        f"an iteration would take {duration:g} seconds",
-        None,
-        notes=(f"of {batch.tokens:,} tokens: {batch.prefills} prefills, {batch.decodes} decodes",),
-        help=("see to it that the formulas of the cost are never negative",),
-    )
 
 
 class Running(dict["Request", None]):
@@ -337,7 +330,7 @@ class Worker(Shown):
         duration = self.time_of(iteration) + iteration.swap_delay
         if self.free_at > now:
             duration += self.free_at - now
-        return possible(duration, self.full_batch(iteration))
+        return possible(duration, self.full_batch(iteration), self.kind.cost)
 
     def spent(self, iteration: Iteration, seconds: float) -> None:
         """Note how long an iteration has kept the worker busy."""

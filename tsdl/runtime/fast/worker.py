@@ -10,7 +10,6 @@ from math import inf, nextafter
 from typing import Any
 
 from tsdl.costs import Batch, DecodeTime, compiled, compiled_features, growing_features
-from tsdl.errors import TsdlError
 from tsdl.facts import Facts, Growth
 from tsdl.plan import Workers
 from tsdl.runtime.batching import Iteration
@@ -20,7 +19,7 @@ from tsdl.runtime.fast.batching import COMPOSE
 from tsdl.runtime.fast.clock import FastClock
 from tsdl.runtime.fast.cohort import BITS, Cohort
 from tsdl.runtime.request import FINISHED, Request
-from tsdl.runtime.worker import Worker, impossible
+from tsdl.runtime.worker import Worker, possible
 
 _HEEDED = ("token", "start", "admit", "finish")
 
@@ -433,8 +432,7 @@ class FastWorker(Worker):
             self.boundary(self)
 
     def check(self, duration: float, prefills: Sequence[tuple[Request, int]], decodes: int) -> None:
-        """See that an iteration may take so long. Raises TsdlError."""
-        if isinstance(duration, complex) or not 0 <= duration < inf:
-            tokens = sum(chunk for _, chunk in prefills) + decodes
-            batch = Batch(tokens=tokens, prefills=len(prefills), decodes=decodes)
-            raise TsdlError([impossible(duration, batch)])
+        """See that an iteration may take so long. Raises NoTimeError."""
+        tokens = sum(chunk for _, chunk in prefills) + decodes
+        batch = Batch(tokens=tokens, prefills=len(prefills), decodes=decodes)
+        possible(duration, batch, self.kind.cost)

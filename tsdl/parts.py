@@ -1,0 +1,35 @@
+"""What those parts of a plan are called whose formulas may fail during a run."""
+
+from tsdl.plan import Cost
+
+BREAKPOINT = "a breakpoint"
+
+
+def of_cost(cost: Cost) -> str:
+    """Return what the times of a worker's iterations are called."""
+    return "the operators" if cost.source == "operators" else f"cost {cost.source}"
+
+
+def of_kvcache(name: str) -> str:
+    """Return what the formulas of a memory manager are called."""
+    return f"kvcache {name}"
+
+
+def of_tier(name: str) -> str:
+    """Return what the order of eviction in a tier is called."""
+    return f"tier {name}"
+
+
+def of_policy(name: str) -> str:
+    """Return what a policy is called, where it cannot be told which of its formulas fails."""
+    return f"policy {name}"
+
+
+def of_clause(policy: str, clause: str) -> str:
+    """Return what a clause of a policy is called, such as `admit when`."""
+    return f"`{clause}` of policy {policy}"
+
+
+def of_handler(policy: str, event: str) -> str:
+    """Return what the handlers of an event are called in a policy."""
+    return f"`on {event}` of policy {policy}"
