@@ -1,45 +1,28 @@
-"""Costs against sums done by hand from the library's formulas; plans as values.
+"""Costs against sums done by hand from the library's formulas.
 
 The figures of the hand calculation are copied from stdlib/hardware.tsim and links.tsim, on purpose:
 whoever changes a device's efficiency has to look at what it does to an iteration.
 """
 
-import copy
-import json
 import math
-import os
-import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 import tsdl
+from tests.priced import plan_of, text_of, worker_of
 from tsdl.costs import (
     Batch,
     DecodeTime,
     compiled,
     compiled_features,
     compiled_footprint,
-    source,
 )
 from tsdl.formula import symbols
-from tsdl.plan import Cost, Kernel, Stage, Workers
+from tsdl.plan import Cost, Kernel, Stage
 from tsdl.pythonsource import function, python
 
-ROOT = Path(__file__).resolve().parents[1]
-FILE = """edition "2026"
-cluster one {{ worker gpu {{ hardware = A100_80G; parallel = tp({devices}) }} }}
-workload some {{
-  requests = 20; arrivals = poisson(9 req/s)
-  prompt = uniform(5..90 tokens); output = uniform(1..9 tokens)
-}}
-scenario priced {{ model = {model}; cluster = one; workload = some; policy = {policy}; {more} }}
-"""
 EXACT = 1e-12
 
 # A100 80 GB: peaks, and what is reached of them (compute, bandwidth, seconds of a launch, p).
@@ -61,22 +44,6 @@ SHARES = {
 # NVLink 3: 64 % of 300 GB/s, 33 us, p = 0.75.
 RATE, LATENCY, SHARPNESS = 0.64 * 300e9, 33e-6, 0.75
 BYTES = 2  # of a weight, an activation, an element of KV
-
-
-def text_of(
-    model: str = "llama2_7b", devices: int = 1, policy: str = "continuous", more: str = ""
-) -> str:
-    return FILE.format(model=model, devices=devices, policy=policy, more=more)
-
-
-def plan_of(
-    model: str = "llama2_7b", devices: int = 1, policy: str = "continuous", more: str = ""
-) -> tsdl.Plan:
-    return tsdl.compile(text_of(model, devices, policy, more))
-
-
-def worker_of(model: str = "llama2_7b", devices: int = 1) -> Workers:
-    return plan_of(model, devices=devices).workers[0]
 
 
 def kernels(cost: Cost) -> list[str]:
@@ -482,224 +449,3 @@ scenario s { model = own; cluster = single(A100_80G); workload = sharegpt; polic
 
 def test_an_empty_batch_costs_nothing_but_launches_that_do_not_happen() -> None:
     assert compiled(worker_of().cost)(Batch()) == 0
-
-
-# -- plans as values ---------------------------------------------------------------------------
-
-POLICIES = ("continuous", "chunked", "static", "random", "least_outstanding_tokens")
-
-
-def rich_plan() -> tsdl.Plan:
-    """Return a plan with something in every part."""
-    text = """edition "2026"
-policy fussy from chunked {
-  local {
-    preempt = swap; overhead = 1 us * requests
-    admit r when kv.fill_with(r) <= 80 % and not r.prompt > 4000 tokens
-    admit r by r.arrived, -r.prompt
-    evict r by mod(r.id, 3) if r.generated > 5 tokens else 0
-    resume r when kv.free > 2 * r.held
-    state seen: time[request] = 2 s
-    on start(r, w) when r.turn > 0 { fetch r from pool }
-    on token(r, w) when not w.decodes { store r in pool; submit r }
-    on iteration(batch, w) { for r in batch.decoding { seen[r] += 1 s; log "seen", seen[r], "#1" } }
-  }
-  global {
-    state sent: count[worker] over 10 s
-    on arrive(r) {
-      let w = pick(v by v.load - v.kv.fill + sent[v] for v in workers if v.prefills)
-      if w.queued > 9 { reject r } else { dispatch r to w; sent[w] += 1 }
-    }
-    on submit(r) { dispatch r to round_robin(w for w in workers if w.decodes) }
-    on every(5 s) { record "all", sum(w.queued for w in workers) }
-  }
-}
-workload mixed {
-  requests = 30; duration = 1 min; warmup = 1 s; arrivals = on_off(9 req/s, on = 1 s, off = 2 s)
-  prompt = choice(3 tokens: 1, lognormal(mean = 90 tokens, sigma = 1, max = 800 tokens): 2)
-  output = quantiles([1, 5, 90] tokens); correlation = -0.5; total = 4096 tokens
-}
-slo strict { ttft <= 2 s; mtpot <= 300 ms }
-cluster unlike {
-  network = Ethernet_100G
-  node one { worker a * 2 { hardware = A100_80G; parallel = tp(2); runs = prefill } }
-  node two * 2 {
-    worker b { hardware = H100_SXM; cost = linear_cost(); handoff = sequential; buffer = 1 GiB }
-    tier host { capacity = 9 GiB }
-  }
-  tier pool { capacity = 64 GiB; latency = 800 ns/block; link = PCIe4_x16; evict by uses, -size }
-}
-scenario rich {
-  model = llama2_7b; cluster = unlike; policy = fussy; workload = mixed; slo = strict
-  until = 1 h; sample = 1 s
-  expect p99(ttft) <= 2 s
-  expect mean(e2e / output) <= 1 s/token and attainment >= 10 %
-}
-"""
-    return tsdl.compile(text)
-
-
-@pytest.fixture(params=["rich", *POLICIES])
-def plan(request: pytest.FixtureRequest) -> tsdl.Plan:
-    return rich_plan() if request.param == "rich" else plan_of(policy=request.param)
-
-
-def test_a_plan_survives_json(plan: tsdl.Plan) -> None:
-    again = tsdl.Plan.from_json(plan.to_json())
-    assert again == plan
-    assert again.to_json() == plan.to_json()
-    assert again.hash == plan.hash
-    assert [source(w.cost) for w in again.workers] == [source(w.cost) for w in plan.workers]
-    assert again.run().summary == plan.run().summary
-
-
-def test_a_plan_survives_pickling_and_copying(plan: tsdl.Plan) -> None:
-    for again in (pickle.loads(pickle.dumps(plan)), copy.deepcopy(plan), copy.copy(plan)):
-        assert type(again) is tsdl.Plan
-        assert again == plan
-        assert again.hash == plan.hash
-        assert hash(again) == hash(plan)
-
-
-def test_a_plan_is_json_without_nan(plan: tsdl.Plan) -> None:
-    assert json.loads(plan.to_json(), parse_constant=pytest.fail)["format"] == 9
-
-
-def test_the_same_text_gives_the_same_plan_and_another_text_another() -> None:
-    assert plan_of() == plan_of()
-    hashes = {plan_of(policy=policy).hash for policy in POLICIES} | {plan_of(devices=2).hash}
-    assert len(hashes) == len(POLICIES) + 1
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("until = 10 s", "until = 10.0 s"),
-        ("until = 1 min", "until = 60 s"),
-        ("sample = 1 s", "sample = 1e0 s"),
-    ],
-)
-def test_equal_plans_have_equal_hashes(one: str, other: str) -> None:
-    first, second = plan_of(more=one), plan_of(more=other)
-    assert first == second
-    assert first.hash == second.hash
-
-
-def test_a_plan_is_the_same_in_any_process() -> None:
-    """Whatever the order of sets and hashes there: the text, and what a run yields."""
-    program = (
-        "import sys, tsdl\n"
-        "from tsdl.costs import source\n"
-        "plan = tsdl.Plan.from_json(sys.stdin.read())\n"
-        "print(plan.hash, plan.run().summary, [source(w.cost) for w in plan.workers])"
-    )
-    outputs = set()
-    for seed in ("0", "1", "2"):
-        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(
-            [sys.executable, "-c", program], input=rich_plan().to_json(), env=environment,
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        outputs.add(done.stdout)
-    assert len(outputs) == 1
-    assert rich_plan().hash in outputs.pop()
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "[]", "{}", "null", '{"format": 1}', '{"format": 2}', "\x00", "[" * 100_000],
-    ids=lambda text: text[:20],
-)
-def test_what_is_no_plan_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"plan|format|Expecting|char"):
-        tsdl.Plan.from_json(text)
-
-
-def test_a_plan_with_a_field_of_the_wrong_kind_is_refused() -> None:
-    kinds = (
-        ("seed", "zero"),
-        ("workers", 5),
-        ("until", "soon"),
-        ("router", None),
-        ("timeseries", "odd"),
-    )
-    numbers = (("until", math.nan), ("sample", math.inf), ("sample", 1e-9))
-    for key, wrong in kinds + numbers:
-        data = json.loads(plan_of().to_json()) | {key: wrong}
-        with pytest.raises(ValueError, match="plan"):
-            tsdl.Plan.from_json(json.dumps(data))
-
-
-CALLS = (
-    ["symbol", "print('code runs')"],
-    ["print", "code runs"],
-    ["field", ["symbol", "r"], "id or print('code runs')"],
-    ["call", ["symbol", "kv"], "__class__.__init__.__globals__.clear"],
-    ["+", ["symbol", "__import__('os')"], 1],
-    ["select", "print", "w", ["symbol", "w"], ["symbol", "workers"], "", True],
-    ["select", "pick", "w in [print()] or w", ["symbol", "w"], ["symbol", "workers"], 0, True],
-    ["<", ["symbol", "open"], 3],
-    ["call", ["field", ["symbol", "w"], "waiting"], "clear"],
-    ["call", ["symbol", "int"], "to_bytes", 65, 1],
-    ["field", -1, "fill"],
-    ["call", 3, "get"],
-)
-
-
-@pytest.mark.parametrize("formula", CALLS, ids=str)
-def test_no_plan_can_bring_code(formula: object) -> None:
-    """A plan is data from another machine: its formulas are of a closed set, or it is refused."""
-    for place in ("when", "admit_when", "footprint", "time"):
-        data = json.loads(plan_of().to_json())
-        worker = data["workers"][0]
-        holder = {
-            "when": data["router"]["handlers"][0],
-            "admit_when": worker["local"],
-            "footprint": worker["kv"],
-            "time": worker["cost"]["stages"][0]["kernels"][0],
-        }[place]
-        assert place in holder
-        holder[place] = formula
-        with pytest.raises(ValueError, match="plan"):
-            tsdl.Plan.from_json(json.dumps(data))
-
-
-STATEMENTS = (
-    {"word": "import os", "name": "", "values": []},
-    {"word": "exec", "name": "", "values": ["print()"]},
-    {"word": "let", "name": "x = print() or x", "values": [1]},
-    {"word": "let", "name": "__builtins__", "values": [1]},
-    {"word": "for", "name": "x in [print()]\n  for y", "values": [1]},
-    {"word": "set", "name": "a.__class__", "values": [1]},
-    {"word": "submit", "name": "", "values": [["symbol", "print('code runs')"]]},
-    {"word": "submit", "name": "", "values": []},
-    {"word": "if", "name": "", "values": [True], "body": [{"word": "pass; print()", "values": []}]},
-)
-
-
-@pytest.mark.parametrize("statement", STATEMENTS, ids=str)
-def test_no_handler_of_a_plan_can_bring_code(statement: dict[str, object]) -> None:
-    """The same of handlers: their words are a closed set, their names plain names."""
-
-    def whole(part: dict[str, Any]) -> dict[str, Any]:
-        body = [whole(inner) for inner in part.get("body", [])]
-        return {"name": "", "otherwise": [], **part, "body": body}
-
-    data = json.loads(plan_of().to_json())
-    handler = data["router"]["handlers"][0]
-    handler["body"] = [whole(statement)]
-    with pytest.raises(ValueError, match="plan"):
-        tsdl.Plan.from_json(json.dumps(data))
-    data = json.loads(plan_of().to_json())
-    data["router"]["handlers"][0]["variables"] = ["r, x=print()"]
-    with pytest.raises(ValueError, match="plan"):
-        tsdl.Plan.from_json(json.dumps(data))
-
-
-def test_a_text_of_a_handler_is_a_text_whatever_is_in_it() -> None:
-    """No text can end the literal that it becomes, or be taken for a mark of the generator."""
-    plan = rich_plan()
-    text = plan.to_json().replace('"#1"', json.dumps("'); print('code') # \\ {x} \0"))
-    result = tsdl.Plan.from_json(text).run()
-    assert result.summary["requests"]["finished"] > 0
-    assert any("code" in line for _, line in result.log)

@@ -96,6 +96,14 @@ def device_of(evaluator: Evaluator, worker: Instance, model: Instance) -> Device
 
 def _rate(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> tuple[float, float]:
     """Return the peak for a number format, and the share of it that kernels attain."""
+    found = with_peak(evaluator, hardware, dtype)
+    shares = evaluator.inner(hardware, "attained")
+    share = evaluator.real(shares, found.name) if found.name in shares.members.fields else 1.0
+    return evaluator.real(evaluator.inner(hardware, "compute"), found.name), share
+
+
+def with_peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> Instance:
+    """Return a number format, or the first of its fallbacks that has a peak. Raises Failed."""
     peaks = evaluator.inner(hardware, "compute")
     wanted: Instance | None = dtype
     seen: list[str] = []
@@ -117,9 +125,7 @@ def _rate(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> tuple[fl
             evaluator.place_of(hardware),
             help=(f"write `compute {{ {dtype.name} = … TFLOPS }}`; it has {known}",),
         )
-    shares = evaluator.inner(hardware, "attained")
-    share = evaluator.real(shares, wanted.name) if wanted.name in shares.members.fields else 1.0
-    return evaluator.real(peaks, wanted.name), share
+    return wanted
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Value, flattened, symbol
 from tsdl.lower.clusters import Standing, channel, devices_of
 from tsdl.lower.files import FileReader
-from tsdl.lower.operators import Device, Graph, device_of, graph_of, with_kernels
+from tsdl.lower.operators import Device, Graph, device_of, graph_of, with_kernels, with_peak
 from tsdl.lower.origins import check_origin
 from tsdl.lower.pipeline import Share, pipeline_of, shares
 from tsdl.lower.tables import Tables, check_speed, check_unused
@@ -67,6 +67,8 @@ def lower_workers(
     divided = shares(evaluator, worker, graph, device.parallel.stages)
     kv = _kv_cache(evaluator, worker, model, device, graph, divided)
     cost = _cost(tables, device, graph, with_kernels(overhead, device, graph.stages))
+    if cost.source == "operators":
+        _check_format(evaluator, model, device)
     _check_ranks(evaluator, worker, model, device.parallel.ranks, cost, graph)
     power = evaluator.inner(hardware, "power")
     rent = evaluator.optional(hardware, "rent")
@@ -121,6 +123,25 @@ def _cost(tables: Tables, device: Device, graph: Graph, overhead: Value) -> Cost
         return Cost("operators", stages, overhead, tables.measured)
     kernels = tables.of_parts() if cost.members.named("part") else [tables.of_whole()]
     return Cost(cost.name, (Stage("", 1, tuple(kernels)),), overhead, tables.measured)
+
+
+def _check_format(evaluator: Evaluator, model: Instance, device: Device) -> None:
+    """Warn where a device computes in a larger number format than the model asks for."""
+    usual, wanted = device.formats["dtype"], device.formats["compute_dtype"]
+    if wanted.name == usual.name:
+        return
+    found = with_peak(evaluator, device.hardware, wanted)
+    if evaluator.real(found, "size") > evaluator.real(wanted, "size"):
+        name = wanted.name
+        evaluator.sink.warning(
+            "W0515",
+            f"`{device.hardware.name}` has no peak for {name}: it computes in {found.name} instead",
+            evaluator.span(model, "compute_dtype"),
+            help=(
+                f"take a device that has one, or leave `compute_dtype` out: weights in {name} are "
+                "small all the same",
+            ),
+        )
 
 
 def _check_ranks(
