@@ -262,7 +262,8 @@ def test_the_busiest_device_has_more_rows_but_never_all_of_a_token_twice() -> No
 
 # Microseconds of vLLM's fused_moe by tokens: both GEMMs of a layer and what is around them. From
 # github.com/vllm-project/vllm/pull/24700 (H100, Mixtral 8x7B, bf16, TP 2, tuned) and pull/31448
-# (B200, Qwen 3 Omni 30B-A3B, bf16): older kernels than the library's. Last stands the error allowed.
+# (B200, Qwen 3 Omni 30B-A3B, bf16): older kernels than those that the library was fitted to. Last
+# stands the error allowed.
 MEASURED = {
     ("mixtral_8x7b", "tp(2)", "H100_SXM", 0.13): {
         1: 144.03, 2: 229.28, 4: 351.10, 8: 434.98, 16: 471.49, 24: 478.27, 32: 487.35, 48: 487.85,
