@@ -375,7 +375,8 @@ def test_a_window_bounds_the_work_of_a_prompt_from_above(length: int) -> None:
     exact = sum(min(token + 0.5, 4096) for token in range(length))
     assert exact <= flops * 1.000001
     short = length <= 4096
-    assert flops / exact < (1.000001 if short else 1 + 1.2 * 4096 / (2 * length))
+    # Beyond it, a tile of 64 rows sees the windows of all of them.
+    assert flops / exact < (1.000001 if short else 1 + 1.2 * 4096 / (2 * length) + 64 / 4096)
 
 
 def test_layers_with_a_window_may_keep_no_more_than_that() -> None:
