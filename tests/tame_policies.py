@@ -148,6 +148,13 @@ ROUTING = {
         " dispatch pick(r by -r.id for r in u.waiting) to v }",
     ),
 }
+# What is told beside other handlers: of whom one hears, and when, may hang on the others.
+BESIDE = (
+    'on admit(r, w) { log "in", r.id, w.running }',
+    'on finish(r, w) { log "out", r.id, kv.fill }',
+    'on start(r, w) { log "begun", r.id }',
+    'on token(r, w) when r.generated == 1 { log "first", r.id }',
+)
 SUBMIT = "on submit(r) { dispatch r to pick(v by v.kv.fill for v in workers if v.decodes) }"
 
 
@@ -159,6 +166,7 @@ class TamePolicyWriter:
         self.chance = random.Random(f"tame {seed}")
         # What was added later has chances of its own: all else of a seed stays what it was.
         self.later = random.Random(f"later {seed}")
+        self.latest = random.Random(f"latest {seed}")
         self.features: set[str] = set()
 
     def noted(self, feature: str, text: str | None = None) -> str:
@@ -249,6 +257,7 @@ class TamePolicyWriter:
         for odds in (0.55, 0.1):
             if self.maybe(odds):
                 self.handlers(local, shared, routed=routed)
+        self.beside(local, shared, pool=pool)
         if layered:
             shared.append(
                 "on kv_ready(batch, layer, w) when not w.decodes { for r in batch.prefilling {"
@@ -278,6 +287,18 @@ class TamePolicyWriter:
             return
         lines += table[name]
         self.features |= {name, "a handler"}
+
+    def beside(self, local: list[str], shared: list[str], *, pool: bool) -> None:
+        """Add handlers of events that have none yet, and copies of who has ended."""
+        chance = self.latest
+        if chance.random() < 0.3:
+            for line in chance.sample(BESIDE, 2):
+                if not names_in([line]) & names_in(local):
+                    local.append(self.noted("handlers beside others", line))
+        for event in ("finish(r, w)", "evict(r)"):
+            line = f"on {event} {{ store r in pool }}"
+            if pool and chance.random() < 0.3 and not names_in([line]) & names_in(shared):
+                shared.append(self.noted("stores who has ended", line))
 
 
 def names_in(lines: Iterable[str]) -> set[str]:

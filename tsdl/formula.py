@@ -148,14 +148,20 @@ _MOST_BITS_OF_POWERS = 1024  # a float has no number beyond
 
 
 def power(a: float, b: float) -> float:
-    """Return a to the power of b. Raises OverflowError for what would take memory without end."""
+    """Return a to the power of b.
+
+    Raises OverflowError for what would take memory without end, ValueError for what is not real.
+    """
     if (
         isinstance(a, int)
         and isinstance(b, int)
         and (a.bit_length() - 1) * b > _MOST_BITS_OF_POWERS
     ):
         raise OverflowError("the result is too large")
-    return a**b  # type: ignore[no-any-return]
+    result: float = a**b
+    if isinstance(result, complex):
+        raise ValueError("a number below 0 has no root")
+    return result
 
 
 def _divide_down(a: float, b: float) -> float:

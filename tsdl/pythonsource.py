@@ -67,8 +67,8 @@ def written(value: Formula, parts: list[str]) -> str:
             return f"({parts[0]} % {parts[1]})"
         case "round_up" if isinstance(value.arguments[1], int):
             return f"(-(-{parts[0]} // {parts[1]}) * {parts[1]})"
-        case "**" if not any(isinstance(argument, float) for argument in value.arguments):
-            return f"power({parts[0]}, {parts[1]})"  # whole numbers may grow without end
+        case "**" if not _is_real(*value.arguments):
+            return f"power({parts[0]}, {parts[1]})"
         case "field":
             return f"{parts[0]}.{value.arguments[1]}"
         case "call" | "table" | "extern":
@@ -77,6 +77,13 @@ def written(value: Formula, parts: list[str]) -> str:
             return f"({parts[0]} {operation} {parts[1]})"
         case operation:
             return f"{operation}({', '.join(parts)})"
+
+
+def _is_real(base: Value, exponent: Value) -> bool:
+    """Tell whether a power is a real number, and not a whole one that may grow without end."""
+    if isinstance(exponent, float):
+        return exponent.is_integer()
+    return isinstance(base, float) and base >= 0
 
 
 def _python_call(value: Formula, parts: list[str]) -> str:

@@ -77,7 +77,7 @@ class Handover:
         if copy is not None and copy.worker is not worker:
             self.forget_copy(request)
             copy = None
-        worker.memory.reserve(size - (copy.held if copy else 0))
+        worker.reserve(size - (copy.held if copy else 0))
         # Where heads of the KV cache are replicated among devices, each is sent once.
         rest = max(min(request.held, size) - (copy.sent if copy else 0), 0)
         request.busy = True
@@ -145,7 +145,7 @@ class Handover:
             size = target.memory.needed(request)
             if not target.memory.admits(size):
                 return
-            target.memory.reserve(size)
+            target.reserve(size)
             copy = request.copy = Copy(target, size, 0)
         amount = min(self._computed(request, source), copy.held) - copy.sent
         if amount <= 0:
@@ -183,7 +183,7 @@ class Handover:
         copy = request.copy
         if copy is not None:
             copy.worker.catch_up()
-            copy.worker.memory.reserve(-copy.held)
+            copy.worker.reserve(-copy.held)
             request.copy = None
             self.system.wake(copy.worker)
 
@@ -206,8 +206,8 @@ class RemoteSwap:
             place.used += request.held
             place.peak = max(place.peak, place.used)
         else:
-            place.memory.reserve(request.held)
-        worker.memory.reserve(-request.held)
+            place.reserve(request.held)
+        worker.reserve(-request.held)
         request.swapped_to = place
         self._move(worker, place, request, out=True)
         return True
@@ -226,7 +226,7 @@ class RemoteSwap:
             place.used -= request.held
         elif isinstance(place, Worker):
             place.catch_up()
-            place.memory.reserve(-request.held)
+            place.reserve(-request.held)
             self.system.wake(place)
         request.swapped_to = None
 

@@ -228,8 +228,13 @@ class Worker(Shown):
         if hook is not None:
             hook(request, self)
 
+    def reserve(self, size: int) -> None:
+        """Take memory for what comes from elsewhere, or give it back: below 0."""
+        self.memory.reserve(size)
+        self.awaited()
+
     def awaited(self) -> None:
-        """Note that somebody waits for what happens here next."""
+        """Note that somebody waits for what happens here next, or that it comes otherwise now."""
 
     def catch_up(self) -> None:
         """Bring it up to date: somebody looks at it, or changes something here."""

@@ -213,9 +213,12 @@ class FastEngine(Engine):
         if turn == worker.due or not worker.hooks_heeded:
             return turn
         end = bounds.earliest_end(worker)
-        if end == worker.due or worker.ends_heeded:
-            return min(end, turn)
-        return min(turn, bounds.earliest_preemption(worker) if worker.admissions_heeded else inf)
+        if end == worker.due:
+            return end
+        first = min(end, turn) if worker.ends_heeded else turn
+        if worker.admissions_heeded:  # a victim is admitted again, maybe before anybody ends
+            first = min(first, bounds.earliest_preemption(worker))
+        return first
 
     def _is_over(self) -> bool:
         # Events that were seen to for a worker which has nothing more to do mean nothing.

@@ -304,7 +304,8 @@ class FastWorker(Worker):
     def touch(self, request: Request) -> None:
         """Bring it up to date, and the fields of a request here on which somebody acts."""
         self.catch_up()
-        if self.cohort.members.get(request.number) is request:
+        cohort = self.cohort
+        if cohort.members.get(request.number) is request or request in cohort.padding:
             self.settle()
 
     def victim(self, candidates: list[Request]) -> Request:
@@ -391,10 +392,7 @@ class FastWorker(Worker):
             ended = cohort.ended()
             for request in ended:
                 request.status = FINISHED
-                if self.local.batching == "static":
-                    cohort.pad(request)
-                else:
-                    self.loners[request] = None
+                self.loners[request] = None
             finished += ended
         if iteration.decodes:
             self.complete_decodes(iteration, now, gaps, told, finished)
