@@ -616,6 +616,17 @@ def test_a_delay_of_less_than_nothing_ends_the_run() -> None:
     assert caught.value.diagnostics[0].code == "E0902"
 
 
+def test_a_condition_that_nobody_asks_for_may_have_no_value() -> None:
+    """What it says of a worker never changes; but the handler never comes to it."""
+    policy = """global {
+  on arrive(r) { dispatch r to pick(v by v.queued for v in workers) }
+  on finish(r, w) when r.id < 0 {
+    dispatch r to pick(v by v.queued for v in workers if v.queued > 5 and 1 / v.id > 0)
+  }
+}"""
+    assert run(policy=policy).summary["requests"]["rejected"] == 0
+
+
 def test_conditions_that_are_known_count() -> None:
     """`admit` that never holds admits nobody; one that always does is no condition."""
     nobody = run(policy="local { admit r when false }")

@@ -299,8 +299,13 @@ def _first_token_only(handler: Handler) -> bool:
     if _is_first(handler.when, request):
         return True
     # A condition before that may draw, or fail, at every token.
-    return handler.when is True and bool(handler.body) and all(
-        s.word == "if" and not s.otherwise and _is_first(s.values[0], request) for s in handler.body
+    return (
+        handler.when is True
+        and bool(handler.body)
+        and all(
+            s.word == "if" and not s.otherwise and _is_first(s.values[0], request)
+            for s in handler.body
+        )
     )
 
 

@@ -16,6 +16,9 @@ _OF_FORMULAS = (
 )  # fmt: skip
 
 
+CALLER = ""  # in place of a part: that whose formula called
+
+
 class NoTimeError(Exception):
     """A formula of a part of a plan gave a time that there cannot be: what, a remedy, a note."""
 
@@ -39,7 +42,8 @@ def formulas_told(places: Iterable[Place] = ()) -> Iterator[None]:
     try:
         yield
     except NoTimeError as error:
-        notes = (*filter(None, [error.note]), *_where(error.part, places))
+        part = error.part or (_formulas_of(_first(error)) or [error.part])[-1]
+        notes = (*filter(None, [error.note]), *_where(part, places))
         raise TsdlError(
             [Diagnostic("E0902", Severity.ERROR, error.title, None, "", (), notes, (error.remedy,))]
         ) from error
@@ -52,9 +56,8 @@ def formulas_told(places: Iterable[Place] = ()) -> Iterator[None]:
 
 def _formula_error(error: BaseException, places: Iterable[Place]) -> Diagnostic | None:
     """Return what went wrong in a formula of the plan; None where it was no formula."""
+    error = _first(error)
     divided = isinstance(error, ZeroDivisionError)
-    while error.__cause__ is not None:  # SimPy raises a copy of what a process raised
-        error = error.__cause__
     files = [file for file in _files(error) if file != formula.__file__]
     # Functions of formulas fail in the name of who calls them.
     if not files or not files[-1].startswith(SOURCE_NAME):
@@ -63,7 +66,7 @@ def _formula_error(error: BaseException, places: Iterable[Place]) -> Diagnostic 
     return Diagnostic(
         "E0901",
         Severity.ERROR,
-        f"a formula of {part} has no value: {error}",
+        f"a formula of {part} has no value: {_said(error)}",
         None,
         notes=_where(part, places),
         help=("guard it: `x / y if y > 0 else 0`",) if divided else (),
@@ -72,18 +75,38 @@ def _formula_error(error: BaseException, places: Iterable[Place]) -> Diagnostic 
 
 def nothing_to_choose(error: BaseException, places: Iterable[Place]) -> Diagnostic:
     """Say that a formula of the plan chose from a list that is empty."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    parts = [_part(file) for file in _files(error) if file.startswith(SOURCE_NAME)]
-    part = parts[-1] if parts else "a policy"
+    part = (_formulas_of(_first(error)) or ["a policy"])[-1]
     return Diagnostic(
         "E0901",
         Severity.ERROR,
         f"a formula of {part} chooses from a list that is empty",
         None,
         notes=_where(part, places),
-        help=("guard it: `… if count(x for x in w.active) > 0 else …`",),
+        help=("guard it: `… if count(x for x in LIST) > 0 else …`",),
     )
+
+
+def _said(error: BaseException) -> str:
+    """Return what an error says, in other words than Python's where these are about Python."""
+    if isinstance(error, OverflowError):
+        return "the result is too large"
+    if isinstance(error, ValueError) and "domain" in str(error):
+        return "a root or a logarithm of a number that has none"
+    if isinstance(error, TypeError) and "complex" in str(error):
+        return "a number below 0 has no root"
+    return str(error)
+
+
+def _first(error: BaseException) -> BaseException:
+    """Return what was raised first: SimPy raises a copy of what a process raised."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _formulas_of(error: BaseException) -> list[str]:
+    """Return the parts whose formulas an error came through, the innermost last."""
+    return [_part(file) for file in _files(error) if file.startswith(SOURCE_NAME)]
 
 
 def _files(error: BaseException) -> list[str]:

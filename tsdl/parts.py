@@ -2,8 +2,6 @@
 
 from tsdl.plan import Cost
 
-BREAKPOINT = "a breakpoint"
-
 
 def of_cost(cost: Cost) -> str:
     """Return what the times of a worker's iterations are called."""
@@ -30,6 +28,13 @@ def of_clause(policy: str, clause: str) -> str:
     return f"`{clause}` of policy {policy}"
 
 
+def of_breakpoint(event: str) -> str:
+    """Return what a breakpoint of a model is called, or an `after NODE` with what is done there."""
+    return f"`{event}` of the model" if event.startswith("after ") else f"breakpoint {event}"
+
+
 def of_handler(policy: str, event: str) -> str:
-    """Return what the handlers of an event are called in a policy."""
+    """Return what the handlers of an event are called in a policy; a model may bring its own."""
+    if event.startswith("after "):
+        return of_breakpoint(event)
     return f"`on {event}` of policy {policy}"

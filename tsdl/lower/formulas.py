@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from tsdl import parts
 from tsdl.evaluate import Evaluator, Instance
+from tsdl.formula import Formula
 from tsdl.lower.clusters import standings
 from tsdl.plan import Global, Handler, Local, Place, Plan
 from tsdl.source import Span
@@ -16,12 +17,12 @@ def lower_parts(
 ) -> tuple[Place, ...]:
     """Return the places of all such parts; `handlers` are those of the plan by where they stand."""
     found = dict.fromkeys(_parts(evaluator, plan, scenario, handlers))
-    return tuple(Place(part, span.place) for part, span in found)
+    return tuple(Place(part, place) for part, place in found)
 
 
 def _parts(
     evaluator: Evaluator, plan: Plan, scenario: Instance, handlers: Mapping[Span, Handler]
-) -> Iterator[tuple[str, Span]]:
+) -> Iterator[tuple[str, str]]:
     """Yield what such a part is called, and where it stands; one may stand in several places."""
     spans = {handler: span for span, handler in handlers.items()}
     model, cluster, usual = (
@@ -29,29 +30,36 @@ def _parts(
     )
     router = evaluator.reference(scenario, "router") or usual
     yield from _of_stage(evaluator, plan.router, router, spans)
+    for key, found in model.members.parts.items():
+        if key[0] in ("breakpoint", "after"):
+            event = f"after {key[1]}" if key[0] == "after" else key[1]
+            yield parts.of_breakpoint(event), found[0].item.span.place
     for kind, standing in zip(plan.workers, standings(evaluator, cluster), strict=True):
         worker = standing.worker
         policy = evaluator.reference(worker, "policy") or usual
         yield from _of_stage(evaluator, kind.local, policy, spans)
         for clause, preposition, span in _clauses(evaluator, policy):
-            yield parts.of_clause(kind.local.policy, f"{clause} {preposition}"), span
+            yield parts.of_clause(kind.local.policy, f"{clause} {preposition}"), span.place
         kv = evaluator.required(worker, "kv")
-        yield parts.of_kvcache(kind.kv.name), evaluator.place_of(kv)
+        yield parts.of_kvcache(kind.kv.name), evaluator.place_of(kv).place
         cost = evaluator.reference(worker, "cost") or model
-        yield parts.of_cost(kind.cost), evaluator.place_of(cost)
+        yield parts.of_cost(kind.cost), evaluator.place_of(cost).place
+        if isinstance(kind.cost.overhead, Formula):  # it is added in the same formula
+            overhead = evaluator.span(evaluator.inner(policy, "local"), "overhead")
+            yield parts.of_cost(kind.cost), f"{overhead.place} (the policy's `overhead`)"
     for holder in (cluster.members, *cluster.members.named("node")):
         for tier in holder.named("tier"):
             for part in tier.clauses("evict"):
-                yield parts.of_tier(tier.name), part.item.span
+                yield parts.of_tier(tier.name), part.item.span.place
 
 
 def _of_stage(
     evaluator: Evaluator, stage: Global | Local, policy: Instance, spans: Mapping[Handler, Span]
-) -> Iterator[tuple[str, Span]]:
-    yield parts.of_policy(stage.policy), evaluator.place_of(policy)
+) -> Iterator[tuple[str, str]]:
+    yield parts.of_policy(stage.policy), evaluator.place_of(policy).place
     for handler in stage.handlers:
         if handler in spans:
-            yield parts.of_handler(stage.policy, handler.event), spans[handler]
+            yield parts.of_handler(stage.policy, handler.event), spans[handler].place
 
 
 def _clauses(evaluator: Evaluator, policy: Instance) -> Iterator[tuple[str, str, Span]]:

@@ -137,10 +137,7 @@ def _check_format(evaluator: Evaluator, model: Instance, device: Device) -> None
             "W0515",
             f"`{device.hardware.name}` has no peak for {name}: it computes in {found.name} instead",
             evaluator.span(model, "compute_dtype"),
-            help=(
-                f"take a device that has one, or leave `compute_dtype` out: weights in {name} are "
-                "small all the same",
-            ),
+            help=(f"take a device that has one, or write `compute_dtype = {found.name}`",),
         )
 
 

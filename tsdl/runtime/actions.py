@@ -7,8 +7,7 @@ else waits until it has ended. A request whose chain goes on is not put into an 
 from collections import deque
 from collections.abc import Callable
 
-from tsdl.formulaerrors import NoTimeError, cannot_be
-from tsdl.parts import of_policy
+from tsdl.formulaerrors import CALLER, NoTimeError, cannot_be
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
 from tsdl.runtime.system import System
@@ -344,7 +343,7 @@ class LocalActions:
         """Have the worker do nothing for so long. Raises NoTimeError for less than nothing."""
         if cannot_be(seconds):
             raise NoTimeError(
-                of_policy(self._worker.local.policy),
+                CALLER,
                 f"a handler delays worker {self._worker.id} by {seconds:g} seconds",
                 "see to it that a `delay` is never negative: `max(0 s, …)`",
             )

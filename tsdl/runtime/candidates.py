@@ -58,18 +58,26 @@ class Candidates:
         if value.operation == "select" and arguments[3] == WORKERS:
             function, variable, element, iterable, key, condition = arguments
             fixed, rest = _split(condition, str(variable))
-            if fixed is not True:
-                iterable, condition = symbol(self._list(str(variable), fixed)), rest
+            name = self._list(str(variable), fixed) if fixed is not True else None
+            if name is not None:
+                iterable, condition = symbol(name), rest
             arguments = (function, variable, element, iterable, key, condition)
         return Formula(value.operation, arguments)
 
-    def _list(self, variable: str, condition: Value) -> str:
-        """Return the name of the list of the workers for which a condition holds."""
+    def _list(self, variable: str, condition: Value) -> str | None:
+        """Return the name of the list of the workers for which a condition holds.
+
+        None where it has no value for one of them: nobody may ever ask.
+        """
         name = self._known.get((variable, condition))
         if name is None:
-            name = self._known[variable, condition] = f"_workers{len(self._known)}"
             test = pythonsource.function(self._policy, variable, pythonsource.python(condition), {})
-            self.names[name] = [worker for worker in self._workers if test(worker)]
+            try:
+                found = [worker for worker in self._workers if test(worker)]
+            except (ArithmeticError, TypeError, ValueError):
+                return None
+            name = self._known[variable, condition] = f"_workers{len(self._known)}"
+            self.names[name] = found
         return name
 
 

@@ -1,13 +1,12 @@
 """Where an iteration is split: the offsets of its breakpoints, layer by layer."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 from tsdl import pythonsource
 from tsdl.costs import Ask, Batch, compiled_prefix
 from tsdl.formula import Value
-from tsdl.parts import BREAKPOINT
+from tsdl.parts import of_breakpoint
 from tsdl.plan import Breakpoint, Workers
 
 
@@ -31,7 +30,7 @@ def stops_of(kind: Workers, batch: Batch, duration: float, layers: int, ask: Ask
     before = duration - total
     for point in kind.breakpoints:
         repeat = _repeat(kind, point, layers)
-        live = _live(point.when, repeat)
+        live = _live(point.event, point.when, repeat)
         if point.stage < 0:
             times = [before + total * (layer + 1) / repeat for layer in live]
         else:
@@ -57,11 +56,8 @@ def _repeat(kind: Workers, point: Breakpoint, layers: int) -> int:
 
 
 @cache
-def _condition(when: Value) -> Callable[[int], bool]:
-    return pythonsource.function(BREAKPOINT, "layer", pythonsource.python(when), {})  # type: ignore[no-any-return]
-
-
-@cache
-def _live(when: Value, repeat: int) -> list[int]:
+def _live(event: str, when: Value, repeat: int) -> list[int]:
     """Return the layers for which the condition of a breakpoint holds."""
-    return [layer for layer in range(repeat) if _condition(when)(layer)]
+    source = pythonsource.python(when)
+    holds = pythonsource.function(of_breakpoint(event), "layer", source, {})
+    return [layer for layer in range(repeat) if holds(layer)]

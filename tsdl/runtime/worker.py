@@ -33,7 +33,7 @@ def possible(duration: float, batch: Batch, cost: Cost) -> float:
         raise NoTimeError(
             of_cost(cost),
             f"an iteration would take {duration:g} seconds",
-            "see to it that the formulas of the cost are never negative",
+            "see to it that no formula of the cost, nor the policy's overhead, is ever negative",
             f"of {batch.tokens:,} tokens: {batch.prefills} prefills, {batch.decodes} decodes",
         )
     return duration

@@ -56,7 +56,7 @@ def do(job: Job) -> Found:
     except TsdlError as error:
         first = error.diagnostics[0]
         seconds = time.process_time() - begin
-        told = f"{first.code}: {first.title}"
+        told = "; ".join((f"{first.code}: {first.title}", *first.notes))
         return Found({}, {}, seconds, failed=told, limited=first.code == NO_ROOM)
     warned = tuple(f"{warning.code}: {warning.title}" for warning in result.warnings)
     return Found(values, result.summary, time.process_time() - begin, warned)
