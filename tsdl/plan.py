@@ -403,7 +403,7 @@ class Place:
     """Where a part whose formulas may fail stands in the program, for people to read."""
 
     part: str  # as tsdl.parts calls it
-    place: str  # file, line and column
+    place: str  # file, line and column, and in brackets what else it may be
 
 
 @dataclass(frozen=True)  # without slots: it keeps its hash

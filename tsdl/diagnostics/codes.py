@@ -116,7 +116,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0703", Severity.ERROR, "the cluster cannot be used"),
         Code("E0704", Severity.ERROR, "not a folder of results"),
         Code("E0901", Severity.ERROR, "a formula has no value during the run"),
-        Code("E0902", Severity.ERROR, "an iteration of impossible length"),
+        Code("E0902", Severity.ERROR, "a time that there cannot be"),
         Code("E0903", Severity.ERROR, "a policy goes round and round"),
         Code("E0904", Severity.ERROR, "a cost in Python says no time"),
         Code("E0905", Severity.ERROR, "not enough memory for the run"),
