@@ -126,6 +126,15 @@ class PrefixMemory(Memory):
             holders[key] = 1
             chain.append(key)
 
+    def reserve(self, size: int) -> None:
+        """Take so many bytes for what is on its way here, or give them back: blocks go at once.
+
+        Else it would matter whether somebody looks between what is taken and what is given back.
+        """
+        self._take_free()
+        super().reserve(size)
+        self._take_free()
+
     # -- the end ---------------------------------------------------------------------------------
 
     def release(self, request: Request) -> None:

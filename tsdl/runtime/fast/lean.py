@@ -32,6 +32,7 @@ def suits(worker: FastWorker) -> bool:
         and not local.window
         and local.admit_when is True
         and not local.admit_by
+        and not worker.stepped  # who ends may have sent KV ahead, which goes with it
         and worker.facts.never_negative
         and worker.hooks.keys().isdisjoint(("start", "admit", "preempt", "iteration"))
     )
@@ -59,7 +60,9 @@ def takes(worker: FastWorker) -> bool:
     iteration = worker.current
     if iteration is None:
         return not worker.loners
-    return len(worker.loners) == len(iteration.prefills) and not iteration.decodes
+    if len(worker.loners) != len(iteration.prefills) or iteration.decodes:
+        return False
+    return not any(request.resting for request in worker.loners)  # something waits for its end
 
 
 def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
@@ -168,6 +171,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                         memory.retire(request)
                     else:
                         freed += request.held
+                        request.held = 0
                     close(request, FINISHED, now)
                     somebody_ended = until_end
                     continue
@@ -212,12 +216,13 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                     far = None
                 gone += 1
                 held = ((context - 2 + block) // block) * unit if unit else request.held
-                request.generated = request.output
+                request.generated, request.computed = request.output, context - 1
                 if shares:
-                    request.held, request.computed = held, context - 1
+                    request.held = held
                     memory.retire(request)
                 else:
                     freed += held
+                    request.held = 0
                 del active[request]
                 request.active = False
                 close(request, FINISHED, now)
