@@ -295,8 +295,11 @@ class TamePolicyWriter:
             for line in chance.sample(BESIDE, 2):
                 if not names_in([line]) & names_in(local):
                     local.append(self.noted("handlers beside others", line))
-        for event in ("finish(r, w)", "evict(r)"):
-            line = f"on {event} {{ store r in pool }}"
+        done = chance.choice((
+            "store r in pool", "log r.id, r.held, r.computed, r.generated", "drop r", "reject r",
+        ))  # fmt: skip
+        for event, what in (("finish(r, w)", "store r in pool"), ("evict(r)", done)):
+            line = f"on {event} {{ {what} }}"
             if pool and chance.random() < 0.3 and not names_in([line]) & names_in(shared):
                 shared.append(self.noted("stores who has ended", line))
 
