@@ -138,7 +138,7 @@ def compute(operation: str, arguments: Iterable[Value]) -> Atom:
         raise ArithmeticError(str(error)) from error
     if isinstance(result, int) and result.bit_length() > MOST_BITS:
         raise ArithmeticError("the result is too large")
-    if isinstance(result, complex) or (isinstance(result, float) and not math.isfinite(result)):
+    if isinstance(result, float) and not math.isfinite(result):
         raise ArithmeticError("the result is not a number")
     return result
 

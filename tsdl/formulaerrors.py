@@ -29,12 +29,12 @@ class NoTimeError(Exception):
 
 
 def cannot_be(seconds: float) -> bool:
-    """Tell whether a time is none: less than nothing, without an end, or no real number."""
-    return isinstance(seconds, complex) or not 0 <= seconds < inf
+    """Tell whether a time is none: less than nothing, without an end, or no number."""
+    return not 0 <= seconds < inf
 
 
 @contextmanager
-def formulas_told(places: Iterable[Place] = ()) -> Iterator[None]:
+def formulas_told(places: Iterable[Place]) -> Iterator[None]:
     """Raise TsdlError where a formula raises anything; what others raise is left as it is.
 
     `places` are those of the parts of the plan.
@@ -92,8 +92,6 @@ def _said(error: BaseException) -> str:
         return "the result is too large"
     if isinstance(error, ValueError) and "domain" in str(error):
         return "a root or a logarithm of a number that has none"
-    if isinstance(error, TypeError) and "complex" in str(error):
-        return "a number below 0 has no root"
     return str(error)
 
 

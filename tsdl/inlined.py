@@ -55,8 +55,6 @@ class Inlined:
                 return f"({right} if {test} else {left})"
             case "round_up", (_, float(step)) if step:
                 return f"(ceil({parts[0]} / {step!r}) * {step!r})"
-            case "**", (_, float()):  # whether it is real shows in the sum that it is a part of
-                return f"({parts[0]} ** {parts[1]})"
         return pythonsource.written(value, parts)
 
     def _variable(self) -> str:

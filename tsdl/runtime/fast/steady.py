@@ -51,7 +51,7 @@ class Loops(dict[int, Loop]):
             {
                 "cohort": cohort, "entering": cohort.on_blocks, "block": cohort.block,
                 "unit": cohort.unit, "capacity": memory.capacity, "inf": inf,
-                "check": worker.check, "isinstance": isinstance, "complex": complex,
+                "check": worker.check,
             },
         )  # fmt: skip
 
@@ -79,9 +79,7 @@ def _source(worker: FastWorker) -> str:
     padded = "        longest_context = max(longest_context, padding)\n"
     # Where no duration is below nothing, only the last can be none: time stands still after it.
     careful = not worker.facts.never_negative
-    checked = (
-        "if isinstance(duration, complex) or not 0 <= duration < inf: check(duration, (), decodes)"
-    )
+    checked = "if not 0 <= duration < inf: check(duration, (), decodes)"
     return f"""\
 def made(now, duration, last, limit, steps, until, contexts, growing, far, padding, busy, used):
     gaps = []
