@@ -11,6 +11,7 @@ from typing import Any
 from lark import Lark, Token, Tree
 from lark import __version__ as lark_version
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.grammar import Rule
 
 from tsdl import _cache
 from tsdl._resources import grammar_text, parser_code
@@ -40,20 +41,24 @@ class _LineEnds:
             yield token
 
 
-def new_parser(
-    *, strict: bool = False, keep: Callable[[Token], Token] = lambda comment: comment
-) -> Lark:
+def new_parser(*, strict: bool = False) -> Lark:
     """Build a parser; a strict one refuses any ambiguity (needs the package interegular)."""
-    parser = Lark(
+    return Lark(
         grammar_text(),
         parser="lalr",
         strict=strict,
         postlex=_LineEnds(),
         maybe_placeholders=False,
-        lexer_callbacks={"COMMENT": keep},
+        lexer_callbacks={"COMMENT": lambda comment: comment},
     )
-    _note_places(parser)
-    return parser
+
+
+class _Same(Rule):
+    """A rule that equals only itself. Lark compares rules in Python, at each step of a parse."""
+
+    __slots__ = ()
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
 
 def _note_places(parser: Lark) -> None:
@@ -62,12 +67,14 @@ def _note_places(parser: Lark) -> None:
     Half of the rules only pass on their child, since precedence is of rules: nothing is new there.
     """
     for rule in parser.rules:
+        build = parser._callbacks.pop(rule)
+        rule.__class__ = _Same
         only = rule.expansion[0] if len(rule.expansion) == 1 else None
         passes = rule.options.expand1 and rule.alias is None
         if passes and only is not None and not only.is_term and not only.name.startswith("_"):
             parser._callbacks[rule] = itemgetter(0)
         else:
-            parser._callbacks[rule] = _with_place(parser._callbacks[rule])
+            parser._callbacks[rule] = _with_place(build)
 
 
 def _with_place(build: _Build) -> _Build:
@@ -98,8 +105,9 @@ class _Plain(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is no plain data")
 
 
-def _with_tables(tables: dict[str, Any], keep: Callable[[Token], Token]) -> Lark:
+def _with_tables(written: bytes, keep: Callable[[Token], Token]) -> Lark:
     """Return a parser of tables that Lark wrote, as the modules do that Lark writes."""
+    tables = _Plain(io.BytesIO(written)).load()
     parser: Lark = Lark._load_from_dict(  # type: ignore[no-untyped-call]
         **tables, postlex=_LineEnds(), lexer_callbacks={"COMMENT": keep}
     )
@@ -114,17 +122,16 @@ def origin() -> str:
 
 
 def _kept_parser(keep: Callable[[Token], Token]) -> Lark:
-    """Return a parser whose tables were computed before, if they were."""
+    """Return a parser, of tables that were computed before if they were."""
     key = _cache.digest(origin())
     kept = _cache.load("grammar", key)
     if kept is not None:
         with suppress(Exception):  # whoever made them, they are as good as none
-            return _with_tables(_Plain(io.BytesIO(kept)).load(), keep)
-    parser = new_parser(keep=keep)
+            return _with_tables(kept, keep)
     written = io.BytesIO()
-    parser.save(written, exclude_options={"postlex", "lexer_callbacks"})
+    new_parser().save(written, exclude_options={"postlex", "lexer_callbacks"})
     _cache.save("grammar", key, written.getvalue())
-    return parser
+    return _with_tables(written.getvalue(), keep)
 
 
 @cache
