@@ -2,8 +2,8 @@
 
     python docs/make_accuracy.py DATA [PART…]
 
-DATA is the folder that has `measured/` (CONTRIBUTING.md). Parts are `runs`, `tables`, `ablations`,
-`operators` and `final`, the score of the run that nothing was built on; without one, all but that.
+DATA is the folder that has `measured/` (CONTRIBUTING.md). Parts are `runs`, `tables`, `unqueued`,
+`ablations`, `operators` and `final`, the score of the run that nothing was built on; without one, all but that.
 Needs the checkout on the path (PYTHONPATH=.).
 """
 
@@ -35,6 +35,8 @@ ABLATIONS = {
     "time between kernels, steps without a graph": "policy p from vllm {\n"
     "  local { max_requests = 128; overhead = 0 s }\n}\n"
     "scenario x from rtx_pro_6000 { policy = p }",
+    "handing tokens out": "policy p from vllm { local { max_requests = 128; front_end = 0 s } }\n"
+    "scenario x from rtx_pro_6000 { policy = p }",
     "groups of heads that are not packed": "hardware h from RTX_PRO_6000 {\n"
     "  attention.rereads = 0 %\n}\n"
     "scenario x from rtx_pro_6000 { cluster = one(h, vllm_shared) }",
@@ -52,6 +54,7 @@ ABLATIONS = {
     "  multiprocessors = 188; attention.tile = 64\n}\n"
     "scenario x from rtx_pro_6000 { cluster = one(h, vllm_shared) }",
 }
+UNQUEUED = 120  # requests that come before the queue is longer than what a step takes
 OPERATORS = {
     "qkv": "attn_pre_proj", "out": "attn_post_proj", "gate_up": "mlp_up_proj",
     "down": "mlp_down_proj",
@@ -96,17 +99,34 @@ def runs(data: Path) -> Iterator[str]:
     yield line("RTX PRO 6000", found(data, "rtx_pro_6000"))
 
 
-def tables(data: Path) -> Iterator[str]:
-    """Yield the same with the times of the profile that comes with the run."""
+def tabled(data: Path) -> str:
+    """Return the program in which the profile that comes with the run has all times."""
     folder = data / "measured" / RUNS["rtx_pro_6000"] / "profile"
-    more = (
+    return (
         f'cost profiled from llmservingsim(imbalance = 5.43 %) {{ folder = "{folder}" }}\n'
         "cluster tabled {\n"
         "  worker gpu { hardware = RTX_PRO_6000; kv = vllm_shared; cost = profiled }\n}\n"
         "scenario x from rtx_pro_6000 { cluster = tabled }"
     )
+
+
+def tables(data: Path) -> Iterator[str]:
+    """Yield the same with the times of the profile that comes with the run."""
     yield HEAD.format("RTX PRO 6000, from its tables")
-    yield line("", found(data, "rtx_pro_6000", more))
+    yield line("", found(data, "rtx_pro_6000", tabled(data)))
+
+
+def unqueued(data: Path) -> Iterator[str]:
+    """Yield how long those wait for a first token who hardly wait for a slot."""
+    yield f"| TTFT of the first {UNQUEUED} | measured | mean | median |\n| --- | --- | --- | --- |"
+    for title, more in (("RTX PRO 6000", ""), ("from its tables", tabled(data))):
+        result = found(data, "rtx_pro_6000", more)
+        both = (side.values["ttft"][1:UNQUEUED] for side in (result.measured, result.simulated))
+        theirs, ours = (side.tolist() for side in both)
+        cells = [f"{1e3 * statistics.fmean(theirs):.0f} ms"]
+        for of in (statistics.fmean, statistics.median):
+            cells.append(f"{100 * (of(ours) / of(theirs) - 1):+.1f} %")
+        yield f"| {title} | {' | '.join(cells)} |"
 
 
 def final(data: Path) -> Iterator[str]:
@@ -186,6 +206,7 @@ def middle(errors: list[float]) -> str:
 PARTS = {
     "runs": runs,
     "tables": tables,
+    "unqueued": unqueued,
     "ablations": ablations,
     "operators": operators,
     "final": final,

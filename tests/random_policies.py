@@ -193,6 +193,7 @@ class PolicyWriter:
             f"window = {chance.choice(('0 s', '0 s', '0 s', '20 ms'))}",
             f"queue = {chance.choice(('arrival', 'heap'))}",
             f"scheduling = {'synchronous' if static else ahead}",
+            f"front_end = {self.later.choice(('0 s', '0 s', '7 ms'))}",
         ]
         lines += self.some(
             (

@@ -207,6 +207,9 @@ class TamePolicyWriter:
         static = base == "static" or base.startswith("windowed_batching")
         if self.later.random() < 0.35 and not static:
             lines.append(f"scheduling = {self.noted('asynchronous')}")
+        if self.later.random() < 0.15:
+            lines.append(f"front_end = {self.later.choice((1, 7, 300))} ms")
+            self.features.add("front_end")
         return [*lines, *self.selections()]
 
     def selections(self) -> list[str]:

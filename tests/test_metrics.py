@@ -412,3 +412,36 @@ def test_columns_as_a_data_frame() -> None:
     assert isinstance(frame, pandas.DataFrame)
     assert list(frame.columns) == list(result.requests)
     assert frame["ttft"][:3].tolist() == [0.5, 0.5, 4.0]
+
+
+HANDED_OUT = """
+policy handed_out from {policy} {{ local {{ front_end = {delay} ms }} }}
+workload asked from sharegpt {{ requests = 60; {workload} }}
+scenario it {{
+  model = llama2_7b; cluster = replicas(A100_80G, 2); policy = handed_out; workload = asked
+}}
+"""
+
+
+@pytest.mark.parametrize("policy", ["continuous", "vllm", "static"])
+def test_users_have_tokens_once_the_front_end_has_handed_them_out(policy: str) -> None:
+    """All of a request comes so much later, and nothing between its tokens changes."""
+    found = [
+        tsdl.compile(HANDED_OUT.format(policy=policy, delay=delay, workload="")).run()
+        for delay in (0, 250)
+    ]
+    at_once, later = (result.requests for result in found)
+    for name in ("first_token", "last_token", "ttft", "e2e"):
+        assert later[name] - at_once[name] == pytest.approx(0.25)
+    for name in ("queue", "tpot", "mtpot", "started"):
+        assert np.array_equal(later[name], at_once[name], equal_nan=True)
+    assert found[1].summary["end"] - found[0].summary["end"] == pytest.approx(0.25)
+    assert found[1].summary["latency"]["itl"] == found[0].summary["latency"]["itl"]
+
+
+def test_who_waits_for_an_answer_waits_for_the_front_end() -> None:
+    workload = "sessions = 1; turns = constant(3); think = constant(1 s)"
+    result = tsdl.compile(HANDED_OUT.format(policy="chunked", delay=40, workload=workload)).run()
+    arrived, answered = result.requests["arrived"], result.requests["last_token"]
+    assert arrived[1:] == pytest.approx(answered[:-1] + 1.0)
+    assert result.requests["e2e"] == pytest.approx(answered - arrived)

@@ -14,7 +14,7 @@ from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planjson import canonical, encoded, written
 
-FORMAT = 9
+FORMAT = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +179,7 @@ class Local:
     queue: str
     asynchronous: bool
     window: float
+    front_end: float
     admit_when: Value
     admit_by: tuple[Value, ...]
     evict_when: Value

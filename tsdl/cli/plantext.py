@@ -87,6 +87,8 @@ def _local(local: Local) -> list[str]:
         told.append("scheduled an iteration ahead")
     if local.window:
         told.append(f"waits {local.window:g} s for others")
+    if local.front_end:
+        told.append(f"users have tokens {1e3 * local.front_end:g} ms later")
     if local.queue != "arrival":
         told.append(f"queue in the order of a {local.queue}")
     lines = [f"    policy    {local.policy}: {'; '.join(told)}"]

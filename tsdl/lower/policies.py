@@ -34,6 +34,7 @@ def lower_local(
         queue=evaluator.word(local, "queue"),
         asynchronous=evaluator.word(local, "scheduling") == "asynchronous",
         window=evaluator.real(local, "window"),
+        front_end=evaluator.real(local, "front_end"),
         admit_when=substituted(_all(_rule(evaluator, local, "admit", "when")), known),
         admit_by=_rule(evaluator, local, "admit", "by"),
         # None said: nobody must go but for room, and who fits may come back.

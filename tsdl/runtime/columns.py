@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -31,9 +31,13 @@ class Requests(Mapping[str, Column]):
     A column that was asked for by its name is kept; of what `part` returns nothing is.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        """Take the rows of those that have arrived."""
+    def __init__(self, ledger: Ledger, front_ends: Sequence[float] = ()) -> None:
+        """Take the rows of those that have arrived, and the seconds until users have tokens.
+
+        There is one of these for each worker.
+        """
         self._ledger = ledger
+        self._front_ends = np.array(front_ends) if any(front_ends) else None
         self._arrivals = ledger.sessions.arrivals
         self._kept: dict[str, Column] = {}
         self.count = ledger.count
@@ -146,15 +150,15 @@ class Requests(Mapping[str, Column]):
             case "started":
                 return of(noted.started)
             case "first_token":
-                return of(noted.first)
+                return self._seen(of(noted.first), rows)
             case "last_token":
-                return of(noted.last)
+                return self._seen(of(noted.last), rows)
             case "queue":
                 return of(noted.started) - self.part("arrived", rows)
             case "ttft":
-                return of(noted.first) - self.part("arrived", rows)
+                return self._time("first_token", rows) - self.part("arrived", rows)
             case "e2e":
-                found = of(noted.last) - self.part("arrived", rows)
+                found = self._time("last_token", rows) - self.part("arrived", rows)
                 found[~self.ended[rows]] = np.nan
                 return found
             case "mtpot":
@@ -167,6 +171,12 @@ class Requests(Mapping[str, Column]):
                 raise KeyError(name)
         found[~(self.ended[rows] & (self.part("output", rows) > 1))] = np.nan
         return found
+
+    def _seen(self, times: Floats, rows: slice) -> Floats:
+        """Return when users have what is generated at some times."""
+        if self._front_ends is None:
+            return times
+        return times + self._front_ends[self.part("worker", rows)]  # of none: NaN stays
 
 
 class Metrics(Mapping[str, Metric]):

@@ -114,6 +114,7 @@ class Engine:
         self.ended = 0.0
         self.longest = plan.model.context
         self.in_turns = workload.chained
+        self.front_ends = [worker.local.front_end for worker in self.workers]
         self.serving = 0  # gangs that are processes
         self.over = False
         self.rounds = 0
@@ -279,6 +280,8 @@ class Engine:
         request.status = status
         request.loose = False
         self.open -= 1
+        if status != REJECTED:
+            now += self.front_ends[request.worker]  # that is when its user has the answer
         if now > self.ended:  # noqa: PLR1730 (often: `max` is slower)
             self.ended = now
         self.ledger.close(request)

@@ -64,7 +64,7 @@ class Result:
         self.seed = seed
         self.timeline: Timeline | None = watch.timeline if watch else None
         self.tokens: Tokens | None = watch.tokens if watch else None
-        self.columns = Requests(outcome.requests)
+        self.columns = Requests(outcome.requests, [w.local.front_end for w in outcome.workers])
         self._samples, self._records = outcome.samples, outcome.notes.records
         self.log = outcome.notes.log
         self.partial = outcome.stopped

@@ -91,6 +91,12 @@ LOCAL = Block(
         "overhead": Field(
             _TIME, "time of the scheduler itself, per iteration", "0 s", low=0, formula=True
         ),
+        "front_end": Field(
+            _TIME,
+            "from the end of an iteration until users have its tokens (section 9.1)",
+            "0 s",
+            low=0,
+        ),
     },
     clauses={
         "admit": ClauseShape("who may start: a condition, an order", ("when", "by")),
