@@ -3,8 +3,8 @@
     python docs/make_accuracy.py DATA [PART…]
 
 DATA is the folder that has `measured/` (CONTRIBUTING.md). Parts are `runs`, `tables`, `unqueued`,
-`ablations`, `operators` and `final`, the score of the run that nothing was built on; without one, all but that.
-Needs the checkout on the path (PYTHONPATH=.).
+`ablations`, `operators` and `final`, the score of the run that nothing was built on; without one,
+all but that. Needs the checkout on the path (PYTHONPATH=.).
 """
 
 import csv
@@ -34,8 +34,6 @@ ABLATIONS = {
     "scenario x from rtx_pro_6000 { policy = p }",
     "time between kernels, steps without a graph": "policy p from vllm {\n"
     "  local { max_requests = 128; overhead = 0 s }\n}\n"
-    "scenario x from rtx_pro_6000 { policy = p }",
-    "handing tokens out": "policy p from vllm { local { max_requests = 128; front_end = 0 s } }\n"
     "scenario x from rtx_pro_6000 { policy = p }",
     "groups of heads that are not packed": "hardware h from RTX_PRO_6000 {\n"
     "  attention.rereads = 0 %\n}\n"
@@ -119,14 +117,20 @@ def tables(data: Path) -> Iterator[str]:
 def unqueued(data: Path) -> Iterator[str]:
     """Yield how long those wait for a first token who hardly wait for a slot."""
     yield f"| TTFT of the first {UNQUEUED} | measured | mean | median |\n| --- | --- | --- | --- |"
-    for title, more in (("RTX PRO 6000", ""), ("from its tables", tabled(data))):
+    at_once = (
+        "policy p from vllm { local { max_requests = 128; front_end = 0 s } }\n"
+        "scenario x from rtx_pro_6000 { policy = p }"
+    )
+    rows = {
+        "RTX PRO 6000": "", "from its tables": tabled(data), "without handing tokens out": at_once
+    }  # fmt: skip
+    for title, more in rows.items():
         result = found(data, "rtx_pro_6000", more)
         both = (side.values["ttft"][1:UNQUEUED] for side in (result.measured, result.simulated))
         theirs, ours = (side.tolist() for side in both)
-        cells = [f"{1e3 * statistics.fmean(theirs):.0f} ms"]
-        for of in (statistics.fmean, statistics.median):
-            cells.append(f"{100 * (of(ours) / of(theirs) - 1):+.1f} %")
-        yield f"| {title} | {' | '.join(cells)} |"
+        errors = [of(ours) / of(theirs) - 1 for of in (statistics.fmean, statistics.median)]
+        cells = " | ".join(f"{100 * error:+.1f} %" for error in errors)
+        yield f"| {title} | {1e3 * statistics.fmean(theirs):.0f} ms | {cells} |"
 
 
 def final(data: Path) -> Iterator[str]:

@@ -176,7 +176,8 @@ class Requests(Mapping[str, Column]):
         """Return when users have what is generated at some times."""
         if self._front_ends is None:
             return times
-        return times + self._front_ends[self.part("worker", rows)]  # of none: NaN stays
+        seen: Floats = times + self._front_ends[self.part("worker", rows)]  # of none: NaN stays
+        return seen
 
 
 class Metrics(Mapping[str, Metric]):
