@@ -131,6 +131,8 @@ def compared(plan: Plan, most_events: int | None = None, seed: int | None = None
         raise DifferenceError(f"reference, then fast: {told}")
     if not (wanted.how == "done" or wanted.how.startswith("E0")):
         raise DifferenceError(f"both engines fail:\n{wanted.told}\n{found.told}")
+    if wanted.told != found.told:
+        raise DifferenceError(f"reference, then fast: {wanted.told}\n{found.told}")
     differing = [name for name, text in wanted.files.items() if text != found.files[name]]
     if differing:
         shown = (difference(name, wanted.files[name], found.files[name]) for name in differing)

@@ -103,6 +103,7 @@ OFTEN = (
 SELDOM = (
     "stores who has ended",
     "large",
+    "front_end",
     *tame_policies.LOCAL,
     *tame_policies.GLOBAL,
     *tame_policies.ROUTING,

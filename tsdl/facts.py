@@ -89,11 +89,19 @@ def reasons_of(plan: Plan, kind: Workers) -> tuple[Reason, ...]:
         reasons.append(Reason("reference", "parallel", "its iterations overlap, stage by stage"))
     if kind.swap:
         reasons.append(Reason("reference", "swap", "victims are moved over the network"))
+    elif any(map(victims_may_wait, plan.workers)):
+        why = "once all are idle, a victim elsewhere that waits in vain is computed anew"
+        reasons.append(Reason("stepped", "swap", why))
     if local.extern is not None or router.extern is not None:
         reasons.append(Reason("reference", "extern", "Python may read and do anything"))
     if kind.cost.externs:
         reasons.append(Reason("reference", "cost", "nothing is known of what Python answers"))
     return tuple(sorted(reasons, key=lambda reason: -LADDER.index(reason.rung)))
+
+
+def victims_may_wait(kind: Workers) -> bool:
+    """Tell whether those who are swapped out may not come back though all is idle."""
+    return bool(kind.swap) or (kind.local.preempt == "swap" and kind.local.resume_when is not True)
 
 
 def rung_of(reasons: tuple[Reason, ...]) -> str:

@@ -19,6 +19,7 @@ from tsdl.runtime.result import Result
 from tsdl.runtime.selections import NoCandidate
 from tsdl.runtime.watched import Watch, WatchedEngine
 
+_OF_PARTS = ("E0901", "E0902")  # a formula that fails, a time that cannot be
 ENGINES: dict[str, type[Engine]] = {"fast": FastEngine, "reference": Engine}
 
 
@@ -58,18 +59,36 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
     guard.see_room(plan.workload)
     try:
         arrivals = generate(plan.workload, chosen)
-        with formulas_told(plan.places), _DEEP_CALLS.allowed():
-            made: Engine
-            if watch is not None:
-                made = WatchedEngine(plan, arrivals, chosen, watch, progress, externs)
-            else:
-                made = ENGINES[engine](plan, arrivals, chosen, progress=progress, externs=externs)
-            made.sampled = sampled
-            return Result(plan, chosen, made.run(guard if limits else None), watch)
+
+        def simulated(kind: str) -> Result:
+            """Run an engine to the end. Raises TsdlError where a part of the plan fails."""
+            try:
+                with formulas_told(plan.places), _DEEP_CALLS.allowed():
+                    made: Engine
+                    if watch is not None:
+                        made = WatchedEngine(plan, arrivals, chosen, watch, progress, externs)
+                    else:
+                        made = ENGINES[kind](
+                            plan, arrivals, chosen, progress=progress, externs=externs
+                        )
+                    made.sampled = sampled
+                    return Result(plan, chosen, made.run(guard if limits else None), watch)
+            except NoCandidate as error:
+                raise TsdlError([nothing_to_choose(error, plan.places)]) from error
+
+        try:
+            return simulated(engine)
+        except TsdlError as error:
+            if (
+                engine == "fast"
+                and error.diagnostics[0].code in _OF_PARTS
+                and not extern_names(plan)
+            ):
+                # Of several failures the first in time is told of: here they come in that order.
+                simulated("reference")
+            raise
     except MemoryError:
         raise no_room("the system gives it no more") from None
-    except NoCandidate as error:
-        raise TsdlError([nothing_to_choose(error, plan.places)]) from error
 
 
 # Calls in one another: what is done to one request at one time, up to a thousand times (E0903),

@@ -7,7 +7,7 @@ a worker is an event still, at a time not later than that when it happens.
 from functools import partial
 from math import inf, nextafter
 
-from tsdl.facts import Facts, facts_of
+from tsdl.facts import Facts, facts_of, victims_may_wait
 from tsdl.runtime.clock import TIMER, Clock
 from tsdl.runtime.engine import Engine
 from tsdl.runtime.fast import bounds, lean
@@ -46,6 +46,7 @@ class FastEngine(Engine):
         """Let the workers begin to serve."""
         self.iterations = self.arms = 0
         self.watching = False  # whether requests wait for any boundary
+        self.victims_wait = any(victims_may_wait(kind) for kind in self.plan.workers)
         self.system.progress_unseen = self._progress_unseen
         for gang in self.gangs:
             worker = gang.leader
@@ -145,6 +146,8 @@ class FastEngine(Engine):
                 self.clock.call(back, TIMER, lambda: self._end_window(worker))
         if worker.current is None and worker.inbox:
             worker.due = min(worker.due, worker.inbox[0][0])
+        if worker.due == inf and self.victims_wait and not self.stages.timers and self._quiet:
+            self._break_deadlock()
 
     def _woken(self, worker: FastWorker) -> None:
         """Let a worker look at its queues: at once if it is idle, else at its next boundary."""
@@ -160,10 +163,10 @@ class FastEngine(Engine):
     # -- events --------------------------------------------------------------------------------
 
     def _wait(self, request: Request, event: str) -> None:
+        self._catch_up()  # it waits for no boundary that has been
         super()._wait(request, event)
         self.watching = True
-        for worker in self.fast:  # any boundary may be what it waits for
-            worker.catch_up()
+        for worker in self.fast:  # any to come may be what it waits for
             worker.heeded, worker.lean = True, False
             self._arm(worker)
 

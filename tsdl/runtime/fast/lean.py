@@ -315,6 +315,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                     request.held = held
                 number += 1
                 request.number, request.active = number, True
+                request.begun_on = worker.id
                 waiting.popleft()
                 active[request] = loners[request] = None
                 if request.started is None:
@@ -474,7 +475,7 @@ def _join(worker: FastWorker, steps: int, last: float, most: int) -> bool:
             return False
         ready.popleft()
         active[request] = None
-        request.active = True
+        request.active, request.begun_on = True, worker.id
         worker.admissions += 1
         request.number = worker.admissions
         if not worker.join(request):

@@ -150,7 +150,8 @@ class FastWorker(Worker):
 
     def enqueue(self, request: Request, now: float) -> None:
         """Take a request that was dispatched here, and has no KV; look at it when it has to be."""
-        if self.heeded or self.due == now:  # its turn at this time may have been
+        due = self.due  # its boundary at this time may have been, also where it is behind
+        if self.heeded or due == now or (due < now and self.clock.highest > self.rank):
             self.catch_up()
         request.worker, request.node = self.id, self.node
         if self.current is None:
@@ -171,6 +172,7 @@ class FastWorker(Worker):
     def look_at(self, now: float) -> None:
         """Let it look at its queues if it is idle: once what happens now is over."""
         if self.current is None and self.due > now:
+            self.turn = min(self.turn, now)  # it was reckoned from what was due
             self.due = self.stirred_at = now
             self.stirred_after = self.clock.passed_now()
 
@@ -426,6 +428,8 @@ class FastWorker(Worker):
         """Let happen what is due; and what comes before the next event, until somebody ends."""
         if self.lean and lean.takes(self):
             lean.run(self, self.clock.peek(), until_end=True)
+            if self.landed > self.clock.now:
+                self.clock.go_to(self.landed, self.rank)
         else:
             self.boundary(self)
 
