@@ -4,6 +4,7 @@ Who looks at a worker, or changes something there, lets it catch up first. What 
 a worker is an event still, at a time not later than that when it happens.
 """
 
+from array import array
 from functools import partial
 from math import inf, nextafter
 
@@ -95,8 +96,8 @@ class FastEngine(Engine):
 
     def _note_gaps(self, gaps: list[float], count: int) -> None:
         """Note gaps that so many requests had, each of them."""
-        self.gap_length.extend(gaps)
-        self.gap_count.extend([count] * len(gaps))
+        self.gap_length.fromlist(gaps)
+        self.gap_count.extend(array("i", (count,)) * len(gaps))
 
     # -- boundaries ----------------------------------------------------------------------------
 
