@@ -540,7 +540,9 @@ def gaps_are_those_of_the_requests(outcome: Outcome, arrived: list[Request]) -> 
 
 def result_is_of_the_requests(result: Result, arrived: list[Request]) -> None:
     """Check that the columns say what came of each request, whenever they were written."""
-    wanted = [_row_of(request) for request in arrived]
+    kinds = result.plan.workers
+    delays = [kind.local.front_end for kind in kinds for _ in range(kind.count)]
+    wanted = [_row_of(request, delays[request.worker]) for request in arrived]
     columns = {name: result.requests[name].tolist() for name in result.requests}
     assert all(len(column) == len(wanted) for column in columns.values())
     for at, row in enumerate(wanted):
@@ -550,14 +552,19 @@ def result_is_of_the_requests(result: Result, arrived: list[Request]) -> None:
         assert all(isnan(columns[name][at]) for name in row if row[name] is None)
 
 
-def _row_of(request: Request) -> dict[str, object]:
-    """Return the row of a request by the definitions of SPEC.md, section 9.1; None is NaN."""
+def _row_of(request: Request, delay: float) -> dict[str, object]:
+    """Return the row of a request by the definitions of SPEC.md, section 9.1; None is NaN.
+
+    Its user has tokens so many seconds after they are generated.
+    """
     begun, first, last = request.started, request.first, request.last
-    ended = last if request.status == FINISHED else None
-    several = ended is not None and request.output > 1
+    several = request.status == FINISHED and request.output > 1
     tpot = None
-    if ended is not None and first is not None and several:
-        tpot = (ended - first) / (request.output - 1)
+    if last is not None and first is not None and several:
+        tpot = (last - first) / (request.output - 1)
+    first = None if first is None else first + delay
+    last = None if last is None else last + delay
+    ended = last if request.status == FINISHED else None
     return {
         "id": request.id,
         "arrived": request.arrived,

@@ -12,7 +12,7 @@ from tsdl.lower.pipeline import Share, pipeline_of, shares
 from tsdl.lower.tables import Tables, check_speed, check_unused
 from tsdl.plan import Cost, KVCache, Local, Stage, Workers
 
-MOST_BYTES = 2**53  # of KV: beyond them not every whole number is a double
+MOST_BYTES = 2**53  # of KV, 9 PB: beyond them not every whole number is a double
 
 
 def tables_of(evaluator: Evaluator, worker: Instance, read: FileReader) -> Tables:
@@ -203,17 +203,9 @@ def _kv_cache(
             for share in divided
             if share.kv_elements or not graph.kv_elements
         )
+    room = min(room, MOST_BYTES)
     if per_token > 0:
         room = room // (block * per_token) * (block * per_token)
-    if room > MOST_BYTES:
-        raise evaluator.fail(
-            "E0503",
-            f"the KV cache `{kv.name}` would hold {room:.3g} bytes",
-            evaluator.span(worker, "kv"),
-            f"of worker `{worker.members.name}`",
-            notes=(f"bytes are whole numbers up to 2^53: {MOST_BYTES / 1e15:.0f} PB",),
-            help=("give it fewer `blocks`, or the device less memory",),
-        )
     return KVCache(
         name=kv.name,
         capacity=int(room),

@@ -16,11 +16,13 @@ SERVING = (
 # A scenario for any model: its plan has the parameters, which are the same on any device.
 _PROBE = """
 hardware _device from H200 {{ memory.capacity = 1e24 TB }}
+kvcache _without from paged {{ footprint(r) = 0 GB }}
+cluster _one {{ worker _gpu {{ hardware = _device; kv = _without }} }}
 workload _few {{
   requests = 1; arrivals = poisson(1 req/s)
   prompt = constant(1 token); output = constant(1 token)
 }}
-scenario _probe {{ model = {}; cluster = single(_device); workload = _few }}
+scenario _probe {{ model = {}; cluster = _one; workload = _few }}
 """
 
 

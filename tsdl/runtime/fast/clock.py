@@ -19,6 +19,8 @@ class FastClock(Clock):
         super().__init__()
         self.happened: list[float] = []  # the priorities of events at this time, in their order
         self.highest = 0.0  # of them
+        self.guarded = False  # whether a limit may stop the run at any time
+        self._landed: list[tuple[float, float]] = []  # what has happened ahead: when, and its rank
         self._requests: Iterator[Request] = iter(())
         self._arrive: Callable[[Request], None]
         self._rank: Callable[[Request], float]
@@ -42,16 +44,23 @@ class FastClock(Clock):
     def pass_to(self, time: float) -> None:
         """Let time go to where somebody looks on, after all that happens then."""
         if time != self.now:
-            self.happened.clear()
+            self._begin(time)
         self.happened.append(OBSERVER)
         self.highest = OBSERVER
         self._now = self.now = time
 
-    def go_to(self, time: float, rank: float) -> None:
-        """Let time go to what has happened ahead of it, before anything else."""
-        self.happened[:] = [rank]
-        self.highest = rank
-        self._now = self.now = time
+    def land(self, time: float, rank: float) -> None:
+        """Note that something has happened ahead of time, before all that is to come."""
+        self._landed.append((time, rank))
+
+    def _begin(self, time: float) -> None:
+        """Begin a time, with what has happened then ahead of it."""
+        self.happened.clear()
+        self.highest = 0.0
+        if self._landed:
+            self.happened += [rank for at, rank in self._landed if at == time]
+            self.highest = max(self.happened, default=0.0)
+            self._landed = [(at, rank) for at, rank in self._landed if at > time]
 
     def passed_now(self) -> int:
         """Return how many events there were at this time."""
@@ -87,9 +96,8 @@ class FastClock(Clock):
         elif request is None:
             raise EmptySchedule
         if time != self.now:
-            self.happened.clear()
-            self.highest = priority
-        elif priority > self.highest:
+            self._begin(time)
+        if priority > self.highest:  # noqa: PLR1730 (often: `max` is slower)
             self.highest = priority
         self.happened.append(priority)
         self._now = self.now = time

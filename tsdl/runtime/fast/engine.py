@@ -10,10 +10,11 @@ from math import inf, nextafter
 
 from tsdl.facts import Facts, facts_of, victims_may_wait
 from tsdl.runtime.clock import TIMER, Clock
-from tsdl.runtime.engine import Engine
+from tsdl.runtime.engine import Engine, Outcome
 from tsdl.runtime.fast import bounds, lean
 from tsdl.runtime.fast.clock import FastClock
 from tsdl.runtime.fast.worker import FastWorker
+from tsdl.runtime.limits import Guard
 from tsdl.runtime.request import Request
 from tsdl.runtime.worker import Worker
 
@@ -39,6 +40,11 @@ class FastEngine(Engine):
         worker.boundary = self._boundary
         self.fast.append(worker)
         return worker
+
+    def run(self, guard: Guard | None = None) -> Outcome:
+        """Run to the end: until nothing is left, the plan's `until`, or a limit that is guarded."""
+        self.clock.guarded = guard is not None
+        return super().run(guard)
 
     def _let_arrive(self) -> None:
         self.clock.let_arrive(self.requests.first(), self._rank, self._arrive)

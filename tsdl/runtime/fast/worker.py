@@ -425,11 +425,15 @@ class FastWorker(Worker):
                 self.boundary(self)
 
     def go_on(self) -> None:
-        """Let happen what is due; and what comes before the next event, until somebody ends."""
+        """Let happen what is due; and what comes before the next event, until somebody ends.
+
+        Where a limit may stop the run at any time, nothing happens ahead of it.
+        """
+        clock = self.clock
         if self.lean and lean.takes(self):
-            lean.run(self, self.clock.peek(), until_end=True)
-            if self.landed > self.clock.now:
-                self.clock.go_to(self.landed, self.rank)
+            lean.run(self, clock.now if clock.guarded else clock.peek(), until_end=True)
+            if self.landed > clock.now:
+                clock.land(self.landed, self.rank)
         else:
             self.boundary(self)
 
