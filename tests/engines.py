@@ -1,6 +1,6 @@
 """Both engines on one plan: whether they give the same bytes, and else where they first differ.
 
-    python -m tests.engines FIRST_SEED COUNT [--tame | --wild] [--processes N] [--reduce]
+    python -m tests.engines FIRST_SEED COUNT [--tame | --wild | --tied] [--processes N] [--reduce]
 
 runs random systems on both, tells each seed that differs at once, and counts how runs end.
 """
@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import tsdl
-from tests import random_systems, tame_systems
+from tests import random_systems, tame_systems, tied_systems
+from tests.brought_files import files_in
 from tests.invariants import TooLongError, limit_events
 from tests.limits import within
 from tests.python_costs import EXTERNS
@@ -46,6 +47,7 @@ class Kind:
 KINDS = {
     "tame": Kind(tame_systems.a_tame_system, tame_systems.MOST_EVENTS),
     "wild": Kind(random_systems.a_system, random_systems.MOST_EVENTS),
+    "tied": Kind(tied_systems.a_tied_system, tied_systems.MOST_EVENTS),
 }
 
 
@@ -140,10 +142,15 @@ def compared(plan: Plan, most_events: int | None = None, seed: int | None = None
     return wanted
 
 
+def compiled(text: str) -> Plan:
+    """Compile a program of tests, with the files that it brings along."""
+    return tsdl.compile(text, externs=EXTERNS, files=files_in(text))
+
+
 def compared_text(text: str, most_events: int | None = None) -> Ending:
     """Compile a program and run it on both engines. Raises DifferenceError, which shows it."""
     try:
-        plan = tsdl.compile(text, externs=EXTERNS)
+        plan = compiled(text)
     except TsdlError as error:
         return Ending(f"refused: {error.diagnostics[0].code}")
     try:

@@ -158,15 +158,12 @@ BESIDE = (
 SUBMIT = "on submit(r) { dispatch r to pick(v by v.kv.fill for v in workers if v.decodes) }"
 
 
-class TamePolicyWriter:
-    """Writes a policy of the library with random clauses; the same seed writes the same."""
+class FeatureWriter:
+    """Writes by chance, and notes what it wrote."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: str) -> None:
         """Begin with nothing written."""
-        self.chance = random.Random(f"tame {seed}")
-        # What was added later has chances of its own: all else of a seed stays what it was.
-        self.later = random.Random(f"later {seed}")
-        self.latest = random.Random(f"latest {seed}")
+        self.chance = random.Random(seed)
         self.features: set[str] = set()
 
     def noted(self, feature: str, text: str | None = None) -> str:
@@ -177,6 +174,17 @@ class TamePolicyWriter:
     def maybe(self, odds: float) -> bool:
         """Tell whether to do something, by chance."""
         return self.chance.random() < odds
+
+
+class TamePolicyWriter(FeatureWriter):
+    """Writes a policy of the library with random clauses; the same seed writes the same."""
+
+    def __init__(self, seed: int) -> None:
+        """Begin with nothing written."""
+        super().__init__(f"tame {seed}")
+        # What was added later has chances of its own: all else of a seed stays what it was.
+        self.later = random.Random(f"later {seed}")
+        self.latest = random.Random(f"latest {seed}")
 
     def clauses(self, base: str) -> list[str]:
         """Return some clauses of a local stage; most are left as they are."""

@@ -1,4 +1,4 @@
-"""Both engines give the same bytes: on random systems, tame and wild, and on all examples.
+"""Both engines give the same bytes: on random systems of three kinds, and on all examples.
 
 tests/engines.py compares; `python -m tests.engines` does so for as long as one likes. A program on
 which they once differed goes into tests/test_engine_differences.py.
@@ -6,32 +6,37 @@ which they once differed goes into tests/test_engine_differences.py.
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
 import tsdl
-from tests import fuzzing, tame_policies
+from tests import fuzzing, tame_policies, tame_systems, tied_systems
+from tests.brought_files import brought, files_in
 from tests.engines import (
     DifferenceError,
     agree,
     compared,
     compared_text,
+    compiled,
     difference,
     ending,
 )
 from tests.python_costs import EXTERNS
 from tests.reduction import reduced
-from tests.tame_systems import a_tame_system, features_of
+from tests.tame_systems import a_tame_system
+from tests.tied_systems import a_tied_system
 from tsdl.runtime import run as running
 from tsdl.runtime.engine import Engine, Outcome
 from tsdl.runtime.limits import Guard
 
-CASES = {"tame": 100, "wild": 25}  # `.ci/run` compares more
+CASES = {"tame": 100, "wild": 25, "tied": 75}  # `.ci/run` compares more
 LONG_CASES = {
     "tame": 3_000,
     "wild": 1_000,
+    "tied": 2_000,
 }  # `python -m tests.engines` compares as many as one likes
 GROUP = 25
 WILD_FROM = 20_000  # those before are run under watch in tests/test_conservation.py
@@ -53,6 +58,12 @@ def test_the_engines_agree_on_wild_systems(first: int) -> None:
     agree("wild", range(first, first + GROUP))
 
 
+@pytest.mark.parametrize("first", range(0, CASES["tied"], GROUP))
+def test_the_engines_agree_on_tied_systems(first: int) -> None:
+    ends = agree("tied", range(first, first + GROUP))
+    assert ends["done"] >= 0.8 * GROUP, "most tied systems end by themselves"
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("first", range(CASES["tame"], CASES["tame"] + LONG_CASES["tame"], 200))
 def test_the_engines_agree_on_many_more_tame_systems(first: int) -> None:
@@ -65,6 +76,12 @@ def test_the_engines_agree_on_many_more_tame_systems(first: int) -> None:
 )
 def test_the_engines_agree_on_many_more_wild_systems(first: int) -> None:
     agree("wild", range(first, first + 200))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", range(CASES["tied"], CASES["tied"] + LONG_CASES["tied"], 200))
+def test_the_engines_agree_on_many_more_tied_systems(first: int) -> None:
+    agree("tied", range(first, first + 200))
 
 
 @pytest.mark.parametrize(
@@ -113,10 +130,40 @@ SELDOM = (
 def test_every_feature_is_in_many_tame_systems() -> None:
     seen: Counter[str] = Counter()
     for seed in range(1000):
-        seen.update(features_of(seed))
+        seen.update(tame_systems.features_of(seed))
     assert not {what: seen[what] for what in OFTEN if seen[what] < 30}
     assert not {what: seen[what] for what in SELDOM if seen[what] < 8}
     assert set(seen) <= {*OFTEN, *SELDOM}, "a feature that nobody counts"
+
+
+TIED_OFTEN = (
+    "on a grid", "off the grid", "plain",
+    *(*tied_systems.SHAPES, *tied_systems.EXACT, *tied_systems.LOOSE),
+    "tables", "python", "ranks", "stages", "network", "nodes", "tier", "pooled", "sequential",
+    "buffer", "swaps elsewhere", "shared blocks", "continuous", "chunked", "orca", "static",
+    "max_tokens", "watermark", "swap", "window", "heap", "asynchronous", "overhead", "front_end",
+    "admit when", "admit by", "evict by", "resume by", "resume when",
+    *(f"on {event} of a group" for event in ("start", "admit", "token", "finish", "preempt")),
+    *(f"on {event} of a group" for event in ("iteration", "every", "transferred")),
+    *(f"on {event} of all" for event in ("start", "token", "finish", "every")),
+    "a router of the library", "blind", "picks", "draws", "takes turns", "takes not all",
+    "asks in vain", "draws, then looks", "all at once", "in bursts", "on boundaries",
+    "poisson", "evenly", "in clusters", "sessions", "concurrency", "prefixes", "priority", "warmup",
+    *(f"file of {kind}" for kind in ("table", "agents", "blocks", "tokens")),
+    "until", "sample on the grid", "sample off the grid", "sample once", "changes",
+)  # fmt: skip
+TIED_SELDOM = tuple(
+    f"on {event} of all" for event in ("admit", "preempt", "iteration", "transferred")
+)
+
+
+def test_every_feature_is_in_many_tied_systems() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(1000):
+        seen.update(tied_systems.features_of(seed))
+    assert not {what: seen[what] for what in TIED_OFTEN if seen[what] < 30}
+    assert not {what: seen[what] for what in TIED_SELDOM if seen[what] < 8}
+    assert set(seen) <= {*TIED_OFTEN, *TIED_SELDOM}, "a feature that nobody counts"
 
 
 @pytest.mark.long
@@ -142,10 +189,43 @@ def test_the_tame_systems_do_everything() -> None:
     assert all(seen[what] >= many for what, many in least.items()), seen
 
 
-def test_the_same_seed_writes_the_same_tame_system() -> None:
-    texts = [a_tame_system(seed) for seed in range(50)]
-    assert texts == [a_tame_system(seed) for seed in range(50)]
+@pytest.mark.long
+def test_the_tied_systems_do_everything() -> None:
+    """They preempt, hand over, fetch, find; requests arrive as others get tokens, to the bit."""
+    seen: Counter[str] = Counter()
+    for seed in range(100):
+        found = ending(compiled(a_tied_system(seed)), "fast").result
+        if found is None:
+            continue
+        summary, requests = found.summary, found.requests
+        seen["finished"] += summary["requests"]["finished"] > 0
+        seen["stuck"] += bool(summary["requests"]["stuck"])
+        seen["rejected"] += summary["requests"]["rejected"] > 0
+        seen["preempted"] += summary["preemptions"] > 0
+        seen["handed over"] += summary["transfers"]["count"] > 0
+        seen["fetched"] += any(tier["hits"] for tier in summary["tiers"])
+        seen["recorded"] += len(found.records["time"]) > 0
+        seen["logged"] += bool(found.log)
+        seen["in turns"] += bool((requests["turn"] > 0).any())
+        seen["found"] += bool((requests["cached"] > 0).any())
+        seen["tied"] += bool({*requests["arrived"]} & {*requests["first_token"]} - {0.0})
+    least = {"finished": 70, "tied": 25, "found": 15, "in turns": 15, "handed over": 15}
+    least |= {"logged": 12, "preempted": 12, "rejected": 8, "stuck": 3}
+    least |= {"recorded": 3, "fetched": 1}
+    assert all(seen[what] >= many for what, many in least.items()), seen
+
+
+@pytest.mark.parametrize("write", [a_tame_system, a_tied_system])
+def test_the_same_seed_writes_the_same_system(write: Callable[[int], str]) -> None:
+    texts = [write(seed) for seed in range(50)]
+    assert texts == [write(seed) for seed in range(50)]
     assert len(set(texts)) == 50
+
+
+def test_a_program_brings_its_files_along() -> None:
+    text = "scenario it {}\n" + brought("a.csv", ["x,y", "1,2"]) + brought("b.jsonl", ["{}"])
+    assert files_in(text) == {"a.csv": "x,y\n1,2\n", "b.jsonl": "{}\n"}
+    assert files_in("# a.csv has columns\n") == {}
 
 
 # -- what tells of differences -----------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tsdl
-from tests.engines import KINDS, ending, files_of
+from tests.engines import KINDS, compiled, ending, files_of
 from tests.python_costs import EXTERNS
 from tsdl.cli import main
 from tsdl.errors import TsdlError
@@ -50,7 +50,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
 def made(kind: str, seed: int) -> tsdl.Plan:
     """Return the plan of a random system; skip those that are no good."""
     try:
-        return tsdl.compile(KINDS[kind].write(seed), externs=EXTERNS)
+        return compiled(KINDS[kind].write(seed))
     except TsdlError as error:
         pytest.skip(f"it is no program: {error.diagnostics[0].code}")
 
