@@ -11,9 +11,10 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from tsdl.diagnostics import Sink
 from tsdl.diagnostics.codes import CATALOGUE

@@ -6,12 +6,12 @@ standard errors of the estimate or more, so that they would hold for nearly any 
 
 import csv
 import math
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 import tsdl

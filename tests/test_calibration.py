@@ -3,13 +3,13 @@
 import json
 import math
 import sys
-from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import tsdl
 from tests.conftest import ROOT

@@ -6,9 +6,10 @@ whoever changes a device's efficiency has to look at what it does to an iteratio
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import pytest
+from msgspec.structs import replace
 
 import tsdl
 from tests.priced import plan_of, text_of, worker_of

@@ -7,12 +7,13 @@ The KV cache counts tokens; moving it to the host takes half a second, and a sec
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isnan
 from string import ascii_uppercase
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import tsdl
 from tests.invariants import Watch, iteration_is_right

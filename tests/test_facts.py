@@ -1,9 +1,9 @@
 """What is proved of a plan: the rung of each group of workers, and the line that decides it."""
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 import tsdl
 from tsdl.facts import Growth, facts_of, growth_of, is_falling

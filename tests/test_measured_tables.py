@@ -5,12 +5,12 @@ import csv
 import json
 import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import tsdl
 from tests.engines import compared
@@ -340,7 +340,10 @@ def test_times_that_never_fall_are_proved_of_the_tables() -> None:
     (kind,) = plan.workers
     decode = next(t for t in kind.cost.tables if t.name == "attn_decode")
     low, high = decode.grid.of
-    falling = replace(decode, grid=replace(decode.grid, of=(low, replace(high, values=(1.0, 0.5)))))
+    falling = replace(
+        decode,
+        grid=replace(decode.grid, of=(low, replace(high, values=(1.0, 0.5)))),
+    )
     tables = tuple(falling if t is decode else t for t in kind.cost.tables)
     odd = replace(plan, workers=(replace(kind, cost=replace(kind.cost, tables=tables)),))
     (facts,) = facts_of(odd)

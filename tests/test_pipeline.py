@@ -4,9 +4,8 @@ The notation is that of test_engine_by_hand.py; a time is that at which an itera
 together, and waits for the first stage.
 """
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 import tsdl
 from tests.test_engine_by_hand import Row, Run, plan_of, run_plan

@@ -3,11 +3,11 @@
 import json
 import math
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 import tsdl
 from tests.conftest import ROOT

@@ -26,14 +26,12 @@ if TYPE_CHECKING:
     from tsdl.validation import Validation
 
 
-class Plan(plan_.Plan):
+class Plan(plan_.Plan, frozen=True, dict=True):
     """An executable plan: a value that prints, hashes, pickles and runs.
 
     Its fields (SPEC.md, section 11.3) hold all that a run needs, in base units: seconds, bytes,
     FLOP, tokens. It cannot be changed.
     """
-
-    __slots__ = ("_externs",)
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -46,17 +44,13 @@ class Plan(plan_.Plan):
         """Pickle as JSON, which is refused where it is of another format."""
         return Plan.from_json, (self.to_json(),)
 
-    def __setstate__(self, _: object) -> None:
-        """Refuse what was pickled field by field: versions before did that."""
-        raise ValueError("this pickle is of another version of TSDL: compile its program anew")
-
     def with_externs(self, externs: Mapping[str, object]) -> Plan:
         """Return the plan with the Python that it names, which is no part of it.
 
         `externs` are policies and costs by these names (SPEC.md, sections 8.17 and 7.7).
         """
         plan = Plan(**self.fields())
-        object.__setattr__(plan, "_externs", dict(externs))
+        plan.__dict__["_externs"] = dict(externs)
         return plan
 
     def run(

@@ -1,27 +1,17 @@
-"""What was written, with spans. Knows sources; knows neither names nor types."""
+"""What was written, with spans. Knows sources; knows neither names nor types.
+
+Nodes compare by identity, so that side tables keyed by node never confuse two equal expressions.
+"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
-from typing import TypeAlias, TypeVar, dataclass_transform
+from typing import TypeAlias
+
+from msgspec import Struct
 
 from tsdl.source import Source, Span
 
-_Kind = TypeVar("_Kind")
 
-
-@dataclass_transform(eq_default=False, frozen_default=True)
-def _node(kind: type[_Kind]) -> type[_Kind]:
-    """Make a class a kind of node.
-
-    Nodes compare by identity, so that side tables keyed by node never confuse two equal
-    expressions. That nobody changes one mypy sees to: a dataclass that sees to it itself takes
-    twice as long to make, and so do its nodes, of which a start makes ten thousands.
-    """
-    return dataclass(slots=True, eq=False)(kind)
-
-
-@_node
-class Number:
+class Number(Struct, frozen=True, eq=False):
     """A number as written, with its unit if it has one: `80 GiB`, `0.5`, `2_000`."""
 
     value: int | float
@@ -29,24 +19,21 @@ class Number:
     span: Span
 
 
-@_node
-class Text:
+class Text(Struct, frozen=True, eq=False):
     """A text in quotes."""
 
     value: str
     span: Span
 
 
-@_node
-class Name:
+class Name(Struct, frozen=True, eq=False):
     """A bare name."""
 
     id: str
     span: Span
 
 
-@_node
-class Attribute:
+class Attribute(Struct, frozen=True, eq=False):
     """`value.name`."""
 
     value: "Expr"
@@ -55,8 +42,7 @@ class Attribute:
     name_span: Span
 
 
-@_node
-class Argument:
+class Argument(Struct, frozen=True, eq=False):
     """One argument: positional, `name = value`, or `key: weight` (then `weight` is set).
 
     Among the parameters of a declaration, `n: int = 3` is a name, a type and a default.
@@ -69,8 +55,7 @@ class Argument:
     span: Span
 
 
-@_node
-class Call:
+class Call(Struct, frozen=True, eq=False):
     """`function(arguments)`."""
 
     function: "Expr"
@@ -78,8 +63,7 @@ class Call:
     span: Span
 
 
-@_node
-class Index:
+class Index(Struct, frozen=True, eq=False):
     """`value[arguments]`."""
 
     value: "Expr"
@@ -87,8 +71,7 @@ class Index:
     span: Span
 
 
-@_node
-class Generator:
+class Generator(Struct, frozen=True, eq=False):
     """`element by key for variable in iterable if condition`."""
 
     element: "Expr"
@@ -99,8 +82,7 @@ class Generator:
     span: Span
 
 
-@_node
-class Across:
+class Across(Struct, frozen=True, eq=False):
     """`element over axis if condition`: its values at the points along an axis of a study."""
 
     element: "Expr"
@@ -109,8 +91,7 @@ class Across:
     span: Span
 
 
-@_node
-class ListOf:
+class ListOf(Struct, frozen=True, eq=False):
     """`[a, b] unit`; an item may carry a weight or a name, as an argument does."""
 
     items: tuple[Argument, ...]
@@ -118,8 +99,7 @@ class ListOf:
     span: Span
 
 
-@_node
-class Unary:
+class Unary(Struct, frozen=True, eq=False):
     """`-x`, `+x`, `not x`."""
 
     operator: str
@@ -127,8 +107,7 @@ class Unary:
     span: Span
 
 
-@_node
-class Binary:
+class Binary(Struct, frozen=True, eq=False):
     """Arithmetic (`+ - * / // **`), comparison (`< <= … in`) and logic (`and`, `or`) of two."""
 
     operator: str
@@ -137,8 +116,7 @@ class Binary:
     span: Span
 
 
-@_node
-class Conditional:
+class Conditional(Struct, frozen=True, eq=False):
     """`then if test else otherwise`."""
 
     then: "Expr"
@@ -147,8 +125,7 @@ class Conditional:
     span: Span
 
 
-@_node
-class Interval:
+class Interval(Struct, frozen=True, eq=False):
     """`low..high step step`, both ends included."""
 
     low: "Expr"
@@ -174,16 +151,14 @@ Expr: TypeAlias = (
 )
 
 
-@_node
-class Body:
+class Body(Struct, frozen=True, eq=False):
     """The members between braces."""
 
     items: tuple["Item", ...]
     span: Span
 
 
-@_node
-class Field:
+class Field(Struct, frozen=True, eq=False):
     """`target = value`; the target is a dotted path, or a call that defines a formula."""
 
     target: Expr
@@ -193,8 +168,7 @@ class Field:
     span: Span
 
 
-@_node
-class Bound:
+class Bound(Struct, frozen=True, eq=False):
     """A comparison that must hold."""
 
     comparison: Binary
@@ -202,8 +176,7 @@ class Bound:
     span: Span
 
 
-@_node
-class GraphNode:
+class GraphNode(Struct, frozen=True, eq=False):
     """`name: Operator(arguments)`."""
 
     name: str
@@ -213,8 +186,7 @@ class GraphNode:
     name_span: Span
 
 
-@_node
-class Preposition:
+class Preposition(Struct, frozen=True, eq=False):
     """A preposition and what follows it: `from a, b`, `when x > 1`."""
 
     word: str
@@ -222,8 +194,7 @@ class Preposition:
     span: Span
 
 
-@_node
-class Clause:
+class Clause(Struct, frozen=True, eq=False):
     """A verb and what it is about: every declaration, every clause, every action.
 
     `objects[0]` is the head (`hello` in `scenario hello`, `token(r, w)` in `on token(r, w)`).
@@ -251,8 +222,7 @@ class Clause:
         return next((p for p in self.prepositions if p.word == word), None)
 
 
-@_node
-class If:
+class If(Struct, frozen=True, eq=False):
     """`if test { … } else { … }`, a statement."""
 
     test: Expr
@@ -261,8 +231,7 @@ class If:
     span: Span
 
 
-@_node
-class For:
+class For(Struct, frozen=True, eq=False):
     """`for variable in iterable { … }`, a statement."""
 
     variable: str
@@ -271,8 +240,7 @@ class For:
     span: Span
 
 
-@_node
-class Let:
+class Let(Struct, frozen=True, eq=False):
     """`let name = value`, a statement."""
 
     name: str
@@ -283,8 +251,7 @@ class Let:
 Item: TypeAlias = Field | Bound | GraphNode | Clause | If | For | Let
 
 
-@_node
-class File:
+class File(Struct, frozen=True, eq=False):
     """A file: its items in order, and the names of those that could not be read."""
 
     source: Source
@@ -327,7 +294,7 @@ _PLAIN = (Span, Source, str, str | None, int | float)
 
 # The fields of each kind of node that may hold nodes, the last first.
 _PARTS = {
-    kind: [f.name for f in reversed(fields(kind)) if f.type not in _PLAIN]
+    kind: [name for name, type_ in reversed(kind.__annotations__.items()) if type_ not in _PLAIN]
     for kind in vars().copy().values()
     if isinstance(kind, type) and kind.__module__ == __name__
 }
@@ -337,7 +304,7 @@ def dump(node: object) -> object:
     """Return a tree without its spans, to compare trees by."""
     if isinstance(node, tuple):
         return [dump(item) for item in node]
-    if is_dataclass(node) and not isinstance(node, (Source, Span)):
-        shown = [f.name for f in fields(node) if not f.name.endswith(("span", "source"))]
+    if isinstance(node, Struct) and not isinstance(node, (Source, Span)):
+        shown = [name for name in node.__struct_fields__ if not name.endswith(("span", "source"))]
         return [type(node).__name__, *(dump(getattr(node, name)) for name in shown)]
     return node

@@ -1,8 +1,9 @@
 """Numbers that the declarations of a scenario hold: which there are, and other values for them."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 from tsdl import ast
 from tsdl.diagnostics import Sink
@@ -29,8 +30,7 @@ _BASE_UNITS = {
 SHARES = (1, 10)  # the greatest that a share may be; above 1 where caches serve it
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Constant:
+class Constant(Struct, frozen=True, eq=False):
     """A number that a declaration holds, as the scenario has it, in base units."""
 
     declaration: Declaration

@@ -4,9 +4,12 @@ Source is generated once, from formulas of a closed set of operations, never fro
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tsdl import formula, pythonsource
 from tsdl.formula import Value
@@ -80,8 +83,7 @@ def growing_features(cost: Cost) -> set[str]:
     return features(cost) & set(GROWING)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """The terms of a cost that depend on the same features: of stages, each with its repeats."""
 
     features: frozenset[str]
@@ -200,8 +202,7 @@ def compiled_features(cost: Cost, asked: Asked) -> Callable[..., float]:
     return pythonsource.function(of_cost(cost), every, _sum(found), names)  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Struct, frozen=True):
     """What an operator takes of an iteration: seconds, where they are from, what that knows.
 
     `domain` has for each axis of a table what it measured first and last, where that is one thing.

@@ -6,7 +6,8 @@ of a *stepped* one, every iteration; the *reference* loops over all requests of 
 """
 
 from collections.abc import Iterable, Iterator, Set
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tsdl.formula import NOW, STATE, Formula, Value, every_part, symbol
 from tsdl.plan import Handler, KVCache, Local, Plan, Statement, Workers
@@ -34,8 +35,7 @@ STEADY = frozenset(
 LARGEST_BLOCK = 65_536  # tokens: members of a cohort are counted by their place in a block
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """What keeps a group from a better rung: the rung it is kept to, what decides it, and why.
 
     `part` names what decides: `on token`, `admit when`, `kvcache`, `parallel`, `swap`, `extern`,
@@ -48,16 +48,14 @@ class Reason:
     handler: Handler | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(Struct, frozen=True):
     """How a request's KV grows while it is decoded: by so many bytes with every `block` tokens."""
 
     block: int
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What is known of a group of workers; see the module."""
 
     rung: str

@@ -7,15 +7,15 @@ source before a run (`pythonsource`). It knows nothing of syntax or types.
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import TypeAlias
+
+from msgspec import Struct
 
 Atom: TypeAlias = int | float | bool | str
 
 
-@dataclass(frozen=True, slots=True)
-class Formula:
+class Formula(Struct, frozen=True):
     """An operation on atoms and formulas; `symbol` names what only the running system knows."""
 
     operation: str

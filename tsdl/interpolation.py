@@ -6,14 +6,14 @@ axes. So every branch has points of its own: a table with holes is no special ca
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from math import inf
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+
+class Grid(Struct, frozen=True):
     """Points of an axis, ascending, and what is there: grids of the other axes, or values."""
 
     at: tuple[float, ...]
@@ -29,8 +29,7 @@ class Grid:
 Asked = dict[int, tuple[float, float]]
 
 
-@dataclass(slots=True)
-class Unmeasured:
+class Unmeasured(Struct):
     """What was asked of a grid that it has no points around: beyond all of them, or in its holes.
 
     In a hole are numbers between the points of an axis, where those that are found at the other
@@ -81,8 +80,7 @@ def ends_of(grid: Grid) -> Ranges:
 _ANYWHERE = (-inf, inf)
 
 
-@dataclass(slots=True)
-class _Node:
+class _Node(Struct):
     """A grid as it is gone through; `ranges` say from where to where it has points on each axis.
 
     An axis of one point says nothing: there it is the same everywhere. Branches of the same ranges

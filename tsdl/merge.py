@@ -1,6 +1,6 @@
 """Bodies to members: what a declaration holds with all that it inherits. Knows the schema."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tsdl import ast
 from tsdl.diagnostics import Edit, Fix, Label, Sink
@@ -60,8 +60,7 @@ def _merge(declaration: Declaration, ring: list[Declaration], done: set[int], si
     done.add(id(declaration))
 
 
-@dataclass(frozen=True, slots=True)
-class _Conflict:
+class _Conflict(Struct, frozen=True):
     """Two bases that say different things; the declaration itself may still decide."""
 
     holder: Members

@@ -1,8 +1,9 @@
 """Imports to modules: which files belong together. Knows parsing and a reader of files."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import PurePath
+
+from msgspec import Struct, field
 
 from tsdl import ast
 from tsdl.diagnostics import Label, Sink
@@ -16,8 +17,7 @@ EDITIONS = ("2026",)
 Reader = Callable[[str], str]
 
 
-@dataclass(slots=True, eq=False)
-class Import:
+class Import(Struct, eq=False):
     """One import: the module, and the name that it goes by (None: its names stand bare)."""
 
     module: "Module"
@@ -25,8 +25,7 @@ class Import:
     span: Span
 
 
-@dataclass(slots=True, eq=False)
-class Module:
+class Module(Struct, eq=False):
     """A file with the modules that it imports."""
 
     path: str
@@ -45,8 +44,7 @@ class Module:
         ]
 
 
-@dataclass(slots=True)
-class _Loader:
+class _Loader(Struct):
     read: Reader
     sink: Sink
     known: dict[str, Module] = field(default_factory=dict)

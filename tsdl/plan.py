@@ -5,9 +5,10 @@ machine as it is. Times are in seconds, sizes in bytes, rates per second.
 """
 
 import hashlib
-from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
+
+from msgspec import Struct
 
 from tsdl import formula
 from tsdl.formula import Value
@@ -17,8 +18,7 @@ from tsdl.planjson import canonical, encoded, written
 FORMAT = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Kernel:
+class Kernel(Struct, frozen=True):
     """One launch on a device: its work, and its time, over the features of the batch.
 
     `flops` and `bytes` are per device, `wire` bytes over the link; `time` is in seconds and already
@@ -35,8 +35,7 @@ class Kernel:
     source: str = "roofline"
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(Struct, frozen=True):
     """Kernels that run one after another, `repeat` times over."""
 
     name: str
@@ -44,8 +43,7 @@ class Stage:
     kernels: tuple[Kernel, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(Struct, frozen=True):
     """A table of measured seconds: formulas ask it by its name, with a number for each axis.
 
     `file` is its path as written, and `rows` says which of its rows these are, for people to read.
@@ -58,8 +56,7 @@ class Measured:
     grid: Grid
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """The time of an iteration: the sum of the stages, and `overhead` of the scheduler."""
 
     source: str
@@ -77,8 +74,7 @@ class Cost:
         return tuple(Extern(name, reads) for name, reads in found)
 
 
-@dataclass(frozen=True, slots=True)
-class KVCache:
+class KVCache(Struct, frozen=True):
     """KV memory of one worker; `shares` says that blocks of equal content are kept once.
 
     `footprint` is bytes, over the symbols of a request; `swap_out` and `swap_in` are the seconds
@@ -96,8 +92,7 @@ class KVCache:
     swap_in: Value | None
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(Struct, frozen=True):
     """A link as the runtime needs it: bytes per second in one direction, seconds."""
 
     name: str
@@ -107,8 +102,7 @@ class Channel:
     sharing: str = "fair"
 
 
-@dataclass(frozen=True, slots=True)
-class Efficiency:
+class Efficiency(Struct, frozen=True):
     """An assumption that the times rest on: what an operator class reaches of the peaks."""
 
     work_class: str
@@ -118,8 +112,7 @@ class Efficiency:
     sharpness: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """Declared state: an aggregate or a plain value (`kind` is then ""), one for each key."""
 
     name: str
@@ -129,8 +122,7 @@ class State:
     initial: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """A statement: a word of the language, a name, values, and what is inside its braces.
 
     The words: `let` NAME value; `if` test; `for` NAME list; `set` and `add` STATE value, or key and
@@ -155,8 +147,7 @@ WORDS: dict[str, int | None] = {
 DEEPEST = 16  # statements in one another: Python, which they become, has a limit of twenty
 
 
-@dataclass(frozen=True, slots=True)
-class Handler:
+class Handler(Struct, frozen=True):
     """What is done at an event; `every` is the seconds between two of a timer."""
 
     event: str
@@ -166,8 +157,7 @@ class Handler:
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
+class Local(Struct, frozen=True):
     """The local stage: how an iteration is put together, and what else is done on a worker."""
 
     policy: str
@@ -191,8 +181,7 @@ class Local:
     extern: "Extern | None"
 
 
-@dataclass(frozen=True, slots=True)
-class Global:
+class Global(Struct, frozen=True):
     """The global stage: where requests go, and what else is done for the cluster."""
 
     policy: str
@@ -201,16 +190,14 @@ class Global:
     extern: "Extern | None"
 
 
-@dataclass(frozen=True, slots=True)
-class Extern:
+class Extern(Struct, frozen=True):
     """A policy or a cost in Python: the name under which it is handed in, and what it reads."""
 
     name: str
     reads: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Breakpoint:
+class Breakpoint(Struct, frozen=True):
     """A place in an iteration: after a kernel of a stage, in the layers for which `when` holds."""
 
     event: str
@@ -219,8 +206,7 @@ class Breakpoint:
     when: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Workers:
+class Workers(Struct, frozen=True):
     """Workers of one make. Peaks and links are of one device; memory, price, rent, power of all.
 
     `port` is what its devices reach within the node, `network` what the node reaches beyond;
@@ -264,8 +250,7 @@ class Workers:
     peak_power: float
 
 
-@dataclass(frozen=True, slots=True)
-class Tier:
+class Tier(Struct, frozen=True):
     """Memory beside the devices; `node` is "" for one that all share. `latency` is for a block."""
 
     name: str
@@ -277,8 +262,7 @@ class Tier:
     evict_by: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """Where a cluster stands: USD and grams of CO2 for a joule, where known; its PUE."""
 
     name: str
@@ -287,8 +271,7 @@ class Site:
     pue: float
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(Struct, frozen=True):
     """A distribution, or a way to arrive: its name and parameters."""
 
     name: str
@@ -297,8 +280,7 @@ class Draw:
     parts: tuple["Draw", ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """Requests from a file: arrivals in seconds from the first (empty if it has none), lengths.
 
     `content` names what is in each prompt, `span` tokens a name; it is empty where nobody asks.
@@ -316,8 +298,7 @@ class Table:
     think: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(Struct, frozen=True):
     """What arrives. A table with `replay` is replayed as it is, else its lengths are drawn."""
 
     name: str
@@ -351,8 +332,7 @@ class Workload:
         return self.talks or self.concurrency is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """A condition as written, and as a formula: of an SLO (per request) or an `expect`."""
 
     text: str
@@ -360,8 +340,7 @@ class Condition:
     measure: str  # of its left side: `time`, `data`, `energy`, or nothing in particular
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Struct, frozen=True):
     """What is served."""
 
     name: str
@@ -371,8 +350,7 @@ class Model:
     layers: int
 
 
-@dataclass(frozen=True, slots=True)
-class Doc:
+class Doc(Struct, frozen=True):
     """What a declaration says of itself, its sources among it."""
 
     kind: str
@@ -380,8 +358,7 @@ class Doc:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Because:
+class Because(Struct, frozen=True):
     """What decides how a group of workers is simulated: a part of the program, where it is, why."""
 
     rung: str
@@ -390,8 +367,7 @@ class Because:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rung:
+class Rung(Struct, frozen=True):
     """How a group of workers is simulated (SPEC.md, section 11.5), for people to read."""
 
     group: str
@@ -399,16 +375,14 @@ class Rung:
     because: tuple[Because, ...]  # what decides first
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a part whose formulas may fail stands in the program, for people to read."""
 
     part: str  # as tsdl.parts calls it
     place: str  # file, line and column, and in brackets what else it may be
 
 
-@dataclass(frozen=True)  # without slots: it keeps its hash
-class Plan:
+class Plan(Struct, frozen=True, dict=True):  # where it keeps its hash
     """Everything that a run needs, and what its parts say of themselves."""
 
     format: int
@@ -436,7 +410,7 @@ class Plan:
 
     def fields(self) -> dict[str, Any]:
         """Return the fields by name."""
-        return {f.name: getattr(self, f.name) for f in fields(Plan)}
+        return {name: getattr(self, name) for name in self.__struct_fields__}
 
     @cached_property
     def hash(self) -> str:

@@ -3,8 +3,9 @@
 import json
 import math
 import re
-from dataclasses import fields, is_dataclass
 from typing import Any, get_args, get_origin, get_type_hints
+
+from msgspec import Struct
 
 from tsdl import formulajson
 from tsdl.formula import MOST_BITS, Formula, Value
@@ -60,8 +61,8 @@ def encoded(value: Any) -> Any:
     """Return a part of a plan as JSON values."""
     if isinstance(value, Formula):
         return formulajson.to_json(value)
-    if is_dataclass(value):
-        return {f.name: encoded(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Struct):
+        return {name: encoded(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, tuple):
         return [encoded(item) for item in value]
     return value
@@ -71,9 +72,10 @@ def decoded(type_: Any, data: Any) -> Any:
     """Read JSON as a type of the plan. Raises KeyError, TypeError or ValueError."""
     if type_ == Value:
         return formulajson.from_json(data)
-    if isinstance(type_, type) and is_dataclass(type_):
+    if isinstance(type_, type) and issubclass(type_, Struct):
         hints = get_type_hints(type_)
-        return type_(**{f.name: decoded(hints[f.name], data[f.name]) for f in fields(type_)})
+        fields = type_.__struct_fields__
+        return type_(**{name: decoded(hints[name], data[name]) for name in fields})
     if get_origin(type_) is tuple:
         if not isinstance(data, list):
             raise TypeError(f"{data!r} is not a list")
@@ -84,7 +86,7 @@ def decoded(type_: Any, data: Any) -> Any:
     if data is None and type(None) in options:
         return None
     for option in options:
-        if is_dataclass(option):
+        if isinstance(option, type) and issubclass(option, Struct):
             return decoded(option, data)
         numbers = (int, float) if option is float else option
         if isinstance(data, numbers) and isinstance(data, bool) == (option is bool):

@@ -1,6 +1,6 @@
 """What a set of files declares, before any value is known: declarations, definitions, scopes."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from tsdl import ast
 from tsdl.modules import Module
@@ -10,8 +10,7 @@ from tsdl.types import Type
 from tsdl.units import Unit, Units
 
 
-@dataclass(slots=True, eq=False)
-class Parameter:
+class Parameter(Struct, eq=False):
     """A parameter of a declaration."""
 
     name: str
@@ -20,16 +19,14 @@ class Parameter:
     span: Span
 
 
-@dataclass(slots=True, eq=False)
-class Base:
+class Base(Struct, eq=False):
     """One entry of a `from`: the expression, and the declaration that it names."""
 
     expression: ast.Expr
     declaration: "Declaration"
 
 
-@dataclass(slots=True, eq=False)
-class Declaration:
+class Declaration(Struct, eq=False):
     """A declaration of any kind; `members` is what it holds with all that it inherits."""
 
     kind: str
@@ -53,8 +50,7 @@ class Declaration:
         return next((p for p in self.parameters if p.name == name), None)
 
 
-@dataclass(slots=True, eq=False)
-class Definition:
+class Definition(Struct, eq=False):
     """A value given to a field, where, and the definition that it replaces (`base.x`)."""
 
     key: str
@@ -65,16 +61,14 @@ class Definition:
     parameters: tuple[str, ...] = ()
 
 
-@dataclass(slots=True, eq=False)
-class Part:
+class Part(Struct, eq=False):
     """A clause, bound or graph item, and the declaration whose names it uses."""
 
     item: ast.Item
     owner: Declaration
 
 
-@dataclass(slots=True, eq=False)
-class Members:
+class Members(Struct, eq=False):
     """What a block holds once everything that it inherits is merged in."""
 
     shape: Block
@@ -98,45 +92,39 @@ class Members:
 
 
 # What a name in an expression stands for.
-@dataclass(frozen=True, slots=True)
-class FieldName:
+class FieldName(Struct, frozen=True):
     """A field of the block `up` levels out from where it is read."""
 
     up: int
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class ParameterName:
+class ParameterName(Struct, frozen=True):
     """A parameter of the declaration in which it is written."""
 
     owner: Declaration
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class LocalName:
+class LocalName(Struct, frozen=True):
     """A variable of a generator, of a handler, of a formula."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class SymbolName:
+class SymbolName(Struct, frozen=True):
     """A feature of the batch, or another thing that only the running system knows."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeclarationName:
+class DeclarationName(Struct, frozen=True):
     """A declaration."""
 
     declaration: Declaration
 
 
-@dataclass(frozen=True, slots=True)
-class ChoiceName:
+class ChoiceName(Struct, frozen=True):
     """One of the names of a choice, or the constructor of a family."""
 
     name: str
@@ -145,8 +133,7 @@ class ChoiceName:
 Meaning = FieldName | ParameterName | LocalName | SymbolName | DeclarationName | ChoiceName
 
 
-@dataclass(slots=True)
-class Program:
+class Program(Struct):
     """All modules with their scopes, and what the checker found out about expressions."""
 
     root: Module

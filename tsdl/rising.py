@@ -5,9 +5,10 @@ hold all the same.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
+
+from msgspec import Struct, field
 
 from tsdl.formula import Formula, Value, substituted, symbol, symbols
 from tsdl.interpolation import Grid, ends_of
@@ -73,8 +74,7 @@ def _grids(cost: Cost) -> dict[str, Grid]:
     return {table.name: table.grid for table in cost.tables}
 
 
-@dataclass(slots=True)
-class Proof:
+class Proof(Struct):
     """What can be proved while some features grow, and the others stay.
 
     Where all grow, they do from an iteration without prefills. `ranges` has the least and the

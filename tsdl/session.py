@@ -1,9 +1,11 @@
 """Runs the stages in order. The only one to know them all, and the only one to read files."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path as FilePath
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tsdl._resources import library_files
 from tsdl.check import check
@@ -33,8 +35,7 @@ def library() -> list[Module]:
     return modules
 
 
-@dataclass(slots=True)
-class Session:
+class Session(Struct):
     """One file with all that it imports: checked, and made into plans."""
 
     path: str
@@ -107,8 +108,7 @@ def _given(program: Program, constants: Mapping[str, object], sink: Sink) -> Map
     return read_constants(program, list(known.values()), constants, sink)
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """A scenario of a checked program, with values for its params and for some constants."""
 
     session: Session

@@ -1,17 +1,17 @@
 """Where text comes from: a source, and a span of it. Knows nothing else."""
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from msgspec import Struct, field
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Source:
+
+class Source(Struct, frozen=True, eq=False):
     """A text under the name that people know it by (a path as given, or `<text>`)."""
 
     name: str
     text: str
-    _starts: list[int] = field(default_factory=list, repr=False)
+    _starts: list[int] = field(default_factory=list)
 
     @property
     def of_library(self) -> bool:

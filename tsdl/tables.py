@@ -4,9 +4,10 @@ import csv
 import io
 import math
 from collections import Counter
-from dataclasses import dataclass
 from functools import lru_cache
 from statistics import median
+
+from msgspec import Struct
 
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.diagnostics.suggest import nearest
@@ -17,8 +18,7 @@ MOST_POINTS = 200_000  # of a table: a plan has them all
 _SHOWN = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """What is wanted of a file: rows with these texts, the axes, the column of times, its unit.
 
     `known` are axes of which one point is wanted, `least` has the least point of some axes; `unit`
@@ -39,8 +39,7 @@ class Query:
         return ", ".join([*texts, *(f"{column} >= {number:g}" for column, number in self.least)])
 
 
-@dataclass(frozen=True, slots=True)
-class _Parsed:
+class _Parsed(Struct, frozen=True):
     columns: dict[str, int]
     rows: list[tuple[int, list[str]]]  # with the number of the line
     twice: frozenset[str] = frozenset()  # columns of which there are several

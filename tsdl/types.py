@@ -1,60 +1,53 @@
 """What an expression can be. Knows units; knows neither syntax nor values."""
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from tsdl.units import NUMBER, Dimension
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(Struct, frozen=True):
     """A number with a dimension; a plain number has the empty one."""
 
     dimension: Dimension = NUMBER
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """A text; `path` when it names a file."""
 
     path: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Boolean:
+class Boolean(Struct, frozen=True):
     """True or false."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(Struct, frozen=True):
     """A declaration of a kind."""
 
     kind: str
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One of a few names."""
 
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(Struct, frozen=True):
     """A list of one type of thing."""
 
     of: "Type"
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """An interval `low..high` of a type."""
 
     of: Quantity
 
 
-@dataclass(frozen=True, slots=True)
-class Construct:
+class Construct(Struct, frozen=True):
     """What a constructor of a family makes: a distribution, arrivals, parallelism.
 
     `dimension` is that of the values a distribution draws.
@@ -64,15 +57,13 @@ class Construct:
     dimension: Dimension = NUMBER
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True):
     """A thing of the running system, with fields: a request, a worker, its KV cache."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Struct, frozen=True):
     """Declared state: what reading it yields, what it is indexed by, the aggregate that it is."""
 
     of: "Quantity | Boolean"
@@ -80,21 +71,18 @@ class State:
     kind: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """What an extern policy says that it reads: a field of a worker (`w.…`) or request (`r.…`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
+class Samples(Struct, frozen=True):
     """One value for each finished request, or each gap between tokens: what a metric is made of."""
 
     of: Quantity
     each: str = "request"
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """The type of an expression that was already reported; it agrees with everything."""
 
 

@@ -1,9 +1,10 @@
 """Dimensions, and units of them: exact algebra. Knows nothing of syntax."""
 
 import re
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 Number = int | float
 
@@ -33,8 +34,7 @@ COUNTS = frozenset({"tokens", "requests", "layers", "devices", "blocks", "sessio
 _POWER = re.compile(r"(?P<name>%|[A-Za-zµ][A-Za-z0-9_]*?)(?:\^(?P<power>-?[0-9]))?$")
 
 
-@dataclass(frozen=True, slots=True)
-class Dimension:
+class Dimension(Struct, frozen=True):
     """A product of powers of base dimensions, in the order of their names."""
 
     exponents: tuple[tuple[str, int], ...] = ()
@@ -78,8 +78,7 @@ class Dimension:
 NUMBER = Dimension()
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """A unit: its size in base units, and its dimension."""
 
     factor: Fraction
@@ -113,13 +112,12 @@ class UnknownUnit(ValueError):
         self.name = name
 
 
-@dataclass(slots=True)
-class Units:
+class Units(Struct):
     """All units by name, and dimensions by name."""
 
     units: dict[str, Unit] = field(default_factory=dict)
     dimensions: dict[str, Dimension] = field(default_factory=dict)
-    _parsed: dict[str, Unit] = field(default_factory=dict, repr=False)
+    _parsed: dict[str, Unit] = field(default_factory=dict)
 
     def declare(self, name: str, unit: Unit, prefixes: str) -> list[str]:
         """Add a unit with its prefixes; return the names that were taken already."""

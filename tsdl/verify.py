@@ -1,26 +1,20 @@
 """What can be said before any run: scenarios that cannot work, names that nothing uses."""
 
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tsdl import ast
 from tsdl.attainable import best_of_all
-from tsdl.chance import is_certain
 from tsdl.diagnostics import Severity, Sink
-from tsdl.evaluate import Evaluator, Failed
+from tsdl.evaluate import Evaluator
 from tsdl.evaluate.values import Binding
-from tsdl.formula import Value
 from tsdl.lower import FileReader, lower
-from tsdl.lower.questions import Study, evaluator_at
-from tsdl.lower.studies import lower_study
 from tsdl.operatorclasses import report_classes
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
 from tsdl.resolve import find
-from tsdl.shares import beyond
-from tsdl.source import Span
-from tsdl.spending import unknown
+from tsdl.totals import check_total
 from tsdl.types import Reference
 
 # Found by lowering, but no reason to fail a check: a value that only the command line gives, and
@@ -51,11 +45,10 @@ def verify(
             _check_bounds(evaluator, scenario, plan, sink)
             _check_totals(evaluator, scenario, plan, sink)
     for study in program.own("study"):
+        from tsdl.verifystudies import verify_study  # most programs have none
+
         found = Sink()
-        asked = lower_study(Evaluator(program, {}, found), study)
-        if asked is not None:
-            with suppress(Failed):  # it is told
-                _check_study(program, asked, read, found)
+        verify_study(program, study, read, found)
         sink.found += [d for d in found.found if d.code != _SILENT]
     _report_unused(program, sink)
     report_classes(program, sink)
@@ -87,60 +80,7 @@ def _check_totals(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink:
     parts = evaluator.instance(scenario).members.clauses("expect")
     asked = [e for part in parts if isinstance(part.item, ast.Clause) for e in part.item.objects]
     for condition, expression in zip(plan.expects, asked, strict=True):
-        _check_total(condition.formula, expression.span, "an `expect`", plan, sink)
-
-
-def _check_total(condition: Value, place: Span, what: str, plan: Plan, sink: Sink) -> None:
-    share = beyond(condition)
-    if share is not None:
-        name, number = share
-        sink.warning(
-            "W0513",
-            f"`{name}` is a share, and never more than 1",
-            place,
-            f"compared with {number:g}",
-            help=(f"write `{number:g} %`",) if 10 <= number <= 100 else (),  # noqa: PLR2004
-        )
-    found = unknown(condition, plan)
-    if found is not None:
-        name, why, remedy = found
-        sink.warning(
-            "W0511",
-            f"`{name}` cannot be known",
-            place,
-            why,
-            notes=(f"{what} of a total that is not known does not hold",),
-            help=(remedy,),
-        )
-
-
-def _check_study(program: Program, study: Study, read: FileReader, sink: Sink) -> None:
-    """See that what a study asks has a meaning, and is not in vain, as far as a point tells.
-
-    That is the first. Raises Failed.
-    """
-    first = study.points(program, {}, sink)[0]
-    found = study.search.values[0] if study.search else None
-    evaluator = evaluator_at(program, {}, study, first, found, sink)
-    for asked in study.asked:
-        asked.formula(evaluator)
-    evaluator = evaluator_at(program, {}, study, first, found, Sink())
-    plan = lower(evaluator, study.scenario, read)
-    if plan is None:  # that point cannot be run, and others may
-        return
-    conditions = [("an `expect`", expected.asked) for expected in study.expects]
-    conditions += [("a condition", study.search.condition)] if study.search else []
-    for what, asked in conditions:
-        _check_total(asked.formula(evaluator), asked.expression.span, what, plan, sink)
-    if study.seeds is not None and study.replicates > 1 and is_certain(plan):
-        sink.warning(
-            "W0512",
-            f"{study.replicates} seeds give the same run {study.replicates} times",
-            study.seeds,
-            "nothing is drawn at random",
-            notes=("the interval of a mean would be ± 0, which says nothing of how sure it is",),
-            help=("leave `replicate` out, or draw something: `arrivals = poisson(…)`",),
-        )
+        check_total(condition.formula, expression.span, "an `expect`", plan, sink)
 
 
 # -- what nothing uses -------------------------------------------------------------------------

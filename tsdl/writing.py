@@ -1,8 +1,9 @@
 """How TSDL is written: blocks and fields with comments in line, numbers with their units."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
+
+from msgspec import Struct, field
 
 _ONE_LINE = 118  # a block without comments within is written in one line up to here
 _WIDEST = 120
@@ -12,8 +13,7 @@ _GROUPED = 10_000  # from here on, digits are grouped
 _HUGE = 1e16  # from here on, numbers with a point are written by powers of ten
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A field `name = text`, or a statement where it has no name; and where it comes from."""
 
     text: str
@@ -21,8 +21,7 @@ class Line:
     name: str = ""
 
 
-@dataclass(slots=True)
-class Block:
+class Block(Struct):
     """A block: what stands before its brace, and its members."""
 
     head: str

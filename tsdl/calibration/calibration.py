@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct
 
 from tsdl.calibration.fit import Posterior, fit
 from tsdl.calibration.forward import METRICS, Floats, Forward
@@ -33,8 +33,7 @@ _LEAST = 16  # requests of a run
 _NEAR = 0.02  # widths
 
 
-@dataclass(frozen=True, slots=True)
-class Fitted:
+class Fitted(Struct, frozen=True):
     """A factor after the fit: its logarithm, and the standard deviation of that."""
 
     factor: Factor
@@ -58,8 +57,7 @@ class Fitted:
         return "yes" if self.open < IDENTIFIED else "partly" if self.open < PARTLY else "no"
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(Struct, frozen=True):
     """A mean (seconds) or throughput (requests/s) of a run, and the relative deviation of it."""
 
     statistic: str
@@ -67,8 +65,7 @@ class Prediction:
     deviation: float
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """Errors of a part of a run: of its means, and the mean of |error| request by request.
 
     `before` is the scenario as it was, `after` with the fitted constants.
@@ -82,8 +79,7 @@ class Check:
     after_each: float
 
 
-@dataclass(frozen=True, slots=True)
-class OnRun:
+class OnRun(Struct, frozen=True):
     """What is said of one run: how it was divided, what is predicted, how far it is off."""
 
     run: Run
@@ -92,8 +88,7 @@ class OnRun:
     checks: tuple[Check, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(Struct, frozen=True):
     """Constants that were fitted to measured runs.
 
     `idle` are the names that were asked for and change nothing in the scenario; `formulas` those

@@ -8,9 +8,9 @@ follow from the move before. The posterior is the normal one around the result: 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from tsdl.calibration.priors import Factor
 from tsdl.calibration.slopes import Floats, Function, neighbourhood
@@ -34,8 +34,7 @@ class NoScipy(ImportError):
     """scipy is not installed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Posterior:
+class Posterior(Struct, frozen=True):
     """Where the logarithms are, how far from there they may be, and how far slopes reached."""
 
     mean: Floats

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from tsdl.constants import plain
@@ -27,8 +28,7 @@ _FARTHEST = 2.0  # a logarithm of a ratio; what never came counts as this far
 _MOST_KEPT = 128
 
 
-@dataclass(slots=True)
-class Forward:
+class Forward(Struct):
     """A scenario that replays measured runs, its constants multiplied by factors."""
 
     chosen: Chosen

@@ -12,7 +12,8 @@ other numbers     30 %: the p of a p-norm was 1.4 to 1.6 on these devices
 """
 
 import math
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tsdl.constants import SHARES, Constant
 from tsdl.types import Quantity
@@ -36,8 +37,7 @@ USUAL = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(Struct, frozen=True):
     """What multiplies some constants: the width of its prior, and bounds, all on logarithms.
 
     `starts` are the values at a factor of 1.

@@ -4,10 +4,10 @@ A little other constant puts a request into another iteration, and whole queues 
 requests jump, means over neighbours do not.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from msgspec import Struct
 
 from tsdl.calibration.forward import METRICS, Floats, log_ratios
 from tsdl.validation import Validation
@@ -17,8 +17,7 @@ _MOST_BINS = 24
 _TRIMMED = 0.1  # of a bin, at each end
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(Struct, frozen=True):
     """Which requests of a run are fitted, by their place in the arrivals: first to last - 1.
 
     The first of a run met a cold engine and is in no part; from `last` on, all are held out.

@@ -7,9 +7,9 @@ more runs than slopes tell how large the jumps are.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 _LEAST = 8  # corners, and as many opposites
@@ -19,8 +19,7 @@ Floats = NDArray[np.float64]
 Function = Callable[[Floats], Floats]
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbourhood:
+class Neighbourhood(Struct, frozen=True):
     """The slopes of a function around a place (a row for each value), and what is left.
 
     `noise` is by how much values jump beside the plane, a standard deviation for each; `spread` is

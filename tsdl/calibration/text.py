@@ -3,9 +3,10 @@
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import PurePath
 from typing import Any
+
+from msgspec.structs import asdict
 
 from tsdl.calibration.calibration import Calibration, Check, Fitted, OnRun
 from tsdl.diagnostics.words import several

@@ -1,15 +1,15 @@
 """Where an expression stands: which names it may use, and what the compiler says of them."""
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from tsdl.diagnostics import Sink
 from tsdl.program import Declaration, Members, Program
 from tsdl.types import Type
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a stage says something: in which stage, of which event, and what that names.
 
     `variables` are those of the event by the record that they stand for; `within` are all names

@@ -1,6 +1,6 @@
 """Declared state of a policy's stage: `state sent: count[worker] over 10 s`."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tsdl import ast
 from tsdl.check.expressions import infer, require
@@ -23,8 +23,7 @@ AMBIENT: dict[str, dict[str, Type]] = {
 _PLAIN_TYPES = ("number", "int", "ratio")
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(Struct, frozen=True):
     """How a state is written: its kind (an aggregate, or "" for a plain value), type and key.
 
     The type of an aggregate is that of what it sums up: `time` of `mean(time)`.

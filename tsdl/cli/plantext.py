@@ -1,7 +1,9 @@
 """A plan for people: what would run, where it runs, what its times assume."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tsdl.cli.policytext import stage_lines
 from tsdl.cli.rungs import rung_text
@@ -13,8 +15,7 @@ from tsdl.plan import Cost, Draw, Kernel, Local, Plan, Rung, Site, Stage, Tier, 
 from tsdl.pythonsource import function, python
 
 
-@dataclass(frozen=True, slots=True)
-class Iterations:
+class Iterations(Struct, frozen=True):
     """Those whose operators' times are shown: requests that decode, and one that is prefilled."""
 
     decodes: int = 1

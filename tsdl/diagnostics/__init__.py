@@ -4,8 +4,10 @@ Texts repeat what stands in a source, which may be one word of megabytes: they a
 """
 
 import re
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from tsdl.source import Span
 
@@ -29,8 +31,7 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-@dataclass(frozen=True, slots=True)
-class Label:
+class Label(Struct, frozen=True):
     """A further place that matters, and why."""
 
     span: Span
@@ -38,19 +39,17 @@ class Label:
 
     def __post_init__(self) -> None:
         """Keep the text short."""
-        object.__setattr__(self, "text", _shortened(self.text))
+        force_setattr(self, "text", _shortened(self.text))
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(Struct, frozen=True):
     """Replace a span by a text."""
 
     span: Span
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(Struct, frozen=True):
     """Edits that would mend the mistake."""
 
     title: str
@@ -58,11 +57,10 @@ class Fix:
 
     def __post_init__(self) -> None:
         """Keep the title short."""
-        object.__setattr__(self, "title", _shortened(self.title))
+        force_setattr(self, "title", _shortened(self.title))
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """One finding. If only one thing is shown of it, it is `title`.
 
     `code` is explained by `tsdl explain CODE`. `span` is its place: a half-open range of characters
@@ -82,18 +80,17 @@ class Diagnostic:
 
     def __post_init__(self) -> None:
         """Keep the texts short."""
-        object.__setattr__(self, "title", _shortened(self.title))
-        object.__setattr__(self, "label", _shortened(self.label))
-        object.__setattr__(self, "notes", tuple(map(_shortened, self.notes)))
-        object.__setattr__(self, "help", tuple(map(_shortened, self.help)))
+        force_setattr(self, "title", _shortened(self.title))
+        force_setattr(self, "label", _shortened(self.label))
+        force_setattr(self, "notes", tuple(map(_shortened, self.notes)))
+        force_setattr(self, "help", tuple(map(_shortened, self.help)))
 
 
-@dataclass(slots=True)
-class Sink:
+class Sink(Struct):
     """Collects diagnostics; the same finding at the same place is kept once."""
 
     found: list[Diagnostic] = field(default_factory=list)
-    _seen: set[tuple[str, int, int, int, str]] = field(default_factory=set, repr=False)
+    _seen: set[tuple[str, int, int, int, str]] = field(default_factory=set)
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Keep a diagnostic, unless this place was already told the same."""

@@ -5,16 +5,16 @@ and units, E04 schema, E05 values and plan, E06 data files, E07 studies, E09 the
 N.. notes.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from tsdl.diagnostics import Severity
 
 PAGES = Path(__file__).parent / "explain"
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(Struct, frozen=True):
     """One kind of mistake: its stable code, how bad it is by default, its name in few words."""
 
     code: str

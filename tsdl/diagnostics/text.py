@@ -8,8 +8,9 @@ a CJK character takes two cells, a combining one none, and the carets follow.
 
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+
+from msgspec import Struct
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.diagnostics.codes import CATALOGUE
@@ -27,8 +28,7 @@ _STYLES = {Severity.ERROR: "1;31", Severity.WARNING: "1;33", Severity.NOTE: "1;3
 _Paint = Callable[[str, str], str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Mark:
+class _Mark(Struct, frozen=True):
     """A part of one line to underline: from a column (from 0) to one behind it."""
 
     source: Source

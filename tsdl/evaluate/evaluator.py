@@ -5,7 +5,8 @@ and every type, so what can still be wrong here is a value.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tsdl import ast
 from tsdl.diagnostics import Label, Sink
@@ -31,8 +32,7 @@ class Failed(Exception):
     """A value cannot be had; the reason is in the sink."""
 
 
-@dataclass(slots=True)
-class Evaluator:
+class Evaluator(Struct):
     """Evaluates expressions of a program, with the values that params were given.
 
     `constants` stand in the place of fields: by the declaration (its id) and the path in it.

@@ -1,7 +1,8 @@
 """What expressions evaluate to: atoms, formulas, instances of declarations, and a few shapes."""
 
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from tsdl import ast
 from tsdl.formula import Formula
@@ -9,16 +10,14 @@ from tsdl.program import Declaration, Members
 from tsdl.source import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(Struct, frozen=True):
     """A file's path, and the file that it is relative to ("" for the working folder)."""
 
     text: str
     beside: str
 
 
-@dataclass(frozen=True, slots=True)
-class Constructed:
+class Constructed(Struct, frozen=True):
     """What a constructor made: `lognormal` with its parameters by name."""
 
     name: str
@@ -26,8 +25,7 @@ class Constructed:
     weighted: tuple[tuple["Value", float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(Struct, frozen=True):
     """An interval, both ends included."""
 
     low: float
@@ -35,8 +33,7 @@ class Range:
     step: float | None
 
 
-@dataclass(slots=True, eq=False)
-class Instance:
+class Instance(Struct, eq=False):
     """A declaration put to use: parameters bound, members merged, fields computed when asked for.
 
     A nested block is an instance too; `parent` is the block around it.
@@ -64,16 +61,14 @@ class Instance:
         return self.declaration.name
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """An argument: its expression, and the place whose names it uses."""
 
     expression: ast.Expr
     place: "Place"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where an expression is evaluated: whose names, in which instance, which variables."""
 
     owner: Declaration

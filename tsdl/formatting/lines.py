@@ -5,8 +5,9 @@ own for its braces, and a semicolon goes that separates nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
+
+from msgspec import Struct
 
 from tsdl.parse.parser import Token
 
@@ -14,8 +15,7 @@ OPENING = ("{", "(", "[")
 CLOSING = ("}", ")", "]")
 
 
-@dataclass(slots=True)
-class Line:
+class Line(Struct):
     """A line: its tokens, the comment behind them, its level, and whether an empty one is before.
 
     `follows` is the last token before it. `continues` says that it begins inside ( ) or [ ],

@@ -1,9 +1,10 @@
 """What a configuration describes, whatever its format, and how that is put into TSDL."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from os.path import commonprefix
 from pathlib import PurePath
+
+from msgspec import Struct, field
 
 from tsdl.imports.library import DEFAULT_LINK, identifier
 from tsdl.writing import Block, Line, Member, render
@@ -12,8 +13,7 @@ MOST_WORKERS = 10_000  # of a group
 SERVERS, SCHEDULER, TRAFFIC = "servers", "scheduler", "traffic"
 
 
-@dataclass(slots=True)
-class Group:
+class Group(Struct):
     """Workers alike."""
 
     name: str
@@ -33,8 +33,7 @@ class Group:
         return self.runs == "both" and not self.extras and usual
 
 
-@dataclass(slots=True)
-class Node:
+class Node(Struct):
     """Workers that reach each other without the network; no name for those outside of nodes."""
 
     name: str
@@ -43,8 +42,7 @@ class Node:
     comment: str = ""
 
 
-@dataclass(slots=True)
-class Memory:
+class Memory(Struct):
     """The KV-cache manager: the one of the library that it is, and what differs."""
 
     base: str = "paged"
@@ -52,8 +50,7 @@ class Memory:
     name: str = "paged_attn"
 
 
-@dataclass(slots=True)
-class Scheduler:
+class Scheduler(Struct):
     """A policy: the one of the library that it is, and what differs in its stages."""
 
     base: str = "continuous"
@@ -62,8 +59,7 @@ class Scheduler:
     notes: list[str] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class Deployment:
+class Deployment(Struct):
     """All of a scenario."""
 
     name: str

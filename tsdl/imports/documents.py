@@ -4,9 +4,9 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import yaml
+from msgspec import Struct, field
 
 from tsdl.diagnostics import Sink
 from tsdl.imports.tables import WRONG, Data, Table, Value, called
@@ -76,8 +76,7 @@ def _documents(source: Source, sink: Sink) -> list[Value]:
         loader.dispose()
 
 
-@dataclass(slots=True)
-class _Reader:
+class _Reader(Struct):
     """YAML's nodes to values, each node once, however often it is referred to."""
 
     source: Source

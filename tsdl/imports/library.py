@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import cache
+
+from msgspec import Struct, field
 
 from tsdl import ast
 from tsdl.diagnostics import Sink
@@ -136,8 +137,7 @@ def identifier(name: str, taken: Iterable[str] = ()) -> str:
 Offer = Callable[[], str | None]
 
 
-@dataclass(slots=True)
-class Names:
+class Names(Struct):
     """Finds what names mean: in the library, else among what the files bring."""
 
     sink: Sink

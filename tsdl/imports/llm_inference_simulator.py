@@ -1,8 +1,9 @@
 """The configuration of LLM Inference Simulator: its JSON file, or the flags of its command line."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
+
+from msgspec import Struct
 
 from tsdl.diagnostics import Sink
 from tsdl.imports import dispatch
@@ -54,8 +55,7 @@ _LENGTHS = (("input", "prompt", 512, 100), ("output", "output", 128, 50))
 _NVLINKS = {300: "NVLink2", 600: "NVLink3", 900: "NVLink4", 1800: "NVLink5"}
 
 
-@dataclass(slots=True)
-class _Config:
+class _Config(Struct):
     """The sections of a configuration, and the deployment that is made of it."""
 
     sink: Sink

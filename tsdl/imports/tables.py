@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TypeAlias
+
+from msgspec import Struct, field
 
 from tsdl.diagnostics import Sink
 from tsdl.diagnostics.suggest import nearest
@@ -14,16 +15,14 @@ _MOST_TABLES = 256
 _LARGEST = 1e15
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Value:
+class Value(Struct, frozen=True, eq=False):
     """What a key is set to, and where."""
 
     data: "Data"
     span: Span
 
 
-@dataclass(slots=True, eq=False)
-class Table:
+class Table(Struct, eq=False):
     """A mapping of a file. A key set to null counts as not set."""
 
     span: Span

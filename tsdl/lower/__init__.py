@@ -1,6 +1,6 @@
 """A checked program and a scenario to a plan. What only values can show is reported here."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from tsdl import ast
 from tsdl.diagnostics import Diagnostic, Label, Severity

@@ -1,7 +1,8 @@
 """Clusters to the plan: which workers stand in which node, what connects them, their tiers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tsdl import ast
 from tsdl.evaluate import Evaluator, Instance
@@ -11,8 +12,7 @@ from tsdl.plan import Channel, Tier
 from tsdl.schema import RECORDS
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """Where a `worker` block stands: the node's name, its way to others, whether it is alone."""
 
     worker: Instance
@@ -22,8 +22,7 @@ class Standing:
     alone: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Parallel:
+class Parallel(Struct, frozen=True):
     """How a worker shares the model: the devices of a stage, the ranks, for `ep` the imbalance."""
 
     devices: int

@@ -1,9 +1,10 @@
 """Operators to kernels: a graph on a device, sharded, as times over the batch's features."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from math import inf, nan
 from typing import Any
+
+from msgspec import Struct
 
 from tsdl import ast
 from tsdl.diagnostics import Label
@@ -18,8 +19,7 @@ from tsdl.program import DeclarationName, Part
 from tsdl.schema import BATCH_FEATURES
 
 
-@dataclass(slots=True)
-class Device:
+class Device(Struct):
     """What kernels run on: a device's peaks, and the link to its peers."""
 
     evaluator: Evaluator
@@ -128,16 +128,14 @@ def with_peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> Inst
     return wanted
 
 
-@dataclass(slots=True)
-class Kept:
+class Kept(Struct):
     """What one repeat of a stage keeps on a device."""
 
     weight_bytes: float = 0
     kv_elements: int = 0
 
 
-@dataclass(slots=True)
-class Graph:
+class Graph(Struct):
     """A model's graph on a device: its stages, and the bytes that it keeps there."""
 
     stages: list[Stage]

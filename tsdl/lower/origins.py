@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from posixpath import normpath
+
+from msgspec import Struct
 
 from tsdl.diagnostics import Diagnostic, Label, Severity
 from tsdl.evaluate import Evaluator, Instance
@@ -19,8 +20,7 @@ _DEGREE = re.compile(r"tp(\d+)")  # how profiles of several degrees name the fol
 _COMPUTED_IN = ("dtype", "weight_dtype", "compute_dtype")
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """What a file says of the tables in a folder, by its keys."""
 
     source: Source

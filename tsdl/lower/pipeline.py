@@ -1,7 +1,9 @@
 """Layers over the stages of a pipeline: what each stage computes, sends on and keeps."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
@@ -10,8 +12,7 @@ from tsdl.lower.operators import Device, Graph, library_kernels, with_kernels
 from tsdl.plan import Breakpoint, Cost, Stage, Workers
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(Struct, frozen=True):
     """What a device of one stage of devices keeps, and which stages of the graph it computes."""
 
     stages: tuple[Stage, ...]

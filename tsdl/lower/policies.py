@@ -1,6 +1,6 @@
 """Policies to the plan: the settings of the local stage, and the handlers of both stages."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from tsdl import ast
 from tsdl.check.events import event_of

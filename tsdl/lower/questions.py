@@ -6,7 +6,8 @@ point are known.
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tsdl import ast
 from tsdl.diagnostics import Sink
@@ -19,8 +20,7 @@ from tsdl.source import Span
 from tsdl.units import Scale
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(Struct, frozen=True):
     """One value of an axis: what its columns hold, and which params are given what."""
 
     cells: tuple[Atom, ...]
@@ -30,8 +30,7 @@ class Level:
 Levels = tuple[Level, ...]  # one of each axis: a point
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(Struct, frozen=True):
     """What is varied together: columns of the answer, and the levels.
 
     `units` are base units, those of cells; `scales` the ones that people wrote, if they did.
@@ -43,8 +42,7 @@ class Axis:
     levels: tuple[Level, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """An expression of the study: as written, with its unit, and where its names stand.
 
     `scale` is the unit that people gave what it is, if they did.
@@ -61,8 +59,7 @@ class Asked:
         return evaluator.formula(self.expression, self.place)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """One of the comparisons that must all hold for a condition to hold: its two sides."""
 
     left: Asked
@@ -70,8 +67,7 @@ class Comparison:
     right: Asked
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(Struct, frozen=True):
     """The extreme of some values of a param at which a condition holds; values ascend."""
 
     param: str
@@ -83,16 +79,14 @@ class Search:
     compared: tuple[Comparison, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Best:
+class Best(Struct, frozen=True):
     """Of the points that differ in a column only, the one with the least key."""
 
     column: str
     key: Asked
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     """A picture: its kind, what it shows, and by which columns or values."""
 
     kind: str
@@ -101,8 +95,7 @@ class Picture:
     channels: Mapping[str, str | Asked]
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Elsewhere(Struct, frozen=True):
     """A value of another point: what, and the columns in which that point differs."""
 
     asked: Asked
@@ -114,8 +107,7 @@ class Elsewhere:
         return tuple(self.cells)
 
 
-@dataclass(frozen=True, slots=True)
-class Along:
+class Along(Struct, frozen=True):
     """What a function makes of values at the points along an axis for which a condition holds."""
 
     function: str
@@ -129,8 +121,7 @@ class Along:
         return (self.column,)
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(Struct, frozen=True):
     """A condition that must hold at all points, or at those for which another one does."""
 
     asked: Asked
@@ -155,8 +146,7 @@ class Expectation:
         return self.where.formula(evaluator_at(program, params, study, levels, None, sink)) is True
 
 
-@dataclass(frozen=True, slots=True)
-class Study:
+class Study(Struct, frozen=True):
     """What is asked of which points of a scenario."""
 
     name: str

@@ -4,7 +4,7 @@ Blocks merge, so that a derived cost may set one field. But a file of one base a
 columns of another file, do not go together.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from tsdl.program import Declaration, Members
 

@@ -1,6 +1,6 @@
 """What memory that keeps equal blocks once cannot do, or do without."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from tsdl.diagnostics import Diagnostic, Label, Severity
 from tsdl.evaluate import Evaluator, Instance

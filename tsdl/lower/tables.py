@@ -1,9 +1,11 @@
 """Costs of measured tables to the plan: which kernels take their time from which rows of a file."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tsdl.costs import Batch, compiled
 from tsdl.diagnostics.suggest import nearest
@@ -26,8 +28,7 @@ _HEAVY = 32e6  # bytes of weights and activations, above which memory is what a 
 _TOO_FAST = 0.8  # of the least that the peaks allow: caches and peaks as printed allow a little
 
 
-@dataclass(slots=True)
-class Tables:
+class Tables(Struct):
     """The times that a `cost` brings, in place of the roofline; none without one.
 
     `place` is where the worker says so, `found` are the tables asked so far, `used` the operators

@@ -1,8 +1,9 @@
 """Workloads to the plan: arrivals, lengths, tables from files."""
 
 import math
-from dataclasses import replace
 from itertools import pairwise
+
+from msgspec.structs import replace
 
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance

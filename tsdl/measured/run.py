@@ -1,7 +1,9 @@
 """A measured run as plain data: one value for each request, and what is said of the whole."""
 
 import math
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tsdl.diagnostics import Sink
 from tsdl.source import Source, Span
@@ -12,8 +14,7 @@ NOT_KNOWN = math.nan
 _ROUNDED = 0.05, 1e-3
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A request that was answered. Times in seconds, NaN where they are not known.
 
     `arrived` is on any clock. `ttft` and `e2e` count from the arrival, as the user sees it;
@@ -31,8 +32,7 @@ class Request:
     itls: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Requests in the order of their arrival, which counts from the first.
 
     `duration` is from the first arrival to the last token, in seconds. `left_out` counts those that
@@ -52,8 +52,7 @@ class Run:
         return not any(math.isnan(request.arrived) for request in self.requests)
 
 
-@dataclass(slots=True)
-class Collector:
+class Collector(Struct):
     """Collects the requests of a file, and tells of those that cannot be."""
 
     source: Source

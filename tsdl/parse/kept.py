@@ -17,9 +17,6 @@ _NODES: dict[str, type] = {"Span": Span} | {
     for name, found in vars(ast).items()
     if isinstance(found, type) and found.__module__ == ast.__name__
 }
-_FIELDS: dict[type, tuple[str, ...]] = {
-    node: vars(node)["__match_args__"] for node in _NODES.values()
-}
 
 
 def parse_kept(name: str, sources: list[Source]) -> list[ast.File]:
@@ -40,7 +37,7 @@ def parse_kept(name: str, sources: list[Source]) -> list[ast.File]:
 
 
 class _Writer(pickle.Pickler):
-    """Writes trees: each node as its class and its fields, each source as its place in a list."""
+    """Writes trees: nodes as they say it themselves, each source as its place in a list."""
 
     def __init__(self, file: io.BytesIO, sources: list[Source]) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
@@ -49,10 +46,7 @@ class _Writer(pickle.Pickler):
     def reducer_override(self, thing: object) -> Any:  # noqa: ANN401 (as pickle declares it)
         if isinstance(thing, Source):
             return Source, (self._places[id(thing)],)
-        names = _FIELDS.get(type(thing))
-        if names is None:
-            return NotImplemented
-        return type(thing), tuple(getattr(thing, name) for name in names)
+        return NotImplemented
 
 
 class _Reader(pickle.Unpickler):

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tsdl.schema import ACTIONS
 from tsdl.source import Source, Span
@@ -12,8 +13,7 @@ _ACTION = rf"(?P<verb>{'|'.join(ACTIONS)})"
 _OPERAND = r"(?:[^(),]|\([^()]*\))+(?=[),]|$)"
 
 
-@dataclass(frozen=True, slots=True)
-class Slip:
+class Slip(Struct, frozen=True):
     """A statement that cannot be read: where it stands, what it is, and its remedy."""
 
     span: Span
@@ -21,8 +21,7 @@ class Slip:
     help: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Pattern:
+class _Pattern(Struct, frozen=True):
     """How a slip looks; `¦` stands for the place at which the parser gave up."""
 
     text: str

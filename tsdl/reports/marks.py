@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 Spec = dict[str, Any]
 Cell = str | float | bool | None
@@ -32,8 +34,7 @@ _STEEP = 12  # places whose slanting labels have room beside one another
 _TITLE = 34  # characters of a line of the title of a vertical axis
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(Struct, frozen=True):
     """What an axis says; `levels` are its places in order, where it has no scale.
 
     Between two numbers of a `whole` axis none is marked.
@@ -46,8 +47,7 @@ class Axis:
     whole: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(Struct, frozen=True):
     """What has one color: a name, and places; `widths` are half of confidence intervals.
 
     No interval is drawn beyond `limits`, between which all values are.
@@ -60,8 +60,7 @@ class Series:
     limits: tuple[float, float] = (-math.inf, math.inf)
 
 
-@dataclass(frozen=True, slots=True)
-class Legend:
+class Legend(Struct, frozen=True):
     """All names that colors stand for in a chart, in order; so panels have the same colors.
 
     `looks` are numbers of the color of each name, and of its dash and sign, where names have two
@@ -73,8 +72,7 @@ class Legend:
     looks: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """Texts in rows, under headers; in the first columns are words, then numbers."""
 
     headers: tuple[str, ...]
@@ -90,16 +88,14 @@ class Table:
         return replace(self, rows=(*self.rows[:most], end))
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
+class Panel(Struct, frozen=True):
     """One of the pictures of a chart: what tells it from the others, and how it is drawn."""
 
     title: str
     spec: Spec
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(Struct, frozen=True):
     """Panels beside one another, with what they show, and the same in numbers."""
 
     name: str  # after `--name`

@@ -3,7 +3,9 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tsdl.reports import series
 from tsdl.reports.marks import Axis, Chart, Legend, Panel, Series, Table, lines
@@ -13,8 +15,7 @@ from tsdl.studies.figures import figure, scale
 _TIMES = 12  # in tables
 
 
-@dataclass(frozen=True, slots=True)
-class OverTime:
+class OverTime(Struct, frozen=True):
     """What a chart shows: the names of its lines in a run, and their means over parts of its time.
 
     `parts` is into how many parts a run is divided; `means` is given their bounds, in seconds.

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tsdl._resources import report_file
 from tsdl.reports import tables
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 1000  # of a table
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Struct, frozen=True):
     """A table with a title; `folded` if it is opened by who wants to see it."""
 
     title: str
@@ -36,8 +36,7 @@ class Named:
     folded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """A part of the page: tables, then charts, then texts with titles."""
 
     title: str

@@ -6,11 +6,11 @@ import csv
 import json
 import math
 from array import array
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import Struct
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
@@ -31,8 +31,7 @@ _LARGEST = 1e150  # squares and sums of it are numbers still
 TIMES = ("ttft", "tpot", "mtpot", "e2e", "queue", "transfer")
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """The results of a scenario: its name here, its files. Undefined numbers of columns are NaN."""
 
     name: str
@@ -43,8 +42,7 @@ class Run:
     samples: dict[str, Floats]
 
 
-@dataclass(frozen=True, slots=True)
-class StudyAnswer:
+class StudyAnswer(Struct, frozen=True):
     """The results of a study: its name here, study.json, the plan of the first row with a run."""
 
     name: str

@@ -1,8 +1,9 @@
 """What files of results must look like: a shape is met, or it is said where it is not."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from tsdl.schema.studies import PLOTS
 
@@ -11,29 +12,25 @@ _LARGEST = 2**1000  # a float holds it
 CELL = (int, float, str, bool, type(None))
 
 
-@dataclass(frozen=True, slots=True)
-class Each:
+class Each(Struct, frozen=True):
     """Any number of members, each of one shape."""
 
     shape: object
 
 
-@dataclass(frozen=True, slots=True)
-class Maybe:
+class Maybe(Struct, frozen=True):
     """A member that need not be there."""
 
     shape: object
 
 
-@dataclass(frozen=True, slots=True)
-class OrNull:
+class OrNull(Struct, frozen=True):
     """A shape, or nothing."""
 
     shape: object
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
+class OneOf(Struct, frozen=True):
     """One of a few texts."""
 
     names: tuple[str, ...]

@@ -3,7 +3,8 @@
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tsdl.reports import series
 from tsdl.reports.marks import Axis, Cell, Chart, Panel, Table, heat
@@ -26,8 +27,7 @@ def worker_charts(runs: Sequence[Run]) -> Iterator[Chart]:
         yield _over_time(runs, quantity)
 
 
-@dataclass(frozen=True, slots=True)
-class _Quantity:
+class _Quantity(Struct, frozen=True):
     """A column of timeseries.csv: how it is called, and in what it is told."""
 
     name: str

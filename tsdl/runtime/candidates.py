@@ -1,7 +1,8 @@
 """Lists of workers that handlers choose from, as far as they never change: found once, not anew."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tsdl import formula, pythonsource
 from tsdl.facts import LIVE, fields, formulas

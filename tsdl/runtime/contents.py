@@ -4,15 +4,14 @@ Equal keys mean the same tokens in a block and in all before it. They are whole 
 looked up quickest: of each four, one kind of content has one.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 _KINDS = 4
 _NAMED, _BEGINNING, _SAID = range(3)
 _PLACES = 1 << 32  # more than any request has blocks
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """Of a prompt nothing is known: it is like no other."""
 
     def keys(self, block: int) -> list[int]:
@@ -20,8 +19,7 @@ class Unknown:
         return []
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Struct, frozen=True):
     """A file names the content of so many tokens each."""
 
     names: tuple[int, ...]
@@ -36,8 +34,7 @@ class Named:
         return [(name * each + at) * _KINDS + _NAMED for name in self.names for at in range(each)]
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
+class Beginning(Struct, frozen=True):
     """A prompt begins with one of several texts, which is so many tokens long."""
 
     number: int

@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.diagnostics.words import several
@@ -36,8 +37,7 @@ NO_ROOM = "E0905"
 _DRAWN, _ARRIVED, _GAP = 80, 300, 40
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What a run may take: seconds by the clock on the wall, and bytes of this process's memory."""
 
     seconds: float | None = None
@@ -53,8 +53,7 @@ def limits(seconds: float | None, memory: float | None) -> Limits | None:
     return Limits(seconds, memory)
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(Struct, frozen=True):
     """Where a run was stopped (in simulated seconds), by which limit, and how large that is."""
 
     at: float

@@ -6,9 +6,9 @@ and the width of a processor's vectors cannot show in a result.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from tsdl.formula import Formula, Value, percentile_of
@@ -18,8 +18,7 @@ Floats = NDArray[np.float64]
 _BLOCK = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Weighted:
+class Weighted(Struct, frozen=True):
     """Values of which each stands for several: the gaps between tokens."""
 
     values: Floats  # ascending

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from msgspec import Struct
 
 from tsdl.formula import Value
 from tsdl.plan import Condition, Plan
@@ -38,8 +38,7 @@ LATENCIES = ("ttft", "tpot", "itl", "mtpot", "e2e", "queue")
 PERCENTILES = (50, 90, 99)
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(Struct, frozen=True):
     """An `expect`: as written, what the left side came to, and whether it holds."""
 
     condition: Condition

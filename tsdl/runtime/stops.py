@@ -1,7 +1,8 @@
 """Where an iteration is split: the offsets of its breakpoints, layer by layer."""
 
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from tsdl import pythonsource
 from tsdl.costs import Ask, Batch, compiled_prefix
@@ -10,8 +11,7 @@ from tsdl.parts import of_breakpoint
 from tsdl.plan import Breakpoint, Workers
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """A breakpoint in time: seconds from the begin, event, layer, the share of layers done."""
 
     offset: float

@@ -1,12 +1,11 @@
 """What handlers react to, and what they may do: events, actions, and the kinds of state."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 BOTH = ("local", "global")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """An event: in which stages it is handled, and what it is about, by record."""
 
     doc: str
@@ -36,8 +35,7 @@ EVENTS: dict[str, Event] = {
 BREAKPOINT = ("batch", "layer", "worker")
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """An action: how it is written, and in which stages it may be."""
 
     form: str

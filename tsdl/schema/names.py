@@ -1,6 +1,6 @@
 """Names that expressions may use: functions, constructors, records, metrics."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from tsdl.schema.shapes import Constructor, Field, quantity
 from tsdl.types import Bounds, Quantity, Samples, Sequence, Type

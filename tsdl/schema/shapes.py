@@ -1,14 +1,14 @@
 """The shapes that the schema is written in: a field, a block, a clause, a constructor."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tsdl.types import Quantity, Type
 from tsdl.units import Dimension
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One field of a block: its type, what it means, its default as an expression of the language.
 
     `low` and `high` bound the value in base units (`above` excludes `low` itself); `whole` asks for
@@ -29,8 +29,7 @@ class Field:
     simulated: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class ClauseShape:
+class ClauseShape(Struct, frozen=True):
     """A clause of a block: which prepositions it takes, and whether it has a meaning here yet."""
 
     doc: str
@@ -40,8 +39,7 @@ class ClauseShape:
     checked: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Nested:
+class Nested(Struct, frozen=True):
     """A block within a block; `named` ones may stand more than once."""
 
     block: "Block"
@@ -50,8 +48,7 @@ class Nested:
     simulated: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """A kind of block. `open_field` and `open_block` take any other name."""
 
     kind: str
@@ -69,8 +66,7 @@ class Block:
     parameter_type: Type | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Constructor:
+class Constructor(Struct, frozen=True):
     """A function that makes a distribution, arrivals or parallelism: parameters in order."""
 
     family: str

@@ -1,7 +1,8 @@
 """Where a place in a text stands, by its brackets alone: also where the text cannot be parsed."""
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tsdl.schema import KINDS, Block
 
@@ -12,8 +13,7 @@ _CLOSING = {"{": "}", "(": ")", "[": "]"}
 HANDLER, GRAPH = "handler", "graph"
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """What stands around a place: heads of open blocks, and the statement up to there.
 
     `called` is what stands before the innermost open bracket, `argument` what stands behind it;

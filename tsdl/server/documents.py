@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from msgspec import Struct, field
 from pygls.uris import from_fs_path, to_fs_path
 
 from tsdl._resources import library_path
@@ -19,8 +19,7 @@ from tsdl.source import Source
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")  # of a document without a file: `untitled:Untitled-1`
 
 
-@dataclass
-class Checked:
+class Checked(Struct, dict=True):
     """A file with all that it imports, as the compiler sees it."""
 
     session: Session
@@ -53,8 +52,7 @@ class Checked:
         )
 
 
-@dataclass(slots=True)
-class Documents:
+class Documents(Struct):
     """Texts by path, open ones before those of the disk; what was checked is kept."""
 
     open: dict[str, str] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """What a value has behind its dot: the place is checked once more with a name put in."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from tsdl import ast
 from tsdl.schema import KINDS, RECORD_FUNCTIONS, RECORDS, Block

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import groupby
+
+from msgspec.structs import replace
 
 from tsdl.server.documents import Checked, Documents
 from tsdl.server.occurrences import Occurrence, Symbol

@@ -1,7 +1,9 @@
 """Where names stand and what each stands for: from the tree and what the checker noted."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tsdl import ast
 from tsdl.program import (
@@ -20,8 +22,7 @@ from tsdl.source import Span
 from tsdl.types import Construct, Record, Reference
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+class Symbol(Struct, frozen=True):
     """What a name stands for, told apart from all else by where it is declared.
 
     `kind` is declaration, parameter, local or file; or field, record, argument or word, which the
@@ -34,8 +35,7 @@ class Symbol:
     start: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Occurrence:
+class Occurrence(Struct, frozen=True, eq=False):
     """A name at a place; `target` is where it is declared or set, `expression` what is read."""
 
     span: Span
@@ -46,8 +46,7 @@ class Occurrence:
     declaration: Declaration | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Scope:
+class _Scope(Struct, frozen=True):
     """Where a node stands: in which declaration and blocks, and which variables it sees."""
 
     owner: Declaration

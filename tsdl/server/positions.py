@@ -2,18 +2,17 @@
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 from functools import lru_cache
 
 from lsprotocol.types import Position, PositionEncodingKind, Range
+from msgspec import Struct
 
 from tsdl.source import Span
 
 _LINE_END = re.compile(r"\r\n|\n|\r")  # a line ends so for an editor; the language knows no lone \r
 
 
-@dataclass(frozen=True, slots=True)
-class Positions:
+class Positions(Struct, frozen=True):
     """The lines of a text; `encoding` says in which units client and server count columns."""
 
     text: str

@@ -8,9 +8,10 @@ for by its `decode_step_latency`.
 import contextlib
 import io
 import logging
-from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
+
+from msgspec import Struct
 
 from tsdl.sources.times import NoSource, NoTime
 
@@ -18,8 +19,7 @@ PACKAGE = "aiconfigurator-core"
 _MS = 1e-3
 
 
-@dataclass(slots=True)
-class AIConfigurator:
+class AIConfigurator(Struct):
     """An engine of aiconfigurator-core; `title` says which."""
 
     title: str

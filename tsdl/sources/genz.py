@@ -7,9 +7,10 @@ product, and that of a decode to be nothing; so it counts with the attention of 
 """
 
 import tempfile
-from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
+
+from msgspec import Struct, field
 
 from tsdl.sources.times import NoSource, NoTime
 
@@ -18,8 +19,7 @@ _MS = 1e-3
 _OF_PREFILLS = ("embeddings", "Emb_AR")  # rows that decodes do not have
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(Struct, frozen=True):
     """The seconds of a step: all, those of attention, and those of the embedding of prefills."""
 
     total: float
@@ -27,8 +27,7 @@ class _Step:
     embedding: float
 
 
-@dataclass(slots=True)
-class GenZ:
+class GenZ(Struct):
     """A model of GenZ on one of its systems; `title` says which."""
 
     title: str

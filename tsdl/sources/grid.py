@@ -1,9 +1,10 @@
 """Models of times to tables: the points that are asked, and the file of what was answered."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+
+from msgspec import Struct
 
 from tsdl.sources.times import NoTime, Times
 
@@ -13,8 +14,7 @@ _LEAST_CONTEXT = 16
 _LEAST_PAST = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """How far a table goes: tokens and requests of an iteration, tokens of a context."""
 
     tokens: int = 8192
@@ -22,8 +22,7 @@ class Bounds:
     context: int = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class Tabulated:
+class Tabulated(Struct, frozen=True):
     """A table as the text of a CSV file; how many points it has, and at how many there is a hole.
 
     `reason` is why the first of the holes is one; `silent` are the parts that have no time at all,

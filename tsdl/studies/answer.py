@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from tsdl.studies import sides
 from tsdl.studies.figures import measured, scale
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from tsdl.studies.asking import Unit
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """An `expect`: as written, whether it holds, and the points at which it does not.
 
     Of points that differ only in columns that the condition does not depend on there is one,

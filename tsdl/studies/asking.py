@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from tsdl.studies.measures import holds, measures_of
 from tsdl.studies.pictures import percentiles
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 Key = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """A point with one seed, and what came of it: a run, or why there is none.
 
     With a search, `found` is the run at what it found; `nearest` is a value and its run where the
@@ -36,8 +36,7 @@ class Unit:
     nearest: tuple[float, Found] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """A run that a unit asks for."""
 
     plan: Plan

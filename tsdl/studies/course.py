@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tsdl.studies.asking import Ask, Key, Unit, asks
 from tsdl.studies.points import Points
@@ -45,8 +47,7 @@ class Runner(Protocol):
         ...
 
 
-@dataclass
-class Course:
+class Course(Struct, dict=True):
     """Does the units of a study; `progress` is told how many are done, of how many, and of runs."""
 
     points: Points
@@ -166,8 +167,7 @@ class Course:
             self._go_on(thread, found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Thread:
+class _Thread(Struct, frozen=True):
     """A unit on its way."""
 
     number: int

@@ -9,8 +9,9 @@ runs that it knows where some points take much longer than others.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from tsdl.errors import TsdlError
 from tsdl.plan import Plan
@@ -33,8 +34,7 @@ _BEGUN = 3  # runs that are begun
 _PATIENCE = 0.3  # seconds that each of them may take
 
 
-@dataclass(slots=True)
-class Forecast:
+class Forecast(Struct):
     """How many runs are known, how many are left, and why some points have none.
 
     `seconds` are those of CPU time that the rest takes, which so many runs tell: `measured`.

@@ -1,8 +1,10 @@
 """The points of a study: which there are, what params are there, and the plan of each."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.errors import TsdlError
@@ -22,33 +24,28 @@ FOUND = "found"  # stands in formulas for the value that is searched for
 _KEPT = 100  # plans that are kept: those of the points that are on their way
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(Struct, frozen=True):
     """One point: its number, and the level of each axis."""
 
     number: int
     levels: Levels
 
 
-@dataclass(frozen=True, slots=True)
-class Infeasible:
+class Infeasible(Struct, frozen=True):
     """Why a point cannot be run: the code of the first mistake, and what it says."""
 
     code: str
     reason: str
 
 
-@dataclass
-class Points:
+class Points(Struct, dict=True):
     """A study, and its scenario with the values that params and constants have at all points."""
 
     study: Study
     chosen: Chosen
     # By point and what is found; by point, whether something is, and what was asked.
-    _plans: dict[tuple[int, float | None], Plan | Infeasible] = field(
-        default_factory=dict, repr=False
-    )
-    _formulas: dict[tuple[int, bool, int], FormulaValue] = field(default_factory=dict, repr=False)
+    _plans: dict[tuple[int, float | None], Plan | Infeasible] = field(default_factory=dict)
+    _formulas: dict[tuple[int, bool, int], FormulaValue] = field(default_factory=dict)
 
     @cached_property
     def all(self) -> list[Point]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from tsdl.lower.questions import Along
 from tsdl.studies import sides
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from tsdl.studies.points import Points
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(Struct, frozen=True):
     """A number of a row: for each seed, their mean, and half of its 95 % confidence interval.
 
     NaN where a number is undefined; the half width is NaN for a single seed.
@@ -46,8 +46,7 @@ class Figure:
         return half_width(list(self.each))
 
 
-@dataclass(slots=True, eq=False)
-class Row:
+class Row(Struct, eq=False):
     """A point: what tells it apart, its units by seed, and why it has no numbers, if it has none.
 
     `status` is `ok`, `infeasible` (it cannot be run), `failed` (its run has no result) or `none`

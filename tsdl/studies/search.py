@@ -10,11 +10,11 @@ the condition is not monotone.
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Bracket:
+class Bracket(Struct, frozen=True):
     """What a search found.
 
     `found` is the last value that holds, None if none does; `beyond` the next one, which does not,

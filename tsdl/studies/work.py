@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from tsdl.formula import Formula
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from tsdl.runtime.limits import Limits
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """What is to be run: a plan, a seed, and what the run is asked."""
 
     plan: Plan
@@ -23,8 +23,7 @@ class Job:
     limits: Limits | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """What came of a run: measures by how they are written (None: undefined), its summary.
 
     `seconds` is CPU time. `warnings` are what the run was warned of. `failed` says why there is

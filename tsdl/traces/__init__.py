@@ -1,8 +1,9 @@
 """Files of requests to tables: which format a file has, and what it must hold. Knows no program."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from tsdl.diagnostics import Sink
 from tsdl.diagnostics.suggest import nearest
@@ -16,8 +17,7 @@ from tsdl.traces.rows import Columns as Columns
 from tsdl.traces.rows import Rows, time_of_day
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(Struct, frozen=True):
     """A format: how its file becomes lines, and which of their cells count."""
 
     read: Callable[[Source, Sink], Lines | None]

@@ -4,7 +4,8 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from tsdl.diagnostics import Sink
 from tsdl.source import Source, Span
@@ -14,8 +15,7 @@ _NO_CSV = {"unexpected end of data": "a quote is never closed"}  # what Python s
 _OTHERS = {";": "`;`", "\t": "tabs", "|": "`|`"}  # separators that others write
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
+class Lines(Struct, frozen=True):
     """A file as lines: number (from 1) and cells, or why there are none.
 
     `names` are those of the header, or of the first object (none where it is no object); `first`

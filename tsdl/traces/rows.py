@@ -3,8 +3,9 @@
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from tsdl.diagnostics import Sink
 from tsdl.plan import Table
@@ -69,8 +70,7 @@ def time_of_day(cell: str) -> float:
     return seconds + (int(fraction) / 10 ** len(fraction) if fraction else 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """Names of the columns, how an arrival is read, and the seconds that one unit of it has."""
 
     arrived: str

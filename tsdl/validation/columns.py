@@ -1,9 +1,9 @@
 """What is compared: the same columns of a measured and of a simulated run, and who counts."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from tsdl.measured import Run
@@ -15,8 +15,7 @@ NAMES = ("arrived", "prompt", "output", *METRICS)
 Column = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """Columns by name, in order of arrival (times in seconds, NaN where there are none).
 
     `counted` marks the requests that are compared. `span` is from the first arrival of those to

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from msgspec import Struct
 
 from tsdl.measured import Run
 from tsdl.plan import Plan
@@ -19,8 +19,7 @@ STATISTICS = ("mean", *(f"p{percent}" for percent in PERCENTILES))
 _TWO = 2  # a line through fewer points says nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """A statistic of a metric: seconds, or for throughputs per second; NaN where there is none."""
 
     metric: str
@@ -34,8 +33,7 @@ class Row:
         return self.simulated / self.measured - 1 if self.measured else math.nan
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(Struct, frozen=True):
     """How far single requests are apart: mean and median of |simulated / measured − 1|.
 
     `correlation` is Pearson's, of the values themselves; NaN where nothing varies.
@@ -48,8 +46,7 @@ class Agreement:
     correlation: float
 
 
-@dataclass(frozen=True)
-class Validation:
+class Validation(Struct, frozen=True, dict=True):
     """A measured and a simulated run; `rows` and `agreements` compare them.
 
     `same` tells whether both have requests of the same lengths in the same order; without it only

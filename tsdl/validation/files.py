@@ -4,10 +4,11 @@ import csv
 import io
 import json
 import math
-from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path, PurePath
 from typing import Any
+
+from msgspec.structs import asdict
 
 from tsdl.validation.columns import NAMES
 from tsdl.validation.comparison import Validation

@@ -5,7 +5,8 @@
 """
 
 import re
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from tsdl.imports.library import folded, known
 from tsdl.imports.tables import Table
@@ -52,8 +53,7 @@ _DTYPES = {
 }  # fmt: skip
 
 
-@dataclass(slots=True)
-class Checkpoint:
+class Checkpoint(Struct):
     """A model of the library ("" if none is like it), and what its name says of its weights."""
 
     name: str

@@ -3,8 +3,9 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
+
+from msgspec import Struct
 
 from tsdl.diagnostics import Sink
 from tsdl.imports.documents import scalar
@@ -38,8 +39,7 @@ _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kKmMgG])")
 _FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
-@dataclass(frozen=True, slots=True)
-class Grammar:
+class Grammar(Struct, frozen=True):
     """How an engine is told what to do."""
 
     program: str  # as it is shown
@@ -49,15 +49,13 @@ class Grammar:
     switches: frozenset[str]  # flags that take no value but `True` or `False`
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
+class _Word(Struct, frozen=True):
     text: str
     span: Span
     begins: bool  # a line, and the shell did not take it for more of the one before
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """Flags by their names, `--` included, and the tag of the image, "" if there is none."""
 
     flags: Table

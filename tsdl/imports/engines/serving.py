@@ -1,8 +1,9 @@
 """What every engine's command line comes to: a model, a cluster, memory, a skeleton of traffic."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from textwrap import wrap
+
+from msgspec import Struct
 
 from tsdl.diagnostics import Sink
 from tsdl.imports.deployment import Deployment, Group, Memory, Node, write
@@ -25,8 +26,7 @@ MEMORY = {
 }  # fmt: skip
 
 
-@dataclass(slots=True)
-class Serving:
+class Serving(Struct):
     """A command line, the flags of ours after `--`, and the deployment that is made of them."""
 
     sink: Sink
@@ -155,8 +155,7 @@ def _positive(serving: Serving, flag: str) -> bool:
     return value is not None and value.data not in ("auto", -1)
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """How devices share the work: each of `copies` workers has `tensor` × `stages` devices.
 
     With `together`, experts are shared by all copies, which go in lock-step; with `whole`, each

@@ -1,8 +1,9 @@
 """The config.json of a model of Hugging Face, as a model of the library's graphs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import PurePath
+
+from msgspec.structs import replace
 
 from tsdl.diagnostics import Sink
 from tsdl.imports.documents import read_flags, read_tables

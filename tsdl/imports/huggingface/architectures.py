@@ -1,7 +1,8 @@
 """Which graph of the library an architecture of Hugging Face is, and how it spells its sizes."""
 
-from dataclasses import dataclass, field
 from difflib import get_close_matches
+
+from msgspec import Struct, field
 
 from tsdl.diagnostics import Sink
 from tsdl.imports.tables import WRONG, Table
@@ -21,8 +22,7 @@ USUAL: dict[str, tuple[str, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(Struct, frozen=True):
     """A language model of Hugging Face: its name in configurations, and what it is here.
 
     `defaults` are those of its configuration class in transformers (models/*/configuration_*.py).

@@ -1,7 +1,8 @@
 """What a model comes to in the language: its parameters, and the same one of the library."""
 
-from dataclasses import dataclass
 from functools import cache
+
+from msgspec import Struct
 
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator, Instance
@@ -26,8 +27,7 @@ scenario _probe {{ model = {}; cluster = _one; workload = _few }}
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
+class Sizes(Struct, frozen=True):
     """What a model is: the declaration that its graph is written in, and its fields as text."""
 
     graph: str

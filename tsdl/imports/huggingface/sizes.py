@@ -1,6 +1,6 @@
 """The sizes of a configuration, put together where they have to agree."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from tsdl.imports.huggingface.architectures import Architecture
 from tsdl.imports.huggingface.context import context, window
@@ -13,8 +13,7 @@ _OPTIONAL = ("kv_heads", "head_dim", "shared_experts")
 _NONE = ("shared_experts", "dense_layers")  # there may be none
 
 
-@dataclass(slots=True)
-class Sizes:
+class Sizes(Struct):
     """Reads sizes from the table that has them, and tells of what is missing or disagrees."""
 
     text: Table

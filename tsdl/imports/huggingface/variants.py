@@ -1,6 +1,6 @@
 """What architectures tell by switches of their own, and which of these no graph has."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from tsdl.imports.huggingface.architectures import Architecture
 from tsdl.imports.tables import WRONG, Table

@@ -1,6 +1,6 @@
 """What TokenSim's files say together: the parts by what they are about, and the deployment made."""
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from tsdl.diagnostics import Sink
 from tsdl.imports.deployment import Deployment
@@ -27,8 +27,7 @@ KEYS = {
 PAPER = ("workers", "global_scheduler", "local_scheduler", "transformer")
 
 
-@dataclass(slots=True)
-class Parts:
+class Parts(Struct):
     """All tables of an import, by what they are about."""
 
     sink: Sink

@@ -1,0 +1,49 @@
+"""What can be said of a study before it runs: whether it has a meaning, and is not in vain."""
+
+from contextlib import suppress
+
+from tsdl.chance import is_certain
+from tsdl.diagnostics import Sink
+from tsdl.evaluate import Evaluator, Failed
+from tsdl.lower import FileReader, lower
+from tsdl.lower.questions import Study, evaluator_at
+from tsdl.lower.studies import lower_study
+from tsdl.program import Declaration, Program
+from tsdl.totals import check_total
+
+
+def verify_study(program: Program, declaration: Declaration, read: FileReader, sink: Sink) -> None:
+    """Lower a study with the params' defaults, and look at its first point."""
+    asked = lower_study(Evaluator(program, {}, sink), declaration)
+    if asked is not None:
+        with suppress(Failed):  # it is told
+            _check_study(program, asked, read, sink)
+
+
+def _check_study(program: Program, study: Study, read: FileReader, sink: Sink) -> None:
+    """See that what a study asks has a meaning, and is not in vain, as far as a point tells.
+
+    That is the first. Raises Failed.
+    """
+    first = study.points(program, {}, sink)[0]
+    found = study.search.values[0] if study.search else None
+    evaluator = evaluator_at(program, {}, study, first, found, sink)
+    for asked in study.asked:
+        asked.formula(evaluator)
+    evaluator = evaluator_at(program, {}, study, first, found, Sink())
+    plan = lower(evaluator, study.scenario, read)
+    if plan is None:  # that point cannot be run, and others may
+        return
+    conditions = [("an `expect`", expected.asked) for expected in study.expects]
+    conditions += [("a condition", study.search.condition)] if study.search else []
+    for what, asked in conditions:
+        check_total(asked.formula(evaluator), asked.expression.span, what, plan, sink)
+    if study.seeds is not None and study.replicates > 1 and is_certain(plan):
+        sink.warning(
+            "W0512",
+            f"{study.replicates} seeds give the same run {study.replicates} times",
+            study.seeds,
+            "nothing is drawn at random",
+            notes=("the interval of a mean would be ± 0, which says nothing of how sure it is",),
+            help=("leave `replicate` out, or draw something: `arrivals = poisson(…)`",),
+        )
