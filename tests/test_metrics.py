@@ -445,3 +445,16 @@ def test_who_waits_for_an_answer_waits_for_the_front_end() -> None:
     arrived, answered = result.requests["arrived"], result.requests["last_token"]
     assert arrived[1:] == pytest.approx(answered[:-1] + 1.0)
     assert result.requests["e2e"] == pytest.approx(answered - arrived)
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_a_run_ends_at_until_whatever_the_front_end_holds(engine: str) -> None:
+    """Who has a last token is done then; its user has it after the end."""
+    text = HANDED_OUT.format(policy="chunked", delay=300, workload="")
+    whole = tsdl.compile(text).run(engine=engine)
+    last = float(max(whole.requests["last_token"]))
+    plan = tsdl.compile(text.replace("scenario it {", f"scenario it {{ until = {last - 0.1} s;"))
+    result = plan.run(engine=engine)
+    assert result.summary["end"] == pytest.approx(last - 0.1)
+    assert result.summary["requests"]["finished"] == 60
+    assert float(max(result.requests["last_token"])) == pytest.approx(last)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tsdl.validation import Validation
 
 
-class Plan(plan_.Plan, frozen=True, dict=True):
+class Plan(plan_.Plan, frozen=True, dict=True, weakref=True):
     """An executable plan: a value that prints, hashes, pickles and runs.
 
     Its fields (SPEC.md, section 11.3) hold all that a run needs, in base units: seconds, bytes,

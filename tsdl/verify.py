@@ -45,7 +45,7 @@ def verify(
             _check_bounds(evaluator, scenario, plan, sink)
             _check_totals(evaluator, scenario, plan, sink)
     for study in program.own("study"):
-        from tsdl.verifystudies import verify_study  # most programs have none
+        from tsdl.verifystudies import verify_study  # only where there is a study
 
         found = Sink()
         verify_study(program, study, read, found)

@@ -110,7 +110,7 @@ def _tell(arguments: argparse.Namespace, answer: Answer) -> int:
 def study_lines(session: Session, program: Program) -> Iterator[str]:
     """Yield for each study of a file how much it would run; of few points, which cannot be run."""
     for declaration in program.own("study"):
-        from tsdl.studies.points import points_of  # most programs have none
+        from tsdl.studies.points import points_of  # only where there is a study
 
         points = points_of(session, program, declaration, {}, Sink())
         if points is not None:

@@ -176,7 +176,9 @@ class Requests(Mapping[str, Column]):
         """Return when users have what is generated at some times."""
         if self._front_ends is None:
             return times
-        seen: Floats = times + self._front_ends[self.part("worker", rows)]  # of none: NaN stays
+        seen: Floats = (
+            times + self._front_ends[self.part("worker", rows)]
+        )  # NaN stays, whoever is last in the list
         return seen
 
 

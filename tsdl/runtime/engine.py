@@ -157,7 +157,9 @@ class Engine:
         self._come_to_end(until)
         # Nothing happens any more, and some wait: no policy would ever admit them.
         stuck = list(self.ledger.live) if until is None else []
-        end = until if until is not None and self.open else self.ended
+        end = self.ended
+        if until is not None:  # who has a last token then is done, though its user has it later
+            end = until if self.open else min(end, until)
         for index, (begun, iteration) in self.begun.items():
             self.workers[index].spent(iteration, end - begun)
         self.ledger.end()

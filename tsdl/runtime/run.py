@@ -19,7 +19,10 @@ from tsdl.runtime.result import Result
 from tsdl.runtime.selections import NoCandidate
 from tsdl.runtime.watched import Watch, WatchedEngine
 
-_OF_PARTS = ("E0901", "E0902")  # a formula that fails, a time that cannot be
+# A formula that fails, a time that cannot be, a policy that goes round: of several the first in
+# time is told of. The fast engine may meet them in another order: the reference engine is asked,
+# but where Python has a part, which may have kept something.
+_IN_TIME = ("E0901", "E0902", "E0903")
 ENGINES: dict[str, type[Engine]] = {"fast": FastEngine, "reference": Engine}
 
 
@@ -60,35 +63,35 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
     try:
         arrivals = generate(plan.workload, chosen)
 
-        def simulated(kind: str) -> Result:
-            """Run an engine to the end. Raises TsdlError where a part of the plan fails."""
-            try:
-                with formulas_told(plan.places), _DEEP_CALLS.allowed():
-                    made: Engine
-                    if watch is not None:
-                        made = WatchedEngine(plan, arrivals, chosen, watch, progress, externs)
-                    else:
-                        made = ENGINES[kind](
-                            plan, arrivals, chosen, progress=progress, externs=externs
-                        )
-                    made.sampled = sampled
-                    return Result(plan, chosen, made.run(guard if limits else None), watch)
-            except NoCandidate as error:
-                raise TsdlError([nothing_to_choose(error, plan.places)]) from error
+        def simulated(kind: str, progress: Progress | None) -> Result:
+            made: Engine
+            with _told(plan):
+                if watch is not None:
+                    made = WatchedEngine(plan, arrivals, chosen, watch, progress, externs)
+                else:
+                    made = ENGINES[kind](plan, arrivals, chosen, progress=progress, externs=externs)
+                made.sampled = sampled
+                return Result(plan, chosen, made.run(guard if limits else None), watch)
 
         try:
-            return simulated(engine)
+            return simulated(engine, progress)
         except TsdlError as error:
-            if (
-                engine == "fast"
-                and error.diagnostics[0].code in _OF_PARTS
-                and not extern_names(plan)
-            ):
-                # Of several failures the first in time is told of: here they come in that order.
-                simulated("reference")
+            again = engine == "fast" and watch is None and not extern_names(plan)
+            if again and error.diagnostics[0].code in _IN_TIME:
+                simulated("reference", None)  # which raises what is to be told
             raise
     except MemoryError:
         raise no_room("the system gives it no more") from None
+
+
+@contextmanager
+def _told(plan: Plan) -> Iterator[None]:
+    """Let an engine run. Raises TsdlError where a part of the plan fails."""
+    try:
+        with formulas_told(plan.places), _DEEP_CALLS.allowed():
+            yield
+    except NoCandidate as error:
+        raise TsdlError([nothing_to_choose(error, plan.places)]) from error
 
 
 # Calls in one another: what is done to one request at one time, up to a thousand times (E0903),

@@ -203,9 +203,9 @@ class _Writer:
             }
             spans = [("request", arrived, end), ("queue", arrived, _known(started, end))]
             if not math.isnan(started):
-                spans.append(("prefill", started, _known(first, end)))
+                spans.append(("prefill", started, min(_known(first, end), end)))
             if not math.isnan(first):
-                spans.append(("decode", first, last))
+                spans.append(("decode", min(first, end), min(last, end)))
             yield from self._spans(request, spans, about)
 
     def _spans(
