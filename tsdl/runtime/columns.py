@@ -176,9 +176,8 @@ class Requests(Mapping[str, Column]):
         """Return when users have what is generated at some times."""
         if self._front_ends is None:
             return times
-        seen: Floats = (
-            times + self._front_ends[self.part("worker", rows)]
-        )  # NaN stays, whoever is last in the list
+        workers = self.part("worker", rows)  # -1 takes the last one's, and its times are NaN
+        seen: Floats = times + self._front_ends[workers]
         return seen
 
 
