@@ -99,6 +99,22 @@ def test_a_stopped_run_is_the_run_until_then(
     assert same.partial is None
 
 
+@pytest.mark.parametrize("looks", range(1, 6))
+@pytest.mark.usefixtures("thin")
+def test_a_stopped_run_has_nothing_from_after_it_was_stopped(
+    looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fast engine runs to the next end, where nothing comes before it."""
+    monkeypatch.setattr(limits, "_EVENTS", 1)
+    name = "an_end_that_is_run_ahead_comes_after_the_boundaries_of_its_time"
+    plan = compiled((Path(__file__).parent / "differences" / f"{name}.tsim").read_text("utf-8"))
+    stop_after(monkeypatch, looks)
+    stopped = plan.run(max_seconds=1.0)
+    assert stopped.partial
+    until = tsdl.Plan(**plan.fields() | {"until": stopped.partial.at})
+    assert without_plan(stopped) == without_plan(until.run(engine="reference"))
+
+
 def test_a_partial_run_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

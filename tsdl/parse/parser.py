@@ -49,7 +49,6 @@ def new_parser(*, strict: bool = False) -> Lark:
         strict=strict,
         postlex=_LineEnds(),
         maybe_placeholders=False,
-        lexer_callbacks={"COMMENT": lambda comment: comment},
     )
 
 

@@ -373,9 +373,13 @@ class Engine:
                 self.coming += 1
                 clock.call(until, TIMER, partial(self._end_window, worker))
             event = self._idle(gang)
-            if self._quiet and not self.stages.timers:
-                self._break_deadlock()
+            self._see_to_deadlock()
             yield event
+
+    def _see_to_deadlock(self) -> None:
+        """Break a deadlock once a worker is idle, if there is one; timers see to it themselves."""
+        if self._quiet and not self.stages.timers:
+            self._break_deadlock()
 
     def _break_deadlock(self) -> bool:
         """Let one victim be computed anew where nothing else will ever happen; False without one.

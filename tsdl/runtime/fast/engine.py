@@ -153,8 +153,8 @@ class FastEngine(Engine):
                 self.clock.call(back, TIMER, lambda: self._end_window(worker))
         if worker.current is None and worker.inbox:
             worker.due = min(worker.due, worker.inbox[0][0])
-        if worker.due == inf and self.victims_wait and not self.stages.timers and self._quiet:
-            self._break_deadlock()
+        if worker.due == inf and self.victims_wait:
+            self._see_to_deadlock()
 
     def _woken(self, worker: FastWorker) -> None:
         """Let a worker look at its queues: at once if it is idle, else at its next boundary."""
