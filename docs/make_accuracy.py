@@ -2,9 +2,9 @@
 
     python docs/make_accuracy.py DATA [PART…]
 
-DATA is the folder that has `measured/` (CONTRIBUTING.md). Parts are `runs`, `tables`, `unqueued`,
-`ablations`, `operators` and `final`, the score of the run that nothing was built on; without one,
-all but that. Needs the checkout on the path (PYTHONPATH=.).
+DATA is the folder that has `measured/` (CONTRIBUTING.md). Parts are `runs`, `h100`, `decodes`,
+`tables`, `unqueued`, `ablations`, `operators` and `final`, the score of the run that nothing was
+built on; without one, all but that. Needs the checkout on the path (PYTHONPATH=.).
 """
 
 import csv
@@ -25,6 +25,13 @@ RUNS = {
     "rtx_pro_6000": "vllm-0.19-rtxpro6000-llama-3.1-8b",
     "rtx_4090": "vllm-0.19-rtx4090-llama-3.1-8b",
 }
+# Runs that come with the project: scenario, file of docs/accuracy/h100, title.
+H100 = {
+    "h100": ("llama-3.1-8b", "Llama 3.1 8B, 10 a second"),
+    "h100_thrice": ("llama-3.1-8b-speed-3", "Llama 3.1 8B, 30 a second"),
+    "h100_qwen": ("qwen3-30b-a3b", "Qwen 3 30B-A3B, 10 a second"),
+}
+SIZES = ((1, 8), (9, 32), (33, 64), (65, 96), (97, 128))  # of batches of decodes
 # What is left out, as a program that says so; each is run in place of `rtx_pro_6000`.
 ABLATIONS = {
     "nothing": "scenario x from rtx_pro_6000 {}",
@@ -61,6 +68,8 @@ OPERATORS = {
 
 def measured(data: Path, scenario: str) -> Path:
     """Return the file of a measured run."""
+    if scenario in H100:
+        return HERE / "h100" / f"{H100[scenario][0]}.jsonl"
     return data / "measured" / RUNS[scenario] / "requests.jsonl"
 
 
@@ -95,6 +104,41 @@ def runs(data: Path) -> Iterator[str]:
     """Yield the errors of the run that the library was built beside."""
     yield HEAD.format("by prediction alone, first request excluded")
     yield line("RTX PRO 6000", found(data, "rtx_pro_6000"))
+
+
+def h100(data: Path) -> Iterator[str]:
+    """Yield the errors of the runs on an H100, on which nothing was fitted either."""
+    yield HEAD.format("by prediction alone, first request excluded")
+    for scenario, (_, title) in H100.items():
+        yield line(title, found(data, scenario))
+
+
+def decodes(_data: Path) -> Iterator[str]:
+    """Yield how long iterations of decodes take on the H100, beside what the library says."""
+    yield "| iterations of decodes on H100 | " + " | ".join(f"{a} to {b}" for a, b in SIZES) + " |"
+    yield "| --- " * (len(SIZES) + 1) + "|"
+    for model, name in (("llama3_1_8b", "llama-3.1-8b"), ("qwen3_30b_a3b", "qwen3-30b-a3b")):
+        plan = tsdl.compile(
+            "cluster one { worker gpu { hardware = H100_SXM; kv = vllm_shared } }\n"
+            f"scenario s {{ model = {model}; cluster = one; workload = sharegpt\n"
+            "  policy = vllm(sequences = 128) }"
+        )
+        cost = plan.workers[0].cost
+        parts = [(s.repeat, k.time) for s in cost.stages for k in s.kernels] + [(1, cost.overhead)]
+        names = ", ".join(Batch.__slots__)
+        times = [(many, function("a part", names, python(time), {})) for many, time in parts]
+        errors: dict[tuple[int, int], list[float]] = defaultdict(list)
+        for row in rows_of(HERE / "h100" / f"{name}-decodes.csv"):
+            count, contexts = int(row["decodes"]), int(row["contexts"])
+            batch = Batch(
+                tokens=count, requests=count, last_tokens=count, decodes=count, contexts=contexts,
+                context_blocks=contexts // 16 + count // 2, longest_context=int(row["longest"]),
+            )  # fmt: skip
+            values = [getattr(batch, feature) for feature in Batch.__slots__]
+            error = sum(many * of(*values) for many, of in times) / float(row["seconds"]) - 1
+            errors[next(size for size in SIZES if size[0] <= count <= size[1])].append(error)
+        cells = " | ".join(f"{100 * statistics.fmean(errors[size]):+.1f} %" for size in SIZES)
+        yield f"| {model} | {cells} |"
 
 
 def tabled(data: Path) -> str:
@@ -209,6 +253,8 @@ def middle(errors: list[float]) -> str:
 
 PARTS = {
     "runs": runs,
+    "h100": h100,
+    "decodes": decodes,
     "tables": tables,
     "unqueued": unqueued,
     "ablations": ablations,

@@ -264,7 +264,7 @@ def test_llama2_7b_has_its_weights_and_kv() -> None:
 
 def test_kv_takes_what_the_weights_and_the_reserve_leave_in_whole_blocks() -> None:
     kv = worker_of().kv
-    room = 0.9 * 80 * 2**30 - 13_476_831_232 - 2**30
+    room = 0.9 * 79.15 * 2**30 - 13_476_831_232 - 2**30
     block = 16 * 524_288
     assert kv.capacity == room // block * block
 
