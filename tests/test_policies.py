@@ -577,6 +577,18 @@ def test_what_is_not_declared_cannot_be_read() -> None:
         plan.run()
 
 
+def test_workers_that_are_pipelines_are_shown_and_not_handed_over() -> None:
+    def mine(request, workers):  # type: ignore[no-untyped-def]
+        assert workers[0].queued >= 0
+        return min(workers, key=lambda w: w.busy)
+
+    cluster = "cluster pipes { worker gpu * 2 { hardware = A100_80G; parallel = pp(2); kv = vllm_shared } }"
+    text = cluster + EXTERN.replace("replicas(A100_80G, 3)", "pipes")
+    with pytest.raises(AttributeError, match="does not say that it reads `busy`"):
+        tsdl.compile(text, externs={"mine": mine}).run()
+    tsdl.compile(text, externs={"mine": lambda r, workers: workers[r.id % 2]}).run()
+
+
 def test_an_object_handles_events() -> None:
     class Mine:
         def __init__(self) -> None:

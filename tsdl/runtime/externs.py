@@ -45,7 +45,7 @@ class View:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever the field is)
         """Return a field that the policy has declared to read."""
-        known = self._reads[type(self._thing)]
+        known = _readable(self._thing, self._reads) or frozenset()
         if name in known:
             return shown(getattr(self._thing, name), self._reads)
         raise AttributeError(
@@ -60,11 +60,16 @@ class View:
 
 def shown(thing: object, reads: Reads) -> object:
     """Return a thing as a policy in Python may see it."""
-    if type(thing) in reads:
+    if _readable(thing, reads) is not None:
         return View(thing, reads)
     if isinstance(thing, (list, tuple, deque)):
         return [shown(item, reads) for item in thing]
     return thing
+
+
+def _readable(thing: object, reads: Reads) -> frozenset[str] | None:
+    """Return what may be read of a thing: of a pipelined worker, say, what may be of any worker."""
+    return next((reads[kind] for kind in type(thing).__mro__ if kind in reads), None)
 
 
 def _thing(view: View) -> Any:  # noqa: ANN401 (a request, or a worker)
