@@ -230,7 +230,9 @@ class _Merger:
             f"{with_article(shape.kind)} has no `{name}`",
             span,
             "unknown",
-            help=(f"did you mean `{near}`?",) if near else (_allowed(shape),),
+            help=(f"did you mean `{near}`?",)
+            if near
+            else (_within(shape, name) or _allowed(shape),),
             fix=Fix(f"write `{near}`", (Edit(span, near),)) if near else None,
         )
 
@@ -370,6 +372,16 @@ def _clause_keys(item: ast.Clause) -> list[tuple[str, ...]]:
 def _nested_shape(shape: Block, verb: str) -> Block | None:
     nested = shape.blocks.get(verb)
     return nested.block if nested else shape.open_block
+
+
+def _within(shape: Block, name: str) -> str:
+    """Say which block of this one a member belongs to, if one does."""
+    inside = [
+        verb
+        for verb, nested in shape.blocks.items()
+        if not nested.named and name in nested.block.fields
+    ]
+    return " or ".join(f"it belongs to `{verb}`: `{verb}.{name} = …`" for verb in inside)
 
 
 def _allowed(shape: Block, item: ast.Item | None = None) -> str:
