@@ -127,7 +127,7 @@ def decodes(_data: Path) -> Iterator[str]:
         parts = [(s.repeat, k.time) for s in cost.stages for k in s.kernels] + [(1, cost.overhead)]
         names = ", ".join(Batch.__slots__)
         times = [(many, function("a part", names, python(time), {})) for many, time in parts]
-        errors: dict[tuple[int, int], list[float]] = defaultdict(list)
+        errors: dict[tuple[int, int], list[tuple[float, int]]] = defaultdict(list)
         for row in rows_of(HERE / "h100" / f"{name}-decodes.csv"):
             count, contexts = int(row["decodes"]), int(row["contexts"])
             batch = Batch(
@@ -136,8 +136,10 @@ def decodes(_data: Path) -> Iterator[str]:
             )  # fmt: skip
             values = [getattr(batch, feature) for feature in Batch.__slots__]
             error = sum(many * of(*values) for many, of in times) / float(row["seconds"]) - 1
-            errors[next(size for size in SIZES if size[0] <= count <= size[1])].append(error)
-        cells = " | ".join(f"{100 * statistics.fmean(errors[size]):+.1f} %" for size in SIZES)
+            size = next(size for size in SIZES if size[0] <= count <= size[1])
+            errors[size].append((error, int(row["steps"])))
+        means = [statistics.fmean(*zip(*errors[size], strict=True)) for size in SIZES]
+        cells = " | ".join(f"{100 * mean:+.1f} %" for mean in means)
         yield f"| {model} | {cells} |"
 
 
@@ -264,5 +266,9 @@ PARTS = {
 
 if __name__ == "__main__":
     folder, *parts = sys.argv[1:] or sys.exit(__doc__)
+    if unknown := set(parts) - set(PARTS):
+        sys.exit(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    if not (Path(folder) / "measured").is_dir():
+        sys.exit(f"{folder} has no folder `measured`")
     for part in parts or [name for name in PARTS if name != "final"]:
         print("\n".join(PARTS[part](Path(folder))), end="\n\n")

@@ -588,6 +588,12 @@ def test_workers_that_are_pipelines_are_shown_and_not_handed_over() -> None:
         tsdl.compile(text, externs={"mine": mine}).run()
     tsdl.compile(text, externs={"mine": lambda r, workers: workers[r.id % 2]}).run()
 
+    def meddling(request, workers):  # type: ignore[no-untyped-def]
+        workers[0].queued = 5
+
+    with pytest.raises(AttributeError, match="cannot be set"):
+        tsdl.compile(text, externs={"mine": meddling}).run()
+
 
 def test_an_object_handles_events() -> None:
     class Mine:

@@ -18,6 +18,7 @@ _TITLES = {
 }
 _HUGE = 1e4  # shares from here on are told by powers of ten
 _FEW = 1e-3  # seconds by which arrivals may differ without a word
+_FAR = 0.05  # the share of the last arrival's time by which they do not differ in the same run
 
 
 def percent(value: float) -> str:
@@ -77,7 +78,9 @@ def _remarks(validation: Validation) -> Iterator[str]:
         if run.format != "vllm":  # which is no trace
             yield f'to compare one by one, replay them: `trace = "{PurePath(run.name).name}"`'
     if validation.latest > _FEW:
-        yield f"arrivals differ by up to {duration(validation.latest)}"
+        far = validation.latest > _FAR * validation.simulated.values["arrived"].max()
+        asked = "; is it the run of this workload, at its `speed`?" if far else ""
+        yield f"arrivals differ by up to {duration(validation.latest)}{asked}"
     elif validation.same and math.isnan(validation.latest):
         yield "when the measured ones arrived is not known"
     if run.left_out:
