@@ -160,7 +160,10 @@ def test_somebody_must_count() -> None:
 
 def test_arrivals_that_differ_are_told() -> None:
     text = SMALL.replace("poisson(4 req/s)", "poisson(8 req/s)")
-    assert "arrivals differ by up to" in table(tsdl.validate(plan_of(text), measured()))
+    told = table(tsdl.validate(plan_of(text), measured()))
+    assert "arrivals differ by up to" in told
+    assert "is it the run of this workload" in told
+    assert "is it the run" not in table(tsdl.validate(plan_of(), measured()))
 
 
 def test_files_have_a_row_for_each_request_and_no_nan() -> None:
