@@ -7,7 +7,6 @@ else waits until it has ended. A request whose chain goes on is not put into an 
 from collections import deque
 from collections.abc import Callable
 
-from tsdl.formulaerrors import CALLER, NoTimeError, cannot_be
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
 from tsdl.runtime.system import System
@@ -323,33 +322,3 @@ class Actions:
     def record(self, name: str, value: float) -> None:
         """Note a number under a name."""
         self.system.notes.records.append((self.system.clock.now, -1, name, float(value)))
-
-
-class LocalActions:
-    """The actions of the local stage of one worker: those of all, and what is about the worker."""
-
-    def __init__(self, actions: Actions, worker: Worker) -> None:
-        """Act on a worker; all else goes to the actions of the global stage."""
-        self._actions = actions
-        self._worker = worker
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        """Return an action that is the same in both stages; the next time it is found at once."""
-        action: Callable[..., None] = getattr(self._actions, name)
-        setattr(self, name, action)
-        return action
-
-    def delay(self, seconds: float) -> None:
-        """Have the worker do nothing for so long. Raises NoTimeError for less than nothing."""
-        if cannot_be(seconds):
-            raise NoTimeError(
-                CALLER,
-                f"a handler delays worker {self._worker.id} by {seconds:g} seconds",
-                "see to it that a `delay` is never negative: `max(0 s, …)`",
-            )
-        self._worker.spend(seconds, self._actions.system.clock.now)
-
-    def record(self, name: str, value: float) -> None:
-        """Note a number under a name, and of which worker it is."""
-        system = self._actions.system
-        system.notes.records.append((system.clock.now, self._worker.id, name, float(value)))

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from tsdl.formula import STATE
 from tsdl.plan import Global, Handler, Local
-from tsdl.runtime.actions import Actions, LocalActions
+from tsdl.runtime.actions import Actions
 from tsdl.runtime.candidates import Candidates
 from tsdl.runtime.clock import Clock
 from tsdl.runtime.externs import OF_THE_CLUSTER, extern_hooks
+from tsdl.runtime.localactions import LocalActions
 from tsdl.runtime.programs import Program, merged, programs
 from tsdl.runtime.rules import Rules
 from tsdl.runtime.selections import Selections
