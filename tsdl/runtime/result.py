@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from tsdl.runtime.engine import Outcome
     from tsdl.runtime.samples import Samples
-    from tsdl.runtime.timeline import Timeline
-    from tsdl.runtime.watched import Tokens, Watch
+    from tsdl.runtime.timeline import Timeline, Tokens
+    from tsdl.runtime.watched import Watch
 
 LATENCIES = ("ttft", "tpot", "itl", "mtpot", "e2e", "queue")
 PERCENTILES = (50, 90, 99)

@@ -63,6 +63,14 @@ class Iterations:
         return len(self.begin)
 
 
+@dataclass(slots=True)
+class Tokens:
+    """When each token came, in order of time, and of which request it is."""
+
+    request: array[int] = field(default_factory=lambda: array("q"))
+    time: array[float] = field(default_factory=lambda: array("d"))
+
+
 class Timeline:
     """What was seen from `begin` to `end`, in seconds; `end` comes down where that is too much.
 

@@ -19,7 +19,7 @@ from tsdl.runtime.sums import exact_sum
 if TYPE_CHECKING:
     from tsdl.plan import Draw
     from tsdl.runtime.result import Result
-    from tsdl.runtime.watched import Tokens
+    from tsdl.runtime.timeline import Tokens
 
 _METRICS = {"ttft": "ttft", "tpot": "tpot", "itl": "itl", "e2el": "e2e"}  # theirs, and ours
 _PERCENTILES = (50, 90, 99)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from tsdl.runtime.network import NOBODY, Network, Port
 from tsdl.runtime.pipeline import PipelinedWorker
 from tsdl.runtime.programs import merged
 from tsdl.runtime.request import REJECTED
-from tsdl.runtime.timeline import Timeline
+from tsdl.runtime.timeline import Timeline, Tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,14 +28,6 @@ if TYPE_CHECKING:
     from tsdl.runtime.request import Request
     from tsdl.runtime.system import System
     from tsdl.runtime.worker import Worker
-
-
-@dataclass(slots=True)
-class Tokens:
-    """When each token came, in order of time, and of which request it is."""
-
-    request: array[int] = field(default_factory=lambda: array("q"))
-    time: array[float] = field(default_factory=lambda: array("d"))
 
 
 @dataclass(slots=True)
