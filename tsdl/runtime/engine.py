@@ -56,7 +56,7 @@ class Outcome:
     gap_count: array[int]
     samples: Samples
     stuck: list[int]
-    end: float
+    end: int | float
     events: int
     stopped: Stopped | None = None  # where a limit has ended it
 
@@ -146,7 +146,8 @@ class Engine:
                 clock.process(self._timer(every, program, TIMER + index / len(timers)))
         self._begin()
         # SimPy stops before the events at `until`; ours count those at that time, too.
-        until = self.plan.until
+        # A whole number where the plan has one, and then the end is one, too.
+        until: int | float | None = self.plan.until
         last = clock.at(until, OBSERVER + 1) if until is not None else None
         stopped = None
         if guard is None:
@@ -157,7 +158,7 @@ class Engine:
         self._come_to_end(until)
         # Nothing happens any more, and some wait: no policy would ever admit them.
         stuck = list(self.ledger.live) if until is None else []
-        end = self.ended
+        end: int | float = self.ended
         if until is not None:  # who has a last token then is done, though its user has it later
             end = until if self.open else min(end, until)
         for index, (begun, iteration) in self.begun.items():
