@@ -77,7 +77,7 @@ class BatchView:
         """Return the requests that decode."""
         return self._iteration.decodes
 
-    def __getattr__(self, name: str) -> int:
+    def __getattr__(self, name: str) -> object:
         """Return a feature of the batch."""
         return int(getattr(self._iteration.batch, name))
 

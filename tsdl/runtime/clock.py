@@ -57,7 +57,7 @@ class Clock(simpy.Environment):
 
     def follows(self, priority: float) -> bool:
         """Tell whether the next event is one of a priority, at this very time."""
-        queue = self._queue
+        queue: list[Any] = self._queue
         return bool(queue) and queue[0][0] == self.now and queue[0][1] == priority
 
     @property

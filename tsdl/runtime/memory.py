@@ -19,7 +19,8 @@ class Memory:
     )  # fmt: skip
 
     shares = False  # whether equal blocks are kept once
-    asked = found = 0  # tokens of newcomers, and how many of them were there already
+    asked = 0  # tokens of newcomers, and how many of them were there already
+    found = 0
 
     def __init__(self, kv: KVCache, share: float, host: Channel) -> None:
         """Begin empty; admission leaves a share of the capacity free."""

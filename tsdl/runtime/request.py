@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tsdl.runtime.contents import UNKNOWN, Content, keys
 
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 FINISHED, REJECTED, UNFINISHED = "finished", "rejected", "unfinished"
 
 
-@dataclass(slots=True, eq=False)
 class Copy:
     """KV of a request that was sent ahead of it to a worker, where it holds memory already."""
 
-    worker: Worker
-    held: int  # bytes reserved there
-    sent: int  # bytes that are there
+    __slots__ = ("held", "sent", "worker")
+
+    def __init__(self, worker: Worker, held: int, sent: int) -> None:
+        """Hold so many bytes there, of which some are there already."""
+        self.worker, self.held, self.sent = worker, held, sent
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +63,7 @@ class Request:
     status: str = UNFINISHED
     loose: bool = False  # is to be dispatched
     busy: bool = False  # an action on it takes its time
-    swapped_to: object = None  # what holds its KV, where that is not the host
+    swapped_to: Any = None  # what holds its KV, where that is not the host
     # Its place in a cohort of the fast engine (tsdl.runtime.fast.cohort), if it is in one.
     number: int = -1  # of its admission to the worker
     distance: int = 0

@@ -24,12 +24,11 @@ _FEW = 300  # iterations of a worker, which take about a millisecond
 class FastEngine(Engine):
     """One run of a plan; the result is that of the reference engine, to the last bit."""
 
-    clock: FastClock
-
     def _clock(self) -> Clock:
         self.facts: tuple[Facts, ...] = facts_of(self.plan)
         self.fast: list[FastWorker] = []
-        return FastClock()
+        self.fast_clock = FastClock()
+        return self.fast_clock
 
     def _worker(self, index: int, group: int, node: int) -> Worker:
         facts = self.facts[group]
@@ -43,11 +42,11 @@ class FastEngine(Engine):
 
     def run(self, guard: Guard | None = None) -> Outcome:
         """Run to the end: until nothing is left, the plan's `until`, or a limit that is guarded."""
-        self.clock.guarded = guard is not None
+        self.fast_clock.guarded = guard is not None
         return super().run(guard)
 
     def _let_arrive(self) -> None:
-        self.clock.let_arrive(self.requests.first(), self._rank, self._arrive)
+        self.fast_clock.let_arrive(self.requests.first(), self._rank, self._arrive)
 
     def _begin(self) -> None:
         """Let the workers begin to serve."""
@@ -58,7 +57,7 @@ class FastEngine(Engine):
         for gang in self.gangs:
             worker = gang.leader
             if isinstance(worker, FastWorker):
-                worker.clock = self.clock
+                worker.clock = self.fast_clock
                 worker.look, worker.heed = self._look, self._arm
                 worker.gap_length = self.gap_length.append
                 worker.gap_count = self.gap_count.append
@@ -91,7 +90,7 @@ class FastEngine(Engine):
 
     def let_pass(self, time: float) -> None:
         """Let what happens up to a time happen, of which there is no event."""
-        self.clock.pass_to(time)
+        self.fast_clock.pass_to(time)
         self._catch_up()
 
     def _progress_unseen(self) -> bool:
@@ -232,7 +231,9 @@ class FastEngine(Engine):
 
     def _is_over(self) -> bool:
         # Events that were seen to for a worker which has nothing more to do mean nothing.
-        return self.clock.waiting == self.arms and all(worker.due == inf for worker in self.fast)
+        return self.fast_clock.waiting == self.arms and all(
+            worker.due == inf for worker in self.fast
+        )
 
     @property
     def _quiet(self) -> bool:

@@ -9,16 +9,33 @@ from __future__ import annotations
 from bisect import bisect_right
 from heapq import heappop, heappush
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tsdl.runtime.fast.cohort import BITS, NUMBER
 from tsdl.runtime.fast.steady import MOST
 from tsdl.runtime.request import FINISHED
 
 if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable
+
+    from tsdl.costs import Footprint, GrowingTime
+    from tsdl.runtime.fast.steady import Loops
     from tsdl.runtime.fast.worker import FastWorker
     from tsdl.runtime.memory import Memory
     from tsdl.runtime.request import Request
+    from tsdl.runtime.worker import Running
+
+    # What `run` needs of a worker, in the order in which it takes it.
+    Tools = tuple[
+        deque[tuple[float, Request]], deque[Request], deque[Request], deque[Request], Running,
+        dict[Request, None], dict[int, Request], list[int], list[Request], list[float], list[int],
+        list[int], int, int, int, int, Footprint, bool, bool, int, int,
+        Callable[[float], None], Callable[[int], None], Callable[[list[float], int], None],
+        dict[int, tuple[float, GrowingTime | None]],
+        Callable[[int], tuple[float, GrowingTime | None]], Loops,
+        Callable[..., float], bool, bool, Callable[[Request, str, float], None],
+    ]  # fmt: skip
 
 NEVER = 1 << 62  # steps
 
@@ -38,7 +55,7 @@ def suits(worker: FastWorker) -> bool:
     )
 
 
-def tools(worker: FastWorker) -> tuple[Any, ...]:
+def tools(worker: FastWorker) -> Tools:
     """Return what `run` needs of a worker and never changes."""
     cohort, memory, local = worker.cohort, worker.memory, worker.local
     return (
@@ -130,6 +147,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                     peak_steps.append(steps)
                 if fresh:
                     for request in fresh:
+                        assert request.last is not None
                         own = now - request.last
                         if request.counted:
                             gap_length(own)
@@ -195,10 +213,11 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 else:
                     counted += request.counted
             while steps >= first_end:
-                request = members.pop(heappop(ends) & NUMBER, None)
+                found = members.pop(heappop(ends) & NUMBER, None)
                 first_end = ends[0] >> BITS if ends else NEVER
-                if request is None:
+                if found is None:
                     continue  # it has left before
+                request = found
                 distance, joined = request.distance, request.joined
                 context = distance + steps
                 if joined < steps:
@@ -447,9 +466,9 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     worker.engaged, worker.ended, worker.saw, memory.retired = engaged, gone, saw, freed
     worker.steady = False
     if flying:
-        own = worker.own_iteration
-        own.prefills, own.grouped = prefills, grouped
-        worker.current = own
+        flown = worker.own_iteration
+        flown.prefills, flown.grouped = prefills, grouped
+        worker.current = flown
         worker.steady = grouped and not (prefills or fresh or saw)
     else:
         worker.current = None

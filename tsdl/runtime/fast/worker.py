@@ -7,7 +7,6 @@ decode are in `cohort`; all other running requests, the `loners`, are handled on
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf, nextafter
-from typing import Any
 
 from tsdl.costs import Batch, DecodeTime, compiled, compiled_features, growing_features
 from tsdl.facts import Facts, Growth
@@ -111,7 +110,7 @@ class FastWorker(Worker):
         features = growing_features(kind.cost)
         self.counts_blocks = "context_blocks" in features
         self.looks_far = "longest_context" in features
-        self.tools: tuple[Any, ...] = ()
+        self.tools: lean.Tools
         self.own_iteration = Iteration()  # the one of lean iterations, over and over
         self.time_of_features = compiled_features(kind.cost, self.asked)
         self.times = DecodeTime(kind.cost, self.asked)
