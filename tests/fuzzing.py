@@ -7,13 +7,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from typing import TextIO
 
 from tests.engines import KINDS, DifferenceError, compared_seed, compared_text
 from tests.reduction import reduced
 
 GROUP = 25  # seeds that a process takes at a time
 
-Found = tuple[Counter[str], list[tuple[str, int, str]]]
+Found = tuple[Counter[str], list[tuple[str, int, str]], list[str]]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -30,28 +31,31 @@ def main(arguments: list[str] | None = None) -> None:
         )
     parser.add_argument("--processes", type=int, default=1, help="how many at a time")
     parser.add_argument("--reduce", action="store_true", help="make programs that differ smaller")
+    parser.add_argument("--digest", action="store_true", help="tell a hash of what came of each")
     given = parser.parse_args(arguments)
     begun = time.monotonic()
     ends: Counter[str] = Counter()
     differing = 0
-    for counted, found in results(
+    for counted, found, digests in results(
         groups(given.kinds or list(KINDS), given.first, given.count), given.processes
     ):
         ends.update(counted)
         differing += len(found)
+        if given.digest:
+            say("\n".join(digests))
         for kind, seed, told in found:
             say(f"==== {told}")
             if given.reduce:
                 say(f"---- {kind} seed {seed}, reduced\n{smaller(kind, seed)}")
     seconds = time.monotonic() - begun
     counts = ", ".join(f"{name} {count}" for name, count in sorted(ends.items()))
-    say(f"{ends.total()} systems in {seconds:.0f} s; {differing} differ; {counts}")
+    told = f"{ends.total()} systems in {seconds:.0f} s; {differing} differ; {counts}"
+    say(told, sys.stderr if given.digest else None)
     sys.exit(1 if differing else 0)
 
 
-def say(text: str) -> None:
-    sys.stdout.write(text.rstrip() + "\n")
-    sys.stdout.flush()
+def say(text: str, to: TextIO | None = None) -> None:
+    print(text.rstrip(), file=to, flush=True)
 
 
 def groups(kinds: list[str], first: int, count: int) -> Iterator[tuple[str, range]]:
@@ -71,17 +75,20 @@ def results(work: Iterator[tuple[str, range]], processes: int) -> Iterator[Found
 
 
 def run_group(group: tuple[str, range]) -> Found:
-    """Run a group of seeds; return how many ended how, and those that differ."""
+    """Run a group of seeds; return how many ended how, those that differ, and all hashes."""
     kind, seeds = group
     ends: Counter[str] = Counter()
-    found = []
+    found, digests = [], []
     for seed in seeds:
         try:
-            ends[f"{kind} {compared_seed(kind, seed).how}"] += 1
+            ending = compared_seed(kind, seed)
+            ends[f"{kind} {ending.how}"] += 1
+            digests.append(f"{kind} {seed} {ending.how} {ending.digest}")
         except DifferenceError as error:
             ends[f"{kind} differs"] += 1
             found.append((kind, seed, str(error)))
-    return ends, found
+            digests.append(f"{kind} {seed} differs")
+    return ends, found, digests
 
 
 def smaller(kind: str, seed: int) -> str:

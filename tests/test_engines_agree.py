@@ -319,6 +319,17 @@ def test_a_program_that_differs_is_made_smaller() -> None:
     assert "sample" not in text
 
 
+def test_the_command_tells_hashes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        fuzzing.main(["0", "2", "--tame", "--digest"])
+    assert ended.value.code == 0
+    out, err = capsys.readouterr()
+    first, second = out.splitlines()
+    assert re.fullmatch("tame 0 done [0-9a-f]{64}", first)
+    assert first.split()[-1] != second.split()[-1]
+    assert err.startswith("2 systems in ")
+
+
 def test_the_command_tells_of_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         fuzzing.main(["0", "4", "--tame"])
