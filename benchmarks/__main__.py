@@ -15,12 +15,15 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="each figure is their median (5)")
     parser.add_argument("--requests", type=int, help="other than a row's own: for a quick look")
     parser.add_argument("--engine", choices=("fast", "reference"), default="fast")
+    parser.add_argument(
+        "--installed", action="store_true", help="measure the tsdl of this environment"
+    )
     given = parser.parse_args()
     unknown = [name for name in given.names if name not in ROWS]
     if unknown:
         parser.error(f"there is no benchmark {unknown[0]}; there are {', '.join(ROWS)}")
     measured = []
-    with bench(given.runs, given.engine) as found:
+    with bench(given.runs, given.engine, installed=given.installed) as found:
         for name in given.names or ROWS:
             print(f"{name} …", file=sys.stderr)
             measured.append(found.measure(ROWS[name], given.requests))

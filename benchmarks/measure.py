@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import copytree
 from statistics import median
 from time import perf_counter, process_time
 from typing import Any
@@ -83,7 +84,7 @@ ROWS = {
         Row("figure6", (), "figure6", 500, sizes=(100, 200, 300, 400, 500)),
         Row("study", (Goal("speedup", 1.8, at_least=True),), "study", 2000, study="grid"),
         Row("check", (Goal("whole", 0.3),), command=("check", "{long}")),
-        Row("quickstart", (Goal("whole", 1.0),), command=("run", "examples/quickstart.tsim")),
+        Row("quickstart", (Goal("whole", 1.0),), command=("run", "{examples}/quickstart.tsim")),
     )
 }  # fmt: skip
 
@@ -95,11 +96,13 @@ class Bench:
     folder: Path
     runs: int
     engine: str = "fast"
+    installed: bool = False  # whether the package of the environment runs, not the checkout's
 
     def measure(self, row: Row, requests: int | None = None) -> Measured:
         """Measure a row, with other than its own number of requests where one is given."""
         if row.command:
-            command = [part.format(long=self.folder / "long.tsim") for part in row.command]
+            known = {"long": self.folder / "long.tsim", "examples": ROOT / "examples"}
+            command = [part.format_map(known) for part in row.command]
             figures = self._whole(command)
             return Measured(row, 0, self.runs, figures)
         count = requests or row.requests
@@ -157,18 +160,23 @@ class Bench:
         figures["microseconds_each"] = figures["simulation"] / figures["arrived"] * 1e6
         return figures
 
+    @property
+    def _place(self) -> Path:
+        """Return the folder whose packages come first."""
+        return self.folder if self.installed else ROOT
+
     def process(self, arguments: list[str]) -> tuple[str, Any]:
         """Run Python; return what it wrote and what it used."""
         environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(self.folder / _HIDING), str(ROOT)]),
+            "PYTHONPATH": os.pathsep.join([str(self.folder / _HIDING), str(self._place)]),
             "PYTHONPYCACHEPREFIX": str(self.folder / "bytecode"),
             "TSDL_CACHE": str(self.folder / "cache"),
         }
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             process = subprocess.Popen(
-                [sys.executable, *arguments], cwd=ROOT, env=environment, stdout=output
+                [sys.executable, *arguments], cwd=self._place, env=environment, stdout=output
             )
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -179,12 +187,13 @@ class Bench:
 
 
 @contextmanager
-def bench(runs: int, engine: str = "fast") -> Iterator[Bench]:
+def bench(runs: int, engine: str = "fast", *, installed: bool = False) -> Iterator[Bench]:
     """Yield a bench whose processes find bytecode and cache, as all but the first one do."""
     with tempfile.TemporaryDirectory(prefix="tsdl-benchmarks-") as folder:
-        found = Bench(Path(folder), runs, engine)
+        found = Bench(Path(folder), runs, engine, installed)
         (found.folder / "long.tsim").write_text(long_program(), encoding="utf-8")
         (found.folder / _HIDING).mkdir()
+        copytree(HERE, found.folder / HERE.name)
         hidden = found.folder / _HIDING / "interegular.py"
         hidden.write_text("raise ImportError  # users have no such package\n", encoding="utf-8")
         scenario = str(HERE / "one_worker.tsim")
