@@ -190,7 +190,7 @@ def test_version(capsys: Capture) -> None:
     out = capsys.readouterr().out
     expected = (
         rf"tsdl {tsdl.__version__} "
-        r"\(edition \d{4}, plan format \d+, engines fast, reference\)\n"
+        r"\(edition \d{4}, plan format \d+, engines fast, reference(, compiled)?\)\n"
     )
     assert re.fullmatch(expected, out)
 

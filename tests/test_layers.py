@@ -41,6 +41,14 @@ def test_extras_and_groups_say_the_same() -> None:
         assert set(extras[name]) <= set(extras["test"]), name
 
 
+def test_modules_that_are_compiled_are_there() -> None:
+    hook = settings()["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+    assert (ROOT / hook["path"]).is_file()
+    assert len(hook["modules"]) == len(set(hook["modules"]))
+    for module in hook["modules"]:
+        assert (ROOT / module).is_file(), module
+
+
 def test_every_dependency_has_a_lowest_and_a_highest_version() -> None:
     found = settings()["project"]
     needed = [*found["dependencies"], *chain(*found["optional-dependencies"].values())]

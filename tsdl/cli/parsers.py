@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 from importlib import import_module
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NoReturn
 
 from tsdl.diagnostics.suggest import nearest
@@ -72,6 +74,12 @@ class _Version(argparse.Action):
 
         print(
             f"tsdl {__version__} (edition {EDITIONS[-1]}, plan format {FORMAT}, "
-            "engines fast, reference)"
+            f"engines fast, reference{', compiled' if _compiled() else ''})"
         )
         parser.exit()
+
+
+def _compiled() -> bool:
+    """Tell whether the engines are extension modules (hatch_build.py)."""
+    engine = find_spec("tsdl.runtime.engine")
+    return engine is not None and isinstance(engine.loader, ExtensionFileLoader)
