@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from tsdl.costs import Batch
 from tsdl.runtime.arrivals import generate
-from tsdl.runtime.engine import Engine, Outcome
+from tsdl.runtime.engine import Engine
 from tsdl.runtime.handover import RemoteSwap
+from tsdl.runtime.outcome import Outcome
 from tsdl.runtime.prefixes import PrefixMemory
 from tsdl.runtime.request import FINISHED, REJECTED, UNFINISHED, Request
 from tsdl.runtime.result import Result

@@ -29,8 +29,9 @@ from tests.reduction import reduced
 from tests.tame_systems import a_tame_system
 from tests.tied_systems import a_tied_system
 from tsdl.runtime import run as running
-from tsdl.runtime.engine import Engine, Outcome
+from tsdl.runtime.engine import Engine
 from tsdl.runtime.limits import Guard
+from tsdl.runtime.outcome import Outcome
 
 CASES = {"tame": 100, "wild": 25, "tied": 75}  # `.ci/run` compares more
 LONG_CASES = {

@@ -12,10 +12,11 @@ import pytest
 
 import tsdl
 from tsdl.runtime.arrivals import Arrivals
-from tsdl.runtime.engine import Engine, Outcome
+from tsdl.runtime.engine import Engine
 from tsdl.runtime.files import summary_json
 from tsdl.runtime.ledger import Ledger
 from tsdl.runtime.metrics import Weighted, greatest, least, mean, percentile
+from tsdl.runtime.outcome import Outcome
 from tsdl.runtime.request import FINISHED, REJECTED, UNFINISHED, Request
 from tsdl.runtime.result import Result
 from tsdl.runtime.samples import Samples

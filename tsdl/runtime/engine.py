@@ -9,7 +9,6 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -24,41 +23,24 @@ from tsdl.runtime.gangs import Gang, gangs_of
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.ledger import Ledger
 from tsdl.runtime.limits import run_within
+from tsdl.runtime.outcome import Outcome
 from tsdl.runtime.pipeline import PipelinedWorker
 from tsdl.runtime.request import REJECTED, Request
 from tsdl.runtime.samples import Changes, Moments, Samples, in_order
 from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.stages import Stages
 from tsdl.runtime.stops import stops_of
-from tsdl.runtime.system import Notes, System
+from tsdl.runtime.system import System
 from tsdl.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from tsdl.plan import Plan
     from tsdl.runtime.arrivals import Arrivals
-    from tsdl.runtime.limits import Guard, Stopped
+    from tsdl.runtime.limits import Guard
     from tsdl.runtime.programs import Program
-    from tsdl.runtime.tiers import Tier
 
 
 MOST_ROUNDS = 10_000  # timers in a row with nothing else to come: then nothing will
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a run leaves behind, before anything is summed up."""
-
-    requests: Ledger
-    workers: list[Worker]
-    tiers: list[Tier]
-    notes: Notes
-    gap_length: array[float]
-    gap_count: array[int]
-    samples: Samples
-    stuck: list[int]
-    end: int | float
-    events: int
-    stopped: Stopped | None = None  # where a limit has ended it
 
 
 # Called at every boundary of a worker with the time; tests check invariants here.

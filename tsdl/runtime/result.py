@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pandas import DataFrame
 
-    from tsdl.runtime.engine import Outcome
+    from tsdl.runtime.outcome import Outcome
     from tsdl.runtime.samples import Samples
     from tsdl.runtime.timeline import Timeline, Tokens
     from tsdl.runtime.watched import Watch

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tsdl.plan import Plan, Site
-    from tsdl.runtime.engine import Outcome
     from tsdl.runtime.memory import Memory
+    from tsdl.runtime.outcome import Outcome
     from tsdl.runtime.tiers import Tier
     from tsdl.runtime.worker import Worker
 

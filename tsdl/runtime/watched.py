@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from tsdl.runtime.engine import Engine, Outcome
+from tsdl.runtime.engine import Engine
 from tsdl.runtime.network import NOBODY, Network, Port
+from tsdl.runtime.outcome import Outcome
 from tsdl.runtime.pipeline import PipelinedWorker
 from tsdl.runtime.programs import merged
 from tsdl.runtime.request import REJECTED

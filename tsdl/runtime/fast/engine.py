@@ -10,11 +10,12 @@ from math import inf, nextafter
 
 from tsdl.facts import Facts, facts_of, victims_may_wait
 from tsdl.runtime.clock import TIMER, Clock
-from tsdl.runtime.engine import Engine, Outcome
+from tsdl.runtime.engine import Engine
 from tsdl.runtime.fast import bounds, lean
 from tsdl.runtime.fast.clock import FastClock
 from tsdl.runtime.fast.worker import FastWorker
 from tsdl.runtime.limits import Guard
+from tsdl.runtime.outcome import Outcome
 from tsdl.runtime.request import Request
 from tsdl.runtime.worker import Worker
 

@@ -1,0 +1,32 @@
+"""What a run leaves behind, for the result that is made of it."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tsdl.runtime.ledger import Ledger
+    from tsdl.runtime.limits import Stopped
+    from tsdl.runtime.samples import Samples
+    from tsdl.runtime.system import Notes
+    from tsdl.runtime.tiers import Tier
+    from tsdl.runtime.worker import Worker
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a run leaves behind, before anything is summed up."""
+
+    requests: Ledger
+    workers: list[Worker]
+    tiers: list[Tier]
+    notes: Notes
+    gap_length: array[float]
+    gap_count: array[int]
+    samples: Samples
+    stuck: list[int]
+    end: int | float
+    events: int
+    stopped: Stopped | None = None  # where a limit has ended it
