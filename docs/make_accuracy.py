@@ -117,30 +117,39 @@ def decodes(_data: Path) -> Iterator[str]:
     """Yield how long iterations of decodes take on the H100, beside what the library says."""
     yield "| iterations of decodes on H100 | " + " | ".join(f"{a} to {b}" for a, b in SIZES) + " |"
     yield "| --- " * (len(SIZES) + 1) + "|"
-    for model, name in (("llama3_1_8b", "llama-3.1-8b"), ("qwen3_30b_a3b", "qwen3-30b-a3b")):
-        plan = tsdl.compile(
-            "cluster one { worker gpu { hardware = H100_SXM; kv = vllm_shared } }\n"
-            f"scenario s {{ model = {model}; cluster = one; workload = sharegpt\n"
-            "  policy = vllm(sequences = 128) }"
-        )
-        cost = plan.workers[0].cost
-        parts = [(s.repeat, k.time) for s in cost.stages for k in s.kernels] + [(1, cost.overhead)]
-        names = ", ".join(Batch.__slots__)
-        times = [(many, function("a part", names, python(time), {})) for many, time in parts]
-        errors: dict[tuple[int, int], list[tuple[float, int]]] = defaultdict(list)
-        for row in rows_of(HERE / "h100" / f"{name}-decodes.csv"):
-            count, contexts = int(row["decodes"]), int(row["contexts"])
-            batch = Batch(
-                tokens=count, requests=count, last_tokens=count, decodes=count, contexts=contexts,
-                context_blocks=contexts // 16 + count // 2, longest_context=int(row["longest"]),
-            )  # fmt: skip
-            values = [getattr(batch, feature) for feature in Batch.__slots__]
-            error = sum(many * of(*values) for many, of in times) / float(row["seconds"]) - 1
-            size = next(size for size in SIZES if size[0] <= count <= size[1])
-            errors[size].append((error, int(row["steps"])))
-        means = [statistics.fmean(*zip(*errors[size], strict=True)) for size in SIZES]
-        cells = " | ".join(f"{100 * mean:+.1f} %" for mean in means)
-        yield f"| {model} | {cells} |"
+    measured = {"llama3_1_8b": "llama-3.1-8b", "qwen3_30b_a3b": "qwen3-30b-a3b"}
+    for what in ("", ", kernels alone"):
+        for model, name in measured.items():
+            errors = errors_of_decodes(model, f"{name}-decodes.csv", overhead=not what)
+            cells = " | ".join(f"{100 * error:+.1f} %" for error in errors)
+            yield f"| {model}{what} | {cells} |"
+
+
+def errors_of_decodes(model: str, file: str, *, overhead: bool) -> list[float]:
+    """Return the mean error for each size of a batch, each measured step counting as much."""
+    plan = tsdl.compile(
+        "cluster one { worker gpu { hardware = H100_SXM; kv = vllm_shared } }\n"
+        f"scenario s {{ model = {model}; cluster = one; workload = sharegpt\n"
+        "  policy = vllm(sequences = 128) }"
+    )
+    cost = plan.workers[0].cost
+    parts = [(stage.repeat, kernel.time) for stage in cost.stages for kernel in stage.kernels]
+    if overhead:
+        parts.append((1, cost.overhead))
+    names = ", ".join(Batch.__slots__)
+    times = [(many, function("a part", names, python(time), {})) for many, time in parts]
+    errors: dict[tuple[int, int], list[tuple[float, int]]] = defaultdict(list)
+    for row in rows_of(HERE / "h100" / file):
+        count, contexts = int(row["decodes"]), int(row["contexts"])
+        batch = Batch(
+            tokens=count, requests=count, last_tokens=count, decodes=count, contexts=contexts,
+            context_blocks=contexts // 16 + count // 2, longest_context=int(row["longest"]),
+        )  # fmt: skip
+        values = [getattr(batch, feature) for feature in Batch.__slots__]
+        error = sum(many * of(*values) for many, of in times) / float(row["seconds"]) - 1
+        size = next(size for size in SIZES if size[0] <= count <= size[1])
+        errors[size].append((error, int(row["steps"])))
+    return [statistics.fmean(*zip(*errors[size], strict=True)) for size in SIZES]
 
 
 def tabled(data: Path) -> str:
