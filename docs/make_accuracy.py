@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import tsdl
-from tsdl.costs import Batch
+from tsdl.costs import Batch, compiled, compiled_prefix
 from tsdl.plan import Kernel
 from tsdl.pythonsource import function, python
 from tsdl.validation import Validation
@@ -133,11 +133,7 @@ def errors_of_decodes(model: str, file: str, *, overhead: bool) -> list[float]:
         "  policy = vllm(sequences = 128) }"
     )
     cost = plan.workers[0].cost
-    parts = [(stage.repeat, kernel.time) for stage in cost.stages for kernel in stage.kernels]
-    if overhead:
-        parts.append((1, cost.overhead))
-    names = ", ".join(Batch.__slots__)
-    times = [(many, function("a part", names, python(time), {})) for many, time in parts]
+    time = compiled(cost) if overhead else compiled_prefix(cost, None, None)
     errors: dict[tuple[int, int], list[tuple[float, int]]] = defaultdict(list)
     for row in rows_of(HERE / "h100" / file):
         count, contexts = int(row["decodes"]), int(row["contexts"])
@@ -145,8 +141,7 @@ def errors_of_decodes(model: str, file: str, *, overhead: bool) -> list[float]:
             tokens=count, requests=count, last_tokens=count, decodes=count, contexts=contexts,
             context_blocks=contexts // 16 + count // 2, longest_context=int(row["longest"]),
         )  # fmt: skip
-        values = [getattr(batch, feature) for feature in Batch.__slots__]
-        error = sum(many * of(*values) for many, of in times) / float(row["seconds"]) - 1
+        error = time(batch) / float(row["seconds"]) - 1
         size = next(size for size in SIZES if size[0] <= count <= size[1])
         errors[size].append((error, int(row["steps"])))
     return [statistics.fmean(*zip(*errors[size], strict=True)) for size in SIZES]
