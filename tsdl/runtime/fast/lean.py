@@ -16,26 +16,9 @@ from tsdl.runtime.fast.steady import MOST
 from tsdl.runtime.request import FINISHED
 
 if TYPE_CHECKING:
-    from collections import deque
-    from collections.abc import Callable
-
-    from tsdl.costs import Footprint, GrowingTime
-    from tsdl.runtime.fast.steady import Loops
     from tsdl.runtime.fast.worker import FastWorker
     from tsdl.runtime.memory import Memory
     from tsdl.runtime.request import Request
-    from tsdl.runtime.worker import Running
-
-    # What `run` needs of a worker, in the order in which it takes it.
-    Tools = tuple[
-        deque[tuple[float, Request]], deque[Request], deque[Request], deque[Request], Running,
-        dict[Request, None], dict[int, Request], list[int], list[Request], list[float], list[int],
-        list[int], int, int, int, int, Footprint, bool, bool, int, int,
-        Callable[[float], None], Callable[[int], None], Callable[[list[float], int], None],
-        dict[int, tuple[float, GrowingTime | None]],
-        Callable[[int], tuple[float, GrowingTime | None]], Loops,
-        Callable[..., float], bool, bool, Callable[[Request, str, float], None],
-    ]  # fmt: skip
 
 NEVER = 1 << 62  # steps
 
@@ -53,21 +36,6 @@ def suits(worker: FastWorker) -> bool:
         and worker.facts.never_negative
         and worker.hooks.keys().isdisjoint(("start", "admit", "preempt", "iteration"))
     )
-
-
-def tools(worker: FastWorker) -> Tools:
-    """Return what `run` needs of a worker and never changes."""
-    cohort, memory, local = worker.cohort, worker.memory, worker.local
-    return (
-        worker.inbox, worker.unseen, worker.waiting, worker.ready, worker.active, worker.loners,
-        cohort.members, cohort.ends, cohort.fresh, cohort.peak_gaps, cohort.peak_steps,
-        cohort.on_blocks, cohort.block, cohort.unit,
-        memory.capacity, memory.capacity - memory.watermark,  # which newcomers leave free
-        memory.footprint, memory.shares, local.batching == "chunked", local.max_requests,
-        local.max_tokens, worker.gap_length, worker.gap_count, worker.note_gaps, worker.times.known,
-        worker.times.of, worker.loops,
-        worker.time_of_features, worker.counts_blocks, worker.looks_far, worker.close,
-    )  # fmt: skip
 
 
 def takes(worker: FastWorker) -> bool:

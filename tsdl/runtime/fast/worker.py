@@ -13,7 +13,7 @@ from tsdl.facts import Facts, Growth
 from tsdl.plan import Workers
 from tsdl.runtime.batching import Iteration
 from tsdl.runtime.clock import BOUNDARY
-from tsdl.runtime.fast import bounds, lean, steady
+from tsdl.runtime.fast import bounds, lean, steady, tools
 from tsdl.runtime.fast.batching import COMPOSE
 from tsdl.runtime.fast.clock import FastClock
 from tsdl.runtime.fast.cohort import BITS, Cohort
@@ -110,7 +110,7 @@ class FastWorker(Worker):
         features = growing_features(kind.cost)
         self.counts_blocks = "context_blocks" in features
         self.looks_far = "longest_context" in features
-        self.tools: lean.Tools
+        self.tools: tools.Tools
         self.own_iteration = Iteration()  # the one of lean iterations, over and over
         self.time_of_features = compiled_features(kind.cost, self.asked)
         self.times = DecodeTime(kind.cost, self.asked)
@@ -137,7 +137,7 @@ class FastWorker(Worker):
         self.admissions_heeded = "start" in self.hooks or "admit" in self.hooks
         # With hooks it ends iterations itself; where none is told of admissions, lean begins them.
         self.lean_begin = lean.suits(self) and not noted
-        self.tools = lean.tools(self)
+        self.tools = tools.tools(self)
         self.listen()
 
     def listen(self) -> None:
