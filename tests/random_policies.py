@@ -62,6 +62,7 @@ class PolicyWriter:
         self.chance = random.Random(seed)
         # What was added later has chances of its own: all else of a seed stays what it was.
         self.later = random.Random(f"later {seed}")
+        self.last = random.Random(f"last {seed}")
         self.names = 0
 
     def name(self) -> str:
@@ -194,6 +195,8 @@ class PolicyWriter:
             f"queue = {chance.choice(('arrival', 'heap'))}",
             f"scheduling = {'synchronous' if static else ahead}",
             f"front_end = {self.later.choice(('0 s', '0 s', '7 ms'))}",
+            f"eager = {self.last.choice(('false', 'false', 'tokens > 8', 'prefills > 0'))}",
+            "launch = 100 us",
         ]
         lines += self.some(
             (

@@ -24,7 +24,11 @@ KEYS_OF_MEMORY = (
 )  # fmt: skip
 OVERHEADS = (
     "1 ms", "10 ms", "1 ms * requests", "200 us + 10 us * tokens", "1 ms if prefills > 0 else 0 s",
-    "5 us * context_blocks", "1 us * kernels * devices",
+    "5 us * context_blocks", "200 us * devices",
+)  # fmt: skip
+EAGER = (
+    "true", "tokens > 8", "prefills > 0", "prefills == 0 and tokens > 2", "contexts > 300",
+    "tokens / (prefills + 1) > 16", "longest_context > 64 or devices > 1",
 )  # fmt: skip
 
 # Handlers of the local stage: what they are called in counts of features, and their lines.
@@ -185,6 +189,7 @@ class TamePolicyWriter(FeatureWriter):
         # What was added later has chances of its own: all else of a seed stays what it was.
         self.later = random.Random(f"later {seed}")
         self.latest = random.Random(f"latest {seed}")
+        self.last = random.Random(f"last {seed}")
 
     def clauses(self, base: str) -> list[str]:
         """Return some clauses of a local stage; most are left as they are."""
@@ -218,6 +223,12 @@ class TamePolicyWriter(FeatureWriter):
         if self.later.random() < 0.15:
             lines.append(f"front_end = {self.later.choice((1, 7, 300))} ms")
             self.features.add("front_end")
+        if self.last.random() < 0.25:
+            launch = self.last.choice((10, 60, 300))
+            lines.append(f"eager = {self.last.choice(EAGER)}; launch = {launch} us")
+            self.features.add("eager")
+        if self.last.random() < 0.1:
+            lines.append(f"{self.noted('gap')} = 2 us")
         return [*lines, *self.selections()]
 
     def selections(self) -> list[str]:

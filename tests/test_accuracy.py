@@ -32,11 +32,13 @@ def test_a_run_is_predicted(data: Path, make: dict[str, Any]) -> None:
 
 
 def test_runs_on_another_device_and_model_are(data: Path, make: dict[str, Any]) -> None:
-    """TPOT, E2E and throughput; TTFT waits for the CPU there (docs/accuracy.md)."""
+    """TPOT, E2E and throughput; TTFT once it is known how fast the host is (docs/accuracy.md)."""
     rows = percents(list(make["h100"](data)))
-    assert len(rows) == len(make["H100"])
+    alone, told = rows[: len(make["H100"])], rows[len(make["H100"]) :]
+    assert len(told) == len(alone)
     assert all(max(map(abs, row[1:])) < 8 for row in rows)
-    assert [row[0] for row in rows] == pytest.approx([-6.7, 0.9, -26], abs=2)
+    assert [row[0] for row in alone] == pytest.approx([-6.7, 0.9, -26], abs=2)
+    assert all(abs(row[0]) < 6 for row in told)
 
 
 def test_iterations_of_decodes_on_h100_are(make: dict[str, Any]) -> None:

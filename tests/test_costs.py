@@ -422,9 +422,9 @@ def test_the_schedulers_overhead_is_added() -> None:
         ("pp(2)", [16 * 11 + 1, 16 * 11 + 3]),
     ],
 )
-def test_the_overhead_knows_kernels_and_devices(parallel: str, counts: list[int]) -> None:
+def test_kernels_have_gaps_and_the_overhead_knows_devices(parallel: str, counts: list[int]) -> None:
     plan = tsdl.compile(f"""edition "2026"
-policy own from continuous {{ local {{ overhead = 1 us * kernels + 1 ms * devices }} }}
+policy own from continuous {{ local {{ gap = 1 us; overhead = 1 ms * devices }} }}
 cluster one {{ worker gpu {{ hardware = A100_80G; parallel = {parallel} }} }}
 scenario s {{ model = llama2_7b; cluster = one; workload = sharegpt; policy = own }}
 """)
@@ -442,7 +442,7 @@ def test_a_kernel_whose_time_has_no_value_counts_as_launched() -> None:
     plan = tsdl.compile("""edition "2026"
 operator odd from GEMM(8, 8) { flops = tokens / prefills }
 model own from llama2_7b { graph { one: GEMM(8, 8); two: odd; three: GEMM(8, 8) } }
-policy told from continuous { local { overhead = 1 ms * kernels } }
+policy told from continuous { local { gap = 1 ms } }
 scenario s { model = own; cluster = single(A100_80G); workload = sharegpt; policy = told }
 """)
     assert plan.workers[0].cost.overhead == pytest.approx(3e-3)

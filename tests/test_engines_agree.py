@@ -122,6 +122,8 @@ SELDOM = (
     "stores who has ended",
     "large",
     "front_end",
+    "eager",
+    "gap",
     *tame_policies.LOCAL,
     *tame_policies.GLOBAL,
     *tame_policies.ROUTING,

@@ -93,7 +93,7 @@ def test_a_plan_survives_pickling_and_copying(plan: tsdl.Plan) -> None:
 
 
 def test_a_plan_is_json_without_nan(plan: tsdl.Plan) -> None:
-    assert json.loads(plan.to_json(), parse_constant=pytest.fail)["format"] == 10
+    assert json.loads(plan.to_json(), parse_constant=pytest.fail)["format"] == 11
 
 
 def test_the_same_text_gives_the_same_plan_and_another_text_another() -> None:

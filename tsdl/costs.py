@@ -71,7 +71,7 @@ COUNTING = frozenset({"tokens", "requests", "last_tokens", "decodes", "peer_toke
 
 def features(cost: Cost) -> set[str]:
     """Return the features of the batch that a cost depends on."""
-    found = formula.symbols(cost.overhead)
+    found = set[str]().union(*map(formula.symbols, cost.beside))
     for stage in cost.stages:
         for kernel in stage.kernels:
             found |= formula.symbols(kernel.time)
@@ -81,6 +81,10 @@ def features(cost: Cost) -> set[str]:
 def growing_features(cost: Cost) -> set[str]:
     """Return those features that grow while requests decode, and that a cost depends on."""
     return features(cost) & set(GROWING)
+
+
+def _grows(value: Value) -> bool:
+    return not formula.symbols(value).isdisjoint(GROWING)
 
 
 class Part(Struct, frozen=True):
@@ -124,11 +128,20 @@ def parts(cost: Cost) -> list[Part]:
 def source(cost: Cost) -> str:
     """Return a cost as one Python expression over the features."""
     inlined = Inlined()
-    return _sum([part.python(inlined) for part in parts(cost)])
+    return _bounded(cost, _sum([part.python(inlined) for part in parts(cost)]), inlined)
 
 
 def _sum(texts: list[str]) -> str:
     return " + ".join(f"({text})" for text in texts) or "0"
+
+
+def _bounded(cost: Cost, seconds: str, inlined: Inlined) -> str:
+    """Return seconds, or the least that an eager iteration takes, as a Python expression."""
+    if cost.eager is False:
+        return seconds
+    least, eager = inlined.python(cost.least), inlined.python(cost.eager)
+    test = f"(_seconds := {seconds}) < (_least := {least}) and {eager}"
+    return f"(_least if {test} else _seconds)"
 
 
 # What the tables of a cost were asked and have not measured, by the name of the table.
@@ -199,7 +212,8 @@ def compiled_features(cost: Cost, asked: Asked) -> Callable[..., float]:
         else:
             found.append(part.python(inlined))
     every = ", ".join(f.name for f in fields(Batch))
-    return pythonsource.function(of_cost(cost), every, _sum(found), names)  # type: ignore[no-any-return]
+    text = _bounded(cost, _sum(found), inlined)
+    return pythonsource.function(of_cost(cost), every, text, names)  # type: ignore[no-any-return]
 
 
 class Share(Struct, frozen=True):
@@ -217,14 +231,19 @@ class Share(Struct, frozen=True):
 def shares(cost: Cost, batch: Batch, ask: Ask = nobody) -> Iterator[Share]:
     """Yield what each operator takes of an iteration, all its repeats together.
 
-    Operators are named `STAGE.OPERATOR` where their stage has a name; `overhead` comes first. They
-    add up to what `compiled` returns, but for rounding.
+    Operators are named `STAGE.OPERATOR` where their stage has a name; before them come `overhead`
+    and, where iterations may be eager, `launches`: what one waits for its host. They add up to what
+    `compiled` returns, but for rounding.
     """
     known = {table.name: table for table in cost.tables}
-    overhead = Kernel("overhead", "", 0, 0, 0, cost.overhead, "formula")
-    for stage in (Stage("", 1, (overhead,)), *cost.stages):
+    unbounded = replace(cost, eager=False, least=0)
+    yield Share("overhead", compiled(replace(unbounded, stages=()), ask=ask)(batch), "formula")
+    if cost.eager is not False:
+        waited = compiled(cost, ask=ask)(batch) - compiled(unbounded, ask=ask)(batch)
+        yield Share("launches", waited, "formula")
+    for stage in cost.stages:
         for kernel in stage.kernels:
-            one = replace(cost, stages=(Stage("", 1, (kernel,)),), overhead=0)
+            one = replace(unbounded, overhead=0, stages=(Stage("", 1, (kernel,)),))
             asked = [p for p in formula.every_part(kernel.time) if p.operation == "table"]
             domain = domain_of(known[str(asked[0].arguments[0])]) if asked else ()
             name = f"{stage.name}.{kernel.name}" if stage.name else kernel.name
@@ -257,15 +276,21 @@ class DecodeTime:
         growing = [part for part in every if part.grows]
         counting = ", ".join(sorted(COUNTING))
         none = ", ".join(f"{f.name}=0" for f in fields(Batch) if f.name.startswith("prefill"))
-        fixed = _sum([part.python(Inlined()) for part in every if not part.grows])
-        self._fixed = pythonsource.function(self._what, f"{counting}, {none}", fixed, tables)
+        counts, inlined = f"{counting}, {none}", Inlined()
+        self._grows = bool(growing_features(cost))
+        fixed = _sum([part.python(inlined) for part in every if not part.grows])
+        if not self._grows:
+            fixed = _bounded(cost, fixed, inlined)
+        self._fixed = pythonsource.function(self._what, counts, fixed, tables)
+        eager = "True" if _grows(cost.eager) else inlined.python(cost.eager)
+        self._eager = pythonsource.function(self._what, counts, eager, tables)
         inlined = Inlined(frozenset(BATCH_FEATURES) - set(GROWING))
         # What the counts alone decide is computed once for each count, by a function around it.
-        self._seconds = _sum(["fixed", *(part.python(inlined) for part in growing)])
+        seconds = _sum(["fixed", *(part.python(inlined) for part in growing)])
+        self._seconds = seconds, _bounded(cost, seconds, inlined)
         self._early = inlined.found
-        self._counts, self._names = f"fixed, {counting}, {none}", tables
+        self._counts, self._names = f"fixed, {counts}", tables
         self._growing = self.made(f"def made({', '.join(GROWING)}): return {SECONDS}", {})
-        self._grows = bool(growing)
         self.known: dict[int, tuple[float, GrowingTime | None]] = {}
 
     def made(self, source: str, names: Mapping[str, object]) -> Callable[[float, int], Any]:
@@ -275,10 +300,26 @@ class DecodeTime:
         over its variables `contexts`, `context_blocks` and `longest_context`.
         """
         early = [f"{name} = {text}" for text, name in self._early.items()]
-        lines = [*early, *source.replace(SECONDS, self._seconds).splitlines(), "return made"]
-        text = "\n    ".join([f"def around({self._counts}):", *lines])
-        around = pythonsource.statements(self._what, text, {**self._names, **names})["around"]
-        return lambda fixed, count: around(fixed, *[count] * len(COUNTING))
+
+        @cache
+        def around(seconds: str) -> Callable[..., Any]:
+            lines = [*early, *source.replace(SECONDS, seconds).splitlines(), "return made"]
+            text = "\n    ".join([f"def around({self._counts}):", *lines])
+            names_ = {**self._names, **names}
+            found: Callable[..., Any] = pythonsource.statements(self._what, text, names_)["around"]
+            return found
+
+        free, bounded = self._seconds
+        return lambda fixed, count: around(bounded if self._may_be_eager(count) else free)(
+            fixed, *[count] * len(COUNTING)
+        )
+
+    def _may_be_eager(self, count: int) -> bool:
+        """Tell whether so many may be eager: few are, and for others nothing is compared."""
+        try:
+            return bool(self._eager(*[count] * len(COUNTING)))
+        except (ArithmeticError, ValueError):  # it may never be asked for
+            return True
 
     def of(self, count: int) -> tuple[float, GrowingTime | None]:
         """Return the seconds while so many requests decode on: a number, or a function."""
@@ -334,17 +375,16 @@ def compiled_move(kv: KVCache, time: Value | None) -> Callable[[Moved], float] |
 def compiled_prefix(
     cost: Cost, stage: int | None, kernel: int | None, ask: Ask = nobody
 ) -> Callable[[Batch], float]:
-    """Return the seconds of a part of an iteration, without the overhead of the scheduler.
+    """Return the seconds of a part of an iteration, without what is beside its kernels.
 
     Without a stage, of all stages. With one: of those before it (`kernel` -1), of one repeat of it
     (None), or of one repeat up to a kernel and with it.
     """
-    if stage is None:
-        part = replace(cost, overhead=0)
-    elif kernel == -1:
-        part = replace(cost, stages=cost.stages[:stage], overhead=0)
-    else:
+    stages = cost.stages
+    if kernel == -1:
+        stages = stages[:stage]
+    elif stage is not None:
         last = None if kernel is None else kernel + 1
-        one = Stage("", 1, cost.stages[stage].kernels[:last])
-        part = replace(cost, stages=(one,), overhead=0)
+        stages = (Stage("", 1, stages[stage].kernels[:last]),)
+    part = replace(cost, stages=stages, overhead=0, eager=False, least=0)
     return compiled(part, ask=ask)

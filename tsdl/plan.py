@@ -15,7 +15,7 @@ from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planjson import canonical, encoded, written
 
-FORMAT = 10
+FORMAT = 11
 
 
 class Kernel(Struct, frozen=True):
@@ -57,18 +57,28 @@ class Measured(Struct, frozen=True):
 
 
 class Cost(Struct, frozen=True):
-    """The time of an iteration: the sum of the stages, and `overhead` of the scheduler."""
+    """The time of an iteration: the sum of the stages, and `overhead` beside them.
+
+    An iteration that is `eager` takes no less than `least`: its host launches kernels no faster.
+    """
 
     source: str
     stages: tuple[Stage, ...]
     overhead: Value
     tables: tuple[Measured, ...] = ()
+    eager: Value = False
+    least: Value = 0
+
+    @property
+    def beside(self) -> tuple[Value, ...]:
+        """Return what it has of formulas besides the times of kernels."""
+        return self.overhead, self.eager, self.least
 
     @property
     def externs(self) -> "tuple[Extern, ...]":
         """Return the Python that it asks: the names, each with what it reads there."""
         times = [kernel.time for stage in self.stages for kernel in stage.kernels]
-        every = formula.every_part(*times, self.overhead)
+        every = formula.every_part(*times, *self.beside)
         asked = [part.arguments for part in every if part.operation == "extern"]
         found = sorted({(str(name), tuple(map(str, point[::2]))) for name, *point in asked})
         return tuple(Extern(name, reads) for name, reads in found)

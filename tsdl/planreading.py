@@ -61,7 +61,7 @@ def _check_ranges(plan: Plan) -> None:
     for cost in costs:
         kernels = [kernel for stage in cost.stages for kernel in stage.kernels]
         numbers = [n for k in kernels for n in (k.flops, k.bytes, k.wire, k.time)]
-        if any(isinstance(number, str) for number in (*numbers, cost.overhead)):
+        if any(isinstance(number, str) for number in (*numbers, *cost.beside)):
             raise ValueError("a time, or the work of a kernel, is a text")
     if any(stage.repeat < 0 for cost in costs for stage in cost.stages):
         raise ValueError("a block of the model repeats less than no time")
@@ -84,7 +84,7 @@ def _check_tables(cost: Cost) -> None:
             raise ValueError(f"the table {table.name!r} has no axes")
         check_grid(table.grid, len(table.axes))
     times = [kernel.time for stage in cost.stages for kernel in stage.kernels]
-    for asked in formula.every_part(*times, cost.overhead):
+    for asked in formula.every_part(*times, *cost.beside):
         if asked.operation == "table" and axes.get(str(asked.arguments[0])) != len(
             asked.arguments[1:]
         ):

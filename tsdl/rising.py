@@ -10,7 +10,7 @@ from math import inf
 
 from msgspec import Struct, field
 
-from tsdl.formula import Formula, Value, substituted, symbol, symbols
+from tsdl.formula import Formula, Value, make, substituted, symbol, symbols
 from tsdl.interpolation import Grid, ends_of
 from tsdl.plan import Cost
 from tsdl.schema import BATCH_FEATURES, GROWING
@@ -67,7 +67,8 @@ def never_falls_on(cost: Cost, most: int) -> bool:
 
 
 def _times(cost: Cost) -> list[Value]:
-    return [cost.overhead, *(k.time for stage in cost.stages for k in stage.kernels)]
+    eager = make("if", cost.eager, cost.least, 0)  # what rises with both is the greater of the two
+    return [cost.overhead, eager, *(k.time for stage in cost.stages for k in stage.kernels)]
 
 
 def _grids(cost: Cost) -> dict[str, Grid]:

@@ -30,7 +30,7 @@ USUAL = (
     "hardware.efficiency.gemm.bandwidth",
     "hardware.efficiency.attention.compute",
     "hardware.efficiency.attention.bandwidth",
-    "hardware.efficiency.*.overhead",
+    "hardware.efficiency.*.overhead + policy.local.gap",
     "policy.local.overhead",
     "link.collective.latency",
     "link.collective.bandwidth",

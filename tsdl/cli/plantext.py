@@ -201,6 +201,9 @@ def _workers(workers: Workers, nodes: list[str], rung: Rung, iterations: Iterati
         lines.append(f"    {kernel.name or 'iteration':<9} {kernel.time} seconds ({cost.source})")
     if cost.overhead != 0:
         lines.append(f"    {'overhead':<9} {cost.overhead} seconds (policy)")
+    if cost.eager is not False:
+        told = f"at least {cost.least} seconds where {cost.eager}"
+        lines.append(f"    {'launches':<9} {told} (policy)")
     return [*lines, *_tables(cost)]
 
 
@@ -250,11 +253,15 @@ def _operators(cost: Cost, iterations: Iterations) -> list[str]:
         f"    {'operator':<28}{'class':<12}{titles}{'its GFLOP':>11}{'its MB':>10}"
         f"{'  from' if measured else ''}"
     ]
-    (overheads, *times) = zip(*(shares(cost, batch) for batch in (decode, prefill)), strict=True)
-    if cost.overhead != 0:
-        lines.append(f"    {overheads[0].name:<40}{_cells(overheads)}")
+    times = list(zip(*(shares(cost, batch) for batch in (decode, prefill)), strict=True))
     kernels = [(stage, kernel) for stage in cost.stages for kernel in stage.kernels]
-    for (stage, kernel), both in zip(kernels, times, strict=True):
+    beside = len(times) - len(kernels)
+    lines += [
+        f"    {both[0].name:<40}{_cells(both)}"
+        for both in times[:beside]
+        if both[0].name != "overhead" or cost.overhead != 0
+    ]
+    for (stage, kernel), both in zip(kernels, times[beside:], strict=True):
         where = f"  {kernel.source}" if measured else ""
         lines.append(_kernel(stage, kernel, both, prefill) + where)
     lines.append(f"    {'an iteration':<40}{totals[0] * 1e3:>15.3f} ms{totals[1] * 1e3:>15.3f} ms")

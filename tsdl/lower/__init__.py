@@ -13,6 +13,7 @@ from tsdl.lower.clusters import check_ranks, devices_of, lower_tiers, standings
 from tsdl.lower.files import FileReader
 from tsdl.lower.formulas import lower_parts
 from tsdl.lower.idle import report_idle
+from tsdl.lower.launching import launching_of
 from tsdl.lower.pipeline import check_pipeline
 from tsdl.lower.places import (
     check_hand_over,
@@ -178,7 +179,7 @@ def _workers(
         check_sharing(evaluator, evaluator.required(worker, "kv"), own)
         tables = tables_of(evaluator, worker, read)
         lowered, parameters = lower_workers(
-            evaluator, standing, model, local, _overhead(evaluator, own), tables
+            evaluator, standing, model, local, launching_of(evaluator, own), tables
         )
         handled = {h.event for h in (*local.handlers, *stage.handlers)}
         breakpoints, handlers = lower_breakpoints(evaluator, model, lowered.cost, handled)
@@ -252,10 +253,6 @@ def _facts(evaluator: Evaluator, worker: Instance) -> dict[str, Value]:
         "devices": devices_of(evaluator, worker),
         "hardware": evaluator.required(worker, "hardware").name,
     }
-
-
-def _overhead(evaluator: Evaluator, policy: Instance) -> Value:
-    return evaluator.known(evaluator.inner(policy, "local"), "overhead")
 
 
 def _check_budget(evaluator: Evaluator, policy: Instance, local: Local) -> None:

@@ -44,9 +44,10 @@ def _parts(
         yield parts.of_kvcache(kind.kv.name), evaluator.place_of(kv).place
         cost = evaluator.reference(worker, "cost") or model
         yield parts.of_cost(kind.cost), evaluator.place_of(cost).place
-        if isinstance(kind.cost.overhead, Formula):  # it is added in the same formula
-            overhead = evaluator.span(evaluator.inner(policy, "local"), "overhead")
-            yield parts.of_cost(kind.cost), f"{overhead.place} (the policy's `overhead`)"
+        for field, value in (("overhead", kind.cost.overhead), ("eager", kind.cost.eager)):
+            if isinstance(value, Formula):  # it is part of the same function
+                place = evaluator.span(evaluator.inner(policy, "local"), field).place
+                yield parts.of_cost(kind.cost), f"{place} (the policy's `{field}`)"
     for holder in (cluster.members, *cluster.members.named("node")):
         for tier in holder.named("tier"):
             for part in tier.clauses("evict"):

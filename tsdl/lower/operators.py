@@ -1,6 +1,5 @@
 """Operators to kernels: a graph on a device, sharded, as times over the batch's features."""
 
-from collections.abc import Iterable
 from math import inf, nan
 from typing import Any
 
@@ -10,7 +9,7 @@ from tsdl import ast
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Binding, Place
-from tsdl.formula import Formula, Value, make, substituted, symbol, symbols
+from tsdl.formula import Formula, Value, make, substituted, symbol
 from tsdl.lower.clusters import Parallel, parallel_of
 from tsdl.lower.sharding import divide
 from tsdl.lower.tables import Tables
@@ -297,32 +296,6 @@ def _node(
         added = library_kernels(evaluator, ("AllReduce", name), width, rows, device)
         kernels += tables.of_operator(added[0].name, added, rows)
     return kernels
-
-
-def with_kernels(overhead: Value, device: Device, stages: Iterable[Stage]) -> Value:
-    """Return what a policy adds to each iteration of a worker that computes these stages."""
-    known: dict[Formula, Value] = {symbol("devices"): device.devices}
-    if "kernels" in symbols(overhead):
-        known[symbol("kernels")] = _launched(device, stages)
-    return substituted(overhead, known)
-
-
-def _launched(device: Device, stages: Iterable[Stage]) -> int:
-    """Return how many kernels an iteration of decodes launches; one may be part of another."""
-    features: dict[Formula, Value] = {symbol(name): 1 for name in BATCH_FEATURES}
-    features |= {symbol(name): 0 for name in BATCH_FEATURES if name.startswith("prefill")}
-    count = 0
-    for stage in stages:
-        launched = (k for k in stage.kernels if _takes_time(k.time, features))
-        count += stage.repeat * sum(device.efficiency(k.work_class).overhead > 0 for k in launched)
-    return count
-
-
-def _takes_time(time: Value, features: dict[Formula, Value]) -> bool:
-    try:
-        return substituted(time, features) != 0
-    except ArithmeticError:  # the run tells where such a time has no value
-        return True
 
 
 def _symbols(device: Device) -> dict[str, Any]:

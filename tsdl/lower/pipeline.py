@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.formula import Value, make, symbol
-from tsdl.lower.operators import Device, Graph, library_kernels, with_kernels
+from tsdl.formula import make, symbol
+from tsdl.lower.launching import Launching, launched
+from tsdl.lower.operators import Device, Graph, library_kernels
 from tsdl.plan import Breakpoint, Cost, Stage, Workers
 
 
@@ -75,13 +76,13 @@ def pipeline_of(
     model: Instance,
     device: Device,
     whole: Cost,
-    overhead: Value,
+    launching: Launching,
     divided: list[Share],
 ) -> tuple[Cost, ...]:
     """Return the cost of each stage, with the overhead on the first; empty where there is one.
 
-    Of the overhead each has what its own kernels add. All but the last send what they computed on.
-    A closed cost is shared alike.
+    Each launches its own kernels. All but the last send what they computed on. A closed cost is
+    shared alike.
     """
     if len(divided) == 1:
         return ()
@@ -91,11 +92,8 @@ def pipeline_of(
     for number, share in enumerate(divided):
         stages = share.stages if whole.source == "operators" else _alike(whole, len(divided))
         sent = (Stage("", 1, tuple(send)),) if number < len(divided) - 1 else ()
-        own = with_kernels(overhead, device, share.stages)
-        if number:
-            first = with_kernels(overhead, device, ())
-            own = 0 if own == first else make("-", own, first)
-        found.append(Cost(whole.source, (*stages, *sent), own, whole.tables))
+        cost = Cost(whole.source, (*stages, *sent), 0, whole.tables)
+        found.append(launched(cost, device, launching, share.stages, first=not number))
     return tuple(found)
 
 

@@ -6,7 +6,8 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Value, flattened, symbol
 from tsdl.lower.clusters import Standing, channel, devices_of
 from tsdl.lower.files import FileReader
-from tsdl.lower.operators import Device, Graph, device_of, graph_of, with_kernels, with_peak
+from tsdl.lower.launching import Launching, launched
+from tsdl.lower.operators import Device, Graph, device_of, graph_of, with_peak
 from tsdl.lower.origins import check_origin
 from tsdl.lower.pipeline import Share, pipeline_of, shares
 from tsdl.lower.tables import Tables, check_speed, check_unused
@@ -53,7 +54,7 @@ def lower_workers(
     standing: Standing,
     model: Instance,
     local: Local,
-    overhead: Value,
+    launching: Launching,
     tables: Tables,
 ) -> tuple[Workers, int]:
     """Return the workers that a `worker` block declares, and the parameters of the model.
@@ -68,7 +69,7 @@ def lower_workers(
     graph = graph_of(evaluator, model, device, tables)
     divided = shares(evaluator, worker, graph, device.parallel.stages)
     kv = _kv_cache(evaluator, worker, model, device, graph, divided)
-    cost = _cost(tables, device, graph, with_kernels(overhead, device, graph.stages))
+    cost = _cost(tables, device, graph, launching)
     if cost.source == "operators":
         _check_format(evaluator, model, device)
     _check_ranks(evaluator, worker, model, device.parallel.ranks, cost, graph)
@@ -102,7 +103,7 @@ def lower_workers(
         kv=kv,
         host=channel(evaluator, evaluator.required(hardware, "host"), devices),
         cost=cost,
-        pipeline=pipeline_of(evaluator, model, device, cost, overhead, divided),
+        pipeline=pipeline_of(evaluator, model, device, cost, launching, divided),
         breakpoints=(),
         local=local,
         efficiencies=tuple(device.efficiencies.values()),
@@ -116,15 +117,20 @@ def lower_workers(
     return workers, graph.parameters
 
 
-def _cost(tables: Tables, device: Device, graph: Graph, overhead: Value) -> Cost:
+def _cost(tables: Tables, device: Device, graph: Graph, launching: Launching) -> Cost:
     cost, stages = tables.cost, tuple(graph.stages)
     if cost is not None and cost.members.named("operator"):
         check_unused(tables, graph.names)
         check_speed(tables, stages, device.compute, device.bandwidth)
     if cost is None or cost.members.named("operator"):
-        return Cost("operators", stages, overhead, tables.measured)
-    kernels = tables.of_parts() if cost.members.named("part") else [tables.of_whole()]
-    return Cost(cost.name, (Stage("", 1, tuple(kernels)),), overhead, tables.measured)
+        source = "operators"
+    else:
+        source = cost.name
+        kernels = tables.of_parts() if cost.members.named("part") else [tables.of_whole()]
+        stages = (Stage("", 1, tuple(kernels)),)
+    return launched(
+        Cost(source, stages, 0, tables.measured), device, launching, tuple(graph.stages)
+    )
 
 
 def _check_format(evaluator: Evaluator, model: Instance, device: Device) -> None:

@@ -23,10 +23,9 @@ BATCH_FEATURES: dict[str, str] = {
 }
 FEATURE_TYPES: dict[str, Type] = dict.fromkeys(BATCH_FEATURES, _NUMBER)
 
-# What the `overhead` of a policy may read besides: known before the run, of each worker.
+# What fields of a policy may read besides: known before the run, of each worker.
 OF_A_WORKER: dict[str, str] = {
     "devices": "devices of the worker, or of each of its stages",
-    "kernels": "kernels that an iteration of decodes launches on a device",
 }
 
 # Features that grow while the same requests decode on; all others stay as they are.

@@ -4,6 +4,7 @@ from tsdl.schema.features import FEATURE_TYPES, OF_A_WORKER
 from tsdl.schema.records import RECORDS
 from tsdl.schema.shapes import Block, ClauseShape, Field, Nested, quantity
 from tsdl.types import (
+    Boolean,
     Bounds,
     Choice,
     Construct,
@@ -90,6 +91,16 @@ LOCAL = Block(
         ),
         "overhead": Field(
             _TIME, "time of the scheduler itself, per iteration", "0 s", low=0, formula=True
+        ),
+        "gap": Field(_TIME, "from the end of a kernel to the next one's begin", "0 s", low=0),
+        "eager": Field(
+            Boolean(),
+            "whether the host launches each kernel of an iteration, as no graph has captured it",
+            "false",
+            formula=True,
+        ),
+        "launch": Field(
+            _TIME, "the host's time for each kernel that it launches one by one", "0 s", low=0
         ),
         "front_end": Field(
             _TIME,

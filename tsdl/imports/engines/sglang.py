@@ -72,8 +72,6 @@ _UNREAD = {
     "--lora-paths": "adapters are not modelled",
     "--enable-two-batch-overlap": "overlap of two micro-batches is not modelled",
     "--enable-eplb": "see `imbalance` of `ep`",
-    "--disable-cuda-graph": "the library's `overhead` is that of captured steps",
-    "--cuda-graph-max-bs": "the library's `overhead` is that of captured steps",
     "--enable-torch-compile": "kernels are those that the device's efficiency was found with",
     "--prefill-max-requests": "a prefill has as many prompts as its budget allows",
     "--max-queued-requests": "nobody is turned away: see `reject` in a handler",
@@ -172,7 +170,12 @@ def _policy(serving: Serving, shape: Shape) -> None:
     elif flags.flag("--disable-overlap-schedule"):
         comment = "--disable-overlap-schedule"
         local.append(Line("synchronous", comment, "scheduling"))
-        local.append(Line("300 us + 48 us * requests", f"{comment}: as vLLM", "overhead"))
+        local.append(Line("48 us * requests", f"{comment}: as vLLM", "overhead"))
+    most = flags.whole("--cuda-graph-max-bs", 1, _MOST)
+    if flags.flag("--disable-cuda-graph"):
+        local.append(Line("true", "--disable-cuda-graph: no step is captured", "eager"))
+    elif most is not None:
+        local.append(Line(f"prefills == 0 and tokens > {most}", "--cuda-graph-max-bs", "eager"))
     order = flags.text("--schedule-policy") or "fcfs"
     if flags.flag("--enable-priority-scheduling"):
         low = flags.flag("--schedule-low-priority-values-first")

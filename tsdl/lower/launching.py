@@ -1,0 +1,70 @@
+"""What an iteration takes beside its kernels: the scheduler, gaps, a host that launches slowly."""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.formula import Formula, Value, make, substituted, symbol
+from tsdl.lower.operators import Device
+from tsdl.plan import Cost, Stage
+from tsdl.schema import BATCH_FEATURES
+
+
+class Launching(Struct, frozen=True):
+    """What a policy says of it: seconds of each iteration, and of each kernel.
+
+    `gap` is what the device loses from a kernel to the next, `launch` what the host takes for each
+    where an iteration is `eager`.
+    """
+
+    overhead: Value
+    gap: float
+    eager: Value
+    launch: float
+
+
+def launching_of(evaluator: Evaluator, policy: Instance) -> Launching:
+    """Return what a policy says of it."""
+    local = evaluator.inner(policy, "local")
+    return Launching(
+        evaluator.known(local, "overhead"),
+        evaluator.real(local, "gap"),
+        evaluator.known(local, "eager"),
+        evaluator.real(local, "launch"),
+    )
+
+
+def launched(
+    cost: Cost, device: Device, launching: Launching, stages: Iterable[Stage], *, first: bool = True
+) -> Cost:
+    """Return a cost with what a policy adds to it; the kernels of `stages` are those launched.
+
+    Of the stages of a pipeline the scheduler itself belongs to the first.
+    """
+    count = _count(device, stages)
+    known = {symbol("devices"): device.devices}
+    overhead = substituted(launching.overhead, known) if first else 0
+    beside = make("+", make("*", launching.gap, count), overhead)
+    eager = substituted(launching.eager, known) if launching.launch and count else False
+    least = make("+", overhead, launching.launch * count) if eager is not False else 0
+    return replace(cost, overhead=beside, eager=eager, least=least)
+
+
+def _count(device: Device, stages: Iterable[Stage]) -> int:
+    """Return how many kernels an iteration of decodes launches; one may be part of another."""
+    features: dict[Formula, Value] = {symbol(name): 1 for name in BATCH_FEATURES}
+    features |= {symbol(name): 0 for name in BATCH_FEATURES if name.startswith("prefill")}
+    count = 0
+    for stage in stages:
+        here = (k for k in stage.kernels if _takes_time(k.time, features))
+        count += stage.repeat * sum(device.efficiency(k.work_class).overhead > 0 for k in here)
+    return count
+
+
+def _takes_time(time: Value, features: dict[Formula, Value]) -> bool:
+    try:
+        return substituted(time, features) != 0
+    except ArithmeticError:  # the run tells where such a time has no value
+        return True
