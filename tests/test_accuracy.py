@@ -37,8 +37,8 @@ def test_runs_on_another_device_and_model_are(data: Path, make: dict[str, Any]) 
     alone, told = rows[: len(make["H100"])], rows[len(make["H100"]) :]
     assert len(told) == len(alone)
     assert all(max(map(abs, row[1:])) < 8 for row in rows)
-    assert [row[0] for row in alone] == pytest.approx([-6.7, 0.9, -26], abs=2)
-    assert all(abs(row[0]) < 6 for row in told)
+    assert [row[0] for row in alone] == pytest.approx([-5, 0.9, -26], abs=2)
+    assert all(abs(row[0]) < 7 for row in told)
 
 
 def test_iterations_of_decodes_on_h100_are(make: dict[str, Any]) -> None:

@@ -83,10 +83,6 @@ def growing_features(cost: Cost) -> set[str]:
     return features(cost) & set(GROWING)
 
 
-def _grows(value: Value) -> bool:
-    return not formula.symbols(value).isdisjoint(GROWING)
-
-
 class Part(Struct, frozen=True):
     """The terms of a cost that depend on the same features: of stages, each with its repeats."""
 
@@ -232,15 +228,15 @@ def shares(cost: Cost, batch: Batch, ask: Ask = nobody) -> Iterator[Share]:
     """Yield what each operator takes of an iteration, all its repeats together.
 
     Operators are named `STAGE.OPERATOR` where their stage has a name; before them come `overhead`
-    and, where iterations may be eager, `launches`: what one waits for its host. They add up to what
-    `compiled` returns, but for rounding.
+    and, where iterations may be eager, what one `waits for launches` of its host. They add up to
+    what `compiled` returns, but for rounding.
     """
     known = {table.name: table for table in cost.tables}
     unbounded = replace(cost, eager=False, least=0)
     yield Share("overhead", compiled(replace(unbounded, stages=()), ask=ask)(batch), "formula")
     if cost.eager is not False:
         waited = compiled(cost, ask=ask)(batch) - compiled(unbounded, ask=ask)(batch)
-        yield Share("launches", waited, "formula")
+        yield Share("waits for launches", waited, "formula")
     for stage in cost.stages:
         for kernel in stage.kernels:
             one = replace(unbounded, overhead=0, stages=(Stage("", 1, (kernel,)),))
@@ -282,7 +278,8 @@ class DecodeTime:
         if not self._grows:
             fixed = _bounded(cost, fixed, inlined)
         self._fixed = pythonsource.function(self._what, counts, fixed, tables)
-        eager = "True" if _grows(cost.eager) else inlined.python(cost.eager)
+        grows = not formula.symbols(cost.eager).isdisjoint(GROWING)
+        eager = "True" if grows else inlined.python(cost.eager)
         self._eager = pythonsource.function(self._what, counts, eager, tables)
         inlined = Inlined(frozenset(BATCH_FEATURES) - set(GROWING))
         # What the counts alone decide is computed once for each count, by a function around it.
@@ -318,7 +315,7 @@ class DecodeTime:
         """Tell whether so many may be eager: few are, and for others nothing is compared."""
         try:
             return bool(self._eager(*[count] * len(COUNTING)))
-        except (ArithmeticError, ValueError):  # it may never be asked for
+        except (ArithmeticError, ValueError):  # an error only where its kernels take less
             return True
 
     def of(self, count: int) -> tuple[float, GrowingTime | None]:

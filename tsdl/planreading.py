@@ -63,6 +63,8 @@ def _check_ranges(plan: Plan) -> None:
         numbers = [n for k in kernels for n in (k.flops, k.bytes, k.wire, k.time)]
         if any(isinstance(number, str) for number in (*numbers, *cost.beside)):
             raise ValueError("a time, or the work of a kernel, is a text")
+        if type(cost.eager) in (int, float):
+            raise ValueError("whether an iteration is eager is a number")
     if any(stage.repeat < 0 for cost in costs for stage in cost.stages):
         raise ValueError("a block of the model repeats less than no time")
     for cost in costs:

@@ -69,7 +69,7 @@ def _of_a_state(name: str, stage: str, scope: Scope) -> str | None:
 
 def _of_the_batch(name: str, stage: str, event: str) -> str | None:
     if name in OF_A_WORKER:
-        return "only fields of a policy and the formulas of costs know it"
+        return "only `overhead` and `eager` of a policy and the formulas of costs know it"
     if name != "batch" and name not in BATCH_FEATURES:
         return None
     if event in RULES:

@@ -45,7 +45,7 @@ def formula_here(evaluator: Evaluator, expression: ast.Expr, place: Place) -> Va
     for name in (*BATCH_FEATURES, *OF_A_WORKER):
         if name not in used or name in named:
             continue
-        whose, remedy = "worker", f"only the `overhead` of a policy knows `{name}`"
+        whose, remedy = "worker", f"only `overhead` and `eager` of a policy know `{name}`"
         if name in BATCH_FEATURES:
             whose, remedy = "batch", f"in a handler of `iteration(batch, w)`: `batch.{name}`"
         raise evaluator.fail(

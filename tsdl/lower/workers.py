@@ -123,14 +123,11 @@ def _cost(tables: Tables, device: Device, graph: Graph, launching: Launching) ->
         check_unused(tables, graph.names)
         check_speed(tables, stages, device.compute, device.bandwidth)
     if cost is None or cost.members.named("operator"):
-        source = "operators"
+        alone = Cost("operators", stages, 0, tables.measured)
     else:
-        source = cost.name
         kernels = tables.of_parts() if cost.members.named("part") else [tables.of_whole()]
-        stages = (Stage("", 1, tuple(kernels)),)
-    return launched(
-        Cost(source, stages, 0, tables.measured), device, launching, tuple(graph.stages)
-    )
+        alone = Cost(cost.name, (Stage("", 1, tuple(kernels)),), 0, tables.measured)
+    return launched(alone, device, launching, stages)
 
 
 def _check_format(evaluator: Evaluator, model: Instance, device: Device) -> None:

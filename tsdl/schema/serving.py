@@ -100,7 +100,7 @@ LOCAL = Block(
             formula=True,
         ),
         "launch": Field(
-            _TIME, "the host's time for each kernel that it launches one by one", "0 s", low=0
+            _TIME, "the host's time for each kernel that it launches one by one", "22 us", low=0
         ),
         "front_end": Field(
             _TIME,

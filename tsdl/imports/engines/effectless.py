@@ -19,7 +19,7 @@ VLLM = _BOTH + _flags(
     """
     --aggregate-engine-logging --all2all-backend --allowed-local-media-path --api-server-count
     --attention-backend --attention-config --calculate-kv-scales --chat-template-content-format
-    --code-revision --collect-detailed-traces --config-format --convert --cudagraph-capture-sizes
+    --code-revision --collect-detailed-traces --config-format --convert
     --data-parallel-address --data-parallel-backend --data-parallel-external-lb
     --data-parallel-hybrid-lb --data-parallel-rank --data-parallel-rpc-port
     --data-parallel-size-local --data-parallel-start-rank --disable-cascade-attn
@@ -29,7 +29,7 @@ VLLM = _BOTH + _flags(
     --enable-server-load-tracking --enable-sleep-mode --engine-use-ray --generation-config
     --guided-decoding-backend --headless --hf-config-path --hf-token --ignore-patterns
     --kv-cache-metrics --kv-events-config --logprobs-mode --lora-dtype --lora-modules --master-addr
-    --master-port --max-cpu-loras --max-cudagraph-capture-size --max-log-len --max-logprobs
+    --master-port --max-cpu-loras --max-log-len --max-logprobs
     --max-lora-rank --max-loras --max-parallel-loading-workers --max-seq-len-to-capture --middleware
     --num-lookahead-slots --otlp-traces-endpoint --override-generation-config --preemption-mode
     --prefix-caching-hash-algo --profiler-config --ray-workers-use-nsight --response-role
@@ -55,7 +55,7 @@ VLLM_SWITCHES = _flags(
 SGLANG = _BOTH + _flags(
     """
     --allow-auto-truncate --attention-backend --base-gpu-id --bucket-time-to-first-token
-    --constrained-json-whitespace-pattern --crash-dump-folder --cuda-graph-bs
+    --constrained-json-whitespace-pattern --crash-dump-folder
     --decode-attention-backend --decode-log-interval --deepep-mode --default-priority-value
     --disable-chunked-prefix-cache --disable-cuda-graph-padding --disable-priority-preemption
     --disable-shared-experts-fusion --dist-init-addr --dist-timeout --enable-cache-report

@@ -72,6 +72,7 @@ _UNREAD = {
     "--lora-paths": "adapters are not modelled",
     "--enable-two-batch-overlap": "overlap of two micro-batches is not modelled",
     "--enable-eplb": "see `imbalance` of `ep`",
+    "--cuda-graph-bs": "the largest of them decides: `eager = prefills == 0 and tokens > N`",
     "--enable-torch-compile": "kernels are those that the device's efficiency was found with",
     "--prefill-max-requests": "a prefill has as many prompts as its budget allows",
     "--max-queued-requests": "nobody is turned away: see `reject` in a handler",
@@ -173,7 +174,7 @@ def _policy(serving: Serving, shape: Shape) -> None:
         local.append(Line("48 us * requests", f"{comment}: as vLLM", "overhead"))
     most = flags.whole("--cuda-graph-max-bs", 1, _MOST)
     if flags.flag("--disable-cuda-graph"):
-        local.append(Line("true", "--disable-cuda-graph: no step is captured", "eager"))
+        local.append(Line("prefills == 0", "--disable-cuda-graph", "eager"))
     elif most is not None:
         local.append(Line(f"prefills == 0 and tokens > {most}", "--cuda-graph-max-bs", "eager"))
     order = flags.text("--schedule-policy") or "fcfs"

@@ -58,6 +58,7 @@ _UNREAD = {
     "--speculative-config": "speculative decoding is not modelled",
     "--speculative-model": "speculative decoding is not modelled",
     "--num-speculative-tokens": "speculative decoding is not modelled",
+    "--cudagraph-capture-sizes": "the largest of them decides: `eager = tokens > N` in the policy",
     "--num-scheduler-steps": "iterations are scheduled one by one",
     "--cpu-offload-gb": "all weights are in the device's memory",
     "--kv-cache-memory-bytes": "set `blocks` of the kvcache: bytes over those of a block",
@@ -180,6 +181,8 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
     scheduler.base = f"{name}(budget = {tokens(budget)}, sequences = {sequences})"
     if flags.flag("--enforce-eager") and not old:
         scheduler.local.append(Line("true", "--enforce-eager: no step is captured", "eager"))
+    elif (most := flags.whole("--max-cudagraph-capture-size", 1, _MOST)) and not old:
+        scheduler.local.append(Line(f"tokens > {most}", "--max-cudagraph-capture-size", "eager"))
     _order(serving)
 
 
