@@ -44,7 +44,7 @@ def test_runs_on_another_device_and_model_are(data: Path, make: dict[str, Any]) 
 def test_iterations_of_decodes_on_h100_are(make: dict[str, Any]) -> None:
     dense, experts, *alone = percents(list(make["decodes"](Path())))
     assert max(map(abs, dense)) < 5
-    assert max(map(abs, alone[0])) < 2  # kernels of the dense model, without `overhead`
+    assert max(map(abs, alone[0])) < 2  # kernels of the dense model, without `gap`
     assert all(0 < error < 18 for error in experts)
 
 

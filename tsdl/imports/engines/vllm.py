@@ -179,9 +179,10 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
         why = "--no-async-scheduling" if asked is False else "asynchronous by default from 0.14 on"
         scheduler.local.append(Line("synchronous", why, "scheduling"))
     scheduler.base = f"{name}(budget = {tokens(budget)}, sequences = {sequences})"
+    most = flags.whole("--max-cudagraph-capture-size", 1, _MOST)
     if flags.flag("--enforce-eager") and not old:
         scheduler.local.append(Line("true", "--enforce-eager: no step is captured", "eager"))
-    elif (most := flags.whole("--max-cudagraph-capture-size", 1, _MOST)) and not old:
+    elif most and not old:
         scheduler.local.append(Line(f"tokens > {most}", "--max-cudagraph-capture-size", "eager"))
     _order(serving)
 
