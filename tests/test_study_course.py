@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -314,6 +315,17 @@ def test_an_interrupted_study_says_what_it_kept(
         assert "runs are kept in a.results.sqlite" in told
         assert "Traceback" not in told
     assert answer(store=store) == undisturbed["s"]
+
+
+def test_a_pool_that_ends_at_once_leaves_nothing_behind() -> None:
+    before = set(threading.enumerate())
+    pool = Pool(2)
+    for _ in range(4):
+        pool._executor.submit(time.sleep, 60)
+    begun = time.monotonic()
+    pool.close(at_once=True)
+    assert set(threading.enumerate()) <= before
+    assert time.monotonic() - begun < 30
 
 
 class Mortal(Pool):

@@ -87,16 +87,18 @@ class Pool:
 
     def renew(self) -> bool:
         """Begin with new processes: one of the old has died, and taken the others with it."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(cancel_futures=True)
         self._executor = self._made()
         return True
 
     def close(self, *, at_once: bool = False) -> None:
-        """End: at once without waiting for what still runs."""
+        """End: at once means that what still runs is ended, not waited for."""
         if at_once and isinstance(self._executor, ProcessPoolExecutor):
             for process in list((self._executor._processes or {}).values()):  # noqa: SLF001
                 process.terminate()
-        self._executor.shutdown(wait=not at_once, cancel_futures=True)
+        # Waiting is for the executor's own thread: one that still closes its pipes while Python
+        # exits, which writes to them, ends in a traceback.
+        self._executor.shutdown(cancel_futures=True)
 
 
 def _end_with_parent() -> None:
