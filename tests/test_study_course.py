@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -326,6 +327,27 @@ def test_a_pool_that_ends_at_once_leaves_nothing_behind() -> None:
     pool.close(at_once=True)
     assert set(threading.enumerate()) <= before
     assert time.monotonic() - begun < 30
+
+
+class Interrupted(Here):
+    """An executor that is interrupted in the middle of making a process."""
+
+    ended = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
+        """Do nothing, whatever is asked."""
+        signal.raise_signal(signal.SIGINT)
+        self.ended = True
+        return Future()
+
+
+def test_a_process_is_begun_whole_before_an_interruption_is_heard() -> None:
+    pool = Pool(1)
+    pool._executor = executor = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        pool.submit(None)  # type: ignore[arg-type]
+    assert executor.ended
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 class Mortal(Pool):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tsdl.studies.work import do
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from multiprocessing.context import BaseContext
 
     from tsdl.studies.work import Found, Job
@@ -28,7 +30,6 @@ def cores() -> int:
 def prepare() -> None:
     """Begin to load what processes need, while this one still reads what is to be run."""
     if _context().get_start_method() == "forkserver":
-        import signal
         from multiprocessing import forkserver, resource_tracker
 
         # Ctrl-C comes to all processes of a terminal: not to one that is about to load something.
@@ -79,7 +80,8 @@ class Pool:
 
     def submit(self, job: Job) -> Future[Found]:
         """Begin a run."""
-        return self._executor.submit(do, job)
+        with _uninterrupted():
+            return self._executor.submit(do, job)
 
     def lost(self, error: BaseException) -> bool:
         """Tell whether a process has died."""
@@ -101,10 +103,28 @@ class Pool:
         self._executor.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let what asks this process to end wait: half a process begun would be nobody's to end."""
+    if threading.current_thread() is not threading.main_thread():  # others are never interrupted
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        for late in came:
+            signal.raise_signal(late)
+
+
 def _end_with_parent() -> None:
     """End this process when the study's does: one that was killed cannot tell its own."""
-    import signal
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is told to all; the parent decides
     parent = multiprocessing.parent_process()
     assert parent is not None
