@@ -13,13 +13,12 @@ from tsdl.types import with_article
 
 def merge_all(declarations: list[Declaration], sink: Sink) -> None:
     """Fill in the members of every declaration, bases first."""
-    done: set[int] = set()
     for declaration in declarations:
-        _merge(declaration, [], done, sink)
+        _merge(declaration, [], sink)
 
 
-def _merge(declaration: Declaration, ring: list[Declaration], done: set[int], sink: Sink) -> None:
-    if id(declaration) in done or declaration.kind == "param":
+def _merge(declaration: Declaration, ring: list[Declaration], sink: Sink) -> None:
+    if declaration.members is not None or declaration.kind == "param":
         return
     if declaration in ring:
         names = [d.name for d in ring[ring.index(declaration) :]]
@@ -31,11 +30,10 @@ def _merge(declaration: Declaration, ring: list[Declaration], done: set[int], si
         )
         declaration.members = Members(KINDS[declaration.kind], declaration.name, declaration.span)
         declaration.bases = ()
-        done.add(id(declaration))
         return
     for base in declaration.bases:
-        _merge(base.declaration, [*ring, declaration], done, sink)
-    if id(declaration) in done:
+        _merge(base.declaration, [*ring, declaration], sink)
+    if declaration.members is not None:
         return
     members = Members(KINDS[declaration.kind], declaration.name, declaration.span)
     conflicts: list[_Conflict] = []
@@ -57,7 +55,6 @@ def _merge(declaration: Declaration, ring: list[Declaration], done: set[int], si
                 help=(f"decide: write `{conflict.name}` in `{declaration.name}` itself",),
             )
     declaration.members = members
-    done.add(id(declaration))
 
 
 class _Conflict(Struct, frozen=True):

@@ -149,6 +149,27 @@ class Program(Struct):
     types: dict[ast.Expr, Type] = field(default_factory=dict)
     defaults: dict[str, ast.Expr] = field(default_factory=dict)
     parameter_types: dict[Parameter, Type] = field(default_factory=dict)
+    known: int = 0  # how many declarations come first that were resolved and checked before
+
+    def extended(self, modules: list[Module]) -> "Program":
+        """Return a program to which modules are to be added; this one stays as it is."""
+        units = Units(dict(self.units.units), dict(self.units.dimensions))
+        return Program(
+            root=modules[-1],
+            modules=[*self.modules, *modules],
+            units=units,
+            scopes={**self.scopes, **{id(m): {} for m in modules}},
+            aliases={**self.aliases, **{id(m): {} for m in modules}},
+            prelude=self.prelude,
+            declarations=self.declarations.copy(),
+            library=self.library,
+            meanings=self.meanings.copy(),
+            number_units=self.number_units.copy(),
+            types=self.types.copy(),
+            defaults=self.defaults,
+            parameter_types=self.parameter_types.copy(),
+            known=len(self.declarations),
+        )
 
     def lookup(self, module: Module, name: str) -> Declaration | None:
         """Return what a name means at the top of a module."""

@@ -16,21 +16,16 @@ MAX_DECLARATIONS = 200_000
 MOST_SUGGESTIONS = 200
 
 
-def resolve(modules: list[Module], library: list[Module], sink: Sink) -> Program:
-    """Find all declarations and what they are derived from; merge what they inherit."""
-    units = Units()
-    program = Program(
-        root=modules[-1],
-        modules=[*library, *modules],
-        units=units,
-        scopes={id(m): {} for m in (*library, *modules)},
-        aliases={id(m): {} for m in (*library, *modules)},
-        prelude={},
-        declarations=[],
-        library=_stand_in(library[0] if library else modules[0]),
-    )
-    declare_units(program.modules, units, sink)
-    for module in program.modules:
+def resolve(modules: list[Module], library: Program | None, sink: Sink) -> Program:
+    """Find all declarations and what they are derived from; merge what they inherit.
+
+    The library's own modules have no library. They see nothing of a file that uses them, so that
+    what was found about them once holds for all files.
+    """
+    nothing = Program(modules[-1], [], Units(), {}, {}, {}, [], _stand_in(modules[0]))
+    program = (library or nothing).extended(modules)
+    declare_units(modules, program.units, sink)
+    for module in modules:
         _collect(program, module, sink)
         if len(program.declarations) > MAX_DECLARATIONS:
             sink.error(
@@ -41,9 +36,10 @@ def resolve(modules: list[Module], library: list[Module], sink: Sink) -> Program
             return program
     for module in modules:
         _import_names(program, module, sink)
-    for declaration in program.declarations:
+    new = program.declarations[program.known :]
+    for declaration in new:
         declaration.bases = _bases(program, declaration, sink)
-    merge_all(program.declarations, sink)
+    merge_all(new, sink)
     return program
 
 

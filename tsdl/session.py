@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from tsdl._resources import library_files
-from tsdl.check import check
+from tsdl.check import check, check_defaults
 from tsdl.constants import Constant, Key, constants_of, formulas_of, read_constants
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator
@@ -35,6 +35,17 @@ def library() -> list[Module]:
     return modules
 
 
+@cache
+def checked_library() -> Program:
+    """Return the standard library, resolved and checked: what every program begins with."""
+    sink = Sink()
+    program = resolve(library(), None, sink)
+    check_defaults(program)
+    check(program, sink)
+    assert not sink.found, sink.found[0]
+    return program
+
+
 class Session(Struct):
     """One file with all that it imports: checked, and made into plans."""
 
@@ -47,11 +58,11 @@ class Session(Struct):
         sink = Sink()
         try:
             modules = load(self.path, self.text, self.read, sink)
-            program = resolve(modules, library(), sink)
+            program = resolve(modules, checked_library(), sink)
             check(program, sink)
         except RecursionError:
             self._too_deep(sink)
-            program = resolve(load(self.path, "", self.read, Sink()), library(), Sink())
+            program = resolve(load(self.path, "", self.read, Sink()), checked_library(), Sink())
         return program, sink
 
     def _too_deep(self, sink: Sink) -> None:

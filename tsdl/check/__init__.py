@@ -24,9 +24,8 @@ from tsdl.types import Boolean, Record, Samples, Type, Unknown, describe
 
 
 def check(program: Program, sink: Sink) -> None:
-    """Check every declaration of the program; meanings and types are noted in it."""
-    _check_defaults(program)
-    for declaration in program.declarations:
+    """Check every declaration that is new in the program; meanings and types are noted in it."""
+    for declaration in program.declarations[program.known :]:
         scope = Scope(program, sink, declaration)
         if declaration.kind == "param":
             param_type(declaration, scope)
@@ -178,8 +177,8 @@ def _bound(comparison: ast.Binary, scope: Scope) -> None:
 # -- defaults of the schema --------------------------------------------------------------------
 
 
-def _check_defaults(program: Program) -> None:
-    """Type the schema's default expressions, once, in the scope of the library."""
+def check_defaults(program: Program) -> None:
+    """Type the schema's default expressions, in the scope of the library."""
     sink = Sink()
     for kind, block in KINDS.items():
         _block_defaults(program, kind, block, (), dict(block.symbols), sink)
