@@ -43,6 +43,14 @@ def scipy() -> None:
     pytest.importorskip("scipy", reason="needs scipy: pip install -e '.[calibrate]'")
 
 
+@pytest.fixture
+def few(tmp_path: Path) -> Path:
+    """Return a file of the first 40 requests of the sample: where the figures do not matter."""
+    path = tmp_path / "few.jsonl"
+    path.write_text("".join(SAMPLE.read_text("utf-8").splitlines(keepends=True)[:40]), "utf-8")
+    return path
+
+
 # Residuals.
 
 
@@ -177,12 +185,12 @@ def test_what_is_written_declares_the_fitted_constants(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("scipy")
-def test_what_is_not_of_the_library_is_imported(tmp_path: Path) -> None:
+def test_what_is_not_of_the_library_is_imported(few: Path, tmp_path: Path) -> None:
     text = EXAMPLE.read_text("utf-8").replace("data/measured", f"{SAMPLE.parent}/measured")
     own = "\nhardware own(share = 70 %) from A100_80G { efficiency.gemm.compute = share }\n"
     path = tmp_path / "own.tsim"
     path.write_text(text.replace("single(A100_80G)", "single(own(60 %))") + own, "utf-8")
-    found = tsdl.calibrate(path, [SAMPLE], fit=["hardware.efficiency.gemm.compute"])
+    found = tsdl.calibrate(path, [few], fit=["hardware.efficiency.gemm.compute"])
     written = declarations(found, str(tmp_path / "results"))
     assert 'import "../own.tsim"\n' in written
     assert "hardware own_calibrated(share = 70 %) from own(share) {" in written
@@ -217,21 +225,25 @@ def test_runs_are_fitted_together(data: Path) -> None:
 
 
 @pytest.mark.usefixtures("scipy")
-def test_the_command(tmp_path: Path, capsys: Capture) -> None:
+def test_the_command(few: Path, tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "calibrated.tsim"
-    arguments = ["calibrate", str(EXAMPLE), str(SAMPLE), "--fit", BANDWIDTHS, "-o", str(path)]
+    arguments = ["calibrate", str(EXAMPLE), str(few), "--fit", BANDWIDTHS, "-o", str(path)]
     assert main([*arguments, "--holdout", "20 %"]) == 0
     said = capsys.readouterr()
     assert said.err == ""
     assert said.out.startswith("measured: 1 factor fitted to 1 run in ")
-    assert "95 of 120 requests fitted, the last 24 held out" in said.out
+    assert "31 of 40 requests fitted, the last 8 held out" in said.out
     written = path.read_text("utf-8")
     assert "hardware A100_80G_calibrated from A100_80G {" in written
     assert "2026-01-01" in written
     assert "--holdout 0.2" in " ".join(written.split())
-    assert (
-        main(["calibrate", str(EXAMPLE), str(SAMPLE), "--fit", BANDWIDTHS, "--format", "json"]) == 0
-    )
+
+
+@pytest.mark.usefixtures("scipy")
+def test_the_command_in_json(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = calibration()
+    monkeypatch.setattr("tsdl.calibration.calibrate", lambda *_: found)
+    assert main(["calibrate", str(EXAMPLE), str(SAMPLE), "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["scenario"] == "measured"
 
 
@@ -319,9 +331,9 @@ def test_a_name_joined_to_others_may_be_unknown(capsys: Capture) -> None:
 
 
 @pytest.mark.usefixtures("scipy")
-def test_a_formula_in_the_place_of_a_number_is_told() -> None:
+def test_a_formula_in_the_place_of_a_number_is_told(few: Path) -> None:
     with_launches = f"{OVERHEAD}+hardware.efficiency.gemm.overhead"
-    found = tsdl.calibrate(HEAVY, [SAMPLE], fit=[with_launches])
+    found = tsdl.calibrate(HEAVY, [few], fit=[with_launches])
     assert found.formulas == (OVERHEAD,)
     assert f"`{OVERHEAD}` is a formula in this scenario and was not fitted" in table(found)
     assert json.loads(as_json(found))["formulas"] == [OVERHEAD]
@@ -336,8 +348,8 @@ def test_of_what_is_usually_fitted_formulas_are_told() -> None:
     assert OVERHEAD not in {constant.short for constant in chosen.constants()}
 
 
-def test_what_changes_nothing_is_told() -> None:
+def test_what_changes_nothing_is_told(few: Path) -> None:
     names = [BANDWIDTHS, "link.NVLink3.collective.latency"]
-    found = tsdl.calibrate(EXAMPLE, [SAMPLE], fit=names)
+    found = tsdl.calibrate(EXAMPLE, [few], fit=names)
     assert found.idle == (names[1],)
     assert f"`{names[1]}` changes nothing" in table(found)

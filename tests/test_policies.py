@@ -5,6 +5,7 @@ import re
 import pytest
 
 import tsdl
+from tsdl.runtime import system
 from tsdl.runtime.result import Result
 
 FILE = """edition "2026"
@@ -722,8 +723,9 @@ def test_python_is_shown_views_and_nothing_to_change() -> None:
     assert tsdl.compile(text, externs={"mine": prying}).run().summary["requests"]["finished"] == 30
 
 
-def test_a_policy_under_which_nothing_gets_further_is_told() -> None:
+def test_a_policy_under_which_nothing_gets_further_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every chunk is dropped again: time goes on, and nothing else does."""
+    monkeypatch.setattr(system, "MOST_IN_VAIN", 10_000)
     policy = "local { max_tokens = 2; max_requests = 2; on iteration(batch, w) { for r in w.active { drop r } } }"
     with pytest.raises(tsdl.TsdlError) as caught:
         run(base="chunked", policy=policy)
