@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -184,11 +185,17 @@ BAD = [
 ]  # fmt: skip
 
 
+@cache
+def warmed(name: str) -> None:
+    """Let what is made once be made."""
+    TARGETS[name](seeds(name)[0])
+
+
 @pytest.mark.parametrize("text", BAD, ids=lambda text: repr(text[:16]))
 @pytest.mark.parametrize("name", TARGETS)
 def test_bad_files_are_refused_before_long(name: str, text: str) -> None:
     """Each takes a fraction of a second; what takes more than in proportion would take minutes."""
-    TARGETS[name](seeds(name)[0])  # what is made once is made now
+    warmed(name)
     for given in [text] if name != "report" else [f"study.json\n{text}", f"requests.csv\n{text}"]:
         with within(20.0, TooSlow):
             TARGETS[name](given)
