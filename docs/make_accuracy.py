@@ -3,8 +3,9 @@
     python docs/make_accuracy.py DATA [PART…]
 
 DATA is the folder that has `measured/` (CONTRIBUTING.md). Parts are `runs`, `h100`, `decodes`,
-`tables`, `unqueued`, `ablations`, `operators` and `final`, the score of the run that nothing was
-built on; without one, all but that. Needs the checkout on the path (PYTHONPATH=.).
+`tables`, `unqueued`, `calibrated`, `ablations`, `operators` and `final`, the score of the run that
+nothing was built on; without one, all but that. Needs the checkout on the path (PYTHONPATH=.), and
+scipy for `calibrated`.
 """
 
 import csv
@@ -15,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import tsdl
+from tsdl.calibration import Calibration
+from tsdl.calibration.calibration import Check
 from tsdl.costs import Batch, compiled, compiled_prefix
 from tsdl.plan import Kernel
 from tsdl.pythonsource import function, python
@@ -73,13 +76,25 @@ def measured(data: Path, scenario: str) -> Path:
     return data / "measured" / RUNS[scenario] / "requests.jsonl"
 
 
-def found(data: Path, scenario: str, more: str = "", skip_first: int = 1) -> Validation:
+def found(
+    data: Path,
+    scenario: str,
+    more: str = "",
+    skip_first: int = 1,
+    constants: dict[str, float] | None = None,
+) -> Validation:
     """Return a scenario of docs/accuracy/runs.tsim, or one that `more` adds, beside its run."""
     text = (HERE / "runs.tsim").read_text("utf-8")
     name = "x" if more else scenario
-    offered = str(data / "measured" / "sharegpt-llama-3.1-8b-300-sps10.jsonl")
-    plan = tsdl.compile(f"{text}\n{more}\n", scenario=name, params={"offered": offered})
+    plan = tsdl.compile(
+        f"{text}\n{more}\n", scenario=name, params=offered(data), constants=constants
+    )
     return tsdl.validate(plan, measured(data, scenario), skip_first=skip_first)
+
+
+def offered(data: Path) -> dict[str, str]:
+    """Return the param of runs.tsim: where the requests' token ids are."""
+    return {"offered": str(data / "measured" / "sharegpt-llama-3.1-8b-300-sps10.jsonl")}
 
 
 def line(title: str, result: Validation) -> str:
@@ -187,6 +202,43 @@ def unqueued(data: Path) -> Iterator[str]:
         yield f"| {title} | {1e3 * statistics.fmean(theirs):.0f} ms | {cells} |"
 
 
+def calibrated(data: Path) -> Iterator[str]:
+    """Yield the errors of what was held out, and of the H100's other runs with what was fitted."""
+    yield "| held out, RTX PRO 6000 | TPOT mean | E2E mean | TTFT mean | requests/s |"
+    yield "| --- | --- | --- | --- | --- |"
+    checks = held_out(fitted(data, "rtx_pro_6000"))
+    for title, after in (("before", False), ("calibrated", True)):
+        chosen = [checks[name] for name in ("tpot", "e2e", "ttft", "throughput")]
+        yield f"| {title} | {percent([c.after if after else c.before for c in chosen])} |"
+    yield "\n| calibrated on the first run, its first 70 % | TTFT mean | TPOT mean | E2E mean |"
+    yield "| --- | --- | --- | --- |"
+    for title, suffix in (("", "_told"), ("not told: ", "")):
+        result = fitted(data, f"h100{suffix}")
+        checks = held_out(result)
+        errors = [checks[name].after for name in ("ttft", "tpot", "e2e")]
+        yield f"| {title}its last 30 %, held out | {percent(errors)} |"
+        for scenario, (_, run) in list(H100.items())[1:]:
+            beside = found(data, f"{scenario}{suffix}", constants=result.values)
+            means = {row.metric: row.error for row in beside.rows if row.statistic == "mean"}
+            yield f"| {title}{run} | {percent([means[m] for m in ('ttft', 'tpot', 'e2e')])} |"
+
+
+def fitted(data: Path, scenario: str) -> Calibration:
+    """Fit what is usually fitted to the earlier part of a scenario's own run."""
+    run = measured(data, scenario)
+    return tsdl.calibrate(HERE / "runs.tsim", [run], scenario=scenario, params=offered(data))
+
+
+def held_out(result: Calibration) -> dict[str, Check]:
+    """Return what a calibration says of the part of its run that it did not see."""
+    return {check.statistic: check for check in result.runs[0].checks if check.part == "held out"}
+
+
+def percent(errors: list[float]) -> str:
+    """Return the cells of a row."""
+    return " | ".join(f"{100 * error:+.1f} %" for error in errors)
+
+
 def final(data: Path) -> Iterator[str]:
     """Yield the errors of the run that nothing was built on."""
     yield HEAD.format("by prediction alone, first request excluded")
@@ -267,6 +319,7 @@ PARTS = {
     "decodes": decodes,
     "tables": tables,
     "unqueued": unqueued,
+    "calibrated": calibrated,
     "ablations": ablations,
     "operators": operators,
     "final": final,
