@@ -1,7 +1,7 @@
 """Ranks in lock-step, worked out by hand: who pads, who computes a dummy, and when a gang idles.
 
-The notation is that of test_engine_by_hand.py. Requests go to the workers in turn: A to rank 0,
-B to rank 1, and so on.
+The notation is that of by_hand.py. Requests go to the workers in turn: A to rank 0, B to rank 1,
+and so on.
 """
 
 import re
@@ -9,8 +9,8 @@ import re
 import pytest
 
 import tsdl
+from tests.by_hand import Row, Run, plan_of, run
 from tests.conftest import ROOT
-from tests.test_engine_by_hand import Row, Run, plan_of, run
 from tsdl.cli import main
 from tsdl.facts import facts_of
 from tsdl.runtime.arrivals import generate

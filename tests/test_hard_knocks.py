@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.checked_texts import TooSlow, codes
 from tests.fuzz.targets import TARGETS, seeds
 from tests.limits import within
+from tests.programs_around import device, serve, workers, workload
 from tests.test_cli import _environment
-from tests.test_robustness import TooSlow, codes, device, serve, workers, workload
 from tsdl.cli import main
 from tsdl.plan import FORMAT
 from tsdl.planreading import read_plan

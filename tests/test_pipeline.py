@@ -1,14 +1,14 @@
 """Pipelines, worked out by hand: which iterations overlap, who is in them, and what stages keep.
 
-The notation is that of test_engine_by_hand.py; a time is that at which an iteration is put
-together, and waits for the first stage.
+The notation is that of by_hand.py; a time is that at which an iteration is put together, and waits
+for the first stage.
 """
 
 import pytest
 from msgspec.structs import replace
 
 import tsdl
-from tests.test_engine_by_hand import Row, Run, plan_of, run_plan
+from tests.by_hand import Row, Run, plan_of, run_plan
 from tests.test_models import plan_of as plan_of_model
 from tsdl.costs import Batch, compiled
 from tsdl.facts import facts_of

@@ -15,7 +15,7 @@ from statistics import fmean
 import pytest
 
 import tsdl
-from tests.test_engine_by_hand import FILE, USUAL, Row, Run, run_plan
+from tests.by_hand import FILE, USUAL, Row, Run, run_plan
 from tests.test_gangs import pair
 from tests.test_pipeline import piped
 from tsdl.runtime.files import summary_json

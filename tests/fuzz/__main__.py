@@ -19,7 +19,7 @@ import atheris
 with atheris.instrument_imports(include=["tsdl"]):
     from tests.fuzz.targets import TARGETS, WORDS, seeds
 from tests.limits import within
-from tests.test_robustness import mutation
+from tests.mutation import mutation
 
 SECONDS = 1.0  # of the processor's time for an input; instrumented code takes about twice as long
 

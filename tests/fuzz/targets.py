@@ -12,7 +12,8 @@ from functools import cache
 from pathlib import Path
 
 import tsdl
-from tests.test_robustness import PIECES, examine
+from tests.checked_texts import examine
+from tests.good_programs import PIECES
 from tsdl.diagnostics import Severity, Sink
 from tsdl.diagnostics.text import render_all
 from tsdl.errors import TsdlError

@@ -1,0 +1,45 @@
+"""The figures of a run, worked out by hand: latencies of requests, and the summary without warm-up.
+
+The notation is that of by_hand.py.
+"""
+
+from math import isnan
+
+from tests.by_hand import run
+
+
+def test_one_token_has_a_ttft_and_no_tpot() -> None:
+    two = run([(0, 8, 1), (0, 8, 3)])
+    assert two.column("ttft") == [1, 1]
+    assert isnan(two.column("tpot")[0])
+    assert isnan(two.column("mtpot")[0])
+    assert two.column("tpot")[1] == 1
+    assert two.result.summary["latency"]["tpot"]["mean"] == 1
+    assert two.result.summary["latency"]["itl"]["mean"] == 1
+
+
+def test_queueing_ends_with_the_first_iteration_that_holds_the_request() -> None:
+    two = run([(0, 8, 1), (0.25, 8, 1)], local="max_requests = 1")
+    assert two.column("queue") == [0, 0.75]
+    assert two.column("ttft") == [1, 1.75]
+
+
+def test_the_warm_up_is_simulated_but_not_counted() -> None:
+    """B arrives at its very end and counts; the makespan begins with B."""
+    three = run([(0, 8, 3), (1, 8, 2), (1.5, 8, 1)], warmup=1, policy="chunked")
+    assert three.iterations[0] == ["0 A+8", "1 B+8 A", "2 C+8 A B"]
+    summary = three.result.summary
+    assert (summary["requests"]["arrived"], summary["requests"]["warmup"]) == (2, 1)
+    assert summary["makespan"] == 2
+    assert summary["throughput"] == 1
+    assert summary["token_throughput"] == 1.5
+    assert summary["latency"]["ttft"]["mean"] == (1 + 1.5) / 2
+    assert summary["latency"]["itl"]["max"] == 1
+    assert summary["utilization"] == 1  # of the whole run
+
+
+def test_a_run_without_counted_requests_has_no_figures() -> None:
+    summary = run([(0, 8, 1)], warmup=9).result.summary
+    assert summary["requests"]["warmup"] == 1
+    assert summary["throughput"] is None
+    assert summary["latency"]["ttft"]["p99"] is None
