@@ -261,6 +261,43 @@ def test_a_line_that_does_not_go_on_is_another_command() -> None:
     assert not found
 
 
+@pytest.mark.parametrize(
+    ("flags", "eager"),
+    [
+        ("", None),
+        ("-O3", None),
+        ("-O 2", None),
+        ("-O0 --max-num-seqs 8", "true"),
+        ("-O 0", "true"),
+        ("--enforce-eager", "true"),
+        ("--max-cudagraph-capture-size 64", "tokens > 64"),
+        ('--compilation-config \'{"cudagraph_mode": "NONE"}\'', "true"),
+        ('-cc \'{"cudagraph_mode": "FULL_DECODE_ONLY"}\'', "prefills > 0"),
+        ("-cc '{\"cudagraph_capture_sizes\": [1, 16, 8, true]}'", "tokens > 16"),
+        (
+            '-cc \'{"cudagraph_mode": "FULL_DECODE_ONLY", "max_cudagraph_capture_size": 32}\'',
+            "prefills > 0 or tokens > 32",
+        ),
+    ],
+)
+@pytest.mark.parametrize("version", ["0.6", "0.19"])
+def test_which_steps_are_captured_is_read(flags: str, eager: str | None, version: str) -> None:
+    line = f"vllm serve {DENSE} {flags}"
+    text, found = made("vllm", line, "--hardware", "H100", "--version", version)
+    assert text is not None
+    assert not found
+    assert re.findall(r"\beager = (.*?) }", text) == ([eager] if eager else [])
+
+
+@pytest.mark.parametrize("config", ["3", "'{\"level\": 3}'", "'{'", "[]"])
+def test_a_config_that_says_nothing_of_graphs_is_told(config: str) -> None:
+    line = f"vllm serve {DENSE} --compilation-config {config}"
+    text, found = made("vllm", line, "--hardware", "H100", "--version", "0.19")
+    assert text is not None
+    assert "eager" not in text.replace(line, "")
+    assert ["captured as is usual" in d.title for d in found] == [True]
+
+
 def test_several_nodes_are_told_and_the_old_engine_is_known() -> None:
     def titles(line: str) -> list[str]:
         return [d.title for d in made("vllm", line, "--hardware", "H100", "--version", "0.9")[1]]

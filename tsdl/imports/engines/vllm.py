@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from tsdl.diagnostics import Sink
 from tsdl.imports.engines.commandline import Grammar
 from tsdl.imports.engines.effectless import VLLM, VLLM_SWITCHES
+from tsdl.imports.engines.graphs import uncaptured
 from tsdl.imports.engines.serving import (
     MOST_DEVICES,
     Serving,
@@ -49,6 +50,7 @@ GRAMMAR = Grammar(
         "--model-tag": "--model",
         "-cc": "--compilation-config",
         "-O": "--optimization-level",
+        "-O0": "--enforce-eager",
         "-n": "--nnodes",
         "-r": "--node-rank",
     },
@@ -73,8 +75,6 @@ _UNREAD = {
     "--prefill-context-parallel-size": "context parallelism is not modelled",
     "--enable-dbo": "overlap of two micro-batches is not modelled",
     "--enable-eplb": "see `imbalance` of `ep`",
-    "--compilation-config": "graphs are taken to be captured as is usual",
-    "--optimization-level": "graphs are taken to be captured as is usual",
     "--hf-overrides": "put the changed sizes into the model",
     "--rope-scaling": "say the longest context by `--max-model-len`",
     "--limit-mm-per-prompt": "images and sound are not modelled",
@@ -179,11 +179,9 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
         why = "--no-async-scheduling" if asked is False else "asynchronous by default from 0.14 on"
         scheduler.local.append(Line("synchronous", why, "scheduling"))
     scheduler.base = f"{name}(budget = {tokens(budget)}, sequences = {sequences})"
-    most = flags.whole("--max-cudagraph-capture-size", 1, _MOST)
-    if flags.flag("--enforce-eager") and not old:
-        scheduler.local.append(Line("true", "--enforce-eager: no step is captured", "eager"))
-    elif most and not old:
-        scheduler.local.append(Line(f"tokens > {most}", "--max-cudagraph-capture-size", "eager"))
+    eager = uncaptured(flags)
+    if eager:
+        scheduler.local.append(eager)
     _order(serving)
 
 
