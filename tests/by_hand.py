@@ -13,7 +13,9 @@ from string import ascii_uppercase
 import numpy as np
 
 import tsdl
-from tests.invariants import Watch, iteration_is_right, limit_events
+from tests.event_limits import limit_events
+from tests.invariants import Watch
+from tests.right_iterations import iteration_is_right
 from tsdl.runtime.arrivals import Arrivals
 from tsdl.runtime.batching import Iteration
 from tsdl.runtime.engine import Engine

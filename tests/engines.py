@@ -23,7 +23,7 @@ from unittest.mock import patch
 import tsdl
 from tests import random_systems, tame_systems, tied_systems
 from tests.brought_files import files_in
-from tests.invariants import TooLongError, limit_events
+from tests.event_limits import TooLongError, limit_events
 from tests.limits import within
 from tests.python_costs import EXTERNS
 from tsdl.errors import TsdlError

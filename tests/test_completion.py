@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_cli import Capture, start
+from tests.command_line import Capture, start
 from tsdl.cli import main
 from tsdl.cli.parsers import NAMES, make_parser
 

@@ -1,7 +1,7 @@
 """Random systems of every kind under watch: whatever a policy does, nothing is lost or made up.
 
 A system is that of a seed (tests/random_systems.py). It is refused with a diagnostic, ends with
-E0901 or E0903, or keeps all that tests/invariants.py knows.
+E0901 or E0903, or keeps all that tests/watched_runs.py checks.
 """
 
 import os
@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 import tsdl
-from tests.invariants import TooLongError, same, watched
+from tests.event_limits import TooLongError
 from tests.python_costs import EXTERNS
 from tests.random_systems import MOST_EVENTS, WILD, a_system
+from tests.watched_runs import same, watched
 from tsdl.errors import TsdlError
 from tsdl.runtime.result import Result
 

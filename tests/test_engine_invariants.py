@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 import tsdl
-from tests.invariants import same, watched
+from tests.watched_runs import same, watched
 from tsdl.runtime.result import Result
 
 CASES = 120

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_cli import start
+from tests.command_line import start
 from tsdl.cli import main
 from tsdl.diagnostics import Severity
 from tsdl.diagnostics.codes import CATALOGUE, explanation

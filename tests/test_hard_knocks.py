@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.checked_texts import TooSlow, codes
+from tests.command_line import process_environment
 from tests.fuzz.targets import TARGETS, seeds
 from tests.limits import within
 from tests.programs_around import device, serve, workers, workload
-from tests.test_cli import _environment
 from tsdl.cli import main
 from tsdl.plan import FORMAT
 from tsdl.planreading import read_plan
@@ -149,13 +149,13 @@ def test_what_is_interrupted_leaves_whole_files(part: float, tmp_path: Path) -> 
     path.write_text(RUN)
     command = [sys.executable, "-m", "tsdl", "run", str(path), "--out", str(out)]
     begun = time.monotonic()
-    subprocess.run(command, check=True, capture_output=True, env=_environment())
+    subprocess.run(command, check=True, capture_output=True, env=process_environment())
     whole = {file.name: file.read_bytes() for file in out.iterdir()}
     took = time.monotonic() - begun
     for file in out.iterdir():
         file.unlink()
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=process_environment()
     )
     time.sleep(part * took)
     process.send_signal(signal.SIGINT)

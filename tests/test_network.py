@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 import tsdl
-from tests.invariants import rates_are_fair, watched
+from tests.invariants import rates_are_fair
+from tests.watched_runs import watched
 from tsdl.plan import Channel
 from tsdl.runtime.clock import Clock
 from tsdl.runtime.network import Flow, Network, Port, line, rates
@@ -268,6 +269,24 @@ def test_other_nodes_are_reached_through_both_gates() -> None:
 def test_a_node_says_how_many_ports_it_has() -> None:
     system = racks(ports="ports = 1;")
     assert system.gates[1].out.bandwidth == 3e9
+
+
+def test_a_node_has_a_port_to_the_network_for_each_of_its_devices_or_as_many_as_it_says() -> None:
+    text = """
+      cluster racks {{
+        network = Ethernet_10G
+        node one {{
+          {ports} worker a * 3 {{ hardware = A100_80G }}
+          worker b {{ hardware = A100_80G; parallel = tp(4) }}
+        }}
+        node two {{ worker c {{ hardware = A100_80G }} }}
+      }}
+      scenario s {{ model = llama2_7b; cluster = racks; workload = sharegpt }}
+    """
+    for ports, wanted in (("", 7), ("ports = 2;", 2)):
+        plan = tsdl.compile(text.format(ports=ports))
+        gates = [kind.network.bandwidth / 1.25e9 for kind in plan.workers if kind.network]
+        assert gates == [wanted, wanted, 1]
 
 
 def test_a_half_duplex_gate_is_one_port() -> None:

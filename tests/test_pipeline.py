@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 import tsdl
 from tests.by_hand import Row, Run, plan_of, run_plan
-from tests.test_models import plan_of as plan_of_model
+from tests.models_on_devices import plan_of as plan_of_model
 from tsdl.costs import Batch, compiled
 from tsdl.facts import facts_of
 from tsdl.formula import Formula, Value, symbol

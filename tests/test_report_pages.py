@@ -12,8 +12,8 @@ import pytest
 
 import tsdl
 from tests.browser import open_page
+from tests.command_line import start
 from tests.reported import HOSTILE, PROGRAM, hostile_in, needs_drawing, pictures_of, results_in
-from tests.test_cli import start
 from tsdl.cli import main
 from tsdl.reports import charts_of, read
 

@@ -5,7 +5,7 @@ import pytest
 import tsdl
 from tests import random_systems, tame_systems
 from tests.engines import LONGEST, cut_off, files_of
-from tests.invariants import TooLongError
+from tests.event_limits import TooLongError
 from tests.limits import within
 from tests.python_costs import EXTERNS
 from tsdl.errors import TsdlError

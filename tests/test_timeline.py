@@ -12,7 +12,7 @@ import pytest
 
 import tsdl
 from tests.engines import KINDS, cut_off, files_of
-from tests.invariants import TooLongError
+from tests.event_limits import TooLongError
 from tests.traceformat import Event, WrongTraceError, checked, nanoseconds
 from tsdl.cli import main
 from tsdl.runtime.files import write_trace

@@ -1,0 +1,139 @@
+"""What must hold of an iteration as it is put together, and of a worker that puts none together."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from tsdl.costs import Batch
+from tsdl.runtime.request import Request
+
+if TYPE_CHECKING:
+    from tsdl.runtime.batching import Iteration
+    from tsdl.runtime.worker import Worker
+
+BLOCK_OF_FEATURES = 16  # tokens of a block in the feature `context_blocks`, whatever the cache has
+
+
+def iteration_is_right(worker: Worker, iteration: Iteration) -> None:
+    """Check who is in an iteration, and that its batch says so."""
+    requests = [r for r, _ in iteration.prefills] + iteration.decodes
+    assert len({r.id for r in requests}) == len(requests), "nobody is in it twice"
+    assert all(r in worker.active for r in requests), "who runs is among the running"
+    assert worker.decodes or not iteration.decodes
+    assert any(not r.done for r in requests), "an iteration of nothing but padding"
+    assert all(not r.prefilled and chunk > 0 for r, chunk in iteration.prefills)
+    assert not any(in_others(r, iteration) for r in iteration.decodes), "one token after another"
+    assert iteration.batch == batch_of(iteration)
+    if worker.local.batching == "chunked":
+        chunked_iteration_is_right(worker, iteration)
+    else:
+        separate_iteration_is_right(worker, iteration)
+
+
+def rests(worker: Worker, request: Request) -> bool:
+    """Tell whether a running request is not to be computed on."""
+    return request.resting or (request.prefilled and not worker.decodes)
+
+
+def in_others(request: Request, iteration: Iteration) -> int:
+    """Return how many of its tokens are in other iterations in flight: of a pipeline alone."""
+    own = sum(chunk for r, chunk in iteration.prefills if r is request)
+    return max(request.under_way - own - (request in iteration.decodes), 0)
+
+
+def could_decode(worker: Worker, iteration: Iteration) -> list[Request]:
+    """Return who might be decoded in an iteration, and is, or waits for nobody's memory."""
+    found, flies = [], False  # whether somebody behind it, who may be a victim, is in another
+    for request in reversed(worker.active):
+        if in_others(request, iteration):
+            flies = True
+        elif (
+            request.prefilled
+            and not rests(worker, request)
+            and (request in iteration.decodes or not flies)
+        ):
+            found.append(request)
+    return found[::-1]
+
+
+def chunked_iteration_is_right(worker: Worker, iteration: Iteration) -> None:
+    assert iteration.batch.tokens <= worker.local.max_tokens
+    left_out = {r.id for r in could_decode(worker, iteration)}
+    left_out -= {r.id for r in iteration.decodes}
+    # One that rested between two chunks of its prompt may have those behind it wait.
+    used_up = iteration.batch.tokens == worker.local.max_tokens
+    assert not left_out or used_up, "one token for all that decode"
+
+
+def separate_iteration_is_right(worker: Worker, iteration: Iteration) -> None:
+    if iteration.prefills:
+        assert not iteration.decodes
+        assert all(chunk == r.length - r.computed for r, chunk in iteration.prefills)
+        within = iteration.batch.tokens <= worker.local.max_tokens
+        assert within or len(iteration.prefills) == 1, "a prompt beyond the budget runs alone"
+    else:
+        # Actions may have begun since they were put together.
+        running = [r.id for r in could_decode(worker, iteration)]
+        assert [r.id for r in iteration.decodes if not rests(worker, r)] == running
+
+
+def batch_of(iteration: Iteration) -> Batch:
+    """Sum an iteration up by the definitions of SPEC.md, section 7.2."""
+    chunks = [
+        (chunk, r.computed + in_others(r, iteration), r.length) for r, chunk in iteration.prefills
+    ]
+    contexts = [r.length for r in iteration.decodes]
+    tokens = sum(c for c, _, _ in chunks) + len(contexts)
+    return Batch(
+        tokens=tokens,
+        requests=len(chunks) + len(contexts),
+        last_tokens=sum(cached + c == length for c, cached, length in chunks) + len(contexts),
+        prefills=len(chunks),
+        prefill_tokens=sum(c for c, _, _ in chunks),
+        prefill_contexts=sum(cached + c for c, cached, _ in chunks),
+        prefill_products=sum(c * cached for c, cached, _ in chunks),
+        prefill_squares=sum(c * c for c, _, _ in chunks),
+        decodes=len(contexts),
+        contexts=sum(contexts),
+        context_blocks=sum(-(-c // BLOCK_OF_FEATURES) for c in contexts),
+        longest_context=max(contexts, default=0),
+        peer_tokens=tokens,
+    )
+
+
+def idling_is_right(worker: Worker) -> None:
+    """Check that a worker without an iteration has nothing that it could run."""
+    assert all(r.done or rests(worker, r) for r in worker.active), "somebody could run"
+    full = worker.running >= worker.local.max_requests
+    static = worker.local.batching == "static"
+    if full or (static and worker.active):
+        return
+    assert not worker.ready, "there is a slot for who came with its KV"
+    if worker.swapped:
+        request = worker.next_swapped()
+        assert request.resting or not worker.may_resume(request), "somebody could come back"
+    elif worker.waiting:
+        request = worker.next_waiting()
+        fits = worker.memory.admits(worker.memory.needed(request))
+        assert request.resting or not fits or not worker.may_admit(request), "somebody could start"
+
+
+def watch_iterations(worker: Worker, starting: dict[int, list[Request]] | None = None) -> None:
+    """Let a worker's iterations be checked before they run."""
+    schedule = worker.schedule
+
+    def checked(now: float) -> Iteration | None:
+        fresh = [r for r in worker.waiting if r.started is None]
+        iteration = schedule(now)
+        if iteration is not None:
+            iteration.close()
+            iteration_is_right(worker, iteration)
+            if starting is not None:
+                starting[worker.id] = [r for r, _ in iteration.prefills if r in fresh]
+        return iteration
+
+    setattr(worker, "schedule", checked)  # noqa: B010 (mypy lets nobody assign to a method)
+
+
+assert [f.name for f in fields(Batch)][-1] == "peer_tokens", "batch_of leaves out a feature"

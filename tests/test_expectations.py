@@ -1,0 +1,114 @@
+"""What a scenario expects: whether it holds, what was found, and what may be calculated with."""
+
+import pytest
+
+import tsdl
+from tests.told_requests import FIVE, Told, result_of
+from tsdl.runtime.request import REJECTED
+
+
+def expected(text: str, *requests: Told) -> tuple[bool, float | None]:
+    """Return whether an expectation holds, and what it shows."""
+    result = result_of(*requests, more=f"expect {text}")
+    [found] = result.expectations
+    assert result.passed == found.passed
+    return found.passed, found.value
+
+
+@pytest.mark.parametrize(
+    ("text", "passed", "value"),
+    [
+        ("p50(ttft) <= 500 ms", True, 0.5),
+        ("p99(ttft) <= 500 ms", False, 0.5 + 3.5 * 0.98),
+        ("p999(ttft) > 3990 ms", True, 0.5 + 3.5 * 0.998),
+        ("mean(e2e) == 14.5 s / 3", True, 14.5 / 3),
+        ("min(ttft) >= 0.5 s", True, 0.5),
+        ("max(mtpot) < 8 s", False, 8),
+        ("attainment >= 40 %", True, 0.4),
+        ("goodput >= 1 req/s", False, 2 / 9),
+        ("rejected == 1 req", True, 1),
+        ("finished + rejected + unfinished == arrived", True, 5),
+        ("p50(itl) <= 500 ms", True, 0.5),
+        ("max(itl) <= 8 s", True, 8),
+        ("mean(e2e / output) <= 3 s/token", True, (0.5 + 3 + 4) / 3),
+        ("mean(tpot if output > 1 token else ttft) <= 3 s", True, (0.5 + 4.25 + 4) / 3),
+        ("token_throughput <= 1 token/s", True, 9 / 9),
+        ("makespan == 9 s", True, 9),
+    ],
+)
+def test_an_expectation_says_what_it_found(text: str, passed: bool, value: float) -> None:
+    found = expected(text, *FIVE)
+    assert found[0] is passed
+    assert found[1] == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text", ["mean(itl * 2) <= 10 s", "max(itl / 1 s) <= 8", "p50(-itl) < 0 s"]
+)
+def test_gaps_may_be_calculated_with(text: str) -> None:
+    assert expected(text, *FIVE)[0]
+
+
+def test_p100_is_not_the_tenth_percentile() -> None:
+    """`p999` is 99.9 %, so `p100` would be 10.0 %: whoever writes it means the greatest."""
+    try:
+        found = expected("p100(ttft) <= 1 h", *FIVE)
+    except tsdl.TsdlError:
+        return
+    assert found[1] == 4.0
+
+
+def test_gaps_and_requests_do_not_go_together() -> None:
+    """There is no gap of a request: the check says so, and no traceback at the end of a run."""
+    with pytest.raises(tsdl.TsdlError):
+        expected("mean(itl / output) <= 1 s/token", *FIVE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "round_up_to(attainment, [0.1, 0.5, 1]) == 0.5",
+        "round_up(attainment, 0.25) == 0.5",
+        "floor(attainment) == 0",
+        "clamp(attainment, 0.5, 1) == 0.5",
+    ],
+)
+def test_functions_of_numbers_work_on_totals(text: str) -> None:
+    assert expected(text, *FIVE)[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "p99(ttft) <= 1 h",
+        "p99(ttft) >= 0 s",
+        "p99(ttft) != 5 s",
+        "p99(ttft) == 5 s",
+        "not p99(ttft) > 2 s",
+        "mean(itl) < 1 s",
+        "throughput >= 0 req/s",
+    ],
+)
+def test_a_comparison_with_nothing_does_not_hold(text: str) -> None:
+    assert not expected(text, Told(0, status=REJECTED))[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "requests", "passed"),
+    [
+        ("ttft <= 4 s", FIVE, True),
+        ("ttft <= 3 s", FIVE, False),
+        ("e2e <= 10 * ttft", FIVE, False),
+        ("ttft <= 3 s", (Told(0, status=REJECTED),), False),
+    ],
+)
+def test_a_metric_by_itself_must_hold_for_every_finished_request(
+    text: str, requests: tuple[Told, ...], passed: bool
+) -> None:
+    assert expected(text, *requests)[0] is passed
+
+
+def test_expectations_are_in_the_summary() -> None:
+    summary = result_of(*FIVE, more="expect p50(ttft) <= 1 s; expect p99(ttft) <= 1 s").summary
+    assert [entry["passed"] for entry in summary["expect"]] == [True, False]
+    assert summary["expect"][0]["text"] == "p50(ttft) <= 1 s"

@@ -1,0 +1,103 @@
+"""Studies that run in processes: killed or interrupted, they go on and answer the same."""
+
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import process_environment
+from tests.disturbed_studies import answer, command, program_in, undisturbed
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    return program_in(tmp_path)
+
+
+def test_processes_give_the_same_bytes(program: Path) -> None:
+    found = subprocess.run(
+        command(program, "--jobs", "2"), cwd=program.parent, env=process_environment(), check=True,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert found.stdout == undisturbed("s")
+
+
+def killed(program: Path, times: int, wanted: str) -> None:
+    """Kill a study at random moments, then let it end."""
+    dice = random.Random(times)
+    for _ in range(times):
+        process = subprocess.Popen(
+            command(program, "--jobs", "2"), cwd=program.parent, env=process_environment(),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(dice.uniform(0.3, 3.0))
+        process.kill()
+        process.wait()
+    found = subprocess.run(
+        command(program, "--jobs", "2"), cwd=program.parent, env=process_environment(), check=True,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert found.stdout == wanted
+
+
+def test_a_study_that_is_killed_goes_on(program: Path) -> None:
+    killed(program, 3, undisturbed("s"))
+
+
+@pytest.mark.long
+def test_a_study_that_is_killed_ten_times_goes_on(program: Path) -> None:
+    killed(program, 10, undisturbed("s"))
+
+
+def test_two_at_once_do_not_harm_each_other(program: Path) -> None:
+    both = [
+        subprocess.Popen(
+            command(program, "--jobs", "1"), cwd=program.parent, env=process_environment(),
+            stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    assert [process.communicate()[0] for process in both] == [undisturbed("s")] * 2
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_study_says_what_it_kept(
+    number: signal.Signals, status: int, program: Path
+) -> None:
+    store = program.parent / "a.results.sqlite"
+    process = subprocess.Popen(
+        command(program, "--jobs", "2"), cwd=program.parent, env=process_environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (store.exists() and store.stat().st_size > 20_000):
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, told = process.communicate(timeout=60)
+    assert process.returncode in (0, status)
+    if process.returncode:
+        assert out == ""
+        assert "runs are kept in a.results.sqlite" in told
+        assert "Traceback" not in told
+    assert answer(store=store) == undisturbed("s")
+
+
+def test_workers_end_with_a_parent_that_was_killed(program: Path) -> None:
+    process = subprocess.Popen(
+        command(program, "--jobs", "2"), cwd=program.parent, env=process_environment(),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    time.sleep(2.5)
+    process.kill()  # and is not reaped: whoever asks still finds it
+    left = None
+    for _ in range(100):
+        left = subprocess.run(
+            ["pgrep", "-s", str(process.pid)], capture_output=True, text=True, check=False
+        )
+        if left.stdout.split() in ([], [str(process.pid)]):
+            process.wait()
+            return
+        time.sleep(0.1)
+    pytest.fail(f"still there: {left}")

@@ -1,0 +1,84 @@
+"""What `tsdl plan` tells of a scenario: its limits, its workload, and the rows of an iteration."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import SMALL, Capture
+from tsdl.cli import main
+
+
+def test_a_plan_says_one_token(capsys: Capture, tmp_path: Path) -> None:
+    path = tmp_path / "one.tsim"
+    path.write_text(
+        SMALL.replace(
+            "workload = few",
+            "workload = few; policy = single_file",
+        )
+        + "policy single_file from chunked { local { max_requests = 1; max_tokens = 1 } }\n",
+        encoding="utf-8",
+    )
+    assert main(["plan", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "at most 1 request and 1 token an iteration" in told
+    assert "1 device, " in told
+
+
+def test_a_plan_tells_what_prompts_and_conversations_are(capsys: Capture, tmp_path: Path) -> None:
+    row = '{"timestamp": 0, "input_length": 600, "output_length": 2, "hash_ids": [1, 2]}'
+    (tmp_path / "rows.jsonl").write_text(row, "utf-8")
+    program = tmp_path / "it.tsim"
+    program.write_text(
+        """
+param what: workload
+workload talks from sharegpt {
+  sessions = 20; turns = constant(3); think = exponential(5 s)
+  prefixes = 4; prefix = constant(500 tokens)
+}
+workload named { trace = "rows.jsonl" }
+cluster one { worker gpu { hardware = A100_80G; kv = vllm_shared } }
+scenario it { model = llama2_7b; cluster = one; policy = vllm; workload = what }
+""",
+        "utf-8",
+    )
+    assert main(["plan", str(program), "-p", "what=talks"]) == 0
+    text = capsys.readouterr().out
+    assert "20 conversations" in text
+    assert "turns constant(value = 3), think exponential(mean = 5)" in text
+    assert "prompts begin with one of 4 texts of constant(value = 500) tokens" in text
+    assert main(["plan", str(program), "-p", "what=named"]) == 0
+    assert "with names of what is in each 512 tokens of a prompt" in capsys.readouterr().out
+
+
+def test_the_rows_of_a_plan_add_up_to_an_iteration(tmp_path: Path, capsys: Capture) -> None:
+    program = tmp_path / "a.tsim"
+    text = (
+        "policy slow from continuous { local { overhead = 2 ms + 1 us * requests } }\n"
+        "cost own { iteration = 5 ms }\n"
+        "cluster alone { worker gpu { hardware = A100_80G; cost = own } }\n"
+        "scenario one { model = llama2_7b; cluster = single(A100_80G); policy = slow;"
+        " workload = sharegpt(rate = 2 req/s) }\n"
+    )
+    program.write_text(text)
+    assert main(["plan", str(program)]) == 0
+    _, rows = capsys.readouterr().out.split("    operator ")
+    lines = rows.split("    an iteration")[0].splitlines()[1:]
+    total = rows.split("an iteration")[1].splitlines()[0]
+    assert lines[0].split()[:2] == ["overhead", "2.001"]
+    for place in (0, 1):
+        whole = float(re.findall(r"([\d.]+) ms", total)[place])
+        parts = [float(re.findall(r"([\d.]+) ms", line)[place]) for line in lines]
+        assert sum(parts) == pytest.approx(whole, abs=0.0005 * (len(parts) + 1))
+    more = ["--decodes", "64", "--context", "2000", "--prefill", "4096"]
+    assert main(["plan", str(program), *more]) == 0
+    told = capsys.readouterr().out
+    assert "decode 64 at 2,000" in told
+    assert "prefill of 4,096" in told
+    assert re.search(r"\n    overhead +2\.064 ms +2\.001 ms\n", told)
+    with pytest.raises(SystemExit):
+        main(["plan", str(program), "--decodes", "0"])
+    capsys.readouterr()
+    program.write_text(text.replace("single(A100_80G)", "alone"))
+    assert main(["plan", str(program)]) == 0
+    assert re.search(r"\n    overhead  .*requests.* seconds \(policy\)\n", capsys.readouterr().out)
