@@ -9,16 +9,18 @@ scipy for `calibrated`.
 """
 
 import csv
+import json
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import tsdl
 from tsdl.calibration import Calibration
 from tsdl.calibration.calibration import Check
 from tsdl.costs import Batch, compiled, compiled_prefix
+from tsdl.measured import Request, Run
 from tsdl.plan import Kernel
 from tsdl.pythonsource import function, python
 from tsdl.validation import Validation
@@ -76,19 +78,11 @@ def measured(data: Path, scenario: str) -> Path:
     return data / "measured" / RUNS[scenario] / "requests.jsonl"
 
 
-def found(
-    data: Path,
-    scenario: str,
-    more: str = "",
-    skip_first: int = 1,
-    constants: dict[str, float] | None = None,
-) -> Validation:
+def found(data: Path, scenario: str, more: str = "", skip_first: int = 1) -> Validation:
     """Return a scenario of docs/accuracy/runs.tsim, or one that `more` adds, beside its run."""
     text = (HERE / "runs.tsim").read_text("utf-8")
     name = "x" if more else scenario
-    plan = tsdl.compile(
-        f"{text}\n{more}\n", scenario=name, params=offered(data), constants=constants
-    )
+    plan = tsdl.compile(f"{text}\n{more}\n", scenario=name, params=offered(data))
     return tsdl.validate(plan, measured(data, scenario), skip_first=skip_first)
 
 
@@ -206,26 +200,53 @@ def calibrated(data: Path) -> Iterator[str]:
     """Yield the errors of what was held out, and of the H100's other runs with what was fitted."""
     yield "| held out, RTX PRO 6000 | TPOT mean | E2E mean | TTFT mean | requests/s |"
     yield "| --- | --- | --- | --- | --- |"
-    checks = held_out(fitted(data, "rtx_pro_6000"))
+    checks = held_out(fitted(data, "rtx_pro_6000", measured(data, "rtx_pro_6000")))
     for title, after in (("before", False), ("calibrated", True)):
         chosen = [checks[name] for name in ("tpot", "e2e", "ttft", "throughput")]
         yield f"| {title} | {percent([c.after if after else c.before for c in chosen])} |"
     yield "\n| calibrated on the first run, its first 70 % | TTFT mean | TPOT mean | E2E mean |"
     yield "| --- | --- | --- | --- |"
-    for title, suffix in (("", "_told"), ("not told: ", "")):
-        result = fitted(data, f"h100{suffix}")
-        checks = held_out(result)
-        errors = [checks[name].after for name in ("ttft", "tpot", "e2e")]
-        yield f"| {title}its last 30 %, held out | {percent(errors)} |"
-        for scenario, (_, run) in list(H100.items())[1:]:
-            beside = found(data, f"{scenario}{suffix}", constants=result.values)
-            means = {row.metric: row.error for row in beside.rows if row.statistic == "mean"}
-            yield f"| {title}{run} | {percent([means[m] for m in ('ttft', 'tpot', 'e2e')])} |"
+    yield from on_others(data, "", "_told", measured)
+    yield from on_others(data, "not told: ", "", measured)
+    yield from on_others(data, "by the user's clock: ", "", by_the_user)
 
 
-def fitted(data: Path, scenario: str) -> Calibration:
-    """Fit what is usually fitted to the earlier part of a scenario's own run."""
-    run = measured(data, scenario)
+def on_others(
+    data: Path, title: str, suffix: str, run_of: Callable[[Path, str], Path | Run]
+) -> Iterator[str]:
+    """Yield the errors on the H100's runs of what is fitted to the first part of the first."""
+    first, *others = H100
+    result = fitted(data, f"{first}{suffix}", run_of(data, f"{first}{suffix}"))
+    errors = [held_out(result)[name].after for name in ("ttft", "tpot", "e2e")]
+    yield f"| {title}its last 30 %, held out | {percent(errors)} |"
+    for other in others:
+        name = f"{other}{suffix}"
+        plan = tsdl.compile(
+            HERE / "runs.tsim", scenario=name, params=offered(data), constants=result.values
+        )
+        beside = tsdl.validate(plan, run_of(data, name), skip_first=1)
+        means = {row.metric: row.error for row in beside.rows if row.statistic == "mean"}
+        cells = percent([means[metric] for metric in ("ttft", "tpot", "e2e")])
+        yield f"| {title}{H100[other][1]} | {cells} |"
+
+
+def by_the_user(data: Path, scenario: str) -> Run:
+    """Return a run on the H100 with the times of the user's clock."""
+    lines = measured(data, scenario).read_text("utf-8").splitlines()
+    rows = [json.loads(row) for row in lines]
+    requests = [
+        Request(
+            row["sent"] - rows[0]["sent"], row["input_toks"], row["output_toks"],
+            ttft=row["first"] - row["sent"], e2e=row["last"] - row["sent"],
+            tpot=(row["last"] - row["first"]) / (row["output_toks"] - 1),
+        )
+        for row in rows
+    ]  # fmt: skip
+    return Run(f"{scenario}, by the user's clock", "jsonl", tuple(requests), 1.0)
+
+
+def fitted(data: Path, scenario: str, run: Path | Run) -> Calibration:
+    """Fit what is usually fitted to the earlier part of a run."""
     return tsdl.calibrate(HERE / "runs.tsim", [run], scenario=scenario, params=offered(data))
 
 

@@ -32,6 +32,7 @@ USUAL = (
     "hardware.efficiency.attention.bandwidth",
     "hardware.efficiency.*.overhead + policy.local.gap",
     "policy.local.overhead",
+    "policy.local.front_end",
     "link.collective.latency",
     "link.collective.bandwidth",
 )
