@@ -1,6 +1,7 @@
 """What all tests share: golden files, the folder of measured data."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from difflib import unified_diff
 from pathlib import Path
@@ -70,6 +71,14 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
         pytest.fail(f"{name} differs; look, then `pytest --accept`:\n{shown}", pytrace=False)
 
     return compare
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C interrupt a test and what it starts, also where `nohup` lets it be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

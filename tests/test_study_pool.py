@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -30,7 +30,7 @@ def test_a_pool_that_ends_at_once_leaves_nothing_behind() -> None:
     assert time.monotonic() - begun < 30
 
 
-class Interrupted(Here):
+class Interrupted(Executor):
     """An executor that is interrupted in the middle of making a process."""
 
     ended = False
@@ -38,17 +38,27 @@ class Interrupted(Here):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
         """Do nothing, whatever is asked."""
         signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         self.ended = True
         return Future()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_process_is_begun_whole_before_an_interruption_is_heard() -> None:
-    pool = Pool(1)
+    pool = Pool(2)
     pool._executor = executor = Interrupted()
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(KeyboardInterrupt):
         pool.submit(None)  # type: ignore[arg-type]
     assert executor.ended
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_who_is_no_main_thread_is_never_interrupted() -> None:
+    with ThreadPoolExecutor(1) as thread:
+        pool = thread.submit(Pool, 2).result()
+        assert thread.submit(pool._executor.submit, abs, -3).result().result() == 3
+        thread.submit(lambda: pool.close(at_once=True)).result()
 
 
 class Mortal(Pool):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.command_line import process_environment
 from tests.disturbed_studies import answer, command, program_in, undisturbed
+from tests.test_studies import PARTS
 
 
 @pytest.fixture
@@ -63,6 +64,7 @@ def test_two_at_once_do_not_harm_each_other(program: Path) -> None:
     assert [process.communicate()[0] for process in both] == [undisturbed("s")] * 2
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_study_says_what_it_kept(
     number: signal.Signals, status: int, program: Path
@@ -101,3 +103,46 @@ def test_workers_end_with_a_parent_that_was_killed(program: Path) -> None:
             return
         time.sleep(0.1)
     pytest.fail(f"still there: {left}")
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_in_this_process_is_interrupted_at_once(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    path = tmp_path / "long.tsim"
+    path.write_text(
+        PARTS.replace("requests = 60", "requests = 2_000_000")
+        + "study s { scenario = one; vary qps in [3] req/s; table throughput }"
+    )
+    process = subprocess.Popen(
+        command(path, "--jobs", "1"), cwd=tmp_path, env=process_environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    store = tmp_path / "long.results.sqlite"
+    while not store.exists():
+        time.sleep(0.05)
+    time.sleep(1.0)
+    assert process.poll() is None
+    process.send_signal(number)
+    _, told = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert told.endswith("interrupted\n")
+    assert "Traceback" not in told
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("gap", [0.0, 0.02, 0.1])
+def test_a_second_interruption_is_no_bug(gap: float, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command(program_in(tmp_path), "--jobs", "2"), cwd=tmp_path, env=process_environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (tmp_path / "a.results.sqlite").exists():
+        time.sleep(0.05)
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(gap)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "bug in tsdl" not in told

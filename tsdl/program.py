@@ -152,7 +152,10 @@ class Program(Struct):
     known: int = 0  # how many declarations come first that were resolved and checked before
 
     def extended(self, modules: list[Module]) -> "Program":
-        """Return a program to which modules are to be added; this one stays as it is."""
+        """Return a program to which modules are to be added; this one stays as it is.
+
+        What only the library's own modules add to, `prelude` and `defaults`, both share.
+        """
         units = Units(dict(self.units.units), dict(self.units.dimensions))
         return Program(
             root=modules[-1],

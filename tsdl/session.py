@@ -62,7 +62,8 @@ class Session(Struct):
             check(program, sink)
         except RecursionError:
             self._too_deep(sink)
-            program = resolve(load(self.path, "", self.read, Sink()), checked_library(), Sink())
+            # Without the library: where calls are deep already it may be what went too deep.
+            program = resolve(load(self.path, "", self.read, Sink()), None, Sink())
         return program, sink
 
     def _too_deep(self, sink: Sink) -> None:

@@ -30,7 +30,14 @@ def run() -> int:
         raise _Terminated
 
     signal.signal(signal.SIGTERM, terminate)
-    return main()
+    try:
+        status = main()
+    except KeyboardInterrupt:  # another, while the first was told
+        status = INTERRUPTED
+    if status in (INTERRUPTED, TERMINATED):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # what is left to do is to exit
+    return status
 
 
 _OTHERS_FLAGS = " (flags about what is imported follow after `--`)"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct, field
@@ -61,6 +62,7 @@ class Course(Struct, dict=True):
     reused: int = 0  # that the store had
     _done: dict[int, Unit] = field(default_factory=dict)
     _open: dict[Future[Found], tuple[Key, Job]] = field(default_factory=dict)
+    _ended: SimpleQueue[Future[Found]] = field(default_factory=SimpleQueue)
     _waiting: dict[Key, list[tuple[_Thread, Ask]]] = field(default_factory=dict)
     _deaths: dict[Key, int] = field(default_factory=dict)
 
@@ -113,16 +115,23 @@ class Course(Struct, dict=True):
             self.reused += 1
 
     def _submit(self, key: Key, job: Job) -> None:
-        self._open[self.runner.submit(job)] = (key, job)
+        future = self.runner.submit(job)
+        self._open[future] = (key, job)
+        future.add_done_callback(self._ended.put)
 
     def _take(self) -> None:
         """Wait for a run, keep what it came to, and let those go on that wait for it."""
         if not self._open:
             return
-        done, _ = wait(self._open, return_when=FIRST_COMPLETED)
+        # An interruption leaves a queue whole, and not the locks of `concurrent.futures.wait`.
+        done = [self._ended.get()]
+        while not self._ended.empty():
+            done.append(self._ended.get())
         finished: list[tuple[Key, Job, Found]] = []
         ended: list[tuple[Key, Job, BaseException]] = []
         for future in done:
+            if future not in self._open:
+                continue  # it went with processes that died, and was begun anew
             key, job = self._open.pop(future)
             error = future.exception() if not future.cancelled() else CancelledError()
             if error is None:

@@ -8,7 +8,7 @@ import signal
 import threading
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tsdl.studies.work import do
@@ -16,6 +16,7 @@ from tsdl.studies.work import do
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from multiprocessing.context import BaseContext
+    from types import FrameType
 
     from tsdl.studies.work import Found, Job
 
@@ -79,7 +80,9 @@ class Pool:
         return ProcessPoolExecutor(self.processes, _context(), initializer=_end_with_parent)
 
     def submit(self, job: Job) -> Future[Found]:
-        """Begin a run."""
+        """Begin a run; where it is done in this process, do it."""
+        if self.processes == 1:
+            return self._executor.submit(do, job)
         with _uninterrupted():
             return self._executor.submit(do, job)
 
@@ -95,12 +98,16 @@ class Pool:
 
     def close(self, *, at_once: bool = False) -> None:
         """End: at once means that what still runs is ended, not waited for."""
-        if at_once and isinstance(self._executor, ProcessPoolExecutor):
-            for process in list((self._executor._processes or {}).values()):  # noqa: SLF001
-                process.terminate()
-        # Waiting is for the executor's own thread: one that still closes its pipes while Python
-        # exits, which writes to them, ends in a traceback.
-        self._executor.shutdown(cancel_futures=True)
+        if not at_once:
+            self._executor.shutdown(cancel_futures=True)
+            return
+        with _uninterrupted():
+            if isinstance(self._executor, ProcessPoolExecutor):
+                for process in list((self._executor._processes or {}).values()):  # noqa: SLF001
+                    process.terminate()
+            # Waiting is for the executor's own thread: one that still closes its pipes while
+            # Python exits, which writes to them, ends in a traceback.
+            self._executor.shutdown(cancel_futures=True)
 
 
 @contextmanager
@@ -110,17 +117,22 @@ def _uninterrupted() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, _: came.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    def hear() -> None:
+        for number in came[:1]:  # more say the same
+            signal.raise_signal(number)
+
+    with ExitStack() as stack:  # all of which is done, whatever is raised meanwhile
+        stack.callback(hear)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if handler is not None:  # one that is not Python's raises nothing here
+                stack.callback(signal.signal, number, handler)
+                signal.signal(number, note)
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-        for late in came:
-            signal.raise_signal(late)
 
 
 def _end_with_parent() -> None:
