@@ -20,6 +20,9 @@ STARTS = {"vllm": "vllm serve", "sglang": "python -m sglang.launch_server --mode
 DENSE, SPARSE = "meta-llama/Llama-3.1-8B-Instruct", "mistralai/Mixtral-8x7B-Instruct-v0.1"
 
 
+H100_NOW = ("--hardware", "H100", "--version", "0.19")
+
+
 def made(form: str, command: str, *flags: str) -> tuple[str | None, list[Diagnostic]]:
     sink = Sink()
     text = FORMATS[form]([("<command>", command)], flags or ("--hardware", "H100"), sink)
@@ -193,7 +196,8 @@ WORDS = [
     "--", "-", "'", '"', "\\", "=", "--=", "--no-", "-tp", "1e999", "-1", "nan", "{}", "\0",
     "$(x)", "&&", "#", "\n", "--max-num-seqs", "--block-size", "--model", "🦙", "--dp", "9" * 40,
     "--ep-size", "--mem-fraction-static", "0", "--chunked-prefill-size", "--quantization",
-    "--dtype", "true",
+    "--dtype", "true", "-cc", "-O", "-O0", "-O9", "-cc.level", "--compilation-config",
+    "'{\"cudagraph_mode\": \"NONE\"}'", "'{\"level\": 1e99}'", "[" * 9_000, "[]", "null",
 ]  # fmt: skip
 
 
@@ -267,35 +271,70 @@ def test_a_line_that_does_not_go_on_is_another_command() -> None:
         ("", None),
         ("-O3", None),
         ("-O 2", None),
+        ("-O '{\"level\": 3}'", None),
         ("-O0 --max-num-seqs 8", "true"),
         ("-O 0", "true"),
+        ("-O0 -O3", None),
         ("--enforce-eager", "true"),
         ("--max-cudagraph-capture-size 64", "tokens > 64"),
-        ('--compilation-config \'{"cudagraph_mode": "NONE"}\'', "true"),
-        ('-cc \'{"cudagraph_mode": "FULL_DECODE_ONLY"}\'', "prefills > 0"),
-        ("-cc '{\"cudagraph_capture_sizes\": [1, 16, 8, true]}'", "tokens > 16"),
+        ("-cc.cudagraph_mode=NONE", "true"),
+        ("--compilation-config.cudagraph_mode none", "true"),
+        ('--compilation-config \'{"cudagraph_mode": "none", "mode": 3}\'', "true"),
+        ("-O0 -cc.cudagraph_mode=FULL", None),
+        ("-cc.cudagraph_mode=FULL_DECODE_ONLY", "prefills > 0 or tokens > 512"),
+        (
+            '-cc \'{"cudagraph_mode": "FULL_DECODE_ONLY"}\' --max-num-seqs 64',
+            "prefills > 0 or tokens > 128",
+        ),
+        ("-cc '{\"cudagraph_capture_sizes\": [1, 16, 8]}'", "tokens > 16"),
         (
             '-cc \'{"cudagraph_mode": "FULL_DECODE_ONLY", "max_cudagraph_capture_size": 32}\'',
             "prefills > 0 or tokens > 32",
         ),
     ],
 )
-@pytest.mark.parametrize("version", ["0.6", "0.19"])
-def test_which_steps_are_captured_is_read(flags: str, eager: str | None, version: str) -> None:
-    line = f"vllm serve {DENSE} {flags}"
-    text, found = made("vllm", line, "--hardware", "H100", "--version", version)
+def test_which_steps_are_captured_is_read(flags: str, eager: str | None) -> None:
+    text, found = made("vllm", f"vllm serve {DENSE} {flags}", *H100_NOW)
     assert text is not None
     assert not found
     assert re.findall(r"\beager = (.*?) }", text) == ([eager] if eager else [])
 
 
-@pytest.mark.parametrize("config", ["3", "'{\"level\": 3}'", "'{'", "[]"])
-def test_a_config_that_says_nothing_of_graphs_is_told(config: str) -> None:
-    line = f"vllm serve {DENSE} --compilation-config {config}"
-    text, found = made("vllm", line, "--hardware", "H100", "--version", "0.19")
+@pytest.mark.parametrize(
+    "config",
+    [
+        "'{'", "[]", "2.5", "NON", "[" * 5_000,
+        *(
+            f"'{config}'"
+            for config in (
+                '{"inductor": 1}', '{"mode": 0, "cudagraph_mode": "PIECEWISE"}',
+                '{"cudagraph_mode": "NON"}', '{"cudagraph_mode": false}',
+                '{"cudagraph_capture_sizes": []}', '{"cudagraph_capture_sizes": [1, true]}',
+                '{"max_cudagraph_capture_size": 0}', '{"max_cudagraph_capture_size": "64"}',
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_config_that_is_not_understood_is_told(config: str) -> None:
+    line = f"vllm serve {DENSE} --compilation-config={config}"
+    text, found = made("vllm", line, *H100_NOW)
     assert text is not None
-    assert "eager" not in text.replace(line, "")
+    assert "local {" not in text
     assert ["captured as is usual" in d.title for d in found] == [True]
+
+
+def test_the_old_engine_reads_no_config() -> None:
+    line = f"vllm serve {DENSE} -O0 -cc '{{\"cudagraph_capture_sizes\": [1]}}'"
+    text, found = made("vllm", line, "--hardware", "H100", "--version", "0.6")
+    assert text is not None
+    assert "local {" not in text
+    assert len(found) == 2
+    text, found = made(
+        "vllm", f"vllm serve {DENSE} --enforce-eager", "--hardware", "H100", "--version", "0.6"
+    )
+    assert text is not None
+    assert "eager = true" in text
+    assert not found
 
 
 def test_several_nodes_are_told_and_the_old_engine_is_known() -> None:

@@ -35,6 +35,7 @@ _SEVERAL = (
     "--allowed-headers", "--lora-modules", "--lora-paths", "--middleware",
     "--cudagraph-capture-sizes", "--cuda-graph-bs",
 )  # fmt: skip
+_GLUED = re.compile(r"(-[A-Z])([0-9])")  # `-O3`
 _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kKmMgG])")
 _FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -47,6 +48,7 @@ class Grammar(Struct, frozen=True):
     image: str  # of Docker, which starts it
     aliases: Mapping[str, str]  # other names of flags
     switches: frozenset[str]  # flags that take no value but `True` or `False`
+    parts: frozenset[str] = frozenset()  # flags of which `--flag.part` is read
 
 
 class _Word(Struct, frozen=True):
@@ -180,9 +182,15 @@ def _enter(table: Table, words: Sequence[_Word], grammar: Grammar, sink: Sink) -
 def _flag(table: Table, word: _Word, grammar: Grammar) -> str:
     """Enter a flag; return its name if its value may follow."""
     name, given, value = word.text.partition("=")
+    glued = _GLUED.fullmatch(name)
+    if glued and glued[1] in grammar.aliases:
+        name, given, value = glued[1], "=", glued[2]
+    name, _, part = name.partition(".")  # `--compilation-config.cudagraph_mode`
     if name.startswith("--"):
-        name = name.partition(".")[0].replace("_", "-")  # `--compilation-config.level`
+        name = name.replace("_", "-")
     key = grammar.aliases.get(name, name)
+    if part and key in grammar.parts:
+        key = f"{key}.{part}"
     off = key.startswith("--no-")
     key = f"--{key.removeprefix('--no-')}" if off else key
     table.keys[key] = word.span

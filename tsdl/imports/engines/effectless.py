@@ -35,7 +35,7 @@ VLLM = _BOTH + _flags(
     --prefix-caching-hash-algo --profiler-config --ray-workers-use-nsight --response-role
     --return-tokens-as-token-ids --runner --safetensors-load-strategy
     --show-hidden-metrics-for-version --stream-interval --structured-outputs-config --task
-    --tool-parser-plugin --use-tqdm-on-load --use-v2-block-manager --worker-use-ray -O1 -O2 -O3
+    --tool-parser-plugin --use-tqdm-on-load --use-v2-block-manager --worker-use-ray
     """
 )
 VLLM_SWITCHES = _flags(
@@ -49,7 +49,7 @@ VLLM_SWITCHES = _flags(
     --enable-request-id-headers --enable-server-load-tracking --enable-sleep-mode --enforce-eager
     --engine-use-ray --headless --kv-cache-metrics --ray-workers-use-nsight
     --return-tokens-as-token-ids --skip-tokenizer-init --trust-remote-code --use-tqdm-on-load
-    --use-v2-block-manager --worker-use-ray -O1 -O2 -O3
+    --use-v2-block-manager --worker-use-ray
     """
 )
 SGLANG = _BOTH + _flags(

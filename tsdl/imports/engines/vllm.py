@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tsdl.diagnostics import Sink
 from tsdl.imports.engines.commandline import Grammar
 from tsdl.imports.engines.effectless import VLLM, VLLM_SWITCHES
-from tsdl.imports.engines.graphs import uncaptured
+from tsdl.imports.engines.graphs import CONFIG, LEVEL, uncaptured
 from tsdl.imports.engines.serving import (
     MOST_DEVICES,
     Serving,
@@ -48,13 +48,13 @@ GRAMMAR = Grammar(
         "-q": "--quantization",
         "-ep": "--enable-expert-parallel",
         "--model-tag": "--model",
-        "-cc": "--compilation-config",
-        "-O": "--optimization-level",
-        "-O0": "--enforce-eager",
+        "-cc": CONFIG,
+        "-O": LEVEL,
         "-n": "--nnodes",
         "-r": "--node-rank",
     },
     frozenset(VLLM_SWITCHES),
+    frozenset({CONFIG, LEVEL}),
 )
 _UNREAD = {
     "--speculative-config": "speculative decoding is not modelled",
@@ -179,7 +179,7 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
         why = "--no-async-scheduling" if asked is False else "asynchronous by default from 0.14 on"
         scheduler.local.append(Line("synchronous", why, "scheduling"))
     scheduler.base = f"{name}(budget = {tokens(budget)}, sequences = {sequences})"
-    eager = uncaptured(flags)
+    eager = uncaptured(flags, sequences, old=old)
     if eager:
         scheduler.local.append(eager)
     _order(serving)
