@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from operator import itemgetter
+from threading import Lock
 from typing import Any
 
 from lark import Lark, Token, Tree
@@ -133,6 +134,9 @@ def _kept_parser(keep: Callable[[Token], Token]) -> Lark:
     return _with_tables(written.getvalue(), keep)
 
 
+_PARSING = Lock()  # one thread at a time: they share the parser, and where it puts comments
+
+
 @cache
 def _shared() -> tuple[Lark, list[Token]]:
     comments: list[Token] = []
@@ -147,9 +151,10 @@ def _shared() -> tuple[Lark, list[Token]]:
 def parse_text(text: str) -> tuple[Tree[Any], list[Token]]:
     """Parse a whole file; return the tree and the comments. Raises Lark's UnexpectedInput."""
     parser, comments = _shared()
-    comments.clear()
-    tree = parser.parse(text)
-    return tree, list(comments)
+    with _PARSING:
+        comments.clear()
+        tree = parser.parse(text)
+        return tree, list(comments)
 
 
 def tokens_of(text: str) -> list[Token]:
@@ -158,9 +163,10 @@ def tokens_of(text: str) -> list[Token]:
     Which words are names and which are units is known only while the text is parsed.
     """
     parser, comments = _shared()
-    comments.clear()
-    tokens = list(parser.parse_interactive(text).iter_parse())
-    return sorted([*tokens, *comments], key=lambda token: token.start_pos or 0)
+    with _PARSING:
+        comments.clear()
+        tokens = list(parser.parse_interactive(text).iter_parse())
+        return sorted([*tokens, *comments], key=lambda token: token.start_pos or 0)
 
 
 __all__ = ["Token", "Tree", "UnexpectedCharacters", "UnexpectedInput", "UnexpectedToken"]
