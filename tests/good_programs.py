@@ -192,3 +192,8 @@ def pieces() -> dict[str, str]:
 
 
 PIECES = pieces()
+
+
+def first_scenario(text: str) -> str:
+    """Return the name of the first scenario of a program."""
+    return next(line.split()[1] for line in text.splitlines() if line.startswith("scenario "))

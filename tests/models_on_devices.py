@@ -1,6 +1,7 @@
 """Plans of models on devices that hold any, batches for them, and what their kernels do."""
 
 import tsdl
+from tests.summed_batches import batch_of
 from tsdl.costs import Batch, compiled
 from tsdl.plan import Cost, Kernel, Stage, Workers
 
@@ -28,18 +29,11 @@ def worker_of(model: str, parallel: str = "tp(1)", own: str = "", **fields: obje
 
 
 def decodes(count: int, context: int) -> Batch:
-    return Batch(
-        tokens=count, requests=count, last_tokens=count, decodes=count, contexts=count * context,
-        context_blocks=count * -(-context // 16), longest_context=context, peer_tokens=count,
-    )  # fmt: skip
+    return batch_of(contexts=[context] * count)
 
 
 def prompt(tokens: int, cached: int = 0) -> Batch:
-    return Batch(
-        tokens=tokens, requests=1, last_tokens=1, prefills=1, prefill_tokens=tokens,
-        prefill_contexts=tokens + cached, prefill_products=tokens * cached,
-        prefill_squares=tokens * tokens, peer_tokens=tokens,
-    )  # fmt: skip
+    return batch_of([(tokens, cached, True)])
 
 
 def kernel(cost: Cost, name: str, stage: str = "block") -> Kernel:

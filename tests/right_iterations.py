@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from tsdl.costs import Batch
+from tests.summed_batches import batch_of
 from tsdl.runtime.request import Request
 
 if TYPE_CHECKING:
+    from tsdl.costs import Batch
     from tsdl.runtime.batching import Iteration
     from tsdl.runtime.worker import Worker
-
-BLOCK_OF_FEATURES = 16  # tokens of a block in the feature `context_blocks`, whatever the cache has
 
 
 def iteration_is_right(worker: Worker, iteration: Iteration) -> None:
@@ -24,7 +22,7 @@ def iteration_is_right(worker: Worker, iteration: Iteration) -> None:
     assert any(not r.done for r in requests), "an iteration of nothing but padding"
     assert all(not r.prefilled and chunk > 0 for r, chunk in iteration.prefills)
     assert not any(in_others(r, iteration) for r in iteration.decodes), "one token after another"
-    assert iteration.batch == batch_of(iteration)
+    assert iteration.batch == summed(iteration)
     if worker.local.batching == "chunked":
         chunked_iteration_is_right(worker, iteration)
     else:
@@ -78,28 +76,13 @@ def separate_iteration_is_right(worker: Worker, iteration: Iteration) -> None:
         assert [r.id for r in iteration.decodes if not rests(worker, r)] == running
 
 
-def batch_of(iteration: Iteration) -> Batch:
-    """Sum an iteration up by the definitions of SPEC.md, section 7.2."""
+def summed(iteration: Iteration) -> Batch:
+    """Sum an iteration up by the definitions."""
     chunks = [
-        (chunk, r.computed + in_others(r, iteration), r.length) for r, chunk in iteration.prefills
+        (chunk, cached := r.computed + in_others(r, iteration), cached + chunk == r.length)
+        for r, chunk in iteration.prefills
     ]
-    contexts = [r.length for r in iteration.decodes]
-    tokens = sum(c for c, _, _ in chunks) + len(contexts)
-    return Batch(
-        tokens=tokens,
-        requests=len(chunks) + len(contexts),
-        last_tokens=sum(cached + c == length for c, cached, length in chunks) + len(contexts),
-        prefills=len(chunks),
-        prefill_tokens=sum(c for c, _, _ in chunks),
-        prefill_contexts=sum(cached + c for c, cached, _ in chunks),
-        prefill_products=sum(c * cached for c, cached, _ in chunks),
-        prefill_squares=sum(c * c for c, _, _ in chunks),
-        decodes=len(contexts),
-        contexts=sum(contexts),
-        context_blocks=sum(-(-c // BLOCK_OF_FEATURES) for c in contexts),
-        longest_context=max(contexts, default=0),
-        peer_tokens=tokens,
-    )
+    return batch_of(chunks, [r.length for r in iteration.decodes])
 
 
 def idling_is_right(worker: Worker) -> None:
@@ -134,6 +117,3 @@ def watch_iterations(worker: Worker, starting: dict[int, list[Request]] | None =
         return iteration
 
     setattr(worker, "schedule", checked)  # noqa: B010 (mypy lets nobody assign to a method)
-
-
-assert [f.name for f in fields(Batch)][-1] == "peer_tokens", "batch_of leaves out a feature"

@@ -4,9 +4,9 @@ from dataclasses import fields
 
 import pytest
 
-from tests.costs_by_hand import BATCHES, batch_of
 from tests.models_on_devices import amount
 from tests.priced import worker_of
+from tests.summed_batches import BATCHES, batch_of
 from tsdl.costs import Batch, DecodeTime, compiled, compiled_features
 from tsdl.formula import symbols
 

@@ -7,17 +7,16 @@ import pytest
 import tsdl
 from tests.costs_by_hand import (
     BANDWIDTH,
-    BATCHES,
     BYTES,
     EXACT,
     LAUNCH,
     LLAMA2_7B,
     LLAMA2_70B,
     PEAK,
-    batch_of,
     by_hand,
 )
 from tests.priced import text_of, worker_of
+from tests.summed_batches import BATCHES, batch_of
 from tsdl.costs import Batch, compiled
 from tsdl.pythonsource import function, python
 

@@ -7,7 +7,7 @@ import pytest
 import tsdl
 from tests.checked_texts import examine
 from tests.conftest import ROOT
-from tests.good_programs import PIECES
+from tests.good_programs import PIECES, first_scenario
 from tsdl.program import Declaration, Members, Program
 from tsdl.session import checked_library
 
@@ -65,9 +65,7 @@ def test_no_program_changes_the_library() -> None:
 @pytest.mark.parametrize("name", ["quickstart", "disaggregated", "prefix_caching", "ranks"])
 def test_what_another_program_hides_is_as_it_was(name: str) -> None:
     path = ROOT / "examples" / f"{name}.tsim"
-    scenario = next(
-        line.split()[1] for line in path.read_text("utf-8").splitlines() if line.startswith("scen")
-    )
+    scenario = first_scenario(path.read_text("utf-8"))
     checked_library.cache_clear()
     alone = tsdl.compile(path, scenario=scenario)
     tsdl.check(HIDES)

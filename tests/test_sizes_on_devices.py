@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 
 import tsdl
-from tests.costs_by_hand import BYTES, batch_of
+from tests.costs_by_hand import BYTES
 from tests.models_on_devices import amount, kernel
 from tests.priced import plan_of, text_of, worker_of
+from tests.summed_batches import batch_of
 from tsdl.costs import compiled_footprint
 from tsdl.plan import Cost
 

@@ -4,9 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 
@@ -30,31 +28,28 @@ def test_a_pool_that_ends_at_once_leaves_nothing_behind() -> None:
     assert time.monotonic() - begun < 30
 
 
-class Interrupted(Executor):
-    """An executor that is interrupted in the middle of making a process."""
-
-    ended = False
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
-        """Do nothing, whatever is asked."""
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        self.ended = True
-        return Future()
-
-
 @pytest.mark.usefixtures("interruptible")
-def test_a_process_is_begun_whole_before_an_interruption_is_heard() -> None:
-    pool = Pool(2)
-    pool._executor = executor = Interrupted()
+def test_a_process_is_begun_whole_before_an_interruption_is_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended = []
+
+    def interrupted(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        ended.append(True)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", interrupted)
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    pool = Pool(2)
     with pytest.raises(KeyboardInterrupt):
         pool.submit(None)  # type: ignore[arg-type]
-    assert executor.ended
+    assert ended
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_who_is_no_main_thread_is_never_interrupted() -> None:
+def test_who_is_no_main_thread_may_have_a_pool() -> None:
+    """Only the main thread may set handlers of signals, and is interrupted."""
     with ThreadPoolExecutor(1) as thread:
         pool = thread.submit(Pool, 2).result()
         assert thread.submit(pool._executor.submit, abs, -3).result().result() == 3

@@ -1,14 +1,15 @@
-"""Threads that compile at once make the plans that one alone makes."""
+"""Threads that compile and run at once get what one alone does."""
 
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 import tsdl
 from tests.conftest import ROOT
+from tests.engines import files_of
+from tests.good_programs import first_scenario
 
 NAMES = ("quickstart", "tokensim", "ranks", "memory", "disaggregated")
 
@@ -22,15 +23,23 @@ def hasty() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def made(path: Path) -> dict[str, object]:
-    lines = path.read_text("utf-8").splitlines()
-    scenario = next(line.split()[1] for line in lines if line.startswith("scenario "))
-    return tsdl.compile(path, scenario=scenario).fields()
+def plan_of(name: str) -> tsdl.Plan:
+    path = ROOT / "examples" / f"{name}.tsim"
+    return tsdl.compile(path, scenario=first_scenario(path.read_text("utf-8")))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_threads_run_as_one_does() -> None:
+    plans = [plan_of(name) for name in ("memory", "disaggregated")]
+    alone = [files_of(plan.run()) for plan in plans]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda plan: files_of(plan.run()), plans * 3))
+    assert found == alone * 3
 
 
 @pytest.mark.usefixtures("hasty")
 def test_threads_make_the_plans_that_one_makes() -> None:
-    paths = [ROOT / "examples" / f"{name}.tsim" for name in NAMES]
-    alone = [made(path) for path in paths]
+    alone = [plan_of(name).fields() for name in NAMES]
     with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(made, paths * 4)) == alone * 4
+        found = list(threads.map(lambda name: plan_of(name).fields(), NAMES * 4))
+    assert found == alone * 4

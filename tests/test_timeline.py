@@ -13,6 +13,7 @@ import pytest
 import tsdl
 from tests.engines import KINDS, cut_off, files_of
 from tests.event_limits import TooLongError
+from tests.good_programs import first_scenario
 from tests.traceformat import Event, WrongTraceError, checked, nanoseconds
 from tsdl.cli import main
 from tsdl.runtime.files import write_trace
@@ -116,13 +117,8 @@ def test_traces_of_examples(name: str) -> None:
         r"(requests|sessions) = (\d+)", lambda m: f"{m[1]} = {int(m[2]) // 5}", source
     )
     assert count == 1
-    result = tsdl.compile(few, scenario=scenario_of(source)).run(trace=True)
+    result = tsdl.compile(few, scenario=first_scenario(source)).run(trace=True)
     compare(result, checked("".join(trace_json(result))))
-
-
-def scenario_of(source: str) -> str:
-    line = next(line for line in source.splitlines() if line.startswith("scenario "))
-    return line.split()[1]
 
 
 def test_names_say_what_an_iteration_does() -> None:

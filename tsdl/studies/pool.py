@@ -64,6 +64,24 @@ class Here(Executor):
         return future
 
 
+class Processes(ProcessPoolExecutor):
+    """Processes that begin whole, or not at all, and can be ended at once."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:  # noqa: ANN401
+        """Give it to a process; the first ones begin one each."""
+        with _uninterrupted():
+            return super().submit(fn, *args, **kwargs)
+
+    def end(self) -> None:
+        """End what still runs, and wait until all is gone."""
+        with _uninterrupted():
+            for process in list((self._processes or {}).values()):
+                process.terminate()
+            # An executor's own thread that still closes its pipes while Python exits, which writes
+            # to them, ends in a traceback.
+            self.shutdown(cancel_futures=True)
+
+
 class Pool:
     """An executor that is made anew when its processes die, and how many runs it takes at once."""
 
@@ -77,14 +95,11 @@ class Pool:
         if self.processes == 1:
             return Here()
         prepare()
-        return ProcessPoolExecutor(self.processes, _context(), initializer=_end_with_parent)
+        return Processes(self.processes, _context(), initializer=_end_with_parent)
 
     def submit(self, job: Job) -> Future[Found]:
-        """Begin a run; where it is done in this process, do it."""
-        if self.processes == 1:
-            return self._executor.submit(do, job)
-        with _uninterrupted():
-            return self._executor.submit(do, job)
+        """Begin a run."""
+        return self._executor.submit(do, job)
 
     def lost(self, error: BaseException) -> bool:
         """Tell whether a process has died."""
@@ -98,16 +113,9 @@ class Pool:
 
     def close(self, *, at_once: bool = False) -> None:
         """End: at once means that what still runs is ended, not waited for."""
-        if not at_once:
-            self._executor.shutdown(cancel_futures=True)
-            return
-        with _uninterrupted():
-            if isinstance(self._executor, ProcessPoolExecutor):
-                for process in list((self._executor._processes or {}).values()):  # noqa: SLF001
-                    process.terminate()
-            # Waiting is for the executor's own thread: one that still closes its pipes while
-            # Python exits, which writes to them, ends in a traceback.
-            self._executor.shutdown(cancel_futures=True)
+        if at_once and isinstance(self._executor, Processes):
+            self._executor.end()
+        self._executor.shutdown(cancel_futures=True)
 
 
 @contextmanager

@@ -25,8 +25,7 @@ def uncaptured(flags: Table, sequences: int, *, old: bool) -> Line | None:
         return Line("true", "--enforce-eager: no step is captured", "eager")
     mode, level, largest = config.get("mode"), config.get("level"), most or config.get("largest")
     if mode == "NONE" or (mode is None and level == 0):
-        why = CONFIG if mode else "-O0"
-        return Line("true", f"{why}: no step is captured", "eager")
+        return Line("true", "no step is captured", "eager")
     if mode == "FULL_DECODE_ONLY":
         limit = largest or min(_LARGEST, 2 * sequences)
         return Line(f"prefills > 0 or tokens > {limit}", f"{CONFIG}: only decodes", "eager")
