@@ -7,6 +7,7 @@ same seed writes the same text: tests name seeds.
 
 import math
 
+from tests.drafted_tokens import with_drafts
 from tests.measured_costs import with_tables
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
@@ -206,4 +207,5 @@ class Writer(PolicyWriter):
 
 def a_system(seed: int) -> str:
     """Return the text of a random system."""
-    return with_python(with_tables(Writer(seed).system(), seed), seed, refusing=True)
+    priced = with_python(with_tables(Writer(seed).system(), seed), seed, refusing=True)
+    return with_drafts(priced, seed)

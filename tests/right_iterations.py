@@ -82,7 +82,8 @@ def summed(iteration: Iteration) -> Batch:
         (chunk, cached := r.computed + in_others(r, iteration), cached + chunk == r.length)
         for r, chunk in iteration.prefills
     ]
-    return batch_of(chunks, [r.length for r in iteration.decodes])
+    drafted = iteration.drafted
+    return batch_of(chunks, [r.length + drafted for r in iteration.decodes], 1 + drafted)
 
 
 def idling_is_right(worker: Worker) -> None:

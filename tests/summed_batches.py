@@ -8,13 +8,18 @@ from tsdl.costs import Batch
 BLOCK = 16  # tokens of a block in the feature `context_blocks`, whatever the cache has
 
 
-def batch_of(chunks: Sequence[tuple[int, int, bool]] = (), contexts: Sequence[int] = ()) -> Batch:
-    """Return the features of chunks (tokens, cached before, whether the last) and of decodes."""
-    tokens = sum(chunk for chunk, _, _ in chunks) + len(contexts)
+def batch_of(
+    chunks: Sequence[tuple[int, int, bool]] = (), contexts: Sequence[int] = (), each: int = 1
+) -> Batch:
+    """Return the features of chunks (tokens, cached before, whether the last) and of decodes.
+
+    Of these `each` has so many tokens.
+    """
+    tokens = sum(chunk for chunk, _, _ in chunks) + each * len(contexts)
     return Batch(
         tokens=tokens,
         requests=len(chunks) + len(contexts),
-        last_tokens=sum(last for _, _, last in chunks) + len(contexts),
+        last_tokens=sum(last for _, _, last in chunks) + each * len(contexts),
         prefills=len(chunks),
         prefill_tokens=sum(chunk for chunk, _, _ in chunks),
         prefill_contexts=sum(cached + chunk for chunk, cached, _ in chunks),

@@ -142,7 +142,8 @@ def test_every_feature_is_in_many_tame_systems() -> None:
 TIED_OFTEN = (
     "on a grid", "off the grid", "plain",
     *(*tied_systems.SHAPES, *tied_systems.EXACT, *tied_systems.LOOSE),
-    "tables", "python", "ranks", "stages", "network", "nodes", "tier", "pooled", "sequential",
+    "drafts", "tables", "python", "ranks", "stages", "network", "nodes", "tier", "pooled",
+    "sequential",
     "buffer", "swaps elsewhere", "shared blocks", "continuous", "chunked", "orca", "static",
     "max_tokens", "watermark", "swap", "window", "heap", "asynchronous", "overhead", "front_end",
     "admit when", "admit by", "evict by", "resume by", "resume when",

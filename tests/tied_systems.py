@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 
+from tests.drafted_tokens import with_drafts
 from tests.measured_costs import with_tables
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
@@ -245,11 +246,12 @@ def written(seed: int) -> tuple[str, set[str]]:
     """Return the text of a tied system, and what is in it by the names that its writer has."""
     writer = TiedWriter(f"tied {seed}")
     text = writer.system()
+    drafted = with_drafts(text, seed)
     if writer.on_grid:
-        return text, writer.features
-    tabled = with_tables(text, seed)
+        return drafted, writer.features | ({"drafts"} if drafted != text else set())
+    tabled = with_tables(drafted, seed)
     learned = with_python(tabled, seed)
-    found = {"tables": tabled != text, "python": learned != tabled}
+    found = {"drafts": drafted != text, "tables": tabled != drafted, "python": learned != tabled}
     return learned, writer.features | {name for name, there in found.items() if there}
 
 

@@ -2,7 +2,7 @@
 
 from tsdl.costs import Batch, compiled
 from tsdl.formula import Formula
-from tsdl.plan import Condition, Cost, Draw, Plan
+from tsdl.plan import Condition, Draw, Plan, Workers
 
 _TIMES = ("ttft", "tpot", "mtpot", "e2e")
 
@@ -19,11 +19,12 @@ def best_of_all(plan: Plan) -> list[Best | None]:
     bounds = [_bound(condition) for condition in plan.slo]
     if not any(bounds):
         return [None] * len(bounds)
-    costs = {id(kind.cost): kind.cost for kind in plan.workers}  # copies of a node share one
-    if any(cost.externs for cost in costs.values()):
+    # Copies of a node share a cost, and with it a policy.
+    kinds = {id(kind.cost): kind for kind in plan.workers}
+    if any(kind.cost.externs for kind in kinds.values()):
         return [None] * len(bounds)  # nothing is known of what Python answers
     try:
-        least = [_least(plan, cost) for cost in costs.values()]
+        least = [_least(plan, kind) for kind in kinds.values()]
     except (ArithmeticError, TypeError, ValueError):
         return [None] * len(bounds)  # a cost that has no value there: the run will tell
     return [_missed(bound, least) for bound in bounds]
@@ -51,15 +52,16 @@ def _missed(bound: tuple[str, float] | None, least: list[dict[str, float]]) -> B
     return (name, value, most) if value > most else None
 
 
-def _least(plan: Plan, cost: Cost) -> dict[str, float]:
+def _least(plan: Plan, kind: Workers) -> dict[str, float]:
     prompt, output = _shortest(plan)
-    time = compiled(cost)
+    time, each = compiled(kind.cost), kind.local.decode_tokens
     prefill, decode = Batch(), Batch()
     prefill.add_prefill(prompt, 0, last=True)
-    decode.add_decodes([prompt + 1])
+    decode.add_decodes([prompt + 1], each)
     first, step = time(prefill), time(decode)
     gap = step if output > 1 else 0.0
-    return {"ttft": first, "tpot": gap, "mtpot": gap, "e2e": first + (output - 1) * step}
+    rest = (output - 1) / each * step  # every token that is drafted may be right
+    return {"ttft": first, "tpot": gap / each, "mtpot": gap, "e2e": first + rest}
 
 
 def _shortest(plan: Plan) -> tuple[int, int]:

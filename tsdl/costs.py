@@ -50,12 +50,12 @@ class Batch:
         self.prefill_products += chunk * cached
         self.prefill_squares += chunk * chunk
 
-    def add_decodes(self, contexts: list[int]) -> None:
-        """Add decodes whose contexts, the new token included, are so long."""
+    def add_decodes(self, contexts: list[int], each: int = 1) -> None:
+        """Add decodes whose contexts, the new tokens included, are so long: `each` has so many."""
         count = len(contexts)
-        self.tokens += count
+        self.tokens += count * each
         self.requests += count
-        self.last_tokens += count
+        self.last_tokens += count * each
         self.decodes += count
         self.contexts += sum(contexts)
         self.context_blocks += sum([-(-context // 16) for context in contexts])

@@ -38,8 +38,8 @@ LARGEST_BLOCK = 65_536  # tokens: members of a cohort are counted by their place
 class Reason(Struct, frozen=True):
     """What keeps a group from a better rung: the rung it is kept to, what decides it, and why.
 
-    `part` names what decides: `on token`, `admit when`, `kvcache`, `parallel`, `swap`, `extern`,
-    `cost`, `turns`, `concurrency`; of a handler `handler` is which.
+    `part` names what decides: `on token`, `admit when`, `kvcache`, `speculate`, `parallel`, `swap`,
+    `extern`, `cost`, `turns`, `concurrency`; of a handler `handler` is which.
     """
 
     rung: str
@@ -80,6 +80,9 @@ def reasons_of(plan: Plan, kind: Workers) -> tuple[Reason, ...]:
     if kind.decodes and growth_of(kind.kv) is None:
         why = f"the footprint of `{kind.kv.name}` does not grow by whole blocks of the context"
         reasons.append(Reason("reference", "kvcache", why))
+    if local.speculation is not None:
+        why = "how many tokens each request gains is drawn anew in every iteration"
+        reasons.append(Reason("reference", "speculate", why))
     if kind.ranks > 1:
         why = "its ranks begin their iterations together"
         reasons.append(Reason("reference", "parallel", why))

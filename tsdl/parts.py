@@ -28,6 +28,11 @@ def of_clause(policy: str, clause: str) -> str:
     return f"`{clause}` of policy {policy}"
 
 
+def of_acceptance(policy: str) -> str:
+    """Return what the chance that a policy gives to drafted tokens is called."""
+    return f"`acceptance` of policy {policy}"
+
+
 def of_breakpoint(event: str) -> str:
     """Return what a breakpoint of a model is called, or an `after NODE` with what is done there."""
     return f"`{event}` of the model" if event.startswith("after ") else f"breakpoint {event}"

@@ -15,7 +15,7 @@ from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planjson import canonical, encoded, written
 
-FORMAT = 11
+FORMAT = 12
 
 
 class Kernel(Struct, frozen=True):
@@ -167,6 +167,18 @@ class Handler(Struct, frozen=True):
     body: tuple[Statement, ...]
 
 
+class Speculation(Struct, frozen=True):
+    """How many tokens are drafted for each decode of an iteration, which verifies them.
+
+    `acceptance` is the chance of each, if those before it were right, over the fields of a request
+    `r`; `drafter` is the model that drafts, or empty.
+    """
+
+    tokens: int
+    acceptance: Value
+    drafter: str
+
+
 class Local(Struct, frozen=True):
     """The local stage: how an iteration is put together, and what else is done on a worker."""
 
@@ -180,6 +192,7 @@ class Local(Struct, frozen=True):
     asynchronous: bool
     window: float
     front_end: float
+    speculation: Speculation | None
     admit_when: Value
     admit_by: tuple[Value, ...]
     evict_when: Value
@@ -189,6 +202,11 @@ class Local(Struct, frozen=True):
     states: tuple[State, ...]
     handlers: tuple[Handler, ...]
     extern: "Extern | None"
+
+    @property
+    def decode_tokens(self) -> int:
+        """Return the tokens that a request which decodes has in an iteration."""
+        return 1 + (self.speculation.tokens if self.speculation else 0)
 
 
 class Global(Struct, frozen=True):

@@ -11,7 +11,19 @@ from tsdl.costs import Batch, Share, compiled, domain_of, shares
 from tsdl.diagnostics.words import several
 from tsdl.formula import Value
 from tsdl.formulaerrors import formulas_told
-from tsdl.plan import Cost, Draw, Kernel, Local, Plan, Rung, Site, Stage, Tier, Workers
+from tsdl.plan import (
+    Cost,
+    Draw,
+    Kernel,
+    Local,
+    Plan,
+    Rung,
+    Site,
+    Speculation,
+    Stage,
+    Tier,
+    Workers,
+)  # fmt: skip
 from tsdl.pythonsource import function, python
 
 
@@ -28,10 +40,10 @@ class Iterations(Struct, frozen=True):
         many = f" {self.decodes:,}" if self.decodes > 1 else ""
         return f"decode{many} at {self.context:,}", f"prefill of {self.prefill:,}"
 
-    def batches(self) -> tuple[Batch, Batch]:
+    def batches(self, local: Local) -> tuple[Batch, Batch]:
         """Return what both are made of; peers, where there are any, have as much to do."""
         decode, prefill = Batch(), Batch()
-        decode.add_decodes([self.context] * self.decodes)
+        decode.add_decodes([self.context] * self.decodes, local.decode_tokens)
         prefill.add_prefill(self.prefill, 0, last=True)
         for batch in (decode, prefill):
             batch.peer_tokens = batch.tokens
@@ -75,6 +87,13 @@ def _lines(plan: Plan, iterations: Iterations) -> list[str]:
     return lines
 
 
+def _drafts(speculation: Speculation) -> str:
+    chance, drafter = speculation.acceptance, speculation.drafter
+    shown = f"{chance:.4g}" if isinstance(chance, (int, float)) else str(chance)
+    by = f" by {drafter}" if drafter else ""
+    return f"drafts {several(speculation.tokens, 'token')}{by}, each right by a chance of {shown}"
+
+
 def _local(local: Local) -> list[str]:
     told = [
         f"{local.batching} batching",
@@ -90,6 +109,8 @@ def _local(local: Local) -> list[str]:
         told.append(f"waits {local.window:g} s for others")
     if local.front_end:
         told.append(f"users have tokens {1e3 * local.front_end:g} ms later")
+    if local.speculation:
+        told.append(_drafts(local.speculation))
     if local.queue != "arrival":
         told.append(f"queue in the order of a {local.queue}")
     lines = [f"    policy    {local.policy}: {'; '.join(told)}"]
@@ -196,7 +217,8 @@ def _workers(workers: Workers, nodes: list[str], rung: Rung, iterations: Iterati
     lines.append(f"    engine    {rung_text(rung)}")
     cost = workers.cost
     if cost.source == "operators":
-        return [*lines, *_assumptions(workers), *_operators(cost, iterations), *_tables(cost)]
+        operators = _operators(cost, workers.local, iterations)
+        return [*lines, *_assumptions(workers), *operators, *_tables(cost)]
     for kernel in cost.stages[0].kernels:
         lines.append(f"    {kernel.name or 'iteration':<9} {kernel.time} seconds ({cost.source})")
     if cost.overhead != 0:
@@ -242,29 +264,37 @@ def _assumptions(workers: Workers) -> list[str]:
     return lines
 
 
-def _operators(cost: Cost, iterations: Iterations) -> list[str]:
+def _operators(cost: Cost, local: Local, iterations: Iterations) -> list[str]:
     """Show the time of each operator in a decode and in a prefill."""
-    decode, prefill = iterations.batches()
+    decode, prefill = iterations.batches(local)
     titles = "".join(f" {title:>17}" for title in iterations.titles)
     function = compiled(cost)
     totals = (function(decode), function(prefill))
     measured = bool(cost.tables)
-    lines = [
-        f"    {'operator':<28}{'class':<12}{titles}{'its GFLOP':>11}{'its MB':>10}"
-        f"{'  from' if measured else ''}"
-    ]
     times = list(zip(*(shares(cost, batch) for batch in (decode, prefill)), strict=True))
     kernels = [(stage, kernel) for stage in cost.stages for kernel in stage.kernels]
     beside = len(times) - len(kernels)
+    names = [
+        f"{share.name} × {stage.repeat}" if stage.repeat > 1 else share.name
+        for (stage, _), (share, _) in zip(kernels, times[beside:], strict=True)
+    ]
+    width = max([28, *(len(name) + 1 for name in names)])
+    lines = [
+        f"    {'operator':<{width}}{'class':<12}{titles}{'its GFLOP':>11}{'its MB':>10}"
+        f"{'  from' if measured else ''}"
+    ]
     lines += [
-        f"    {both[0].name:<40}{_cells(both)}"
+        f"    {both[0].name:<{width + 12}}{_cells(both)}"
         for both in times[:beside]
         if both[0].name != "overhead" or cost.overhead != 0
     ]
-    for (stage, kernel), both in zip(kernels, times[beside:], strict=True):
+    for name, (stage, kernel), both in zip(names, kernels, times[beside:], strict=True):
         where = f"  {kernel.source}" if measured else ""
-        lines.append(_kernel(stage, kernel, both, prefill) + where)
-    lines.append(f"    {'an iteration':<40}{totals[0] * 1e3:>15.3f} ms{totals[1] * 1e3:>15.3f} ms")
+        cells = f"{_cells(both)}{_work(stage, kernel, prefill)}"
+        lines.append(f"    {name:<{width}}{kernel.work_class:<12}{cells}{where}")
+    lines.append(
+        f"    {'an iteration':<{width + 12}}{totals[0] * 1e3:>15.3f} ms{totals[1] * 1e3:>15.3f} ms"
+    )
     return lines
 
 
@@ -278,12 +308,9 @@ def _tables(cost: Cost) -> list[str]:
     return lines
 
 
-def _kernel(stage: Stage, kernel: Kernel, both: Sequence[Share], prefill: Batch) -> str:
-    times = stage.repeat
-    shown = f"{both[0].name} × {times}" if times > 1 else both[0].name
-    flops, moved = _at(kernel.flops, prefill) * times, _at(kernel.bytes, prefill) * times
-    work = f"{flops / 1e9:>11.1f}{moved / 1e6:>10.1f}"
-    return f"    {shown:<28}{kernel.work_class:<12}{_cells(both)}{work}"
+def _work(stage: Stage, kernel: Kernel, prefill: Batch) -> str:
+    flops, moved = (_at(work, prefill) * stage.repeat for work in (kernel.flops, kernel.bytes))
+    return f"{flops / 1e9:>11.1f}{moved / 1e6:>10.1f}"
 
 
 def _cells(both: Sequence[Share]) -> str:

@@ -13,7 +13,6 @@ from tsdl.lower.clusters import check_ranks, devices_of, lower_tiers, standings
 from tsdl.lower.files import FileReader
 from tsdl.lower.formulas import lower_parts
 from tsdl.lower.idle import report_idle
-from tsdl.lower.launching import launching_of
 from tsdl.lower.pipeline import check_pipeline
 from tsdl.lower.places import (
     check_hand_over,
@@ -178,9 +177,7 @@ def _workers(
         _check_ahead(evaluator, own, local)
         check_sharing(evaluator, evaluator.required(worker, "kv"), own)
         tables = tables_of(evaluator, worker, read)
-        lowered, parameters = lower_workers(
-            evaluator, standing, model, local, launching_of(evaluator, own), tables
-        )
+        lowered, parameters = lower_workers(evaluator, standing, model, own, local, tables)
         handled = {h.event for h in (*local.handlers, *stage.handlers)}
         breakpoints, handlers = lower_breakpoints(evaluator, model, lowered.cost, handled)
         check_pipeline(evaluator, worker, own, lowered, breakpoints)
@@ -257,15 +254,20 @@ def _facts(evaluator: Evaluator, worker: Instance) -> dict[str, Value]:
 
 def _check_budget(evaluator: Evaluator, policy: Instance, local: Local) -> None:
     """See that an iteration of chunked batching can hold a token of each that decodes."""
-    if local.batching == "chunked" and local.max_tokens < local.max_requests:
+    each = local.decode_tokens
+    if local.batching == "chunked" and local.max_tokens < local.max_requests * each:
         block = evaluator.inner(policy, "local")
+        place, of_each, fewer = evaluator.span(block, "max_tokens"), "", ""
+        if each > 1:
+            place = evaluator.span(evaluator.inner(block, "speculate"), "tokens")
+            of_each, fewer = f" of {each} tokens", ", or draft fewer `tokens`"
         raise evaluator.fail(
             "E0516",
             f"an iteration of {several(local.max_tokens, 'token')} is too small for "
-            f"{several(local.max_requests, 'request')}",
-            evaluator.span(block, "max_tokens"),
+            f"{several(local.max_requests, 'request')}{of_each}",
+            place,
             secondary=(Label(evaluator.span(block, "max_requests"), "so many may decode at once"),),
-            help=("raise `max_tokens` or lower `max_requests`",),
+            help=(f"raise `max_tokens` or lower `max_requests`{fewer}",),
         )
 
 

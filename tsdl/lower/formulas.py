@@ -40,6 +40,10 @@ def _parts(
         yield from _of_stage(evaluator, kind.local, policy, spans)
         for clause, preposition, span in _clauses(evaluator, policy):
             yield parts.of_clause(kind.local.policy, f"{clause} {preposition}"), span.place
+        if kind.local.speculation is not None:
+            drafts = evaluator.inner(evaluator.inner(policy, "local"), "speculate")
+            said = drafts.members.fields["acceptance"].value.span
+            yield parts.of_acceptance(kind.local.policy), said.place
         kv = evaluator.required(worker, "kv")
         yield parts.of_kvcache(kind.kv.name), evaluator.place_of(kv).place
         cost = evaluator.reference(worker, "cost") or model

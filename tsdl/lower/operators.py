@@ -29,6 +29,7 @@ class Device(Struct):
     efficiencies: dict[str, Efficiency]
     rates: dict[str, tuple[float, float]]
     bandwidth: float
+    decode_tokens: int = 1  # of a request that decodes, in an iteration
 
     @property
     def devices(self) -> int:
@@ -84,13 +85,15 @@ class Device(Struct):
 FORMATS = ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype")
 
 
-def device_of(evaluator: Evaluator, worker: Instance, model: Instance) -> Device:
+def device_of(
+    evaluator: Evaluator, worker: Instance, model: Instance, decode_tokens: int
+) -> Device:
     """Return the device of a worker for the number formats of a model. Raises Failed."""
     hardware, link = evaluator.required(worker, "hardware"), evaluator.required(worker, "link")
     formats = {name: evaluator.required(model, name) for name in FORMATS}
     bandwidth = evaluator.real(evaluator.inner(hardware, "memory"), "bandwidth")
     parallel = parallel_of(evaluator, worker)
-    return Device(evaluator, hardware, link, formats, parallel, {}, {}, bandwidth)
+    return Device(evaluator, hardware, link, formats, parallel, {}, {}, bandwidth, decode_tokens)
 
 
 def _rate(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> tuple[float, float]:
@@ -131,7 +134,7 @@ class Kept(Struct):
     """What one repeat of a stage keeps on a device."""
 
     weight_bytes: float = 0
-    kv_elements: int = 0
+    kv_elements: float = 0
 
 
 class Graph(Struct):
@@ -140,8 +143,8 @@ class Graph(Struct):
     stages: list[Stage]
     parameters: int  # of the whole model
     weight_bytes: float  # on one device
-    kv_elements: int
-    windowed_kv_elements: int  # of them, those of operators that look back a window only
+    kv_elements: float
+    windowed_kv_elements: float  # of them, those of operators that look back a window only
     kept: list[Kept]  # of each stage
     names: list[str]  # of its operators
     shares_experts: bool = False  # whether ranks divide any of them
@@ -302,7 +305,7 @@ def _symbols(device: Device) -> dict[str, Any]:
     """Return what an operator's formulas may read besides its own parameters."""
     features = {name: symbol(name) for name in BATCH_FEATURES}
     known: dict[str, Any] = {"devices": device.devices, "ranks": device.parallel.ranks}
-    known["hardware"] = device.hardware
+    known |= {"hardware": device.hardware, "decode_tokens": device.decode_tokens}
     return {**features, **known, **device.formats}
 
 

@@ -18,7 +18,7 @@ class Share(Struct, frozen=True):
 
     stages: tuple[Stage, ...]
     weight_bytes: float
-    kv_elements: int
+    kv_elements: float
 
 
 def shares(evaluator: Evaluator, worker: Instance, graph: Graph, stages: int) -> list[Share]:
@@ -138,6 +138,12 @@ def _refused(
     """Yield what does not go with a pipeline, and the field that says it, if there is one."""
     if workers.local.asynchronous:
         yield "`scheduling = asynchronous`", evaluator.inner(policy, "local"), "scheduling"
+    if workers.local.speculation is not None:
+        yield (
+            "`speculate`",
+            evaluator.inner(evaluator.inner(policy, "local"), "speculate"),
+            "tokens",
+        )
     if workers.handoff == "sequential":
         yield "`handoff = sequential`", worker, "handoff"
     if workers.swap:

@@ -9,6 +9,7 @@ from tsdl.evaluate.values import Place
 from tsdl.evaluate.values import Value as EvaluatedValue
 from tsdl.formula import NOW, Formula, Value, make, substituted, symbol
 from tsdl.lower.handlers import formula_here, lower_handlers, lower_states, states_by_name
+from tsdl.lower.speculating import speculation_of
 from tsdl.plan import Extern, Global, Handler, Local
 from tsdl.schema import EVENTS
 from tsdl.source import Span
@@ -35,6 +36,7 @@ def lower_local(
         asynchronous=evaluator.word(local, "scheduling") == "asynchronous",
         window=evaluator.real(local, "window"),
         front_end=evaluator.real(local, "front_end"),
+        speculation=speculation_of(evaluator, policy),
         admit_when=substituted(_all(_rule(evaluator, local, "admit", "when")), known),
         admit_by=_rule(evaluator, local, "admit", "by"),
         # None said: nobody must go but for room, and who fits may come back.

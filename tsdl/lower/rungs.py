@@ -49,6 +49,10 @@ def _place(
         case [("admit" | "evict" | "resume") as verb, preposition]:
             parts = evaluator.inner(policy, "local").members.parts.get((verb, preposition), ())
             return parts[0].item.span if parts else None
+        case ["speculate"]:
+            return evaluator.place_of(
+                evaluator.inner(evaluator.inner(policy, "local"), "speculate")
+            )
         case ["kvcache"]:
             return evaluator.place_of(evaluator.required(worker, "kv"))
         case [("parallel" | "swap" | "cost") as field]:

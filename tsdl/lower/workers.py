@@ -6,10 +6,11 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Value, flattened, symbol
 from tsdl.lower.clusters import Standing, channel, devices_of
 from tsdl.lower.files import FileReader
-from tsdl.lower.launching import Launching, launched
+from tsdl.lower.launching import Launching, launched, launching_of
 from tsdl.lower.operators import Device, Graph, device_of, graph_of, with_peak
 from tsdl.lower.origins import check_origin
 from tsdl.lower.pipeline import Share, pipeline_of, shares
+from tsdl.lower.speculating import drafted
 from tsdl.lower.tables import Tables, check_speed, check_unused
 from tsdl.plan import Cost, KVCache, Local, Stage, Workers
 
@@ -53,8 +54,8 @@ def lower_workers(
     evaluator: Evaluator,
     standing: Standing,
     model: Instance,
+    policy: Instance,
     local: Local,
-    launching: Launching,
     tables: Tables,
 ) -> tuple[Workers, int]:
     """Return the workers that a `worker` block declares, and the parameters of the model.
@@ -62,14 +63,16 @@ def lower_workers(
     Raises Failed if the model cannot fit.
     """
     worker = standing.worker
-    device = device_of(evaluator, worker, model)
+    device = device_of(evaluator, worker, model, local.decode_tokens)
     check_origin(evaluator, worker, model, device, tables.read)
     devices = devices_of(evaluator, worker)
     hardware = device.hardware
     graph = graph_of(evaluator, model, device, tables)
+    drafts = drafted(evaluator, worker, policy, device, graph, tables)
     divided = shares(evaluator, worker, graph, device.parallel.stages)
     kv = _kv_cache(evaluator, worker, model, device, graph, divided)
-    cost = _cost(tables, device, graph, launching)
+    launching = launching_of(evaluator, policy)
+    cost = _cost(tables, device, graph, drafts, launching)
     if cost.source == "operators":
         _check_format(evaluator, model, device)
     _check_ranks(evaluator, worker, model, device.parallel.ranks, cost, graph)
@@ -117,12 +120,15 @@ def lower_workers(
     return workers, graph.parameters
 
 
-def _cost(tables: Tables, device: Device, graph: Graph, launching: Launching) -> Cost:
+def _cost(
+    tables: Tables, device: Device, graph: Graph, drafts: tuple[Stage, ...], launching: Launching
+) -> Cost:
     cost, stages = tables.cost, tuple(graph.stages)
     if cost is not None and cost.members.named("operator"):
         check_unused(tables, graph.names)
         check_speed(tables, stages, device.compute, device.bandwidth)
     if cost is None or cost.members.named("operator"):
+        stages = (*stages, *drafts)
         alone = Cost("operators", stages, 0, tables.measured)
     else:
         kernels = tables.of_parts() if cost.members.named("part") else [tables.of_whole()]

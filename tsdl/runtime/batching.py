@@ -28,6 +28,7 @@ class Iteration:
     batch: Batch = field(default_factory=Batch)
     swap_delay: float = 0.0
     preempted: bool = False  # or somebody waits for a victim: nobody joins it
+    drafted: int = 0  # tokens of each decode, besides the one that it yields anyway
     grouped: bool = False  # with all of a fast worker's group, which `decodes` does not list
 
     def prefill(self, request: Request, chunk: int) -> None:
@@ -43,7 +44,9 @@ class Iteration:
     def close(self) -> None:
         """Sum up the decodes, once all are known."""
         if not self.batch.peer_tokens:
-            self.batch.add_decodes([r.prompt + r.generated for r in self.decodes])
+            drafted = self.drafted
+            contexts = [r.prompt + r.generated + drafted for r in self.decodes]
+            self.batch.add_decodes(contexts, 1 + drafted)
             self.batch.peer_tokens = self.batch.tokens
 
     def note_start(self, now: float) -> None:
@@ -84,7 +87,7 @@ class BatchView:
 
 def prefill_first(worker: Worker) -> Iteration:
     """Admit and prefill whoever fits; only when nobody does, decode all that run."""
-    iteration = Iteration()
+    iteration = Iteration(drafted=worker.drafted)
     join(worker)
     prefill_the_rest(worker, iteration)
     if not worker.swapped:
@@ -102,7 +105,7 @@ def prefill_first(worker: Worker) -> Iteration:
 
 def static(worker: Worker) -> Iteration:
     """Run a batch until its last request is done; only then take the next."""
-    iteration = Iteration()
+    iteration = Iteration(drafted=worker.drafted)
     if worker.active:
         prefill_the_rest(worker, iteration)
         if iteration.prefills:
@@ -126,15 +129,15 @@ def static(worker: Worker) -> Iteration:
 
 def chunked(worker: Worker) -> Iteration:
     """One token for all that decode; chunks of prompts fill the rest of the budget."""
-    iteration = Iteration()
+    iteration = Iteration(drafted=worker.drafted)
     join(worker)
-    budget = worker.local.max_tokens
-    decode_all(worker, iteration, budget)
-    budget -= len(iteration.decodes)
+    budget, each = worker.local.max_tokens, 1 + worker.drafted
+    decode_all(worker, iteration, budget // each)
+    budget -= len(iteration.decodes) * each
     for request in [r for r in worker.active if not r.prefilled]:
         budget -= chunk(worker, request, budget, iteration)
     if not iteration.preempted:
-        budget -= swap_in(worker, iteration, budget)
+        budget -= swap_in(worker, iteration, budget // each) * each
         if not worker.swapped:
             admit_chunks(worker, iteration, budget)
     return iteration
@@ -250,7 +253,7 @@ def decode_all(worker: Worker, iteration: Iteration, most: int | None = None) ->
     if not worker.decodes:
         return
     decodes, footprint = iteration.decodes, worker.memory.footprint
-    careful = worker.rules.evict_when is not None
+    careful, drafted = worker.rules.evict_when is not None, worker.drafted
     for request in list(worker.active):
         if (
             not request.active  # preempted for one before it
@@ -260,7 +263,7 @@ def decode_all(worker: Worker, iteration: Iteration, most: int | None = None) ->
             or request.under_way
         ):
             continue
-        context = request.prompt + request.generated
+        context = worker.reach(request) if drafted else request.prompt + request.generated
         # Done, it is the padding of a static batch: its slot computes on.
         if (
             request.generated >= request.output

@@ -19,6 +19,7 @@ from tsdl.runtime.actions import Actions
 from tsdl.runtime.asked import asking
 from tsdl.runtime.batching import BatchView, Iteration
 from tsdl.runtime.clock import ARRIVAL, BOUNDARY, OBSERVER, TIMER, Clock, Process
+from tsdl.runtime.drafts import Drafts
 from tsdl.runtime.gangs import Gang, gangs_of
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.ledger import Ledger
@@ -65,7 +66,7 @@ class Engine:
         self.plan = plan
         self.observer = observer
         self.progress = progress
-        self.ask = asking(externs or {})
+        self.seed, self.ask = seed, asking(externs or {})
         self.system = System(plan, self._clock(), self._worker)
         self.clock, self.workers = self.system.clock, self.system.workers
         self.gangs = gangs_of(self.workers)
@@ -112,7 +113,10 @@ class Engine:
     def _worker(self, index: int, group: int, node: int) -> Worker:
         kind = self.plan.workers[group]
         make = PipelinedWorker if kind.pipeline else Worker
-        return make(index, kind, node, self.ask)
+        worker = make(index, kind, node, self.ask)
+        if kind.local.speculation is not None:
+            worker.drafts = Drafts(kind.local, kind.local.speculation, self.seed)
+        return worker
 
     def run(self, guard: Guard | None = None) -> Outcome:
         """Run to the end: until nothing is left, the plan's `until`, or a limit that is guarded."""

@@ -284,6 +284,7 @@ class Result:
                     "preemptions": w.preemptions,
                     "kv_capacity": w.memory.capacity,
                     "kv_peak": w.memory.peak,
+                    "acceptance_length": w.drafts.length if w.drafts else None,
                     "kv_hit_rate": w.memory.found / w.memory.asked if w.memory.asked else None,
                 }
                 for w in outcome.workers

@@ -28,6 +28,8 @@ def totals(outcome: Outcome, site: Site, tokens: int) -> dict[str, float]:
     places: list[Tier | Memory] = [*outcome.tiers, *(w.memory for w in outcome.workers)]
     asked = sum(place.asked for place in places)
     found = sum(place.found for place in places)
+    drafts = [worker.drafts for worker in outcome.workers if worker.drafts is not None]
+    made, accepted = (sum(getattr(d, key) for d in drafts) for key in ("made", "accepted"))
     drawn = [energy(worker, outcome.end) for worker in outcome.workers]
     costs = (_cost(*each, outcome.end, site) for each in zip(outcome.workers, drawn, strict=True))
     used, cost = math.fsum(drawn), math.fsum(costs)
@@ -39,6 +41,7 @@ def totals(outcome: Outcome, site: Site, tokens: int) -> dict[str, float]:
     return {
         "transferred": sum(outcome.notes.transfers.size),
         "hit_rate": found / asked if asked else math.nan,
+        "acceptance_length": 1 + accepted / made if made else math.nan,
         "price": math.fsum(worker.kind.price for worker in outcome.workers),
         "energy": used,
         "energy_per_token": per_token(used),

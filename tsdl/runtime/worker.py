@@ -10,6 +10,7 @@ from tsdl.formulaerrors import NoTimeError, cannot_be
 from tsdl.parts import of_cost
 from tsdl.plan import Cost, Workers
 from tsdl.runtime.batching import BATCHING, Iteration
+from tsdl.runtime.drafts import Drafts
 from tsdl.runtime.prefixes import memory_of
 from tsdl.runtime.programs import Program
 from tsdl.runtime.request import FINISHED, Request
@@ -72,6 +73,8 @@ class Worker(Shown):
         "rules", "sequential", "share", "stopped", "swapped", "swapper", "taking", "unseen",
         "waiting", "woken",
     )  # fmt: skip
+
+    drafts: Drafts | None = None  # of a policy that speculates
 
     def __init__(self, index: int, kind: Workers, node: int, ask: Ask = nobody) -> None:
         """Begin idle and empty; `ask` asks the Python that the cost names."""
@@ -192,10 +195,21 @@ class Worker(Shown):
 
     def may_resume(self, request: Request) -> bool:
         """Tell whether a swapped request may come back; a condition replaces the watermark."""
-        size, rule = self.memory.needed(request), self.rules.resume_when
+        size, rule = self.memory.needed(request, self.reach(request)), self.rules.resume_when
         if rule is None:
             return self.memory.admits(size)
         return size <= self.memory.free and bool(rule(request, self.kv, self))
+
+    @property
+    def drafted(self) -> int:
+        """Return the tokens that are drafted for each request that decodes."""
+        return self.drafts.tokens if self.drafts is not None else 0
+
+    def reach(self, request: Request) -> int:
+        """Return the greatest context that a request has while an iteration decodes it."""
+        context = request.prompt + request.generated
+        # What is drafted beyond the end of its answer is not kept.
+        return min(context + self.drafted, max(context, request.prompt + request.output - 1))
 
     def start(self, request: Request, size: int) -> None:
         """Move a request from the waiting to the running, where it holds so many bytes."""
@@ -271,7 +285,7 @@ class Worker(Shown):
     def resume(self, request: Request) -> float:
         """Bring a swapped request back; return the seconds that it takes."""
         self.swapped.remove(request)
-        size = self.memory.needed(request)
+        size = self.memory.needed(request, self.reach(request))
         seconds = 0.0
         if self.swapper is not None:
             self.swapper.back(self, request)
@@ -416,14 +430,15 @@ class Worker(Shown):
         told: list[Request],
         finished: list[Request],
     ) -> None:
-        """Give those that decode a token; add to who is told of, and to who finished."""
-        tells, token = "token" in self.hooks, self._token
+        """Give those that decode their tokens; add to who is told of, and to who finished."""
+        tells, token, drafts = "token" in self.hooks, self._token, self.drafts
         for request in iteration.decodes:
             if request.generated < request.output:  # else padding of a static batch
-                request.computed = request.prompt + request.generated
+                more = drafts.accepted_of(request) if drafts is not None else 0
+                request.computed = request.prompt + request.generated + more
                 if tells:
-                    told.append(request)
-                if token(request, now, gaps):
+                    told += [request] * (1 + more)
+                if token(request, now, gaps, more):
                     finished.append(request)
 
     def finish(self, told: list[Request], finished: list[Request]) -> None:
@@ -457,9 +472,9 @@ class Worker(Shown):
         else:
             self.memory.release(request)
 
-    def _token(self, request: Request, now: float, gaps: dict[float, int]) -> bool:
-        """Yield a token; return whether it was the last."""
-        request.generated += 1
+    def _token(self, request: Request, now: float, gaps: dict[float, int], more: int = 0) -> bool:
+        """Yield a token, and more that were drafted; return whether its last is among them."""
+        request.generated += 1 + more
         if request.last is None:
             request.first = now
             self.outstanding_tokens -= request.prompt
@@ -470,7 +485,7 @@ class Worker(Shown):
             if gap > request.largest_gap:  # noqa: PLR1730 (for every token: `max` is slower)
                 request.largest_gap = gap
         request.last = now
-        self.outstanding_tokens -= 1
+        self.outstanding_tokens -= 1 + more
         if request.generated < request.output:
             return False
         request.status = FINISHED

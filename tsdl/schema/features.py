@@ -7,16 +7,16 @@ _NUMBER = quantity()
 
 # What a cost may depend on: aggregates of one iteration. SPEC.md, section 7.2, defines each.
 BATCH_FEATURES: dict[str, str] = {
-    "tokens": "tokens computed: of all prefill chunks, and one of each decode",
+    "tokens": "tokens computed: of all prefill chunks, and those of each decode",
     "requests": "sequences in the batch",
-    "last_tokens": "sequences that yield a token: rows of the language-model head",
+    "last_tokens": "tokens that the language-model head computes: of each sequence that yields one",
     "prefills": "sequences with a prefill chunk",
     "prefill_tokens": "Σ chunk over the prefills",
     "prefill_contexts": "Σ (tokens already cached + chunk) over the prefills",
     "prefill_products": "Σ chunk × tokens already cached",
     "prefill_squares": "Σ chunk²",
     "decodes": "sequences that decode",
-    "contexts": "Σ context over the decodes, the new token included",
+    "contexts": "Σ context over the decodes, the new tokens included",
     "context_blocks": "Σ ⌈context / 16⌉ over the decodes",
     "longest_context": "the longest context among the decodes",
     "peer_tokens": "the most tokens of any rank that steps in lock-step with this one",

@@ -30,6 +30,7 @@ _OPERATOR_SYMBOLS = FEATURE_TYPES | {
     "hardware": Reference("hardware"),
     "devices": _NUMBER,
     "ranks": _NUMBER,
+    "decode_tokens": _NUMBER,
 }
 _WAYS = ("column", "row", "partial", "heads", "expert")
 

@@ -200,6 +200,10 @@ TOTALS: dict[str, tuple[Type, str]] = {
         quantity(),
         "share of the tokens asked of tiers and KV caches that they had",
     ),
+    "acceptance_length": (
+        quantity("tokens"),
+        "tokens that a request gains in an iteration that verifies drafts, in the mean",
+    ),
     "price": (quantity("money"), "of all devices"),
     "energy": (quantity("energy"), "of all devices, by what they were busy with"),
     "energy_per_token": (quantity("energy/tokens"), "energy over generated tokens"),

@@ -56,6 +56,25 @@ KVCACHE = Block(
     },
 )
 
+SPECULATE = Block(
+    "speculate",
+    "Tokens that are drafted ahead, and verified together (section 8.21).",
+    {
+        "tokens": Field(
+            _TOKENS,
+            "drafted in each iteration for each request that decodes; 0 drafts nothing",
+            required=True,
+            low=0,
+            high=1000,
+            whole=True,
+        ),
+        "drafter": Field(
+            Reference("model"), "the model that drafts; left out, drafting takes no time"
+        ),
+    },
+    functions={"acceptance": (("r", "request"), _NUMBER)},
+)
+
 _ON = "a handler of an event (section 8.10)"
 _STATE = "declared state, which handlers change (section 8.11)"
 LOCAL = Block(
@@ -109,7 +128,8 @@ LOCAL = Block(
             low=0,
         ),
     },
-    clauses={
+    {"speculate": Nested(SPECULATE)},
+    {
         "admit": ClauseShape("who may start: a condition, an order", ("when", "by")),
         "evict": ClauseShape(
             "who is the victim: the least key; and when somebody must go", ("when", "by")

@@ -1,0 +1,112 @@
+"""Speculative decoding to the plan: what is drafted, and what a drafter computes and keeps."""
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.formula import Formula, Value, make, substituted, symbol
+from tsdl.lower.operators import Device, Graph, device_of, graph_of
+from tsdl.lower.tables import Tables
+from tsdl.plan import Kernel, Speculation, Stage
+from tsdl.schema import BATCH_FEATURES
+
+_REQUESTS, _BLOCK = symbol("requests"), 16
+# A drafter reads all tokens of an iteration first, and says one of each sequence then.
+_FIRST: dict[Formula, Value] = {symbol("last_tokens"): _REQUESTS}
+# After that it decodes: a token of each sequence, whose context is now that of its prompt, too.
+_NEXT: dict[Formula, Value] = {
+    **{symbol(name): 0 for name in BATCH_FEATURES if name.startswith("prefill")},
+    **dict.fromkeys(map(symbol, ("tokens", "last_tokens", "decodes", "peer_tokens")), _REQUESTS),
+    symbol("contexts"): make("+", symbol("contexts"), symbol("prefill_contexts")),
+    symbol("context_blocks"): make(
+        "+", symbol("context_blocks"), make("/", symbol("prefill_contexts"), _BLOCK)
+    ),
+}
+
+
+def _block(evaluator: Evaluator, policy: Instance) -> Instance | None:
+    """Return what a policy says of it; None where it drafts nothing. Raises Failed."""
+    local = evaluator.inner(policy, "local")
+    if ("speculate", "") not in local.members.blocks:
+        return None
+    block = evaluator.inner(local, "speculate")
+    return block if evaluator.whole(block, "tokens") else None
+
+
+def speculation_of(evaluator: Evaluator, policy: Instance) -> Speculation | None:
+    """Return what a policy drafts. Raises Failed."""
+    block = _block(evaluator, policy)
+    if block is None:
+        return None
+    acceptance = evaluator.function(block, "acceptance", {"r": symbol("r")})
+    if acceptance is None:
+        raise evaluator.fail(
+            "E0404",
+            f"`{block.path}acceptance` of policy `{block.root.name}` is not set",
+            evaluator.place_of(block),
+            "needs `acceptance(r)`",
+            help=(
+                "write `acceptance(r) = …`: the chance of a drafted token, if those before it "
+                "were right; engines report it as their acceptance rate by position",
+            ),
+        )
+    if isinstance(acceptance, (int, float)) and not 0 <= acceptance <= 1:
+        raise evaluator.fail(
+            "E0503",
+            f"`acceptance` is a share, and must be from 0 to 100 %, not {acceptance:.6g}",
+            block.members.fields["acceptance"].value.span,
+        )
+    drafter = evaluator.reference(block, "drafter")
+    tokens = evaluator.whole(block, "tokens")
+    return Speculation(tokens, acceptance, drafter.name if drafter else "")
+
+
+def drafted(
+    evaluator: Evaluator, worker: Instance, policy: Instance, device: Device, graph: Graph,
+    tables: Tables,
+) -> tuple[Stage, ...]:  # fmt: skip
+    """Return what the drafter of a policy computes in an iteration; what it keeps goes to `graph`.
+
+    Its KV is counted there in elements of the model's own format. Raises Failed.
+    """
+    block = _block(evaluator, policy)
+    drafter = evaluator.reference(block, "drafter") if block is not None else None
+    if block is None or drafter is None:
+        return ()
+    none = Tables(evaluator, None, tables.read, tables.devices, tables.place)
+    own = device_of(evaluator, worker, drafter, device.decode_tokens)
+    own.efficiencies = device.efficiencies
+    first = graph_of(evaluator, drafter, own, none)
+    graph.weight_bytes += first.weight_bytes
+    sizes = [evaluator.real(d.formats["kv_dtype"], "size") for d in (own, device)]
+    graph.kv_elements += first.kv_elements * sizes[0] / sizes[1]
+    graph.windowed_kv_elements += first.windowed_kv_elements * sizes[0] / sizes[1]
+    own.decode_tokens = 1
+    more = evaluator.whole(block, "tokens") - 1
+    further = graph_of(evaluator, drafter, own, none).stages if more else []
+    return (*_named("draft", first.stages, _FIRST), *_named("redraft", further, _NEXT, more))
+
+
+def _named(
+    name: str, stages: list[Stage], known: dict[Formula, Value], times: int = 1
+) -> tuple[Stage, ...]:
+    """Return stages under a name of their own, of a batch with other features, so many times."""
+    return tuple(
+        Stage(
+            f"{name}.{stage.name}" if stage.name else name,
+            stage.repeat * times,
+            tuple(kernel for each in stage.kernels for kernel in _of_others(each, known)),
+        )
+        for stage in stages
+    )
+
+
+def _of_others(kernel: Kernel, known: dict[Formula, Value]) -> Iterator[Kernel]:
+    """Yield a kernel as a batch with other features has it, if that launches it."""
+    time = substituted(kernel.time, known)
+    if time != 0:  # the work of one that is not may have no value
+        flops, moved, wire = (
+            substituted(each, known) for each in (kernel.flops, kernel.bytes, kernel.wire)
+        )
+        yield replace(kernel, flops=flops, bytes=moved, wire=wire, time=time)
