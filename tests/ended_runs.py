@@ -87,7 +87,10 @@ def times_are_in_order(request: Request, end: float) -> None:
 
 def gaps_are_those_of_the_requests(outcome: Outcome, arrived: list[Request]) -> None:
     counted = [r for r in arrived if r.counted and r.first is not None]
-    assert sum(outcome.gap_count) == sum(r.generated - 1 for r in counted)
+    # What was drafted comes together with another token.
+    drafted = sum(w.drafts.accepted for w in outcome.workers if w.drafts is not None)
+    lacking = sum(r.generated - 1 for r in counted) - sum(outcome.gap_count)
+    assert lacking == drafted or (0 <= lacking < drafted != 0 and len(counted) < len(arrived))
     pairs = zip(outcome.gap_length, outcome.gap_count, strict=True)
     spans = [r.last - r.first for r in counted if r.last is not None and r.first is not None]
     assert isclose(fsum(g * n for g, n in pairs), fsum(spans), rel_tol=1e-9, abs_tol=1e-9)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tsdl
+from tsdl.plan import FORMAT
 from tsdl.runtime.files import write
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,7 +107,7 @@ def test_a_plan_of_another_format_is_refused_in_words() -> None:
 
 def test_a_pickle_of_another_format_is_refused_in_words() -> None:
     plan = tsdl.compile(TEXT, scenario="small")
-    other = pickle.dumps(plan, protocol=0).replace(b'"format": 11', b'"format": 3')
+    other = pickle.dumps(plan, protocol=0).replace(b'"format": %d' % FORMAT, b'"format": 3')
     with pytest.raises(ValueError, match=r"not a plan of format .* but of 3: compile"):
         pickle.loads(other)
 

@@ -15,6 +15,7 @@ import pytest
 import tsdl
 from tests.priced import plan_of
 from tsdl.costs import source
+from tsdl.plan import FORMAT
 
 ROOT = Path(__file__).resolve().parents[1]
 POLICIES = ("continuous", "chunked", "static", "random", "least_outstanding_tokens")
@@ -93,7 +94,7 @@ def test_a_plan_survives_pickling_and_copying(plan: tsdl.Plan) -> None:
 
 
 def test_a_plan_is_json_without_nan(plan: tsdl.Plan) -> None:
-    assert json.loads(plan.to_json(), parse_constant=pytest.fail)["format"] == 11
+    assert json.loads(plan.to_json(), parse_constant=pytest.fail)["format"] == FORMAT
 
 
 def test_the_same_text_gives_the_same_plan_and_another_text_another() -> None:
