@@ -5,7 +5,7 @@ import re
 import pytest
 
 import tsdl
-from tests.policy_runs import run
+from tests.policy_runs import plan_of, run
 from tsdl.runtime import system
 
 
@@ -43,3 +43,52 @@ def test_who_sheds_load_makes_progress() -> None:
     counts = run(policy=policy, workload=workload).summary["requests"]
     assert counts["rejected"] > 2900
     assert counts["finished"] + counts["rejected"] == 3000
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_a_timer_has_idle_workers_ask_who_may_begin(engine: str) -> None:
+    """One request a second: whoever waits on an idle worker begins when the state is refilled."""
+    policy = """local {
+      state left = 1
+      on every(1 s) { left = 1 }
+      admit r when left > 0
+      on admit(r, w) { left -= 1 }
+    }"""
+    workload = "requests = 4; arrivals = burst(2 req, 30 s); prompt = constant(5 tokens); output = constant(1 tokens)"
+    result = plan_of(base="chunked", policy=policy, workload=workload).run(engine=engine)
+    assert result.requests["started"].tolist() == [0, 1, 30, 31]
+    assert not result.summary["requests"]["stuck"]
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_a_timer_that_does_nothing_has_them_ask_what_time_changes(engine: str) -> None:
+    policy = "local { admit r when now - r.arrived >= 100 ms; on every(20 ms) { } }"
+    workload = "requests = 2; arrivals = burst(1 req, 30 s); prompt = constant(5 tokens); output = constant(1 tokens)"
+    result = plan_of(base="chunked", policy=policy, workload=workload).run(engine=engine)
+    assert result.requests["queue"].tolist() == pytest.approx([0.1, 0.1])
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_timers_end_though_they_have_workers_ask_for_ever(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsdl.runtime.engine.MOST_ROUNDS", 50)
+    policy = "local { admit r when r.id != 1; on every(1 s) { } }"
+    result = plan_of(policy=policy).run(engine=engine)
+    assert result.summary["requests"]["stuck"] == [1, 2]
+
+
+def test_timers_go_on_where_answers_take_less_than_their_period(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All is quiet whenever the timer fires, and yet a request is served in each round."""
+    monkeypatch.setattr("tsdl.runtime.engine.MOST_ROUNDS", 5)
+    policy = """local {
+      state left = 1
+      on every(10 s) { left = 1 }
+      admit r when left > 0
+      on admit(r, w) { left -= 1 }
+    }"""
+    workload = "requests = 30; arrivals = burst(); prompt = constant(5 tokens); output = constant(1 tokens)"
+    counts = run(base="chunked", policy=policy, workload=workload).summary["requests"]
+    assert counts["finished"] == 30

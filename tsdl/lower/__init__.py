@@ -12,7 +12,7 @@ from tsdl.lower.breakpoints import lower_breakpoints, names_of
 from tsdl.lower.clusters import check_ranks, devices_of, lower_tiers, standings
 from tsdl.lower.files import FileReader
 from tsdl.lower.formulas import lower_parts
-from tsdl.lower.idle import report_idle
+from tsdl.lower.idle import report_idle, report_unasked
 from tsdl.lower.pipeline import check_pipeline
 from tsdl.lower.places import (
     check_hand_over,
@@ -168,13 +168,15 @@ def _workers(
             workers.append(replace(known[id(worker)], node=standing.node))
             continue
         own = evaluator.reference(worker, "policy") or policy
-        if own not in policies:
-            policies.append(own)
+        new = own not in policies
+        policies += [own] if new else []
         _refuse_unsimulated(evaluator, evaluator.required(worker, "kv"), own)
         devices.append(evaluator.required(worker, "hardware"))
         local = lower_local(evaluator, own, _facts(evaluator, worker), used)
         _check_budget(evaluator, own, local)
         _check_ahead(evaluator, own, local)
+        if new:
+            report_unasked(evaluator, own, local, stage)
         check_sharing(evaluator, evaluator.required(worker, "kv"), own)
         tables = tables_of(evaluator, worker, read)
         lowered, parameters = lower_workers(evaluator, standing, model, own, local, tables)

@@ -6,7 +6,8 @@ from tsdl import ast
 from tsdl.check.events import breakpoints_of, event_of
 from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.plan import Workers
+from tsdl.formula import NOW, every_part
+from tsdl.plan import Global, Local, Workers
 from tsdl.program import Part
 from tsdl.source import Span
 from tsdl.types import Record
@@ -32,6 +33,21 @@ def report_idle(
                     continue
                 if clause.verb != "on" or not _idle(evaluator, clause, used, breakpoints):
                     _report_names(evaluator, part, workers)
+
+
+def report_unasked(evaluator: Evaluator, policy: Instance, local: Local, router: Global) -> None:
+    """Warn of a condition that holds once time has passed, where an idle worker does not ask."""
+    if any(handler.every is not None for handler in (*local.handlers, *router.handlers)):
+        return
+    parts = evaluator.inner(policy, "local").members.parts
+    for verb, condition in (("admit", local.admit_when), ("resume", local.resume_when)):
+        for part in parts.get((verb, "when"), ()) if NOW in every_part(condition) else ():
+            evaluator.sink.warning(
+                "W0518",
+                f"time alone may change what `{verb} … when` says, and an idle worker does not ask",
+                part.item.span,
+                help=("write `on every(10 ms) { }` beside it: workers ask when timers have fired",),
+            )
 
 
 def _idle(

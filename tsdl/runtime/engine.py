@@ -101,7 +101,7 @@ class Engine:
         self.serving = 0  # gangs that are processes
         self.over = False
         self.rounds = 0
-        self.looked = -1.0  # when timers fired last
+        self.looked, self.iterated = -1.0, 0  # when timers fired last, and the iterations by then
         self.gap_length, self.gap_count = array("d"), array("i")
         self.sampled = True  # whether the state of workers over time is noted
         self.samples = Samples()
@@ -460,14 +460,23 @@ class Engine:
                 return
             program()
             self._dispatch_pending()
-            if not self._quiet:
+            iterations = sum([worker.iterations for worker in self.workers])
+            if not self._quiet or iterations != self.iterated:
                 self.rounds = 0
             elif self.clock.now != self.looked:  # timers of one time are one round
                 self.rounds += 1
-            self.looked = self.clock.now
+            self.looked, self.iterated = self.clock.now, iterations
+            self._have_conditions_asked()
             if self.rounds > MOST_ROUNDS:
                 self.rounds = 0
                 self.over = not self._break_deadlock()
+
+    def _have_conditions_asked(self) -> None:
+        """Let workers look whose policy says who may go on: a timer may have changed that."""
+        for worker in self.workers:
+            admits = worker.waiting and worker.rules.admit_when is not None
+            if admits or (worker.swapped and worker.rules.resume_when is not None):
+                self.system.wake(worker)
 
     def _catch_up(self) -> None:
         """Bring all workers up to date."""
