@@ -142,6 +142,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0608", Severity.WARNING, "a table that is faster than the device"),
         Code("W0609", Severity.WARNING, "a table of something else"),
         Code("W0901", Severity.WARNING, "asked beyond what a table has measured"),
+        Code("W0902", Severity.WARNING, "requests that pile up"),
         Code("N0201", Severity.NOTE, "hides a name of the standard library"),
         Code("N0510", Severity.NOTE, "prompts begin alike, and no KV cache shares"),
         Code("N0607", Severity.NOTE, "what was found in a table"),

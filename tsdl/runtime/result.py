@@ -22,6 +22,7 @@ from tsdl.runtime.ledger import STATUSES
 from tsdl.runtime.metrics import Metric, Nothing, evaluate, holds, holds_each, statistics
 from tsdl.runtime.parquet import UNITS, about
 from tsdl.runtime.request import REJECTED
+from tsdl.runtime.steadiness import growth_of, piling_up
 from tsdl.runtime.tables import Table
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Result:
     `requests`, `timeseries` and `records` are tables of numpy columns, made when they are asked
     for (`columns` has those of requests one by one); `summary` holds JSON values, with times in
     seconds, sizes in bytes, rates per second. `warnings` are diagnostics of what the run asked of
-    its tables and they do not have. `timeline` and `tokens` are what was noted of iterations and
+    its tables and they do not have, and of requests that pile up; `steady` tells whether they do
+    not (None where that is not known). `timeline` and `tokens` are what was noted of iterations and
     tokens, None where nobody asked for it. `partial` says where a limit has stopped the run (None:
     nowhere); all else is then of what happened until there.
     """
@@ -67,8 +69,12 @@ class Result:
         self._samples, self._records = outcome.samples, outcome.notes.records
         self.log = outcome.notes.log
         self.partial = outcome.stopped
-        self.warnings = warnings(outcome.workers)
         self._counted = self.columns["arrived"] >= plan.workload.warmup
+        growth = growth_of(plan.workload, self.columns, self._counted)
+        self.steady = growth.steady if growth is not None else None
+        self.warnings = warnings(outcome.workers)
+        if growth is not None and not growth.steady:
+            self.warnings.append(piling_up(growth))
         found = gaps.weighted(outcome.gap_length, outcome.gap_count)
         self.metrics = Metrics(self.columns, self._counted, found)
         self.totals = self._totals(outcome)
@@ -289,6 +295,7 @@ class Result:
                 }
                 for w in outcome.workers
             ],
+            "steady": self.steady,
             "end": outcome.end,
             "partial": outcome.stopped.data if outcome.stopped else None,
             "expect": [

@@ -1,0 +1,117 @@
+"""Runs whose requests pile up are told, and few that are steady."""
+
+import numpy as np
+import pytest
+
+import tsdl
+
+TEXT = """edition "2026"
+param rate = 1 req/s
+workload some {{
+  requests = {requests}; arrivals = {arrivals}; warmup = {warmup} s
+  prompt = constant(1 tokens); output = constant({output} tokens)
+}}
+cluster one {{ worker gpu {{ hardware = A100_80G; cost = constant_cost(1 s) }} }}
+policy queue from chunked {{
+  local {{ max_requests = {slots} }}
+  {router}
+}}
+scenario it {{ model = llama2_7b; cluster = one; policy = queue; workload = some; {more} }}
+study load {{ scenario = it; vary rate in [0.5, 1.5] req/s; table mean(e2e) }}
+"""
+USUAL: dict[str, object] = {
+    "requests": 200, "arrivals": "poisson(rate)", "warmup": 0, "output": 1, "slots": 1,
+    "router": "", "more": "",
+}  # fmt: skip
+SHEDDING = """global { on arrive(r) {
+    if mod(r.id, 2) == 1 { reject r } else { dispatch r to pick(w by w.id for w in workers) }
+  } }"""
+
+
+def run(rate: float, seed: int = 0, engine: str = "fast", **given: object) -> tsdl.Result:
+    """Run a queue that serves one a second, or what is given."""
+    text = TEXT.format(**(USUAL | given))
+    return tsdl.compile(text, params={"rate": f"{rate} req/s"}).run(seed, engine)
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_more_than_can_be_served_pile_up(engine: str) -> None:
+    result = run(1.5, engine=engine)
+    assert result.steady is False
+    assert result.summary["steady"] is False
+    (warning,) = result.warnings
+    assert warning.code == "W0902"
+
+
+def test_those_that_can_be_served_do_not() -> None:
+    result = run(0.5)
+    assert result.steady is True
+    assert not result.warnings
+
+
+def test_the_numbers_are_those_of_a_queue() -> None:
+    """Every half a second one comes, every second one goes.
+
+    Number i comes at i / 2 s, when half of those before it are gone.
+    """
+    (warning,) = run(2, requests=800, arrivals="uniform(rate)").warnings
+    words = warning.notes[-1].replace(",", "").split()
+    late, early = (float(word) for word in words if word[0].isdigit())
+    found = [i + 1 - i // 2 for i in range(800)]
+    assert late == pytest.approx(np.mean(found[600:]), abs=0.6)
+    assert early == pytest.approx(np.mean(found[100:400]), abs=0.6)
+
+
+def test_few_are_wrongly_told_of_steady_runs() -> None:
+    """At 60 % of what a queue can do; by the definition it is one in seventy by chance."""
+    wrong = sum(run(0.6, seed, requests=2000).steady is False for seed in range(60))
+    assert wrong <= 4
+
+
+def test_a_warmup_takes_away_what_it_takes_to_fill() -> None:
+    """An answer takes 100 s: until then some come and none goes, and from then on as many."""
+    filling: dict[str, object] = {
+        "requests": 400, "arrivals": "uniform(rate)", "output": 100, "slots": 500,
+    }  # fmt: skip
+    assert run(2, **filling).steady is False
+    assert run(2, **filling, warmup=130).steady is True
+
+
+def test_who_is_not_answered_at_the_end_is_open() -> None:
+    result = run(1.5, more="until = 100 s")
+    assert result.summary["requests"]["unfinished"] > 0
+    assert result.steady is False
+
+
+def test_who_is_rejected_is_not_open() -> None:
+    result = run(1.4, router=SHEDDING)
+    assert result.summary["requests"]["rejected"] == 100
+    assert result.steady is True
+
+
+@pytest.mark.parametrize(
+    "arrivals",
+    [
+        "burst(size = 10, every = 5 s)",
+        "on_off(rate = 4 req/s, on = 5 s, off = 10 s)",
+    ],
+)
+def test_of_loads_that_are_not_steady_nothing_is_said(arrivals: str) -> None:
+    result = run(1.5, arrivals=arrivals)
+    assert result.steady is None
+    assert not result.warnings
+
+
+def test_of_closed_loops_nothing_is_said() -> None:
+    text = TEXT.format(**USUAL).replace("arrivals = poisson(rate)", "concurrency = 50")
+    assert tsdl.compile(text).run().steady is None
+
+
+def test_of_few_requests_nothing_is_said() -> None:
+    assert run(3, requests=79).steady is None
+    assert run(3, requests=80).steady is False
+
+
+def test_a_study_says_it_of_its_points() -> None:
+    answer = tsdl.study(TEXT.format(**USUAL), "load", jobs=1)
+    assert ["W0902" in " ".join(row.notes) for row in answer.rows] == [False, True]

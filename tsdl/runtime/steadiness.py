@@ -1,0 +1,78 @@
+"""Whether the load of a run was steady: requests that are open must not pile up until its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from msgspec import Struct
+
+from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.runtime.ledger import STATUSES
+from tsdl.runtime.request import FINISHED, UNFINISHED
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tsdl.plan import Workload
+    from tsdl.runtime.columns import Requests
+
+PARTS = 8  # of the arrivals; the first, in which the system fills, says nothing
+FEWEST = 10 * PARTS  # requests, below which nothing is said
+_RISES = 15  # of the 21 pairs of parts: rising less falling; by chance in one run of seventy
+_GROWTH = 1.25  # from the first three of these parts to the last two
+_STEADY = ("poisson", "uniform", "gamma")  # arrivals whose rate does not change
+
+
+class Growth(Struct, frozen=True):
+    """How many requests were open when others arrived, in the mean: early in a run, and at last."""
+
+    early: float
+    late: float
+    rises: int  # pairs of parts of which the later has more, less those of which it has fewer
+
+    @property
+    def steady(self) -> bool:
+        """Tell whether they did not pile up."""
+        return self.rises < _RISES or self.late < _GROWTH * self.early
+
+
+def growth_of(workload: Workload, columns: Requests, counted: NDArray[np.bool_]) -> Growth | None:
+    """Return how open requests grew among counted arrivals.
+
+    None where they are few, or come at no steady rate of their own: in bursts, closed loops and
+    replays.
+    """
+    drawn = workload.arrivals
+    if drawn is None or drawn.name not in _STEADY or workload.concurrency is not None:
+        return None
+    if int(counted.sum()) < FEWEST:
+        return None
+    arrived, codes = columns.part("arrived"), columns.codes
+    closed = np.where(codes == STATUSES.index(FINISHED), columns.part("last_token"), arrived)
+    closed[codes == STATUSES.index(UNFINISHED)] = np.inf
+    closed.sort()
+    open_ = np.arange(1, len(arrived) + 1) - np.searchsorted(closed, arrived, side="right")
+    parts = [float(part.mean()) for part in np.array_split(open_[counted], PARTS)][1:]
+    pairs = [(a, b) for place, a in enumerate(parts) for b in parts[place + 1 :]]
+    rises = sum((b > a) - (b < a) for a, b in pairs)
+    return Growth(sum(parts[:3]) / 3, sum(parts[-2:]) / 2, rises)
+
+
+def piling_up(growth: Growth) -> Diagnostic:
+    """Return the warning of a run that was not steady."""
+    return Diagnostic(
+        "W0902",
+        Severity.WARNING,
+        "requests pile up",
+        None,
+        notes=(
+            "the longer it runs the longer are its latencies",
+            f"the last quarter of arrivals finds {growth.late:,.4g} requests open in the mean, "
+            f"those before the middle {growth.early:,.4g}",
+        ),
+        help=(
+            "more workers or a lower rate, if it goes on like that in a longer run",
+            "a longer run, or a `warmup` of what it takes to fill, if it does not",
+        ),
+    )
