@@ -1,5 +1,7 @@
 """Runs whose requests pile up are told, and few that are steady."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -70,7 +72,7 @@ def test_few_are_wrongly_told_of_steady_runs() -> None:
 
 def test_a_warmup_takes_away_what_it_takes_to_fill() -> None:
     """An answer takes 100 s: until then some come and none goes, and from then on as many."""
-    filling: dict[str, object] = {
+    filling: dict[str, Any] = {
         "requests": 400, "arrivals": "uniform(rate)", "output": 100, "slots": 500,
     }  # fmt: skip
     assert run(2, **filling).steady is False
