@@ -98,13 +98,34 @@ _OF_EXPERTS = ("mixtral", "qwen3_moe", "gpt_oss", "llama4", "deepseek")
 
 def has_experts(model: str) -> bool:
     """Tell whether a model of the library is a mixture of experts, by the graph it derives from."""
-    for module in library():
-        for clause in module.clauses:
-            if isinstance(clause.head, ast.Name) and clause.head.id == model:
-                bases = clause.preposition("from")
-                found = bases.objects if bases else ()
-                return any(isinstance(b, ast.Name) and b.id in _OF_EXPERTS for b in found)
+    return any(base in _OF_EXPERTS for clause in _model(model) for base in _bases(clause))
+
+
+def declares(model: str, key: str) -> bool:
+    """Tell whether a model of the library sets a size, or one that it derives from does."""
+    for clause in _model(model):
+        items = clause.body.items if clause.body else ()
+        targets = [item.target for item in items if isinstance(item, ast.Field)]
+        if any(isinstance(target, ast.Name) and target.id == key for target in targets):
+            return True
+        if any(declares(base, key) for base in _bases(clause)):
+            return True
     return False
+
+
+def _model(name: str) -> list[ast.Clause]:
+    """Return the declaration of a model of the library; empty where there is none."""
+    return [
+        clause
+        for module in library()
+        for clause in module.clauses
+        if clause.verb == "model" and isinstance(clause.head, ast.Name) and clause.head.id == name
+    ]
+
+
+def _bases(clause: ast.Clause) -> list[str]:
+    bases = clause.preposition("from")
+    return [base.id for base in (bases.objects if bases else ()) if isinstance(base, ast.Name)]
 
 
 def suggestion(kind: str, name: str) -> str | None:

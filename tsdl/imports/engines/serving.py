@@ -26,6 +26,10 @@ MEMORY = {
 }  # fmt: skip
 
 
+# Links of the library with the engines' own all-reduces, where a device has another.
+_CAPTURED = {"A100_80G": "NVLink3_graphs", "A100_40G": "NVLink3_graphs"}
+
+
 class Serving(Struct):
     """A command line, the flags of ours after `--`, and the deployment that is made of them."""
 
@@ -181,6 +185,9 @@ def cluster(serving: Serving, shape: Shape) -> None:
     if len(parts) > 1 or way == "ep":
         group.parallel = f"{way}({', '.join(parts)})"
     wanted = serving.own.text("link")
+    captured = _CAPTURED.get(serving.hardware, "") if shape.tensor * ranks > 1 else ""
+    if captured and not serving.flags.flag("--disable-custom-all-reduce"):
+        group.link, group.comment = captured, "all-reduces of the engine's own, in graphs"
     if wanted:
         place = serving.own.place("link")
         group.link = serving.names.link(wanted, serving.hardware, place) or ""

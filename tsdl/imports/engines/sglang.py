@@ -7,6 +7,7 @@ Source of the flags and of the defaults: sgl-project/sglang, python/sglang/srt/s
 from collections.abc import Sequence
 
 from tsdl.diagnostics import Sink
+from tsdl.imports.engines import drafting
 from tsdl.imports.engines.commandline import Grammar
 from tsdl.imports.engines.effectless import SGLANG, SGLANG_SWITCHES
 from tsdl.imports.engines.serving import (
@@ -51,17 +52,12 @@ GRAMMAR = Grammar(
         "--pipeline-parallel-size": "--pp",
         "--ep": "--ep-size",
         "--expert-parallel-size": "--ep-size",
+        "--speculative-algo": "--speculative-algorithm",
     },
     frozenset(SGLANG_SWITCHES),
 )
-_SPECULATIVE = "speculative decoding is not modelled"
 _APART = "for prefill and decode apart, see `policy disaggregated`"
 _UNREAD = {
-    "--speculative-algorithm": _SPECULATIVE,
-    "--speculative-algo": _SPECULATIVE,
-    "--speculative-draft-model-path": _SPECULATIVE,
-    "--speculative-num-steps": _SPECULATIVE,
-    "--speculative-num-draft-tokens": _SPECULATIVE,
     "--disaggregation-mode": _APART,
     "--disaggregation-transfer-backend": _APART,
     "--schedule-conservativeness": "10 % of the cache are kept for those that run",
@@ -187,3 +183,4 @@ def _policy(serving: Serving, shape: Shape) -> None:
     elif order != "fcfs":
         flags.unread("--schedule-policy", f"`{order[:60]}` is taken as fcfs")
     flags.ignore("--schedule-policy", "--schedule-low-priority-values-first")
+    drafting.of_steps(serving)

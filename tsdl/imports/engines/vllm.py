@@ -8,6 +8,7 @@ is the default from 0.14 on (vllm-project/vllm#27614).
 from collections.abc import Sequence
 
 from tsdl.diagnostics import Sink
+from tsdl.imports.engines import drafting
 from tsdl.imports.engines.commandline import Grammar
 from tsdl.imports.engines.effectless import VLLM, VLLM_SWITCHES
 from tsdl.imports.engines.graphs import CONFIG, LEVEL, uncaptured
@@ -21,7 +22,7 @@ from tsdl.imports.engines.serving import (
     memory,
     open_command,
 )
-from tsdl.imports.library import has_experts
+from tsdl.imports.library import declares, has_experts
 from tsdl.imports.tables import WRONG
 from tsdl.writing import Line, number, percent, quantity, tokens
 
@@ -30,6 +31,7 @@ _MOST = 10_000_000
 _NEWEST = (0, 19)  # that the library's `vllm` describes
 _ONE = (0, 8)  # from which on the engine is V1, unless VLLM_USE_V1=0 asks for what was before
 _LAST_OF_ZERO = (0, 7)
+_HYBRID = (0, 10)  # from which on windowed layers keep no more than their window
 _LARGE = 70  # GiB from which on devices but the A100 have larger defaults
 _UTILIZATION, _BLOCK = 0.9, 16
 
@@ -54,12 +56,9 @@ GRAMMAR = Grammar(
         "-r": "--node-rank",
     },
     frozenset(VLLM_SWITCHES),
-    frozenset({CONFIG, LEVEL}),
+    frozenset({CONFIG, LEVEL, drafting.CONFIG}),
 )
 _UNREAD = {
-    "--speculative-config": "speculative decoding is not modelled",
-    "--speculative-model": "speculative decoding is not modelled",
-    "--num-speculative-tokens": "speculative decoding is not modelled",
     "--cudagraph-capture-sizes": "the largest of them decides: `eager = tokens > N` in the policy",
     "--num-scheduler-steps": "iterations are scheduled one by one",
     "--cpu-offload-gb": "all weights are in the device's memory",
@@ -132,7 +131,13 @@ def _memory(serving: Serving, version: tuple[int, int]) -> None:
     shared = version >= _ONE if sharing is None else sharing
     base = "vllm_blocks" if version >= _ONE else "paged"
     fields = []
-    if shared and version >= _ONE:
+    together = flags.flag("--disable-hybrid-kv-cache-manager")
+    if version >= _HYBRID and declares(serving.model.name, "window") and not together:
+        base = "vllm_hybrid"
+        if shared:
+            what = "vLLM shares prefixes beside windows, too: left out"
+            fields.append(Line("none", what, "share"))
+    elif shared and version >= _ONE:
         base = "vllm_shared"
     elif shared:
         fields.append(Line("prefix", "--enable-prefix-caching", "share"))
@@ -183,6 +188,7 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
     if eager:
         scheduler.local.append(eager)
     _order(serving)
+    drafting.of_config(serving)
 
 
 def _old_budget(version: tuple[int, int], longest: int | None, *, chunked: bool) -> int:

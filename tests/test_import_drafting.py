@@ -1,0 +1,129 @@
+"""What imports make of drafted tokens, of windows and of all-reduces."""
+
+import re
+
+import pytest
+
+import tsdl
+from tests.test_import_engines import made
+from tsdl.diagnostics.text import render_all
+
+EAGLE = (
+    """--speculative-config '{"method": "eagle", "model": "a/b", "num_speculative_tokens": 2}'"""
+)
+
+
+def text_of(command: str, *flags: str, form: str = "vllm", told: str = "") -> str:
+    """Return the text that a command line becomes; `told` is all that it is told of."""
+    text, found = made(form, command, *flags)
+    assert text is not None, render_all(found)
+    assert [told in d.title for d in found] == [True] * bool(told), render_all(found)
+    return re.sub(r" +", " ", text)
+
+
+def plan_of(text: str) -> tsdl.Plan:
+    return tsdl.compile(text)
+
+
+def test_an_eagle_is_a_layer_of_the_model() -> None:
+    text = text_of(f"vllm serve meta-llama/Llama-3.1-8B {EAGLE}")
+    assert "model drafter from llama3_1_8b { layers = 1 }" in text
+    speculation = plan_of(text).workers[0].local.speculation
+    assert speculation is not None
+    assert (speculation.tokens, speculation.drafter) == (2, "drafter")
+
+
+def test_so_is_mtp_without_the_layers_that_are_dense() -> None:
+    keys = "--speculative-config.method=mtp --speculative-config.num_speculative_tokens=1"
+    text = text_of(f"vllm serve deepseek-ai/DeepSeek-V3 -tp 8 {keys}", "--hardware", "H200")
+    assert "model drafter from deepseek_v3 { layers = 1; dense_layers = 0 }" in text
+    assert plan_of(text).workers[0].local.decode_tokens == 2
+
+
+def test_a_model_of_the_library_drafts() -> None:
+    flags = "--speculative-model meta-llama/Llama-3.2-1B-Instruct --num-speculative-tokens 5"
+    text = text_of(f"vllm serve meta-llama/Llama-3.1-8B {flags}")
+    assert "speculate { tokens = 5 tokens; acceptance(r) = 70 %; drafter = llama3_2_1b }" in text
+
+
+def test_n_grams_take_no_time() -> None:
+    config = """--speculative-config '{"method": "ngram", "num_speculative_tokens": 4}'"""
+    text = text_of(f"vllm serve meta-llama/Llama-3.1-8B {config}")
+    assert "speculate { tokens = 4 tokens; acceptance(r) = 70 % }" in text
+
+
+def test_a_drafter_that_nobody_knows_is_told() -> None:
+    config = """--speculative-config '{"method": "medusa", "num_speculative_tokens": 4}'"""
+    text = text_of(f"vllm serve llama3_1_8b {config}", told="the drafter is not known")
+    assert "speculate { tokens = 4 tokens; acceptance(r) = 70 % }" in text
+
+
+@pytest.mark.parametrize("config", ["'{'", "'[]'", "7", """'{"num_speculative_tokens": -1}'"""])
+def test_a_config_that_says_nothing_is_told(config: str) -> None:
+    line = f"vllm serve llama3_1_8b --speculative-config {config}"
+    assert "speculate" not in text_of(line, told="nothing is drafted").partition("\n\n")[2]
+
+
+def test_of_a_tree_one_branch_is_drafted() -> None:
+    flags = "--speculative-algo EAGLE3 --speculative-eagle-topk 8 --speculative-num-draft-tokens 32"
+    line = f"sglang serve --model-path Qwen/Qwen3-32B --tp 2 {flags}"
+    assert "tokens = 31 tokens" in text_of(line, form="sglang", told="drafts are chains")
+    text = text_of(f"{line} --speculative-num-steps 5", form="sglang", told="drafts are chains")
+    assert "tokens = 5 tokens" in text
+
+
+# -- windows and links -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "flag", "kv"),
+    [
+        ("google/gemma-3-27b-it", "0.19", "", "vllm_hybrid"),
+        ("openai/gpt-oss-20b", "0.19", "", "vllm_hybrid"),
+        ("google/gemma-3-27b-it", "0.19", "--disable-hybrid-kv-cache-manager", "vllm_shared"),
+        ("google/gemma-3-27b-it", "0.9", "", "vllm_shared"),
+        ("meta-llama/Llama-3.1-8B", "0.19", "", "vllm_shared"),
+    ],
+)
+def test_windowed_layers_keep_their_window(model: str, version: str, flag: str, kv: str) -> None:
+    line = f"vllm serve {model} -tp 4 {flag}"
+    text = text_of(line, "--hardware", "H100", "--version", version)
+    assert (f"from {kv} " in text) or (f"kv = {kv}" in text)
+    assert plan_of(text).workers[0].kv.shares == (kv == "vllm_shared")
+
+
+def test_windows_leave_room_for_more() -> None:
+    line = "vllm serve google/gemma-3-27b-it -tp 4"
+    few, many = (
+        plan_of(text_of(f"{line} {flag}")).workers[0].kv
+        for flag in ("--disable-hybrid-kv-cache-manager", "")
+    )
+    held = [tsdl_footprint(kv, 8000) / kv.capacity for kv in (few, many)]
+    assert held[1] < held[0] / 3
+
+
+def tsdl_footprint(kv: object, context: int) -> int:
+    from tsdl.costs import compiled_footprint
+    from tsdl.plan import KVCache
+
+    assert isinstance(kv, KVCache)
+    return compiled_footprint(kv)(context, context, 1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "link"),
+    [
+        ("-tp 4", "NVLink3_graphs"),
+        ("-tp 4 --disable-custom-all-reduce", "NVLink3"),
+        ("", "NVLink3"),
+    ],
+)
+def test_a100s_reduce_as_the_engine_does(flags: str, link: str) -> None:
+    told = "--disable-custom-all-reduce" if "custom" in flags else ""
+    text = text_of(f"vllm serve llama3_1_8b {flags}", "--hardware", "A100", told=told)
+    assert plan_of(text).workers[0].link.name == link
+
+
+def test_a_link_that_is_given_wins() -> None:
+    text = text_of("vllm serve llama3_1_8b -tp 2", "--hardware", "A100", "--link", "PCIe")
+    assert "link = PCIe4_x16" in text

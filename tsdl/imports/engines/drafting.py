@@ -1,0 +1,98 @@
+"""Speculative decoding in engines' flags: how many tokens are drafted, and what drafts them."""
+
+import json
+from collections.abc import Mapping
+
+from tsdl.imports.engines.checkpoints import checkpoint
+from tsdl.imports.engines.serving import Serving
+from tsdl.imports.library import declares
+from tsdl.writing import Block, Line, tokens
+
+CONFIG = "--speculative-config"
+_MOST = 1000  # tokens
+_USUAL_STEPS = 3  # of SGLang, for most models (python/sglang/srt/server_args.py)
+# Drafters that are a layer of the model with a head of its own; and such as compute nothing.
+_LAYERS = ("eagle", "eagle3", "mtp", "deepseek_mtp", "nextn", "ernie_mtp", "qwen3_next_mtp")
+_NOTHING = ("ngram", "[ngram]", "ngram_gpu", "suffix")
+_OTHER = "the drafter is not known: what it takes is left out; name it as `drafter` of `speculate`"
+_NO_CONFIG = "is no JSON with `num_speculative_tokens`: nothing is drafted"
+
+
+def speculate(serving: Serving, flag: str, ahead: int, method: str, drafter: str) -> None:
+    """Put down that so many tokens are drafted, by a method or by a model of a name."""
+    known = checkpoint(drafter).name if drafter else ""
+    method = method.lower()
+    by: list[Line | Block] = []
+    if method in _LAYERS or (not method and "eagle" in drafter.lower()):
+        by.append(Line(_layer(serving), f"{method or 'EAGLE'}: a layer of the model", "drafter"))
+    elif known and method not in _NOTHING:
+        by.append(Line(known, drafter[:60], "drafter"))
+    elif method not in _NOTHING and drafter.lower() not in _NOTHING:
+        serving.flags.unread(flag, _OTHER)
+    serving.deployment.scheduler.local.append(
+        Block(
+            "speculate",
+            [
+                Line(tokens(ahead), flag, "tokens"),
+                Line("70 %", "assumed: engines report their acceptance rate", "acceptance(r)"),
+                *by,
+            ],
+        )
+    )
+
+
+def _layer(serving: Serving) -> str:
+    """Declare a drafter of one layer; return its name."""
+    name = serving.model.name
+    members: list[Line | Block] = [Line("1", "", "layers")]
+    others = ("dense_layers", "windowed_layers")
+    members += [Line("0", "", key) for key in others if declares(name, key)]
+    serving.deployment.declarations.append(Block(f"model drafter from {name}", members))
+    return "drafter"
+
+
+def of_config(serving: Serving) -> None:
+    """Read vLLM's `--speculative-config`, in JSON or key by key; and the flags before it."""
+    flags = serving.flags
+    given: dict[str, object] = {}
+    asked = [key for key in flags.entries if key.partition(".")[0] == CONFIG]
+    for key in asked:
+        text, part = flags.text(key) or "", key.partition(".")[2]
+        found = {part: _read(text)} if part else _read(text)
+        given |= found if isinstance(found, Mapping) else {}
+    old = flags.whole("--num-speculative-tokens", 1, _MOST)
+    drafter = flags.text("--speculative-model")
+    ahead = given.get("num_speculative_tokens", old)
+    if type(ahead) is int and 0 < ahead <= _MOST:
+        method, model = given.get("method"), given.get("model", drafter)
+        flag = asked[0] if asked else "--num-speculative-tokens"
+        speculate(
+            serving, flag, ahead,
+            method if isinstance(method, str) else "", model if isinstance(model, str) else "",
+        )  # fmt: skip
+    else:
+        for key in asked:
+            flags.unread(key, _NO_CONFIG)
+
+
+def of_steps(serving: Serving) -> None:
+    """Read SGLang's flags: a chain of so many steps, or a tree of drafts, which is none here."""
+    flags = serving.flags
+    method = flags.text("--speculative-algorithm")
+    steps = flags.whole("--speculative-num-steps", 1, _MOST)
+    drafts = flags.whole("--speculative-num-draft-tokens", 2, _MOST)
+    branches = flags.whole("--speculative-eagle-topk", 1, _MOST) or 1
+    drafter = flags.text("--speculative-draft-model-path") or ""
+    if method is None:
+        return
+    if branches > 1:
+        flags.unread("--speculative-eagle-topk", "drafts are chains: the branches are left out")
+    ahead = steps or (drafts - 1 if drafts else _USUAL_STEPS)
+    speculate(serving, "--speculative-algorithm", ahead, method, drafter)
+
+
+def _read(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
