@@ -136,6 +136,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0514", Severity.WARNING, "a size that the graph does not read"),
         Code("W0515", Severity.WARNING, "no peak for the number format that is asked for"),
         Code("W0518", Severity.WARNING, "a condition that time changes, and nobody asks"),
+        Code("W0519", Severity.WARNING, "collectives beyond their link"),
         Code("W0590", Severity.WARNING, "checked, but not simulated yet"),
         Code("W0603", Severity.WARNING, "rows are left out"),
         Code("W0606", Severity.WARNING, "a key without a counterpart"),

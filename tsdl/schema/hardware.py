@@ -27,6 +27,7 @@ LINK = Block(
             _BANDWIDTH, "bytes per second in one direction", required=True, low=0, above=True
         ),
         "latency": Field(_TIME, "time until the first byte", "0 s", low=0),
+        "most": Field(quantity("devices"), "devices that it connects at most", low=2, whole=True),
         "duplex": Field(Choice(("full", "half")), "whether both directions go at once", "full"),
         "sharing": Field(
             Choice(("fair", "fifo")), "how transfers share it: all at once, or one by one", "fair"
