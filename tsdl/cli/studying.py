@@ -102,9 +102,9 @@ def _tell(arguments: argparse.Namespace, answer: Answer) -> int:
         print(text.describe(answer))
     if unwritten:
         return usage_error(unwritten)
-    if not answer.passed:
-        return EXPECTATION
-    return OK if answer.complete else PARTIAL
+    if answer.passed:
+        return OK
+    return PARTIAL if answer.met else EXPECTATION
 
 
 def study_lines(session: Session, program: Program) -> Iterator[str]:

@@ -83,7 +83,9 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Tell whether every `expect` holds."""
+        """Tell whether every `expect` holds, nothing is stuck, and no limit has stopped the run."""
+        if self.partial or self.summary["requests"]["stuck"]:
+            return False
         return all(e.passed for e in self.expectations)
 
     # -- tables --------------------------------------------------------------------------------
@@ -157,9 +159,11 @@ class Result:
         told = f"{counts['finished']:,} finished of {counts['arrived']:,}"
         if ttft is not None:
             told += f", p99 of TTFT {ttft:.4g} s"
+        if counts["stuck"]:
+            told += f", {len(counts['stuck']):,} stuck"
         if self.partial:
             told += f", {self.partial}"
-        if self.expectations:
+        elif self.expectations:
             told += ", passed" if self.passed else ", FAILED"
         return f"<Result of {self.plan.scenario}, seed {self.seed}: {told}>"
 

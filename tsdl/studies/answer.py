@@ -16,6 +16,7 @@ from tsdl.studies.figures import measured, scale
 from tsdl.studies.pictures import known, picture_data
 from tsdl.studies.points import FOUND, Infeasible, Points
 from tsdl.studies.rows import Row, Values, grouped
+from tsdl.studies.work import told_stuck
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
     from tsdl.studies.asking import Unit
 
 
+_RUN = ("ok", "stuck")  # of rows whose runs have come to their end
+
+
 class Expected(Struct, frozen=True):
     """An `expect`: as written, whether it holds, and the points at which it does not.
 
     Of points that differ only in columns that the condition does not depend on there is one,
-    without these columns. `told` has the numbers at the first one, where there are any.
+    without these columns. `told` has the numbers at the first one, or why there are none.
     """
 
     text: str
@@ -65,7 +69,7 @@ class Answer:
         """Say what was asked and how much of it was answered."""
         good = sum(row.status == "ok" for row in self._all)
         told = f"{good:,} of {len(self._all):,} points"
-        if self.expectations:
+        if self.expectations or not self.passed:
             told += ", passed" if self.passed else ", FAILED"
         return f"<Answer of {self.study.name}: {told}>"
 
@@ -96,14 +100,20 @@ class Answer:
 
     @property
     def passed(self) -> bool:
-        """Tell whether every `expect` holds."""
-        return all(e.passed for e in self.expectations)
+        """Tell whether it is complete, every `expect` holds, and no row is stuck."""
+        return self.complete and self.met
+
+    @property
+    def met(self) -> bool:
+        """Tell whether every `expect` holds and no row is stuck, of as much as there is."""
+        stuck = any(row.status == "stuck" for row in self.rows)
+        return not stuck and all(e.passed for e in self.expectations)
 
     @property
     def complete(self) -> bool:
         """Tell whether every point that can be run has a result, and there is one at all."""
         found = {row.status for row in self._all}
-        return "failed" not in found and "ok" in found
+        return "failed" not in found and not found.isdisjoint(_RUN)
 
     @property
     def remarks(self) -> list[str]:
@@ -135,13 +145,19 @@ class Answer:
                 return Row(cells, units, "failed", unit.found.failed)
         lacking = [unit for unit in units if unit.found is None]
         if lacking:
-            some = f"with {len(lacking)} of {len(units)} seeds " if len(units) > 1 else ""
+            some = _some(lacking, units)
             tried = sorted(
                 {value for unit in lacking if unit.bracket for value, _ in unit.bracket.tried}
             )
             values = ", ".join(map(self._searched, tried))
             reason = f"{some}the condition holds at none of {values}"
-            return Row(cells, units, "none", reason + self._nearest(lacking[0]))
+            at_first = [unit.nearest[1] for unit in lacking if unit.nearest]
+            status = "stuck" if any(found.stuck for found in at_first) else "none"
+            return Row(cells, units, status, reason + self._nearest(lacking[0]))
+        stuck = [unit for unit in units if unit.found and unit.found.stuck]
+        if stuck:
+            most = max(unit.found.stuck for unit in stuck if unit.found)
+            return Row(cells, units, "stuck", _some(stuck, units) + told_stuck(most))
         return Row(cells, units, "ok")
 
     def _nearest(self, unit: Unit) -> str:
@@ -150,7 +166,7 @@ class Answer:
         if search is None or unit.nearest is None:
             return ""
         value, found = unit.nearest
-        told = sides.told(
+        told = found.lacking or sides.told(
             search.compared,
             lambda asked: self.points.formulas(unit.point, (asked,), value),
             [{**found.values, FOUND: value}],
@@ -169,9 +185,6 @@ class Answer:
     def _noted(self, unit: Unit) -> Iterator[str]:
         """Yield what there is to say of a unit that is well."""
         if unit.found and not unit.found.failed:
-            stuck = len(unit.found.summary["requests"]["stuck"])
-            if stuck:
-                yield f"{stuck:,} requests are stuck"
             yield from unit.found.warnings
         found = unit.bracket
         if found is None:
@@ -234,7 +247,7 @@ class Answer:
         """Return the plan of the first row that has a run, with its first seed."""
         for row in self.rows:
             unit = row.units[0]
-            if row.status == "ok":
+            if unit.found and row.status in _RUN:
                 found = unit.bracket.found if unit.bracket else None
                 plan = self.points.plan(unit.point, found)
                 return None if isinstance(plan, Infeasible) else plan
@@ -294,6 +307,11 @@ class Answer:
         if row.efficient is not None:
             data["pareto"] = row.efficient
         return data
+
+
+def _some(units: list[Unit], of: list[Unit]) -> str:
+    """Say with how many of the seeds something is so, where there are several."""
+    return f"with {len(units)} of {len(of)} seeds " if len(of) > 1 else ""
 
 
 def _is_certain(row: Row) -> bool:

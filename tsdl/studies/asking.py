@@ -91,7 +91,7 @@ def _bracketed(
             if found.limited:  # nobody knows what the condition would say
                 return Bracket(None, None, (), None), None
             known = {**found.values, FOUND: value}
-            good = not found.failed and holds([formula], [known])
+            good = not found.lacking and holds([formula], [known])
         try:
             value = trial.send(good)
         except StopIteration as end:

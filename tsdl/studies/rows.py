@@ -49,8 +49,9 @@ class Figure(Struct, frozen=True):
 class Row(Struct, eq=False):
     """A point: what tells it apart, its units by seed, and why it has no numbers, if it has none.
 
-    `status` is `ok`, `infeasible` (it cannot be run), `failed` (its run has no result) or `none`
-    (a search found no value). `notes` say what there is to say of its runs and searches.
+    `status` is `ok`, `infeasible` (it cannot be run), `failed` (its run has no result), `stuck`
+    (nothing will ever admit some of its requests, or those where a search should find a value) or
+    `none` (a search found no value). `notes` say what there is to say of its runs and searches.
     """
 
     cells: dict[str, Atom]
@@ -115,9 +116,9 @@ class Values:
         return holds(formulas, [self._names(row, index) for index in range(len(row.units))])
 
     def told(self, row: Row, compared: tuple[Comparison, ...]) -> str:
-        """Return the comparison that fails in a row, in numbers, where there are any."""
+        """Return the comparison that fails in a row, in numbers, or why there are none."""
         if row.status != "ok":
-            return ""
+            return row.reason
         return sides.told(
             compared,
             lambda asked: [self.formula(unit, asked) for unit in row.units],

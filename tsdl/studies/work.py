@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from tsdl.diagnostics.words import several
+
 if TYPE_CHECKING:
     from tsdl.formula import Formula
     from tsdl.plan import Plan
@@ -36,6 +38,21 @@ class Found(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     failed: str = ""
     limited: bool = False
+
+    @property
+    def stuck(self) -> int:
+        """Return how many requests nothing will ever admit: the others answer nothing."""
+        return 0 if self.failed else len(self.summary["requests"]["stuck"])
+
+    @property
+    def lacking(self) -> str:
+        """Return why the run answers nothing; an empty text where it does."""
+        return self.failed or (told_stuck(self.stuck) if self.stuck else "")
+
+
+def told_stuck(count: int) -> str:
+    """Say that requests are stuck."""
+    return f"nothing will ever admit {several(count, 'request')}"
 
 
 def do(job: Job) -> Found:
