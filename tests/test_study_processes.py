@@ -1,16 +1,21 @@
 """Studies that run in processes: killed or interrupted, they go on and answer the same."""
 
+import multiprocessing
 import random
 import signal
 import subprocess
+import sys
 import time
+from multiprocessing import spawn
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tests.command_line import process_environment
-from tests.disturbed_studies import answer, command, program_in, undisturbed
+from tests.disturbed_studies import STUDY, answer, command, program_in, undisturbed
 from tests.test_studies import PARTS
+from tsdl.studies.apart import apart
 
 
 @pytest.fixture
@@ -24,6 +29,38 @@ def test_processes_give_the_same_bytes(program: Path) -> None:
         capture_output=True, text=True,
     )  # fmt: skip
     assert found.stdout == undisturbed("s")
+
+
+SCRIPT = """
+import tsdl
+
+print("begun")
+answer = tsdl.study(TEXT, "s", jobs=2)
+print([row.status for row in answer.rows] == ["ok"] * len(answer.rows))
+"""
+
+
+@pytest.mark.parametrize("piped", [False, True], ids=["a file", "the standard input"])
+def test_a_script_needs_no_guard(piped: bool, tmp_path: Path) -> None:
+    text = f"TEXT = {PARTS + STUDY!r}\n{SCRIPT}"
+    path = tmp_path / "script.py"
+    path.write_text(text)
+    found = subprocess.run(
+        [sys.executable, "-" if piped else str(path)], input=text if piped else None,
+        cwd=tmp_path, env=process_environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert found.stdout == "begun\nTrue\n"
+    assert found.stderr == ""
+
+
+def test_processes_of_others_still_know_the_main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = ModuleType("__main__")
+    script.__file__ = "script.py"
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    mine = apart(multiprocessing.get_context("spawn")).Process()  # type: ignore[attr-defined]
+    theirs = multiprocessing.get_context("spawn").Process()
+    assert "init_main_from_path" not in spawn.get_preparation_data(mine.name)
+    assert "init_main_from_path" in spawn.get_preparation_data(theirs.name)
 
 
 def killed(program: Path, times: int, wanted: str) -> None:

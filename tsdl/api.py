@@ -320,10 +320,9 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
     each core; 1 is this process itself), or on the Dask cluster at an address; they are kept in the
     file `store`, if one is given. A run that takes longer than `max_seconds`, or whose process
     takes more than `max_memory` (bytes), fails. `params`, `constants`, `files` and `allow` are
-    those of `compile`. Policies and costs in Python cannot be studied. Where processes are used, a
-    script's own work belongs under `if __name__ == "__main__":`, as with every use of
-    multiprocessing. Raises TsdlError for mistakes in the program, in the store, or of the cluster,
-    ValueError for a seed or a number of processes that there cannot be.
+    those of `compile`. Policies and costs in Python cannot be studied. Raises TsdlError for
+    mistakes in the program, in the store, or of the cluster, ValueError for a seed or a number of
+    processes that there cannot be.
     """
     from tsdl.runtime.limits import limits
     from tsdl.studies import Answer, Course, choose_study

@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tsdl.studies.apart import apart
 from tsdl.studies.work import do
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _context() -> BaseContext:
     context = multiprocessing.get_context(method)
     if method:
         context.set_forkserver_preload(["tsdl.runtime.run"])
-    return context
+    return apart(context)
 
 
 class Here(Executor):
