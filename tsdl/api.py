@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from os import PathLike, fspath
 from os.path import normpath
 from pathlib import PurePath
@@ -305,6 +306,7 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
     *,
     params: Mapping[str, object] | None = None,
     constants: Mapping[str, object] | None = None,
+    externs: Mapping[str, object] | None = None,
     seed: int | None = None,
     jobs: int | None = None,
     store: str | PathLike[str] | None = None,
@@ -319,10 +321,11 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
     `name` chooses one where there are several. Runs are done by `jobs` processes (left out, one on
     each core; 1 is this process itself), or on the Dask cluster at an address; they are kept in the
     file `store`, if one is given. A run that takes longer than `max_seconds`, or whose process
-    takes more than `max_memory` (bytes), fails. `params`, `constants`, `files` and `allow` are
-    those of `compile`. Policies and costs in Python cannot be studied. Raises TsdlError for
-    mistakes in the program, in the store, or of the cluster, ValueError for a seed or a number of
-    processes that there cannot be.
+    takes more than `max_memory` (bytes), fails. `params`, `constants`, `externs`, `files` and
+    `allow` are those of `compile`. With `externs` all is done in this process, nothing is kept, and
+    each run has a copy of them (`copy.deepcopy`), so that it does not depend on the others. Raises
+    TsdlError for mistakes in the program, in the store, or of the cluster, ValueError for a seed or
+    a number of processes that there cannot be, and for `externs` with what they do not go with.
     """
     from tsdl.runtime.limits import limits
     from tsdl.studies import Answer, Course, choose_study
@@ -331,6 +334,9 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
         raise ValueError(f"there are no {jobs} processes")
     if seed is not None and not 0 <= seed < 2**64:
         raise ValueError(f"a seed is a whole number from 0 to 2^64 - 1, not {seed!r}")
+    if externs:
+        _check_studied(externs, jobs, store, cluster)
+        jobs = 1
     from tsdl.studies.runners import runner
     from tsdl.studies.store import opened
 
@@ -340,5 +346,33 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
         raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
     with opened(store) as kept:
         within = limits(max_seconds, max_memory)
-        course = Course(points, kept, runner(points.units, jobs, cluster), seed, limits=within)
+        where = runner(points.units, jobs, cluster)
+        course = Course(points, kept, where, seed, limits=within, externs=externs or {})
         return Answer(points, course.run(), seed)
+
+
+def _check_studied(
+    externs: Mapping[str, object],
+    jobs: int | None,
+    store: str | PathLike[str] | None,
+    cluster: str | None,
+) -> None:
+    """See that a study can be done with Python of the caller's. Raises ValueError."""
+    if (jobs or 1) > 1 or cluster is not None:
+        raise ValueError(
+            "what `externs` hands in is of this process, and so are runs with it: "
+            "leave `jobs` and `cluster` out"
+        )
+    if store is not None:
+        raise ValueError(
+            "runs with `externs` are not kept, as nothing tells when their Python has changed: "
+            "leave `store` out"
+        )
+    for name, brought in externs.items():
+        try:
+            deepcopy(brought)
+        except Exception as error:
+            raise ValueError(
+                f"each run has a copy of what `externs` hands in, and `{name}` cannot be copied: "
+                f"{error}; give its class a `__deepcopy__`"
+            ) from error

@@ -7,7 +7,7 @@ done once.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import CancelledError, Future
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
@@ -58,6 +58,7 @@ class Course(Struct, dict=True):
     engine: str = "fast"
     progress: Callable[[int, int, int], None] = lambda done, total, runs: None
     limits: Limits | None = None  # of each run
+    externs: Mapping[str, object] = field(default_factory=dict)
     runs: int = 0  # that were done now
     reused: int = 0  # that the store had
     _done: dict[int, Unit] = field(default_factory=dict)
@@ -110,7 +111,8 @@ class Course(Struct, dict=True):
             answer = self.store.get(*key, map(str, ask.measures)) if self.store else None
             if answer is None:
                 self._waiting[key] = [(thread, ask)]
-                self._submit(key, Job(ask.plan, key[1], ask.measures, self.engine, self.limits))
+                how = (self.engine, self.limits, self.externs)
+                self._submit(key, Job(ask.plan, key[1], ask.measures, *how))
                 return
             self.reused += 1
 

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from tsdl.diagnostics.words import several
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tsdl.formula import Formula
     from tsdl.plan import Plan
     from tsdl.runtime.limits import Limits
 
 
 class Job(Struct, frozen=True):
-    """What is to be run: a plan, a seed, and what the run is asked."""
+    """What is to be run: a plan, a seed, and what the run is asked; the Python that plans name."""
 
     plan: Plan
     seed: int
     measures: tuple[Formula, ...]
     engine: str = "fast"
     limits: Limits | None = None
+    externs: Mapping[str, object] = field(default_factory=dict)
 
 
 class Found(Struct, frozen=True):
@@ -64,7 +68,14 @@ def do(job: Job) -> Found:
     begin = time.process_time()
     try:
         # Nobody sees the time series of a study's runs.
-        result = run(job.plan, job.seed, engine=job.engine, limits=job.limits, sampled=False)
+        result = run(
+            job.plan,
+            job.seed,
+            externs=deepcopy(job.externs),  # what one run has taught them the next must not know
+            engine=job.engine,
+            limits=job.limits,
+            sampled=False,
+        )
         if result.partial:
             seconds = time.process_time() - begin
             return Found({}, {}, seconds, failed=str(result.partial), limited=True)
