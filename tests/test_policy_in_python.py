@@ -1,5 +1,8 @@
 """Policies in Python: what a function or an object is shown, what it may answer, and do."""
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 
 import tsdl
@@ -36,19 +39,88 @@ def test_an_object_handles_events() -> None:
     assert len(mine.seen) == 29
 
 
+def told_of(mine: object, text: str = EXTERN) -> str:
+    with pytest.raises(tsdl.TsdlError) as caught:
+        tsdl.compile(text, externs={"mine": mine}).run()
+    assert [d.code for d in caught.value.diagnostics] == ["E0904"]
+    return str(caught.value)
+
+
 @pytest.mark.parametrize("answer", [7, -1, "a", 1.5, True])
 def test_an_answer_of_python_that_is_no_worker_is_refused(answer: object) -> None:
-    with pytest.raises(ValueError, match="no worker"):
-        tsdl.compile(EXTERN, externs={"mine": lambda r, workers: answer}).run()
+    assert "which is no worker" in told_of(lambda r, workers: answer)
+
+
+@pytest.mark.parametrize("kind", [int, np.int64, np.uint8, np.array])
+def test_a_worker_may_be_any_whole_number(kind: Callable[[int], object]) -> None:
+    plan = tsdl.compile(EXTERN, externs={"mine": lambda r, workers: kind(r.id % 3)})
+    columns = plan.run().requests
+    assert (columns["worker"] == columns["id"] % 3).all()
+
+
+# -- slips -----------------------------------------------------------------------------------------
+
+
+def test_what_it_raises_is_told_with_where_and_when() -> None:
+    told = told_of(lambda r, workers: workers[1 // (3 - r.id)])
+    assert "the policy `mine` in Python fails: ZeroDivisionError: integer division" in told
+    assert "= note: asked where request 3 goes" in told
+    assert "= note: raised at test_policy_in_python.py:" in told
+    assert "s of simulated time" in told
+
+    class Mine:
+        def finish(self, act, request, worker) -> None:  # type: ignore[no-untyped-def]
+            raise KeyError(request.id)
+
+    told = told_of(Mine())
+    assert "fails: KeyError: " in told
+    assert "= note: told of `finish` of request " in told
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_what_an_action_brings_about_is_no_slip_of_it(engine: str) -> None:
+    handler = "on preempt(r, w) { log r.prompt / (r.prompt - r.prompt) }"
+    text = EXTERN.replace("] }", f"]; local {{ {handler} }} }}", 1)
+
+    class Mine:
+        def token(self, act, request, worker) -> None:  # type: ignore[no-untyped-def]
+            act.preempt(request)
+
+    with pytest.raises(tsdl.TsdlError) as caught:
+        tsdl.compile(text, externs={"mine": Mine()}).run(engine=engine)
+    assert [d.code for d in caught.value.diagnostics] == ["E0901"]
+
+
+@pytest.mark.parametrize(("name", "meant"), [("tokn", "token"), ("on_token", "token")])
+def test_a_misspelt_event_is_told_of(name: str, meant: str) -> None:
+    class Mine:
+        def finish(self, act, request, worker) -> None:  # type: ignore[no-untyped-def]
+            pass
+
+        def tokens(self) -> int:
+            return 0
+
+    tsdl.compile(EXTERN, externs={"mine": Mine()}).run()  # whoever is told of events takes more
+    setattr(Mine, name, Mine.finish)
+    told = told_of(Mine())
+    assert f"handles `{name}`, which is no event" in told
+    assert f"did you mean `{meant}`?" in told
+    setattr(Mine, f"_{name}", Mine.finish)
+    delattr(Mine, name)
+    tsdl.compile(EXTERN, externs={"mine": Mine()}).run()
+
+
+def test_what_handles_nothing_is_told_of() -> None:
+    assert "is no function, and handles no event" in told_of(object())
 
 
 # -- what it is shown ------------------------------------------------------------------------------
 
 
 def test_what_is_not_declared_cannot_be_read() -> None:
-    plan = tsdl.compile(EXTERN, externs={"mine": lambda r, workers: workers[r.output % 3]})
-    with pytest.raises(AttributeError, match="does not say that it reads `output`"):
-        plan.run()
+    told = told_of(lambda r, workers: workers[r.output % 3])
+    assert "the policy does not say that it reads `output`; it may read id, prompt" in told
+    assert "= help: say in `reads` of the policy what it reads" in told
 
 
 def test_workers_that_are_pipelines_are_shown_and_not_handed_over() -> None:
@@ -58,15 +130,13 @@ def test_workers_that_are_pipelines_are_shown_and_not_handed_over() -> None:
 
     cluster = "cluster pipes { worker gpu * 2 { hardware = A100_80G; parallel = pp(2); kv = vllm_shared } }"
     text = cluster + EXTERN.replace("replicas(A100_80G, 3)", "pipes")
-    with pytest.raises(AttributeError, match="does not say that it reads `busy`"):
-        tsdl.compile(text, externs={"mine": mine}).run()
+    assert "does not say that it reads `busy`" in told_of(mine, text)
     tsdl.compile(text, externs={"mine": lambda r, workers: workers[r.id % 2]}).run()
 
     def meddling(request, workers):  # type: ignore[no-untyped-def]
         workers[0].queued = 5
 
-    with pytest.raises(AttributeError, match="cannot be set"):
-        tsdl.compile(text, externs={"mine": meddling}).run()
+    assert "cannot be set" in told_of(meddling, text)
 
 
 def test_python_is_shown_views_and_nothing_to_change() -> None:

@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from inspect import signature
 from math import inf, nan
 from numbers import Real
-from pathlib import PurePath
-from traceback import extract_tb
 from typing import Any
 
 from tsdl.costs import Ask
-from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.diagnostics import Diagnostic
 from tsdl.errors import TsdlError
 from tsdl.plan import Extern
-
-_LONGEST = 100  # of what is shown of an answer or an error
+from tsdl.runtime.slips import in_short, named, raised_at, slip
 
 
 def asking(externs: Mapping[str, Any]) -> Ask:
@@ -41,11 +38,11 @@ def cannot_be_called(extern: Extern, function: Any) -> Diagnostic | None:  # noq
     name, reads = extern.name, extern.reads
     if not callable(function):
         what = f"is {type(function).__name__}, and cannot be called"
-        return _slip(f"the cost `{name}` in Python {what}", (), "hand in a function")
+        return slip(f"the cost `{name}` in Python {what}", (), "hand in a function")
     try:
         signature(function).bind(**dict.fromkeys(reads, 0))
     except TypeError as error:
-        return _slip(
+        return slip(
             f"the cost `{name}` in Python does not take what it reads: {', '.join(reads) or '–'}",
             (str(error),),
             "name its arguments in `reads`: it is called with them by name",
@@ -56,32 +53,20 @@ def cannot_be_called(extern: Extern, function: Any) -> Diagnostic | None:  # noq
 
 
 def _failed(name: str, point: Mapping[str, float], error: Exception) -> Diagnostic:
-    frame = extract_tb(error.__traceback__)[-1]
-    said = _shown(str(error))
-    return _slip(
-        f"the cost `{name}` in Python fails: {type(error).__name__}{said and ': '}{said}",
-        (_asked(point), f"raised at {PurePath(frame.filename).name}:{frame.lineno}"),
+    return slip(
+        f"the cost `{name}` in Python fails: {named(error)}",
+        (_asked(point), raised_at(error)),
         "it must have an answer for every batch",
     )
 
 
 def _wrong(name: str, point: Mapping[str, float], answer: object) -> Diagnostic:
-    return _slip(
-        f"the cost `{name}` in Python returns {_shown(repr(answer))}, which is no time",
+    return slip(
+        f"the cost `{name}` in Python returns {in_short(repr(answer))}, which is no time",
         (_asked(point),),
         "return seconds: one number, at least 0",
     )
 
 
-def _shown(text: str) -> str:
-    """Return a text in one line that is not too long."""
-    line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
-
-
 def _asked(point: Mapping[str, float]) -> str:
     return "asked with " + (", ".join(f"{n} = {x:g}" for n, x in point.items()) or "nothing")
-
-
-def _slip(title: str, notes: tuple[str, ...], remedy: str) -> Diagnostic:
-    return Diagnostic("E0904", Severity.ERROR, title, None, notes=notes, help=(remedy,))

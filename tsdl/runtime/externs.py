@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from inspect import signature
+from operator import index
 from typing import TYPE_CHECKING, Any
 
+from tsdl.diagnostics.suggest import nearest
+from tsdl.errors import TsdlError
 from tsdl.runtime.batching import BatchView
 from tsdl.runtime.memory import Memory
 from tsdl.runtime.request import Request
+from tsdl.runtime.slips import in_short, named, raised_at, slip
 from tsdl.runtime.worker import Worker
 
 if TYPE_CHECKING:
+    from tsdl.diagnostics import Diagnostic
     from tsdl.plan import Extern
     from tsdl.runtime.actions import Actions
     from tsdl.runtime.programs import Program
@@ -27,7 +34,14 @@ _OF_A_BATCH = frozenset(
     {"tokens", "requests", "last_tokens", "prefills", "prefill_tokens", "decodes", "contexts"}
 )
 
+_UNREAD = "say in `reads` of the policy what it reads: r.… of requests, w.… of workers"
+_SILENT = "it must go on at every event; where there is nothing to do, it returns None"
+
 Reads = Mapping[type, frozenset[str]]
+
+
+class NotRead(AttributeError):
+    """A policy has read what it does not say that it reads."""
 
 
 class View:
@@ -48,7 +62,7 @@ class View:
         known = _readable(self._thing, self._reads) or frozenset()
         if name in known:
             return shown(getattr(self._thing, name), self._reads)
-        raise AttributeError(
+        raise NotRead(
             f"the policy does not say that it reads `{name}`; "
             f"it may read {', '.join(sorted(known))}"
         )
@@ -76,10 +90,6 @@ def _thing(view: View) -> Any:  # noqa: ANN401 (a request, or a worker)
     return view._thing  # noqa: SLF001 (for the policy it is private, not for us)
 
 
-def _wrong(name: str, what: str, remedy: str) -> ValueError:
-    return ValueError(f"the policy `{name}` in Python {what}; {remedy}")
-
-
 class ExternActions:
     """The actions as a policy in Python calls them: `act.dispatch(r, w)`."""
 
@@ -87,48 +97,81 @@ class ExternActions:
         """Act by way of the language's own actions."""
         self._name = name
         self._actions = actions
-        self._workers = system.workers
+        self._system = system
+        self._beyond: Exception | None = None  # what was raised by what an action brought about
 
     def dispatch(self, request: View, worker: View | int) -> None:
         """Send a request to a worker, or the worker of a number."""
-        self._actions.dispatch(self._request(request), self._worker(worker))
+        self._do(self._actions.dispatch, self._request(request), self._worker(worker))
 
     def submit(self, request: View) -> None:
         """Have a request leave its worker."""
-        self._actions.submit(self._request(request))
+        self._do(self._actions.submit, self._request(request))
 
     def preempt(self, request: View) -> None:
         """Have a request give its place up."""
-        self._actions.preempt(self._request(request))
+        self._do(self._actions.preempt, self._request(request))
 
     def reject(self, request: View) -> None:
         """Reject a request."""
-        self._actions.reject(self._request(request))
+        self._do(self._actions.reject, self._request(request))
 
     def log(self, *values: object) -> None:
         """Note a line of text."""
         self._actions.log(*values)
 
+    @contextmanager
+    def told(self, where: str) -> Iterator[None]:
+        """Let the policy say what it does. Raises TsdlError (E0904) where it fails."""
+        try:
+            yield
+        except (TsdlError, MemoryError):
+            raise
+        except Exception as error:
+            if error is self._beyond:
+                raise
+            raise self._slip(
+                f"fails: {named(error)}",
+                _UNREAD if isinstance(error, NotRead) else _SILENT,
+                where,
+                raised_at(error, __file__),
+            ) from error
+
+    def _do(self, action: Callable[..., None], *about: object) -> None:
+        """Act; what goes wrong in what follows is no slip of the policy in Python."""
+        try:
+            action(*about)
+        except Exception as error:
+            self._beyond = error
+            raise
+
     def _request(self, view: object) -> Request:
         thing = _thing(view) if isinstance(view, View) else None
         if isinstance(thing, Request):
             return thing
-        raise _wrong(
-            self._name, f"acts on {view!r}, which is no request", "act on what it is shown"
-        )
+        what = f"acts on {in_short(repr(view))}, which is no request"
+        raise self._slip(what, "act on what it is shown")
 
     def _worker(self, view: object) -> Worker:
         thing = _thing(view) if isinstance(view, View) else view
         if isinstance(thing, Worker):
             return thing
-        number = isinstance(thing, int) and not isinstance(thing, bool)
-        if number and 0 <= thing < len(self._workers):  # type: ignore[operator]
-            return self._workers[thing]  # type: ignore[index]
-        raise _wrong(
-            self._name,
-            f"sends a request to {view!r}, which is no worker",
-            f"return one of the workers, or a number from 0 to {len(self._workers) - 1}, or None",
+        workers = self._system.workers
+        try:
+            number = -1 if isinstance(thing, bool) else index(thing)  # type: ignore[arg-type]
+        except TypeError:
+            number = -1
+        if 0 <= number < len(workers):
+            return workers[number]
+        raise self._slip(
+            f"sends a request to {in_short(repr(view))}, which is no worker",
+            f"return one of the workers, or a number from 0 to {len(workers) - 1}, or None",
         )
+
+    def _slip(self, what: str, remedy: str, *notes: str) -> TsdlError:
+        when = f"at {self._system.clock.now:.6g} s of simulated time"
+        title = f"the policy `{self._name}` in Python {what}"
+        return TsdlError([slip(title, (*notes, when), remedy)])
 
 
 def extern_hooks(
@@ -143,8 +186,8 @@ def extern_hooks(
 
     A function is asked where an arrival, or who was submitted, goes: `f(r, workers)` returns one of
     the workers, its number, or None. Any other object has a method for each event that it handles:
-    `arrive(act, r, workers)`, `token(act, r, w)`. Raises ValueError for one that has none, and for
-    answers that are no worker.
+    `arrive(act, r, workers)`, `token(act, r, w)`. What they raise, and answers that are no worker,
+    are TsdlError (E0904).
     """
     policy = externs[extern.name]
     act = ExternActions(extern.name, actions, system)
@@ -157,7 +200,8 @@ def extern_hooks(
     }
 
     def choose(request: Request) -> None:
-        chosen = policy(shown(request, reads), shown(system.workers, reads))  # type: ignore[operator]
+        with act.told(f"asked where request {request.id} goes"):
+            chosen = policy(shown(request, reads), shown(system.workers, reads))  # type: ignore[operator]
         if chosen is not None:
             act.dispatch(View(request, reads), chosen)
 
@@ -166,15 +210,49 @@ def extern_hooks(
             views = [shown(thing, reads) for thing in about]
             if event in ("arrive", "submit"):
                 views.append(shown(system.workers, reads))
-            method(act, *views)
+            of = next((f" of request {t.id}" for t in about if isinstance(t, Request)), "")
+            with act.told(f"told of `{event}`{of}"):
+                method(act, *views)
 
         return call
 
     events = OF_A_WORKER if local else OF_THE_CLUSTER
     found = [(e, hook(getattr(policy, e), e)) for e in events if hasattr(policy, e)]
-    if found or any(hasattr(policy, e) for e in (*OF_THE_CLUSTER, *OF_A_WORKER)):
+    if found or handled(policy):
         return found
-    if callable(policy):
-        return [] if local else [("arrive", choose), ("submit", choose)]
-    known = ", ".join((*OF_THE_CLUSTER, *OF_A_WORKER))
-    raise _wrong(extern.name, "is no function, and handles no event", f"the events are {known}")
+    return [] if local else [("arrive", choose), ("submit", choose)]
+
+
+def handled(policy: object) -> list[str]:
+    """Return the events that a policy in Python has methods for."""
+    return [event for event in (*OF_THE_CLUSTER, *OF_A_WORKER) if hasattr(policy, event)]
+
+
+def cannot_decide(extern: Extern, policy: object) -> Diagnostic | None:
+    """Return why a policy in Python can be told of nothing, or seems to; None where it can."""
+    events = (*OF_THE_CLUSTER, *OF_A_WORKER)
+    if not handled(policy):
+        if callable(policy):
+            return None
+        title = f"the policy `{extern.name}` in Python is no function, and handles no event"
+        return slip(title, (), f"the events are {', '.join(events)}")
+    for name in dir(policy):
+        meant = name.removeprefix("on_")
+        near = meant if meant in events else nearest(meant, events)
+        if near and name not in events and name[0] != "_" and _may_be_told(policy, name):
+            title = f"the policy `{extern.name}` in Python handles `{name}`, which is no event"
+            remedy = f"did you mean `{near}`? What is only for the policy itself begins with `_`"
+            return slip(title, (), remedy)
+    return None
+
+
+def _may_be_told(policy: object, name: str) -> bool:
+    """Tell whether an attribute can be called as methods for events are: `act`, and what it is."""
+    method = getattr(policy, name)
+    if not callable(method):
+        return False
+    for count in (2, 3):
+        with suppress(TypeError, ValueError):
+            signature(method).bind(*range(count))
+            return True
+    return False

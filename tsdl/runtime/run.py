@@ -13,6 +13,7 @@ from tsdl.plan import Extern, Global, Local, Plan
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.asked import cannot_be_called
 from tsdl.runtime.engine import Engine, Progress
+from tsdl.runtime.externs import cannot_decide
 from tsdl.runtime.fast.engine import FastEngine
 from tsdl.runtime.limits import Guard, Limits, no_room
 from tsdl.runtime.result import Result
@@ -140,12 +141,12 @@ def _wanted(plan: Plan) -> list[tuple[str, Extern]]:
 
 
 def _check_externs(plan: Plan, externs: Mapping[str, object]) -> None:
-    """See that all Python is handed in, and that costs can be called. Raises TsdlError."""
+    """See that all Python is handed in, and can be called. Raises TsdlError."""
     for what, extern in _wanted(plan):
         name = extern.name
         if name not in externs:
             known = ", ".join(externs) or "none"
-            found = Diagnostic(
+            missing = Diagnostic(
                 "E0519",
                 Severity.ERROR,
                 f"the {what} `{name}` is Python, and was not handed in",
@@ -153,6 +154,7 @@ def _check_externs(plan: Plan, externs: Mapping[str, object]) -> None:
                 notes=(f"handed in: {known}",),
                 help=(f'from Python: `tsdl.compile(source, externs={{"{name}": function}})`',),
             )
+            raise TsdlError([missing])
+        wrong = cannot_be_called if what == "cost" else cannot_decide
+        if found := wrong(extern, externs[name]):
             raise TsdlError([found])
-        if what == "cost" and (slip := cannot_be_called(extern, externs[name])):
-            raise TsdlError([slip])
