@@ -6,6 +6,7 @@ Source is generated once, from formulas of a closed set of operations, never fro
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
+from math import nan
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -151,6 +152,11 @@ Ask = Callable[..., float]
 def nobody(name: str, /, **_: float) -> float:
     """Stand for Python where none is at hand. Raises LookupError."""
     raise LookupError(f"{name!r} is Python, and is not here")
+
+
+def not_known(_: str, /, **__: float) -> float:
+    """Stand for Python where a sum is told without it: what it is part of is no number."""
+    return nan
 
 
 def table_names(cost: Cost, asked: Asked) -> dict[str, object]:

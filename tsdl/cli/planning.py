@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tsdl.cli.options import add_scenario, add_study, read_whole
-from tsdl.cli.shared import MISTAKE, OK, chosen_scenario, compile_scenario
+from tsdl.cli.shared import MISTAKE, OK, chosen_scenario, compile_scenario, usage_error
 from tsdl.cli.studying import plan_study
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def plan(arguments: argparse.Namespace) -> int:
     """Show the plan of a scenario, or the numbers that go into it."""
+    asked = {name: getattr(arguments, name) for name in ("decodes", "context", "prefill")}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    if asked and (arguments.study or arguments.listed or arguments.format != "text"):
+        return usage_error(
+            f"--{next(iter(asked))} chooses an iteration that the plan of a scenario shows as "
+            "text: leave it out, or --format, --study and --constants"
+        )
     if arguments.study:
         return plan_study(arguments)
     if arguments.listed:
@@ -49,10 +56,10 @@ def plan(arguments: argparse.Namespace) -> int:
             yaml.safe_dump(json.loads(made.to_json()), sort_keys=False, allow_unicode=True), end=""
         )
     else:
-        from tsdl.cli.plantext import Iterations, describe
+        from tsdl.cli.iterationtext import Iterations
+        from tsdl.cli.plantext import describe
 
-        asked = {name: getattr(arguments, name) for name in ("decodes", "context", "prefill")}
-        print(describe(made, Iterations(**{k: v for k, v in asked.items() if v is not None})))
+        print(describe(made, Iterations(**asked)))
     return OK
 
 

@@ -1,54 +1,25 @@
 """A plan for people: what would run, where it runs, what its times assume."""
 
-from collections.abc import Sequence
-
-from msgspec import Struct
 from msgspec.structs import replace
 
+from tsdl.cli.iterationtext import Iterations, iteration_lines
 from tsdl.cli.policytext import stage_lines
 from tsdl.cli.rungs import rung_text
-from tsdl.costs import Batch, Share, compiled, domain_of, shares
+from tsdl.costs import domain_of
 from tsdl.diagnostics.words import several
-from tsdl.formula import Value
 from tsdl.formulaerrors import formulas_told
 from tsdl.plan import (
     Cost,
     Draw,
-    Kernel,
     Local,
+    Model,
     Plan,
     Rung,
     Site,
     Speculation,
-    Stage,
     Tier,
     Workers,
 )  # fmt: skip
-from tsdl.pythonsource import function, python
-
-
-class Iterations(Struct, frozen=True):
-    """Those whose operators' times are shown: requests that decode, and one that is prefilled."""
-
-    decodes: int = 1
-    context: int = 1024  # tokens of each that decodes
-    prefill: int = 1024  # tokens of the prompt
-
-    @property
-    def titles(self) -> tuple[str, str]:
-        """Return the heads of both columns."""
-        many = f" {self.decodes:,}" if self.decodes > 1 else ""
-        return f"decode{many} at {self.context:,}", f"prefill of {self.prefill:,}"
-
-    def batches(self, local: Local) -> tuple[Batch, Batch]:
-        """Return what both are made of; peers, where there are any, have as much to do."""
-        decode, prefill = Batch(), Batch()
-        decode.add_decodes([self.context] * self.decodes, local.decode_tokens)
-        prefill.add_prefill(self.prefill, 0, last=True)
-        for batch in (decode, prefill):
-            batch.peer_tokens = batch.tokens
-        return decode, prefill
-
 
 USUAL = Iterations()
 
@@ -80,7 +51,7 @@ def _lines(plan: Plan, iterations: Iterations) -> list[str]:
             shown.append(alike)
             nodes = [w.node for w in plan.workers if replace(w, node="") == alike]
             rung = plan.rungs[plan.workers.index(workers)]
-            lines += ["", *_workers(workers, nodes, rung, iterations)]
+            lines += ["", *_workers(workers, nodes, rung, model, iterations)]
     for doc in plan.docs:
         first, *rest = doc.text.split("\n")
         lines += ["", f"  {doc.kind} {doc.name}: {first}", *(f"    {line}" for line in rest)]
@@ -198,7 +169,9 @@ def _draw(draw: Draw) -> str:
     return f"{draw.name}({', '.join(inside)})"
 
 
-def _workers(workers: Workers, nodes: list[str], rung: Rung, iterations: Iterations) -> list[str]:
+def _workers(
+    workers: Workers, nodes: list[str], rung: Rung, model: Model, iterations: Iterations
+) -> list[str]:
     kv = workers.kv
     gib = 2**30
     tokens = int(kv.capacity / kv.bytes_per_token) if kv.bytes_per_token else 0
@@ -217,8 +190,8 @@ def _workers(workers: Workers, nodes: list[str], rung: Rung, iterations: Iterati
     lines.append(f"    engine    {rung_text(rung)}")
     cost = workers.cost
     if cost.source == "operators":
-        operators = _operators(cost, workers.local, iterations)
-        return [*lines, *_assumptions(workers), *operators, *_tables(cost)]
+        timed = iteration_lines(workers, model, iterations)
+        return [*lines, *_assumptions(workers), *timed, *_tables(cost)]
     for kernel in cost.stages[0].kernels:
         lines.append(f"    {kernel.name or 'iteration':<9} {kernel.time} seconds ({cost.source})")
     if cost.overhead != 0:
@@ -264,40 +237,6 @@ def _assumptions(workers: Workers) -> list[str]:
     return lines
 
 
-def _operators(cost: Cost, local: Local, iterations: Iterations) -> list[str]:
-    """Show the time of each operator in a decode and in a prefill."""
-    decode, prefill = iterations.batches(local)
-    titles = "".join(f" {title:>17}" for title in iterations.titles)
-    function = compiled(cost)
-    totals = (function(decode), function(prefill))
-    measured = bool(cost.tables)
-    times = list(zip(*(shares(cost, batch) for batch in (decode, prefill)), strict=True))
-    kernels = [(stage, kernel) for stage in cost.stages for kernel in stage.kernels]
-    beside = len(times) - len(kernels)
-    names = [
-        f"{share.name} × {stage.repeat}" if stage.repeat > 1 else share.name
-        for (stage, _), (share, _) in zip(kernels, times[beside:], strict=True)
-    ]
-    width = max([28, *(len(name) + 1 for name in names)])
-    lines = [
-        f"    {'operator':<{width}}{'class':<12}{titles}{'its GFLOP':>11}{'its MB':>10}"
-        f"{'  from' if measured else ''}"
-    ]
-    lines += [
-        f"    {both[0].name:<{width + 12}}{_cells(both)}"
-        for both in times[:beside]
-        if both[0].name != "overhead" or cost.overhead != 0
-    ]
-    for name, (stage, kernel), both in zip(names, kernels, times[beside:], strict=True):
-        where = f"  {kernel.source}" if measured else ""
-        cells = f"{_cells(both)}{_work(stage, kernel, prefill)}"
-        lines.append(f"    {name:<{width}}{kernel.work_class:<12}{cells}{where}")
-    lines.append(
-        f"    {'an iteration':<{width + 12}}{totals[0] * 1e3:>15.3f} ms{totals[1] * 1e3:>15.3f} ms"
-    )
-    return lines
-
-
 def _tables(cost: Cost) -> list[str]:
     """Show the tables, and what they have measured."""
     lines = []
@@ -306,17 +245,3 @@ def _tables(cost: Cost) -> list[str]:
         which = f", {table.rows}" if table.rows else ""
         lines.append(f"    table     {table.name}: {', '.join(axes)}; {table.file}{which}")
     return lines
-
-
-def _work(stage: Stage, kernel: Kernel, prefill: Batch) -> str:
-    flops, moved = (_at(work, prefill) * stage.repeat for work in (kernel.flops, kernel.bytes))
-    return f"{flops / 1e9:>11.1f}{moved / 1e6:>10.1f}"
-
-
-def _cells(both: Sequence[Share]) -> str:
-    return "".join(f"{share.seconds * 1e3:>15.3f} ms" for share in both)
-
-
-def _at(value: Value, batch: Batch) -> float:
-    features = {name: getattr(batch, name) for name in batch.__slots__}
-    return float(function("a plan", "", python(value), features)())

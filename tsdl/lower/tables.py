@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from tsdl.costs import Batch, compiled
+from tsdl.costs import Batch, compiled, not_known
 from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Path
@@ -343,7 +343,7 @@ def check_speed(
         if not measured:
             continue
         time, flops, moved = (
-            compiled(Cost("", (_asking(kernels, key),), 0, tables.measured))(batch)
+            compiled(Cost("", (_asking(kernels, key),), 0, tables.measured), ask=not_known)(batch)
             for key in ("time", "flops", "bytes")
         )
         least = max(flops / compute, moved / bandwidth)

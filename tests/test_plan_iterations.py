@@ -1,0 +1,98 @@
+"""The two iterations of which `tsdl plan` tells times: what they add up to, and what they lack."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.command_line import SMALL, Capture, small_in
+from tsdl.cli import main
+
+NUMBER = re.compile(r"(-?[\d.]+) ms")
+
+
+def told(capsys: Capture, folder: Path, text: str, *options: str) -> list[str]:
+    """Return the table of operators in the plan of a program, and what is below it."""
+    program = folder / "it.tsim"
+    program.write_text(text, "utf-8")
+    assert main(["plan", str(program), *options]) == 0
+    _, head, table = capsys.readouterr().out.partition("    operator ")
+    return (head + table).split("\n\n")[0].splitlines()
+
+
+def on(worker: str) -> str:
+    """Return a program with a cluster of one worker."""
+    cluster = f"cluster c {{ worker g {{ hardware = H100_SXM; {worker} }} }}\n"
+    return cluster + SMALL.replace('edition "2026"\n', "").replace(
+        "single(A100_80G)", "c; policy = chunked"
+    )
+
+
+def notes(lines: list[str]) -> list[str]:
+    return [line.removeprefix("    note      ") for line in lines if line.startswith("    note ")]
+
+
+def test_what_python_says_is_no_number(capsys: Capture, tmp_path: Path) -> None:
+    cost = 'cost asked { operator qkv { extern = "f"; reads = [tokens] } }\n'
+    lines = told(capsys, tmp_path, cost + on("cost = asked"))
+    (asked,) = [line for line in lines if "not known" in line and "qkv" in line]
+    assert asked.endswith("Python f")
+    assert not NUMBER.search(asked)
+    assert re.fullmatch(r" +an iteration +not known +not known", lines[-1])
+    others = [line for line in lines[1:-1] if "qkv" not in line]
+    assert all(len(NUMBER.findall(line)) == 2 for line in others)
+
+
+def test_a_part_in_python_beside_a_measured_one(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("tokens,time_us\n1,50\n4096,9000\n", "utf-8")
+    parts = 'part a { file = "a.csv"; at { tokens = tokens } }; part b { extern = "f" }'
+    lines = told(
+        capsys, tmp_path, f"cost both {{ operator qkv {{ {parts} }} }}\n{on('cost = both')}"
+    )
+    assert [line for line in lines if "qkv.b" in line and "not known" in line]
+
+
+def test_stages_of_a_pipeline_are_told_with_what_they_send(capsys: Capture, tmp_path: Path) -> None:
+    whole = told(capsys, tmp_path, on("parallel = tp(2)"))
+    *rows, first, second, total = told(capsys, tmp_path, on("parallel = tp(2, stages = 2)"))
+    assert first.strip().startswith("stage 1 of 2, send included ")
+    assert second.strip().startswith("stage 2 of 2 ")
+    assert rows == whole[:-1]
+    sums = [[float(number) for number in NUMBER.findall(line)] for line in (first, second, total)]
+    without = [float(number) for number in NUMBER.findall(whole[-1])]
+    for place in (0, 1):
+        assert sums[0][place] + sums[1][place] == pytest.approx(sums[2][place], abs=0.002)
+        assert sums[2][place] > without[place] + 0.002
+
+
+def test_iterations_that_no_run_has_are_told(capsys: Capture, tmp_path: Path) -> None:
+    assert notes(told(capsys, tmp_path, on(""))) == []
+    beyond = ("--decodes", "300", "--context", "5000", "--prefill", "3000")
+    lines = told(capsys, tmp_path, on(""), *beyond)
+    assert notes(lines) == [
+        "no iteration has so many decodes: at most 256 requests run at once",
+        "the decodes hold 733.6 GiB of KV together, and there is room for 57.7",
+        "no request has 5,000 tokens: the model's context ends at 4,096",
+        "the prompt is prefilled in chunks of at most 2,048 tokens",
+    ]
+    wide = told(capsys, tmp_path, on(""), "--decodes", "100000", "--context", "100000")
+    title = "decode 100,000 at 100,000"
+    assert wide[0].index(title) + len(title) == wide[1].index(" ms") + len(" ms")
+
+
+def test_an_iteration_of_less_than_no_time_is_remarked(capsys: Capture, tmp_path: Path) -> None:
+    policy = "policy early from chunked { local { overhead = -1 s * tokens } }\n"
+    lines = told(capsys, tmp_path, policy + on("").replace("= chunked", "= early"))
+    assert notes(lines) == ["a run ends where an iteration would take less than no time"]
+
+
+@pytest.mark.parametrize(
+    "others", [("--format", "json"), ("--format", "yaml"), ("--constants",), ("--study", "s")]
+)
+def test_an_iteration_is_chosen_for_people(
+    capsys: Capture, tmp_path: Path, others: tuple[str, ...]
+) -> None:
+    assert main(["plan", small_in(tmp_path), "--context", "64", *others]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("tsdl: --context chooses an iteration")

@@ -1,0 +1,122 @@
+"""Two iterations of a worker for people: what each operator takes, and why they may never be."""
+
+from collections.abc import Iterator
+from math import isnan
+
+from msgspec import Struct
+
+from tsdl.costs import Batch, Share, compiled, compiled_footprint, not_known, shares
+from tsdl.diagnostics.words import several
+from tsdl.formula import Value
+from tsdl.plan import Kernel, Local, Model, Stage, Workers
+from tsdl.pythonsource import function, python
+
+
+class Iterations(Struct, frozen=True):
+    """Those whose operators' times are shown: requests that decode, and one that is prefilled."""
+
+    decodes: int = 1
+    context: int = 1024  # tokens of each that decodes
+    prefill: int = 1024  # tokens of the prompt
+
+    @property
+    def titles(self) -> tuple[str, str]:
+        """Return the heads of both columns."""
+        many = f" {self.decodes:,}" if self.decodes > 1 else ""
+        return f"decode{many} at {self.context:,}", f"prefill of {self.prefill:,}"
+
+    def batches(self, local: Local) -> tuple[Batch, Batch]:
+        """Return what both are made of; peers, where there are any, have as much to do."""
+        decode, prefill = Batch(), Batch()
+        decode.add_decodes([self.context] * self.decodes, local.decode_tokens)
+        prefill.add_prefill(self.prefill, 0, last=True)
+        for batch in (decode, prefill):
+            batch.peer_tokens = batch.tokens
+        return decode, prefill
+
+
+def iteration_lines(workers: Workers, model: Model, iterations: Iterations) -> list[str]:
+    """Return the time of each operator in a decode and in a prefill, as lines of a table."""
+    cost = workers.cost
+    batches = iterations.batches(workers.local)
+    times = list(zip(*(shares(cost, batch, not_known) for batch in batches), strict=True))
+    kernels = [(stage, kernel) for stage in cost.stages for kernel in stage.kernels]
+    told = bool(cost.tables or cost.externs)
+    beside = len(times) - len(kernels)
+    names = [
+        f"{share.name} × {stage.repeat}" if stage.repeat > 1 else share.name
+        for (stage, _), (share, _) in zip(kernels, times[beside:], strict=True)
+    ]
+    width = max([28, *(len(name) + 1 for name in names)])
+    wide = max(18, *(len(title) + 1 for title in iterations.titles))
+    titles = "".join(f"{title:>{wide}}" for title in iterations.titles)
+    lines = [
+        f"    {'operator':<{width}}{'class':<12}{titles}{'its GFLOP':>11}{'its MB':>10}"
+        f"{'  from' if told else ''}"
+    ]
+    lines += [
+        f"    {both[0].name:<{width + 12}}{_cells(wide, both)}"
+        for both in times[:beside]
+        if both[0].name != "overhead" or cost.overhead != 0
+    ]
+    for name, (stage, kernel), both in zip(names, kernels, times[beside:], strict=True):
+        where = f"  {kernel.source}" if told else ""
+        cells = f"{_cells(wide, both)}{_work(stage, kernel, batches[1])}"
+        lines.append(f"    {name:<{width}}{kernel.work_class:<12}{cells}{where}")
+    sums = _sums(workers, batches)
+    for name, seconds in sums:
+        lines.append(f"    {name:<{width + 12}}{''.join(_cell(wide, s) for s in seconds)}")
+    noted = list(_notes(workers, model, iterations))
+    if any(s < 0 for _, seconds in sums for s in seconds):
+        noted.append("a run ends where an iteration would take less than no time")
+    return [*lines, *(f"    note      {note}" for note in noted)]
+
+
+def _sums(workers: Workers, batches: tuple[Batch, Batch]) -> list[tuple[str, tuple[float, ...]]]:
+    """Return what each stage of a pipeline takes, and then what all of an iteration does."""
+    stages = workers.pipeline or (workers.cost,)
+    times = [tuple(compiled(s, ask=not_known)(batch) for batch in batches) for s in stages]
+    names = [f"stage {number + 1} of {len(stages)}" for number in range(len(workers.pipeline))]
+    names[:-1] = [f"{name}, send included" for name in names[:-1]]
+    whole = tuple(map(sum, zip(*times, strict=True)))
+    return [*zip(names, times, strict=False), ("an iteration", whole)]
+
+
+def _notes(workers: Workers, model: Model, iterations: Iterations) -> Iterator[str]:
+    """Yield why no run has iterations like these."""
+    local, kv = workers.local, workers.kv
+    decodes, context, prefill = iterations.decodes, iterations.context, iterations.prefill
+    if decodes > local.max_requests:
+        most = several(local.max_requests, "request")
+        yield f"no iteration has so many decodes: at most {most} run at once"
+    held = decodes * compiled_footprint(kv)(context, max(context - 1, 1), 1)
+    if held > kv.capacity and not kv.shares:
+        needed, room = (f"{size / 2**30:,.1f}" for size in (held, kv.capacity))
+        yield f"the decodes hold {needed} GiB of KV together, and there is room for {room}"
+    longest = max(context, prefill)
+    if longest > model.context:
+        yield (
+            f"no request has {several(longest, 'token')}: "
+            f"the model's context ends at {model.context:,}"
+        )
+    if local.batching == "chunked" and prefill > local.max_tokens:
+        yield f"the prompt is prefilled in chunks of at most {several(local.max_tokens, 'token')}"
+
+
+def _work(stage: Stage, kernel: Kernel, prefill: Batch) -> str:
+    flops, moved = (_at(work, prefill) * stage.repeat for work in (kernel.flops, kernel.bytes))
+    return f"{flops / 1e9:>11.1f}{moved / 1e6:>10.1f}"
+
+
+def _cells(wide: int, both: tuple[Share, ...]) -> str:
+    return "".join(_cell(wide, share.seconds) for share in both)
+
+
+def _cell(wide: int, seconds: float) -> str:
+    text = "not known" if isnan(seconds) else f"{seconds * 1e3:.3f} ms"
+    return f"{text:>{wide}}"
+
+
+def _at(value: Value, batch: Batch) -> float:
+    features = {name: getattr(batch, name) for name in batch.__slots__}
+    return float(function("a plan", "", python(value), features)())
