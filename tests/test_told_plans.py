@@ -82,3 +82,26 @@ def test_the_rows_of_a_plan_add_up_to_an_iteration(tmp_path: Path, capsys: Captu
     program.write_text(text.replace("single(A100_80G)", "alone"))
     assert main(["plan", str(program)]) == 0
     assert re.search(r"\n    overhead  .*requests.* seconds \(policy\)\n", capsys.readouterr().out)
+
+
+def test_a_plan_tells_the_formats_and_their_peaks(tmp_path: Path, capsys: Capture) -> None:
+    program = tmp_path / "a.tsim"
+    text = (
+        "hardware own from H100_SXM { compute { fp8 = 2000 TFLOPS }; attained { fp8 = 60 % } }\n"
+        "model small from llama3_1_8b { FORMATS }\n"
+        "workload few from sharegpt(rate = 2 req/s) { requests = 5 }\n"
+        "scenario one { model = small; cluster = single(own); workload = few }\n"
+    )
+    program.write_text(text.replace("FORMATS", ""))
+    assert main(["plan", str(program)]) == 0
+    told = capsys.readouterr().out
+    assert "billion parameters in bf16, context" in told
+    assert "peaks     989 TFLOPS, 3.35 TB/s a device\n" in told
+    program.write_text(
+        text.replace("FORMATS", "weight_dtype = fp8; compute_dtype = fp8; kv_dtype = fp8")
+    )
+    assert main(["plan", str(program)]) == 0
+    told = capsys.readouterr().out
+    assert "billion parameters in bf16 (weights in fp8, compute in fp8, KV in fp8), context" in told
+    peaks = "989 TFLOPS in bf16 (100 % attained), 2000 TFLOPS in fp8 (60 % attained), 3.35 TB/s"
+    assert f"peaks     {peaks} a device\n" in told

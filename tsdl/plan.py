@@ -112,6 +112,17 @@ class Channel(Struct, frozen=True):
     sharing: str = "fair"
 
 
+class Peak(Struct, frozen=True):
+    """An assumption that the times rest on: what a device computes in a number format at most.
+
+    Of `compute`, its peak, kernels attain a share before that of their class.
+    """
+
+    dtype: str
+    compute: float
+    attained: float
+
+
 class Efficiency(Struct, frozen=True):
     """An assumption that the times rest on: what an operator class reaches of the peaks."""
 
@@ -241,6 +252,8 @@ class Workers(Struct, frozen=True):
     `alone` says that each worker is a node of its own; so many `ranks` go in lock-step. `swap`
     names the tier or the workers that take victims, "" for the host. `pipeline` are the parts of
     the cost by stages of devices, what each sends on included; empty where there is one stage.
+    `peaks` are those of the number formats that operators are computed in, `peak_compute` that of
+    the model's own.
     """
 
     name: str
@@ -252,6 +265,7 @@ class Workers(Struct, frozen=True):
     ranks: int
     peak_compute: float
     peak_bandwidth: float
+    peaks: tuple[Peak, ...]
     link: Channel
     port: Channel
     network: Channel | None
@@ -369,10 +383,14 @@ class Condition(Struct, frozen=True):
 
 
 class Model(Struct, frozen=True):
-    """What is served."""
+    """What is served, and its number formats: of activations, weights, experts, products, KV."""
 
     name: str
     dtype: str
+    weight_dtype: str
+    expert_dtype: str
+    compute_dtype: str
+    kv_dtype: str
     parameters: int
     context: int
     layers: int

@@ -13,6 +13,7 @@ from tsdl.plan import (
     Draw,
     Local,
     Model,
+    Peak,
     Plan,
     Rung,
     Site,
@@ -35,7 +36,7 @@ def _lines(plan: Plan, iterations: Iterations) -> list[str]:
     lines = [
         f"scenario {plan.scenario}   plan {plan.hash[:16]}   seed {plan.seed}",
         f"  model     {model.name}: {model.parameters / 1e9:.4g} billion parameters "
-        f"in {model.dtype}, context {several(model.context, 'token')}",
+        f"in {_formats(model)}, context {several(model.context, 'token')}",
         f"  policy    {plan.policy}",
         f"  workload  {_workload(plan)}",
         *stage_lines("global", plan.router),
@@ -56,6 +57,18 @@ def _lines(plan: Plan, iterations: Iterations) -> list[str]:
         first, *rest = doc.text.split("\n")
         lines += ["", f"  {doc.kind} {doc.name}: {first}", *(f"    {line}" for line in rest)]
     return lines
+
+
+def _formats(model: Model) -> str:
+    """Return the number format of a model, and where it has another."""
+    others = {
+        "weights": (model.weight_dtype, model.dtype),
+        "experts": (model.expert_dtype, model.weight_dtype),
+        "compute": (model.compute_dtype, model.dtype),
+        "KV": (model.kv_dtype, model.dtype),
+    }
+    told = [f"{what} in {own}" for what, (own, usual) in others.items() if own != usual]
+    return f"{model.dtype} ({', '.join(told)})" if told else model.dtype
 
 
 def _drafts(speculation: Speculation) -> str:
@@ -191,7 +204,7 @@ def _workers(
     cost = workers.cost
     if cost.source == "operators":
         timed = iteration_lines(workers, model, iterations)
-        return [*lines, *_assumptions(workers), *timed, *_tables(cost)]
+        return [*lines, *_assumptions(workers, model), *timed, *_tables(cost)]
     for kernel in cost.stages[0].kernels:
         lines.append(f"    {kernel.name or 'iteration':<9} {kernel.time} seconds ({cost.source})")
     if cost.overhead != 0:
@@ -220,11 +233,24 @@ def _connection(workers: Workers) -> list[str]:
     return [f"    transfer  {', '.join(told)}"] if told else []
 
 
-def _assumptions(workers: Workers) -> list[str]:
+def _peaks(workers: Workers, model: Model) -> str:
+    """Show the peak of each number format that is computed in, and what is attained of it."""
+    plain = Peak(model.dtype, workers.peak_compute, 1.0)
+    return ", ".join(
+        f"{peak.compute / 1e12:.5g} TFLOPS"
+        + (
+            f" in {peak.dtype} ({100 * peak.attained:.3g} % attained)"
+            if workers.peaks != (plain,)
+            else ""
+        )
+        for peak in workers.peaks
+    )
+
+
+def _assumptions(workers: Workers, model: Model) -> list[str]:
     """Show the peaks, and what each class of operators is assumed to reach of them."""
     lines = [
-        f"    peaks     {workers.peak_compute / 1e12:.5g} TFLOPS, "
-        f"{workers.peak_bandwidth / 1e12:.4g} TB/s a device"
+        f"    peaks     {_peaks(workers, model)}, {workers.peak_bandwidth / 1e12:.4g} TB/s a device"
         + (f", {workers.link.name} between them" if workers.devices > 1 else ""),
         f"    {'assumed of them':<40}{'compute':>18}{'bandwidth':>18}{'launch':>10}{'p-norm':>10}",
     ]

@@ -13,6 +13,7 @@ from tsdl.lower.clusters import check_ranks, devices_of, lower_tiers, standings
 from tsdl.lower.files import FileReader
 from tsdl.lower.formulas import lower_parts
 from tsdl.lower.idle import report_idle, report_unasked
+from tsdl.lower.operators import FORMATS
 from tsdl.lower.pipeline import check_pipeline
 from tsdl.lower.places import (
     check_hand_over,
@@ -110,7 +111,6 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     if not any(kind.kv.shares for kind in workers):
         lowered = without_contents(evaluator, workload, lowered, cluster.name)
     check_sizes(evaluator, scenario, workers, lowered)
-    dtype = evaluator.required(model, "dtype")
     names = [p.name for p in policies]
     plan = Plan(
         format=FORMAT,
@@ -118,10 +118,10 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         seed=evaluator.whole(scenario, "seed"),
         model=Model(
             model.name,
-            dtype.name,
-            parameters,
-            evaluator.whole(model, "context"),
-            evaluator.whole(model, "layers"),
+            **{key: evaluator.required(model, key).name for key in FORMATS},
+            parameters=parameters,
+            context=evaluator.whole(model, "context"),
+            layers=evaluator.whole(model, "layers"),
         ),
         workers=tuple(workers),
         tiers=tiers,

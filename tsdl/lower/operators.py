@@ -13,7 +13,7 @@ from tsdl.formula import Formula, Value, make, substituted, symbol
 from tsdl.lower.clusters import Parallel, parallel_of
 from tsdl.lower.sharding import divide
 from tsdl.lower.tables import Tables
-from tsdl.plan import Efficiency, Kernel, Stage
+from tsdl.plan import Efficiency, Kernel, Peak, Stage
 from tsdl.program import DeclarationName, Part
 from tsdl.schema import BATCH_FEATURES
 
@@ -27,7 +27,7 @@ class Device(Struct):
     formats: dict[str, Instance]  # of the model: `dtype`, `weight_dtype` and so on
     parallel: Parallel
     efficiencies: dict[str, Efficiency]
-    rates: dict[str, tuple[float, float]]
+    peaks: dict[str, Peak]  # by the formats that were asked for
     bandwidth: float
     decode_tokens: int = 1  # of a request that decodes, in an iteration
 
@@ -39,20 +39,13 @@ class Device(Struct):
     @property
     def compute(self) -> float:
         """Return the peak for the model's own number format."""
-        return self.peak(self.formats["dtype"])
+        return self.peak(self.formats["dtype"]).compute
 
-    def peak(self, dtype: Instance) -> float:
+    def peak(self, dtype: Instance) -> Peak:
         """Return the peak for a number format, or for the first of its fallbacks that has one."""
-        return self._rate(dtype)[0]
-
-    def attained(self, dtype: Instance) -> float:
-        """Return the share of the peak that its kernels attain, before that of their class."""
-        return self._rate(dtype)[1]
-
-    def _rate(self, dtype: Instance) -> tuple[float, float]:
-        known = self.rates.get(dtype.name)
+        known = self.peaks.get(dtype.name)
         if known is None:
-            known = self.rates[dtype.name] = _rate(self.evaluator, self.hardware, dtype)
+            known = self.peaks[dtype.name] = _peak(self.evaluator, self.hardware, dtype)
         return known
 
     def efficiency(self, work_class: str) -> Efficiency:
@@ -96,12 +89,11 @@ def device_of(
     return Device(evaluator, hardware, link, formats, parallel, {}, {}, bandwidth, decode_tokens)
 
 
-def _rate(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> tuple[float, float]:
-    """Return the peak for a number format, and the share of it that kernels attain."""
-    found = with_peak(evaluator, hardware, dtype)
+def _peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> Peak:
+    found = with_peak(evaluator, hardware, dtype).name
     shares = evaluator.inner(hardware, "attained")
-    share = evaluator.real(shares, found.name) if found.name in shares.members.fields else 1.0
-    return evaluator.real(evaluator.inner(hardware, "compute"), found.name), share
+    share = evaluator.real(shares, found) if found in shares.members.fields else 1.0
+    return Peak(found, evaluator.real(evaluator.inner(hardware, "compute"), found), share)
 
 
 def with_peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> Instance:
@@ -336,7 +328,8 @@ def library_kernels(
 
 def _kernels(evaluator: Evaluator, operator: Instance, name: str, device: Device) -> list[Kernel]:
     format_ = evaluator.required(operator, "computed_in")
-    peak = device.peak(format_) * device.attained(format_)
+    most = device.peak(format_)
+    peak = most.compute * most.attained
     parts = operator.members.named("part")
     if not parts:
         return [_kernel(evaluator, operator, name, device, peak)]

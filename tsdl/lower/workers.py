@@ -94,6 +94,7 @@ def lower_workers(
         ranks=device.parallel.ranks,
         peak_compute=device.compute,
         peak_bandwidth=device.bandwidth,
+        peaks=tuple(dict.fromkeys(device.peaks.values())),
         link=channel(evaluator, device.link, 1),
         port=channel(evaluator, device.link, devices),
         network=channel(evaluator, network, standing.ports) if network else None,
