@@ -11,6 +11,7 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Binding, Place
 from tsdl.formula import Formula, Value, make, substituted, symbol
 from tsdl.lower.clusters import Parallel, parallel_of
+from tsdl.lower.negatives import check_negative
 from tsdl.lower.sharding import divide
 from tsdl.lower.tables import Tables
 from tsdl.plan import Efficiency, Kernel, Peak, Stage
@@ -342,8 +343,10 @@ def _kernels(evaluator: Evaluator, operator: Instance, name: str, device: Device
 
 def _kernel(evaluator: Evaluator, work: Instance, name: str, device: Device, peak: float) -> Kernel:
     work_class = evaluator.word(work, "class")
-    keys = ("flops", "bytes", "wire", "when")
-    flops, moved, wire, when = (evaluator.known(work, key) for key in keys)
+    done = {key: evaluator.known(work, key) for key in ("flops", "bytes", "wire")}
+    flops, moved, wire = done.values()
+    when = evaluator.known(work, "when")
+    check_negative(evaluator, work, name, done, when, device.decode_tokens)
     reached = device.efficiency(work_class)
     compute_time = make("/", flops, peak * reached.compute)
     memory_time = make("/", moved, device.bandwidth * reached.bandwidth)

@@ -14,6 +14,7 @@ from tsdl.evaluate.values import Path
 from tsdl.formula import Formula, Value, make, symbol
 from tsdl.interpolation import Grid, Unmeasured, grid_of, interpolation
 from tsdl.lower.files import FileReader, read_named
+from tsdl.lower.negatives import check_negative
 from tsdl.lower.saying import WAYS, derives, said, since
 from tsdl.plan import Cost, Kernel, Measured, Stage
 from tsdl.program import Members
@@ -126,6 +127,7 @@ class Tables(Struct):
         times, when = evaluator.known(block, "times"), evaluator.known(block, "when")
         if ways == ["time"]:
             time, source = evaluator.known(block, "time"), "formula"
+            check_negative(evaluator, block, kernel.name, {"time": time}, when)
         elif ways == ["extern"]:
             time, source = self._of_extern(block)
         else:

@@ -1,0 +1,65 @@
+"""Work and times below zero of what a program writes itself: told before a run adds them up."""
+
+from collections.abc import Iterator
+
+from tsdl.costs import Batch
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.formula import Formula, Value, make, substituted, symbol
+from tsdl.schema import BATCH_FEATURES
+
+_CONTEXT = 1024
+
+
+def _batches(decode_tokens: int) -> Iterator[tuple[str, Batch]]:
+    """Yield iterations that every run may have, with what they are called."""
+    for decodes, called in ((1, "one decode"), (64, "64 decodes")):
+        batch = Batch()
+        batch.add_decodes([_CONTEXT] * decodes, decode_tokens)
+        yield f"{called} at {_CONTEXT:,} tokens", batch
+    batch = Batch()
+    batch.add_prefill(_CONTEXT, 0, last=True)
+    yield f"a prefill of {_CONTEXT:,} tokens", batch
+
+
+def check_negative(
+    evaluator: Evaluator,
+    block: Instance,
+    name: str,
+    formulas: dict[str, Value],
+    when: Value,
+    decode_tokens: int = 1,
+) -> None:
+    """See that what a block says by its fields is not below zero. Raises Failed.
+
+    Those of the library need no look. What has no value without a run is left to it.
+    """
+    own = {
+        key: make("if", when, value, 0)
+        for key, value in formulas.items()
+        if key in block.members.fields and not block.members.fields[key].owner.module.library
+    }
+    if not own:
+        return
+    for called, batch in _batches(decode_tokens):
+        batch.peer_tokens = batch.tokens
+        known: dict[Formula, Value] = {symbol(f): getattr(batch, f) for f in BATCH_FEATURES}
+        for key, value in own.items():
+            number = _number(value, known)
+            if number < 0:
+                raise evaluator.fail(
+                    "E0503",
+                    f"`{key}` of `{name}` must be at least 0, and is {number:.4g} in an iteration "
+                    f"of {called}",
+                    evaluator.span(block, key),
+                    notes=("such an iteration would seem to take less time than it does",),
+                    help=("write `max(…, 0)`, or when it is launched at all: `when = …`",),
+                )
+
+
+def _number(value: Value, known: dict[Formula, Value]) -> float:
+    """Return what a formula is where all is known; 0 where it has no value, or only a run has."""
+    try:
+        number = substituted(value, known)
+    except ArithmeticError:
+        return 0
+    return number if isinstance(number, (int, float)) else 0
