@@ -91,7 +91,7 @@ def _report_unused(program: Program, sink: Sink) -> None:
     if not roots:
         return  # a file of declarations, for others to import
     reached: set[int] = set()
-    open_kinds: set[str] = set()  # of which the command line may choose any
+    open_kinds: set[str] = set()
     waiting = list(roots)
     while waiting:
         declaration = waiting.pop()
@@ -99,10 +99,11 @@ def _report_unused(program: Program, sink: Sink) -> None:
             reached.add(id(declaration))
             if not declaration.module.library:  # which knows nothing of the file
                 waiting += _mentioned(program, declaration)
-            open_kinds |= _kind_of_param(program, declaration)
+            kinds = _kind_of_param(program, declaration) - open_kinds
+            open_kinds |= kinds  # of which the command line may choose any
+            waiting += [d for d in program.declarations if d.kind in kinds] if kinds else []
     for declaration in program.declarations:
-        unused = id(declaration) not in reached and declaration.kind not in open_kinds
-        if declaration.module is program.root and unused:
+        if declaration.module is program.root and id(declaration) not in reached:
             sink.warning(
                 "W0201",
                 f"{declaration.kind} `{declaration.name}` is used by no scenario",

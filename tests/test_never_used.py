@@ -1,0 +1,34 @@
+"""What no scenario leads to is warned of, and nothing else: a param stands for all of its kind."""
+
+import tsdl
+
+PROGRAM = """
+dtype tiny { size = 0.5 B; fallback = fp8 }
+link thread { bandwidth = 1 GB/s }
+operator Gate(k) { flops = tokens * k; class = pointwise }
+model small from llama3_8b { weight_dtype = tiny }
+model gated from llama3_8b {
+  graph { gate: Gate(hidden); attn: Attention(heads, kv_heads, head_dim) }
+}
+hardware slow from H100_SXM { host = thread }
+param served: model = MODEL
+param device: hardware = H100_SXM
+workload few from sharegpt(rate = 1 req/s) { requests = 5 }
+scenario s { model = served; cluster = single(DEVICE); policy = chunked; workload = few }
+"""
+
+
+def unused(text: str) -> set[str]:
+    found = tsdl.check(text)
+    assert {diagnostic.code for diagnostic in found} <= {"W0201"}
+    return {diagnostic.title.split("`")[1] for diagnostic in found}
+
+
+def test_what_an_alternative_of_a_param_names_is_used() -> None:
+    text = PROGRAM.replace("MODEL", "llama3_8b").replace("DEVICE", "device")
+    assert unused(text) == set()
+
+
+def test_what_only_an_unused_declaration_names_is_not() -> None:
+    text = PROGRAM.replace("MODEL", "llama3_8b").replace("DEVICE", "H100_SXM")
+    assert unused(text) == {"device", "slow", "thread"}
