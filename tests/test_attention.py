@@ -69,3 +69,23 @@ def test_layers_with_a_window_may_keep_no_more_than_that() -> None:
 def test_without_windows_a_hybrid_cache_is_a_paged_one() -> None:
     found = [worker_of("llama3_8b", kv=kv).kv.footprint for kv in ("paged", "hybrid")]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(("window", "kept"), [("", 2048), ("window = 512 tokens", 512)])
+def test_a_reach_that_the_graph_says_is_the_window_of_a_model_without(
+    window: str, kept: int
+) -> None:
+    own = f"""
+operator Looking(heads, kv_heads, head_dim, far) from Attention(heads, kv_heads, head_dim) {{
+  reach = far
+}}
+model own from llama3_1_8b {{
+  {window}
+  graph {{
+    repeat near * 16 {{ attn: Looking(heads, kv_heads, head_dim, 1024, shard = heads) }}
+    repeat mid * 8 {{ attn: Looking(heads, kv_heads, head_dim, 2048, shard = heads) }}
+    repeat all * 8 {{ attn: Attention(heads, kv_heads, head_dim) }}
+  }}
+}}"""
+    footprint = compiled_footprint(worker_of("own", own=own, kv="hybrid").kv)
+    assert footprint(8000, 1, 1) == (8 * 8000 + 24 * kept) * 2 * 8 * 128 * 2

@@ -220,3 +220,24 @@ def test_experts_that_cannot_be_divided_are_refused(parallel: str, why: str) -> 
 def test_a_token_goes_to_no_more_experts_than_there_are() -> None:
     with pytest.raises(tsdl.TsdlError, match="E0503"):
         plan_of("own", own="model own from mixtral_8x7b { active_experts = 9 }")
+
+
+@pytest.mark.parametrize(
+    ("model", "parallel", "told"),
+    [
+        ("llama3_8b", "ep(8)", "8 devices are to divide experts, and `llama3_8b` has no experts"),
+        ("llama3_8b", "tp(8)", ""),
+        ("llama3_8b", "ep(1)", ""),
+        ("qwen3_30b_a3b", "ep(4)", ""),
+    ],
+)
+def test_devices_that_have_no_experts_to_divide_are_warned_of(
+    model: str, parallel: str, told: str
+) -> None:
+    found = tsdl.check(f"""
+cluster c {{ worker g {{ hardware = H100_SXM; link = NVLink4; parallel = {parallel} }} }}
+workload few from sharegpt(rate = 1 req/s) {{ requests = 5 }}
+scenario s {{ model = {model}; cluster = c; workload = few; policy = chunked }}
+""")
+    assert [d.code for d in found] == ["W0509"] * bool(told)
+    assert all(d.title.startswith(told) and d.help == ("write `tp` in its place",) for d in found)

@@ -284,3 +284,29 @@ def _simulated(path: Path, devices: int, batch: int) -> float:
         .totals
     )
     return totals["energy"] / (totals["makespan"] * devices * LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("power", "told"),
+    [
+        ("idle = 900 W", "`power.idle` must be at most `power.peak`, which is 400 W, and is 900 W"),
+        (
+            "idle = 350 W",
+            "`power.idle` must be at most `power.decode`, which is 300 W, and is 350 W",
+        ),
+        (
+            "decode = 401 W",
+            "`power.decode` must be at most `power.peak`, which is 400 W, and is 401 W",
+        ),
+        ("idle = 400 W; decode = 400 W", ""),
+        ("idle = 60 W; peak = 0 W", ""),  # as much as to say that it is not known
+    ],
+)
+def test_a_device_draws_no_more_when_it_waits(power: str, told: str) -> None:
+    found = tsdl.check(f"""
+hardware known from A100_80G {{ power {{ idle = 60 W; decode = 300 W; peak = 400 W }} }}
+hardware box from known {{ power {{ {power} }} }}
+workload few from sharegpt(rate = 1 req/s) {{ requests = 5 }}
+scenario s {{ model = llama2_7b; cluster = single(box); workload = few }}
+""")
+    assert [(d.code, d.title) for d in found] == ([("E0503", told)] if told else [])

@@ -129,7 +129,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0506", Severity.WARNING, "a handler that can never fire"),
         Code("W0507", Severity.WARNING, "compared with a name that nothing has"),
         Code("W0508", Severity.WARNING, "times of an operator that the graph lacks"),
-        Code("W0509", Severity.WARNING, "ranks without experts to share"),
+        Code("W0509", Severity.WARNING, "no experts to share"),
         Code("W0511", Severity.WARNING, "a total that cannot be known"),
         Code("W0512", Severity.WARNING, "seeds that make no difference"),
         Code("W0513", Severity.WARNING, "a share beyond the whole"),

@@ -140,7 +140,8 @@ class Graph(Struct):
     windowed_kv_elements: float  # of them, those of operators that look back a window only
     kept: list[Kept]  # of each stage
     names: list[str]  # of its operators
-    shares_experts: bool = False  # whether ranks divide any of them
+    shares_experts: bool = False  # whether any of them is divided among devices or ranks
+    reach: float = 0  # the longest of those that look back a window only; 0 without one
 
     def add(self, name: str, repeat: int, kernels: list[Kernel]) -> None:
         """Add a stage; what it keeps was noted before."""
@@ -285,8 +286,10 @@ def _node(
     kv = repeat * evaluator.whole(operator, "kv")
     graph.kv_elements += kv
     graph.kept[-1].kv_elements += evaluator.whole(operator, "kv")
-    if evaluator.optional(operator, "reach") is not None:
+    reach = evaluator.optional(operator, "reach")
+    if reach is not None:
         graph.windowed_kv_elements += kv
+        graph.reach = max(graph.reach, reach)
     if shard == "row" and device.devices > 1:
         name = f"{item.name}.all_reduce"
         added = library_kernels(evaluator, ("AllReduce", name), width, rows, device)

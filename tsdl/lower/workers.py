@@ -77,8 +77,8 @@ def lower_workers(
     cost = _cost(tables, device, graph, drafts, launching)
     if cost.source == "operators":
         _check_format(evaluator, model, device)
-    _check_ranks(evaluator, worker, model, device.parallel.ranks, cost, graph)
-    power = evaluator.inner(hardware, "power")
+    _check_shared(evaluator, worker, model, device, cost, graph)
+    power = _power(evaluator, hardware)
     rent = evaluator.optional(hardware, "rent")
     runs = evaluator.word(worker, "runs")
     buffer = evaluator.optional(worker, "buffer")
@@ -116,11 +116,29 @@ def lower_workers(
         price=evaluator.real(hardware, "price") * devices,
         lifetime=evaluator.real(hardware, "lifetime"),
         rent=None if rent is None else rent * devices,
-        idle_power=evaluator.real(power, "idle") * devices,
-        decode_power=evaluator.real(power, "decode") * devices,
-        peak_power=evaluator.real(power, "peak") * devices,
+        idle_power=power["idle"] * devices,
+        decode_power=power["decode"] * devices,
+        peak_power=power["peak"] * devices,
     )
     return workers, graph.parameters
+
+
+def _power(evaluator: Evaluator, hardware: Instance) -> dict[str, float]:
+    """Return the watts of a device that waits, decodes, does its most. Raises Failed."""
+    block = evaluator.inner(hardware, "power")
+    power = {key: evaluator.real(block, key) for key in ("idle", "decode", "peak")}
+    for less, more in (("idle", "peak"), ("idle", "decode"), ("decode", "peak")):
+        if power[less] > power[more] and power["peak"]:  # without a peak, energy is not known
+            raise evaluator.fail(
+                "E0503",
+                f"`power.{less}` must be at most `power.{more}`, which is {power[more]:g} W, "
+                f"and is {power[less]:g} W",
+                evaluator.span(block, less),
+                secondary=(Label(evaluator.span(block, more), f"`{more}` is set here"),)
+                if more in block.members.fields
+                else (),
+            )
+    return power
 
 
 def _cost(
@@ -155,20 +173,36 @@ def _check_format(evaluator: Evaluator, model: Instance, device: Device) -> None
         )
 
 
-def _check_ranks(
-    evaluator: Evaluator, worker: Instance, model: Instance, ranks: int, cost: Cost, graph: Graph
-) -> None:  # fmt: skip
-    """Warn of ranks that wait for each other and share nothing: no experts, no padding."""
-    if ranks == 1 or graph.shares_experts or "peer_tokens" in features(cost):
+def _check_shared(
+    evaluator: Evaluator,
+    worker: Instance,
+    model: Instance,
+    device: Device,
+    cost: Cost,
+    graph: Graph,
+) -> None:
+    """Warn of ranks or devices that are to share experts, where there are none, nor padding."""
+    parallel = device.parallel
+    if graph.shares_experts or "peer_tokens" in features(cost):
+        return
+    if parallel.ranks > 1:
+        who = f"{parallel.ranks} ranks go in lock-step"
+        note = "each has all weights, as workers without `ranks` do, and waits for the slowest"
+        remedy = "leave `ranks` out"
+    elif parallel.experts and parallel.devices > 1:
+        who = f"{parallel.devices} devices are to divide experts"
+        note = "they share every operator, as they do with `tp`"
+        remedy = "write `tp` in its place"
+    else:
         return
     evaluator.sink.warning(
         "W0509",
-        f"{ranks} ranks go in lock-step, and `{model.name}` has no experts for them to share",
+        f"{who}, and `{model.name}` has no experts for them to share",
         evaluator.span(worker, "parallel"),
         f"worker `{worker.members.name}`",
         secondary=(Label(evaluator.place_of(model), "this model"),),
-        notes=("each has all weights, as workers without `ranks` do, and waits for the slowest",),
-        help=("leave `ranks` out",),
+        notes=(note,),
+        help=(remedy,),
     )
 
 
@@ -192,7 +226,7 @@ def _kv_cache(
     fresh.symbols = {
         "kv_per_token": per_token,
         "windowed_kv_per_token": windowed,
-        "window": int(evaluator.optional(model, "window") or context),
+        "window": int(evaluator.optional(model, "window") or graph.reach or context),
         "max_context": context,
     }
     footprint = evaluator.function(fresh, "footprint", {"r": symbol("r")})
