@@ -87,6 +87,28 @@ def test_the_likely_right_unit_is_found(
     assert units.repaired(token, Dimension.of(wanted)) == better
 
 
+@pytest.mark.parametrize(
+    ("written", "dimension", "usual", "measured"),
+    [
+        ("80", "data", "", "80 GB"),
+        ("288000000000", "data", "", "288 GB"),
+        ("8000000000000.0", "data/time", "", "8 TB/s"),
+        ("312e12", "work/time", "", "312 TFLOPS"),
+        ("7200000", "energy", "", "7.2 MJ"),
+        ("20", "time", "", "20 s"),
+        ("20", "time", "us", "20 us"),
+        ("4", "money/time", "", "4 USD/h"),
+        ("5000000", "tokens", "", "5000000 tokens"),
+        ("2", "money^2", "", None),
+    ],
+)
+def test_a_number_without_a_unit_is_offered_the_usual_one(
+    units: Units, written: str, dimension: str, usual: str, measured: str | None
+) -> None:
+    value = float(written)
+    assert units.measured(written, value, Dimension.of(dimension), usual) == measured
+
+
 def test_a_file_may_declare_units_of_its_own() -> None:
     text = """
         dimension carbon_price = money / carbon

@@ -28,6 +28,8 @@ PREFIXES: dict[str, dict[str, Fraction]] = {
     "binary": DECIMAL_LARGE | BINARY,
 }
 
+# So large a number is one of base units: nobody has a million gigabytes.
+_HUGE = 10**6
 # A bare whole number may stand for a count of these.
 COUNTS = frozenset({"tokens", "requests", "layers", "devices", "blocks", "sessions"})
 
@@ -155,9 +157,37 @@ class Units(Struct):
         """Return a unit of this dimension that people would write."""
         return _EXAMPLES.get(dimension)
 
+    def measured(
+        self, written: str, value: Number, dimension: Dimension, usual: str = ""
+    ) -> str | None:
+        """Return a number without a unit with the one that was likely meant: `80 GB`.
+
+        That is the usual one of its place or dimension, unless the number is so large that it
+        counts base units.
+        """
+        unit = usual or self.example_of(dimension)
+        if unit is None:
+            return None
+        factor = self.parse(unit).factor
+        if factor <= 1 or value < _HUGE:
+            return f"{written} {unit}"
+        prefixed = DECIMAL_LARGE.get(unit[0]) == factor
+        return self._scaled(value, unit[1:] if prefixed else base_unit(dimension))
+
+    def _scaled(self, value: Number, root: str) -> str:
+        """Return a large number of a unit, in thousands, millions and so on of it."""
+        of, slash, under = root.partition("/")
+        prefixes = [p for p in "EPTGMk" if f"{p}{of}" in self.units and value >= DECIMAL_LARGE[p]]
+        prefix = prefixes[0] if prefixes else ""
+        shown = value / float(DECIMAL_LARGE[prefix]) if prefix else value
+        return f"{shown:.12g} {prefix}{of}{slash}{under}"
+
     def repaired(self, token: str, wanted: Dimension) -> str | None:
         """Return the unit that a wrong one was likely meant to be: one factor more or less."""
         have = self.parse(token).dimension
+        under = _EXAMPLES.get(wanted, "").partition("/")[2]
+        if under and have / self.parse(under).dimension == wanted:
+            return f"{token}/{under}"  # as people write it: `USD/h`
         for base, unit in _FACTORS.items():
             if have / Dimension(((base, 1),)) == wanted:
                 return f"{token}/{unit}"
@@ -178,7 +208,7 @@ _FACTORS = {
     "layers": "layer",
 }
 _EXAMPLES = {
-    Dimension.of("time"): "ms",
+    Dimension.of("time"): "s",
     Dimension.of("data"): "GB",
     Dimension.of("data/time"): "GB/s",
     Dimension.of("work/time"): "TFLOPS",

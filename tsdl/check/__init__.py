@@ -76,7 +76,7 @@ def _members(members: Members, scope: Scope) -> None:
             continue
         field = members.shape.fields.get(key) or members.shape.open_field
         if field is not None:
-            require(definition.value, field.type, place, subject)
+            require(definition.value, field.type, place, subject, field.usual_unit)
     for block in members.blocks.values():
         if block.shape.kind == "case":
             check_case(block, scope)

@@ -111,7 +111,7 @@ def _well_formed(item: ast.Clause) -> bool:
 def _arguments(item: ast.Clause, scope: Scope) -> None:
     subject = item.objects[0]
     if item.verb == "delay":
-        require(subject, TIME, scope, "a delay")
+        require(subject, TIME, scope, "a delay", "ms")
         return
     placed = bool(item.prepositions) and item.verb != "fetch"
     target = item.prepositions[0].objects[0] if placed else None

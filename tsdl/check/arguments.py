@@ -128,6 +128,7 @@ def check_derived(expression: ast.Call, declaration: Declaration, scope: Scope) 
                 PLAIN if shape.plain and isinstance(field.type, Quantity) else field.type,
                 scope,
                 f"`{argument.name}` of `{declaration.name}`",
+                field.usual_unit,
             )
         else:
             _wrong_argument(argument, declaration, scope)

@@ -34,11 +34,16 @@ def infer(expression: ast.Expr, scope: Scope, expected: Type | None = None) -> T
     return found
 
 
-def require(expression: ast.Expr, wanted: Type, scope: Scope, subject: str) -> None:
-    """Check that an expression is what its place asks for; `subject` names the place."""
+def require(
+    expression: ast.Expr, wanted: Type, scope: Scope, subject: str, usual: str = ""
+) -> None:
+    """Check that an expression is what its place asks for.
+
+    `subject` names the place, `usual` the unit that people write there, if it has one of its own.
+    """
     found = infer(expression, scope, wanted)
     if not agrees(found, wanted, expression):
-        mismatch(expression, found, wanted, scope, subject)
+        mismatch(expression, found, wanted, scope, subject, usual)
 
 
 # -- the cases ---------------------------------------------------------------------------------

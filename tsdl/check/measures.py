@@ -1,5 +1,7 @@
 """What agrees with what, and which unit was meant where two do not."""
 
+import re
+
 from tsdl import ast
 from tsdl.check.scope import Scope
 from tsdl.diagnostics import Edit, Fix
@@ -47,8 +49,15 @@ def may_count(expression: ast.Expr | None) -> bool:
     )
 
 
-def mismatch(expression: ast.Expr, found: Type, wanted: Type, scope: Scope, subject: str) -> None:
-    """Report that an expression is not what its place asks for."""
+def mismatch(
+    expression: ast.Expr,
+    found: Type,
+    wanted: Type,
+    scope: Scope,
+    subject: str,
+    usual: str = "",
+) -> None:
+    """Report that an expression is not what its place asks for, in the unit that is usual there."""
     measured = isinstance(wanted, Quantity) and isinstance(found, Quantity)
     better = (
         better_unit(expression, wanted.dimension, scope) if isinstance(wanted, Quantity) else None
@@ -58,7 +67,7 @@ def mismatch(expression: ast.Expr, found: Type, wanted: Type, scope: Scope, subj
         f"{subject} is {describe(wanted)}, this is {describe(found)}",
         expression.span,
         describe(found),
-        help=_remedy(expression, found, wanted, better, scope),
+        help=_remedy(expression, found, wanted, better, scope, usual),
         fix=Fix(f"write `{better}`", (Edit(expression.span, better),)) if better else None,
     )
     if isinstance(expression, ast.Name) and expression.id in scope.locals:
@@ -79,10 +88,13 @@ def no_number(
 
 
 def _remedy(
-    expression: ast.Expr, found: Type, wanted: Type, better: str | None, scope: Scope
+    expression: ast.Expr, found: Type, wanted: Type, better: str | None, scope: Scope, usual: str
 ) -> tuple[str, ...]:
     shown = expression.span.text
     match wanted:
+        case Bounds(of=Quantity(dimension=dimension)) if found == Bounds(Quantity()):
+            example = scope.program.units.example_of(dimension)
+            return (f"write its unit: `{shown} {example}`",) if example else ()
         case Quantity(dimension=dimension) if isinstance(found, Quantity):
             example = scope.program.units.example_of(dimension)
             if better:
@@ -90,8 +102,10 @@ def _remedy(
             if _is_fraction(expression) and dimension.is_count:
                 has = f"; where a fraction may stand, it has its unit: `{shown} {example}`"
                 return ("write a whole number" + (has if example else ""),)
-            if _is_bare(expression) and found.dimension == NUMBER and example:
-                return (f"write its unit: `{shown} {example}`",)
+            if found.dimension == NUMBER and (
+                measured := with_unit(expression, dimension, scope, usual)
+            ):
+                return (f"write its unit: `{measured}`",)
             if isinstance(expression, ast.Number) and dimension == NUMBER:
                 return (
                     f"leave its unit out: `{shown.removesuffix(expression.unit or '').rstrip()}`",
@@ -122,6 +136,16 @@ def _is_fraction(expression: ast.Expr) -> bool:
     return _is_bare(expression) and not may_count(expression)
 
 
+def with_unit(
+    expression: ast.Expr, dimension: Dimension, scope: Scope, usual: str = ""
+) -> str | None:
+    """Return a bare number with the unit that was likely meant; None for all else."""
+    if not isinstance(expression, ast.Number) or expression.unit is not None:
+        return None
+    written, value = expression.span.text, expression.value
+    return scope.program.units.measured(written, value, dimension, usual)
+
+
 def better_unit(expression: ast.Expr, wanted: Dimension, scope: Scope) -> str | None:
     """Return a number with the unit that was likely meant, where people would write one."""
     if isinstance(expression, ast.Number) and expression.unit and wanted != NUMBER:
@@ -141,6 +165,19 @@ _USUAL = {
 }  # fmt: skip
 
 
+# Bits with a small b, and what there is of either in a second.
+_BITS = re.compile(r"(?P<prefix>[kKMGTP]i?)?(?P<of>bits|b|bit(?=ps)|B(?=ps))(?P<per>ps)?$")
+
+
+def _meant(name: str) -> str | None:
+    """Return the unit that another name of it is known to mean."""
+    bits = _BITS.match(name)
+    if bits is None:
+        return _USUAL.get(name)
+    of = "B" if bits["of"] == "B" else "bit"
+    return f"{bits['prefix'] or ''}{of}{'/s' if bits['per'] else ''}"
+
+
 def unit_of(token: str, expression: ast.Expr, scope: Scope) -> Unit | None:
     """Read a unit; report it where there is none of that name."""
     units = scope.program.units
@@ -150,14 +187,16 @@ def unit_of(token: str, expression: ast.Expr, scope: Scope) -> Unit | None:
         first = token.partition("/")[0]
         helps: tuple[str, ...] = ()
         fix = None
-        near = _USUAL.get(error.name) or nearest(error.name, units.units)
-        if error.name != first and first in units.units and "/" in token:
+        meant = _meant(error.name)
+        near = meant or nearest(error.name, units.units)
+        if meant is None and error.name != first and first in units.units and "/" in token:
             spaced = expression.span.text.replace(token, f"{first} / {token.partition('/')[2]}")
             helps = (f"to divide by `{error.name}`, write blanks around `/`: `{spaced}`",)
         elif near:
-            helps = (f"did you mean `{near}`?",)
-            better = expression.span.text.replace(error.name, near)
-            fix = Fix(f"write `{near}`", (Edit(expression.span, better),))
+            whole = re.sub(rf"\b{re.escape(error.name)}\b", near, token)
+            helps = (f"did you mean `{whole}`?",)
+            better = expression.span.text.replace(token, whole)
+            fix = Fix(f"write `{whole}`", (Edit(expression.span, better),))
         scope.sink.error(
             "E0303", f"there is no unit `{error.name}`", expression.span, "unknown unit",
             help=helps, fix=fix,

@@ -4,7 +4,7 @@ import re
 
 from tsdl import ast
 from tsdl.check import expressions
-from tsdl.check.measures import agrees, better_unit, may_count, mismatch
+from tsdl.check.measures import agrees, better_unit, may_count, mismatch, with_unit
 from tsdl.check.scope import Scope
 from tsdl.types import (
     Boolean,
@@ -169,9 +169,9 @@ def _common(
     if one == NUMBER and other.is_count and may_count(expression.left):
         return other
     better = better_unit(expression.right, one, scope)
-    if better is None and isinstance(expression.right, ast.Number) and other == NUMBER:
-        example = scope.program.units.example_of(one)
-        helps = (f"write its unit: `{expression.right.span.text} {example}`",) if example else ()
+    measured = with_unit(expression.right, one, scope, _usual_unit(expression))
+    if better is None and measured is not None:
+        helps: tuple[str, ...] = (f"write its unit: `{measured}`",)
     else:
         helps = (f"did you mean `{better}`?",) if better else ()
     doing = {"+": "added", "-": "subtracted"}.get(expression.operator, "compared")
@@ -184,6 +184,19 @@ def _common(
         help=helps,
     )
     return None
+
+
+# Of latencies that people write in milliseconds, and below which number they mean seconds.
+_SHORT = frozenset({"ttft", "tpot", "itl", "mtpot"})
+_SECONDS = 10
+
+
+def _usual_unit(expression: ast.Binary) -> str:
+    """Return the unit of a bare number that a latency is compared with; "" for the usual one."""
+    names = {node.id for node in ast.walk(expression.left) if isinstance(node, ast.Name)}
+    number = expression.right
+    short = isinstance(number, ast.Number) and number.value >= _SECONDS and names & _SHORT
+    return "ms" if short else ""
 
 
 def _short(expression: ast.Expr) -> str:

@@ -26,7 +26,7 @@ LINK = Block(
         "bandwidth": Field(
             _BANDWIDTH, "bytes per second in one direction", required=True, low=0, above=True
         ),
-        "latency": Field(_TIME, "time until the first byte", "0 s", low=0),
+        "latency": Field(_TIME, "time until the first byte", "0 s", low=0, unit="us"),
         "most": Field(quantity("devices"), "devices that it connects at most", low=2, whole=True),
         "duplex": Field(Choice(("full", "half")), "whether both directions go at once", "full"),
         "sharing": Field(
@@ -80,7 +80,7 @@ _EFFICIENCY_CLASS = Block(
             above=True,
             high=10,
         ),
-        "overhead": Field(_TIME, "fixed time of a launch", "0 s", low=0),
+        "overhead": Field(_TIME, "fixed time of a launch", "0 s", low=0, unit="us"),
         "sharpness": Field(
             _NUMBER,
             "p of the p-norm of compute and memory time; ∞ is their maximum",

@@ -149,7 +149,9 @@ _POINT = Block(
 _EXTERN = Field(Text(), "name of a function in Python that says the time")
 _READS = "what that function is called with, by name: `[tokens, contexts]`"
 _TIMES: dict[str, Field] = {
-    "time": Field(_TIME, "a formula for the time, where there is no table", low=0, formula=True),
+    "time": Field(
+        _TIME, "a formula for the time, where there is no table", low=0, formula=True, unit="us"
+    ),
     "extern": _EXTERN,
     "file": Field(Text(path=True), "CSV file of measured times, with a header"),
     "value": Field(Text(), "its column of times", '"time_us"'),
@@ -202,7 +204,11 @@ COST = Block(
     "Times in place of those of the model's operators: a formula, measured tables, or Python.",
     {
         "iteration": Field(
-            _TIME, "time of one iteration, over the batch's features", low=0, formula=True
+            _TIME,
+            "time of one iteration, over the batch's features",
+            low=0,
+            formula=True,
+            unit="ms",
         ),
         "extern": _EXTERN,
         "reads": Field(Sequence(Choice(_KNOWN)), _READS, "[]"),

@@ -106,12 +106,23 @@ LOCAL = Block(
             "synchronous",
         ),
         "window": Field(
-            _TIME, "how long an idle worker waits for others before it begins", "0 s", low=0
+            _TIME,
+            "how long an idle worker waits for others before it begins",
+            "0 s",
+            low=0,
+            unit="ms",
         ),
         "overhead": Field(
-            _TIME, "time of the scheduler itself, per iteration", "0 s", low=0, formula=True
+            _TIME,
+            "time of the scheduler itself, per iteration",
+            "0 s",
+            low=0,
+            formula=True,
+            unit="ms",
         ),
-        "gap": Field(_TIME, "from the end of a kernel to the next one's begin", "0 s", low=0),
+        "gap": Field(
+            _TIME, "from the end of a kernel to the next one's begin", "0 s", low=0, unit="us"
+        ),
         "eager": Field(
             Boolean(),
             "whether the host launches each kernel of an iteration, as no graph has captured it",
@@ -126,6 +137,7 @@ LOCAL = Block(
             "from the end of an iteration until users have its tokens (section 9.1)",
             "0 s",
             low=0,
+            unit="ms",
         ),
     },
     {"speculate": Nested(SPECULATE)},

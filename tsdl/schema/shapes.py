@@ -13,7 +13,9 @@ class Field(Struct, frozen=True):
 
     `low` and `high` bound the value in base units (`above` excludes `low` itself); `whole` asks for
     a whole number; `formula` says that symbols (features of the batch) may remain in it; `plain`
-    that its dimension is dropped where it is read; `simulated` is false while only check knows it.
+    that its dimension is dropped where it is read; `simulated` is false while only check knows it;
+    `unit` is the one that people write it in, where that is neither the one of its default nor the
+    one of its dimension.
     """
 
     type: Type
@@ -27,6 +29,13 @@ class Field(Struct, frozen=True):
     formula: bool = False
     plain: bool = False
     simulated: bool = True
+    unit: str = ""
+
+    @property
+    def usual_unit(self) -> str:
+        """Return the unit that people write it in; "" where that is the one of its dimension."""
+        number, _, unit = (self.default or "").partition(" ")
+        return self.unit or (unit if number.isdecimal() and number != "0" else "")
 
 
 class ClauseShape(Struct, frozen=True):
