@@ -43,6 +43,13 @@ def _in_full(found: re.Match[str]) -> str:
     return f"write `{state} = {state} {operator} {value}`"
 
 
+def _compared(found: re.Match[str]) -> str:
+    test, value = found["test"].strip(), found["value"].strip()
+    if value[0] in "<>":  # `=<`
+        return f"write `{test} {value[0]}= {value[1:].strip()}`"
+    return f"write `{test} <= {value}`, for example"
+
+
 # In this order: the first that fits is told.
 _PATTERNS = (
     _Pattern(
@@ -95,7 +102,12 @@ _PATTERNS = (
     _Pattern(
         r"(?P<test>(?:.*[^\w.])?(?:expect|where|while|when|if)\b\s*[^\s¦][^¦]*?)\s*¦=(?!=)\s*(?P<value>.+)$",
         "a condition compares by `==`, `<=` or `>=`",
-        lambda found: f"write `{found['test']} <= {found['value']}`, for example",
+        _compared,
+    ),
+    _Pattern(
+        r"(?P<test>[\w.(), ]*[^=\s])\s*=¦(?P<value>[<>].+)$",
+        "a bound compares by `<=` or `>=`",
+        _compared,
     ),
     _Pattern(
         r"while\b.*$",
