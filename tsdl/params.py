@@ -54,6 +54,7 @@ def _expression(
     name = declaration.name
     source = Source(f"<-p {name}>", f"{name} = {text}")
     expression = read_expression(program, declaration, source, f"param `{name}`", wanted, sink)
+    program.given[name] = expression.span
     evaluator = Evaluator(program, {}, sink)
     value = evaluator.value(expression, Place(declaration, None))
     evaluator.check_whole(declaration.clause.type, value, expression)

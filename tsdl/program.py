@@ -149,6 +149,7 @@ class Program(Struct):
     types: dict[ast.Expr, Type] = field(default_factory=dict)
     defaults: dict[str, ast.Expr] = field(default_factory=dict)
     parameter_types: dict[Parameter, Type] = field(default_factory=dict)
+    given: dict[str, Span] = field(default_factory=dict)  # of params: the texts from outside
     known: int = 0  # how many declarations come first that were resolved and checked before
 
     def extended(self, modules: list[Module]) -> "Program":

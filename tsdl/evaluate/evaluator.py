@@ -270,7 +270,9 @@ class Evaluator(Struct):
                     holder = holder.parent if holder else None
                 source = self._source(holder, key) if holder else None
             case DeclarationName(declaration=declaration) if declaration.kind == "param":
-                if declaration.name in self.params or declaration.clause.value is None:
+                if declaration.name in self.params:
+                    return self.program.given.get(declaration.name, declaration.span)
+                if declaration.clause.value is None:
                     return declaration.span
                 source = declaration.clause.value, Place(declaration, None)
         return self.origin(*source) if source else expression.span
