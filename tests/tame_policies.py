@@ -40,8 +40,8 @@ LOCAL = {
     ),
     "counts tokens": ("state seen: number", "on token(r, w) { seen += 1 }"),
     "tells of first tokens": (
-        "state gap: max(time)",
-        'on token(r, w) when r.generated == 1 { gap = now - r.arrived; record "a", gap / 1 ms }',
+        "state seen: max(time)",
+        'on token(r, w) when r.generated == 1 { seen = now - r.arrived; record "a", seen / 1 ms }',
     ),
     "tells of some tokens": (
         'on token(r, w) when mod(r.generated, 16) == 3 { record "some", r.id }',

@@ -149,6 +149,9 @@ def _refuse_sum(
     )  # fmt: skip
 
 
+_WHAT_CHANGES = "what changes is state: declare `state NAME: number = 0` in the stage"
+
+
 def _refuse_target(name: ast.Expr, target: ast.Expr, scope: Scope) -> None:
     """Report that something is assigned to that is no state."""
     match name:
@@ -162,7 +165,10 @@ def _refuse_target(name: ast.Expr, target: ast.Expr, scope: Scope) -> None:
             )
         case ast.Name(id=variable) if variable in scope.locals:
             title = f"`{variable}` is a variable, and keeps its value"
-            remedy = "what changes is state: declare `state NAME: number = 0` in the stage"
+            remedy = _WHAT_CHANGES
+        case ast.Name(id=field) if any(field in block.shape.fields for block in scope.blocks):
+            title = f"`{field}` is a field, and is fixed before the run"
+            remedy = f"{_WHAT_CHANGES}, under another name, and read it in handlers and clauses"
         case _:
             title = f"`{name.span.text}` is no declared state, and nothing else can be assigned to"
             states = [n for n, type_ in scope.locals.items() if isinstance(type_, State)]

@@ -4,7 +4,7 @@ from tsdl import ast
 from tsdl.check.expressions import require
 from tsdl.check.handlers import check_statements
 from tsdl.check.scope import Place, Scope
-from tsdl.check.states import AMBIENT
+from tsdl.check.stages import AMBIENT
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Members
 from tsdl.schema import EVENTS

@@ -4,7 +4,8 @@ from tsdl import ast
 from tsdl.check.expressions import infer, require
 from tsdl.check.measures import no_number
 from tsdl.check.scope import Place, Scope
-from tsdl.check.states import AMBIENT, known_states
+from tsdl.check.stages import AMBIENT
+from tsdl.check.states import known_states
 from tsdl.program import Members
 from tsdl.types import Boolean, Quantity, Record, Unknown
 

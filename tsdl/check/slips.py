@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tsdl import ast
 from tsdl.check.scope import Scope
+from tsdl.check.stages import AMBIENT
 from tsdl.formula import percentile_of
 from tsdl.program import Members, Program
 from tsdl.schema import BATCH_FEATURES, METRICS, OF_A_WORKER, RECORD_FUNCTIONS, RECORDS, TOTALS
@@ -36,7 +37,7 @@ def of_name(name: str, scope: Scope) -> str | None:
     """Return what to write in place of a name that means nothing here."""
     place = scope.place
     if place is None:
-        return None
+        return _of_a_running_stage(name, scope) or _of_a_request(name, scope)
     holders = [
         f"`{variable}.{name}`"
         for variable, type_ in reversed(scope.locals.items())
@@ -56,6 +57,34 @@ def of_name(name: str, scope: Scope) -> str | None:
         or _ELSEWHERE.get(("*", name))
         or _of_a_group(name, scope.program)
     )
+
+
+def _of_a_running_stage(name: str, scope: Scope) -> str | None:
+    """Say why a field of a stage does not know what its handlers do."""
+    block = scope.blocks[0] if scope.blocks else None
+    if block is None or block.shape.kind not in AMBIENT or scope.own is None:
+        return None
+    state = ("state", name) in block.parts
+    if not state and name not in AMBIENT[block.shape.kind] and name not in _USUAL:
+        return None
+    field = block.shape.fields.get(scope.own)
+    what = (
+        "knows the features of a batch alone"
+        if field is not None and field.formula
+        else "must be known before the run"
+    )
+    return (
+        f"`{scope.own}` {what}; {'state' if state else f'`{name}`'} belongs to handlers and to "
+        "clauses such as `admit`"
+    )
+
+
+def _of_a_request(name: str, scope: Scope) -> str | None:
+    """Say what a bound of an SLO may depend on, where it asks for something of a request."""
+    known = [n for n, (type_, _) in METRICS.items() if getattr(type_, "each", "") == "request"]
+    if not scope.each or name not in {*RECORDS["request"], "r"}:
+        return None
+    return f"an SLO bounds every request alike, by its metrics: {', '.join(known)}"
 
 
 def _of_a_state(name: str, stage: str, scope: Scope) -> str | None:

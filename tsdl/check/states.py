@@ -5,21 +5,15 @@ from msgspec import Struct
 from tsdl import ast
 from tsdl.check.expressions import infer, require
 from tsdl.check.scope import Scope
+from tsdl.check.stages import AMBIENT, TIME
 from tsdl.diagnostics import Label, Sink
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Members
 from tsdl.schema import AGGREGATES, STATE_KEYS
 from tsdl.source import Span
-from tsdl.types import Boolean, Quantity, Record, Sequence, State, Type, Unknown
-from tsdl.units import Dimension
+from tsdl.types import Boolean, Quantity, State, Type, Unknown
 
 PLAIN = Quantity()
-TIME = Quantity(Dimension.of("time"))
-# What is known in every handler of a stage, and in its rules.
-AMBIENT: dict[str, dict[str, Type]] = {
-    "local": {"now": TIME, "w": Record("worker"), "kv": Record("kv")},
-    "global": {"now": TIME, "workers": Sequence(Record("worker"))},
-}
 _PLAIN_TYPES = ("number", "int", "ratio")
 
 
@@ -66,7 +60,7 @@ def known_states(variables: dict[str, Span], members: Members, scope: Scope) -> 
         if not isinstance(clause.head, ast.Name):
             continue
         name, form = clause.head.id, form_of(clause)
-        taken = name in AMBIENT[members.shape.kind]
+        taken = name in AMBIENT[members.shape.kind] or name in members.shape.fields
         if name in variables and not taken:
             _refuse_taken(clause.head, variables[name], scope, own=part.owner is scope.owner)
         if form is None or taken or name in variables or not _is_type(form, scope):
@@ -111,9 +105,12 @@ def check_state(clause: ast.Clause, members: Members, scope: Scope) -> None:
         _refuse_form(clause, scope)
         return
     stage = members.shape.kind
-    if clause.head.id in AMBIENT[stage]:
+    field = members.shape.fields.get(clause.head.id)
+    if clause.head.id in AMBIENT[stage] or field is not None:
+        why = "it is a field of" if field is not None else "all of"
+        knows = "" if field is not None else " knows it"
         scope.sink.error(
-            "E0202", f"`{clause.head.id}` cannot be state: all of the {stage} stage knows it",
+            "E0202", f"`{clause.head.id}` cannot be state: {why} the {stage} stage{knows}",
             clause.head.span, help=("give the state another name",),
         )  # fmt: skip
     _check_type(form, scope)

@@ -13,7 +13,7 @@ from lsprotocol.types import (
 
 from tsdl.check.events import breakpoints_of
 from tsdl.check.parameters import SIMPLE_TYPES
-from tsdl.check.states import AMBIENT
+from tsdl.check.stages import AMBIENT
 from tsdl.program import Declaration, Program
 from tsdl.schema import (
     ACTIONS,

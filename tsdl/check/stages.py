@@ -1,0 +1,10 @@
+"""What every handler of a stage knows, and every rule of it, besides what it is about."""
+
+from tsdl.types import Quantity, Record, Sequence, Type
+from tsdl.units import Dimension
+
+TIME = Quantity(Dimension.of("time"))
+AMBIENT: dict[str, dict[str, Type]] = {
+    "local": {"now": TIME, "w": Record("worker"), "kv": Record("kv")},
+    "global": {"now": TIME, "workers": Sequence(Record("worker"))},
+}
