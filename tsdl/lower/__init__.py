@@ -12,11 +12,11 @@ from tsdl.lower.breakpoints import lower_breakpoints, names_of
 from tsdl.lower.clusters import check_ranks, devices_of, lower_tiers, standings
 from tsdl.lower.files import FileReader
 from tsdl.lower.formulas import lower_parts
+from tsdl.lower.handingover import check_hand_over
 from tsdl.lower.idle import report_idle, report_unasked
 from tsdl.lower.operators import FORMATS
 from tsdl.lower.pipeline import check_pipeline
 from tsdl.lower.places import (
-    check_hand_over,
     check_names,
     check_reach,
     check_swap,
@@ -100,7 +100,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     _check_places(evaluator, scenario, cluster, workers, tiers)
     handled = stage.extern is not None or any(h.event == "submit" for h in stage.handlers)
     place = named_at(evaluator, scenario, "cluster", cluster)
-    check_hand_over(evaluator, place, workers, handles_submit=handled)
+    check_hand_over(evaluator, place, workers, policies, handles_submit=handled)
     for kind in workers:
         check_reach(evaluator, place, kind, tiers)
     report_idle(evaluator, [*policies, router or policy], used, names_of(model), workers)

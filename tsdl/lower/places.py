@@ -1,4 +1,4 @@
-"""What policies and workers count on in a cluster: tiers, places to swap to, a way to decode."""
+"""What policies and workers count on in a cluster: tiers, and places to swap to."""
 
 from collections.abc import Iterator
 
@@ -138,46 +138,3 @@ def _tiers_in(item: object) -> Iterator[ast.Name]:
         case ast.If(then=then, otherwise=otherwise):
             for inner in (*then.items, *(otherwise.items if otherwise else ())):
                 yield from _tiers_in(inner)
-
-
-# -- from prefill to decode ----------------------------------------------------------------------
-
-
-def check_hand_over(
-    evaluator: Evaluator, place: Span, workers: list[Workers], *, handles_submit: bool
-) -> None:
-    """See that who is prefilled on a worker that does not decode leaves it. Raises Failed."""
-    submits = [_submits(kind) for kind in workers]
-    for kind, submitting in zip(workers, submits, strict=True):
-        if not kind.decodes and not submitting and kind.local.extern is None:
-            raise evaluator.fail(
-                "E0517",
-                f"worker `{kind.name}` does not decode, and policy `{kind.local.policy}` hands "
-                "nothing over",
-                place,
-                help=(
-                    "derive the policy from `disaggregated`, or write "
-                    "`on token(r, w) when not w.decodes { submit r }` in its local stage",
-                ),
-            )
-    if any(submits) and not handles_submit:
-        raise evaluator.fail(
-            "E0517",
-            "requests are submitted, and no handler dispatches them",
-            place,
-            help=(
-                "write `on submit(r) { dispatch r to random(w for w in workers if w.decodes) }` in "
-                "the global stage",
-            ),
-        )
-
-
-def _submits(kind: Workers) -> bool:
-    """Tell whether a handler submits requests that are not done yet."""
-    waiting = [s for h in kind.local.handlers if h.event != "finish" for s in h.body]
-    while waiting:
-        statement = waiting.pop()
-        if statement.word == "submit":
-            return True
-        waiting += (*statement.body, *statement.otherwise)
-    return False

@@ -1,0 +1,102 @@
+"""Whether requests get from where they are prefilled to where they are decoded."""
+
+from collections.abc import Iterator
+
+from tsdl import ast
+from tsdl.check.handlers import holds
+from tsdl.diagnostics import Label
+from tsdl.evaluate import Evaluator, Failed, Instance
+from tsdl.plan import Workers
+from tsdl.program import Declaration
+from tsdl.source import Span
+
+
+def check_hand_over(
+    evaluator: Evaluator,
+    place: Span,
+    workers: list[Workers],
+    policies: list[Instance],
+    *,
+    handles_submit: bool,
+) -> None:
+    """See that who is prefilled on a worker that does not decode leaves it. Raises Failed."""
+    submits = [_submits(kind) for kind in workers]
+    for kind, submitting in zip(workers, submits, strict=True):
+        if not kind.decodes and not submitting and kind.local.extern is None:
+            policy = next(p for p in policies if p.name == kind.local.policy)
+            raise _stays(evaluator, place, kind, policy.declaration)
+    if any(submits) and not handles_submit:
+        raise evaluator.fail(
+            "E0517",
+            "requests are submitted, and no handler dispatches them",
+            place,
+            help=(
+                "write `on submit(r) { dispatch r to random(w for w in workers if w.decodes) }` in "
+                "the global stage",
+            ),
+        )
+
+
+def _submits(kind: Workers) -> bool:
+    """Tell whether a handler submits requests that are not done yet."""
+    waiting = [s for h in kind.local.handlers if h.event != "finish" for s in h.body]
+    while waiting:
+        statement = waiting.pop()
+        if statement.word == "submit":
+            return True
+        waiting += (*statement.body, *statement.otherwise)
+    return False
+
+
+def _stays(evaluator: Evaluator, place: Span, kind: Workers, policy: Declaration) -> Failed:
+    """Report that nobody leaves a worker that does not decode."""
+    title = (
+        f"worker `{kind.name}` does not decode, and policy `{kind.local.policy}` hands nothing over"
+    )
+    own, inherited = _replaced(policy)
+    if own is None or inherited is None:
+        remedy = (
+            "derive the policy from `disaggregated`, or write "
+            "`on token(r, w) when not w.decodes { submit r }` in its local stage"
+        )
+        return evaluator.fail("E0517", title, place, help=(remedy,))
+    remedy = "a handler replaces the inherited one of its event: write in this one, too, "
+    remedy += "`if not w.decodes { submit r }`"
+    if own.preposition("when"):
+        remedy += ", and its `when` as an `if` beside that"
+    return evaluator.fail(
+        "E0517", title, place, help=(remedy,),
+        secondary=(
+            Label(own.span, "replaces the inherited handler"),
+            Label(inherited.span, "which hands over"),
+        ),
+    )  # fmt: skip
+
+
+def _replaced(policy: Declaration) -> tuple[ast.Clause | None, ast.Clause | None]:
+    """Return a handler that a policy has, and the one that it replaces, which submits requests."""
+    own = _handlers(policy)
+    for base in _ancestors(policy):
+        for event, handler in _handlers(base).items():
+            replaces = own.get(event)
+            submits = handler.body is not None and holds(handler.body, ("submit",))
+            if submits and event != "finish" and replaces is not handler:
+                return replaces, handler
+    return None, None
+
+
+def _handlers(policy: Declaration) -> dict[str, ast.Clause]:
+    """Return the handlers of a policy's local stage by event, inherited ones included."""
+    local = policy.members.block("local") if policy.members else None
+    parts = local.parts.items() if local else ()
+    return {
+        key[1]: part.item
+        for key, (part, *_) in parts
+        if key[0] == "on" and isinstance(part.item, ast.Clause)
+    }
+
+
+def _ancestors(declaration: Declaration) -> Iterator[Declaration]:
+    for base in declaration.bases:
+        yield base.declaration
+        yield from _ancestors(base.declaration)
