@@ -25,7 +25,8 @@ def report_classes(program: Program, sink: Sink) -> None:
                 _warn(sink, f"no device says what class `{name}` reaches", name, of_devices, span)
         for name, span in _reached(declaration):
             if name not in of_operators and name not in _ALWAYS:
-                _warn(sink, f"no operator is of class `{name}`", name, of_operators, span)
+                title = f"no operator is of class `{name}`"
+                _warn(sink, title, name, of_operators, span, "counts for nothing")
         for name, span in _formats(declaration):
             if name not in formats:
                 title = f"no number format is called `{name}`"

@@ -123,6 +123,9 @@ def _not_callable(
             candidates = constructors(expected.family)
         elif scope.metrics:
             candidates += [*STATISTICS, "p50", "p90", "p99"]
+        slip = ""
+        if isinstance(expected, Construct) and expected.family == "parallel":
+            slip = slips.of_parallelism(expression, name)
         near = nearest(name, candidates)
         if near is None and not isinstance(expected, Construct):
             kind = expected.kind if isinstance(expected, Reference) else None
@@ -131,6 +134,7 @@ def _not_callable(
             report_unknown(scope.program, module, function, kind, scope.sink, slip=slip)
             return
         helps = (f"did you mean `{near}`?",) if near else (f"there are {', '.join(candidates)}",)
+        helps = (slip,) if slip else helps
         scope.sink.error(
             "E0201", f"there is no function `{name}` here", function.span, "unknown", help=helps
         )

@@ -3,6 +3,7 @@
 import re
 
 from tsdl import ast
+from tsdl.check import slips
 from tsdl.check.scope import Scope
 from tsdl.diagnostics import Edit, Fix
 from tsdl.diagnostics.suggest import nearest
@@ -99,6 +100,9 @@ def _remedy(
             example = scope.program.units.example_of(dimension)
             if better:
                 return (f"did you mean `{better}`?",)
+            work = slips.of_work(expression, scope)
+            if work:
+                return (work,)
             if _is_fraction(expression) and dimension.is_count:
                 has = f"; where a fraction may stand, it has its unit: `{shown} {example}`"
                 return ("write a whole number" + (has if example else ""),)

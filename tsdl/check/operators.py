@@ -3,7 +3,7 @@
 import re
 
 from tsdl import ast
-from tsdl.check import expressions
+from tsdl.check import expressions, slips
 from tsdl.check.measures import agrees, better_unit, may_count, mismatch, with_unit
 from tsdl.check.scope import Scope
 from tsdl.types import (
@@ -173,7 +173,8 @@ def _common(
     if better is None and measured is not None:
         helps: tuple[str, ...] = (f"write its unit: `{measured}`",)
     else:
-        helps = (f"did you mean `{better}`?",) if better else ()
+        work = "" if better else slips.of_work(expression, scope)
+        helps = (f"did you mean `{better}`?",) if better else (work,) if work else ()
     doing = {"+": "added", "-": "subtracted"}.get(expression.operator, "compared")
     left, right = describe(Quantity(one)), describe(Quantity(other))
     scope.sink.error(

@@ -183,6 +183,31 @@ def of_text(expression: ast.Attribute, holder: Type, scope: Scope) -> str | None
     return f"`{inner.span.text}` is a name" + (f"; write `{front}.{expression.name}`" * known)
 
 
+_COPIES = frozenset({"dp", "ddp", "data", "data_parallel", "replicas"})
+
+
+def of_parallelism(expression: ast.Call, name: str) -> str:
+    """Return what to write in place of a parallelism that there is not; "" of what else."""
+    if name not in _COPIES:
+        return ""
+    count = expression.arguments[0].span.text if expression.arguments else "2"
+    return f"copies of a model are workers of their own: `worker NAME * {count} {{ … }}`"
+
+
+def of_work(expression: ast.Expr, scope: Scope) -> str:
+    """Return how to measure work that is a plain number in a formula of a cost; "" of what else."""
+    names = [node.id for node in ast.walk(expression) if isinstance(node, ast.Name)]
+    of_a_cost = any(block.shape.kind == "cost" for block in scope.blocks)
+    name = next((name for name in names if name in _WORK and name in scope.symbols), None)
+    if name is None or not of_a_cost:
+        return ""
+    what, unit = _WORK[name]
+    return f"`{name}` is a plain number of {what} here: write `{name} * 1 {unit}`"
+
+
+_WORK = {"flops": ("operations", "FLOP"), "bytes": ("bytes", "B"), "wire": ("bytes", "B")}
+
+
 def of_list(expression: ast.Expr, scope: Scope) -> str:
     """Return which lists there are, where something else was to be gone over."""
     if isinstance(expression, ast.Attribute):
@@ -199,6 +224,11 @@ def of_index(expression: ast.Index, scope: Scope) -> str:
     name = expression.value
     found = scope.locals.get(name.id) if isinstance(name, ast.Name) else None
     if isinstance(found, Sequence):
-        listed = name.span.text
+        listed, number = name.span.text, expression.arguments[0].span.text
+        if found.of == Record("worker"):
+            return (
+                "a list has no numbers: choose by that of the worker, "
+                f"`pick(w by 0 for w in {listed} if w.id == {number})`"
+            )
         return f"a list has no numbers: choose by a key, `pick(w by w.id for w in {listed})`"
     return "`[…]` after a name reads declared state, in a handler"

@@ -17,6 +17,13 @@ PLAIN = Quantity()
 _PLAIN_TYPES = ("number", "int", "ratio")
 
 
+_KEYED = (
+    f"it may be {', '.join(STATE_KEYS)}",
+    "a `session` is any whole number, that of a class or a tenant, too: with "
+    "`state served: number[session]`, `served[r.priority] += 1`",
+)
+
+
 class Form(Struct, frozen=True):
     """How a state is written: its kind (an aggregate, or "" for a plain value), type and key.
 
@@ -118,7 +125,7 @@ def check_state(clause: ast.Clause, members: Members, scope: Scope) -> None:
         near = nearest(form.key.span.text, STATE_KEYS)
         scope.sink.error(
             "E0420", f"a state is not kept for each `{form.key.span.text}`", form.key.span,
-            help=(f"did you mean `{near}`?" if near else f"it may be {', '.join(STATE_KEYS)}",),
+            help=(f"did you mean `{near}`?",) if near else _KEYED,
         )  # fmt: skip
     window = clause.preposition("over")
     if window is not None:

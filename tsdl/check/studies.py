@@ -7,7 +7,9 @@ from tsdl.check.measures import agrees, mismatch
 from tsdl.check.parameters import param_type
 from tsdl.check.scope import Scope
 from tsdl.diagnostics.suggest import nearest
+from tsdl.formula import percentile_of
 from tsdl.program import Declaration, Members
+from tsdl.schema import STATISTICS
 from tsdl.schema.studies import CASES, FORMS, NEEDS_X, PLOTS
 from tsdl.types import (
     Boolean,
@@ -59,7 +61,7 @@ def check_question(clause: ast.Clause, members: Members, scope: Scope) -> None:
             for expression in clause.objects:
                 check_number(expression, asked)
         case "plot":
-            _plot(clause.objects[0], asked)
+            _plot(clause, asked)
         case "expect":
             expressions.require(clause.objects[0], Boolean(), asked, "what is expected")
             only = clause.preposition("where")
@@ -259,7 +261,8 @@ def _condition(condition: ast.Expr, scope: Scope) -> None:
 # -- pictures ----------------------------------------------------------------------------------
 
 
-def _plot(expression: ast.Expr, scope: Scope) -> None:
+def _plot(clause: ast.Clause, scope: Scope) -> None:
+    expression = clause.objects[0]
     name = expression.function if isinstance(expression, ast.Call) else None
     if not isinstance(expression, ast.Call) or not isinstance(name, ast.Name):
         scope.sink.error(
@@ -268,11 +271,12 @@ def _plot(expression: ast.Expr, scope: Scope) -> None:
         )  # fmt: skip
         return
     if name.id not in PLOTS:
-        near = nearest(name.id, PLOTS)
         scope.sink.error(
-            "E0422", f"there is no picture `{name.id}`", name.span,
-            help=(f"did you mean `{near}`?" if near else f"there are {', '.join(PLOTS)}",),
-        )  # fmt: skip
+            "E0422",
+            f"there is no picture `{name.id}`",
+            name.span,
+            help=_pictures(clause, name.id, scope),
+        )
         return
     channels = PLOTS[name.id][1]
     shown = [a for a in expression.arguments if a.name is None]
@@ -304,6 +308,21 @@ def _plot(expression: ast.Expr, scope: Scope) -> None:
             "E0305", f"`{name.id}` needs `{lacking[0]}`", expression.span,
             help=(f"write `{lacking[0]} = …`: an axis, or a value",),
         )  # fmt: skip
+
+
+def _pictures(clause: ast.Clause, name: str, scope: Scope) -> tuple[str, ...]:
+    """Return what to write in place of a picture that there is not."""
+    near = nearest(name, PLOTS)
+    if near:
+        return (f"did you mean `{near}`?",)
+    kinds = f"there are {', '.join(PLOTS)}"
+    if name not in STATISTICS and percentile_of(name) is None:
+        return (kinds,)
+    said = [part.objects[0].span.text for part in clause.prepositions]
+    axes = said or [*(scope.axes or {}), "qps"][:1]
+    channels = [f"{c} = {axis}" for c, axis in zip(("x", "color"), axes, strict=False)]
+    shown = ", ".join([clause.objects[0].span.text, *channels])
+    return (f"say in which picture: `plot lines({shown})`", kinds)
 
 
 def _metric(expression: ast.Expr, scope: Scope) -> None:

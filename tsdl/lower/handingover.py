@@ -74,15 +74,17 @@ def _stays(evaluator: Evaluator, place: Span, kind: Workers, policy: Declaration
 
 
 def _replaced(policy: Declaration) -> tuple[ast.Clause | None, ast.Clause | None]:
-    """Return a handler that a policy has, and the one that it replaces, which submits requests."""
+    """Return a handler that submits nothing, and the inherited one that it replaces, which does."""
     own = _handlers(policy)
     for base in _ancestors(policy):
         for event, handler in _handlers(base).items():
-            replaces = own.get(event)
-            submits = handler.body is not None and holds(handler.body, ("submit",))
-            if submits and event != "finish" and replaces is not handler:
-                return replaces, handler
+            if event != "finish" and _hands_over(handler) and not _hands_over(own[event]):
+                return own[event], handler
     return None, None
+
+
+def _hands_over(handler: ast.Clause) -> bool:
+    return handler.body is not None and holds(handler.body, ("submit",))
 
 
 def _handlers(policy: Declaration) -> dict[str, ast.Clause]:

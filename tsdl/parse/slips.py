@@ -6,6 +6,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from tsdl.schema import ACTIONS
+from tsdl.schema.studies import FORMS, PLOTS
 from tsdl.source import Source, Span
 
 _LONGEST = 500  # of a statement that is looked at
@@ -48,6 +49,25 @@ def _compared(found: re.Match[str]) -> str:
     if value[0] in "<>":  # `=<`
         return f"write `{test} {value[0]}= {value[1:].strip()}`"
     return f"write `{test} <= {value}`, for example"
+
+
+def _weighed(found: re.Match[str]) -> str:
+    key, after = found["key"], found["next"]
+    first = key if re.fullmatch(r"[\w.]+", key) else f"({key})"
+    return f"weigh both in one number: `by 1000 * {first} + {after}`, for example"
+
+
+def _plotted(found: re.Match[str]) -> str:
+    picture, named = found["picture"], _AXIS.findall(found["rest"])
+    axes = dict(zip(("x", "color"), named, strict=False))
+    shown = _AXIS.split(found["rest"])[0].strip(" ,")
+    if not axes:
+        return f"for example `{FORMS['plot']}`"
+    channels = ", ".join(f"{channel} = {axis}" for channel, axis in axes.items())
+    return f"write `plot {picture}({shown}, {channels})`"
+
+
+_AXIS = re.compile(r"\b(?:by|over|x\s*=|color\s*=)\s*(\w+)\s*,?")
 
 
 # In this order: the first that fits is told.
@@ -108,6 +128,16 @@ _PATTERNS = (
         r"(?P<test>[\w.(), ]*[^=\s])\s*=¦(?P<value>[<>].+)$",
         "a bound compares by `<=` or `>=`",
         _compared,
+    ),
+    _Pattern(
+        rf"plot\s+(?P<picture>{'|'.join(PLOTS)})\s*¦(?P<rest>\w.*)$",
+        "a picture has what it shows in brackets",
+        _plotted,
+    ),
+    _Pattern(
+        r".*\bpick\s*\(\s*\w+\s+by\s+(?P<key>[^¦]+?)\s*¦,\s*(?P<next>.+?)\s+for\b.*$",
+        "`pick` has one key, and among equals takes the first of the list",
+        _weighed,
     ),
     _Pattern(
         r"while\b.*$",

@@ -73,5 +73,5 @@ AGGREGATES = {
 STATE_KEYS = {
     "worker": "a worker",
     "request": "a request",
-    "session": "a plain number, such as `r.session`",
+    "session": "a plain number, such as `r.session` or `r.priority`",
 }
