@@ -3,8 +3,11 @@
 import csv
 import io
 import math
+import re
 from collections import Counter
+from collections.abc import Iterable
 from functools import lru_cache
+from math import isclose
 from statistics import median
 
 from msgspec import Struct
@@ -16,6 +19,20 @@ from tsdl.source import Source, Span
 MOST_MISTAKES = 10
 MOST_POINTS = 200_000  # of a table: a plan has them all
 _SHOWN = 8
+
+
+# Units that columns of times are named after, in seconds.
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+_NAMED = re.compile(rf"[_ (\[]({'|'.join(_SECONDS)})[)\]]?$")
+
+
+def other_unit(column: str, unit: float) -> str:
+    """Return the unit that a column is named after, as `time_ms` is, if it is read in another.
+
+    That one is in seconds. "" of columns that are read in their unit, or are named after none.
+    """
+    found = _NAMED.search(column)
+    return "" if found is None or isclose(unit, _SECONDS[found[1]]) else found[1]
 
 
 class Query(Struct, frozen=True):
@@ -95,7 +112,6 @@ def _has_columns(source: Source, parsed: _Parsed, query: Query, sink: Sink) -> b
     missing = [name for name in dict.fromkeys(named) if name not in parsed.columns]
     if not missing:
         return True
-    near = [found for name in missing if (found := nearest(name, parsed.columns))]
     known = list(parsed.columns)
     shown = ", ".join(known[:_SHOWN]) + (", …" if len(known) > _SHOWN else "")
     sink.error(
@@ -103,9 +119,23 @@ def _has_columns(source: Source, parsed: _Parsed, query: Query, sink: Sink) -> b
         f"the file has no column {' and no column '.join(f'`{m}`' for m in missing)}",
         source.line_span(1),
         f"it has {shown}" if known else "it is empty",
-        help=(f"did you mean `{near[0]}`?",) if near else (),
+        help=_likely(missing, query, parsed.columns),
     )
     return False
+
+
+def _likely(missing: list[str], query: Query, columns: Iterable[str]) -> tuple[str, ...]:
+    """Return which column was likely meant; of times also in which unit it is."""
+    times = next((name for name in columns if _NAMED.search(name)), None)
+    for name in missing:
+        near = nearest(name, columns) or (times if name == query.value else None)
+        if near is None:
+            continue
+        unit = other_unit(near, query.unit) if name == query.value else ""
+        if unit:
+            return (f'write `value = "{near}"; unit = 1 {unit}`',)
+        return (f"did you mean `{near}`?",)
+    return ()
 
 
 def _chosen(

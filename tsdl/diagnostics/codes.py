@@ -142,6 +142,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0606", Severity.WARNING, "a key without a counterpart"),
         Code("W0608", Severity.WARNING, "a table that is faster than the device"),
         Code("W0609", Severity.WARNING, "a table of something else"),
+        Code("W0610", Severity.WARNING, "times in another unit than their column says"),
         Code("W0901", Severity.WARNING, "asked beyond what a table has measured"),
         Code("W0902", Severity.WARNING, "requests that pile up"),
         Code("N0201", Severity.NOTE, "hides a name of the standard library"),

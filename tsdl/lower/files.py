@@ -1,11 +1,13 @@
-"""Files that a program names: read, or a reason why not."""
+"""Files that a program names: read, or a reason why not; and in which unit their times are."""
 
 from collections.abc import Callable
 
-from tsdl.evaluate import Evaluator
+from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Path
 from tsdl.reading import how_to, why_not
 from tsdl.source import Span
+from tsdl.tables import other_unit
+from tsdl.writing import seconds
 
 # Reads a file by its path and the file that it is relative to; returns its name and text.
 FileReader = Callable[[Path], tuple[str, str]]
@@ -26,3 +28,16 @@ def read_named(evaluator: Evaluator, path: Path, place: Span, read: FileReader) 
             place,
             help=how_to(error, beside),
         ) from None
+
+
+def check_unit(evaluator: Evaluator, block: Instance, key: str) -> None:
+    """Warn of a column of times, named by a field, that says another unit than `unit` beside it."""
+    column, size = evaluator.word(block, key), evaluator.real(block, "unit")
+    unit = other_unit(column, size)
+    if unit:
+        evaluator.sink.warning(
+            "W0610",
+            f"column `{column}` is read in units of {seconds(size)}",
+            evaluator.span(block, "unit" if "unit" in block.members.fields else key),
+            help=(f"write `unit = 1 {unit}`",),
+        )

@@ -13,7 +13,7 @@ from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Path
 from tsdl.formula import Formula, Value, make, symbol
 from tsdl.interpolation import Grid, Unmeasured, grid_of, interpolation
-from tsdl.lower.files import FileReader, read_named
+from tsdl.lower.files import FileReader, check_unit, read_named
 from tsdl.lower.negatives import check_negative
 from tsdl.lower.saying import WAYS, derives, said, since
 from tsdl.plan import Cost, Kernel, Measured, Stage
@@ -222,6 +222,7 @@ class Tables(Struct):
         known = self.found.get((path, query))
         if known is not None:
             return known
+        check_unit(evaluator, block, "value")
         source = self._sources.get(path)
         if source is None:
             source = Source(*read_named(evaluator, path, place, self.read))

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Constructed, Path, Range, Value
-from tsdl.lower.files import FileReader, read_named
+from tsdl.lower.files import FileReader, check_unit, read_named
 from tsdl.plan import Draw, Table, Workload
 from tsdl.traces import Columns, Counter, read_requests
 from tsdl.traces.tokenizer import NoTokenizer, counter
@@ -282,6 +282,8 @@ def _table(evaluator: Evaluator, workload: Instance, key: str, read: FileReader)
         unit=evaluator.real(block, "unit"),
     )
     form = evaluator.word(workload, "format")
+    if key == "trace" and form in ("auto", "csv"):
+        check_unit(evaluator, block, "arrived")
     table = read_requests(
         name, text, form, columns, evaluator.sink,
         arrivals=key == "trace", count=_counter(evaluator, workload, read),
