@@ -173,12 +173,14 @@ _USUAL = {
 _BITS = re.compile(r"(?P<prefix>[kKMGTP]i?)?(?P<of>bits|b|bit(?=ps)|B(?=ps))(?P<per>ps)?$")
 
 
-def _meant(name: str) -> str | None:
-    """Return the unit that another name of it is known to mean."""
+def _meant(name: str, token: str) -> str | None:
+    """Return the unit that another name of it is known to mean within a compound one."""
     bits = _BITS.match(name)
     if bits is None:
         return _USUAL.get(name)
-    of = "B" if bits["of"] == "B" else "bit"
+    # What is so much in a second is told in bits, and memory in bytes, however it is written.
+    is_size = bits["of"] == "b" and name == token and not bits["per"]
+    of = "B" if bits["of"] == "B" or is_size else "bit"
     return f"{bits['prefix'] or ''}{of}{'/s' if bits['per'] else ''}"
 
 
@@ -191,7 +193,7 @@ def unit_of(token: str, expression: ast.Expr, scope: Scope) -> Unit | None:
         first = token.partition("/")[0]
         helps: tuple[str, ...] = ()
         fix = None
-        meant = _meant(error.name)
+        meant = _meant(error.name, token)
         near = meant or nearest(error.name, units.units)
         if meant is None and error.name != first and first in units.units and "/" in token:
             spaced = expression.span.text.replace(token, f"{first} / {token.partition('/')[2]}")
