@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tsdl.diagnostics.suggest import close, nearest
+from tsdl.diagnostics.suggest import close, meant, nearest
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,48 @@ from tsdl.diagnostics.suggest import close, nearest
 )
 def test_suggest_nearest(name: str, candidates: list[str], expected: str | None) -> None:
     assert nearest(name, candidates) == expected
+
+
+DEVICES = [
+    "A40",
+    "A100_40G",
+    "A100_80G",
+    "B200",
+    "H100_PCIe",
+    "H100_SXM",
+    "H200",
+    "L40S",
+    "RTX_4090",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("H100", ["H100_PCIe", "H100_SXM"]),  # short for several
+        ("a100", ["A100_40G", "A100_80G"]),
+        ("L40", ["L40S"]),  # one edit from A40 as well
+        ("A100_SXM", ["A100_40G", "A100_80G"]),  # one edit from H100_SXM
+        ("H200_SXM", ["H200"]),
+        ("B200_SXM", ["B200"]),
+        ("h100_sxm", ["H100_SXM"]),
+        ("RTX4090", ["RTX_4090"]),
+        ("GH200", ["H200"]),
+        ("H100_SMX", ["H100_SXM"]),
+        ("TPU", []),
+    ],
+)
+def test_suggest_of_a_family_what_is_of_it(name: str, expected: list[str]) -> None:
+    assert meant(name, DEVICES) == expected
+
+
+def test_suggest_of_a_family_no_more_than_asked_for() -> None:
+    assert meant("llama", [f"llama_{number}" for number in range(9)]) == [
+        "llama_0",
+        "llama_1",
+        "llama_2",
+        "llama_3",
+    ]
 
 
 def test_suggest_the_closest_come_first_and_not_too_many() -> None:

@@ -2,7 +2,7 @@
 
 from tsdl import ast
 from tsdl.diagnostics import Edit, Fix, Label, Sink
-from tsdl.diagnostics.suggest import nearest
+from tsdl.diagnostics.suggest import meant, nearest
 from tsdl.merge import merge_all
 from tsdl.modules import Module
 from tsdl.program import Base, Declaration, Parameter, Program
@@ -272,16 +272,15 @@ def report_unknown(  # noqa: PLR0913 (what is unknown where, and what is known i
     # With very many mistakes nobody reads a suggestion for each, and looking takes long.
     if len(sink.found) >= MOST_SUGGESTIONS:
         candidates = []
-    near = nearest(name, candidates) if name else None
-    begun = name.lower() if len(name) > 1 else None
-    alike = [n for n in sorted(candidates) if begun and n.lower().startswith(begun)][:4]
+    likely = meant(name, candidates) if name else []
+    near = likely[0] if len(likely) == 1 else None
     unit = isinstance(expression, ast.Name) and name in program.units.units
     if unit and name not in BATCH_FEATURES:  # `tokens` is more likely that of a batch
         known = f"`{name}` is a unit: it stands right behind a number, as in `5 s` and `8 req/s`"
     helps = (f"did you mean `{near}`?",) if near else (known,) if known else ()
-    if slip or len(alike) > 1:  # `A100` is short for several
+    if slip or len(likely) > 1:
         near = None
-        helps = (slip or f"there are {', '.join(f'`{n}`' for n in alike)}",)
+        helps = (slip or f"there are {', '.join(f'`{n}`' for n in likely)}",)
     what = f"no {kind}" if kind else "nothing"
     sink.error(
         "E0201",

@@ -50,6 +50,28 @@ def close(name: str, candidates: Iterable[str], at_most: int = 4) -> list[str]:
     return [candidate for _, candidate in found]
 
 
+def meant(name: str, candidates: Iterable[str], at_most: int = 4) -> list[str]:
+    """Return what a name of a declaration stands for: the nearest, or several that are as likely.
+
+    Names of devices and models are families: `H100` is short for several, `L40` for `L40S` and not
+    an `A40`, and `A100_SXM` some A100 and not an `H100_SXM`. So those that go on where the name
+    ends come first, and one that differs before its first underscore is left where others do not.
+    """
+    known = sorted(set(candidates) - {name})
+    begun = [other for other in known if other.casefold().startswith(name.casefold())]
+    near = nearest(name, known)
+    alike = near is not None and _folded(near) == _folded(name)
+    if len(name) > 1 and (len(begun) > 1 or (begun and not alike)):
+        return begun[:at_most]
+    if near is None or alike or _family(near) == _family(name):
+        return [near] if near else []
+    return [other for other in known if _family(other) == _family(name)][:at_most] or [near]
+
+
+def _family(name: str) -> str:
+    return name.casefold().partition("_")[0]
+
+
 def _keep(found: list[tuple[int, str]], rank: int, candidate: str, at_most: int) -> None:
     insort(found, (rank, candidate))
     del found[at_most:]
