@@ -1,8 +1,9 @@
 """Fills in what pages of the site say of schema, library, command line and examples.
 
 A line `<!-- made: NAME ARGUMENTS -->` of a page stands for what the function NAME of MADE returns,
-in Markdown. conf.py asks for it while Sphinx reads the page, so that no fact is written twice. To
-look at one: `PYTHONPATH=. python docs/make_site.py library hardware`.
+in Markdown; the rest of its paragraph, which says where to read that in the repository, goes with
+it. conf.py asks for it while Sphinx reads the page, so that no fact is written twice. To look at
+one: `PYTHONPATH=. python docs/make_site.py library hardware`.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from tsdl.session import library as modules
 from tsdl.types import Samples
 
 ROOT = Path(__file__).resolve().parents[1]
-_MARK = re.compile(r"^<!-- made: ([\w .]+) -->$", re.MULTILINE)
+_MARK = re.compile(r"^<!-- made: ([\w .]+) -->$(?:\n.+)*", re.MULTILINE)
 _LINK = re.compile(r"(?<=\]\()(?:\.\./)+(?:[\w./-]+/)?[\w.-]+(?=\))")
 _FAILING = re.compile(r"^```tsdl ((?:error|warning|note) \w+)$", re.MULTILINE)
 _NAMED = re.compile(r"^```(\w+)(?: \w+)* ([\w/.-]+\.\w+)$", re.MULTILINE)

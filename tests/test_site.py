@@ -31,6 +31,26 @@ def test_nothing_is_left_to_be_made() -> None:
         assert "<!-- made:" not in make_site.filled(name, path.read_text("utf-8")), path
 
 
+def test_who_reads_a_page_in_the_repository_is_told_where_its_content_is() -> None:
+    """And not on the site, which has it there."""
+    for path in (ROOT / "docs").rglob("*.md"):
+        text = path.read_text("utf-8")
+        marks = re.findall(r"^<!-- made: .* -->\n((?:.+\n)*)", text, re.MULTILINE)
+        for told in marks:
+            links = re.findall(r"\]\(([^)#]+)(?:#([\w-]+))?\)", told)
+            assert links, (path, told)
+            for target, anchor in links:
+                assert (path.parent / target).exists(), (path, target)
+                assert not anchor or anchor in anchors(path.parent / target), (path, anchor)
+            assert told not in make_site.filled(str(path.relative_to(ROOT)), text)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what links to the headings of a page end in, on code hosts and on the site."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_every_declaration_of_the_library_has_its_place_with_its_comment() -> None:
     pages = "\n".join(page(f"library/{path.stem}") for path in (REFERENCE / "library").iterdir())
     files = {Path(name).name for name, _ in library_files()}
