@@ -183,7 +183,7 @@ def _check_shared(
 ) -> None:
     """Warn of ranks or devices that are to share experts, where there are none, nor padding."""
     parallel = device.parallel
-    if graph.shares_experts or "peer_tokens" in features(cost):
+    if graph.shares_experts:
         return
     if parallel.ranks > 1:
         who = f"{parallel.ranks} ranks go in lock-step"
@@ -194,6 +194,8 @@ def _check_shared(
         note = "they share every operator, as they do with `tp`"
         remedy = "write `tp` in its place"
     else:
+        return
+    if "peer_tokens" in features(cost):
         return
     evaluator.sink.warning(
         "W0509",
