@@ -136,3 +136,40 @@ def test_the_command_line_tells_it(
     told = capsys.readouterr().out
     assert "  8 runs are known\n" in told
     assert "CPU time" not in told
+
+
+def test_check_says_what_points_have_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """How the default is simulated, and what it is warned of, is told already."""
+    path = tmp_path / "cards.tsim"
+    path.write_text("""edition "2026"
+model light from llama3_1_8b { weight_dtype = fp8; compute_dtype = fp8 }
+policy aged from chunked { local { admit r by r.prompt / 1 tokens - (now - r.arrived) / 1 ms } }
+param card: hardware = H100_SXM
+param scheduler: policy = chunked
+param rate = 1 req/s
+workload few from sharegpt { requests = 10; arrivals = poisson(rate) }
+scenario s { model = light; cluster = single(card); policy = scheduler; workload = few }
+study cards {
+  scenario = s
+  vary card in [A100_80G, H100_SXM]
+  vary scheduler in [chunked, aged]
+  table mean(ttft)
+}
+study most {
+  scenario = s
+  vary scheduler in [aged]
+  maximize rate in 1..2 req/s while mean(ttft) < 1 s
+  table mean(ttft)
+}
+""")
+    assert main(["check", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "s: gpu is lazy"
+    assert lines[1] == "cards: 4 points: 4 runs"
+    assert lines[2].startswith("  at 2 of 4 points W0515: `A100_80G` has no peak for fp8")
+    assert lines[3].startswith("  at 2 of 4 points gpu is stepped because of `admit by` (")
+    assert lines[4].startswith("most: 1 point, each a search")
+    assert lines[5].startswith("  at 1 of 1 points gpu is stepped because of `admit by` (")
+    assert len(lines) == 6

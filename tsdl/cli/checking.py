@@ -52,9 +52,12 @@ def _check(path: str, arguments: argparse.Namespace) -> list[Diagnostic]:
     if sink.has_errors:
         return sink.sorted()
     if arguments.format == "text":
+        told = {f"{found.code}: {found.title}" for found in sink.found}
         for plan in plans:
-            sys.stdout.writelines(f"{plan.scenario}: {line}\n" for line in rung_lines(plan))
-        sys.stdout.writelines(f"{line}\n" for line in study_lines(session, program))
+            lines = rung_lines(plan)
+            told.update(lines)
+            sys.stdout.writelines(f"{plan.scenario}: {line}\n" for line in lines)
+        sys.stdout.writelines(f"{line}\n" for line in study_lines(session, program, told))
     if arguments.explain_defaults:
         sys.stdout.write(defaults.explain(program))
     return sink.sorted()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsdl.cli.limiting import limits_of
+from tsdl.cli.rungs import rung_lines
 from tsdl.cli.shared import (
     EXPECTATION,
     MISTAKE,
@@ -22,7 +24,7 @@ from tsdl.diagnostics import Severity, Sink
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from tsdl.plan import Plan
     from tsdl.program import Program
@@ -107,16 +109,41 @@ def _tell(arguments: argparse.Namespace, answer: Answer) -> int:
     return PARTIAL if answer.met else EXPECTATION
 
 
-def study_lines(session: Session, program: Program) -> Iterator[str]:
-    """Yield for each study of a file how much it would run; of few points, which cannot be run."""
+def study_lines(session: Session, program: Program, told: Container[str]) -> Iterator[str]:
+    """Yield for each study of a file how much it would run, and what few points have of their own.
+
+    That is which cannot be run, how others will be, and what is warned of: what is not in `told`,
+    the lines and titles of scenarios with the defaults of their params.
+    """
     for declaration in program.own("study"):
         from tsdl.studies.points import points_of  # only where there is a study
 
         points = points_of(session, program, declaration, {}, Sink())
-        if points is not None:
-            yield f"{declaration.name}: {extent(points)}"
-            if not points.study.search and len(points.all) <= _LOOKED_AT:
-                yield from _infeasible([(p, points.plan(p)) for p in points.all], points)
+        if points is None:
+            continue
+        yield f"{declaration.name}: {extent(points)}"
+        if len(points.all) <= _LOOKED_AT:
+            found = points.study.search.values[0] if points.study.search else None
+            plans = [(point, points.plan(point, found)) for point in points.all]
+            if not points.study.search:
+                yield from _infeasible(plans, points)
+            for line, count in _own(plans, points, found).items():
+                if line not in told:
+                    yield f"  at {count} of {len(plans)} points {line}"
+
+
+def _own(
+    plans: list[tuple[Point, Plan | Infeasible]], points: Points, found: float | None
+) -> dict[str, int]:
+    """Return how groups of workers will be simulated and what is warned of, at how many points."""
+    from tsdl.studies.points import Infeasible
+
+    lines: Counter[str] = Counter()
+    for point, plan in plans:
+        if not isinstance(plan, Infeasible):
+            lines.update(rung_lines(plan))
+            lines.update(f"{d.code}: {d.title}" for d in points.warned(point, found))
+    return lines
 
 
 def extent(points: Points) -> str:

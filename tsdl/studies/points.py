@@ -46,6 +46,7 @@ class Points(Struct, dict=True):
     # By point and what is found; by point, whether something is, and what was asked.
     _plans: dict[tuple[int, float | None], Plan | Infeasible] = field(default_factory=dict)
     _formulas: dict[tuple[int, bool, int], FormulaValue] = field(default_factory=dict)
+    _warned: dict[tuple[int, float | None], list[Diagnostic]] = field(default_factory=dict)
 
     @cached_property
     def all(self) -> list[Point]:
@@ -79,7 +80,14 @@ class Points(Struct, dict=True):
         except Failed:
             return _infeasible(sink)
         plan = replace(self.chosen, params={**known, **given}).plan(sink)
+        warned = [d for d in sink.sorted() if d.severity is Severity.WARNING]
+        if warned:
+            self._warned[point.number, found] = warned
         return plan if plan is not None else _infeasible(sink)
+
+    def warned(self, point: Point, found: float | None = None) -> list[Diagnostic]:
+        """Return what is warned of in the plan of a point, once that is made."""
+        return self._warned.get((point.number, found), [])
 
     def formulas(
         self, point: Point, asked: tuple[Asked, ...], found: float | None = None
