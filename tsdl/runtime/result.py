@@ -265,6 +265,10 @@ class Result:
                     "attainment",
                     "utilization",
                     "preemptions",
+                    "kv_peak",
+                    "hit_rate",
+                    "transferred",
+                    "acceptance_length",
                 )
             },
             "latency": latency,
