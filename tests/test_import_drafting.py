@@ -72,6 +72,22 @@ def test_of_a_tree_one_branch_is_drafted() -> None:
     assert "tokens = 5 tokens" in text
 
 
+def test_as_many_run_as_a_step_has_tokens_for() -> None:
+    config = """--speculative-config '{"method": "ngram", "num_speculative_tokens": 8}'"""
+    text = text_of(f"vllm serve llama3_1_8b {config}", "--hardware", "A100", told="no more than")
+    assert "sequences = 227" in text  # of 9 tokens each, in 2048
+    assert plan_of(text).workers[0].local.decode_tokens == 9
+
+
+@pytest.mark.parametrize("form", ["vllm", "sglang"])
+def test_stages_do_not_speculate(form: str) -> None:
+    line = {
+        "vllm": f"vllm serve llama3_1_8b -pp 2 {EAGLE}",
+        "sglang": "sglang serve --model llama3_1_8b --pp 2 --speculative-algorithm EAGLE",
+    }[form]
+    assert plan_of(text_of(line, form=form, told="do not speculate")).workers[0].pipeline
+
+
 # -- windows and links -----------------------------------------------------------------------------
 
 

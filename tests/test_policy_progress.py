@@ -92,3 +92,25 @@ def test_timers_go_on_where_answers_take_less_than_their_period(
     workload = "requests = 30; arrivals = burst(); prompt = constant(5 tokens); output = constant(1 tokens)"
     counts = run(base="chunked", policy=policy, workload=workload).summary["requests"]
     assert counts["finished"] == 30
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+@pytest.mark.parametrize(
+    ("policy", "cluster"),
+    [
+        ("local { admit r when r.id < 0; on every(1 s) { } }; global { on every(2 s) { } }", ""),
+        (
+            "local { admit r when r.id < 0; on every(1 s) { } }",
+            "worker gpu * 2 { hardware = A100_80G }",
+        ),
+    ],
+)
+def test_timers_that_fire_together_end_too(
+    policy: str, cluster: str, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has workers ask, and no other sees in that that something has happened."""
+    monkeypatch.setattr("tsdl.runtime.engine.MOST_ROUNDS", 50)
+    given = {"cluster": cluster} if cluster else {}
+    router = "" if "global" in policy else "; global { }"
+    result = plan_of(policy=policy + router, **given).run(engine=engine)
+    assert result.summary["requests"]["stuck"] == [0, 1, 2]

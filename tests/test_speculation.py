@@ -114,9 +114,16 @@ def test_drafts_take_their_part_of_the_budget() -> None:
 
 
 def test_swapped_requests_come_back_with_room_for_drafts() -> None:
+    """B comes back once there is room for its context and what is drafted, not for the context.
+
+    Both hold 4 tokens, and then 7; B goes. A ends with 9, so that B could come back at 5 tokens.
+    """
     local = f"preempt = swap; {NEVER}"
-    two = run([(0, 4, 6), (0, 4, 6)], blocks=13, local=local)
-    assert two.result.summary["preemptions"] > 0
+    held = 'on admit(r, w) { record "held", r.held / kv.block }'
+    two = run([(0, 4, 6), (0, 4, 6)], blocks=13, local=f"{local}; {held}")
+    assert two.result.summary["preemptions"] == 1
+    # Admitted with their prompts, B comes back with its context of 5 and two drafts.
+    assert two.result.records["value"].tolist() == [4, 4, 7]
     assert two.status == ["finished", "finished"]
 
 
@@ -294,6 +301,7 @@ def test_the_rung_is_told_with_its_place() -> None:
             "drafter",
         ),
         ("speculate { tokens = 9 tokens; acceptance(r) = 0.7 }", "E0516", "of 10 tokens"),
+        ("speculate { tokens = 1 token; acceptance(r) = devices / 2 }", "E0502", "reads `devices`"),
     ],
 )
 def test_slips_are_told(block: str, code: str, told: str) -> None:

@@ -109,6 +109,15 @@ def test_of_closed_loops_nothing_is_said() -> None:
     assert tsdl.compile(text).run().steady is None
 
 
+def test_of_conversations_nothing_is_said() -> None:
+    text = TEXT.format(**USUAL).replace("requests = 200", "sessions = 100; turns = constant(3)")
+    assert tsdl.compile(text).run().steady is None
+
+
+def test_a_warmup_does_not_hide_what_goes_on_to_pile_up() -> None:
+    assert run(1.5, requests=400, arrivals="uniform(rate)", warmup=150).steady is False
+
+
 def test_of_few_requests_nothing_is_said() -> None:
     assert run(3, requests=79).steady is None
     assert run(3, requests=80).steady is False

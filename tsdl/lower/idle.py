@@ -6,7 +6,7 @@ from tsdl import ast
 from tsdl.check.events import breakpoints_of, event_of
 from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.formula import NOW, every_part
+from tsdl.formula import NOW, STATE, every_part, symbol
 from tsdl.plan import Global, Local, Workers
 from tsdl.program import Part
 from tsdl.source import Span
@@ -40,8 +40,10 @@ def report_unasked(evaluator: Evaluator, policy: Instance, local: Local, router:
     if any(handler.every is not None for handler in (*local.handlers, *router.handlers)):
         return
     parts = evaluator.inner(policy, "local").members.parts
+    of_time = {NOW, *(symbol(STATE + s.name) for s in local.states if s.window is not None)}
     for verb, condition in (("admit", local.admit_when), ("resume", local.resume_when)):
-        for part in parts.get((verb, "when"), ()) if NOW in every_part(condition) else ():
+        passes = any(part in of_time for part in every_part(condition))
+        for part in parts.get((verb, "when"), ()) if passes else ():
             evaluator.sink.warning(
                 "W0518",
                 f"time alone may change what `{verb} … when` says, and an idle worker does not ask",

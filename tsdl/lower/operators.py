@@ -141,6 +141,8 @@ class Graph(Struct):
     kept: list[Kept]  # of each stage
     names: list[str]  # of its operators
     shares_experts: bool = False  # whether any of them is divided among devices or ranks
+    drafter: str = ""  # the model that drafts for it, if one does,
+    drafter_bytes: float = 0  # and its part of the weights on one device
     reach: float = 0  # the longest of those that look back a window only; 0 without one
 
     def add(self, name: str, repeat: int, kernels: list[Kernel]) -> None:

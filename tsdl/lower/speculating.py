@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.formula import Formula, Value, make, substituted, symbol
+from tsdl.formula import Formula, Value, make, substituted, symbol, symbols
 from tsdl.lower.operators import Device, Graph, device_of, graph_of
 from tsdl.lower.tables import Tables
 from tsdl.plan import Kernel, Speculation, Stage
@@ -51,11 +51,20 @@ def speculation_of(evaluator: Evaluator, policy: Instance) -> Speculation | None
                 "were right; engines report it as their acceptance rate by position",
             ),
         )
+    said = block.members.fields["acceptance"].value.span
+    others = sorted(symbols(acceptance) - {"r"})
+    if others:
+        raise evaluator.fail(
+            "E0502",
+            f"`acceptance` is known of a request alone, and reads `{others[0]}`",
+            said,
+            help=("it may read fields of the request: `r.prompt`, `r.priority`",),
+        )
     if isinstance(acceptance, (int, float)) and not 0 <= acceptance <= 1:
         raise evaluator.fail(
             "E0503",
             f"`acceptance` is a share, and must be from 0 to 100 %, not {acceptance:.6g}",
-            block.members.fields["acceptance"].value.span,
+            said,
         )
     drafter = evaluator.reference(block, "drafter")
     tokens = evaluator.whole(block, "tokens")
@@ -79,6 +88,9 @@ def drafted(
     own.efficiencies = device.efficiencies
     first = graph_of(evaluator, drafter, own, none)
     graph.weight_bytes += first.weight_bytes
+    graph.drafter, graph.drafter_bytes = drafter.name, first.weight_bytes
+    graph.shares_experts |= first.shares_experts
+    graph.reach = max(graph.reach, first.reach)
     sizes = [evaluator.real(d.formats["kv_dtype"], "size") for d in (own, device)]
     graph.kv_elements += first.kv_elements * sizes[0] / sizes[1]
     graph.windowed_kv_elements += first.windowed_kv_elements * sizes[0] / sizes[1]

@@ -245,7 +245,7 @@ def _kv_cache(
         room = given * block * per_token
     else:
         room = min(
-            _free_memory(evaluator, worker, model, device, int(share.weight_bytes))
+            _free_memory(evaluator, worker, model, device, graph, int(share.weight_bytes))
             * device.devices
             * (graph.kv_elements / share.kv_elements if graph.kv_elements else 1)
             for share in divided
@@ -278,7 +278,12 @@ def _move(evaluator: Evaluator, kv: Instance, key: str) -> Value | None:
 
 
 def _free_memory(
-    evaluator: Evaluator, worker: Instance, model: Instance, device: Device, weights: int
+    evaluator: Evaluator,
+    worker: Instance,
+    model: Instance,
+    device: Device,
+    graph: Graph,
+    weights: int,
 ) -> float:
     """Return the bytes of a device that are left for KV. Raises Failed where there are none."""
     kv = evaluator.required(worker, "kv")
@@ -295,6 +300,10 @@ def _free_memory(
     if needed:
         helps.insert(0, f"share the weights among more devices: `parallel = tp({needed})`")
     many = f"{devices} × " if devices > 1 else ""
+    drafted = ""
+    if graph.drafter:
+        drafted = f" (of these {graph.drafter_bytes / 1e9:.1f} GB are those of its drafter "
+        drafted += f"`{graph.drafter}`)"
     raise evaluator.fail(
         "E0511",
         f"`{model.name}` does not fit {many}`{device.hardware.name}`",
@@ -302,8 +311,9 @@ def _free_memory(
         f"worker `{worker.members.name}`",
         secondary=(Label(evaluator.place_of(model), "this model"),),
         notes=(
-            f"of each device, weights take {weights / 1e9:.1f} GB and {reserve / 1e9:.1f} GB are "
-            f"kept in reserve; {usable / 1e9:.1f} GB may be used, and nothing is left for KV",
+            f"of each device, weights take {weights / 1e9:.1f} GB{drafted} and "
+            f"{reserve / 1e9:.1f} GB are kept in reserve; {usable / 1e9:.1f} GB may be used, and "
+            "nothing is left for KV",
         ),
         help=tuple(helps),
     )

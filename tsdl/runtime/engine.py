@@ -100,8 +100,8 @@ class Engine:
         self.front_ends = [worker.local.front_end for worker in self.workers]
         self.serving = 0  # gangs that are processes
         self.over = False
-        self.rounds = 0
-        self.looked, self.iterated = -1.0, 0  # when timers fired last, and the iterations by then
+        # Of timers: rounds in vain; when the last one was, and after how many iterations.
+        self.rounds, self.looked, self.iterated = 0, -1.0, 0
         self.gap_length, self.gap_count = array("d"), array("i")
         self.sampled = True  # whether the state of workers over time is noted
         self.samples = Samples()
@@ -458,24 +458,25 @@ class Engine:
             self._catch_up()
             if not self.open:
                 return
+            if self.clock.now != self.looked:  # timers of one time are one round
+                self._count_round()
             program()
             self._dispatch_pending()
-            iterations = sum([worker.iterations for worker in self.workers])
-            if not self._quiet or iterations != self.iterated:
-                self.rounds = 0
-            elif self.clock.now != self.looked:  # timers of one time are one round
-                self.rounds += 1
-            self.looked, self.iterated = self.clock.now, iterations
             self._have_conditions_asked()
             if self.rounds > MOST_ROUNDS:
                 self.rounds = 0
                 self.over = not self._break_deadlock()
 
+    def _count_round(self) -> None:
+        """Count the rounds in a row before which nothing has happened since the last one."""
+        iterations = sum([worker.iterations for worker in self.workers])
+        self.rounds = self.rounds + 1 if self._quiet and iterations == self.iterated else 0
+        self.looked, self.iterated = self.clock.now, iterations
+
     def _have_conditions_asked(self) -> None:
         """Let workers look whose policy says who may go on: a timer may have changed that."""
         for worker in self.workers:
-            admits = worker.waiting and worker.rules.admit_when is not None
-            if admits or (worker.swapped and worker.rules.resume_when is not None):
+            if worker.has_to_ask:
                 self.system.wake(worker)
 
     def _catch_up(self) -> None:

@@ -298,6 +298,7 @@ class Result:
                     "preemptions": w.preemptions,
                     "kv_capacity": w.memory.capacity,
                     "kv_peak": w.memory.peak,
+                    "drafts": w.drafts.made if w.drafts else 0,
                     "acceptance_length": w.drafts.length if w.drafts else None,
                     "kv_hit_rate": w.memory.found / w.memory.asked if w.memory.asked else None,
                 }

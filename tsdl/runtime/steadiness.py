@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 PARTS = 8  # of the arrivals; the first, in which the system fills, says nothing
 FEWEST = 10 * PARTS  # requests, below which nothing is said
-_RISES = 15  # of the 21 pairs of parts: rising less falling; by chance in one run of seventy
-_GROWTH = 1.25  # from the first three of these parts to the last two
+# What is too much of a growth, from the first three of these parts to the last two, by how many of
+# their 21 pairs rise less those that fall. Of parts that know nothing of each other so many do so
+# by chance in one run of seventy, and all in one of five thousand.
+_TOO_MUCH = ((15, 1.25), (21, 1.1))
 _STEADY = ("poisson", "uniform", "gamma")  # arrivals whose rate does not change
 
 
@@ -34,18 +36,22 @@ class Growth(Struct, frozen=True):
     @property
     def steady(self) -> bool:
         """Tell whether they did not pile up."""
-        return self.rises < _RISES or self.late < _GROWTH * self.early
+        return not any(
+            self.rises >= rises and self.late >= growth * self.early for rises, growth in _TOO_MUCH
+        )
 
 
 def growth_of(workload: Workload, columns: Requests, counted: NDArray[np.bool_]) -> Growth | None:
     """Return how open requests grew among counted arrivals.
 
-    None where they are few, or come at no steady rate of their own: in bursts, closed loops and
-    replays.
+    None where they are few, or come at no steady rate of their own: in bursts, conversations,
+    closed loops and replays.
     """
     drawn = workload.arrivals
-    if drawn is None or drawn.name not in _STEADY or workload.concurrency is not None:
+    if drawn is None or drawn.name not in _STEADY:
         return None
+    if workload.chained or workload.concurrency is not None:
+        return None  # users who wait come the later the longer it takes
     if int(counted.sum()) < FEWEST:
         return None
     arrived, codes = columns.part("arrived"), columns.codes

@@ -176,9 +176,10 @@ def _workers(result: Result) -> list[str]:
         peak = max(w["kv_peak"] / w["kv_capacity"] if w["kv_capacity"] else 0 for w in group)
         found = [w["kv_hit_rate"] for w in group if w["kv_hit_rate"] is not None]
         hits = f", {_percent(sum(found) / len(found))} of prompts found" if found else ""
-        lengths = [w["acceptance_length"] for w in group if w["acceptance_length"] is not None]
-        if lengths:
-            hits += f", {_figure(sum(lengths) / len(lengths))} tokens a decode"
+        drafts = sum(w["drafts"] for w in group)
+        if drafts:
+            gained = sum(w["drafts"] * w["acceptance_length"] for w in group if w["drafts"])
+            hits += f", {_figure(gained / drafts)} tokens a decode"
         many = f"{kind.count} × " if kind.count > 1 else ""
         devices = f"{kind.devices} × " if kind.devices > 1 else ""
         lines.append(

@@ -105,8 +105,12 @@ def _detail(result: Result, tokens: Tokens) -> dict[str, Any]:
     times = np.asarray(tokens.time)[order]
     ends = np.searchsorted(request[order], np.arange(columns.count), side="right")
     begins = np.concatenate(([0], ends[:-1])) if len(ends) else ends
+    # Of tokens that come together, out of drafts, one has a gap.
+    once = any(kind.local.speculation for kind in result.plan.workers)
     gaps = [
-        np.diff(times[begins[number] : ends[number]]).tolist() if done else []
+        [gap for gap in np.diff(times[begins[number] : ends[number]]).tolist() if gap or not once]
+        if done
+        else []
         for number, done in zip(chosen.tolist(), finished.tolist(), strict=True)
     ]
     return {

@@ -188,6 +188,13 @@ class Worker(Shown):
         rule = self.rules.admit_when
         return rule is None or bool(rule(request, self.kv, self))
 
+    @property
+    def has_to_ask(self) -> bool:
+        """Tell whether somebody waits here on whom the policy has a condition of its own."""
+        rules = self.rules
+        admits = self.waiting and rules.admit_when is not None
+        return bool(admits or (self.swapped and rules.resume_when is not None))
+
     def must_evict(self, request: Request) -> bool:
         """Ask whether somebody must go so that a request may go on, even if there is room."""
         rule = self.rules.evict_when

@@ -15,11 +15,12 @@ _USUAL_STEPS = 3  # of SGLang, for most models (python/sglang/srt/server_args.py
 _LAYERS = ("eagle", "eagle3", "mtp", "deepseek_mtp", "nextn", "ernie_mtp", "qwen3_next_mtp")
 _NOTHING = ("ngram", "[ngram]", "ngram_gpu", "suffix")
 _OTHER = "the drafter is not known: what it takes is left out; name it as `drafter` of `speculate`"
+_STAGES = "stages of a pipeline do not speculate: nothing is drafted"
 _NO_CONFIG = "is no JSON with `num_speculative_tokens`: nothing is drafted"
 
 
-def speculate(serving: Serving, flag: str, ahead: int, method: str, drafter: str) -> None:
-    """Put down that so many tokens are drafted, by a method or by a model of a name."""
+def speculate(serving: Serving, flag: str, ahead: int, method: str, drafter: str) -> int:
+    """Put down that so many tokens are drafted, by a method or by a model of a name; return it."""
     known = checkpoint(drafter).name if drafter else ""
     method = method.lower()
     by: list[Line | Block] = []
@@ -39,6 +40,17 @@ def speculate(serving: Serving, flag: str, ahead: int, method: str, drafter: str
             ],
         )
     )
+    return ahead
+
+
+def fitting(serving: Serving, flag: str, sequences: int, budget: int, ahead: int) -> int:
+    """Return how many sequences may run at once: an iteration has all tokens of each."""
+    most = max(budget // (1 + ahead), 1)
+    if sequences > most:
+        serving.flags.unread(
+            flag, f"no more than {most} sequences decode in a step of {budget} tokens"
+        )
+    return min(sequences, most)
 
 
 def _layer(serving: Serving) -> str:
@@ -51,8 +63,11 @@ def _layer(serving: Serving) -> str:
     return "drafter"
 
 
-def of_config(serving: Serving) -> None:
-    """Read vLLM's `--speculative-config`, in JSON or key by key; and the flags before it."""
+def of_config(serving: Serving, *, stages: int) -> tuple[int, str]:
+    """Read vLLM's `--speculative-config`, in JSON or key by key; and the flags before it.
+
+    Return how many tokens are drafted, and the flag that says it.
+    """
     flags = serving.flags
     given: dict[str, object] = {}
     asked = [key for key in flags.entries if key.partition(".")[0] == CONFIG]
@@ -63,32 +78,40 @@ def of_config(serving: Serving) -> None:
     old = flags.whole("--num-speculative-tokens", 1, _MOST)
     drafter = flags.text("--speculative-model")
     ahead = given.get("num_speculative_tokens", old)
-    if type(ahead) is int and 0 < ahead <= _MOST:
-        method, model = given.get("method"), given.get("model", drafter)
-        flag = asked[0] if asked else "--num-speculative-tokens"
-        speculate(
-            serving, flag, ahead,
-            method if isinstance(method, str) else "", model if isinstance(model, str) else "",
-        )  # fmt: skip
-    else:
+    if not (type(ahead) is int and 0 < ahead <= _MOST):
         for key in asked:
             flags.unread(key, _NO_CONFIG)
+        return 0, ""
+    flag = asked[0] if asked else "--num-speculative-tokens"
+    if stages > 1:
+        flags.unread(flag, _STAGES)
+        return 0, ""
+    method, model = given.get("method"), given.get("model", drafter)
+    names = [said if isinstance(said, str) else "" for said in (method, model)]
+    return speculate(serving, flag, ahead, *names), flag
 
 
-def of_steps(serving: Serving) -> None:
-    """Read SGLang's flags: a chain of so many steps, or a tree of drafts, which is none here."""
+def of_steps(serving: Serving, *, stages: int) -> tuple[int, str]:
+    """Read SGLang's flags: a chain of so many steps, or a tree of drafts, which is none here.
+
+    Return how many tokens are drafted, and the flag that says it.
+    """
     flags = serving.flags
     method = flags.text("--speculative-algorithm")
     steps = flags.whole("--speculative-num-steps", 1, _MOST)
     drafts = flags.whole("--speculative-num-draft-tokens", 2, _MOST)
     branches = flags.whole("--speculative-eagle-topk", 1, _MOST) or 1
     drafter = flags.text("--speculative-draft-model-path") or ""
+    flag = "--speculative-algorithm"
     if method is None:
-        return
+        return 0, ""
+    if stages > 1:
+        flags.unread(flag, _STAGES)
+        return 0, ""
     if branches > 1:
         flags.unread("--speculative-eagle-topk", "drafts are chains: the branches are left out")
     ahead = steps or (drafts - 1 if drafts else _USUAL_STEPS)
-    speculate(serving, "--speculative-algorithm", ahead, method, drafter)
+    return speculate(serving, flag, ahead, method, drafter), flag
 
 
 def _read(text: str) -> object:

@@ -159,8 +159,12 @@ def _policy(serving: Serving, shape: Shape) -> None:
     if chunk is None:
         chunk = next(c for most, c, _, _ in _BY_MEMORY if serving.memory < most)
     budget = int(chunk) if chunk > 0 else whole
+    ahead, flag = drafting.of_steps(serving, stages=shape.stages)
+    mixed = flags.flag("--enable-mixed-chunk")
+    if mixed:
+        sequences = drafting.fitting(serving, flag, sequences, budget, ahead)
     scheduler.base = f"sglang(budget = {tokens(budget)}, sequences = {sequences})"
-    if flags.flag("--enable-mixed-chunk"):
+    if mixed:
         local.append(Line("chunked", "--enable-mixed-chunk", "batching"))
     if shape.stages > 1:
         local.append(Line("synchronous", "a pipeline", "scheduling"))
@@ -183,4 +187,3 @@ def _policy(serving: Serving, shape: Shape) -> None:
     elif order != "fcfs":
         flags.unread("--schedule-policy", f"`{order[:60]}` is taken as fcfs")
     flags.ignore("--schedule-policy", "--schedule-low-priority-values-first")
-    drafting.of_steps(serving)

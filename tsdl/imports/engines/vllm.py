@@ -169,7 +169,10 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
     if old:
         usual = _old_budget(version, longest, chunked=bool(chunked))
     budget = flags.whole("--max-num-batched-tokens", 1, _MOST) or usual
+    ahead, flag = drafting.of_config(serving, stages=shape.stages)
     sequences = min(sequences, budget)
+    if chunked or not old:
+        sequences = drafting.fitting(serving, flag, sequences, budget, ahead)
     name = "vllm_0_6" if old else "vllm"
     if old:
         _old_policy(serving, chunked=bool(chunked))
@@ -188,7 +191,6 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
     if eager:
         scheduler.local.append(eager)
     _order(serving)
-    drafting.of_config(serving)
 
 
 def _old_budget(version: tuple[int, int], longest: int | None, *, chunked: bool) -> int:
