@@ -85,7 +85,7 @@ def drafted(
         return ()
     none = Tables(evaluator, None, tables.read, tables.devices, tables.place)
     own = device_of(evaluator, worker, drafter, device.decode_tokens)
-    own.efficiencies = device.efficiencies
+    own.efficiencies, own.peaks = device.efficiencies, device.peaks  # they are one device
     first = graph_of(evaluator, drafter, own, none)
     graph.weight_bytes += first.weight_bytes
     graph.drafter, graph.drafter_bytes = drafter.name, first.weight_bytes
