@@ -196,3 +196,19 @@ def test_a_hostile_picture_is_text(hostile: Path, tmp_path: Path) -> None:
     known = {"svg", "g", "path", "text", "rect", "line", "defs", "clipPath", "linearGradient",
              "stop", "image", "title", "tspan"}  # fmt: skip
     assert {element.tag.rpartition("}")[2] for element in root.iter()} <= known
+
+
+def test_a_page_tells_of_drafts_and_of_requests_that_pile_up(tmp_path: Path) -> None:
+    text = """edition "2026"
+policy drafting from chunked { local { speculate { tokens = 1 token; acceptance(r) = 100 % } } }
+workload many from sharegpt(rate = 30 req/s) { requests = 100 }
+scenario it { model = llama2_7b; cluster = single(A100_80G); policy = POLICY; workload = many }
+"""
+    for name in ("drafting", "chunked"):
+        program = tmp_path / f"{name}.tsim"
+        program.write_text(text.replace("POLICY", name))
+        assert main(["run", str(program), "--out", str(tmp_path / name)]) == 0
+    page = Tags(report(tmp_path, "drafting", "chunked")).text
+    assert re.search(r"tokens a decode\s*1\.9\d*\s*–", page)
+    assert re.search(r"requests pile up\s*yes\s*yes", page)
+    assert "tokens a decode" not in Tags(report(tmp_path, "chunked")).text
