@@ -45,17 +45,21 @@ def test_who_sheds_load_makes_progress() -> None:
     assert counts["finished"] + counts["rejected"] == 3000
 
 
+def one_each(period: str) -> str:
+    """Return a policy that admits one request in each period."""
+    return f"""local {{
+      state left = 1
+      on every({period}) {{ left = 1 }}
+      admit r when left > 0
+      on admit(r, w) {{ left -= 1 }}
+    }}"""
+
+
 @pytest.mark.parametrize("engine", ["fast", "reference"])
 def test_a_timer_has_idle_workers_ask_who_may_begin(engine: str) -> None:
     """One request a second: whoever waits on an idle worker begins when the state is refilled."""
-    policy = """local {
-      state left = 1
-      on every(1 s) { left = 1 }
-      admit r when left > 0
-      on admit(r, w) { left -= 1 }
-    }"""
     workload = "requests = 4; arrivals = burst(2 req, 30 s); prompt = constant(5 tokens); output = constant(1 tokens)"
-    result = plan_of(base="chunked", policy=policy, workload=workload).run(engine=engine)
+    result = plan_of(base="chunked", policy=one_each("1 s"), workload=workload).run(engine=engine)
     assert result.requests["started"].tolist() == [0, 1, 30, 31]
     assert not result.summary["requests"]["stuck"]
 
@@ -83,14 +87,8 @@ def test_timers_go_on_where_answers_take_less_than_their_period(
 ) -> None:
     """All is quiet whenever the timer fires, and yet a request is served in each round."""
     monkeypatch.setattr("tsdl.runtime.engine.MOST_ROUNDS", 5)
-    policy = """local {
-      state left = 1
-      on every(10 s) { left = 1 }
-      admit r when left > 0
-      on admit(r, w) { left -= 1 }
-    }"""
     workload = "requests = 30; arrivals = burst(); prompt = constant(5 tokens); output = constant(1 tokens)"
-    counts = run(base="chunked", policy=policy, workload=workload).summary["requests"]
+    counts = run(base="chunked", policy=one_each("10 s"), workload=workload).summary["requests"]
     assert counts["finished"] == 30
 
 

@@ -81,7 +81,7 @@ def reasons_of(plan: Plan, kind: Workers) -> tuple[Reason, ...]:
         why = f"the footprint of `{kind.kv.name}` does not grow by whole blocks of the context"
         reasons.append(Reason("reference", "kvcache", why))
     if local.speculation is not None:
-        why = "how many tokens each request gains is drawn anew in every iteration"
+        why = "each request gains another number of tokens in each iteration"
         reasons.append(Reason("reference", "speculate", why))
     if kind.ranks > 1:
         why = "its ranks begin their iterations together"

@@ -22,8 +22,8 @@ _SHOWN = 8
 
 
 # Units that columns of times are named after, in seconds.
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
-_NAMED = re.compile(rf"[_ (\[]({'|'.join(_SECONDS)})[)\]]?$")
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_NAMED = re.compile(rf"[_ (\[]({'|'.join(SECONDS)})[)\]]?$")
 
 
 def other_unit(column: str, unit: float) -> str:
@@ -32,7 +32,7 @@ def other_unit(column: str, unit: float) -> str:
     That one is in seconds. "" of columns that are read in their unit, or are named after none.
     """
     found = _NAMED.search(column)
-    return "" if found is None or isclose(unit, _SECONDS[found[1]]) else found[1]
+    return "" if found is None or isclose(unit, SECONDS[found[1]]) else found[1]
 
 
 class Query(Struct, frozen=True):

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from tsdl.diagnostics import Sink
 from tsdl.measured.run import NOT_KNOWN, Collector, Request, Run
 from tsdl.source import Source
+from tsdl.tables import SECONDS
 from tsdl.traces.lines import Cells, Lines, csv_lines, has_once
 from tsdl.traces.rows import length, number
 
 TIMES = ("arrived", "ttft", "e2e", "tpot")
 NAMES = ("arrived", "prompt", "output", "ttft", "e2e", "tpot")
-UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-_ENDINGS = ", ".join(f"`_{unit}`" for unit in UNITS)
+_ENDINGS = ", ".join(f"`_{unit}`" for unit in SECONDS)
 
 
 def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
@@ -48,7 +48,7 @@ def _headers(
     """Return the header of each column that there is; None where it may be either of two."""
     found = {}
     for name in NAMES:
-        usual = [name, *(f"{name}_{unit}" for unit in UNITS)] if name in TIMES else [name]
+        usual = [name, *(f"{name}_{unit}" for unit in SECONDS)] if name in TIMES else [name]
         wanted = [columns[name]] if name in columns else usual
         there = [header for header in wanted if header in lines.names]
         if len(there) > 1:
@@ -121,4 +121,4 @@ def _add(collector: Collector, line: int, cells: Cells, headers: Mapping[str, st
 
 
 def _unit(header: str) -> float:
-    return UNITS.get(header.rpartition("_")[2], 1.0) if "_" in header else 1.0
+    return SECONDS.get(header.rpartition("_")[2], 1.0) if "_" in header else 1.0

@@ -10,7 +10,7 @@ from tsdl.plan import Local, Speculation
 from tsdl.runtime.request import Request
 from tsdl.runtime.streams import stream
 
-_ALL = 2**64 - 1
+_ALL = 2**64 - 1  # the bits of a number
 _STEP = 0x9E3779B97F4A7C15  # of SplitMix64, as are the numbers of `_mixed`
 
 
@@ -42,7 +42,7 @@ class Drafts:
         chance = self._acceptance(request)
         of_request = _mixed(_mixed(self._start + request.session) + request.turn)
         place = first
-        while place < last and _mixed(of_request + place * _STEP) < chance * _ALL:
+        while place < last and _mixed(of_request + place * _STEP) < chance * 2**64:
             place += 1
         self.accepted += place - first
         return place - first
