@@ -27,8 +27,9 @@ SHARES = {
     "embedding": 0.15,
     "pointwise": 0.45,
 }
-# NVLink 3: 64 % of 300 GB/s, 33 us, p = 0.75.
-RATE, LATENCY, SHARPNESS = 0.64 * 300e9, 33e-6, 0.75
+# NVLink 3: of 300 GB/s an all-reduce reaches 64 %, others 72 %; latency and p.
+ALL_REDUCE = (0.64 * 300e9, 33e-6, 0.75)
+EXCHANGE = (0.72 * 300e9, 8.2e-6, 0.52)
 BYTES = 2  # of a weight, an activation, an element of KV
 
 
@@ -71,12 +72,13 @@ def attention(flops: float, size: float) -> float:
     return max(flops / (PEAK * compute), size / (BANDWIDTH * bandwidth)) + launch
 
 
-def over_link(wire: float) -> float:
-    return float((LATENCY**SHARPNESS + (wire / RATE) ** SHARPNESS) ** (1 / SHARPNESS)) + LAUNCH
+def over_link(wire: float, rate: float, latency: float, p: float) -> float:
+    return float((latency**p + (wire / rate) ** p) ** (1 / p)) + LAUNCH
 
 
 def all_reduce(rows: int, width: int, devices: int) -> float:
-    return over_link(2 * (devices - 1) / devices * rows * width * BYTES) if devices > 1 else 0
+    wire = 2 * (devices - 1) / devices * rows * width * BYTES
+    return over_link(wire, *ALL_REDUCE) if devices > 1 else 0
 
 
 def attention_of(batch: Batch, heads: int, kv_heads: int, width: int) -> float:
@@ -132,7 +134,9 @@ def by_hand(shape: Shape, batch: Batch, devices: int = 1) -> float:
         parts.append(gemm(last, hidden, shape.vocabulary // devices))
         parts.append(3 * last * shape.vocabulary * 4 / (BANDWIDTH * SAMPLER[0]) + SAMPLER[1])
     if last and devices > 1:
-        parts.append(over_link((devices - 1) / devices * last * shape.vocabulary * BYTES))
+        wire = (devices - 1) / devices * last * shape.vocabulary * BYTES
+        rate, latency, p = EXCHANGE
+        parts.append(over_link(wire, rate, latency * (1 + 0.04 * (devices - 2)), p))
     return math.fsum(parts)
 
 

@@ -43,4 +43,4 @@ def kernel(cost: Cost, name: str, stage: str = "block") -> Kernel:
 
 def amount(value: object, batch: Batch) -> float:
     """Return the number of a kernel's formula (flops, bytes, wire) for a batch."""
-    return compiled(Cost("test", (Stage("", 1, (Kernel("", "", 0, 0, 0, value),)),), 0))(batch)  # type: ignore[arg-type]
+    return compiled(Cost("test", (Stage("", 1, (Kernel("", "", 0, 0, 0, 0, value),)),), 0))(batch)  # type: ignore[arg-type]

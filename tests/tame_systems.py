@@ -43,7 +43,7 @@ FOOTPRINTS = ("paged", "paged", "paged", "paged", "token_wise", "contiguous", "w
 LINKS = {
     "fair": "bandwidth = 1 GB/s; latency = 10 us",
     "fifo": "bandwidth = 1 GB/s; latency = 0 s; sharing = fifo",
-    "half duplex": "bandwidth = 4 GB/s; latency = 1 ms; duplex = half",
+    "half duplex": "bandwidth = 4 GB/s; latency = 1 ms; duplex = half; most = 2 devices",
     "slow": "bandwidth = 20 MB/s; latency = 10 ms",
     "instant": "bandwidth = 1000 PB/s; latency = 0 s",
 }

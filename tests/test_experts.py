@@ -195,14 +195,15 @@ def test_ranks_tell_one_another_their_tokens_padded_to_the_longest() -> None:
 
 
 def test_tokens_may_go_to_the_devices_of_their_experts_only() -> None:
-    own = """model own from qwen3_30b_a3b { graph {
-  send: AllToAll(active_experts, hidden)
-  up: ExpertGEMM(hidden, experts, active_experts, 2 * expert_ffn)
-} }"""
-    cost = worker_of("own", "ep(1, ranks = 4)", own).cost
+    cost = worker_of("qwen3_30b_a3b", "ep(1, ranks = 4, exchange = all_to_all)").cost
     batch = decodes(5, 9)
-    assert amount(kernel(cost, "send", "").wire, batch) == 5 * 4 * (3 / 4) * 2048 * 2
-    assert amount(kernel(cost, "up", "").flops, batch) == 2 * 20 * 2 * 2048 * 2 * 768
+    batch.peer_tokens = 16
+    for name in ("ranks_in", "ranks_out"):
+        wire = amount(kernel(cost, name).wire, batch)
+        assert wire == 16 * 4 * (3 / 4) * 2048 * 2  # no token goes to a device twice
+    assert amount(kernel(cost, "gate_up").flops, batch) == 2 * 64 * 2 * 2048 * 2 * 768
+    # Rows come once for each of the device's two experts that a token has.
+    assert amount(kernel(cost, "permute").bytes, batch) == 64 * (2 + 2) * 2048 * 2
 
 
 # -- what is refused ---------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def rows() -> list[tuple[str, str, str, str]]:
 
 @pytest.mark.parametrize(("form", "version", "flags", "wanted"), rows())
 def test_row_of_the_document(form: str, version: str, flags: str, wanted: str) -> None:
-    experts = "expert" in flags or "ep-size" in flags or "dp-attention" in flags
+    experts = any(what in flags for what in ("expert", "ep-size", "dp-attention", "all2all"))
     command = f"{STARTS[form]} {SPARSE if experts else DENSE} {flags}"
     text, found = made(form, command, "--hardware", "H100", "--version", version)
     assert text is not None, render_all(found)
@@ -337,12 +337,29 @@ def test_the_old_engine_reads_no_config() -> None:
     assert not found
 
 
-def test_several_nodes_are_told_and_the_old_engine_is_known() -> None:
-    def titles(line: str) -> list[str]:
-        return [d.title for d in made("vllm", line, "--hardware", "H100", "--version", "0.9")[1]]
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("-tp 16 --nnodes 2", "network = InfiniBand_NDR  # no flag says"),
+        ("-tp 16 --nnodes 2", "  worker gpu { hardware = H100_SXM; parallel = tp(16);"),
+        ("-tp 8 -dp 4 --nnodes 2", "  node server * 2 {\n    worker gpu * 2 { hardware = H100_SXM"),
+        ("-dp 16 --data-parallel-size-local 8", "  node server * 2 {\n    worker gpu * 8 {"),
+        ("-tp 8 -dp 3 --nnodes 6", "  worker gpu * 3 {"),  # each stands on two of them
+        ("-tp 8 -dp 4 --nnodes 1", "  worker gpu * 4 {"),
+    ],
+)
+def test_several_servers_have_a_network_between_them(flags: str, expected: str) -> None:
+    text, found = made("vllm", f"vllm serve {DENSE} {flags}", "--hardware", "H100")
+    assert text is not None
+    assert expected in text
+    assert not found
+    assert ("network" in text) == ("nnodes 1" not in flags)
+    hdr, _ = made("vllm", f"vllm serve {DENSE} {flags}", "--hardware", "H100", "--network", "HDR")
+    assert hdr is not None
+    assert ("network = InfiniBand_HDR" in hdr) == ("nnodes 1" not in flags)
 
-    assert any("one server" in title for title in titles(f"vllm serve {DENSE} -tp 16 --nnodes 2"))
-    assert not titles(f"vllm serve {DENSE} -tp 8 --nnodes 1")
+
+def test_the_old_engine_is_known() -> None:
     text, _ = made(
         "vllm", f"VLLM_USE_V1=0 vllm serve {DENSE}", "--hardware", "H100", "--version", "0.9"
     )

@@ -23,7 +23,7 @@ def by_token(seconds: float) -> Value:
 
 
 def stage(seconds: Value) -> Cost:
-    return Cost("by hand", (Stage("", 1, (Kernel("it", "formula", 0, 0, 0, seconds),)),), 0)
+    return Cost("by hand", (Stage("", 1, (Kernel("it", "formula", 0, 0, 0, 0, seconds),)),), 0)
 
 
 def piped(rows: list[Row], *seconds: Value, **given: object) -> Run:

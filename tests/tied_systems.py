@@ -64,7 +64,7 @@ LINKS = (  # a token of the model takes half a MiB: 1/128 s at 64 MiB/s
     "bandwidth = 64 MiB/s; latency = 0 s",
     "bandwidth = 1 GiB/s; latency = 7.8125 ms; sharing = fifo",
     "bandwidth = 1000 PB/s; latency = 0 s",
-    "bandwidth = 256 MiB/s; latency = 0 s; duplex = half; sharing = fifo",
+    "bandwidth = 256 MiB/s; latency = 0 s; duplex = half; sharing = fifo; most = 2 devices",
 )
 LOOSE_LINKS = (*LINKS, "bandwidth = 20 MB/s; latency = 3 ms")
 

@@ -110,7 +110,7 @@ def parts(cost: Cost) -> list[Part]:
     graph. All engines add them in this order, so that they agree to the last bit.
     """
     terms: dict[frozenset[str], list[tuple[tuple[Value, ...], int]]] = {}
-    for stage in (Stage("", 1, (Kernel("", "", 0, 0, 0, cost.overhead),)), *cost.stages):
+    for stage in (Stage("", 1, (Kernel("", "", 0, 0, 0, 0, cost.overhead),)), *cost.stages):
         here: dict[frozenset[str], list[Value]] = {}
         for kernel in stage.kernels:
             if kernel.time != 0:

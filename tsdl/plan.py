@@ -15,15 +15,17 @@ from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planjson import canonical, encoded, written
 
-FORMAT = 12
+FORMAT = 13
+WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
 
 
 class Kernel(Struct, frozen=True):
     """One launch on a device: its work, and its time, over the features of the batch.
 
-    `flops` and `bytes` are per device, `wire` bytes over the link; `time` is in seconds and already
-    holds the device's peaks, efficiencies and the fixed cost of the launch. `source` says where the
-    time is from: `roofline`, `formula`, or the table and the file.
+    `flops` and `bytes` are per device, `wire` bytes over the link, `remote` those over the network
+    between domains; `time` is in seconds and already holds the device's peaks, efficiencies and the
+    fixed cost of the launch. `source` says where the time is from: `roofline`, `formula`, or the
+    table and the file.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Kernel(Struct, frozen=True):
     flops: Value
     bytes: Value
     wire: Value
+    remote: Value
     time: Value
     source: str = "roofline"
 

@@ -4,7 +4,7 @@ import json
 
 from tsdl import formula
 from tsdl.interpolation import check_grid
-from tsdl.plan import DEEPEST, FORMAT, WORDS, Cost, Global, Local, Plan, Statement
+from tsdl.plan import DEEPEST, FORMAT, WORDS, WORK, Cost, Global, Local, Plan, Statement
 from tsdl.planjson import decoded, unshared
 from tsdl.pythonsource import TABLE, is_name
 from tsdl.schema.scenarios import SHORTEST
@@ -60,7 +60,7 @@ def _check_ranges(plan: Plan) -> None:
     costs = [cost for kind in plan.workers for cost in (kind.cost, *kind.pipeline)]
     for cost in costs:
         kernels = [kernel for stage in cost.stages for kernel in stage.kernels]
-        numbers = [n for k in kernels for n in (k.flops, k.bytes, k.wire, k.time)]
+        numbers = [getattr(k, name) for k in kernels for name in (*WORK, "time")]
         if any(isinstance(number, str) for number in (*numbers, *cost.beside)):
             raise ValueError("a time, or the work of a kernel, is a text")
         if type(cost.eager) in (int, float):

@@ -205,7 +205,8 @@ def of_work(expression: ast.Expr, scope: Scope) -> str:
     return f"`{name}` is a plain number of {what} here: write `{name} * 1 {unit}`"
 
 
-_WORK = {"flops": ("operations", "FLOP"), "bytes": ("bytes", "B"), "wire": ("bytes", "B")}
+_BYTES = ("bytes", "B")
+_WORK = {"flops": ("operations", "FLOP"), "bytes": _BYTES, "wire": _BYTES, "remote": _BYTES}
 
 
 def of_list(expression: ast.Expr, scope: Scope) -> str:

@@ -13,10 +13,14 @@ from tsdl.schema import RECORDS
 
 
 class Standing(Struct, frozen=True):
-    """Where a `worker` block stands: the node's name, its way to others, whether it is alone."""
+    """Where a `worker` block stands: the node's name, its way to others, whether it is alone.
+
+    A node of so many devices has so many ports to the network.
+    """
 
     worker: Instance
     node: str
+    devices: int
     ports: int
     network: Instance | None
     alone: bool
@@ -30,6 +34,7 @@ class Parallel(Struct, frozen=True):
     ranks: int
     imbalance: float
     stages: int  # one after another, over which the layers are divided
+    all_to_all: bool  # whether tokens go to the devices of their experts only
 
 
 def standings(evaluator: Evaluator, cluster: Instance) -> Iterator[Standing]:
@@ -43,7 +48,8 @@ def standings(evaluator: Evaluator, cluster: Instance) -> Iterator[Standing]:
     outside = cluster.members.named("worker")
     for members in outside:
         worker = evaluator.inner(cluster, "worker", members.name)
-        yield Standing(worker, "", devices_of(evaluator, worker), network, network is not None)
+        devices = devices_of(evaluator, worker)
+        yield Standing(worker, "", devices, devices, network, network is not None)
     names = [name for members in nodes for name in _copies(evaluator, cluster, members.name)]
     if network is None and len(names) + bool(outside) > 1:
         raise evaluator.fail(
@@ -56,11 +62,12 @@ def standings(evaluator: Evaluator, cluster: Instance) -> Iterator[Standing]:
     for members in nodes:
         node = evaluator.inner(cluster, "node", members.name)
         given = evaluator.optional(node, "ports")
-        ports = int(given) if given is not None else _devices_in(evaluator, node)
+        devices = _devices_in(evaluator, node)
+        ports = devices if given is None else int(given)
         for name in _copies(evaluator, cluster, members.name):
             for inner in members.named("worker"):
                 worker = evaluator.inner(node, "worker", inner.name)
-                yield Standing(worker, name, ports, network, alone=False)
+                yield Standing(worker, name, devices, ports, network, alone=False)
 
 
 def parallel_of(evaluator: Evaluator, worker: Instance) -> Parallel:
@@ -79,6 +86,7 @@ def parallel_of(evaluator: Evaluator, worker: Instance) -> Parallel:
         int(known("ranks")),
         known("imbalance"),
         int(known("stages")),
+        made.parameters.get("exchange") == "all_to_all",
     )
 
 

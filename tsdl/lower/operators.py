@@ -1,6 +1,5 @@
 """Operators to kernels: a graph on a device, sharded, as times over the batch's features."""
 
-from math import inf, nan
 from typing import Any
 
 from msgspec import Struct
@@ -9,12 +8,14 @@ from tsdl import ast
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Binding, Place
-from tsdl.formula import Formula, Value, make, substituted, symbol
+from tsdl.formula import Value, make, symbol
 from tsdl.lower.clusters import Parallel, parallel_of
+from tsdl.lower.collectives import Group, exchanged, norm
 from tsdl.lower.negatives import check_negative
+from tsdl.lower.reaching import Reach
 from tsdl.lower.sharding import divide
 from tsdl.lower.tables import Tables
-from tsdl.plan import Efficiency, Kernel, Peak, Stage
+from tsdl.plan import WORK, Efficiency, Kernel, Peak, Stage
 from tsdl.program import DeclarationName, Part
 from tsdl.schema import BATCH_FEATURES
 
@@ -27,6 +28,7 @@ class Device(Struct):
     link: Instance
     formats: dict[str, Instance]  # of the model: `dtype`, `weight_dtype` and so on
     parallel: Parallel
+    reach: Reach
     efficiencies: dict[str, Efficiency]
     peaks: dict[str, Peak]  # by the formats that were asked for
     bandwidth: float
@@ -80,14 +82,16 @@ FORMATS = ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype")
 
 
 def device_of(
-    evaluator: Evaluator, worker: Instance, model: Instance, decode_tokens: int
+    evaluator: Evaluator, worker: Instance, model: Instance, reach: Reach, decode_tokens: int
 ) -> Device:
     """Return the device of a worker for the number formats of a model. Raises Failed."""
     hardware, link = evaluator.required(worker, "hardware"), evaluator.required(worker, "link")
     formats = {name: evaluator.required(model, name) for name in FORMATS}
     bandwidth = evaluator.real(evaluator.inner(hardware, "memory"), "bandwidth")
     parallel = parallel_of(evaluator, worker)
-    return Device(evaluator, hardware, link, formats, parallel, {}, {}, bandwidth, decode_tokens)
+    return Device(
+        evaluator, hardware, link, formats, parallel, reach, {}, {}, bandwidth, decode_tokens
+    )
 
 
 def _peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> Peak:
@@ -303,7 +307,9 @@ def _symbols(device: Device) -> dict[str, Any]:
     """Return what an operator's formulas may read besides its own parameters."""
     features = {name: symbol(name) for name in BATCH_FEATURES}
     known: dict[str, Any] = {"devices": device.devices, "ranks": device.parallel.ranks}
-    known |= {"hardware": device.hardware, "decode_tokens": device.decode_tokens}
+    known |= {"domains": device.reach.domains, "rank_domains": device.reach.rank_domains}
+    known |= {"all_to_all": device.parallel.all_to_all, "decode_tokens": device.decode_tokens}
+    known["hardware"] = device.hardware
     return {**features, **known, **device.formats}
 
 
@@ -348,61 +354,19 @@ def _kernels(evaluator: Evaluator, operator: Instance, name: str, device: Device
 
 def _kernel(evaluator: Evaluator, work: Instance, name: str, device: Device, peak: float) -> Kernel:
     work_class = evaluator.word(work, "class")
-    done = {key: evaluator.known(work, key) for key in ("flops", "bytes", "wire")}
-    flops, moved, wire = done.values()
+    done = {key: evaluator.known(work, key) for key in WORK}
+    flops, moved, wire, remote = done.values()
     when = evaluator.known(work, "when")
     check_negative(evaluator, work, name, done, when, device.decode_tokens)
     reached = device.efficiency(work_class)
     compute_time = make("/", flops, peak * reached.compute)
     memory_time = make("/", moved, device.bandwidth * reached.bandwidth)
-    time = _norm(compute_time, memory_time, reached.sharpness)
-    if wire != 0:
-        time = make("+", time, _collective(evaluator, device, wire))
+    time = norm(compute_time, memory_time, reached.sharpness)
+    group = Group(device.parallel, device.reach, work_class)
+    sent = exchanged(evaluator, device.link, group, wire, remote)
+    if sent != 0:
+        time = make("+", time, sent)
     time = make("+", time, reached.overhead)
-    if flops == 0 and moved == 0 and wire == 0:
+    if all(each == 0 for each in done.values()):
         time = 0
-    return Kernel(name, work_class, flops, moved, wire, make("if", when, time, 0))
-
-
-def _collective(evaluator: Evaluator, device: Device, wire: Value) -> Value:
-    block = evaluator.inner(device.link, "collective")
-    rate = evaluator.real(device.link, "bandwidth") * evaluator.real(block, "bandwidth")
-    rate *= _among(evaluator, block, "bandwidth_factor", device.parallel)
-    latency = evaluator.real(block, "latency")
-    latency *= _among(evaluator, block, "latency_factor", device.parallel)
-    return _norm(latency, make("/", wire, rate), evaluator.real(block, "sharpness"))
-
-
-def _among(evaluator: Evaluator, block: Instance, key: str, parallel: Parallel) -> float:
-    """Return a factor of collectives for those that take part. Raises Failed."""
-    known: dict[Formula, Value] = {
-        symbol("devices"): parallel.devices, symbol("ranks"): parallel.ranks
-    }  # fmt: skip
-    try:
-        factor = substituted(evaluator.known(block, key), known)
-    except ArithmeticError:
-        factor = nan
-    if not isinstance(factor, (int, float)) or not 0 < factor < inf:
-        among = f"{parallel.devices} devices"
-        if parallel.ranks > 1:
-            among += f" of each of {parallel.ranks} ranks"
-        raise evaluator.fail(
-            "E0503",
-            f"`collective.{key}` must be above 0, and is {factor} among {among}",
-            evaluator.span(block, key),
-        )
-    return factor
-
-
-def _norm(one: Value, other: Value, sharpness: float | None) -> Value:
-    """Return the p-norm of two times; without p, the greater."""
-    if one == 0:
-        return other
-    if other == 0:
-        return one
-    if sharpness is None:
-        return make("max", one, other)
-    if sharpness == 1:
-        return make("+", one, other)
-    total = make("+", make("**", one, sharpness), make("**", other, sharpness))
-    return make("**", total, 1 / sharpness)
+    return Kernel(name, work_class, flops, moved, wire, remote, make("if", when, time, 0))

@@ -88,10 +88,13 @@ def pipeline_of(
         return ()
     found: list[Cost] = []
     width = evaluator.whole(model, "hidden")
-    send = library_kernels(evaluator, ("Send", "send"), width, symbol("tokens"), device)
     for number, share in enumerate(divided):
         stages = share.stages if whole.source == "operators" else _alike(whole, len(divided))
-        sent = (Stage("", 1, tuple(send)),) if number < len(divided) - 1 else ()
+        sent: tuple[Stage, ...] = ()
+        if number < len(divided) - 1:
+            here = replace(device, reach=device.reach.between(number, device.devices))
+            send = library_kernels(evaluator, ("Send", "send"), width, symbol("tokens"), here)
+            sent = (Stage("", 1, tuple(send)),)
         cost = Cost(whole.source, (*stages, *sent), 0, whole.tables)
         found.append(launched(cost, device, launching, share.stages, first=not number))
     return tuple(found)

@@ -1,49 +1,66 @@
-"""Collectives that cannot go by the link they are reckoned with: it is warned of."""
+"""How far the devices that share a model stand from each other: within a link, or beyond it."""
+
+from math import lcm
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.lower.clusters import Standing
-from tsdl.lower.operators import Device
+from tsdl.lower.clusters import Parallel, Standing, parallel_of
 
 
-def report_reach(evaluator: Evaluator, standing: Standing, count: int, device: Device) -> None:
-    """Warn where a worker has more devices than its link connects, or ranks stand on several nodes.
+class Reach(Struct, frozen=True):
+    """In how many domains the devices of a worker's stage stand, and ranks that share experts.
 
-    `count` is how many workers the block is, on each node that it stands on.
+    A domain has so many devices, which reach each other by their link. Others they reach by the
+    network, of which each device has so many ports.
     """
-    link, parallel, network = device.link, device.parallel, standing.network
-    apart = bool(standing.alone or count % parallel.ranks)
-    if parallel.ranks > 1 and apart and network is not None:
-        if evaluator.real(link, "bandwidth") <= evaluator.real(network, "bandwidth"):
-            return  # nothing is slower on the way than what it is reckoned by
-        _warn(
-            evaluator,
-            standing,
-            link,
-            f"{parallel.ranks} ranks stand on several nodes",
-            f"`link = {network.name}` reckons all that they exchange by the network, and "
-            "what devices of a worker exchange as well",
-        )
-        return
-    devices = parallel.devices * parallel.ranks
-    most = evaluator.optional(link, "most")
-    if most is not None and devices > most:
-        _warn(
-            evaluator,
-            standing,
-            link,
-            f"{devices} devices are more than the {most:g} that `{link.name}` connects",
-            "take fewer, or a link that goes between servers: `link = InfiniBand_NDR`",
-        )
+
+    size: int
+    domains: int
+    rank_domains: int
+    network: Instance | None
+    ports: float
+
+    def between(self, stage: int, devices: int) -> "Reach":
+        """Return that of a stage of so many devices and of the next: they share a domain or not."""
+        first, next_ = stage * devices, (stage + 1) * devices
+        return replace(self, domains=1 if first // self.size == next_ // self.size else 2)
 
 
-def _warn(evaluator: Evaluator, standing: Standing, link: Instance, why: str, remedy: str) -> None:
+def reach_of(evaluator: Evaluator, standing: Standing) -> Reach:
+    """Return how far the devices of a worker stand apart; warn where nothing connects them."""
     worker = standing.worker
+    link, parallel = evaluator.required(worker, "link"), parallel_of(evaluator, worker)
+    together = parallel.devices * parallel.stages * parallel.ranks
+    most = evaluator.optional(link, "most")
+    size = together if most is None else int(most)
+    network = standing.network
+    if network is None:
+        if together > size:
+            _warn(evaluator, worker, link, together)
+        return Reach(together, 1, 1, None, 1)
+    domains = -(-parallel.devices // size)
+    count = 1 if standing.alone else evaluator.whole(worker, "count")
+    apart = _domains_of_ranks(parallel, count, size)
+    return Reach(size, domains, apart, network, standing.ports / standing.devices)
+
+
+def _domains_of_ranks(parallel: Parallel, count: int, size: int) -> int:
+    """Return in how many domains the ranks stand that are spread most, with so many on a node."""
+    ranks, near = parallel.ranks, max(size // parallel.devices, 1)  # ranks of a domain
+    places = [(n // count, n % count // near) for n in range(lcm(count, ranks))]
+    return max(len(set(places[n : n + ranks])) for n in range(0, len(places), ranks))
+
+
+def _warn(evaluator: Evaluator, worker: Instance, link: Instance, devices: int) -> None:
     evaluator.sink.warning(
         "W0519",
-        f"{why}, and their collectives are reckoned by `{link.name}`",
+        f"{devices} devices are more than the {evaluator.whole(link, 'most')} that `{link.name}` "
+        "connects, and all that they send each other is reckoned by it",
         evaluator.span(worker, "parallel"),
         f"worker `{worker.members.name}`",
         secondary=(Label(evaluator.place_of(link), "this link"),),
-        help=(remedy,),
+        help=("say what connects the others in the cluster: `network = InfiniBand_NDR`",),
     )

@@ -8,7 +8,7 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Formula, Value, make, substituted, symbol, symbols
 from tsdl.lower.operators import Device, Graph, device_of, graph_of
 from tsdl.lower.tables import Tables
-from tsdl.plan import Kernel, Speculation, Stage
+from tsdl.plan import WORK, Kernel, Speculation, Stage
 from tsdl.schema import BATCH_FEATURES
 
 _REQUESTS, _BLOCK = symbol("requests"), 16
@@ -84,7 +84,7 @@ def drafted(
     if block is None or drafter is None:
         return ()
     none = Tables(evaluator, None, tables.read, tables.devices, tables.place)
-    own = device_of(evaluator, worker, drafter, device.decode_tokens)
+    own = device_of(evaluator, worker, drafter, device.reach, device.decode_tokens)
     own.efficiencies, own.peaks = device.efficiencies, device.peaks  # they are one device
     first = graph_of(evaluator, drafter, own, none)
     graph.weight_bytes += first.weight_bytes
@@ -118,7 +118,5 @@ def _of_others(kernel: Kernel, known: dict[Formula, Value]) -> Iterator[Kernel]:
     """Yield a kernel as a batch with other features has it, if that launches it."""
     time = substituted(kernel.time, known)
     if time != 0:  # the work of one that is not may have no value
-        flops, moved, wire = (
-            substituted(each, known) for each in (kernel.flops, kernel.bytes, kernel.wire)
-        )
-        yield replace(kernel, flops=flops, bytes=moved, wire=wire, time=time)
+        work = {name: substituted(getattr(kernel, name), known) for name in WORK}
+        yield replace(kernel, **work, time=time)

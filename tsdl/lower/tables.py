@@ -16,7 +16,7 @@ from tsdl.interpolation import Grid, Unmeasured, grid_of, interpolation
 from tsdl.lower.files import FileReader, check_unit, read_named
 from tsdl.lower.negatives import check_negative
 from tsdl.lower.saying import WAYS, derives, said, since
-from tsdl.plan import Cost, Kernel, Measured, Stage
+from tsdl.plan import WORK, Cost, Kernel, Measured, Stage
 from tsdl.program import Members
 from tsdl.schema import BATCH_FEATURES
 from tsdl.source import Source, Span
@@ -60,9 +60,8 @@ class Tables(Struct):
             return kernels
         self.used.add(known)
         cost = self.evaluator.again(self.cost)  # sizes are others at each node
-        keys = ("flops", "bytes", "wire")
-        work: dict[str, Any] = {key: _sum([getattr(k, key) for k in kernels]) for key in keys}
-        done = {key: _sum([_done(k, getattr(k, key)) for k in kernels]) for key in keys}
+        work: dict[str, Any] = {key: _sum([getattr(k, key) for k in kernels]) for key in WORK}
+        done = {key: _sum([_done(k, getattr(k, key)) for k in kernels]) for key in WORK}
         features: dict[str, Value] = {feature: symbol(feature) for feature in BATCH_FEATURES}
         block = self.evaluator.inner(cost, "operator", known)
         block.symbols |= {**features, **done, "tokens": rows, "devices": self.devices}
@@ -79,14 +78,14 @@ class Tables(Struct):
             time, source = self.evaluator.known(cost, "iteration"), "formula"
         else:
             time, source = self._of_extern(cost)
-        return Kernel("iteration", "formula", 0, 0, 0, time, source)
+        return Kernel("iteration", "formula", 0, 0, 0, 0, time, source)
 
     def of_parts(self) -> list[Kernel]:
         """Return the parts of an iteration that the cost has whole, without a graph."""
         assert self.cost is not None
         cost = self.evaluator.again(self.cost)
         cost.symbols["devices"] = self.devices
-        return self._kernels(cost, Kernel("", "table", 0, 0, 0, 0))
+        return self._kernels(cost, Kernel("", "table", 0, 0, 0, 0, 0))
 
     def _kernels(self, block: Instance, whole: Kernel) -> list[Kernel]:
         """Return a kernel with the time of a block, or one with that of each of its parts.
@@ -105,9 +104,9 @@ class Tables(Struct):
         for part in parts:
             name = f"{whole.name}.{part.name}".removeprefix(".")
             inner = self.evaluator.inner(block, "part", part.name)
-            found.append(self._kernel(inner, replace(whole, name=name, flops=0, bytes=0, wire=0)))
+            found.append(self._kernel(inner, replace(whole, name=name, **dict.fromkeys(WORK, 0))))
         first, *others = [kernel for kernel in found if kernel.time != 0] or found[:1]
-        return [replace(first, flops=whole.flops, bytes=whole.bytes, wire=whole.wire), *others]
+        return [replace(first, **{key: getattr(whole, key) for key in WORK}), *others]
 
     def _kernel(self, block: Instance, kernel: Kernel) -> Kernel:
         evaluator = self.evaluator

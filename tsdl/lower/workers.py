@@ -10,7 +10,7 @@ from tsdl.lower.launching import Launching, launched, launching_of
 from tsdl.lower.operators import Device, Graph, device_of, graph_of, with_peak
 from tsdl.lower.origins import check_origin
 from tsdl.lower.pipeline import Share, pipeline_of, shares
-from tsdl.lower.reaching import report_reach
+from tsdl.lower.reaching import reach_of
 from tsdl.lower.speculating import drafted
 from tsdl.lower.tables import Tables, check_speed, check_unused
 from tsdl.plan import Cost, KVCache, Local, Stage, Workers
@@ -64,8 +64,8 @@ def lower_workers(
     Raises Failed if the model cannot fit.
     """
     worker = standing.worker
-    device = device_of(evaluator, worker, model, local.decode_tokens)
-    report_reach(evaluator, standing, evaluator.whole(worker, "count"), device)
+    reach = reach_of(evaluator, standing)
+    device = device_of(evaluator, worker, model, reach, local.decode_tokens)
     check_origin(evaluator, worker, model, device, tables.read)
     devices = devices_of(evaluator, worker)
     hardware = device.hardware

@@ -1,5 +1,7 @@
 """Devices and links: dtype, link, hardware."""
 
+from msgspec.structs import replace
+
 from tsdl.schema.shapes import Block, Field, Nested, quantity
 from tsdl.types import Choice, Reference
 
@@ -18,6 +20,23 @@ DTYPE = Block(
         ),
     },
 )
+
+_REACHED: dict[str, Field] = {
+    "latency": Field(_TIME, "fixed time of one operation", low=0),
+    "bandwidth": Field(_NUMBER, "share of the bandwidth", low=0, above=True, high=1),
+    "sharpness": Field(_NUMBER, "p of the p-norm of both", low=0, above=True),
+    "latency_factor": Field(
+        _NUMBER,
+        "times the latency among so many `devices` of so many `ranks`, in so many domains",
+        low=0,
+        above=True,
+        formula=True,
+    ),
+    "bandwidth_factor": Field(
+        _NUMBER, "times the share of the bandwidth among so many", low=0, above=True, formula=True
+    ),
+}
+_TAKING_PART = dict.fromkeys(("devices", "ranks", "domains", "rank_domains"), _NUMBER)
 
 LINK = Block(
     "link",
@@ -39,31 +58,23 @@ LINK = Block(
                 "collective",
                 "What a collective operation over this link reaches.",
                 {
-                    "latency": Field(_TIME, "fixed time of one operation", "20 us", low=0),
-                    "bandwidth": Field(
-                        _NUMBER, "share of the bandwidth", "70 %", low=0, above=True, high=1
-                    ),
-                    "sharpness": Field(_NUMBER, "p of the p-norm of both", "1", low=0, above=True),
-                    "latency_factor": Field(
-                        _NUMBER,
-                        "times the latency among so many `devices` of so many `ranks`",
-                        "1",
-                        low=0,
-                        above=True,
-                        formula=True,
-                    ),
-                    "bandwidth_factor": Field(
-                        _NUMBER,
-                        "times the share of the bandwidth among so many",
-                        "1",
-                        low=0,
-                        above=True,
-                        formula=True,
-                    ),
+                    key: replace(field, default=default)
+                    for (key, field), default in zip(
+                        _REACHED.items(), ("20 us", "70 %", "1", "1", "1"), strict=True
+                    )
                 },
-                symbols={"devices": _NUMBER, "ranks": _NUMBER},
+                symbols=_TAKING_PART,
             )
-        )
+        ),
+        "exchange": Nested(
+            Block(
+                "exchange",
+                "What others than all-reduces reach: all-gather, reduce-scatter, all-to-all, a "
+                "send. What is left out is as in `collective`.",
+                _REACHED,
+                symbols=_TAKING_PART,
+            )
+        ),
     },
 )
 

@@ -20,6 +20,9 @@ _WORK: dict[str, Field] = {
         _NUMBER, "bytes moved from and to the device's memory", "0", low=0, formula=True
     ),
     "wire": Field(_NUMBER, "bytes that one device sends over the link", "0", low=0, formula=True),
+    "remote": Field(
+        _NUMBER, "bytes that one device sends over the network to others", "0", low=0, formula=True
+    ),
     "class": Field(Choice(()), "which efficiency counts", "pointwise"),
     "when": Field(Boolean(), "whether it is launched at all", "tokens > 0", formula=True),
 }
@@ -30,6 +33,9 @@ _OPERATOR_SYMBOLS = FEATURE_TYPES | {
     "hardware": Reference("hardware"),
     "devices": _NUMBER,
     "ranks": _NUMBER,
+    "domains": _NUMBER,
+    "rank_domains": _NUMBER,
+    "all_to_all": Boolean(),
     "decode_tokens": _NUMBER,
 }
 _WAYS = ("column", "row", "partial", "heads", "expert")
@@ -160,7 +166,7 @@ _TIMES: dict[str, Field] = {
     "when": Field(Boolean(), "whether it is launched at all", "tokens > 0", formula=True),
 }
 _KNOWN = (*FEATURE_TYPES, "devices")
-_WORK_DONE = ("flops", "bytes", "wire")
+_WORK_DONE = ("flops", "bytes", "wire", "remote")
 
 
 def _times(*read: str) -> dict[str, Field]:

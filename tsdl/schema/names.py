@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from tsdl.schema.shapes import Constructor, Field, quantity
-from tsdl.types import Bounds, Quantity, Samples, Sequence, Type
+from tsdl.types import Bounds, Choice, Quantity, Samples, Sequence, Type
 from tsdl.units import Dimension
 
 # Functions of numbers. `same`: arguments and result share a dimension; `number`: plain numbers.
@@ -45,6 +45,11 @@ def _drawn(doc: str, *, required: bool = False) -> Field:
     return Field(_ANY, doc, required=required, low=0)
 
 
+_EXCHANGE = Field(
+    Choice(("all_gather", "all_to_all")),
+    "how tokens get to the experts of other ranks: all of them to every device, as usual, or each "
+    "to the devices of its experts",
+)
 _STAGES = Field(quantity(), "parts of the model, one after another", "1", low=1, whole=True)
 _RATE = Field(quantity("requests/time"), "mean arrival rate", required=True, low=0, above=True)
 
@@ -144,6 +149,7 @@ CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
                 ),
                 "ranks": Field(quantity(), "workers that share experts", "1", low=1, whole=True),
                 "stages": _STAGES,
+                "exchange": _EXCHANGE,
             },
         ),
         "pp": Constructor(
@@ -163,6 +169,7 @@ CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
                 "ranks": Field(quantity(), "workers that share experts", "1", low=1, whole=True),
                 "imbalance": Field(quantity(), "busiest device over the mean", "1", low=1),
                 "stages": _STAGES,
+                "exchange": _EXCHANGE,
             },
         ),
     },

@@ -17,12 +17,12 @@ _BOTH = _flags(
 )
 VLLM = _BOTH + _flags(
     """
-    --aggregate-engine-logging --all2all-backend --allowed-local-media-path --api-server-count
+    --aggregate-engine-logging --allowed-local-media-path --api-server-count
     --attention-backend --attention-config --calculate-kv-scales --chat-template-content-format
     --code-revision --collect-detailed-traces --config-format --convert
     --data-parallel-address --data-parallel-backend --data-parallel-external-lb
     --data-parallel-hybrid-lb --data-parallel-rank --data-parallel-rpc-port
-    --data-parallel-size-local --data-parallel-start-rank --disable-cascade-attn
+    --data-parallel-start-rank --disable-cascade-attn
     --disable-frontend-multiprocessing --disable-hybrid-kv-cache-manager --disable-log-requests
     --disable-log-stats --distributed-executor-backend --enable-auto-tool-choice
     --enable-log-requests --enable-prompt-tokens-details --enable-request-id-headers
@@ -59,9 +59,9 @@ SGLANG = _BOTH + _flags(
     --decode-attention-backend --decode-log-interval --deepep-mode --default-priority-value
     --disable-chunked-prefix-cache --disable-cuda-graph-padding --disable-priority-preemption
     --disable-shared-experts-fusion --dist-init-addr --dist-timeout --enable-cache-report
-    --enable-custom-logit-processor --enable-deepep-moe --enable-dp-lm-head --enable-metrics
+    --enable-custom-logit-processor --enable-dp-lm-head --enable-metrics
     --enable-multimodal --enable-p2p-check --file-storage-path --fp8-gemm-backend --gpu-id-step
-    --grammar-backend --is-embedding --log-level-http --moe-a2a-backend --moe-runner-backend
+    --grammar-backend --is-embedding --log-level-http --moe-runner-backend
     --nccl-init-addr --nccl-port --preferred-sampling-params --prefill-attention-backend
     --quantization-param-path --radix-eviction-policy --retraction-policy --sampling-backend
     --scheduler-recv-interval --show-time-cost --skip-server-warmup --stream-interval

@@ -93,7 +93,7 @@ def open_command(
 def close_command(serving: Serving) -> str | None:
     """Return the text, after warning of what nobody has read; None where there are mistakes."""
     serving.flags.finish()
-    serving.own.ignore("link", "version")
+    serving.own.ignore("link", "network", "version")
     serving.own.finish()
     made = serving.deployment
     made.model = Line(serving.model.name, serving.note, "model")
@@ -163,7 +163,7 @@ class Shape(Struct, frozen=True):
     """How devices share the work: each of `copies` workers has `tensor` × `stages` devices.
 
     With `together`, experts are shared by all copies, which go in lock-step; with `whole`, each
-    expert is on one device.
+    expert is on one device; with `all_to_all` tokens go to the devices of their experts only.
     """
 
     tensor: int = 1
@@ -171,6 +171,7 @@ class Shape(Struct, frozen=True):
     copies: int = 1
     together: bool = False
     whole: bool = False
+    all_to_all: bool = False
 
 
 def cluster(serving: Serving, shape: Shape) -> None:
@@ -181,6 +182,7 @@ def cluster(serving: Serving, shape: Shape) -> None:
     parts = [str(shape.tensor)]
     parts += [f"ranks = {ranks}"] if ranks > 1 else []
     parts += [f"stages = {shape.stages}"] if shape.stages > 1 else []
+    parts += ["exchange = all_to_all"] if ranks > 1 and shape.all_to_all else []
     group = Group("gpu", serving.hardware, shape.copies, shape.tensor)
     if len(parts) > 1 or way == "ep":
         group.parallel = f"{way}({', '.join(parts)})"
@@ -191,10 +193,27 @@ def cluster(serving: Serving, shape: Shape) -> None:
     if wanted:
         place = serving.own.place("link")
         group.link = serving.names.link(wanted, serving.hardware, place) or ""
-    elif (serving.flags.whole("--nnodes", 1, _MOST_NODES) or 1) > 1:
-        serving.flags.unread("--nnodes", "all devices are taken to be of one server: say `--link`")
-    serving.flags.ignore("--nnodes")
-    serving.deployment.nodes.append(Node("", [group]))
+    serving.deployment.nodes.append(_standing(serving, group))
+
+
+def _standing(serving: Serving, group: Group) -> Node:
+    """Return where the workers stand; with several servers put down what connects them."""
+    flags, own = serving.flags, serving.own
+    local = flags.whole("--data-parallel-size-local", 1, _MOST_NODES) or group.count
+    servers = flags.whole("--nnodes", 1, _MOST_NODES) or max(group.count // local, 1)
+    named = own.text("network")
+    if servers == 1:
+        own.ignore("network")
+        return Node("", [group])
+    network, why = "InfiniBand_NDR", "no flag says what connects the servers"
+    if named:
+        found = serving.names.link(named, serving.hardware, own.place("network"))
+        network, why = found or network, ""
+    serving.deployment.network = Line(network, why, "network")
+    if group.count % servers:  # one worker, or several, that stand on more than one server
+        return Node("", [group])
+    group.count //= servers
+    return Node(f"server * {servers}", [group])
 
 
 def memory(serving: Serving, base: str, fields: Sequence[Line]) -> None:

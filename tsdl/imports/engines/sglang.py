@@ -101,7 +101,9 @@ def _cluster(serving: Serving) -> tuple[Shape, int]:
         flags.whole(flag, 1, MOST_DEVICES) or 1 for flag in ("--tp", "--pp", "--dp", "--ep-size")
     )
     devices = tensor * stages
-    whole = spread > 1 or bool(flags.flag("--enable-ep-moe"))
+    routed = (flags.text("--moe-a2a-backend") or "none") != "none"
+    routed |= bool(flags.flag("--enable-deepep-moe"))
+    whole = spread > 1 or bool(flags.flag("--enable-ep-moe")) or routed
     experts = has_experts(serving.model.name)
     together = bool(flags.flag("--enable-dp-attention")) and copies > 1
     if together and not experts:
@@ -116,7 +118,7 @@ def _cluster(serving: Serving) -> tuple[Shape, int]:
         stages = 1
     if whole and not experts:
         flags.unread("--ep-size", "the model has no experts")
-    shape = Shape(tensor, stages, copies, together, whole)
+    shape = Shape(tensor, stages, copies, together, whole, routed)
     cluster(serving, shape)
     balance = flags.text("--load-balance-method") or "auto"
     if balance not in _ROUTERS:

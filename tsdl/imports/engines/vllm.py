@@ -58,6 +58,7 @@ GRAMMAR = Grammar(
     frozenset(VLLM_SWITCHES),
     frozenset({CONFIG, LEVEL, drafting.CONFIG}),
 )
+_ALL_GATHER = ("allgather_reducescatter", "naive")  # backends that send all tokens to every rank
 _UNREAD = {
     "--cudagraph-capture-sizes": "the largest of them decides: `eager = tokens > N` in the policy",
     "--num-scheduler-steps": "iterations are scheduled one by one",
@@ -118,7 +119,8 @@ def _cluster(serving: Serving) -> Shape:
             "--pipeline-parallel-size", "ranks that share experts have no stages: left out"
         )
         stages = 1
-    shape = Shape(tensor, stages, copies, together, whole)
+    backend = flags.text("--all2all-backend") or _ALL_GATHER[0]
+    shape = Shape(tensor, stages, copies, together, whole, backend not in _ALL_GATHER)
     cluster(serving, shape)
     if copies > 1:
         serving.deployment.settings.append(Line("reported_load", "vLLM's front end", "router"))

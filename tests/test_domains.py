@@ -1,0 +1,155 @@
+"""Devices that share a model and stand apart: what goes by the link, and what by the network."""
+
+import math
+
+import pytest
+
+import tsdl
+from tests.models_on_devices import amount, decodes, kernel, prompt
+from tsdl.plan import Kernel, Workers
+
+MODELS = {"dense": "llama3_8b", "sparse": "qwen3_30b_a3b", "small": "eighths"}
+# A domain of four: 100 GB/s within, 10 GB/s for each device beyond it.
+LINKS = """
+link near { bandwidth = 100 GB/s; most = 4 devices
+  collective { latency = 2 us; bandwidth = 50 %; sharpness = 1 } }
+link far  { bandwidth = 10 GB/s
+  collective { latency = 30 us; bandwidth = 80 %; sharpness = 1
+    latency_factor = devices * ranks / 8 } }
+"""
+SMALL = "model eighths from qwen3_30b_a3b { compute_dtype = fp8 }"
+LAUNCH = 2.5e-6
+
+
+def workers_of(cluster: str, model: str = "dense") -> Workers:
+    plan = tsdl.compile(f"""edition "2026"
+hardware huge from H100_SXM {{ memory.capacity = 4 TiB; link = near }}
+{LINKS}
+{SMALL}
+cluster apart {{ network = far; {cluster} }}
+scenario s {{ model = {MODELS[model]}; cluster = apart; policy = continuous; workload = sharegpt }}
+""")
+    return plan.workers[0]
+
+
+def seconds(part: Kernel, tokens: int) -> float:
+    batch = decodes(tokens, 9)
+    batch.peer_tokens = tokens
+    return amount(part.time, batch)
+
+
+def sent(part: Kernel, tokens: int) -> tuple[float, float]:
+    batch = decodes(tokens, 9)
+    batch.peer_tokens = tokens
+    return amount(part.wire, batch), amount(part.remote, batch)
+
+
+def test_an_all_reduce_beyond_a_domain_takes_the_ports_of_all_its_devices() -> None:
+    """A ring in each domain of four; each device adds a quarter to that of the other domain."""
+    cost = workers_of("worker gpu { hardware = huge; parallel = tp(8) }").cost
+    part = kernel(cost, "out.all_reduce")
+    data = 512 * 4096 * 2
+    assert sent(part, 512) == (2 * 3 / 4 * data, data / 4)
+    # Both at once: the network is what takes longer.
+    expected = 30e-6 + data / 4 / (0.8 * 10e9) + LAUNCH
+    assert math.isclose(seconds(part, 512), expected, rel_tol=1e-12)
+
+
+def test_within_a_domain_nothing_goes_over_the_network() -> None:
+    cost = workers_of("worker gpu { hardware = huge; parallel = tp(4) }").cost
+    part = kernel(cost, "down.all_reduce")
+    wire = 2 * 3 / 4 * 512 * 4096 * 2
+    assert sent(part, 512) == (wire, 0)
+    assert math.isclose(seconds(part, 512), 2e-6 + wire / 50e9 + LAUNCH, rel_tol=1e-12)
+
+
+def test_a_link_that_is_slower_than_the_network_decides() -> None:
+    slow = "worker gpu { hardware = huge; link = crawling; parallel = tp(8) }"
+    text = f"""edition "2026"
+{LINKS}
+hardware huge from H100_SXM {{ memory.capacity = 4 TiB }}
+link crawling from near {{ bandwidth = 1 GB/s }}
+cluster apart {{ network = far; {slow} }}
+scenario s {{ model = llama3_8b; cluster = apart; policy = continuous; workload = sharegpt }}
+"""
+    part = kernel(tsdl.compile(text).workers[0].cost, "out.all_reduce")
+    wire = 2 * 3 / 4 * 512 * 4096 * 2
+    assert math.isclose(seconds(part, 512), 2e-6 + wire / 0.5e9 + LAUNCH, rel_tol=1e-12)
+
+
+@pytest.mark.parametrize(("ports", "share"), [(2, 0.25), (8, 1), (16, 2)])
+def test_devices_share_the_ports_of_their_node(ports: int, share: float) -> None:
+    node = f"node host {{ ports = {ports}; worker gpu {{ hardware = huge; parallel = tp(8) }} }}"
+    part = kernel(workers_of(node).cost, "out.all_reduce")
+    data = 512 * 4096 * 2
+    between, within = 30e-6 + data / 4 / (0.8 * 10e9 * share), 2e-6 + 1.5 * data / 50e9
+    expected = max(between, within) + LAUNCH
+    assert math.isclose(seconds(part, 512), expected, rel_tol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "ranks", "domains"),
+    [
+        ("node host * 2 { worker rank * 4 { PARALLEL } }", 4, 1),  # each node has its own
+        ("node host * 2 { worker rank * 4 { PARALLEL } }", 8, 2),
+        ("node host * 4 { worker rank * 2 { PARALLEL } }", 8, 4),
+        ("node host { worker rank * 8 { PARALLEL } }", 8, 2),  # the link connects four
+        ("node host * 2 { worker rank * 3 { PARALLEL } }", 2, 2),  # the second pair is apart
+        ("worker rank * 8 { PARALLEL }", 8, 8),  # each is a node of its own
+    ],
+)
+def test_ranks_tell_each_other_over_as_many_domains_as_they_stand_in(
+    cluster: str, ranks: int, domains: int
+) -> None:
+    parallel = f"hardware = huge; parallel = ep(1, ranks = {ranks})"
+    cost = workers_of(cluster.replace("PARALLEL", parallel), "sparse").cost
+    wire = (ranks - 1) * 16 * 2048 * 2
+    for name in ("ranks_in", "ranks_out"):
+        remote = wire * domains / ranks if domains > 1 else 0
+        assert sent(kernel(cost, name), 16) == (wire, remote)
+
+
+def test_ranks_of_several_devices_have_their_own_devices_near() -> None:
+    node = "node host * 2 { worker rank * 2 { hardware = huge; parallel = ep(2, ranks = 4) } }"
+    cost = workers_of(node, "sparse").cost
+    assert sent(kernel(cost, "out.all_reduce"), 16) == (16 * 2048 * 2, 0)
+    assert sent(kernel(cost, "ranks_in"), 16) == (
+        3 * 16 * 2048 * 2,
+        3 * 16 * 2048 * 2 * 2 / 4,
+    )
+
+
+def test_tokens_to_the_devices_of_their_experts_leave_the_domain_or_not() -> None:
+    """Of eight experts of a token, on eight devices each, half are in the other domain."""
+    node = (
+        "node host * 2 { worker rank * 4 {"
+        " hardware = huge; parallel = ep(1, ranks = 8, exchange = all_to_all) } }"
+    )
+    cost = workers_of(node, "sparse").cost
+    for name in ("ranks_in", "ranks_out"):
+        rows = 16 * 8 * 2048 * 2
+        assert sent(kernel(cost, name), 16) == (rows * (1 / 2 - 1 / 8), rows / 2)
+    # Beside prefills one copy goes to the other domain, unless none of the eight is there.
+    batch = prompt(16)
+    batch.peer_tokens = 16
+    remote = amount(kernel(cost, "ranks_in").remote, batch)
+    assert math.isclose(remote, 16 * (1 - 1 / 2**8) * 2048 * 2, rel_tol=1e-12)
+
+
+def test_tokens_go_out_in_the_format_that_experts_compute_in_and_come_back_in_the_models() -> None:
+    node = (
+        "node host * 2 { worker rank * 4 {"
+        " hardware = huge; parallel = ep(1, ranks = 8, exchange = all_to_all) } }"
+    )
+    cost = workers_of(node, "small").cost
+    out, back = (sent(kernel(cost, f"ranks_{way}"), 16)[1] for way in ("in", "out"))
+    assert back == 2 * out
+
+
+def test_a_pipeline_sends_by_the_network_where_the_next_stage_stands_in_another_domain() -> None:
+    worker = workers_of("worker gpu { hardware = huge; parallel = tp(2, stages = 4) }")
+    sends = [kernel(cost, "send", "") for cost in worker.pipeline[:-1]]
+    data = 2 * 16 * 4096 * 2 / 2
+    assert [sent(part, 16) for part in sends] == [(data, 0), (0, data), (data, 0)]
+    # Two devices of a stage: their all-reduces stay near.
+    assert sent(kernel(worker.pipeline[1], "out.all_reduce"), 16) == (16 * 4096 * 2, 0)
