@@ -36,6 +36,11 @@ LINKS = (
     ("PCIe5_x16", "RTX_PRO_6000", "rtx_pro_6000_server/comm/vllm/0.24.0", (2, 4, 8)),
     ("PCIe4_x16", "L40S", "l40s/comm/vllm/0.22.0", (2, 4, 8)),
 )
+EXCHANGES = (
+    ("NVLink4", "H100_SXM", "h100_sxm"), ("NVLink4", "H200", "h200_sxm"),
+    ("NVLink5", "B200", "b200_sxm"), ("NVLink3", "A100_80G", "a100_sxm"),
+)  # fmt: skip
+SERVER = 8  # devices: DeepEP was measured among all of one
 ROWS = ((1, 64), (65, 1024), (1025, 16384))
 # Heads of 128, as many as models have and as tensor parallelism leaves of them.
 HEAD = 128
@@ -322,9 +327,51 @@ def collectives() -> Iterator[str]:
             )
 
 
+def exchanges() -> Iterator[str]:
+    """Yield the errors of NCCL's exchanges, 8 KiB to 256 MiB, and of DeepEP's of few tokens."""
+    yield "| exchange over | on | devices | NCCL: mean error | below 1 MiB | beyond | DeepEP |"
+    yield "| --- " * 7 + "|"
+    for link, hardware, system in EXCHANGES:
+        [*_, nccl] = sorted((data() / system / "comm" / "nccl").glob("*/nccl_perf.parquet"))
+        deep = sorted((data() / system / "comm" / "sglang").glob("*/wideep_deepep_ll_perf.parquet"))
+        for count in (2, 4, SERVER):
+            errors = [
+                (size, sending(hardware, link, count, size * (count - 1) / count) / time - 1)
+                for size, time in (
+                    (2 * row["message_size"], row["latency"] / 1e3)  # elements of two bytes
+                    for row in rows_of(nccl)
+                    if row["num_gpus"] == count
+                    and row["nccl_dtype"] == "half"
+                    and row["op_name"] in ("all_gather", "reduce_scatter", "alltoall")
+                )
+                if 1 << 13 <= size <= 1 << 28
+            ]
+            tokens = list(of_deepep(hardware, link, deep[-1])) if deep and count == SERVER else []
+            mean = f"{100 * statistics.fmean(map(abs, tokens)):.0f} %" if tokens else "–"
+            cells = shown(errors, ((0, (1 << 20) - 1), (1 << 20, 1 << 28)))
+            yield f"| {link} | {hardware} | {count} | {cells} | {mean} |"
+
+
+def of_deepep(hardware: str, link: str, path: Path) -> Iterator[float]:
+    """Yield the errors of DeepEP's kernels for few tokens: fp8 on the way out, bf16 back."""
+    for row in rows_of(path):
+        if row["node_num"] == 1:
+            sent = row["num_token"] * row["num_topk"] * row["hidden_size"] * (SERVER - 1) / SERVER
+            for size, key in ((sent, "dispatch"), (2 * sent, "combine")):
+                yield sending(hardware, link, SERVER, size) / (row[f"{key}_avg_t_us"] / 1e6) - 1
+
+
+def sending(hardware: str, link: str, count: int, size: float) -> float:
+    """Return the seconds of an exchange in which each of so many devices sends so many bytes."""
+    known = kernels(hardware, "", more=f"; link = {link}; parallel = tp({count})")
+    rows = size / ((count - 1) / count * 32_000 * 2)  # of the vocabulary in bf16
+    return of_batch(known["gather"])(Batch(last_tokens=rows, tokens=rows))  # type: ignore[arg-type]
+
+
 if __name__ == "__main__":
     print("\n".join(table()), end="\n\n")
     print("\n".join(attentions()), end="\n\n")
     print("\n".join(latent()), end="\n\n")
     print("\n".join(experts()), end="\n\n")
-    print("\n".join(collectives()))
+    print("\n".join(collectives()), end="\n\n")
+    print("\n".join(exchanges()))

@@ -206,6 +206,20 @@ def test_tokens_may_go_to_the_devices_of_their_experts_only() -> None:
     assert amount(kernel(cost, "permute").bytes, batch) == 64 * (2 + 2) * 2048 * 2
 
 
+def test_copies_of_experts_are_divided_as_well_and_take_their_share_of_the_rows() -> None:
+    """256 experts and 32 copies on 72 devices: four on each, of whose rows a token has 8 / 72."""
+    parallel = "ep(1, ranks = 8, redundant = {})"
+    few = worker_of("qwen3_30b_a3b", parallel.format(0))
+    more = worker_of("qwen3_30b_a3b", parallel.format(16))
+    batch = decodes(64, 9)
+    batch.peer_tokens = 64
+    up = [kernel(worker.cost, "gate_up") for worker in (few, more)]
+    assert amount(up[0].flops, batch) == amount(up[1].flops, batch)
+    assert amount(up[1].bytes, batch) > amount(up[0].bytes, batch)
+    # Two more of each layer's three matrices on each device.
+    assert more.weights - few.weights == 48 * 2 * 3 * 2048 * 768 * 2
+
+
 # -- what is refused ---------------------------------------------------------------------------
 
 

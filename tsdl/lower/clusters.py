@@ -27,7 +27,7 @@ class Standing(Struct, frozen=True):
 
 
 class Parallel(Struct, frozen=True):
-    """How a worker shares the model: the devices of a stage, the ranks, for `ep` the imbalance."""
+    """How a worker shares the model: the devices of a stage, the ranks, for `ep` its experts."""
 
     devices: int
     experts: bool  # whether experts are divided whole
@@ -35,6 +35,7 @@ class Parallel(Struct, frozen=True):
     imbalance: float
     stages: int  # one after another, over which the layers are divided
     all_to_all: bool  # whether tokens go to the devices of their experts only
+    redundant: int  # copies of experts beyond one of each
 
 
 def standings(evaluator: Evaluator, cluster: Instance) -> Iterator[Standing]:
@@ -75,8 +76,8 @@ def parallel_of(evaluator: Evaluator, worker: Instance) -> Parallel:
     made = evaluator.get(worker, "parallel")
     assert isinstance(made, Constructed)
 
-    def known(key: str) -> float:
-        value = made.parameters.get(key, 1)
+    def known(key: str, usual: float = 1) -> float:
+        value = made.parameters.get(key, usual)
         assert isinstance(value, (int, float))
         return value
 
@@ -87,6 +88,7 @@ def parallel_of(evaluator: Evaluator, worker: Instance) -> Parallel:
         known("imbalance"),
         int(known("stages")),
         made.parameters.get("exchange") == "all_to_all",
+        int(known("redundant", 0)),
     )
 
 

@@ -24,11 +24,14 @@ def divide(
             continue
         bound = operator.bindings[id(operator.declaration)][name]
         whole = evaluator.number(bound.expression, bound.place)
+        if name == "experts":
+            whole += parallel.redundant
         share: float = whole / over
         if name == "active" and way == "expert":
             share = min(share * parallel.imbalance, whole)  # of the busiest device: at most all
             if "experts" in names:  # and no token goes to an expert twice
-                share = min(share, _number(evaluator, operator, "experts") / over)
+                experts = _number(evaluator, operator, "experts") + parallel.redundant
+                share = min(share, experts / over)
         elif name == "kv_heads" and whole and over % whole == 0:
             share = 1  # fewer KV heads than devices: each device keeps a copy of one
         elif share != int(share):

@@ -170,6 +170,9 @@ CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
                 "imbalance": Field(quantity(), "busiest device over the mean", "1", low=1),
                 "stages": _STAGES,
                 "exchange": _EXCHANGE,
+                "redundant": Field(
+                    quantity(), "further copies of experts, of all in one", "0", low=0, whole=True
+                ),
             },
         ),
     },

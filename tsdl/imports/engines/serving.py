@@ -172,6 +172,7 @@ class Shape(Struct, frozen=True):
     together: bool = False
     whole: bool = False
     all_to_all: bool = False
+    redundant: int = 0  # copies of experts beyond one of each
 
 
 def cluster(serving: Serving, shape: Shape) -> None:
@@ -183,6 +184,7 @@ def cluster(serving: Serving, shape: Shape) -> None:
     parts += [f"ranks = {ranks}"] if ranks > 1 else []
     parts += [f"stages = {shape.stages}"] if shape.stages > 1 else []
     parts += ["exchange = all_to_all"] if ranks > 1 and shape.all_to_all else []
+    parts += [f"redundant = {shape.redundant}"] if shape.redundant and way == "ep" else []
     group = Group("gpu", serving.hardware, shape.copies, shape.tensor)
     if len(parts) > 1 or way == "ep":
         group.parallel = f"{way}({', '.join(parts)})"

@@ -118,7 +118,8 @@ def _cluster(serving: Serving) -> tuple[Shape, int]:
         stages = 1
     if whole and not experts:
         flags.unread("--ep-size", "the model has no experts")
-    shape = Shape(tensor, stages, copies, together, whole, routed)
+    redundant = flags.whole("--ep-num-redundant-experts", 0, MOST_DEVICES) or 0
+    shape = Shape(tensor, stages, copies, together, whole, routed, redundant)
     cluster(serving, shape)
     balance = flags.text("--load-balance-method") or "auto"
     if balance not in _ROUTERS:

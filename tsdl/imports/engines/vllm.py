@@ -120,7 +120,8 @@ def _cluster(serving: Serving) -> Shape:
         )
         stages = 1
     backend = flags.text("--all2all-backend") or _ALL_GATHER[0]
-    shape = Shape(tensor, stages, copies, together, whole, backend not in _ALL_GATHER)
+    redundant = flags.whole("--num-redundant-experts", 0, MOST_DEVICES) or 0
+    shape = Shape(tensor, stages, copies, together, whole, backend not in _ALL_GATHER, redundant)
     cluster(serving, shape)
     if copies > 1:
         serving.deployment.settings.append(Line("reported_load", "vLLM's front end", "router"))
