@@ -190,6 +190,7 @@ class TamePolicyWriter(FeatureWriter):
         self.later = random.Random(f"later {seed}")
         self.latest = random.Random(f"latest {seed}")
         self.last = random.Random(f"last {seed}")
+        self.newest = random.Random(f"newest {seed}")
 
     def clauses(self, base: str) -> list[str]:
         """Return some clauses of a local stage; most are left as they are."""

@@ -14,6 +14,7 @@ from random import Random
 from tests.measured_costs import with_tables
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
+from tests.scaled_groups import scaled
 from tests.tame_policies import TamePolicyWriter
 
 MOST_EVENTS = 400_000  # of a run: none has that many
@@ -304,6 +305,8 @@ class TameWriter(TamePolicyWriter):
             ahead = "asynchronous" in self.features
             cluster = in_parallel(cluster, self.later, ahead=ahead)
             self.features |= {word for word in ("ranks", "stages") if word in cluster}
+            cluster, policies[0] = scaled(cluster, policies[0], self.newest)
+            self.features |= {"scaled"} if ".." in cluster else set()
         text = "\n".join(
             (
                 'edition "2026"',

@@ -76,7 +76,7 @@ def test_a_timer_that_does_nothing_has_them_ask_what_time_changes(engine: str) -
 def test_timers_end_though_they_have_workers_ask_for_ever(
     engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tsdl.runtime.engine.MOST_ROUNDS", 50)
+    monkeypatch.setattr("tsdl.runtime.timers.MOST_ROUNDS", 50)
     policy = "local { admit r when r.id != 1; on every(1 s) { } }"
     result = plan_of(policy=policy).run(engine=engine)
     assert result.summary["requests"]["stuck"] == [1, 2]
@@ -86,7 +86,7 @@ def test_timers_go_on_where_answers_take_less_than_their_period(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """All is quiet whenever the timer fires, and yet a request is served in each round."""
-    monkeypatch.setattr("tsdl.runtime.engine.MOST_ROUNDS", 5)
+    monkeypatch.setattr("tsdl.runtime.timers.MOST_ROUNDS", 5)
     workload = "requests = 30; arrivals = burst(); prompt = constant(5 tokens); output = constant(1 tokens)"
     counts = run(base="chunked", policy=one_each("10 s"), workload=workload).summary["requests"]
     assert counts["finished"] == 30
@@ -107,7 +107,7 @@ def test_timers_that_fire_together_end_too(
     policy: str, cluster: str, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each has workers ask, and no other sees in that that something has happened."""
-    monkeypatch.setattr("tsdl.runtime.engine.MOST_ROUNDS", 50)
+    monkeypatch.setattr("tsdl.runtime.timers.MOST_ROUNDS", 50)
     given = {"cluster": cluster} if cluster else {}
     router = "" if "global" in policy else "; global { }"
     result = plan_of(policy=policy + router, **given).run(engine=engine)

@@ -85,6 +85,7 @@ def result_of(
         stuck=[],
         end=end,
         events=0,
+        on={},
     )
     return Result(plan, 0, outcome)
 

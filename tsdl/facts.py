@@ -83,6 +83,8 @@ def reasons_of(plan: Plan, kind: Workers) -> tuple[Reason, ...]:
     if local.speculation is not None:
         why = "each request gains another number of tokens in each iteration"
         reasons.append(Reason("reference", "speculate", why))
+    if kind.fewest is not None:
+        reasons.append(Reason("reference", "scale", "its workers come and go"))
     if kind.ranks > 1:
         why = "its ranks begin their iterations together"
         reasons.append(Reason("reference", "parallel", why))

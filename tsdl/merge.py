@@ -325,6 +325,7 @@ class _Merger:
                 )  # fmt: skip
                 return
             self.written[(id(inner), key)] = item.count.span
+            inner.fields.pop("count" if key == "scale" else "scale", None)  # of what it derives
             inner.fields[key] = Definition(
                 key, item.count, self.owner, item.count.span, inner.fields.get(key)
             )

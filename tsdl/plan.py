@@ -164,7 +164,7 @@ class Statement(Struct, frozen=True):
 WORDS: dict[str, int | None] = {
     "let": 1, "if": 1, "for": 1, "set": None, "add": None, "dispatch": 2, "transfer": 2,
     "submit": 1, "preempt": 1, "reject": 1, "drop": 1, "delay": 1, "store": 1, "fetch": 1,
-    "record": 1, "log": None,
+    "record": 1, "scale": 1, "log": None,
 }  # fmt: skip
 
 
@@ -255,14 +255,17 @@ class Workers(Struct, frozen=True):
     `alone` says that each worker is a node of its own; so many `ranks` go in lock-step. `swap`
     names the tier or the workers that take victims, "" for the host. `pipeline` are the parts of
     the cost by stages of devices, what each sends on included; empty where there is one stage.
-    `peaks` are those of the number formats that operators are computed in, `peak_compute` that of
-    the model's own.
+    Where `fewest` is set, so many are up at first, and a policy may start others, which takes
+    `start` seconds. `peaks` are those of the number formats that operators are computed in,
+    `peak_compute` that of the model's own.
     """
 
     name: str
     node: str
     alone: bool
     count: int
+    fewest: int | None
+    start: float
     hardware: str
     devices: int
     ranks: int

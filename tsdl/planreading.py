@@ -1,6 +1,7 @@
 """Plans read from JSON: they may come from anywhere, so they are held to what a run counts on."""
 
 import json
+from math import inf
 
 from tsdl import formula
 from tsdl.interpolation import check_grid
@@ -41,6 +42,10 @@ def _check_ranges(plan: Plan) -> None:
     stages = [kind.local for kind in plan.workers]
     counts = [n for s in stages for n in (s.max_requests, s.max_tokens)]
     counts += [n for kind in plan.workers for n in (kind.count, kind.ranks)]
+    if any(not 0 <= (kind.fewest or 0) <= kind.count for kind in plan.workers):
+        raise ValueError("fewer workers are up than there can be, or more")
+    if any(not 0 <= kind.start < inf for kind in plan.workers):
+        raise ValueError("a worker cannot take so long to start")
     times = [t for t in (plan.until, plan.workload.duration) if t is not None]
     times += [kind.lifetime for kind in plan.workers]
     everything: tuple[Local | Global, ...] = (*stages, plan.router)

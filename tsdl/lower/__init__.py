@@ -25,6 +25,7 @@ from tsdl.lower.places import (
 )
 from tsdl.lower.policies import lower_global, lower_local
 from tsdl.lower.rungs import lower_rungs
+from tsdl.lower.scaling import check_scaled
 from tsdl.lower.sharing import check_blocks, check_sharing, without_contents
 from tsdl.lower.sizes import check_sizes
 from tsdl.lower.workers import lower_workers, tables_of
@@ -103,10 +104,13 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     check_hand_over(evaluator, place, workers, policies, handles_submit=handled)
     for kind in workers:
         check_reach(evaluator, place, kind, tiers)
+    routed = named_at(evaluator, scenario, "router" if router else "policy", router or policy)
+    placed = list(standings(evaluator, cluster))
+    check_scaled(evaluator, (router or policy, routed), placed, workers)
     report_idle(evaluator, [*policies, router or policy], used, names_of(model), workers)
     _check_series(evaluator, scenario)
     lowered = lower_workload(evaluator, workload, read)
-    for standing, kind in zip(standings(evaluator, cluster), workers, strict=True):
+    for standing, kind in zip(placed, workers, strict=True):
         check_blocks(evaluator, evaluator.required(standing.worker, "kv"), kind, lowered)
     if not any(kind.kv.shares for kind in workers):
         lowered = without_contents(evaluator, workload, lowered, cluster.name)

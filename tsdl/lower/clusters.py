@@ -6,10 +6,12 @@ from msgspec import Struct
 
 from tsdl import ast
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.evaluate.values import Constructed, Place
+from tsdl.evaluate.values import Constructed, Place, Range
 from tsdl.formula import Value, symbol
 from tsdl.plan import Channel, Tier
 from tsdl.schema import RECORDS
+
+_MOST = 10_000  # workers of a block
 
 
 class Standing(Struct, frozen=True):
@@ -98,12 +100,41 @@ def devices_of(evaluator: Evaluator, worker: Instance) -> int:
     return parallel.devices * parallel.stages
 
 
+def count_of(evaluator: Evaluator, worker: Instance) -> int:
+    """Return how many workers a block is; the most, where they are scaled. Raises Failed."""
+    bounds = _bounds(evaluator, worker)
+    return evaluator.whole(worker, "count") if bounds is None else bounds[1]
+
+
+def fewest_of(evaluator: Evaluator, worker: Instance) -> int | None:
+    """Return how many workers of a block are up at least; None where they are not scaled."""
+    bounds = _bounds(evaluator, worker)
+    return None if bounds is None else bounds[0]
+
+
+def _bounds(evaluator: Evaluator, worker: Instance) -> tuple[int, int] | None:
+    scale = evaluator.get(worker, "scale")
+    if scale is None:
+        return None
+    assert isinstance(scale, Range)
+    low, high = scale.low, scale.high
+    if low != int(low) or high != int(high) or not 0 <= low <= high or not 1 <= high <= _MOST:
+        raise evaluator.fail(
+            "E0503",
+            f"workers are scaled between whole numbers, the most from 1 to {_MOST:,}, not "
+            f"{low:g}..{high:g}",
+            evaluator.span(worker, "scale"),
+            help=(f"write `worker {worker.members.name} * 2..8`",),
+        )
+    return int(low), int(high)
+
+
 def check_ranks(evaluator: Evaluator, cluster: Instance) -> None:
     """See that there are workers enough for the ranks that share experts. Raises Failed."""
     counts: dict[int, int] = {}
     workers = [standing.worker for standing in standings(evaluator, cluster)]
     for worker in workers:
-        counts[id(worker)] = counts.get(id(worker), 0) + evaluator.whole(worker, "count")
+        counts[id(worker)] = counts.get(id(worker), 0) + count_of(evaluator, worker)
     for worker in workers:
         ranks, count = parallel_of(evaluator, worker).ranks, counts[id(worker)]
         if count % ranks:
@@ -119,7 +150,7 @@ def check_ranks(evaluator: Evaluator, cluster: Instance) -> None:
 def _devices_in(evaluator: Evaluator, node: Instance) -> int:
     """Return how many devices stand in a node."""
     workers = [evaluator.inner(node, "worker", m.name) for m in node.members.named("worker")]
-    return sum(evaluator.whole(w, "count") * devices_of(evaluator, w) for w in workers)
+    return sum(count_of(evaluator, w) * devices_of(evaluator, w) for w in workers)
 
 
 def _copies(evaluator: Evaluator, cluster: Instance, name: str) -> list[str]:

@@ -191,10 +191,9 @@ def _action(evaluator: Evaluator, item: ast.Clause, place: Place) -> Statement:
         value = formula_here(evaluator, item.objects[1], place)
         return _statement("record", item.objects[0].value, (value,))
     if item.verb == "scale":
-        raise evaluator.fail(
-            "E0590", "`scale` is checked, but not simulated yet", item.span,
-            help=("this version would run as if it were not there, so it does not run at all",),
-        )  # fmt: skip
+        assert isinstance(item.objects[0], ast.Name)
+        count = formula_here(evaluator, item.prepositions[0].objects[0], place)
+        return _statement("scale", item.objects[0].id, (count,))
     values = tuple(formula_here(evaluator, expression, place) for expression in item.objects)
     if item.verb == "delay":
         _refuse_negative(evaluator, values[0], item.objects[0].span)

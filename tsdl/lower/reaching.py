@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.lower.clusters import Parallel, Standing, parallel_of
+from tsdl.lower.clusters import Parallel, Standing, count_of, parallel_of
 
 
 class Reach(Struct, frozen=True):
@@ -42,7 +42,7 @@ def reach_of(evaluator: Evaluator, standing: Standing) -> Reach:
             _warn(evaluator, worker, link, together)
         return Reach(together, 1, 1, None, 1)
     domains = -(-parallel.devices // size)
-    count = 1 if standing.alone else evaluator.whole(worker, "count")
+    count = 1 if standing.alone else count_of(evaluator, worker)
     apart = _domains_of_ranks(parallel, count, size)
     return Reach(size, domains, apart, network, standing.ports / standing.devices)
 

@@ -4,7 +4,7 @@ from tsdl.costs import features
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Value, flattened, symbol
-from tsdl.lower.clusters import Standing, channel, devices_of
+from tsdl.lower.clusters import Standing, channel, count_of, devices_of, fewest_of
 from tsdl.lower.files import FileReader
 from tsdl.lower.launching import Launching, launched, launching_of
 from tsdl.lower.operators import Device, Graph, device_of, graph_of, with_peak
@@ -88,7 +88,9 @@ def lower_workers(
         name=worker.members.name,
         node=standing.node,
         alone=standing.alone,
-        count=evaluator.whole(worker, "count"),
+        count=count_of(evaluator, worker),
+        fewest=fewest_of(evaluator, worker),
+        start=evaluator.real(worker, "start"),
         hardware=hardware.name,
         devices=devices,
         ranks=device.parallel.ranks,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
+from tsdl.runtime.scaling import Scaling
 from tsdl.runtime.system import System
 from tsdl.runtime.worker import Worker
 
@@ -25,6 +26,7 @@ class Actions:
         self.evicted: Callable[[Request], None] = lambda request: None
         self.deferred: dict[int, list[Request]] = {}  # by worker: who waits for an iteration's end
         handover.settle = self.go_on
+        self.scaling = Scaling(system)
 
     # -- chains ----------------------------------------------------------------------------------
 
@@ -99,7 +101,7 @@ class Actions:
 
     def _may_go(self, request: Request, target: Worker) -> bool:
         """Tell whether a worker does what a request needs next."""
-        if request.status != UNFINISHED:
+        if request.status != UNFINISHED or not target.up:
             return False
         if request.prefilled:
             return target.decodes
@@ -242,7 +244,12 @@ class Actions:
 
     def transfer(self, request: Request, target: Worker) -> None:
         """Send what is computed of a request's KV to a worker, ahead of it."""
-        self._act(request, lambda: self.handover.send_ahead(request, target), copies=True)
+        if target.up:
+            self._act(request, lambda: self.handover.send_ahead(request, target), copies=True)
+
+    def scale(self, name: str, number: float) -> None:
+        """Have so many workers of a group, as far as there may be."""
+        self.scaling.to(name, number)
 
     def store(self, name: str, request: Request) -> None:
         """Copy a request's KV to a tier."""

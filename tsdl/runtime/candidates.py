@@ -22,8 +22,9 @@ class Candidates:
     """The lists that are found, under the names that formulas then have for them."""
 
     def __init__(self, policy: str, workers: Sequence[Worker]) -> None:
-        """Begin with none."""
+        """Begin with none; where workers come and go there never is one."""
         self._policy, self._workers = of_policy(policy), workers
+        self._scaled = any(worker.kind.fewest is not None for worker in workers)
         self._known: dict[tuple[str, Value], str] = {}
         self.names: dict[str, Sequence[Worker]] = {}
 
@@ -59,7 +60,8 @@ class Candidates:
         if value.operation == "select" and arguments[3] == WORKERS:
             function, variable, element, iterable, key, condition = arguments
             fixed, rest = _split(condition, str(variable))
-            name = self._list(str(variable), fixed) if fixed is not True else None
+            known = fixed is not True and not self._scaled
+            name = self._list(str(variable), fixed) if known else None
             if name is not None:
                 iterable, condition = symbol(name), rest
             arguments = (function, variable, element, iterable, key, condition)

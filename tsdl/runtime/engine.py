@@ -32,16 +32,13 @@ from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.stages import Stages
 from tsdl.runtime.stops import stops_of
 from tsdl.runtime.system import System
+from tsdl.runtime.timers import Timers
 from tsdl.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from tsdl.plan import Plan
     from tsdl.runtime.arrivals import Arrivals
     from tsdl.runtime.limits import Guard
-    from tsdl.runtime.programs import Program
-
-
-MOST_ROUNDS = 10_000  # timers in a row with nothing else to come: then nothing will
 
 
 # Called at every boundary of a worker with the time; tests check invariants here.
@@ -75,7 +72,9 @@ class Engine:
         self.actions.submitted = partial(self._ask_or_wait, "submit")
         self.actions.closed = lambda request, status: self._close(request, status, self.clock.now)
         self.actions.evicted = self._evicted
-        self.handover.changed = self._dispatch_pending
+        self.handover.changed = self.dispatch_pending
+        self.scaling = self.actions.scaling
+        self.scaling.ready, self.scaling.changed = self._ready, self.dispatch_pending
         self.stages = Stages(self.system, self.actions, seed, externs or {})
         self.swaps: dict[str, RemoteSwap] = {}
         for worker in self.workers:
@@ -99,9 +98,7 @@ class Engine:
         self.in_turns = workload.chained
         self.front_ends = [worker.local.front_end for worker in self.workers]
         self.serving = 0  # gangs that are processes
-        self.over = False
-        # Of timers: rounds in vain; when the last one was, and after how many iterations.
-        self.rounds, self.looked, self.iterated = 0, -1.0, 0
+        self.timers = Timers(self)
         self.gap_length, self.gap_count = array("d"), array("i")
         self.sampled = True  # whether the state of workers over time is noted
         self.samples = Samples()
@@ -127,9 +124,7 @@ class Engine:
                 self.changes = [Changes(worker) for worker in self.workers]
             elif self.sampled:
                 clock.process(self._sampler())
-            timers = self.stages.timers
-            for index, (every, program) in enumerate(timers):
-                clock.process(self._timer(every, program, TIMER + index / len(timers)))
+            self.timers.begin()
         self._begin()
         # SimPy stops before the events at `until`; ours count those at that time, too.
         # A whole number where the plan has one, and then the end is one, too.
@@ -161,6 +156,7 @@ class Engine:
             stuck,
             end,
             clock.events,
+            self.scaling.seconds_on(end),
             stopped,
         )
 
@@ -246,7 +242,8 @@ class Engine:
         if hook is not None:
             hook(request)
 
-    def _dispatch_pending(self) -> None:
+    def dispatch_pending(self) -> None:
+        """Have those dispatched who wait for a worker to take them."""
         if not (self.pending or self.submitted):
             return
         for event, queue in (("arrive", self.pending), ("submit", self.submitted)):
@@ -286,6 +283,14 @@ class Engine:
             self.clock.call(now + request.think, self._rank(request), self._send)
         if self.progress and self.open % 1000 == 0:
             self.progress(len(self.requests) - self.open, len(self.requests))
+
+    def _ready(self, workers: list[Worker]) -> None:
+        """Let handlers know who has started, and those who wait be dispatched."""
+        hook = self.stages.events.get("ready")
+        if hook is not None:
+            for worker in workers:
+                hook(worker)
+        self.dispatch_pending()
 
     # -- workers ---------------------------------------------------------------------------------
 
@@ -359,16 +364,17 @@ class Engine:
             for worker, until in gang.held_back:
                 self.coming += 1
                 clock.call(until, TIMER, partial(self._end_window, worker))
+            self.scaling.rest(gang.leader)
             event = self._idle(gang)
             self._see_to_deadlock()
             yield event
 
     def _see_to_deadlock(self) -> None:
         """Break a deadlock once a worker is idle, if there is one; timers see to it themselves."""
-        if self._quiet and not self.stages.timers:
-            self._break_deadlock()
+        if self.quiet and not self.stages.timers:
+            self.break_deadlock()
 
-    def _break_deadlock(self) -> bool:
+    def break_deadlock(self) -> bool:
         """Let one victim be computed anew where nothing else will ever happen; False without one.
 
         Workers that swap to each other's memory may all wait for the room that their victims take.
@@ -439,47 +445,18 @@ class Engine:
         if hook is not None:
             hook(BatchView(iteration), worker)
         self.actions.release(worker)
-        self._dispatch_pending()
+        self.dispatch_pending()
 
     # -- timers and samples ----------------------------------------------------------------------
 
     @property
-    def _quiet(self) -> bool:
+    def quiet(self) -> bool:
         """Tell whether nothing is to come but timers."""
         waiting = len(self.system.idle) == self.serving and not self.system.stirred
-        return waiting and not self.coming and self.system.network.quiet
+        coming = self.coming or self.scaling.starting
+        return waiting and not coming and self.system.network.quiet
 
-    def _timer(self, every: float, program: Program, priority: float) -> Process:
-        """Let a handler look every so often, until nothing is open or nothing will change."""
-        count = 0
-        while self.open and not self.over:
-            count += 1
-            yield self.clock.at(count * every, priority)
-            self._catch_up()
-            if not self.open:
-                return
-            if self.clock.now != self.looked:  # timers of one time are one round
-                self._count_round()
-            program()
-            self._dispatch_pending()
-            self._have_conditions_asked()
-            if self.rounds > MOST_ROUNDS:
-                self.rounds = 0
-                self.over = not self._break_deadlock()
-
-    def _count_round(self) -> None:
-        """Count the rounds in a row before which nothing has happened since the last one."""
-        iterations = sum([worker.iterations for worker in self.workers])
-        self.rounds = self.rounds + 1 if self._quiet and iterations == self.iterated else 0
-        self.looked, self.iterated = self.clock.now, iterations
-
-    def _have_conditions_asked(self) -> None:
-        """Let workers look whose policy says who may go on: a timer may have changed that."""
-        for worker in self.workers:
-            if worker.has_to_ask:
-                self.system.wake(worker)
-
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
         """Bring all workers up to date."""
         for worker in self.workers:
             worker.catch_up()
@@ -491,9 +468,9 @@ class Engine:
     def _sampler(self) -> Process:
         """Note the state of all workers at regular times."""
         moments = Moments(self.plan.sample, self.requests.span, len(self.workers))
-        while self.open and not self.over:
+        while self.open and not self.timers.over:
             yield self.clock.at(moments.next, OBSERVER)
-            self._catch_up()
+            self.catch_up()
             self.samples.take(self.clock.now, self.workers)
             if self._is_over():
                 return

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tsdl.runtime.system import System
 
 # Events that belong to no worker; all others have a hook on each.
-OF_THE_CLUSTER = ("arrive", "submit", "evict")
+OF_THE_CLUSTER = ("arrive", "submit", "evict", "ready")
 OF_A_WORKER = (
     "start", "admit", "token", "finish", "preempt", "transferred", "iteration",
 )  # fmt: skip
@@ -116,6 +116,15 @@ class ExternActions:
         """Reject a request."""
         self._do(self._actions.reject, self._request(request))
 
+    def scale(self, workers: str, number: float) -> None:
+        """Have so many workers of a name, as far as there may be."""
+        known = {w.kind.name for w in self._system.workers if w.kind.fewest is not None}
+        if workers not in known:
+            told = ", ".join(sorted(known)) or "none: write `worker name * 2..8` in the cluster"
+            what = f"scales {in_short(repr(workers))}, which cannot be scaled"
+            raise self._slip(what, f"those that can be are {told}")
+        self._do(self._actions.scale, workers, number)
+
     def log(self, *values: object) -> None:
         """Note a line of text."""
         self._actions.log(*values)
@@ -201,7 +210,7 @@ def extern_hooks(
 
     def choose(request: Request) -> None:
         with act.told(f"asked where request {request.id} goes"):
-            chosen = policy(shown(request, reads), shown(system.workers, reads))  # type: ignore[operator]
+            chosen = policy(shown(request, reads), shown(system.up, reads))  # type: ignore[operator]
         if chosen is not None:
             act.dispatch(View(request, reads), chosen)
 
@@ -209,7 +218,7 @@ def extern_hooks(
         def call(*about: object) -> None:
             views = [shown(thing, reads) for thing in about]
             if event in ("arrive", "submit"):
-                views.append(shown(system.workers, reads))
+                views.append(shown(system.up, reads))
             of = next((f" of request {t.id}" for t in about if isinstance(t, Request)), "")
             with act.told(f"told of `{event}`{of}"):
                 method(act, *views)

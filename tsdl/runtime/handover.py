@@ -235,7 +235,7 @@ class RemoteSwap:
         tier = self.system.tier(self.name, worker)
         if tier is not None:
             return tier if tier.used + size <= tier.plan.capacity else None
-        others = [w for w in self.system.workers if w.kind.name == self.name and w is not worker]
+        others = [w for w in self.system.up if w.kind.name == self.name and w is not worker]
         for other in others:
             other.catch_up()
         fitting = [other for other in others if other.memory.admits(size)]

@@ -29,4 +29,9 @@ class Outcome:
     stuck: list[int]
     end: int | float
     events: int
+    on: dict[int, float]  # seconds that workers were on which may be scaled, by number
     stopped: Stopped | None = None  # where a limit has ended it
+
+    def time_on(self, worker: Worker) -> float:
+        """Return for how many seconds a worker was on: all of the run, where it is not scaled."""
+        return self.on.get(worker.id, self.end)

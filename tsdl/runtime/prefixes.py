@@ -166,6 +166,12 @@ class PrefixMemory(Memory):
             self.release(request)
         self._retired.clear()
 
+    def forget(self) -> None:
+        """Let there be nothing in any block; nobody holds one."""
+        self._holders.clear()
+        self._free.clear()
+        self._untouched, self._seen = self.capacity // self._unit, 0
+
 
 def memory_of(kv: KVCache, share: float, host: Channel) -> Memory:
     """Return the memory that a manager asks for."""

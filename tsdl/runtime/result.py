@@ -194,6 +194,7 @@ class Result:
         def per_second(amount: float) -> float:
             return amount / span if span > 0 else math.nan
 
+        on = math.fsum(outcome.time_on(worker) for worker in workers)
         return {
             "arrived": arrived,
             "finished": finished,
@@ -205,7 +206,7 @@ class Result:
             "goodput": per_second(good),
             "attainment": good / arrived if arrived else math.nan,
             "preemptions": sum(w.preemptions for w in workers),
-            "utilization": busy / (len(workers) * outcome.end) if outcome.end > 0 else math.nan,
+            "utilization": busy / on if on > 0 else math.nan,
             "kv_peak": max(
                 (w.memory.peak / w.memory.capacity for w in workers if w.memory.capacity),
                 default=0.0,
@@ -291,10 +292,11 @@ class Result:
                     "hardware": w.kind.hardware,
                     "devices": w.kind.devices,
                     "iterations": w.iterations,
+                    "on": on,
                     "busy": w.busy,
                     "prefilling": w.prefilling,
-                    "energy": _number(usage.energy(w, outcome.end)),
-                    "utilization": _number(w.busy / outcome.end if outcome.end > 0 else math.nan),
+                    "energy": _number(usage.energy(w, on)),
+                    "utilization": _number(w.busy / on if on > 0 else math.nan),
                     "preemptions": w.preemptions,
                     "kv_capacity": w.memory.capacity,
                     "kv_peak": w.memory.peak,
@@ -303,6 +305,7 @@ class Result:
                     "kv_hit_rate": w.memory.found / w.memory.asked if w.memory.asked else None,
                 }
                 for w in outcome.workers
+                for on in [outcome.time_on(w)]
             ],
             "steady": self.steady,
             "end": outcome.end,

@@ -48,7 +48,7 @@ class Stages:
         self.externs = externs
         self.timers: list[Timer] = []
         selections = Selections(stream(seed, "dispatch"))
-        everywhere = {"workers": system.workers, "clock": system.clock}
+        everywhere = {"workers": system.up, "clock": system.clock}
         router = system.plan.router
         found = self._stage(router, actions, selections.names() | everywhere)
         self.events = {event: merged(functions) for event, functions in found.items()}

@@ -55,6 +55,7 @@ class System:
         self.clock = clock
         self.network = Network(self.clock)
         self.workers: list[Worker] = []
+        self.up: list[Worker] = []  # of them, those that policies see
         self.ports: list[Line] = []  # of each worker, to others
         self.hosts: list[Line] = []  # of each worker, to memory beside the devices
         self.gates: dict[int, Line] = {}  # of each node, to the network

@@ -167,7 +167,7 @@ def _spending(result: Result) -> list[str]:
 def _workers(result: Result) -> list[str]:
     """Sum up workers of one make on a line."""
     lines = []
-    at = 0
+    at, end = 0, result.summary["end"]
     for kind in result.plan.workers:
         group = result.summary["workers"][at : at + kind.count]
         at += kind.count
@@ -181,11 +181,15 @@ def _workers(result: Result) -> list[str]:
             gained = sum(w["drafts"] * w["acceptance_length"] for w in group if w["drafts"])
             hits += f", {_figure(gained / drafts)} tokens a decode"
         many = f"{kind.count} × " if kind.count > 1 else ""
+        on = ""
+        if kind.fewest is not None:
+            share = sum(w["on"] for w in group) / kind.count / end if end else None
+            many, on = f"{kind.fewest}..{kind.count} × ", f"on {_percent(share)} of the time, "
         devices = f"{kind.devices} × " if kind.devices > 1 else ""
         lines.append(
             _row(
                 f"{many}{kind.node}.{kind.name}" if kind.node else f"{many}{kind.name}",
-                f"{devices}{kind.hardware}: busy {_percent(busy)}, "
+                f"{devices}{kind.hardware}: {on}busy {_percent(busy)}, "
                 f"KV peak {_percent(peak)} of {size(kind.kv.capacity)}, "
                 f"{several(sum(w['iterations'] for w in group), 'iteration')}, "
                 f"{several(sum(w['preemptions'] for w in group), 'preemption')}{hits}",

@@ -30,8 +30,9 @@ def totals(outcome: Outcome, site: Site, tokens: int) -> dict[str, float]:
     found = sum(place.found for place in places)
     drafts = [worker.drafts for worker in outcome.workers if worker.drafts is not None]
     made, accepted = (sum(getattr(d, key) for d in drafts) for key in ("made", "accepted"))
-    drawn = [energy(worker, outcome.end) for worker in outcome.workers]
-    costs = (_cost(*each, outcome.end, site) for each in zip(outcome.workers, drawn, strict=True))
+    workers, on = outcome.workers, [outcome.time_on(worker) for worker in outcome.workers]
+    drawn = [energy(*each) for each in zip(workers, on, strict=True)]
+    costs = (_cost(*each, site) for each in zip(workers, drawn, on, strict=True))
     used, cost = math.fsum(drawn), math.fsum(costs)
     carbon = used * site.pue * _known(site.carbon)
 
@@ -52,10 +53,10 @@ def totals(outcome: Outcome, site: Site, tokens: int) -> dict[str, float]:
     }
 
 
-def energy(worker: Worker, end: float) -> float:
-    """Return the joules that the devices of a worker have drawn at the end, in seconds.
+def energy(worker: Worker, on: float) -> float:
+    """Return the joules that the devices of a worker have drawn, which was on for so many seconds.
 
-    They draw `idle_power` all the time, and up to `peak_power` or `decode_power` while busy with
+    They draw `idle_power` all that time, and up to `peak_power` or `decode_power` while busy with
     or without prompts. NaN where no power is known.
     """
     kind = worker.kind
@@ -63,20 +64,20 @@ def energy(worker: Worker, end: float) -> float:
         return math.nan
     decoding = worker.busy - worker.prefilling
     return (
-        kind.idle_power * end
+        kind.idle_power * on
         + (kind.decode_power - kind.idle_power) * decoding
         + (kind.peak_power - kind.idle_power) * worker.prefilling
     )
 
 
-def _cost(worker: Worker, drawn: float, end: float, site: Site) -> float:
-    """Return the USD of a worker's devices to the end, and of the joules that they have drawn."""
+def _cost(worker: Worker, drawn: float, on: float, site: Site) -> float:
+    """Return the USD of a worker's devices while it was on, and of the joules that they drew."""
     kind = worker.kind
     if kind.rent is not None:
-        return kind.rent * end
+        return kind.rent * on
     if not kind.price:
         return math.nan
-    return kind.price * end / kind.lifetime + drawn * site.pue * _known(site.electricity)
+    return kind.price * on / kind.lifetime + drawn * site.pue * _known(site.electricity)
 
 
 def _known(value: float | None) -> float:

@@ -74,6 +74,7 @@ class Worker(Shown):
         "waiting", "woken",
     )  # fmt: skip
 
+    up = True  # whether requests may be dispatched to it
     drafts: Drafts | None = None  # of a policy that speculates
 
     def __init__(self, index: int, kind: Workers, node: int, ask: Ask = nobody) -> None:

@@ -27,7 +27,7 @@ EVENTS: dict[str, Event] = {
     "iteration": Event("an iteration has ended", BOTH, ("batch", "worker")),
     "evict": Event("KV that it stored had to leave a tier", ("global",), _REQUEST),
     "every": Event("`on every(5 s) { … }`: so much time has passed", BOTH, ()),
-    "ready": Event("a worker has started", ("global",), ("worker",), simulated=False),
+    "ready": Event("a worker has started", ("global",), ("worker",)),
     "fail": Event("a worker has failed", ("global",), ("worker",), simulated=False),
     "lost": Event("a request was on a worker that failed", ("global",), _REQUEST, simulated=False),
 }
@@ -56,9 +56,7 @@ ACTIONS: dict[str, Action] = {
     "fetch": Action("fetch r from TIER", "KV that a tier has of it is copied to its worker"),
     "drop": Action("drop r", "it gives its KV back, and waits on its worker"),
     "delay": Action("delay 5 ms", "the worker does nothing for so long", ("local",)),
-    "scale": Action(
-        "scale WORKERS to NUMBER", "more workers, or fewer", ("global",), simulated=False
-    ),
+    "scale": Action("scale WORKERS to NUMBER", "more workers, or fewer", ("global",)),
 }
 # `log` and `record` take expressions, and are words of the grammar.
 

@@ -217,10 +217,9 @@ WORKER = Block(
         "count": Field(_NUMBER, "how many workers", "1", low=1, high=10_000, whole=True),
         "scale": Field(
             Bounds(_NUMBER),
-            "fewest and most workers, written `worker name * 2..8`",
-            simulated=False,
+            "fewest and most workers, written `worker name * 2..8`; see `scale`",
         ),
-        "start": Field(_TIME, "time to start a worker", low=0, simulated=False),
+        "start": Field(_TIME, "time to start a worker that is scaled", "0 s", low=0),
     },
 )
 _TIER = Block(

@@ -92,11 +92,11 @@ class FastEngine(Engine):
     def let_pass(self, time: float) -> None:
         """Let what happens up to a time happen, of which there is no event."""
         self.fast_clock.pass_to(time)
-        self._catch_up()
+        self.catch_up()
 
     def _progress_unseen(self) -> bool:
         """Tell whether workers of whose iterations nobody is told have gone on since asked last."""
-        self._catch_up()
+        self.catch_up()
         before, self.iterations = self.iterations, sum(w.iterations for w in self.fast if w.lean)
         return self.iterations > before
 
@@ -170,17 +170,18 @@ class FastEngine(Engine):
     # -- events --------------------------------------------------------------------------------
 
     def _wait(self, request: Request, event: str) -> None:
-        self._catch_up()  # it waits for no boundary that has been
+        self.catch_up()  # it waits for no boundary that has been
         super()._wait(request, event)
         self.watching = True
         for worker in self.fast:  # any to come may be what it waits for
             worker.heeded, worker.lean = True, False
             self._arm(worker)
 
-    def _dispatch_pending(self) -> None:
+    def dispatch_pending(self) -> None:
+        """Have those dispatched who wait, as far as anybody does."""
         if not self.watching:
             return  # nobody waits
-        super()._dispatch_pending()
+        super().dispatch_pending()
         if not self.pending and not self.submitted:
             self.watching = False
             for worker in self.fast:
@@ -237,5 +238,6 @@ class FastEngine(Engine):
         )
 
     @property
-    def _quiet(self) -> bool:
-        return super()._quiet and all(worker.due == inf for worker in self.fast)
+    def quiet(self) -> bool:
+        """Tell whether nothing is to come but timers."""
+        return super().quiet and all(worker.due == inf for worker in self.fast)

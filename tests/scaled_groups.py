@@ -1,0 +1,41 @@
+"""Lets groups of workers of a random system come and go."""
+
+import re
+from random import Random
+
+SOME = 0.15  # of the systems have such groups
+WORKER = re.compile(r"worker (\w+) \* (\d+) \{ ")
+# How many there are to be: as there is work, for a while, and in turns.
+WANTED = (
+    "1 + sum(w.outstanding for w in workers) / 3",
+    "sum(w.queued for w in workers)",
+    "3 if now < 60 ms else 1",
+    "mod(now / 17 ms, 4)",
+)
+
+
+def scaled(cluster: str, policy: str, chance: Random) -> tuple[str, str]:
+    """Return a cluster some of whose workers come and go as the policy says; mostly as both were.
+
+    Ranks in lock-step stay as they are.
+    """
+    if chance.random() >= SOME or "on every" in policy:  # which stands once
+        return cluster, policy
+    names: list[str] = []
+
+    def changed(found: re.Match[str]) -> str:
+        name, count = found[1], int(found[2])
+        if chance.random() < 0.3 or "ranks = " in found.string:
+            return found[0]
+        names.append(name)
+        start = chance.choice(("0 s", "0 s", "20 ms", "1 s"))
+        return f"worker {name} * {chance.randint(0, count)}..{count + 1} {{ start = {start}; "
+
+    cluster = "\n".join(WORKER.sub(changed, line) for line in cluster.split("\n"))
+    if not names:
+        return cluster, policy
+    wanted = "; ".join(f"scale {name} to {chance.choice(WANTED)}" for name in dict.fromkeys(names))
+    handler = f"on every({chance.choice(('19 ms', '53 ms', '0.31 s'))}) {{ {wanted} }}"
+    if "  global {\n" in policy:
+        return cluster, policy.replace("  global {\n", f"  global {{\n    {handler}\n", 1)
+    return cluster, f"{policy[:-1]}  global {{\n    {handler}\n  }}\n}}"

@@ -1,0 +1,141 @@
+"""Which workers of a cluster are up: others start, drain, or are down (SPEC.md, section 8.22)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import ceil, isnan
+from typing import TYPE_CHECKING
+
+from tsdl.runtime.clock import TIMER
+from tsdl.runtime.prefixes import PrefixMemory
+
+if TYPE_CHECKING:
+    from tsdl.runtime.system import System
+    from tsdl.runtime.worker import Worker
+
+UP, STARTING, DRAINING, DOWN = "up", "starting", "draining", "down"
+
+
+class Scaling:
+    """The state of each worker that may be scaled; all others are up.
+
+    `system.up` are those that policies see, in the order of their numbers. `ready` is called with
+    who has started, `changed` once there are more; the engine sets both.
+    """
+
+    def __init__(self, system: System) -> None:
+        """Begin with the fewest of each group up."""
+        self.system = system
+        self.ready: Callable[[list[Worker]], None] = lambda workers: None
+        self.changed: Callable[[], None] = lambda: None
+        self.states: dict[int, str] = {}  # by number, of those that may be scaled
+        self.starting = 0  # how many are about to be up
+        self._since: dict[int, float] = {}  # when those that are on were switched on
+        self._before: dict[int, float] = {}  # for how many seconds each was on before that
+        self._groups: list[list[Worker]] = []  # of each block, node by node
+        for worker in system.workers:
+            kind = worker.kind
+            if kind.fewest is None:
+                continue
+            if not self._groups or self._groups[-1][0].kind is not kind:
+                self._groups.append([])
+            group = self._groups[-1]
+            self._before[worker.id] = 0.0
+            self.states[worker.id] = DOWN
+            if len(group) < kind.fewest:
+                self.states[worker.id] = UP
+                self._since[worker.id] = 0.0
+            group.append(worker)
+        self._see()
+
+    def seconds_on(self, end: float) -> dict[int, float]:
+        """Return for how many seconds workers that may be scaled have been on, at the end."""
+        return {
+            number: before + max(end - self._since.get(number, end), 0.0)
+            for number, before in self._before.items()
+        }
+
+    def to(self, name: str, number: float) -> None:
+        """Have so many workers of a group on each node, as far as its bounds let it."""
+        if isnan(number):
+            return
+        before = len(self.system.up)
+        for group in self._groups:
+            kind = group[0].kind
+            if kind.name == name:
+                most, least = kind.count, kind.fewest or 0
+                self._set(group, ceil(min(max(number, least), most)))
+        self._see()
+        if len(self.system.up) > before:
+            self.changed()
+
+    def rest(self, worker: Worker) -> None:
+        """Let a worker that drains be down once it has nothing left to do."""
+        if self.states.get(worker.id) == DRAINING and not _holds(worker):
+            self._switch_off(worker)
+            if isinstance(worker.memory, PrefixMemory):
+                worker.memory.forget()
+
+    def _set(self, group: list[Worker], number: int) -> None:
+        states, now = self.states, self.system.clock.now
+        more = number - sum(states[worker.id] in (UP, STARTING) for worker in group)
+        started = []
+        for state in (DRAINING, DOWN):
+            for worker in group:
+                if more > 0 and states[worker.id] == state:
+                    more -= 1
+                    states[worker.id] = UP if state == DRAINING else STARTING
+                    if state == DOWN:
+                        self._since[worker.id] = now
+                        started.append(worker)
+        for state in (STARTING, UP):
+            for worker in reversed(group):
+                if more < 0 and states[worker.id] == state:
+                    more += 1
+                    self._stop(worker)
+        if started:  # together they are up
+            self.starting += 1
+            first = started[0]
+            place = TIMER - 1 + (first.id + 1) / (len(self.system.workers) + 1)  # before timers
+            self.system.clock.call(now + first.kind.start, place, partial(self._end, started, now))
+
+    def _end(self, started: list[Worker], begun: float) -> None:
+        """Let workers be up, but for those given up since they began to start."""
+        self.starting -= 1
+        ready = [
+            worker
+            for worker in started
+            if self.states[worker.id] == STARTING and self._since[worker.id] == begun
+        ]
+        for worker in ready:
+            self.states[worker.id] = UP
+        self._see()
+        if ready:
+            self.ready(ready)
+
+    def _stop(self, worker: Worker) -> None:
+        if self.states[worker.id] == STARTING:
+            self._switch_off(worker)
+            return
+        self.states[worker.id] = DRAINING
+        self.rest(worker)
+
+    def _switch_off(self, worker: Worker) -> None:
+        self.states[worker.id] = DOWN
+        self._before[worker.id] += self.system.clock.now - self._since.pop(worker.id)
+
+    def _see(self) -> None:
+        """Let policies see who is up."""
+        for worker in self.system.workers:
+            worker.up = self.states.get(worker.id, UP) == UP
+        self.system.up[:] = [worker for worker in self.system.workers if worker.up]
+
+
+def _holds(worker: Worker) -> bool:
+    """Tell whether a worker has anything to do, or keeps what others will ask for."""
+    queues = (
+        worker.waiting, worker.unseen, worker.active, worker.swapped, worker.ready,
+        worker.incoming, worker.leaving,
+    )  # fmt: skip
+    return any(queues) or worker.current is not None or worker.memory.used > 0
