@@ -20,6 +20,7 @@ from tsdl.schema import (
     ACTIONS,
     AGGREGATES,
     BATCH_FEATURES,
+    BY_REQUEST,
     CONSTRUCTORS,
     EVENTS,
     FUNCTIONS,
@@ -146,7 +147,8 @@ def _named_block() -> dict[str, object]:
 
 def grammar() -> str:
     """Return the TextMate grammar as JSON."""
-    functions = {*FUNCTIONS, *REDUCTIONS, *SELECTORS, *STATISTICS, *AGGREGATES, *PLOTS}
+    functions = {*FUNCTIONS, *REDUCTIONS, *SELECTORS, *STATISTICS, *BY_REQUEST, *AGGREGATES}
+    functions |= PLOTS.keys()
     functions |= {name for makers in CONSTRUCTORS.values() for name in makers}
     line = r"(?:^|(?<=[{;]))\s*"
     patterns: list[dict[str, object]] = [

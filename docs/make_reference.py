@@ -21,6 +21,7 @@ from tsdl.diagnostics.codes import CATALOGUE
 from tsdl.schema import (
     ACTIONS,
     BATCH_FEATURES,
+    BY_REQUEST,
     CONSTRUCTORS,
     EVENTS,
     FUNCTIONS,
@@ -212,10 +213,11 @@ def functions() -> str:
         (f"`{name}`", "1", f"{generator} with `by KEY`" if name == "pick" else generator, doc)
         for name, doc in {**SELECTORS, **REDUCTIONS}.items()
     ]
-    rows += [
-        (f"`{name}`", "1", "a metric (`expect` only)", doc) for name, doc in STATISTICS.items()
-    ]
-    rows.append(("`p50`, `p99`, `p999`, …", "1", "a metric (`expect` only)", "a percentile"))
+    metric = "a metric, and `where` if it is of some requests (`expect` only)"
+    rows += [(f"`{name}`", "1", metric, doc) for name, doc in STATISTICS.items()]
+    rows.append(("`p50`, `p99`, `p999`, …", "1", metric, "a percentile"))
+    totals = ", ".join(f"`{name}`" for name in BY_REQUEST)
+    rows.append((totals, "1", "`where` alone (`expect` only)", "the total of some requests"))
     return "\n".join(_table(("function", "arguments", "which are", "result"), rows))
 
 

@@ -15,7 +15,7 @@ from tsdl.diagnostics.text import render_all
 from tsdl.measured import read_run
 from tsdl.plan import Table
 from tsdl.schema.scenarios import WORKLOAD
-from tsdl.traces import FORMATS, Columns, Counter, read_requests
+from tsdl.traces import FORMATS, Columns, Counter, Recorded, read_requests
 from tsdl.types import Choice
 
 HERE = ROOT / "tests" / "traces"
@@ -46,7 +46,7 @@ def read(
 ) -> tuple[Table | None, Sink]:
     sink = Sink()
     found = read_requests("t", text, form, COLUMNS, sink, arrivals=arrivals, count=count)
-    return found, sink
+    return found.table if found else None, sink
 
 
 def sample(name: str) -> str:
@@ -111,8 +111,8 @@ def test_a_request_of_vllm_that_failed_midway_is_left_out() -> None:
         "errors": ["", "connection lost"], "ttfts": [0.1, 0.1], "itls": [[0.1] * 2, [0.1] * 3],
     }  # fmt: skip
     sink = Sink()
-    table = read_requests("v.json", json.dumps(run), "auto", COLUMNS, sink, arrivals=True)
-    assert table == Table((0.0,), (5,), (3,))
+    found = read_requests("v.json", json.dumps(run), "auto", COLUMNS, sink, arrivals=True)
+    assert found == Recorded(Table((0.0,), (5,), (3,)))
     assert sink.found[0].title.startswith("1 of 2 rows are left out")
     measured = read_run("v.json", json.dumps(run), "auto", {}, Sink())
     assert measured is not None
@@ -131,7 +131,7 @@ def test_columns_that_a_program_names_come_first() -> None:
     columns = Columns("timestamp", "input_tokens", "output_tokens", unit=1e-3)
     found = read_requests("t", sample("servegen.csv"), "auto", columns, sink, arrivals=True)
     assert found is not None
-    assert found.arrived == pytest.approx((0.0, 0.0007))
+    assert found.table.arrived == pytest.approx((0.0, 0.0007))
 
 
 CALL = '{"session_id": "s", "arrival_time_ns": 5, "sub_requests": %s}'

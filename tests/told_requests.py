@@ -40,12 +40,14 @@ class Told:
     prompt: int = 8
     status: str | None = None
     started: float | None = None
+    priority: float = 0.0
 
 
 def request_of(number: int, told: Told, warmup: float) -> Request:
     output = len(told.tokens) if told.output is None else told.output
     request = Request(number, told.arrived, told.prompt, output, told.arrived >= warmup)
     request.generated = len(told.tokens)
+    request.priority = told.priority
     request.status = told.status or (FINISHED if len(told.tokens) == output else UNFINISHED)
     if told.tokens:
         request.started = told.arrived if told.started is None else told.started
@@ -57,7 +59,9 @@ def request_of(number: int, told: Told, warmup: float) -> Request:
 def ledger_of(requests: Sequence[Request]) -> Ledger:
     whole = (np.array([getattr(r, name) for r in requests]) for name in ("prompt", "output"))
     arrived = np.array([r.arrived for r in requests], dtype=np.float64)
-    ledger = Ledger(Sessions(Arrivals(arrived, *whole), warmup=0))
+    priorities = np.array([r.priority for r in requests])
+    arrivals = Arrivals(arrived, next(whole), next(whole), priorities if priorities.any() else None)
+    ledger = Ledger(Sessions(arrivals, warmup=0))
     for request in requests:
         ledger.open(request)
     ledger.end()

@@ -29,8 +29,8 @@ def _is_replayed(workload: Workload) -> bool:
 
 
 def _is_one(draw: Draw | None) -> bool:
-    """Tell whether a distribution has but one value."""
-    return draw is None or draw.name == "constant"
+    """Tell whether a distribution has but one value, or one for each row of a file."""
+    return draw is None or draw.name in ("constant", "rows")
 
 
 def _chooses(stage: Global | Local) -> bool:

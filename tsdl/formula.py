@@ -59,6 +59,11 @@ def symbol(name: str) -> Formula:
     return Formula("symbol", (name,))
 
 
+def chosen(of: Value, condition: Value) -> Value:
+    """Return a metric or a total of those requests alone for which a condition holds."""
+    return of if condition is True else Formula("where", (of, condition))
+
+
 STATE = "state_"  # what the symbols of declared state begin with
 NOW = Formula("field", (symbol("clock"), "now"))
 

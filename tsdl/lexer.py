@@ -19,6 +19,7 @@ from tsdl._resources import grammar_text, grammar_words
 from tsdl.diagnostics import Sink
 from tsdl.schema import (
     ACTIONS,
+    BY_REQUEST,
     CONSTRUCTORS,
     FUNCTIONS,
     KINDS,
@@ -79,7 +80,7 @@ def _functions() -> set[str]:
     """Return the functions that the language has, those that make a distribution among them."""
     of_records = {name for functions in RECORD_FUNCTIONS.values() for name in functions}
     made = {name for family in CONSTRUCTORS.values() for name in family}
-    return {*FUNCTIONS, *SELECTORS, *REDUCTIONS, *STATISTICS, *of_records, *made}
+    return {*FUNCTIONS, *SELECTORS, *REDUCTIONS, *STATISTICS, *BY_REQUEST, *of_records, *made}
 
 
 _NAME, _NUMBER, _TEXT = _terminal("NAME"), _terminal("NUMBER"), _terminal("TEXT")

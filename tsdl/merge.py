@@ -262,13 +262,17 @@ class _Merger:
             return
         for preposition in item.prepositions:
             if preposition.word not in allowed:
+                helps = [f"it takes {' and '.join(f'`{w}`' for w in allowed)}"] if allowed else []
+                if (item.verb, preposition.word) == ("expect", "where"):
+                    which = preposition.objects[0].span.text
+                    helps = [
+                        f"a statistic says which requests it is of: `p99(ttft, where = {which})`"
+                    ]
                 self.sink.error(
                     "E0412",
                     f"`{item.verb}` takes no `{preposition.word}` here",
                     preposition.span,
-                    help=(f"it takes {' and '.join(f'`{w}`' for w in allowed)}",)
-                    if allowed
-                    else (),
+                    help=tuple(helps),
                 )
 
     def _block(self, members: Members, item: ast.Clause) -> None:

@@ -320,7 +320,10 @@ class Site(Struct, frozen=True):
 
 
 class Draw(Struct, frozen=True):
-    """A distribution, or a way to arrive: its name and parameters."""
+    """A distribution, or a way to arrive: its name and parameters.
+
+    Priorities that a file brings are `rows`: a value for each row of the table.
+    """
 
     name: str
     parameters: tuple[tuple[str, float], ...] = ()

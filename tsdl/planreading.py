@@ -57,6 +57,10 @@ def _check_ranges(plan: Plan) -> None:
         raise ValueError("a count, a time or the seed is out of range")
     if plan.timeseries not in ("sampled", "changes"):
         raise ValueError(f"there is no time series {plan.timeseries!r}")
+    priority, table = plan.workload.priority, plan.workload.table
+    of_rows = len(priority.values) if priority is not None and priority.name == "rows" else None
+    if of_rows is not None and (table is None or of_rows != len(table.prompt)):
+        raise ValueError("priorities are of other rows than those of the table")
     for kind in plan.workers:
         if kind.breakpoints and (kind.ranks > 1 or kind.pipeline):
             raise ValueError("workers in lock-step, or of several stages, stop at no breakpoint")

@@ -154,7 +154,7 @@ def _order(clause: ast.Clause, scope: Scope) -> None:
 
 
 def _bound(comparison: ast.Binary, scope: Scope) -> None:
-    metrics = scope._replace(own=None, symbols={}, metrics=True, each=True)
+    metrics = scope._replace(own=None, symbols={}, metrics=True, each="an SLO bounds each request")
     left = infer(comparison.left, metrics)
     if isinstance(left, Unknown):
         return

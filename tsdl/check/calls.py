@@ -4,12 +4,13 @@ from tsdl import ast
 from tsdl.check import arguments, asked, expressions, slips
 from tsdl.check.measures import agrees, mismatch
 from tsdl.check.scope import Scope
+from tsdl.check.statistics import infer_statistic, infer_total, is_statistic, refuse_where
 from tsdl.diagnostics import Label
 from tsdl.diagnostics.suggest import nearest
 from tsdl.formula import percentile_of
 from tsdl.program import ChoiceName, Declaration, DeclarationName
 from tsdl.resolve import find, report_unknown
-from tsdl.schema import CONSTRUCTORS, FUNCTIONS, RECORD_FUNCTIONS, RECORDS, STATISTICS
+from tsdl.schema import CONSTRUCTORS, FUNCTIONS, RECORD_FUNCTIONS, RECORDS, STATISTICS, TOTALS
 from tsdl.schema.names import REDUCTIONS, SELECTORS
 from tsdl.types import (
     Boolean,
@@ -52,13 +53,13 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
     if isinstance(expected, Construct) and name in CONSTRUCTORS[expected.family]:
         scope.program.meanings[function] = ChoiceName(name)
         return arguments.check_constructor(expression, name, expected, scope)
-    if scope.each and (name in STATISTICS or percentile_of(name) is not None):
+    if scope.each and (is_statistic(name) or name in TOTALS):
         shown = expression.span.text
         scope.sink.error(
             "E0304",
-            f"an SLO bounds each request, and `{shown}` is one value of all",
+            f"{scope.each}, and `{shown}` is one value of all",
             expression.span,
-            help=(f"in a scenario, write `expect {shown} <= …`",),
+            help=(f"of a whole result asks `expect`: `expect {shown} <= …`",),
         )
         return UNKNOWN
     if any(isinstance(a.value, ast.Across) for a in expression.arguments):
@@ -74,9 +75,12 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
     if declaration:
         _called_param(function, declaration, scope)
         return UNKNOWN
-    of_all = scope.metrics and not scope.each
-    if of_all and (name in STATISTICS or percentile_of(name) is not None):
-        return _statistic(expression, name, scope)
+    if scope.metrics and is_statistic(name):
+        return infer_statistic(expression, name, scope)
+    if scope.metrics and name in TOTALS:
+        return infer_total(expression, name, scope)
+    if scope.metrics and is_function(name) and refuse_where(expression, name, scope):
+        return UNKNOWN
     if name in FUNCTIONS:
         return _function(expression, name, scope)
     if name in SELECTORS or name in REDUCTIONS:
@@ -167,19 +171,25 @@ def _method(expression: ast.Call, function: ast.Attribute, scope: Scope) -> Type
         )
         return UNKNOWN
     argument, result, _ = methods[function.name]
-    values = _positional(expression, function.name, 1, 1, scope)
+    values = positional(expression, function.name, 1, 1, scope)
     if values is not None:
         expressions.require(values[0], Record(argument), scope, f"`{function.name}` takes what")
     return result
 
 
-def _positional(
-    expression: ast.Call, name: str, least: int, most: int | None, scope: Scope
+def positional(
+    expression: ast.Call,
+    name: str,
+    least: int,
+    most: int | None,
+    scope: Scope,
+    helps: tuple[str, ...] = (),
 ) -> list[ast.Expr] | None:
     """Return the arguments of a call that takes no names; report wrong ones."""
     for argument in expression.arguments:
         if argument.name or argument.weight:
-            scope.sink.error("E0305", f"`{name}` takes its arguments by position", argument.span)
+            title = f"`{name}` takes its arguments by position"
+            scope.sink.error("E0305", title, argument.span, help=helps)
             return None
     values = [argument.value for argument in expression.arguments]
     if len(values) < least or (most is not None and len(values) > most):
@@ -194,6 +204,7 @@ def _positional(
             "E0305",
             f"`{name}` takes {count} argument{'s' if count != '1' else ''}, here are {len(values)}",
             expression.span,
+            help=helps,
         )
         return None
     return values
@@ -201,7 +212,7 @@ def _positional(
 
 def _function(expression: ast.Call, name: str, scope: Scope) -> Type:
     rule, least, most, _ = FUNCTIONS[name]
-    values = _positional(expression, name, least, most, scope)
+    values = positional(expression, name, least, most, scope)
     if values is None:
         return UNKNOWN
     if rule == "number":
@@ -233,29 +244,8 @@ def _function(expression: ast.Call, name: str, scope: Scope) -> Type:
     return result
 
 
-def _statistic(expression: ast.Call, name: str, scope: Scope) -> Type:
-    values = _positional(expression, name, 1, 1, scope)
-    if values is None:
-        return UNKNOWN
-    found = expressions.infer(values[0], scope)
-    match found:
-        case Samples(of=of):
-            return of
-        case Unknown():
-            return UNKNOWN
-        case _:
-            scope.sink.error(
-                "E0304",
-                f"`{name}` takes a metric of requests, this is {describe(found)}",
-                values[0].span,
-                describe(found),
-                help=("for example `p99(ttft)` or `mean(e2e / output)`",),
-            )
-            return UNKNOWN
-
-
 def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
-    values = _positional(expression, name, 1, 1, scope)
+    values = positional(expression, name, 1, 1, scope)
     if values is None:
         return UNKNOWN
     if scope.metrics:

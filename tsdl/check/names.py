@@ -107,7 +107,7 @@ def _refuse_total(expression: ast.Name, scope: Scope) -> None:
     names = [n for n, (type_, _) in METRICS.items() if getattr(type_, "each", "") == "request"]
     scope.sink.error(
         "E0304",
-        f"`{expression.id}` is one value of the whole run, and an SLO bounds each request",
+        f"`{expression.id}` is one value of the whole run, and {scope.each}",
         expression.span,
         help=(f"the metrics are {', '.join(names)}; a total has its place in an `expect`",),
     )

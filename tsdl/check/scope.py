@@ -37,7 +37,7 @@ class Scope(NamedTuple):
     locals: dict[str, Type] = {}  # noqa: RUF012 (only a name that is in it is ever set anew)
     symbols: dict[str, Type] = {}  # noqa: RUF012
     metrics: bool = False
-    each: bool = False  # a condition on each request, rather than on the whole result
+    each: str = ""  # what asks something of each request, rather than of the whole result
     place: Place | None = None  # where a stage of a policy says it
     axes: dict[str, Type] | None = None  # of a study, by which a value of another point is chosen
 

@@ -80,11 +80,11 @@ def _of_a_running_stage(name: str, scope: Scope) -> str | None:
 
 
 def _of_a_request(name: str, scope: Scope) -> str | None:
-    """Say what a bound of an SLO may depend on, where it asks for something of a request."""
+    """Say what a condition on each request may read, where it asks for something else of it."""
     known = [n for n, (type_, _) in METRICS.items() if getattr(type_, "each", "") == "request"]
     if not scope.each or name not in {*RECORDS["request"], "r"}:
         return None
-    return f"an SLO bounds every request alike, by its metrics: {', '.join(known)}"
+    return f"{scope.each}, by its metrics: {', '.join(known)}"
 
 
 def _of_a_state(name: str, stage: str, scope: Scope) -> str | None:
@@ -133,6 +133,9 @@ def of_a_run(name: str, scope: Scope) -> str:
     measured = name in METRICS or name in TOTALS or percentile_of(name) is not None
     if scope.metrics or not measured:
         return ""
+    if scope.owner.kind == "study" and name in ("priority", "prompt", "output"):
+        which = "a statistic says which requests it is of"
+        return f"params alone are known here; {which}: `p99(ttft, where = {name} == …)`"
     if scope.owner.kind == "study":
         return "params alone are known here; `table`, `while`, `expect` and so on ask it of a run"
     return "only a run that is done has it: `expect` asks for it, and `table` of a study"

@@ -6,6 +6,7 @@ from tsdl.check.asked import check_axis, check_keys, check_number
 from tsdl.check.measures import agrees, mismatch
 from tsdl.check.parameters import param_type
 from tsdl.check.scope import Scope
+from tsdl.check.statistics import WHERE, check_where
 from tsdl.diagnostics.suggest import nearest
 from tsdl.formula import percentile_of
 from tsdl.program import Declaration, Members
@@ -291,6 +292,9 @@ def _plot(clause: ast.Clause, scope: Scope) -> None:
                 _metric(argument.value, scope)
             else:
                 check_number(argument.value, scope)
+        elif name.id == "cdf" and argument.name == WHERE:
+            of = expressions.infer(shown[0].value, scope) if shown else Unknown()
+            check_where(argument, of, scope)
         elif argument.name not in channels:
             near = nearest(argument.name, channels)
             scope.sink.error(

@@ -174,6 +174,8 @@ def _workload(plan: Plan) -> str:
 
 
 def _draw(draw: Draw) -> str:
+    if draw.name == "rows":
+        return "of its row in the file"
     inside = [f"{name} = {value:g}" for name, value in draw.parameters]
     if draw.parts:
         inside += [f"{_draw(p)}: {w:.0%}" for p, w in zip(draw.parts, draw.values, strict=True)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tsdl import ast
 from tsdl.diagnostics import Label
 from tsdl.evaluate.values import Constructed, Instance, Path, Place, Range, Value
-from tsdl.formula import Formula, make, state, symbol
+from tsdl.formula import Formula, chosen, make, state, symbol
 from tsdl.program import (
     ChoiceName,
     Declaration,
@@ -267,6 +267,9 @@ def _call(evaluator: Evaluator, expression: ast.Call, place: Place) -> Value:
     arguments = expression.arguments
     if arguments and isinstance(arguments[0].value, ast.Generator):
         return _select(evaluator, function.id, arguments[0].value, place)
+    where = next((a.value for a in arguments if a.name == "where"), None)
+    if where is not None:
+        return _of_some(evaluator, expression, where, place)
     values = [value_of(evaluator, a.value, place) for a in arguments]
     if any(isinstance(v, list) for v in values):
         values = [v for item in values for v in (item if isinstance(item, list) else [item])]
@@ -278,6 +281,19 @@ def _call(evaluator: Evaluator, expression: ast.Call, place: Place) -> Value:
     if len(values) == 1 and function.id in ("min", "max") and not samples:
         return values[0]
     return _make(evaluator, function.id, values, expression)
+
+
+def _of_some(evaluator: Evaluator, expression: ast.Call, where: ast.Expr, place: Place) -> Value:
+    """Return a statistic, or a total, of those requests for which a condition holds."""
+    condition = evaluator.formula(where, place)
+    name = expression.function.span.text
+    of = next((a.value for a in expression.arguments if a.value is not where), None)
+    if of is None:
+        return chosen(symbol(name), condition)
+    metric = evaluator.formula(of, place)
+    if not isinstance(metric, Formula):
+        return metric  # the same for every request: any statistic of it
+    return make(name, chosen(metric, condition))
 
 
 def _select(evaluator: Evaluator, function: str, generator: ast.Generator, place: Place) -> Value:

@@ -13,7 +13,7 @@ from tsdl import ast
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator
 from tsdl.evaluate.values import Binding, Place, Value
-from tsdl.formula import Atom, Formula
+from tsdl.formula import Atom, Formula, chosen
 from tsdl.formula import Value as FormulaValue
 from tsdl.program import Declaration, Program
 from tsdl.source import Span
@@ -45,7 +45,8 @@ class Axis(Struct, frozen=True):
 class Asked(Struct, frozen=True):
     """An expression of the study: as written, with its unit, and where its names stand.
 
-    `scale` is the unit that people gave what it is, if they did.
+    `scale` is the unit that people gave what it is, if they did. `where` chooses requests, of whose
+    metric the expression is.
     """
 
     text: str
@@ -53,10 +54,14 @@ class Asked(Struct, frozen=True):
     scale: Scale | None
     expression: ast.Expr
     place: Place
+    where: ast.Expr | None = None
 
     def formula(self, evaluator: Evaluator) -> FormulaValue:
         """Return its formula at the point whose params the evaluator knows."""
-        return evaluator.formula(self.expression, self.place)
+        found = evaluator.formula(self.expression, self.place)
+        if self.where is None:
+            return found
+        return chosen(found, evaluator.formula(self.where, self.place))
 
 
 class Comparison(Struct, frozen=True):

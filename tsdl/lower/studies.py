@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from tsdl import ast
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Place
@@ -329,10 +331,13 @@ class _Lowering:
         columns = {column for axis in self.axes for column in axis.columns}
         channels: dict[str, str | Asked] = {}
         shown = []
+        where = next((a.value for a in expression.arguments if a.name == "where"), None)
         for argument in expression.arguments:
             text = argument.value.span.text
             if argument.name is None:
-                shown.append(self._asked(argument.value, place))
+                shown.append(replace(self._asked(argument.value, place), where=where))
+            elif argument.value is where:
+                continue
             elif text in columns:
                 channels[argument.name] = text
             else:

@@ -19,8 +19,8 @@ MOST_REQUESTS = 50_000_000
 def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:
     """Return a workload; report what is missing in it or contradicts itself."""
     _check(evaluator, workload)
-    replayed = _table(evaluator, workload, "trace", read)
-    drawn = _table(evaluator, workload, "lengths", read)
+    replayed, first = _table(evaluator, workload, "trace", read)
+    drawn, second = _table(evaluator, workload, "lengths", read)
     arrivals = evaluator.get(workload, "arrivals")
     prompt, output = evaluator.get(workload, "prompt"), evaluator.get(workload, "output")
     requests = evaluator.optional(workload, "requests")
@@ -82,11 +82,28 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         if sessions is not None
         else None,
         think=_draw(evaluator, workload, "think", think),
-        priority=_draw(evaluator, workload, "priority", evaluator.get(workload, "priority")),
+        priority=_priority(evaluator, workload, first or second),
         prefixes=_prefixes(evaluator, workload),
         prefix=_draw(evaluator, workload, "prefix", evaluator.get(workload, "prefix")),
         concurrency=int(concurrency) if concurrency is not None else None,
     )
+
+
+def _priority(evaluator: Evaluator, workload: Instance, rows: tuple[float, ...]) -> Draw | None:
+    """Return how priorities are drawn; where a file brings them, they are those of its rows."""
+    if not rows:
+        return _draw(evaluator, workload, "priority", evaluator.get(workload, "priority"))
+    if _is_set(workload, "priority"):
+        column = evaluator.inner(workload, "columns")
+        raise evaluator.fail(
+            "E0521",
+            f"workload `{workload.name}` has both `priority` and a column of priorities",
+            evaluator.span(workload, "priority"),
+            "the file brings its own",
+            secondary=(Label(evaluator.span(column, "priority"), "named here"),),
+            help=("leave one of them out",),
+        )
+    return Draw("rows", values=rows)
 
 
 def _prefixes(evaluator: Evaluator, workload: Instance) -> int | None:
@@ -265,10 +282,13 @@ def _draw(evaluator: Evaluator, workload: Instance, key: str, value: Value | Non
     return Draw(value.name, tuple(parameters), values, parts)
 
 
-def _table(evaluator: Evaluator, workload: Instance, key: str, read: FileReader) -> Table | None:
+def _table(
+    evaluator: Evaluator, workload: Instance, key: str, read: FileReader
+) -> tuple[Table | None, tuple[float, ...]]:
+    """Return the requests of a file, and the priority of each if a column brings them."""
     path = evaluator.get(workload, key)
     if path is None:
-        return None
+        return None, ()
     if isinstance(path, str):
         path = Path(path, evaluator.span(workload, key).source.name)
     assert isinstance(path, Path)
@@ -280,22 +300,23 @@ def _table(evaluator: Evaluator, workload: Instance, key: str, read: FileReader)
         evaluator.word(block, "prompt"),
         evaluator.word(block, "output"),
         unit=evaluator.real(block, "unit"),
+        priority=str(evaluator.get(block, "priority") or ""),
     )
     form = evaluator.word(workload, "format")
     if key == "trace" and form in ("auto", "csv"):
         check_unit(evaluator, block, "arrived")
-    table = read_requests(
+    found = read_requests(
         name, text, form, columns, evaluator.sink,
         arrivals=key == "trace", count=_counter(evaluator, workload, read),
     )  # fmt: skip
-    if table is None:
+    if found is None:
         raise evaluator.fail(
             "E0605",
             f"`{path.text}` cannot be used",
             place,
             help=("what is wrong with it is said above, row by row",),
         )
-    return table
+    return found.table, found.priority
 
 
 def _counter(evaluator: Evaluator, workload: Instance, read: FileReader) -> Counter | None:

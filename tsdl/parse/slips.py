@@ -140,6 +140,11 @@ _PATTERNS = (
         _weighed,
     ),
     _Pattern(
+        r".*\b(?P<statistic>p[0-9]+|mean)\s*\(\s*(?P<metric>[^¦]+?)\s+if\s+(?P<test>[^¦]+?)\s*¦\).*$",
+        "a statistic says which requests it is of by `where`",
+        lambda found: f"write `{found['statistic']}({found['metric']}, where = {found['test']})`",
+    ),
+    _Pattern(
         r"while\b.*$",
         "there is no `while`",
         lambda _: "go over a list, `for x in LIST { … }`, or look again in `on every(5 s) { … }`",

@@ -111,7 +111,8 @@ def _of_runs(runs: list[Run], describe: Callable[[Plan], str]) -> Iterator[Secti
         "Summary",
         (*_some("Expectations", tables.expectations(runs)), Named("", tables.summary(runs))),
     )
-    yield Section("Latency", (Named("", tables.latency(runs)),), (charts.pop("latency"),))
+    latencies = (Named("", tables.latency(runs)), *_some("By priority", tables.priorities(runs)))
+    yield Section("Latency", latencies, (charts.pop("latency"),))
     yield Section("Throughput", (), (charts.pop("throughput"),))
     if "attainment" in charts:
         yield Section(

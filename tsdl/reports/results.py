@@ -17,6 +17,7 @@ from tsdl.errors import TsdlError
 from tsdl.plan import Plan
 from tsdl.planreading import read_plan
 from tsdl.reports.shapes import STUDY, SUMMARY, check
+from tsdl.runtime.columns import PRIORITY
 from tsdl.runtime.parquet import pyarrow
 from tsdl.units import Scale
 
@@ -89,12 +90,15 @@ def _read(folder: Path, name: str) -> Result:
         return StudyAnswer(name, data, plan)
     summary = _json(folder / "summary.json", SUMMARY)
     plan = _plan(folder, {summary["plan"]})
-    requests = _table(folder, "requests", {**_REQUESTS, "status": _is_finished})
+    priority = {PRIORITY: _number} if plan.workload.priority is not None else {}
+    requests = _table(folder, "requests", {**_REQUESTS, **priority, "status": _is_finished})
     samples = _table(folder, "timeseries", _SAMPLES)
     known = {worker["id"] for worker in summary["workers"]}
     if not known.issuperset(samples["worker"].tolist()):
         raise _refused(folder, "timeseries has workers that summary.json does not have")
     finished = requests.pop("status") == 1
+    if not priority:
+        requests[PRIORITY] = np.zeros(len(finished))
     return Run(name, summary, plan, requests, finished, samples)
 
 
@@ -128,7 +132,8 @@ def _table(
     path = folder / f"{name}.parquet"
     packed = path.is_file()
     found = _arrow(path, readers) if packed else _columns(folder / f"{name}.csv", readers)
-    below = next((column for column, values in found.items() if (values < 0).any()), None)
+    times = {column: values for column, values in found.items() if column != PRIORITY}
+    below = next((column for column, values in times.items() if (values < 0).any()), None)
     if below is not None:
         raise _refused(path if packed else folder / f"{name}.csv", f"`{below}` is below zero")
     return found

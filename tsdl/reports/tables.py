@@ -12,6 +12,8 @@ from tsdl.reports import series
 from tsdl.reports.marks import Table
 from tsdl.reports.runcharts import LATENCIES
 from tsdl.reports.workercharts import labels
+from tsdl.runtime.among import few
+from tsdl.runtime.metrics import statistics
 from tsdl.studies.figures import column_of_cells, column_of_means, figure, point, scale
 
 if TYPE_CHECKING:
@@ -81,6 +83,29 @@ def latency(runs: Sequence[Run]) -> Table:
             cells = (told(found.get(s), "s") for s in statistics)
             rows.append((title, run.name, *cells))
     return _without_lone_run(runs, Table(("latency", "run", *statistics), tuple(rows), words=2))
+
+
+def priorities(runs: Sequence[Run]) -> Table:
+    """Return what came of the requests of each priority, of runs in which these are few.
+
+    Raises ValueError.
+    """
+    rows = []
+    for run in runs:
+        counted = series.counted(run)
+        found = run.requests["priority"]
+        good = np.full(len(counted), bool(run.plan.slo))
+        for condition in run.plan.slo:
+            good &= series.met(run, condition)
+        for priority in few(found[counted]):
+            those = counted & (found == priority)
+            times = [run.requests[m][those & run.finished] for m in ("ttft", "tpot")]
+            cells = [told(t, "s") for values in times for t in statistics(values, (99,))]
+            share = told(float(np.mean(good[those])), "share") if run.plan.slo else "–"
+            rows.append((f"{priority:g}", run.name, f"{int(those.sum()):,}", *cells, share))
+    headers = ("mean TTFT", "p99 TTFT", "mean TPOT", "p99 TPOT", "in SLO")
+    table = Table(("priority", "run", "requests", *headers), tuple(rows), words=2)
+    return _without_lone_run(runs, table)
 
 
 def bounds(runs: Sequence[Run]) -> Table:

@@ -83,12 +83,13 @@ def _generate(workload: Workload, seed: int) -> Arrivals:
     if workload.turns is not None:
         return _conversations(workload, arrived, seed)
     prompt, output = _lengths(workload, len(arrived), seed)
+    drawn = len(arrived)
     if workload.duration is not None:
         count = int(np.searchsorted(arrived, workload.duration, side="right"))
         arrived, prompt, output = arrived[:count], prompt[:count], output[:count]
     prompt, output = _cut(workload, prompt, output)
     count = len(arrived)
-    priority = _drawn(workload.priority, count, seed, "priority")
+    priority = _priorities(workload, drawn, count, seed)
     pauses = _pauses(workload, count, seed)
     return Arrivals(arrived, prompt, output, priority, think=pauses)
 
@@ -107,7 +108,7 @@ def _replayed(workload: Workload, table: Table, seed: int) -> Arrivals:
     prompt = np.array(table.prompt[:rows], dtype=np.int64)
     output = np.array(table.output[:rows], dtype=np.int64)
     prompt, output = _cut(workload, prompt, output)
-    priority = _drawn(workload.priority, rows, seed, "priority")
+    priority = _priorities(workload, rows, rows, seed)
     if turns is None:
         pauses = _pauses(workload, rows, seed)
         return Arrivals(arrived[:rows], prompt, output, priority, think=pauses)
@@ -139,10 +140,19 @@ def _conversations(workload: Workload, arrived: Floats, seed: int) -> Arrivals:
         np.repeat(arrived, turns),
         prompt,
         output,
-        _drawn(workload.priority, count, seed, "priority"),
+        _priorities(workload, count, count, seed),
         turns,
         _pauses(workload, count, seed),
     )
+
+
+def _priorities(workload: Workload, drawn: int, count: int, seed: int) -> Floats | None:
+    """Return the priorities of the first `count` requests, of so many whose lengths were drawn."""
+    draw = workload.priority
+    if draw is None or draw.name != "rows":
+        return _drawn(draw, count, seed, "priority")
+    of_rows = np.array(draw.values, dtype=np.float64)
+    return (of_rows if workload.replay else of_rows[_rows(workload, drawn, seed)])[:count]
 
 
 def _pauses(workload: Workload, count: int, seed: int) -> Floats:
@@ -253,7 +263,7 @@ def _on_off(work: Floats, known: dict[str, float]) -> Floats:
 
 def _lengths(workload: Workload, count: int, seed: int) -> tuple[Whole, Whole]:
     if workload.table:
-        rows = stream(seed, "lengths").integers(0, len(workload.table.prompt), count)
+        rows = _rows(workload, count, seed)
         prompt = np.array(workload.table.prompt, dtype=np.int64)
         output = np.array(workload.table.output, dtype=np.int64)
         return prompt[rows], output[rows]
@@ -265,6 +275,12 @@ def _lengths(workload: Workload, count: int, seed: int) -> tuple[Whole, Whole]:
     second = share * first + math.sqrt(1 - share * share) * second
     prompt = _tokens(_quantile(workload.prompt, first, seed, "prompt"))
     return prompt, _tokens(_quantile(workload.output, second, seed, "output"))
+
+
+def _rows(workload: Workload, count: int, seed: int) -> Whole:
+    """Return which rows of its table requests are."""
+    assert workload.table is not None
+    return stream(seed, "lengths").integers(0, len(workload.table.prompt), count)
 
 
 def _tokens(values: Floats) -> Whole:

@@ -19,7 +19,10 @@ NAMES = (
     "last_token", "queue", "ttft", "tpot", "mtpot", "e2e", "preemptions", "session", "turn",
     "cached", "transferred", "transfer",
 )  # fmt: skip
-METRICS = ("ttft", "tpot", "mtpot", "e2e", "queue", "transfer", "prompt", "output", "itl")
+PRIORITY = "priority"  # the last of them, where the workload has priorities
+METRICS = (
+    "ttft", "tpot", "mtpot", "e2e", "queue", "transfer", "prompt", "output", PRIORITY, "itl",
+)  # fmt: skip
 _RARE = {"preemptions": "preemptions", "cached": "cached", "transferred": "moved"}
 _STATUSES = np.array(STATUSES, dtype="<U10")
 _ALL = slice(None)
@@ -39,16 +42,17 @@ class Requests(Mapping[str, Column]):
         self._ledger = ledger
         self._front_ends = np.array(front_ends) if any(front_ends) else None
         self._arrivals = ledger.sessions.arrivals
+        self._names = NAMES if self._arrivals.priority is None else (*NAMES, PRIORITY)
         self._kept: dict[str, Column] = {}
         self.count = ledger.count
 
     def __len__(self) -> int:
         """Return how many columns there are."""
-        return len(NAMES)
+        return len(self._names)
 
     def __iter__(self) -> Iterator[str]:
         """Yield the names of the columns."""
-        return iter(NAMES)
+        return iter(self._names)
 
     def __getitem__(self, name: str) -> Column:
         """Return a column. Raises KeyError for a name that there is not."""
@@ -71,7 +75,9 @@ class Requests(Mapping[str, Column]):
                 return self._rare("moving", np.float64, rows)
         if name in _RARE:
             return self._rare(_RARE[name], np.int64, rows)
-        if name in ("arrived", "prompt", "output", "session", "turn"):
+        if name == PRIORITY and self._arrivals.priority is None:
+            return np.zeros(len(range(*rows.indices(self.count))), dtype=np.float64)
+        if name in ("arrived", "prompt", "output", "session", "turn", PRIORITY):
             return self._asked(name, rows)
         return self._time(name, rows)
 
@@ -95,13 +101,16 @@ class Requests(Mapping[str, Column]):
         if self._ledger.row is None:
             if name == "session":
                 return self.part("id", rows)
-            kind = np.float64 if name == "arrived" else np.int64
+            kind = np.float64 if name in ("arrived", PRIORITY) else np.int64
             return np.asarray(getattr(self._arrivals, name), dtype=kind)[: self.count][rows]
         if name == "arrived":
             return np.asarray(self._ledger.arrived)[: self.count][rows]
         row = np.asarray(self._ledger.row)[: self.count][rows]
-        found: NDArray[np.int64]
-        if name == "output":
+        found: Column
+        if name == PRIORITY:
+            assert self._arrivals.priority is not None
+            found = self._arrivals.priority[row]
+        elif name == "output":
             found = self._arrivals.output[row].astype(np.int64)
         elif name == "prompt":
             found = self._prompts[row]
@@ -213,5 +222,5 @@ class Metrics(Mapping[str, Metric]):
         if self._chosen is not None:
             found = found[self._chosen]
         # Of the others no part is anybody else's.
-        shared = self._chosen is None and name in ("prompt", "output", "transfer")
+        shared = self._chosen is None and name in ("prompt", "output", "transfer", PRIORITY)
         return found.astype(np.float64, copy=shared)

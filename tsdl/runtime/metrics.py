@@ -5,6 +5,7 @@ and the width of a processor's vectors cannot show in a result.
 """
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -30,6 +31,14 @@ class Weighted(Struct, frozen=True):
 
 
 Metric = Floats | Weighted
+
+
+class Known(Mapping[str, object]):
+    """What the names in a formula stand for, for those requests that are meant."""
+
+    @abstractmethod
+    def where(self, condition: Value) -> "Known":
+        """Return the same of those alone for which a condition holds."""
 
 
 def mean(metric: Metric) -> float:
@@ -166,6 +175,10 @@ def _evaluate(value: Value, known: Mapping[str, object]) -> object:
     name = value.operation
     if name == "symbol":
         return known[str(value.arguments[0])]
+    if name == "where":
+        assert isinstance(known, Known)
+        of, condition = value.arguments
+        return evaluate(of, known.where(condition))
     arguments = [evaluate(argument, known) for argument in value.arguments]
     percent = percentile_of(name)
     if percent is not None or (len(arguments) == 1 and name in _STATISTICS):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import ChainMap
 from collections.abc import Mapping
 from functools import cached_property
 from os import PathLike
@@ -16,12 +15,11 @@ from msgspec import Struct
 from tsdl.formula import Value
 from tsdl.plan import Condition, Plan
 from tsdl.runtime import gaps, usage
+from tsdl.runtime.among import Among
 from tsdl.runtime.beyond import warnings
-from tsdl.runtime.columns import Column, Metrics, Requests
-from tsdl.runtime.ledger import STATUSES
-from tsdl.runtime.metrics import Metric, Nothing, evaluate, holds, holds_each, statistics
+from tsdl.runtime.columns import Column, Requests
+from tsdl.runtime.metrics import Metric, Nothing, evaluate, holds, statistics
 from tsdl.runtime.parquet import UNITS, about
-from tsdl.runtime.request import REJECTED
 from tsdl.runtime.steadiness import growth_of, piling_up
 from tsdl.runtime.tables import Table
 
@@ -69,15 +67,17 @@ class Result:
         self._samples, self._records = outcome.samples, outcome.notes.records
         self.log = outcome.notes.log
         self.partial = outcome.stopped
-        self._counted = self.columns["arrived"] >= plan.workload.warmup
-        growth = growth_of(plan.workload, self.columns, self._counted)
+        counted = self.columns["arrived"] >= plan.workload.warmup
+        growth = growth_of(plan.workload, self.columns, counted)
         self.steady = growth.steady if growth is not None else None
         self.warnings = warnings(outcome.workers)
         if growth is not None and not growth.steady:
             self.warnings.append(piling_up(growth))
         found = gaps.weighted(outcome.gap_length, outcome.gap_count)
-        self.metrics = Metrics(self.columns, self._counted, found)
-        self.totals = self._totals(outcome)
+        self.known = Among(self.columns, counted, found, plan.slo)
+        self.metrics = self.known.metrics
+        self.totals = self.known.totals
+        self.totals.update(self._of_the_run(outcome))
         self.expectations = [self._expectation(c) for c in plan.expects]
         self.summary = self._summary(outcome)
 
@@ -128,9 +128,8 @@ class Result:
 
         A condition on every request is 1 where it holds for all of them, else 0.
         """
-        known: Mapping[str, object] = ChainMap(self.totals, self.metrics)  # type: ignore[arg-type]
         try:
-            found = np.asarray(evaluate(formula, known))
+            found = np.asarray(evaluate(formula, self.known))
         except Nothing:
             return None
         return float(found.all()) if found.dtype == bool else _number(float(found))
@@ -175,62 +174,27 @@ class Result:
 
     # -- metrics -------------------------------------------------------------------------------
 
-    def _totals(self, outcome: Outcome) -> dict[str, float]:
-        columns = self.columns
-        arrived = int(self._counted.sum())
-        # A slice copies nothing: where all are counted, all are taken.
-        counted = slice(None) if arrived == columns.count else self._counted
-        finished = self.metrics.count
-        rejected = int((columns.codes[counted] == STATUSES.index(REJECTED)).sum())
-        begin = float(columns["arrived"][counted][0]) if arrived else 0.0
-        last = columns.part("last_token")[counted]
-        end = float(np.fmax.reduce(last)) if arrived else math.nan  # NaN where no token came
-        span = (begin if math.isnan(end) else end) - begin
-        good = self._good(arrived)
+    def _of_the_run(self, outcome: Outcome) -> dict[str, float]:
+        """Return the totals that are of no single request."""
         workers = outcome.workers
         busy = math.fsum(w.busy for w in workers)
-        generated = int(columns.part("generated")[counted].sum())
-
-        def per_second(amount: float) -> float:
-            return amount / span if span > 0 else math.nan
-
         on = math.fsum(outcome.time_on(worker) for worker in workers)
         return {
-            "arrived": arrived,
-            "finished": finished,
-            "rejected": rejected,
-            "unfinished": arrived - finished - rejected,
-            "makespan": span,
-            "throughput": per_second(finished),
-            "token_throughput": per_second(generated),
-            "goodput": per_second(good),
-            "attainment": good / arrived if arrived else math.nan,
             "preemptions": sum(w.preemptions for w in workers),
             "utilization": busy / on if on > 0 else math.nan,
             "kv_peak": max(
                 (w.memory.peak / w.memory.capacity for w in workers if w.memory.capacity),
                 default=0.0,
             ),
-            **usage.totals(outcome, self.plan.site, int(columns.part("generated").sum())),
+            **usage.totals(outcome, self.plan.site, int(self.columns.part("generated").sum())),
         }
 
-    def _good(self, arrived: int) -> int:
-        """Return how many counted requests finished within every bound of the SLO."""
-        if not arrived:
-            return 0
-        count = self.metrics.count
-        good = np.ones(count, dtype=bool)
-        for condition in self.plan.slo:
-            good &= holds_each(condition.formula, self.metrics, count)
-        return int(good.sum())
-
     def _expectation(self, condition: Condition) -> Expectation:
-        known: Mapping[str, object] = ChainMap(self.totals, self.metrics)  # type: ignore[arg-type]
-        passed = holds(condition.formula, known)
+        passed = holds(condition.formula, self.known)
         formula = condition.formula
         left = getattr(formula, "arguments", (None,))[0]
         try:
-            value = evaluate(left, known) if left is not None else None
+            value = evaluate(left, self.known) if left is not None else None
         except Nothing:
             value = None
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)

@@ -4,6 +4,8 @@ import math
 from typing import Any
 
 from tsdl.diagnostics.words import several
+from tsdl.formula import COMPARISONS, Formula, every_part
+from tsdl.runtime.metrics import statistics
 from tsdl.runtime.result import LATENCIES, Expectation, Result
 from tsdl.spending import unknown
 
@@ -93,7 +95,7 @@ def summary(result: Result) -> str:
     for name in (*LATENCIES, "e2e_per_output_token"):
         cells = "".join(f"{duration(s['latency'][name][c]):>11}" for c in _COLUMNS)
         lines.append(_row(_TITLES[name], cells))
-    lines += ["", *_workers(result), *_moves(s), *_spending(result)]
+    lines += [*_classes(result), "", *_workers(result), *_moves(s), *_spending(result)]
     if result.expectations:
         lines.append("")
     for expectation in result.expectations:
@@ -102,9 +104,37 @@ def summary(result: Result) -> str:
         value = "" if expectation.value is None else f"   (it is {_shown(expectation)})"
         if not (value or result.metrics.count):
             value = "   (no counted request has finished)"
+        if not value and _asks_nobody(expectation):
+            value = "   (no such request)"
         value = value if lacking is None else f"   (`{lacking[0]}` cannot be known: {lacking[1]})"
         lines.append(f"  {sign}  expect {expectation.condition.text}{value}")
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _classes(result: Result) -> list[str]:
+    """Tell of the requests of each priority, where these are few."""
+    if result.plan.workload.priority is None:
+        return []
+    lines = []
+    columns = [f"{s} {_TITLES[m]}" for m in ("ttft", "tpot") for s in ("mean", "p99")]
+    of_slo = ["in SLO"] if result.plan.slo else []
+    for priority, of in result.known.by_priority():
+        times = [t for m in ("ttft", "tpot") for t in statistics(of.metrics[m], (99,))]
+        cells = [f"{of.totals['arrived']:,}", *map(duration, times)]
+        cells += [_percent(of.totals["attainment"])] if of_slo else []
+        lines.append(_row(f"{priority:g}", "".join(f"{cell:>11}" for cell in cells)))
+    heads = ("requests", *columns, *of_slo)
+    head = _row("priority", "".join(f"{head:>11}" for head in heads))
+    return ["", head, *lines] if lines else []
+
+
+def _asks_nobody(expectation: Expectation) -> bool:
+    """Tell whether what is compared is of some requests, of which there are none."""
+    formula = expectation.condition.formula
+    if expectation.value is not None or not isinstance(formula, Formula):
+        return False
+    compared = formula.operation in COMPARISONS
+    return compared and any(p.operation == "where" for p in every_part(formula.arguments[0]))
 
 
 def _shown(expectation: Expectation) -> str:

@@ -3,7 +3,15 @@
 from tsdl.schema.events import ACTIONS, AGGREGATES, BREAKPOINT, EVENTS, STATE_KEYS
 from tsdl.schema.features import BATCH_FEATURES, FEATURE_TYPES, GROWING, OF_A_WORKER
 from tsdl.schema.kinds import KINDS, UNITS_KINDS
-from tsdl.schema.names import CONSTRUCTORS, FUNCTIONS, METRICS, SHARES, STATISTICS, TOTALS
+from tsdl.schema.names import (
+    BY_REQUEST,
+    CONSTRUCTORS,
+    FUNCTIONS,
+    METRICS,
+    SHARES,
+    STATISTICS,
+    TOTALS,
+)
 from tsdl.schema.records import RECORD_FUNCTIONS, RECORDS
 from tsdl.schema.shapes import Block, ClauseShape, Constructor, Field, Nested
 
@@ -12,6 +20,7 @@ __all__ = [
     "AGGREGATES",
     "BATCH_FEATURES",
     "BREAKPOINT",
+    "BY_REQUEST",
     "CONSTRUCTORS",
     "EVENTS",
     "FEATURE_TYPES",

@@ -191,6 +191,7 @@ METRICS: dict[str, tuple[Type, str]] = {
     "transfer": (Samples(_TIME), "from its hand-overs until its KV was there"),
     "prompt": (Samples(_TOKENS), "tokens of the prompt"),
     "output": (Samples(_TOKENS), "tokens generated"),
+    "priority": (Samples(quantity()), "as the workload drew it, or its file has it; else 0"),
 }
 TOTALS: dict[str, tuple[Type, str]] = {
     "attainment": (quantity(), "share of counted arrivals that met every bound of the SLO"),
@@ -222,5 +223,10 @@ TOTALS: dict[str, tuple[Type, str]] = {
     "carbon": (quantity("carbon"), "emissions of the electricity"),
     "carbon_per_token": (quantity("carbon/tokens"), "emissions over generated tokens"),
 }
+# Totals that may be of some requests alone: `attainment(where = priority == 0)`.
+BY_REQUEST = (
+    "attainment", "goodput", "throughput", "token_throughput", "arrived", "finished", "rejected",
+    "unfinished",
+)  # fmt: skip
 SHARES = frozenset({"attainment", "utilization", "kv_peak", "hit_rate"})  # totals from 0 to 1
 STATISTICS = {"mean": "the mean", "min": "the least", "max": "the greatest"}

@@ -23,7 +23,7 @@ RECORDS: dict[str, dict[str, tuple[Type, str]]] = {
         "cached": (_TOKENS, "tokens that were fetched rather than computed, in all"),
         "held": (_DATA, "bytes of KV memory that it holds"),
         "preemptions": (_NUMBER, "how often it was preempted"),
-        "priority": (_NUMBER, "as the workload drew it"),
+        "priority": (_NUMBER, "as the workload drew it, or its file has it; else 0"),
         "session": (_NUMBER, "number of its conversation, else its own; in a closed loop its row"),
         "turn": (_NUMBER, "which round of the conversation it is, from 0"),
         "history": (_TOKENS, "tokens of the prompt that earlier rounds brought"),

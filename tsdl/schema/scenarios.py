@@ -66,7 +66,8 @@ WORKLOAD = Block(
             whole=True,
         ),
         "priority": Field(
-            Construct("distribution"), "drawn for each request, for policies to read"
+            Construct("distribution"),
+            "drawn for each request, for policies to read, and to tell requests apart by",
         ),
         "prefixes": Field(
             _NUMBER, "how many texts prompts begin with, each as likely", low=1, whole=True
@@ -86,6 +87,7 @@ WORKLOAD = Block(
                     "prompt": Field(Text(), "prompt tokens", '"num_prefill_tokens"'),
                     "output": Field(Text(), "output tokens", '"num_decode_tokens"'),
                     "unit": Field(_TIME, "of the arrival column", "1 s", low=0, above=True),
+                    "priority": Field(Text(), "priority; a member of each object of JSON, too"),
                 },
             )
         )

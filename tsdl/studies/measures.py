@@ -56,6 +56,8 @@ def _is_measure(formula: Formula) -> bool:
     name = formula.operation
     if name == "symbol":
         return formula.arguments[0] in TOTALS
+    if name == "where":  # of a total: a metric is that of a statistic, which is a measure itself
+        return not of_requests(formula)
     if len(formula.arguments) == 1 and (name in STATISTICS or percentile_of(name) is not None):
         return of_requests(formula.arguments[0])
     return name in COMPARISONS and any(of_requests(a) for a in formula.arguments)
@@ -67,6 +69,8 @@ def of_requests(value: Value) -> bool:
         return False
     if value.operation == "symbol":
         return value.arguments[0] in METRICS
+    if value.operation == "where":
+        return of_requests(value.arguments[0])
     if len(value.arguments) == 1 and (
         value.operation in STATISTICS or percentile_of(value.operation) is not None
     ):

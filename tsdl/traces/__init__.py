@@ -4,16 +4,17 @@ from collections.abc import Callable
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tsdl.diagnostics import Sink
 from tsdl.diagnostics.suggest import nearest
-from tsdl.plan import Table
 from tsdl.source import Source
 from tsdl.traces import documents
 from tsdl.traces.documents import Counter as Counter
 from tsdl.traces.documents import conversation_lines, result_lines
 from tsdl.traces.lines import Lines, csv_lines, first_names, has_once, json_lines
 from tsdl.traces.rows import Columns as Columns
+from tsdl.traces.rows import Recorded as Recorded
 from tsdl.traces.rows import Rows, time_of_day
 
 
@@ -97,12 +98,12 @@ def read_requests(  # noqa: PLR0913
     *,
     arrivals: bool,
     count: Counter | None = None,
-) -> Table | None:
+) -> Recorded | None:
     """Read a file of requests; None where it cannot be used, with the reasons in the sink.
 
     `form` is a name of FORMATS, `csv` (with the given columns), or `auto`, which knows a format by
     its columns. With `arrivals`, times count from the first row. `count` counts the tokens of the
-    texts of conversations.
+    texts of conversations. The column of priorities that is given is one of whatever format it is.
     """
     source = Source(name, text.removeprefix("\ufeff"))
     possible = _possible(form, source, columns, count)
@@ -114,6 +115,9 @@ def read_requests(  # noqa: PLR0913
         _missing(lines, possible[-1].columns, source, sink, arrivals=arrivals)
         return None
     chosen = (fitting or [possible[-1].columns])[0]
+    chosen = replace(chosen, priority=columns.priority)
+    if not _has_priority(lines, chosen.priority, source, sink):
+        return None
     if not has_once(lines, chosen.names(arrivals=arrivals), source, sink):
         return None
     rows = Rows(source, chosen, sink, arrivals=arrivals)
@@ -125,12 +129,28 @@ def read_requests(  # noqa: PLR0913
             rows.wrong(number, f"{where}{cells}")
         else:
             rows.add(number, cells, where)
-    return rows.table()
+    return rows.recorded()
 
 
 def _fits(lines: Lines, columns: Columns, *, arrivals: bool) -> bool:
     session = bool(columns.calls) and lines.has(columns.names(arrivals=arrivals, session=True))
     return session or lines.has(columns.names(arrivals=arrivals))
+
+
+def _has_priority(lines: Lines, name: str, source: Source, sink: Sink) -> bool:
+    """Tell whether a column of priorities is there, once, if one is asked for; else report it."""
+    if not name:
+        return True
+    if name in lines.names:
+        return has_once(lines, [name], source, sink)
+    near = nearest(name, lines.names)
+    help_ = f"did you mean `{near}`?" if near else "leave `priority` of `columns` out, or draw it"
+    sink.error(
+        "E0602", f"the file has no column `{name}`, which is to bring priorities",
+        source.line_span(lines.first), f"it has {', '.join(lines.names)}",
+        help=(help_,),
+    )  # fmt: skip
+    return False
 
 
 def _possible(form: str, source: Source, columns: Columns, count: Counter | None) -> list[Format]:

@@ -12,6 +12,7 @@ from tsdl.plan import Table
 from tsdl.source import Source, Span
 
 MOST_TOKENS = 100_000_000
+MOST_PRIORITY = 1e100
 MOST_MISTAKES = 10
 MOST_CALLS = 1000  # of a session
 _SHOWN = 80  # characters of a cell
@@ -31,6 +32,17 @@ def number(cell: str) -> float:
         raise ValueError("not a number") from None
     if not math.isfinite(value):
         raise ValueError("a time is finite")
+    return value
+
+
+def priority(cell: str) -> float:
+    """Read a priority. Raises ValueError."""
+    try:
+        value = float(cell)
+    except ValueError:
+        raise ValueError("a priority is a number") from None
+    if not abs(value) <= MOST_PRIORITY:  # also refuses NaN
+        raise ValueError(f"a priority is from -{MOST_PRIORITY:g} to {MOST_PRIORITY:g}")
     return value
 
 
@@ -84,6 +96,7 @@ class Columns(Struct, frozen=True):
     left_out: str = ""  # why a row with an output of 0 is no request, where it is none
     calls: str = ""  # the list of calls of a session, where a row may be one
     wait: str = ""  # from the end of a call to the next, in the unit of arrivals
+    priority: str = ""  # where it counts
 
     def names(self, *, arrivals: bool, session: bool = False) -> list[str]:
         """Return those that a file must have; in a row that is a session it may have others."""
@@ -91,11 +104,19 @@ class Columns(Struct, frozen=True):
         return [*([self.arrived] if arrivals else []), *lengths]
 
 
+class Recorded(Struct, frozen=True):
+    """What a file brings: requests, and the priority of each where a column of them counts."""
+
+    table: Table
+    priority: tuple[float, ...] = ()
+
+
 class _Call(NamedTuple):
     prompt: int
     output: int
     content: tuple[int, ...]
     wait: float = 0.0
+    priority: float = 0.0
 
 
 class Rows:
@@ -132,6 +153,9 @@ class Rows:
                     shown = _shown(cells, columns.arrived)
                     raise ValueError(f"`{columns.arrived}` is {shown}: a time is finite")  # noqa: TRY301
             calls = self._calls(cells)
+            if columns.priority:
+                of_all = self._cell(cells, columns.priority, priority)
+                calls = [call._replace(priority=of_all) for call in calls]
         except (ValueError, OverflowError) as error:
             self.wrong(line, f"{where}{error}")
             return
@@ -219,7 +243,7 @@ class Rows:
             help=("mend the file or leave the row out",),
         )  # fmt: skip
 
-    def table(self) -> Table | None:
+    def recorded(self) -> Recorded | None:
         """Return the requests, times from the first; None where any is wrong or there are none."""
         if self.mistakes:
             return None
@@ -238,7 +262,7 @@ class Rows:
         known = any(call.content for call in calls)
         chained = len(calls) > len(self.found)
         arrived = (time - first for time, session in self.found for _ in session)
-        return Table(
+        table = Table(
             tuple(arrived) if self.arrivals else (),
             tuple(call.prompt for call in calls),
             tuple(call.output for call in calls),
@@ -247,6 +271,8 @@ class Rows:
             tuple(len(session) for _, session in self.found) if chained and self.arrivals else (),
             tuple(call.wait for call in calls) if chained and self.arrivals else (),
         )
+        of_each = (call.priority for call in calls)
+        return Recorded(table, tuple(of_each) if self.columns.priority else ())
 
 
 def _text(cells: Mapping[str, object], column: str) -> str:

@@ -1,0 +1,104 @@
+"""Types of statistics and totals: of all requests of a run, or of those that `where` chooses."""
+
+from tsdl import ast
+from tsdl.check import calls, expressions
+from tsdl.check.scope import Scope
+from tsdl.formula import percentile_of
+from tsdl.schema import BY_REQUEST, STATISTICS, TOTALS
+from tsdl.types import Boolean, Samples, Type, Unknown, describe
+
+WHERE = "where"
+UNKNOWN = Unknown()
+
+
+def is_statistic(name: str) -> bool:
+    """Tell whether a function makes one value of those of all requests."""
+    return name in STATISTICS or percentile_of(name) is not None
+
+
+def infer_statistic(expression: ast.Call, name: str, scope: Scope) -> Type:
+    """Return the type of a statistic: that of its metric."""
+    where, others = _parted(expression)
+    helps = (f"which requests are meant says `{WHERE}`: `{name}(ttft, {WHERE} = priority == 0)`",)
+    values = calls.positional(others, name, 1, 1, scope, helps)
+    if values is None:
+        return UNKNOWN
+    found = expressions.infer(values[0], scope)
+    if where is not None:
+        check_where(where, found, scope)
+    match found:
+        case Samples(of=of):
+            return of
+        case Unknown():
+            return UNKNOWN
+        case _:
+            scope.sink.error(
+                "E0304",
+                f"`{name}` takes a metric of requests, this is {describe(found)}",
+                values[0].span,
+                describe(found),
+                help=("for example `p99(ttft)` or `mean(e2e / output)`",),
+            )
+            return UNKNOWN
+
+
+def infer_total(expression: ast.Call, name: str, scope: Scope) -> Type:
+    """Return the type of a total of some requests, `attainment(where = priority == 0)`."""
+    where, others = _parted(expression)
+    if name not in BY_REQUEST:
+        scope.sink.error(
+            "E0305",
+            f"`{name}` is of the whole run, and has no brackets",
+            expression.span,
+            help=(f"of some requests alone there are {', '.join(BY_REQUEST)}",),
+        )
+        return UNKNOWN
+    if where is None or others.arguments:
+        wrong = others.arguments[0].span if others.arguments else expression.span
+        scope.sink.error(
+            "E0305",
+            f"`{name}` takes `{WHERE}` alone, which says of which requests it is",
+            wrong,
+            help=(f"for example `{name}({WHERE} = priority == 0)`",),
+        )
+        return UNKNOWN
+    check_where(where, UNKNOWN, scope)
+    return TOTALS[name][0]
+
+
+def check_where(where: ast.Argument, of: Type, scope: Scope) -> None:
+    """Check by what requests are chosen, of whose metric (of a type) something is asked."""
+    if isinstance(of, Samples) and of.each != "request":
+        scope.sink.error(
+            "E0306",
+            f"gaps belong to no request, and `{WHERE}` chooses requests",
+            where.span,
+            help=("`tpot` is the mean of a request's gaps, `mtpot` the greatest of them",),
+        )
+        return
+    each = scope._replace(each=f"`{WHERE}` asks each request", axes=None)
+    expressions.require(where.value, Boolean(), each, f"what `{WHERE}` asks of each request")
+
+
+def refuse_where(expression: ast.Call, name: str, scope: Scope) -> bool:
+    """Report a `where` of a function that takes none; tell whether there is one."""
+    where, _ = _parted(expression)
+    if where is None:
+        return False
+    scope.sink.error(
+        "E0305",
+        f"`{name}` takes no `{WHERE}`",
+        where.span,
+        help=(
+            f"statistics do, and totals: `mean(ttft, {where.span.text})` "
+            f"or `finished({where.span.text})`",
+        ),
+    )
+    return True
+
+
+def _parted(expression: ast.Call) -> tuple[ast.Argument | None, ast.Call]:
+    """Return the argument that says which requests are meant, and the call without it."""
+    where = next((a for a in expression.arguments if a.name == WHERE), None)
+    others = tuple(a for a in expression.arguments if a is not where)
+    return where, ast.Call(expression.function, others, expression.span)
