@@ -380,6 +380,8 @@ def test_what_cannot_be_renamed(
         ("model m from llama { graph { a: | } }", ["Embedding", "Positions"]),
         ("operator X(n, k) { flops = 2 * | }", ["n", "k"]),
         ("scenario s { expect p99(|) <= 2 s }", ["ttft", "tpot"]),
+        ("scenario s { expect p99(ttft, |) <= 2 s }", ["where = ", "ttft"]),
+        ("scenario s { expect finished(|) >= 2 }", ["where = ", "ttft"]),
         ("policy p { global { on | } }", ["arrive", "submit"]),
         ("policy p { local { admit r | } }", ["when", "by"]),
         ("policy p { global { on arrive(r) { | } } }", ["dispatch", "submit"]),

@@ -13,8 +13,15 @@ def beyond(condition: Value) -> tuple[str, float] | None:
             for one, other in (part.arguments, part.arguments[::-1]):
                 if not (isinstance(other, (int, float)) and other > 1):
                     continue
-                if isinstance(one, Formula) and one.operation == "symbol":
-                    name = str(one.arguments[0])
+                of_all = _of_all(one)
+                if isinstance(of_all, Formula) and of_all.operation == "symbol":
+                    name = str(of_all.arguments[0])
                     if name in SHARES:
                         return name, float(other)
     return None
+
+
+def _of_all(value: Value) -> Value:
+    """Return a total of all requests for one of some."""
+    some = isinstance(value, Formula) and value.operation == "where"
+    return value.arguments[0] if some else value  # type: ignore[union-attr]

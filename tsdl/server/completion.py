@@ -14,10 +14,12 @@ from lsprotocol.types import (
 from tsdl.check.events import breakpoints_of
 from tsdl.check.parameters import SIMPLE_TYPES
 from tsdl.check.stages import AMBIENT
+from tsdl.formula import percentile_of
 from tsdl.program import Declaration, Program
 from tsdl.schema import (
     ACTIONS,
     BATCH_FEATURES,
+    BY_REQUEST,
     CONSTRUCTORS,
     EVENTS,
     FUNCTIONS,
@@ -228,10 +230,20 @@ def _parameters(here: Context, program: Program) -> Iterator[CompletionItem]:
             for name, field in makers[here.called].parameters.items():
                 told = words.field_text(name, field, program.units)
                 yield _item(f"{name} = ", _KIND.Property, told)
+    if _may_be_of_some(here):
+        told = "where = CONDITION\n\nof those requests alone for which it holds"
+        yield _item("where = ", _KIND.Property, told)
     declaration = program.lookup(program.root, here.called)
     if declaration is not None:
         for parameter in declaration.parameters:
             yield _item(f"{parameter.name} = ", _KIND.Property, parameter.span.text)
+
+
+def _may_be_of_some(here: Context) -> bool:
+    """Tell whether a statistic, a total or a distribution may say here of which requests it is."""
+    name = here.called
+    of_metric = name in (*STATISTICS, "cdf") or percentile_of(name) is not None
+    return name in BY_REQUEST or (of_metric and "," in here.argument)
 
 
 def _argument_name(here: Context) -> str:

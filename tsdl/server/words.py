@@ -59,7 +59,8 @@ GRAMMAR = {
     "to": "`to TARGET`: where it goes",
     "over": "`over TIME`: of the last such time; `VALUE over AXIS`: at all points along it",
     "after": "`after NODE`: behind this node of the graph",
-    "where": "`where CONDITION`: only of the points of a study at which this holds",
+    "where": "`where CONDITION`: only of the points of a study at which this holds; "
+    "`where = CONDITION` of a statistic or a total: only of the requests for which it does",
     "while": "`while CONDITION`: as long as this holds",
     "as": "`as NAME`: under this name",
     "every": "`every(TIME)`: again and again after such a time",

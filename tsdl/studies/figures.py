@@ -77,7 +77,7 @@ def figure(value: Atom | None, by: float = 1.0) -> str:
 
 def limits(text: str) -> tuple[float, float]:
     """Return between what all values of what is told of a point are, in base units."""
-    named = re.fullmatch(r"(\w+)(\[.*\])?", text, re.DOTALL)
+    named = re.fullmatch(r"(\w+)(\(where = [^()]*\))?(\[.*\])?", text, re.DOTALL)
     return (0.0, 1.0) if named and named[1] in SHARES else (-math.inf, math.inf)
 
 
