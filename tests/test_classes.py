@@ -12,6 +12,7 @@ from tests.told_requests import Told, result_of
 from tsdl.cli import main
 from tsdl.runtime.request import REJECTED
 from tsdl.runtime.text import summary
+from tsdl.studies.answer import Answer
 
 # Of the first class two are good and one is rejected; of the second, one is late, one unfinished.
 CLASSES = (
@@ -235,3 +236,79 @@ def test_a_plan_with_priorities_of_other_rows_is_refused(compiled: Compile) -> N
     data["workload"]["priority"]["values"].pop()
     with pytest.raises(ValueError, match="priorities"):
         tsdl.Plan.from_json(json.dumps(data))
+
+
+# -- studies -----------------------------------------------------------------------------------
+
+STUDY = """edition "2026"
+param qps = 9 req/s
+param tier = 0
+param order: policy = continuous
+workload some from sharegpt(rate = qps) {{ requests = 60; priority = choice(0: 1, 1: 2) }}
+slo tiers {{ ttft <= (250 ms if priority == 0 else 1 s) }}
+scenario one {{
+  model = llama2_7b; cluster = single(A100_80G); policy = order; workload = some; slo = tiers
+}}
+study s {{ scenario = one; {} }}
+"""
+
+
+def asked(text: str) -> Answer:
+    return tsdl.study(STUDY.format(text), jobs=1)
+
+
+def test_a_study_asks_of_some_requests() -> None:
+    """A condition may read a param that is varied; a value may be of another point, or along."""
+    answer = asked("""
+  vary qps in [4, 9] req/s
+  vary tier in [0, 1]
+  table mean(ttft, where = priority == tier), attainment(where = priority == tier)
+  table mean(ttft, where = priority == tier)[tier = 0], arrived(where = priority == 1 - tier)
+  table max(goodput(where = priority == tier) over qps if qps > 4 req/s)
+  expect mean(ttft, where = priority == 0) > 0 s where qps <= 4 req/s""")
+    assert answer.passed
+    plan = tsdl.compile(STUDY.format("table qps"), scenario="one", params={"qps": "9 req/s"})
+    result = plan.run()
+    found = answer.rows[3].figures
+    second = result.requests["priority"] == 1
+    mean = result.requests["ttft"][second].mean()
+    assert found["mean(ttft, where = priority == tier)"].mean == pytest.approx(mean, rel=1e-12)
+    assert found["arrived(where = priority == 1 - tier)"].mean == int((~second).sum())
+    good = (result.requests["ttft"][second] <= 1).mean()
+    assert found["attainment(where = priority == tier)"].mean == pytest.approx(good)
+    [first, _, _, last] = answer.rows
+    elsewhere = "mean(ttft, where = priority == tier)[tier = 0]"
+    own = "mean(ttft, where = priority == tier)"
+    assert first.figures[elsewhere].mean == first.figures[own].mean
+    assert last.figures[elsewhere].mean == answer.rows[2].figures[own].mean
+    along = "max(goodput(where = priority == tier) over qps if qps > 4 req/s)"
+    assert first.figures[along].mean == answer.rows[2].figures[along].mean > 0
+
+
+def test_a_search_keeps_to_what_some_requests_have() -> None:
+    rates = []
+    for priority in (0, 1):
+        of = f"attainment(where = priority == {priority})"
+        answer = asked(f"maximize qps in 1..64 req/s while {of} >= 95 %; table qps, {of}")
+        figures = answer.rows[0].figures
+        assert figures[of].mean >= 0.95
+        rates.append(figures["qps"].mean)
+    assert rates[0] < rates[1]  # its bound is the tighter one
+
+
+def test_best_pareto_and_pictures_are_of_some_requests() -> None:
+    answer = asked("""
+  vary order in [continuous, priority_first]
+  vary qps in [9, 20] req/s
+  best order by p99(ttft, where = priority == 0)
+  pareto by mean(ttft, where = priority == 0), -throughput(where = priority == 0)
+  table qps
+  plot lines(p50(ttft, where = priority == 0), p50(ttft, where = priority == 1), x = qps)
+  plot cdf(ttft, where = priority == 0)
+  plot cdf(ttft)""")
+    lines, some, every = answer.data["pictures"]
+    assert len(lines["rows"][0]["values"]) == 2
+    assert some["text"] == "cdf(ttft, where = priority == 0)"
+    assert len(some["rows"][0]["percentiles"][0]) == 101
+    assert some["rows"][0]["percentiles"] != every["rows"][0]["percentiles"]
+    assert some["rows"][0]["percentiles"][0][50] == lines["rows"][0]["values"][0]
