@@ -231,6 +231,11 @@ def test_mistakes_are_told(compiled: Compile, text: str, more: str, code: str, t
     assert title in found.title
 
 
+def test_a_column_of_priorities_is_that_of_a_file() -> None:
+    with pytest.raises(tsdl.TsdlError, match="names a column of priorities, and no file"):
+        tsdl.compile(RUN.format(NAMED))
+
+
 def test_a_plan_with_priorities_of_other_rows_is_refused(compiled: Compile) -> None:
     data = json.loads(compiled(TRACE, "csv", NAMED).to_json())
     data["workload"]["priority"]["values"].pop()
@@ -245,7 +250,7 @@ param qps = 9 req/s
 param tier = 0
 param order: policy = continuous
 workload some from sharegpt(rate = qps) {{ requests = 60; priority = choice(0: 1, 1: 2) }}
-slo tiers {{ ttft <= (250 ms if priority == 0 else 1 s) }}
+slo tiers {{ ttft <= (300 ms if priority == 0 else 1 s) }}
 scenario one {{
   model = llama2_7b; cluster = single(A100_80G); policy = order; workload = some; slo = tiers
 }}
@@ -289,9 +294,9 @@ def test_a_search_keeps_to_what_some_requests_have() -> None:
     rates = []
     for priority in (0, 1):
         of = f"attainment(where = priority == {priority})"
-        answer = asked(f"maximize qps in 1..64 req/s while {of} >= 95 %; table qps, {of}")
+        answer = asked(f"maximize qps in 1..64 req/s while {of} >= 80 %; table qps, {of}")
         figures = answer.rows[0].figures
-        assert figures[of].mean >= 0.95
+        assert figures[of].mean >= 0.8
         rates.append(figures["qps"].mean)
     assert rates[0] < rates[1]  # its bound is the tighter one
 

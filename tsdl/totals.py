@@ -1,7 +1,7 @@
-"""Totals of a run that somebody asks for: shares beyond 1, and what a plan does not say."""
+"""What somebody asks of a run in vain: shares beyond 1, and what a plan does not say."""
 
 from tsdl.diagnostics import Sink
-from tsdl.formula import Value
+from tsdl.formula import Value, symbols
 from tsdl.plan import Plan
 from tsdl.shares import beyond
 from tsdl.source import Span
@@ -23,6 +23,7 @@ def check_total(condition: Value, place: Span, what: str, plan: Plan, sink: Sink
             f"compared with {number:g}",
             help=(f"write `{number:g} %`",) if 10 <= number <= 100 else (),  # noqa: PLR2004
         )
+    check_priority(condition, place, plan, sink)
     found = unknown(condition, plan)
     if found is not None:
         name, why, remedy = found
@@ -33,4 +34,19 @@ def check_total(condition: Value, place: Span, what: str, plan: Plan, sink: Sink
             why,
             notes=(f"{what} of a total that is not known does not hold",),
             help=(remedy,),
+        )
+
+
+def check_priority(asked: Value, place: Span, plan: Plan, sink: Sink) -> None:
+    """Warn of what reads the priorities of requests that have none."""
+    if plan.workload.priority is None and "priority" in symbols(asked):
+        sink.warning(
+            "W0530",
+            f"the requests of `{plan.workload.name}` have no priorities",
+            place,
+            "`priority` is 0 for all of them",
+            help=(
+                "draw them: `priority = choice(0: 30 %, 1: 70 %)`",
+                'or name a column of the trace: `columns { priority = "tier" }`',
+            ),
         )

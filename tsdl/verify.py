@@ -14,7 +14,7 @@ from tsdl.operatorclasses import report_classes
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
 from tsdl.resolve import find
-from tsdl.totals import check_total
+from tsdl.totals import check_priority, check_total
 from tsdl.types import Reference
 
 # Found by lowering, but no reason to fail a check: a value that only the command line gives, and
@@ -60,6 +60,7 @@ def _check_bounds(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink:
     slo = evaluator.reference(evaluator.instance(scenario), "slo")
     parts = slo.members.clauses("bound") if slo else []
     for condition, part, best in zip(plan.slo, parts, best_of_all(plan), strict=True):
+        check_priority(condition.formula, part.item.span, plan, sink)
         if best is not None:
             name, value, bound = best
             sink.warning(

@@ -9,7 +9,7 @@ from tsdl.lower import FileReader, lower
 from tsdl.lower.questions import Study, evaluator_at
 from tsdl.lower.studies import lower_study
 from tsdl.program import Declaration, Program
-from tsdl.totals import check_total
+from tsdl.totals import check_priority, check_total
 
 
 def verify_study(program: Program, declaration: Declaration, read: FileReader, sink: Sink) -> None:
@@ -38,6 +38,8 @@ def _check_study(program: Program, study: Study, read: FileReader, sink: Sink) -
     conditions += [("a condition", study.search.condition)] if study.search else []
     for what, asked in conditions:
         check_total(asked.formula(evaluator), asked.expression.span, what, plan, sink)
+    for asked in (*study.asked, *study.distributions):
+        check_priority(asked.formula(evaluator), asked.expression.span, plan, sink)
     if study.seeds is not None and study.replicates > 1 and is_certain(plan):
         sink.warning(
             "W0512",

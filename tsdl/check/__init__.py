@@ -13,12 +13,13 @@ from tsdl.check.hooks import check_hook
 from tsdl.check.parameters import param_type, parameter_type
 from tsdl.check.policies import check_keys, check_rule
 from tsdl.check.scope import Scope
+from tsdl.check.slips import of_requests
 from tsdl.check.states import check_state
 from tsdl.check.studies import check_case, check_question
 from tsdl.diagnostics import Sink
 from tsdl.parse.kept import parse_kept
 from tsdl.program import Declaration, Members, Part, Program
-from tsdl.schema import KINDS, METRICS, Block
+from tsdl.schema import KINDS, Block
 from tsdl.source import Source
 from tsdl.types import Boolean, Record, Samples, Type, Unknown, describe
 
@@ -159,16 +160,11 @@ def _bound(comparison: ast.Binary, scope: Scope) -> None:
     if isinstance(left, Unknown):
         return
     if not (isinstance(left, Samples) and left.each == "request"):
-        names = [
-            name
-            for name, (type_, _) in METRICS.items()
-            if isinstance(type_, Samples) and type_.each == "request"
-        ]
         scope.sink.error(
             "E0304",
             f"an SLO bounds a metric of each request, this is {describe(left)}",
             comparison.left.span,
-            help=(f"the metrics are {', '.join(names)}",),
+            help=(f"the metrics are {', '.join(of_requests())}",),
         )
         return
     infer(comparison, metrics)

@@ -4,13 +4,27 @@ from tsdl import ast
 from tsdl.check import arguments, asked, expressions, slips
 from tsdl.check.measures import agrees, mismatch
 from tsdl.check.scope import Scope
-from tsdl.check.statistics import infer_statistic, infer_total, is_statistic, refuse_where
+from tsdl.check.statistics import (
+    infer_statistic,
+    infer_total,
+    is_statistic,
+    refuse_metric,
+    refuse_where,
+)
 from tsdl.diagnostics import Label
 from tsdl.diagnostics.suggest import nearest
 from tsdl.formula import percentile_of
 from tsdl.program import ChoiceName, Declaration, DeclarationName
 from tsdl.resolve import find, report_unknown
-from tsdl.schema import CONSTRUCTORS, FUNCTIONS, RECORD_FUNCTIONS, RECORDS, STATISTICS, TOTALS
+from tsdl.schema import (
+    CONSTRUCTORS,
+    FUNCTIONS,
+    METRICS,
+    RECORD_FUNCTIONS,
+    RECORDS,
+    STATISTICS,
+    TOTALS,
+)
 from tsdl.schema.names import REDUCTIONS, SELECTORS
 from tsdl.types import (
     Boolean,
@@ -79,6 +93,8 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
         return infer_statistic(expression, name, scope)
     if scope.metrics and name in TOTALS:
         return infer_total(expression, name, scope)
+    if scope.metrics and name in METRICS:
+        return refuse_metric(expression, name, scope)
     if scope.metrics and is_function(name) and refuse_where(expression, name, scope):
         return UNKNOWN
     if name in FUNCTIONS:

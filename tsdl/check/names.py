@@ -4,6 +4,7 @@ from tsdl import ast
 from tsdl.check import calls, expressions, slips
 from tsdl.check.parameters import param_type, parameter_type
 from tsdl.check.scope import Scope
+from tsdl.check.slips import of_requests
 from tsdl.diagnostics import Edit, Fix, Label
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import (
@@ -104,12 +105,11 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
 
 
 def _refuse_total(expression: ast.Name, scope: Scope) -> None:
-    names = [n for n, (type_, _) in METRICS.items() if getattr(type_, "each", "") == "request"]
     scope.sink.error(
         "E0304",
         f"`{expression.id}` is one value of the whole run, and {scope.each}",
         expression.span,
-        help=(f"the metrics are {', '.join(names)}; a total has its place in an `expect`",),
+        help=(f"the metrics are {', '.join(of_requests())}; a total has its place in an `expect`",),
     )
 
 
@@ -153,7 +153,8 @@ def _unknown_name(expression: ast.Name, scope: Scope, expected: Type | None) -> 
     near = nearest(name, local)
     if near is None:
         kind = expected.kind if isinstance(expected, Reference) else None
-        here = f"known here: {', '.join(scope.locals)}" if scope.locals else ""
+        names = of_requests() if scope.each else list(scope.locals)
+        here = f"known here: {', '.join(names)}" if names else ""
         slip = slips.of_a_run(name, scope)
         module = scope.owner.module
         report_unknown(scope.program, module, expression, kind, scope.sink, here, slip=slip)

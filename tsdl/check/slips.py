@@ -81,10 +81,14 @@ def _of_a_running_stage(name: str, scope: Scope) -> str | None:
 
 def _of_a_request(name: str, scope: Scope) -> str | None:
     """Say what a condition on each request may read, where it asks for something else of it."""
-    known = [n for n, (type_, _) in METRICS.items() if getattr(type_, "each", "") == "request"]
     if not scope.each or name not in {*RECORDS["request"], "r"}:
         return None
-    return f"{scope.each}, by its metrics: {', '.join(known)}"
+    return f"{scope.each}, by its metrics: {', '.join(of_requests())}"
+
+
+def of_requests() -> list[str]:
+    """Return the metrics that have a value for each request."""
+    return [n for n, (type_, _) in METRICS.items() if getattr(type_, "each", "") == "request"]
 
 
 def _of_a_state(name: str, stage: str, scope: Scope) -> str | None:
@@ -225,6 +229,8 @@ def of_list(expression: ast.Expr, scope: Scope) -> str:
 
 def of_index(expression: ast.Index, scope: Scope) -> str:
     """Return what to write in place of an index of something that has none."""
+    if scope.metrics and scope.axes is None:
+        return "which requests are meant says `where`: `p99(ttft, where = priority == 0)`"
     name = expression.value
     found = scope.locals.get(name.id) if isinstance(name, ast.Name) else None
     if isinstance(found, Sequence):

@@ -80,6 +80,18 @@ def check_where(where: ast.Argument, of: Type, scope: Scope) -> None:
     expressions.require(where.value, Boolean(), each, f"what `{WHERE}` asks of each request")
 
 
+def refuse_metric(expression: ast.Call, name: str, scope: Scope) -> Type:
+    """Report a metric with brackets, in which somebody says what a statistic of it is told."""
+    inside = "".join(f", {a.span.text}" for a in expression.arguments if a.name == WHERE)
+    scope.sink.error(
+        "E0305",
+        f"`{name}` is a metric, and has no brackets",
+        expression.span,
+        help=(f"take a statistic of it: `p99({name}{inside})`",),
+    )
+    return UNKNOWN
+
+
 def refuse_where(expression: ast.Call, name: str, scope: Scope) -> bool:
     """Report a `where` of a function that takes none; tell whether there is one."""
     where, _ = _parted(expression)

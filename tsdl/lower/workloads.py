@@ -91,10 +91,19 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
 
 def _priority(evaluator: Evaluator, workload: Instance, rows: tuple[float, ...]) -> Draw | None:
     """Return how priorities are drawn; where a file brings them, they are those of its rows."""
-    if not rows:
+    column = evaluator.inner(workload, "columns")
+    if not evaluator.get(column, "priority"):
         return _draw(evaluator, workload, "priority", evaluator.get(workload, "priority"))
+    if not rows:
+        raise evaluator.fail(
+            "E0404",
+            f"workload `{workload.name}` names a column of priorities, and no file",
+            evaluator.span(column, "priority"),
+            help=(
+                "write `trace = …` or `lengths = …`, or draw them: `priority = choice(0: 1, 1: 2)`",
+            ),
+        )
     if _is_set(workload, "priority"):
-        column = evaluator.inner(workload, "columns")
         raise evaluator.fail(
             "E0521",
             f"workload `{workload.name}` has both `priority` and a column of priorities",

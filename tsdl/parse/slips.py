@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from tsdl.schema import ACTIONS
+from tsdl.schema import ACTIONS, BY_REQUEST
 from tsdl.schema.studies import FORMS, PLOTS
 from tsdl.source import Source, Span
 
@@ -69,6 +69,11 @@ def _plotted(found: re.Match[str]) -> str:
 
 _AXIS = re.compile(r"\b(?:by|over|x\s*=|color\s*=)\s*(\w+)\s*,?")
 
+
+_ASKED = r"(?:expect|table|best|pareto|plot|maximize|minimize)\b.*\b"
+_STATISTIC = r"(?P<function>p[0-9]+|mean|min|max)\s*\(\s*(?P<metric>[^(),¦]+?)"
+_WHERE = r"(?:¦where\s+|where\s+¦)"
+_OF_SOME = "a statistic, or a total, says by `where` which requests it is of"
 
 # In this order: the first that fits is told.
 _PATTERNS = (
@@ -140,9 +145,16 @@ _PATTERNS = (
         _weighed,
     ),
     _Pattern(
-        r".*\b(?P<statistic>p[0-9]+|mean)\s*\(\s*(?P<metric>[^¦]+?)\s+if\s+(?P<test>[^¦]+?)\s*¦\).*$",
-        "a statistic says which requests it is of by `where`",
-        lambda found: f"write `{found['statistic']}({found['metric']}, where = {found['test']})`",
+        rf"{_ASKED}{_STATISTIC}(?:\s+if\s+(?P<a>[^¦]+?)\s*¦|,?\s*{_WHERE}(?P<b>.+?))\).*$",
+        _OF_SOME,
+        lambda found: (
+            f"write `{found['function']}({found['metric']}, where = {found['a'] or found['b']})`"
+        ),
+    ),
+    _Pattern(
+        rf"{_ASKED}(?P<total>{'|'.join(BY_REQUEST)})\s+(?:where|if)\s+(?P<test>.+?)\s*¦[<>=!].*$",
+        _OF_SOME,
+        lambda found: f"write `{found['total']}(where = {found['test']})`",
     ),
     _Pattern(
         r"while\b.*$",
