@@ -115,6 +115,19 @@ def test_the_report_has_the_table(
     assert f"<td>{row[1]}</td><td>{row[2]} {row[3]}</td>" in text
 
 
+def test_the_report_reads_priorities_from_parquet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("vl_convert")
+    monkeypatch.chdir(tmp_path)
+    Path("a.tsim").write_text(RUN.format("priority = choice(-1: 1, 2: 3)"))
+    for form in ("csv", "parquet"):
+        assert main(["run", "a.tsim", "--out", "of", "--table-format", form]) == 0
+        assert main(["report", "of", "-o", f"{form}.html"]) == 0
+    assert Path("csv.html").read_bytes() == Path("parquet.html").read_bytes()
+
+
 # -- files -------------------------------------------------------------------------------------
 
 RUN = """edition "2026"

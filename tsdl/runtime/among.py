@@ -40,9 +40,12 @@ class Among(Known):
     ) -> None:
         """Take the columns, who is meant, gaps and SLO; what is of the run, where it is known."""
         self._requests, self._counted, self._gaps, self._slo = requests, counted, gaps, slo
+        # A slice copies nothing: where all are meant, all are taken.
+        self._rows = slice(None) if counted.all() else counted
         self.metrics = Metrics(requests, counted, gaps)
         self.totals: dict[str, float] = {**(of_the_run or {"makespan": self._span()})}
         self.totals.update(self._counts())
+        self._some: dict[Value, Among] = {}  # by their condition: a distribution asks 101 times
 
     def __getitem__(self, name: str) -> object:
         """Return a total, or a metric. Raises KeyError for a name that there is not."""
@@ -62,6 +65,11 @@ class Among(Known):
 
         One that has no value of a metric in it is none of them.
         """
+        if condition not in self._some:
+            self._some[condition] = self._chosen(condition)
+        return self._some[condition]
+
+    def _chosen(self, condition: Value) -> Among:
         chosen, columns = self._counted.copy(), _Columns(self._requests)
         for name in symbols(condition):
             chosen &= ~np.isnan(columns[name])
@@ -80,11 +88,7 @@ class Among(Known):
 
     def _part(self, name: str) -> NDArray[np.generic]:
         """Return a column of these requests."""
-        # A slice copies nothing: where all are meant, all are taken.
-        every = bool(self._counted.all())
-        found: NDArray[np.generic] = self._requests.part(name)[
-            slice(None) if every else self._counted
-        ]
+        found: NDArray[np.generic] = self._requests.part(name)[self._rows]
         return found
 
     def _span(self) -> float:
@@ -98,7 +102,7 @@ class Among(Known):
     def _counts(self) -> dict[str, float]:
         arrived = int(self._counted.sum())
         finished = self.metrics.count
-        rejected = int((self._requests.codes[self._counted] == STATUSES.index(REJECTED)).sum())
+        rejected = int((self._requests.codes[self._rows] == STATUSES.index(REJECTED)).sum())
         good = self._good(arrived)
         span = self.totals["makespan"]
 
