@@ -96,8 +96,8 @@ def _membership(expression: ast.Binary, scope: Scope) -> Type:
     found = expressions.infer(expression.left, scope)
     if isinstance(found, Unknown):
         return Boolean()
-    if isinstance(found, Samples) and found.each == "request":
-        found = found.of  # it is asked of each
+    if isinstance(found, Samples) and found.each == "request" and scope.each:
+        found = found.of  # it is asked of each: of all, each item would be by itself
     if not isinstance(found, (Quantity, Reference, Text, Choice)):
         mismatch(expression.left, found, PLAIN, scope, "what stands before `in`")
     elif isinstance(expression.right, ast.ListOf):
