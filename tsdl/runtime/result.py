@@ -94,8 +94,9 @@ class Result:
     def requests(self) -> Table:
         """The columns of requests.csv (SPEC.md, section 9.3), a row for each that has arrived.
 
-        Arrays of shape (requests,): times in seconds and `transfer` float64, NaN for what never
-        happened; counts, tokens and bytes int64; `status` text.
+        Arrays of shape (requests,): times in seconds, `transfer` and `priority` (where there are
+        priorities) float64, NaN for what never happened; counts, tokens and bytes int64; `status`
+        text.
         """
         return self._table({name: self.columns[name] for name in self.columns})
 
