@@ -5,7 +5,7 @@ from math import inf
 
 from tsdl import formula
 from tsdl.interpolation import check_grid
-from tsdl.plan import DEEPEST, FORMAT, WORDS, WORK, Cost, Global, Local, Plan, Statement
+from tsdl.plan import DEEPEST, FORMAT, WORDS, WORK, Cost, Global, Local, Plan, Statement, Workers
 from tsdl.planjson import decoded, unshared
 from tsdl.pythonsource import TABLE, is_name
 from tsdl.schema.scenarios import SHORTEST
@@ -37,15 +37,23 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"this is not a plan: {constant} is not a number")
 
 
+def _check_workers(kind: Workers) -> None:
+    """See that what workers do goes together. Raises ValueError."""
+    if kind.breakpoints and (kind.ranks > 1 or kind.pipeline):
+        raise ValueError("workers in lock-step, or of several stages, stop at no breakpoint")
+    if kind.pipeline and (kind.ranks > 1 or kind.local.asynchronous or kind.swap):
+        raise ValueError("a pipeline does not go with what else its workers do")
+    if kind.fewest is not None and (not 0 <= kind.fewest <= kind.count or kind.ranks > 1):
+        raise ValueError("so few workers cannot be up")
+    if not 0 <= kind.start < inf:
+        raise ValueError("a worker cannot take so long to start")
+
+
 def _check_ranges(plan: Plan) -> None:
     """See that the numbers that a run loops over are what they can be. Raises ValueError."""
     stages = [kind.local for kind in plan.workers]
     counts = [n for s in stages for n in (s.max_requests, s.max_tokens)]
     counts += [n for kind in plan.workers for n in (kind.count, kind.ranks)]
-    if any(not 0 <= (kind.fewest or 0) <= kind.count for kind in plan.workers):
-        raise ValueError("fewer workers are up than there can be, or more")
-    if any(not 0 <= kind.start < inf for kind in plan.workers):
-        raise ValueError("a worker cannot take so long to start")
     times = [t for t in (plan.until, plan.workload.duration) if t is not None]
     times += [kind.lifetime for kind in plan.workers]
     everything: tuple[Local | Global, ...] = (*stages, plan.router)
@@ -62,10 +70,7 @@ def _check_ranges(plan: Plan) -> None:
     if of_rows is not None and (table is None or of_rows != len(table.prompt)):
         raise ValueError("priorities are of other rows than those of the table")
     for kind in plan.workers:
-        if kind.breakpoints and (kind.ranks > 1 or kind.pipeline):
-            raise ValueError("workers in lock-step, or of several stages, stop at no breakpoint")
-        if kind.pipeline and (kind.ranks > 1 or kind.local.asynchronous or kind.swap):
-            raise ValueError("a pipeline does not go with what else its workers do")
+        _check_workers(kind)
     costs = [cost for kind in plan.workers for cost in (kind.cost, *kind.pipeline)]
     for cost in costs:
         kernels = [kernel for stage in cost.stages for kernel in stage.kernels]

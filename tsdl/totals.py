@@ -41,7 +41,7 @@ def check_priority(asked: Value, place: Span, plan: Plan, sink: Sink) -> None:
     """Warn of what reads the priorities of requests that have none."""
     if plan.workload.priority is None and "priority" in symbols(asked):
         sink.warning(
-            "W0530",
+            "W0521",
             f"the requests of `{plan.workload.name}` have no priorities",
             place,
             "`priority` is 0 for all of them",

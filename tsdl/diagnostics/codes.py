@@ -139,7 +139,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0518", Severity.WARNING, "a condition that time changes, and nobody asks"),
         Code("W0519", Severity.WARNING, "collectives beyond their link"),
         Code("W0520", Severity.WARNING, "workers that nobody scales"),
-        Code("W0530", Severity.WARNING, "priorities that no request has"),
+        Code("W0521", Severity.WARNING, "priorities that no request has"),
         Code("W0590", Severity.WARNING, "checked, but not simulated yet"),
         Code("W0603", Severity.WARNING, "rows are left out"),
         Code("W0606", Severity.WARNING, "a key without a counterpart"),
