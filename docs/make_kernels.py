@@ -269,16 +269,17 @@ def latent() -> Iterator[str]:
     yield "| latent attention on | engine | mean error | up to 16 decodes | more |"
     yield "| --- " * 5 + "|"
     for hardware in ("H100_SXM", "H200"):
-        plan = tsdl.compile(
-            f"hardware huge from {hardware} {{ memory.capacity = 4096 TiB }}\n"
-            "cluster one { worker gpu { hardware = huge; parallel = tp(8) } }\n"
-            "scenario s { model = deepseek_v3; cluster = one; workload = sharegpt }"
-        )
-        block = max(plan.workers[0].cost.stages, key=lambda stage: len(stage.kernels)).kernels
-        names = [kernel.name for kernel in block]
-        first = [k for k in block[: names.index("norm2")] if "all_reduce" not in k.name]
-        times = [of_batch(kernel) for kernel in first]
-        for engine in ("vllm", "trtllm"):
+        for engine, policy in (("vllm", "vllm"), ("trtllm", "tensorrt_llm")):
+            plan = tsdl.compile(
+                f"hardware huge from {hardware} {{ memory.capacity = 4096 TiB }}\n"
+                "cluster one { worker gpu { hardware = huge; parallel = tp(8) } }\n"
+                "scenario s { model = deepseek_v3; cluster = one; workload = sharegpt\n"
+                f"  policy = {policy} }}"
+            )
+            block = max(plan.workers[0].cost.stages, key=lambda stage: len(stage.kernels)).kernels
+            names = [kernel.name for kernel in block]
+            first = [k for k in block[: names.index("norm2")] if "all_reduce" not in k.name]
+            times = [of_batch(kernel) for kernel in first]
             folder = data() / SYSTEMS[hardware][0] / "mla" / engine
             errors = []
             for row in rows_of(sorted(folder.glob("*/mla_generation_module_perf.parquet"))[-1]):

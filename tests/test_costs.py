@@ -98,6 +98,17 @@ def test_an_empty_batch_costs_nothing_but_launches_that_do_not_happen() -> None:
     assert compiled(worker_of().cost)(Batch()) == 0
 
 
+def test_an_engine_takes_more_for_kernels_of_a_class() -> None:
+    """Two all-reduces in each of 80 layers, and that of the embedding."""
+    usual = tsdl.compile(text_of("llama2_70b", 4)).workers[0]
+    own = 'edition "2026"\npolicy slow { local { extra { collective = 3 us } } }\n'
+    text = own + text_of("llama2_70b", 4, policy="slow").partition("\n")[2]
+    slow = tsdl.compile(text).workers[0]
+    batch = batch_of(contexts=(10,) * 7)
+    more = compiled(slow.cost)(batch) - compiled(usual.cost)(batch)
+    assert math.isclose(more, (2 * 80 + 1) * 3e-6, rel_tol=1e-9)
+
+
 # -- overhead and gaps -------------------------------------------------------------------------
 
 

@@ -32,6 +32,7 @@ class Device(Struct):
     efficiencies: dict[str, Efficiency]
     peaks: dict[str, Peak]  # by the formats that were asked for
     bandwidth: float
+    extra: dict[str, float]  # seconds that kernels of a class take under the engine, besides
     decode_tokens: int = 1  # of a request that decodes, in an iteration
 
     @property
@@ -82,15 +83,22 @@ FORMATS = ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype")
 
 
 def device_of(
-    evaluator: Evaluator, worker: Instance, model: Instance, reach: Reach, decode_tokens: int
+    evaluator: Evaluator,
+    worker: Instance,
+    model: Instance,
+    reach: Reach,
+    policy: Instance,
+    decode_tokens: int,
 ) -> Device:
     """Return the device of a worker for the number formats of a model. Raises Failed."""
     hardware, link = evaluator.required(worker, "hardware"), evaluator.required(worker, "link")
     formats = {name: evaluator.required(model, name) for name in FORMATS}
     bandwidth = evaluator.real(evaluator.inner(hardware, "memory"), "bandwidth")
     parallel = parallel_of(evaluator, worker)
+    block = evaluator.inner(evaluator.inner(policy, "local"), "extra")
+    extra = {name: evaluator.real(block, name) for name in block.members.fields}
     return Device(
-        evaluator, hardware, link, formats, parallel, reach, {}, {}, bandwidth, decode_tokens
+        evaluator, hardware, link, formats, parallel, reach, {}, {}, bandwidth, extra, decode_tokens
     )
 
 
@@ -366,7 +374,7 @@ def _kernel(evaluator: Evaluator, work: Instance, name: str, device: Device, pea
     sent = exchanged(evaluator, device.link, group, wire, remote)
     if sent != 0:
         time = make("+", time, sent)
-    time = make("+", time, reached.overhead)
+    time = make("+", time, reached.overhead + device.extra.get(work_class, 0))
     if all(each == 0 for each in done.values()):
         time = 0
     return Kernel(name, work_class, flops, moved, wire, remote, make("if", when, time, 0))

@@ -84,7 +84,7 @@ def drafted(
     if block is None or drafter is None:
         return ()
     none = Tables(evaluator, None, tables.read, tables.devices, tables.place)
-    own = device_of(evaluator, worker, drafter, device.reach, device.decode_tokens)
+    own = device_of(evaluator, worker, drafter, device.reach, policy, device.decode_tokens)
     own.efficiencies, own.peaks = device.efficiencies, device.peaks  # they are one device
     first = graph_of(evaluator, drafter, own, none)
     graph.weight_bytes += first.weight_bytes

@@ -65,7 +65,7 @@ def lower_workers(
     """
     worker = standing.worker
     reach = reach_of(evaluator, standing)
-    device = device_of(evaluator, worker, model, reach, local.decode_tokens)
+    device = device_of(evaluator, worker, model, reach, policy, local.decode_tokens)
     check_origin(evaluator, worker, model, device, tables.read)
     devices = devices_of(evaluator, worker)
     hardware = device.hardware

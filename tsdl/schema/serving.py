@@ -75,6 +75,12 @@ SPECULATE = Block(
     functions={"acceptance": (("r", "request"), _NUMBER)},
 )
 
+_EXTRA = Block(
+    "extra",
+    "What kernels of a class take under this engine beyond what the device says of them.",
+    open_field=Field(_TIME, "for each kernel of that class", low=0, unit="us"),
+)
+
 _ON = "a handler of an event (section 8.10)"
 _STATE = "declared state, which handlers change (section 8.11)"
 LOCAL = Block(
@@ -140,7 +146,7 @@ LOCAL = Block(
             unit="ms",
         ),
     },
-    {"speculate": Nested(SPECULATE)},
+    {"extra": Nested(_EXTRA), "speculate": Nested(SPECULATE)},
     {
         "admit": ClauseShape("who may start: a condition, an order", ("when", "by")),
         "evict": ClauseShape(
