@@ -61,7 +61,7 @@ SGLANG = _BOTH + _flags(
     --disable-shared-experts-fusion --dist-init-addr --dist-timeout --enable-cache-report
     --enable-custom-logit-processor --enable-dp-lm-head --enable-metrics
     --enable-multimodal --enable-p2p-check --file-storage-path --fp8-gemm-backend --gpu-id-step
-    --grammar-backend --is-embedding --log-level-http --moe-runner-backend
+    --grammar-backend --is-embedding --log-level-http --moe-dense-tp-size --moe-runner-backend
     --nccl-init-addr --nccl-port --preferred-sampling-params --prefill-attention-backend
     --quantization-param-path --radix-eviction-policy --retraction-policy --sampling-backend
     --scheduler-recv-interval --show-time-cost --skip-server-warmup --stream-interval

@@ -156,12 +156,14 @@ def _memory(serving: Serving, devices: int) -> None:
 def _policy(serving: Serving, shape: Shape) -> None:
     flags, scheduler = serving.flags, serving.deployment.scheduler
     local = scheduler.local
-    sequences = flags.whole("--max-running-requests", 1, _MOST) or _LEAST_REQUESTS
+    among = shape.copies if shape.together else 1  # ranks share what these two flags allow
+    most = flags.whole("--max-running-requests", 1, _MOST)
+    sequences = max(most // among, 1) if most else _LEAST_REQUESTS
     chunk = flags.number("--chunked-prefill-size", -1, _MOST)
     whole = flags.whole("--max-prefill-tokens", 1, _MOST) or 16384
     if chunk is None:
         chunk = next(c for most, c, _, _ in _BY_MEMORY if serving.memory < most)
-    budget = int(chunk) if chunk > 0 else whole
+    budget = max(int(chunk) // among, 1) if chunk > 0 else whole
     ahead, flag = drafting.of_steps(serving, stages=shape.stages)
     mixed = flags.flag("--enable-mixed-chunk")
     if mixed:
