@@ -130,8 +130,7 @@ def _default(field: Field) -> str:
 
 
 def _row(name: str, field: Field) -> tuple[str, ...]:
-    shown = f"`{name}`" + ("" if field.simulated else " †")
-    return (shown, _type(field.type), _default(field), _bounds(field), field.doc)
+    return (f"`{name}`", _type(field.type), _default(field), _bounds(field), field.doc)
 
 
 def _rows(path: str, block: Block) -> Iterator[tuple[str, ...]]:
@@ -142,9 +141,8 @@ def _rows(path: str, block: Block) -> Iterator[tuple[str, ...]]:
         yield _row(f"{path}NAME", block.open_field)
     for verb, nested in block.blocks.items():
         title = f"{path}{verb}" + (" NAME" if nested.named else "")
-        later = "" if nested.simulated else " †"
         count = " * COUNT" if nested.counted else ""
-        yield (f"`{title}{count} {{ }}`{later}", "block", "–", "", nested.block.doc)
+        yield (f"`{title}{count} {{ }}`", "block", "–", "", nested.block.doc)
         if "worker" in nested.block.blocks:  # its workers are those of a cluster
             yield from _rows(f"{title}.", replace(nested.block, blocks={}))
         else:
@@ -159,8 +157,7 @@ def _notes(path: str, block: Block) -> Iterator[str]:
     inside = f" in `{path}`" if path else ""
     for name, clause in block.clauses.items():
         words = ", ".join(f"`{word}`" for word in clause.prepositions) or "none"
-        later = "" if clause.simulated else " †"
-        yield f"- Clause `{name}`{later}{inside}: {clause.doc}. Prepositions: {words}."
+        yield f"- Clause `{name}`{inside}: {clause.doc}. Prepositions: {words}."
     for name, ((written, record), result) in block.functions.items():
         yield f"- Formula `{name}({written})` of a {record}: {_type(result)}."
     if block.bounds:
@@ -316,17 +313,15 @@ def events() -> str:
     rows = []
     for name, event in EVENTS.items():
         about = ", ".join(event.about) or "–"
-        later = "" if event.simulated else " †"
-        rows.append((f"`{name}`{later}", " and ".join(event.stages), about, event.doc))
+        rows.append((f"`{name}`", " and ".join(event.stages), about, event.doc))
     return "\n".join(_table(("event", "stage", "about", "when"), rows))
 
 
 def actions() -> str:
     """Return the table of actions."""
-    rows = []
-    for action in ACTIONS.values():
-        later = "" if action.simulated else " †"
-        rows.append((f"`{action.form}`{later}", " and ".join(action.stages), action.doc))
+    rows = [
+        (f"`{action.form}`", " and ".join(action.stages), action.doc) for action in ACTIONS.values()
+    ]
     return "\n".join(_table(("action", "stage", "what it does"), rows))
 
 

@@ -77,11 +77,11 @@ def _folded(title: str, lines: list[str]) -> list[str]:
 # -- blocks --------------------------------------------------------------------------------------
 
 
-def _told(type_: str, default: str, bounds: str, *, simulated: bool) -> str:
+def _told(type_: str, default: str, bounds: str) -> str:
     """Return what there is to know of a field, in a line."""
     fallback = default if default == "required" else f"default {default}"
     parts = [type_, "" if default == "–" else fallback, bounds]
-    return ", ".join(part for part in [*parts, "" if simulated else "not simulated yet"] if part)
+    return ", ".join(part for part in parts if part)
 
 
 def blocks(kind: str) -> str:
@@ -89,9 +89,9 @@ def blocks(kind: str) -> str:
     block = KINDS[kind]
     lines = [block.doc, ""]
     for name, type_, default, bounds, doc in reference._rows("", block):
-        told = _told(type_, default, bounds, simulated="†" not in name)
+        told = _told(type_, default, bounds)
         lines += [
-            name.removesuffix(" †"),
+            name,
             f": {_plain(doc)}",
             *([f"  <br>*{told}*"] if told != "block" else []),
             "",

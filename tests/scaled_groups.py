@@ -1,4 +1,4 @@
-"""Lets groups of workers of a random system come and go."""
+"""Lets groups of workers of a random system come and go, and fail."""
 
 import re
 from random import Random
@@ -12,10 +12,13 @@ WANTED = (
     "3 if now < 60 ms else 1",
     "mod(now / 17 ms, 4)",
 )
+FAILURES = ("exponential(mean = 80 ms)", "uniform(5 ms..40 ms)", "constant(51 ms)")
 
 
 def scaled(cluster: str, policy: str, chance: Random) -> tuple[str, str]:
-    """Return a cluster some of whose workers come and go as the policy says; mostly as both were.
+    """Return a cluster some of whose workers come and go, and what its policy is then.
+
+    Mostly both are as they were.
 
     Ranks in lock-step stay as they are.
     """
@@ -27,9 +30,14 @@ def scaled(cluster: str, policy: str, chance: Random) -> tuple[str, str]:
         name, count = found[1], int(found[2])
         if chance.random() < 0.3 or "ranks = " in found.string:
             return found[0]
+        fields = f"start = {chance.choice(('0 s', '0 s', '20 ms', '1 s'))}; "
+        if chance.random() < 0.5:
+            fields += f"failures = {chance.choice(FAILURES)}; "
+            fields += f"repair = {chance.choice(('0 s', '5 ms', '0.1 s'))}; "
+        if chance.random() < 0.3 and "failures" in fields:
+            return f"worker {name} * {count} {{ {fields}"
         names.append(name)
-        start = chance.choice(("0 s", "0 s", "20 ms", "1 s"))
-        return f"worker {name} * {chance.randint(0, count)}..{count + 1} {{ start = {start}; "
+        return f"worker {name} * {chance.randint(0, count)}..{count + 1} {{ {fields}"
 
     cluster = "\n".join(WORKER.sub(changed, line) for line in cluster.split("\n"))
     if not names:

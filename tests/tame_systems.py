@@ -306,7 +306,8 @@ class TameWriter(TamePolicyWriter):
             cluster = in_parallel(cluster, self.later, ahead=ahead)
             self.features |= {word for word in ("ranks", "stages") if word in cluster}
             cluster, policies[0] = scaled(cluster, policies[0], self.newest)
-            self.features |= {"scaled"} if ".." in cluster else set()
+            self.features |= {"scaled"} if "start = " in cluster else set()
+            self.features |= {"failures"} if "failures = " in cluster else set()
         text = "\n".join(
             (
                 'edition "2026"',

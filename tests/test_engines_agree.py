@@ -116,7 +116,7 @@ OFTEN = (
     "policies of their own", "network", "nodes", "fair", "fifo", "half duplex", "slow", "instant",
     "sequential", "buffer", "tier", "swaps elsewhere", "kv_ready", "submits the first token",
     "a handler", "changes", "another model", "tables", "python", "asynchronous", "ranks", "stages",
-    "scaled",
+    "scaled", "failures",
     "shared blocks", "prefixes",
 )  # fmt: skip
 SELDOM = (

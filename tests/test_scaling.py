@@ -5,6 +5,7 @@ import math
 import pytest
 
 import tsdl
+from tests.told import records
 from tsdl.runtime.externs import ExternActions, View
 from tsdl.runtime.result import Result
 from tsdl.runtime.text import summary
@@ -44,14 +45,7 @@ def run(
 
 def ups(result: Result) -> list[tuple[float, float]]:
     """Return when how many were up, as handlers have recorded it."""
-    found = result.records
-    return [
-        (time, value)
-        for time, name, value in zip(
-            found["time"].tolist(), found["name"].tolist(), found["value"].tolist(), strict=True
-        )
-        if name == "up"
-    ]
+    return records(result, "up")
 
 
 def on(result: Result) -> list[float]:
@@ -66,15 +60,7 @@ def test_a_worker_is_up_once_it_has_started_and_handlers_are_told() -> None:
         f'on every(1 s) {{ scale gpu to 3; {NOTE} }}; on ready(w) {{ record "ready", w.id }}'
     )
     assert ups(result)[:4] == [(1, 1), (2, 1), (3, 3), (4, 3)]  # asked for at 1 s
-    ready = [
-        (t, v)
-        for t, n, v in zip(
-            *map(list, (result.records["time"], result.records["name"], result.records["value"])),
-            strict=True,
-        )
-        if n == "ready"
-    ]
-    assert ready == [(3, 1), (3, 2)]
+    assert records(result, "ready") == [(3, 1), (3, 2)]
 
 
 def test_who_waits_for_a_worker_goes_to_one_that_has_started() -> None:

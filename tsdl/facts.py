@@ -85,6 +85,8 @@ def reasons_of(plan: Plan, kind: Workers) -> tuple[Reason, ...]:
         reasons.append(Reason("reference", "speculate", why))
     if kind.fewest is not None:
         reasons.append(Reason("reference", "scale", "its workers come and go"))
+    if kind.failures is not None:
+        reasons.append(Reason("reference", "failures", "its workers fail"))
     if kind.ranks > 1:
         why = "its ranks begin their iterations together"
         reasons.append(Reason("reference", "parallel", why))

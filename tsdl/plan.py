@@ -256,8 +256,9 @@ class Workers(Struct, frozen=True):
     names the tier or the workers that take victims, "" for the host. `pipeline` are the parts of
     the cost by stages of devices, what each sends on included; empty where there is one stage.
     Where `fewest` is set, so many are up at first, and a policy may start others, which takes
-    `start` seconds. `peaks` are those of the number formats that operators are computed in,
-    `peak_compute` that of the model's own.
+    `start` seconds. They fail a time drawn from `failures` after they are up, if that is set, and
+    start again `repair` seconds later. `peaks` are those of the number formats that operators are
+    computed in, `peak_compute` that of the model's own.
     """
 
     name: str
@@ -266,6 +267,8 @@ class Workers(Struct, frozen=True):
     count: int
     fewest: int | None
     start: float
+    failures: "Draw | None"
+    repair: float
     hardware: str
     devices: int
     ranks: int

@@ -45,8 +45,10 @@ def _check_workers(kind: Workers) -> None:
         raise ValueError("a pipeline does not go with what else its workers do")
     if kind.fewest is not None and (not 0 <= kind.fewest <= kind.count or kind.ranks > 1):
         raise ValueError("so few workers cannot be up")
-    if not 0 <= kind.start < inf:
-        raise ValueError("a worker cannot take so long to start")
+    if not (0 <= kind.start < inf and 0 <= kind.repair < inf):
+        raise ValueError("a worker cannot take so long to start, or to be repaired")
+    if kind.failures is not None and kind.ranks > 1:
+        raise ValueError("ranks in lock-step do not fail")
 
 
 def _check_ranges(plan: Plan) -> None:

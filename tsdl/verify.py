@@ -2,11 +2,9 @@
 
 from collections.abc import Mapping
 
-from msgspec.structs import replace
-
 from tsdl import ast
 from tsdl.attainable import best_of_all
-from tsdl.diagnostics import Severity, Sink
+from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator
 from tsdl.evaluate.values import Binding
 from tsdl.lower import FileReader, lower
@@ -17,9 +15,8 @@ from tsdl.resolve import find
 from tsdl.totals import check_priority, check_total
 from tsdl.types import Reference
 
-# Found by lowering, but no reason to fail a check: a value that only the command line gives, and
-# what is declared rightly but runs only in a later version.
-_SILENT, _LATER = "E0505", "E0590"
+# Found by lowering, but no reason to fail a check: a value that only the command line gives.
+_SILENT = "E0505"
 
 
 def verify(
@@ -35,11 +32,8 @@ def verify(
         found = Sink()
         evaluator = Evaluator(program, {}, found, constants)
         plan = lower(evaluator, scenario, read)
-        for diagnostic in found.found:
-            if diagnostic.code == _LATER:
-                sink.add(replace(diagnostic, code="W0590", severity=Severity.WARNING))
-            elif diagnostic.code != _SILENT:
-                sink.add(diagnostic)
+        # What two scenarios have in common is told once.
+        sink.found += [d for d in found.found if d.code != _SILENT and d not in sink.found]
         if plan is not None:
             plans.append(plan)
             _check_bounds(evaluator, scenario, plan, sink)

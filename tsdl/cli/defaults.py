@@ -32,7 +32,7 @@ def _fields(instance: Instance, indent: str) -> list[str]:
     for verb, nested in instance.members.shape.blocks.items():
         blocks = instance.members.named(verb) if nested.named else [instance.members.block(verb)]
         for members in blocks:
-            if members is None and (nested.named or not nested.simulated):
+            if members is None and nested.named:
                 continue
             written = set(members.fields) if members else set()
             inner = _block(nested.block, indent + "  ", written)

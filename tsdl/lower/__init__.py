@@ -46,7 +46,6 @@ from tsdl.plan import (
 )
 from tsdl.program import Declaration
 from tsdl.source import Span
-from tsdl.types import Choice
 from tsdl.units import Dimension
 
 __all__ = ["FileReader", "lower"]
@@ -90,7 +89,6 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     )
     slo = evaluator.reference(scenario, "slo")
     router = evaluator.reference(scenario, "router")
-    _refuse_unsimulated(evaluator, scenario, model, cluster, policy, workload, slo, router)
     used: dict[Span, Handler] = {}
     stage = lower_global(evaluator, router or policy, used)
     workers, policies, devices, parameters = _workers(evaluator, scenario, stage, used, read)
@@ -174,7 +172,6 @@ def _workers(
         own = evaluator.reference(worker, "policy") or policy
         new = own not in policies
         policies += [own] if new else []
-        _refuse_unsimulated(evaluator, evaluator.required(worker, "kv"), own)
         devices.append(evaluator.required(worker, "hardware"))
         local = lower_local(evaluator, own, _facts(evaluator, worker), used)
         _check_budget(evaluator, own, local)
@@ -357,51 +354,3 @@ def _docs(*instances: Instance | None) -> tuple[Doc, ...]:
         if declaration.clause.doc:
             found[(declaration.kind, declaration.name)] = declaration.clause.doc
     return tuple(Doc(kind, name, text) for (kind, name), text in found.items())
-
-
-# -- what check knows and no engine runs yet ---------------------------------------------------
-
-
-def _refuse_unsimulated(evaluator: Evaluator, *instances: Instance | None) -> None:
-    """Report what is declared but has no effect yet, rather than to pass over it in silence."""
-    before = len(evaluator.sink.found)
-    for instance in filter(None, instances):
-        _unsimulated(evaluator, instance)
-    if len(evaluator.sink.found) > before:
-        raise Failed
-
-
-def _is_default(evaluator: Evaluator, instance: Instance, name: str) -> bool:
-    """Tell whether a choice is set to what it would be anyhow."""
-    field = instance.members.shape.fields[name]
-    return isinstance(field.type, Choice) and evaluator.get(instance, name) == field.default
-
-
-def _unsimulated(evaluator: Evaluator, instance: Instance) -> None:
-    shape = instance.members.shape
-
-    def refuse(what: str, place: object) -> None:
-        evaluator.fail(
-            "E0590",
-            f"{what} is checked, but not simulated yet",
-            getattr(place, "span", None),
-            help=("this version would run as if it were not there, so it does not run at all",),
-            secondary=(Label(instance.declaration.span, f"used by `{instance.root.name}`"),),
-        )
-
-    for name, definition in instance.members.fields.items():
-        field = shape.fields.get(name)
-        if field and not field.simulated and not _is_default(evaluator, instance, name):
-            refuse(f"`{name}`", definition)
-    for key, parts in instance.members.parts.items():
-        clause = shape.clauses.get(key[0])
-        if clause and not clause.simulated:
-            refuse(f"`{' '.join(key)}`", parts[0].item)
-    for (verb, block), members in instance.members.blocks.items():
-        nested = shape.blocks.get(verb)
-        if nested and not nested.simulated:
-            refuse(f"`{verb}`", members)
-            continue
-        child = evaluator.block(instance, verb, block)
-        if child:
-            _unsimulated(evaluator, child)

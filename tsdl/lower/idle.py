@@ -24,6 +24,7 @@ def report_idle(
 
     `used` are the places of the handlers that may fire.
     """
+    never = _never(workers)
     for policy in policies:
         for stage in ("local", "global"):
             members = evaluator.inner(policy, stage).members
@@ -31,7 +32,7 @@ def report_idle(
                 clause = part.item
                 if part.owner.module.library or not isinstance(clause, ast.Clause):
                     continue
-                if clause.verb != "on" or not _idle(evaluator, clause, used, breakpoints):
+                if clause.verb != "on" or not _idle(evaluator, clause, used, breakpoints, never):
                     _report_names(evaluator, part, workers)
 
 
@@ -52,15 +53,27 @@ def report_unasked(evaluator: Evaluator, policy: Instance, local: Local, router:
             )
 
 
+def _never(workers: list[Workers]) -> dict[str, str]:
+    """Return why events never happen that are of workers which come and go."""
+    fail = any(kind.failures is not None for kind in workers)
+    scaled = any(kind.fewest is not None for kind in workers)
+    found = {} if fail else dict.fromkeys(("fail", "lost"), "no worker has `failures`")
+    return found if fail or scaled else found | {"ready": "no worker is scaled, or fails"}
+
+
 def _idle(
-    evaluator: Evaluator, clause: ast.Clause, used: Container[Span], breakpoints: list[str]
+    evaluator: Evaluator,
+    clause: ast.Clause,
+    used: Container[Span],
+    breakpoints: list[str],
+    never: dict[str, str],
 ) -> bool:
     """Tell whether a handler can never fire; warn if so."""
     event = event_of(clause) or ""
     missing = event in breakpoints_of(evaluator.program) and event not in breakpoints
-    if clause.span in used and not missing:
+    if clause.span in used and not missing and event not in never:
         return False
-    reason = "its condition holds on no worker"
+    reason = never.get(event, "its condition holds on no worker")
     if missing:
         reason = f"the model has no breakpoint `{event}`"
     evaluator.sink.warning(

@@ -3,7 +3,6 @@
 from msgspec.structs import replace
 
 from tsdl import ast
-from tsdl.check.events import event_of
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Place
 from tsdl.evaluate.values import Value as EvaluatedValue
@@ -23,7 +22,6 @@ def lower_local(
     A handler whose guard can never hold on them is left out; the places of the others go to `used`.
     """
     local = evaluator.inner(policy, "local")
-    _refuse_later(evaluator, local)
     known = {Formula("field", (symbol("w"), name)): value for name, value in facts.items()}
     return Local(
         policy=policy.name,
@@ -53,7 +51,6 @@ def lower_local(
 def lower_global(evaluator: Evaluator, policy: Instance, used: dict[Span, Handler]) -> Global:
     """Return the global stage; one that does not say where arrivals go sends them in turn."""
     stage = evaluator.inner(policy, "global")
-    _refuse_later(evaluator, stage)
     extern = _extern(evaluator, policy)
     handlers = _alive(lower_handlers(evaluator, stage), {}, used)
     if not any(h.event == "arrive" for h in handlers):
@@ -81,20 +78,6 @@ def _alive(
             found.append(replace(handler, when=when))
             used[span] = found[-1]
     return tuple(found)
-
-
-def _refuse_later(evaluator: Evaluator, stage: Instance) -> None:
-    """Refuse handlers of events that no engine brings about yet."""
-    for part in stage.members.clauses("on"):
-        assert isinstance(part.item, ast.Clause)
-        name = event_of(part.item) or ""
-        if name in EVENTS and not EVENTS[name].simulated:
-            raise evaluator.fail(
-                "E0590",
-                f"the event `{name}` is checked, but not simulated yet",
-                part.item.span,
-                help=("this version would run as if it were not there, so it does not run at all",),
-            )
 
 
 def _extern(evaluator: Evaluator, policy: Instance) -> Extern | None:

@@ -55,7 +55,7 @@ def _place(
             )
         case ["kvcache"]:
             return evaluator.place_of(evaluator.required(worker, "kv"))
-        case [("parallel" | "swap" | "cost" | "scale") as field]:
+        case [("parallel" | "swap" | "cost" | "scale" | "failures") as field]:
             return evaluator.span(worker, field)
         case ["turns" | "concurrency" as key]:
             return evaluator.span(evaluator.required(scenario, "workload"), key)

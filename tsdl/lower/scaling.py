@@ -30,19 +30,28 @@ def check_scaled(
     extern = evaluator.get(policy, "extern") is not None
     for standing in standings:
         worker = standing.worker
+        _check_ranks(evaluator, worker)
         if fewest_of(evaluator, worker) is None:
             continue
-        ranks = parallel_of(evaluator, worker).ranks
-        if ranks > 1:
-            raise evaluator.fail(
-                "E0528",
-                f"{ranks} ranks go in lock-step, and are not scaled",
-                evaluator.span(worker, "scale"),
-                f"worker `{worker.members.name}`",
-                help=(f"write `* {ranks}`, or leave `ranks` out",),
-            )
         if worker.members.name not in scaled and not extern:
             _warn(evaluator, worker, policy)
+
+
+def _check_ranks(evaluator: Evaluator, worker: Instance) -> None:
+    """See that workers in lock-step stay as they are: none could go on without the others."""
+    ranks = parallel_of(evaluator, worker).ranks
+    for key, what, remedy in (
+        ("scale", "are not scaled", f"write `* {ranks}`"),
+        ("failures", "do not fail", "leave `failures` out"),
+    ):
+        if ranks > 1 and evaluator.get(worker, key) is not None:
+            raise evaluator.fail(
+                "E0528",
+                f"{ranks} ranks go in lock-step, and {what}",
+                evaluator.span(worker, key),
+                f"worker `{worker.members.name}`",
+                help=(f"{remedy}, or leave `ranks` out",),
+            )
 
 
 def _check_group(evaluator: Evaluator, name: str, place: Span, workers: Sequence[Workers]) -> None:

@@ -13,6 +13,7 @@ from tsdl.lower.pipeline import Share, pipeline_of, shares
 from tsdl.lower.reaching import reach_of
 from tsdl.lower.speculating import drafted
 from tsdl.lower.tables import Tables, check_speed, check_unused
+from tsdl.lower.workloads import draw_of
 from tsdl.plan import Cost, KVCache, Local, Stage, Workers
 
 MOST_BYTES = 2**53  # of KV, 9 PB: beyond them not every whole number is a double
@@ -91,6 +92,8 @@ def lower_workers(
         count=count_of(evaluator, worker),
         fewest=fewest_of(evaluator, worker),
         start=evaluator.real(worker, "start"),
+        failures=draw_of(evaluator, worker, "failures", evaluator.get(worker, "failures")),
+        repair=evaluator.real(worker, "repair"),
         hardware=hardware.name,
         devices=devices,
         ranks=device.parallel.ranks,

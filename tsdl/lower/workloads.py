@@ -68,23 +68,23 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         warmup=evaluator.real(workload, "warmup"),
         arrivals=Draw("burst", ())
         if arrivals is None and replayed is None
-        else _draw(evaluator, workload, "arrivals", arrivals),
-        prompt=_draw(evaluator, workload, "prompt", prompt),
-        output=_draw(evaluator, workload, "output", output),
+        else draw_of(evaluator, workload, "arrivals", arrivals),
+        prompt=draw_of(evaluator, workload, "prompt", prompt),
+        output=draw_of(evaluator, workload, "output", output),
         correlation=evaluator.real(workload, "correlation"),
         total=int(total) if total is not None else None,
         table=replayed if replayed is not None else drawn,
         replay=replayed is not None,
         sessions=int(sessions) if sessions is not None else None,
-        turns=_draw(evaluator, workload, "turns", turns)
+        turns=draw_of(evaluator, workload, "turns", turns)
         if turns is not None
         else Draw("constant", (("value", 1.0),))
         if sessions is not None
         else None,
-        think=_draw(evaluator, workload, "think", think),
+        think=draw_of(evaluator, workload, "think", think),
         priority=_priority(evaluator, workload, first or second),
         prefixes=_prefixes(evaluator, workload),
-        prefix=_draw(evaluator, workload, "prefix", evaluator.get(workload, "prefix")),
+        prefix=draw_of(evaluator, workload, "prefix", evaluator.get(workload, "prefix")),
         concurrency=int(concurrency) if concurrency is not None else None,
     )
 
@@ -93,7 +93,7 @@ def _priority(evaluator: Evaluator, workload: Instance, rows: tuple[float, ...])
     """Return how priorities are drawn; where a file brings them, they are those of its rows."""
     column = evaluator.inner(workload, "columns")
     if not evaluator.get(column, "priority"):
-        return _draw(evaluator, workload, "priority", evaluator.get(workload, "priority"))
+        return draw_of(evaluator, workload, "priority", evaluator.get(workload, "priority"))
     if not rows:
         raise evaluator.fail(
             "E0404",
@@ -245,7 +245,8 @@ _EXAMPLES = {
 }
 
 
-def _draw(evaluator: Evaluator, workload: Instance, key: str, value: Value | None) -> Draw | None:
+def draw_of(evaluator: Evaluator, workload: Instance, key: str, value: Value | None) -> Draw | None:
+    """Return a distribution as the plan has it; None where there is none. Raises Failed."""
     if value is None:
         return None
     if isinstance(value, (int, float)):
@@ -284,7 +285,7 @@ def _draw(evaluator: Evaluator, workload: Instance, key: str, value: Value | Non
     parts = tuple(
         found
         for part, _ in value.weighted
-        if (found := _draw(evaluator, workload, key, part)) is not None
+        if (found := draw_of(evaluator, workload, key, part)) is not None
     )
     if value.name == "choice":
         values = tuple(weight / sum(weights) for weight in weights)

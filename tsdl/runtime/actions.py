@@ -6,6 +6,7 @@ else waits until it has ended. A request whose chain goes on is not put into an 
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
@@ -18,12 +19,13 @@ class Actions:
     """The actions of the global stage, which but for `dispatch` and `transfer` all stages have."""
 
     def __init__(self, system: System, handover: Handover) -> None:
-        """Act on a system; `submitted` and `closed` are what follows, set by the engine."""
+        """Act on a system; `submitted`, `closed` and others are what follows, set by the engine."""
         self.system = system
         self.handover = handover
         self.submitted: Callable[[Request], None] = lambda request: None
         self.closed: Callable[[Request, str], None] = lambda request, status: None
         self.evicted: Callable[[Request], None] = lambda request: None
+        self.lost: Callable[[Request], None] = lambda request: None
         self.deferred: dict[int, list[Request]] = {}  # by worker: who waits for an iteration's end
         handover.settle = self.go_on
         self.scaling = Scaling(system)
@@ -205,6 +207,44 @@ class Actions:
             worker.forget(request)
             self.handover.take_in_if_overlapped(worker)
             self.system.wake(worker)
+
+    def lose_all(self, worker: Worker) -> None:
+        """Take all requests off a failed worker, each once nothing computes or sends it."""
+        worker.catch_up()
+        queues = (
+            worker.active, worker.swapped, worker.ready, worker.waiting, worker.unseen,
+            worker.incoming,
+        )  # fmt: skip
+        here = [request for queue in queues for request in queue]
+        here += [request for request in worker.leaving if request.loose]  # nobody fetches theirs
+        for request in sorted(here, key=lambda r: r.id):
+            self._act(request, partial(self._lose, request, worker))
+
+    def _lose(self, request: Request, worker: Worker) -> None:
+        """Have a request leave a failed worker, without what that had of its KV."""
+        if request.status != UNFINISHED:
+            return
+        if request.loose and request.source is not worker:
+            return
+        if not request.loose and request.worker != worker.id:
+            return
+        self.system.count_request(request)
+        if request in worker.incoming:  # its KV is where it was
+            self._take_off_target(request)
+        else:
+            if not request.loose:
+                self.leave(request)
+            if request.source is worker:
+                worker.leaving.remove(request)
+                request.source = None
+            self.handover.forget_copy(request)
+            worker.memory.release(request)
+            request.computed, request.prefilled = 0, False
+            if self.handover.under_way:
+                self.handover.under_way.pop(request.id, None)
+        request.loose = True
+        self.system.wake(worker)
+        self.lost(request)
 
     def reject(self, request: Request) -> None:
         """Reject a request, wherever it is."""

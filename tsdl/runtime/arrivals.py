@@ -54,7 +54,7 @@ def _contents(workload: Workload, arrivals: Arrivals, seed: int) -> Callable[[in
     """Return what is known of the prompt of a row: by a file, or by what it begins with."""
     table = workload.table
     if workload.prefix is not None and workload.prefixes is not None:
-        length = _drawn(workload.prefix, workload.prefixes, seed, "prefix")
+        length = values_of(workload.prefix, workload.prefixes, seed, "prefix")
         assert length is not None
         tokens = _tokens(length).tolist()
         turns = arrivals.turns  # all turns of a conversation begin with the same
@@ -129,7 +129,7 @@ def _conversations(workload: Workload, arrived: Floats, seed: int) -> Arrivals:
     assert workload.turns is not None
     if workload.duration is not None:
         arrived = arrived[: int(np.searchsorted(arrived, workload.duration, side="right"))]
-    drawn = _drawn(workload.turns, len(arrived), seed, "turns")
+    drawn = values_of(workload.turns, len(arrived), seed, "turns")
     assert drawn is not None
     turns = np.clip(np.rint(drawn), 1, MOST_TURNS).astype(np.int64)
     count = int(turns.sum())
@@ -150,7 +150,7 @@ def _priorities(workload: Workload, drawn: int, count: int, seed: int) -> Floats
     """Return the priorities of the first `count` requests, of so many whose lengths were drawn."""
     draw = workload.priority
     if draw is None or draw.name != "rows":
-        return _drawn(draw, count, seed, "priority")
+        return values_of(draw, count, seed, "priority")
     of_rows = np.array(draw.values, dtype=np.float64)
     return (of_rows if workload.replay else of_rows[_rows(workload, drawn, seed)])[:count]
 
@@ -159,11 +159,11 @@ def _pauses(workload: Workload, count: int, seed: int) -> Floats:
     """Return the seconds from the end of each request to what waits for it, if something may."""
     if not workload.chained:
         return np.zeros(0)
-    think = _drawn(workload.think, count, seed, "think")
+    think = values_of(workload.think, count, seed, "think")
     return np.zeros(count) if think is None else np.maximum(think, 0.0)
 
 
-def _drawn(draw: Draw | None, count: int, seed: int, purpose: str) -> Floats | None:
+def values_of(draw: Draw | None, count: int, seed: int, purpose: str) -> Floats | None:
     """Return so many values of a distribution, from a stream of their own."""
     if draw is None:
         return None

@@ -24,7 +24,9 @@ class Candidates:
     def __init__(self, policy: str, workers: Sequence[Worker]) -> None:
         """Begin with none; where workers come and go there never is one."""
         self._policy, self._workers = of_policy(policy), workers
-        self._scaled = any(worker.kind.fewest is not None for worker in workers)
+        self._scaled = any(
+            w.kind.fewest is not None or w.kind.failures is not None for w in workers
+        )
         self._known: dict[tuple[str, Value], str] = {}
         self.names: dict[str, Sequence[Worker]] = {}
 

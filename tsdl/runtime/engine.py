@@ -20,13 +20,14 @@ from tsdl.runtime.asked import asking
 from tsdl.runtime.batching import BatchView, Iteration
 from tsdl.runtime.clock import ARRIVAL, BOUNDARY, OBSERVER, TIMER, Clock, Process
 from tsdl.runtime.drafts import Drafts
+from tsdl.runtime.failures import Failures
 from tsdl.runtime.gangs import Gang, gangs_of
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.ledger import Ledger
 from tsdl.runtime.limits import run_within
 from tsdl.runtime.outcome import Outcome
 from tsdl.runtime.pipeline import PipelinedWorker
-from tsdl.runtime.request import REJECTED, Request
+from tsdl.runtime.request import REJECTED, UNFINISHED, Request
 from tsdl.runtime.samples import Changes, Moments, Samples, in_order
 from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.stages import Stages
@@ -69,12 +70,8 @@ class Engine:
         self.gangs = gangs_of(self.workers)
         self.handover = Handover(self.system)
         self.actions = Actions(self.system, self.handover)
-        self.actions.submitted = partial(self._ask_or_wait, "submit")
-        self.actions.closed = lambda request, status: self._close(request, status, self.clock.now)
-        self.actions.evicted = self._evicted
-        self.handover.changed = self.dispatch_pending
+        self._listen()
         self.scaling = self.actions.scaling
-        self.scaling.ready, self.scaling.changed = self._ready, self.dispatch_pending
         self.stages = Stages(self.system, self.actions, seed, externs or {})
         self.swaps: dict[str, RemoteSwap] = {}
         for worker in self.workers:
@@ -98,11 +95,20 @@ class Engine:
         self.in_turns = workload.chained
         self.front_ends = [worker.local.front_end for worker in self.workers]
         self.serving = 0  # gangs that are processes
-        self.timers = Timers(self)
+        self.timers, self.failures = Timers(self), Failures(self)
         self.gap_length, self.gap_count = array("d"), array("i")
         self.sampled = True  # whether the state of workers over time is noted
         self.samples = Samples()
         self.changes: list[Changes] = []  # of each worker, where these are asked for
+
+    def _listen(self) -> None:
+        """Have others tell what follows from what they do."""
+        actions, scaling = self.actions, self.actions.scaling
+        actions.submitted = partial(self._ask_or_wait, "submit")
+        actions.closed = lambda request, status: self._close(request, status, self.clock.now)
+        actions.evicted, actions.lost = self._evicted, self._lost
+        self.handover.changed = scaling.changed = self.dispatch_pending
+        scaling.ready = self._ready
 
     def _clock(self) -> Clock:
         return Clock()
@@ -125,6 +131,7 @@ class Engine:
             elif self.sampled:
                 clock.process(self._sampler())
             self.timers.begin()
+            self.failures.begin()
         self._begin()
         # SimPy stops before the events at `until`; ours count those at that time, too.
         # A whole number where the plan has one, and then the end is one, too.
@@ -286,11 +293,27 @@ class Engine:
 
     def _ready(self, workers: list[Worker]) -> None:
         """Let handlers know who has started, and those who wait be dispatched."""
+        self.failures.up(workers)
         hook = self.stages.events.get("ready")
         if hook is not None:
             for worker in workers:
                 hook(worker)
         self.dispatch_pending()
+
+    def fail(self, worker: Worker) -> None:
+        """Let handlers know that a worker has failed, and take all requests off it."""
+        hook = self.stages.events.get("fail")
+        if hook is not None:
+            hook(worker)
+        self.actions.lose_all(worker)
+
+    def _lost(self, request: Request) -> None:
+        """Have a request dispatched anew that was on a worker that has failed."""
+        hook = self.stages.events.get("lost")
+        if hook is not None:
+            hook(request)
+        if request.loose and request.status == UNFINISHED:
+            self._ask_or_wait("submit" if request.prefilled else "arrive", request)
 
     # -- workers ---------------------------------------------------------------------------------
 

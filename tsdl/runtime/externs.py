@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tsdl.runtime.system import System
 
 # Events that belong to no worker; all others have a hook on each.
-OF_THE_CLUSTER = ("arrive", "submit", "evict", "ready")
+OF_THE_CLUSTER = ("arrive", "submit", "evict", "ready", "fail", "lost")
 OF_A_WORKER = (
     "start", "admit", "token", "finish", "preempt", "transferred", "iteration",
 )  # fmt: skip
@@ -217,7 +217,7 @@ def extern_hooks(
     def hook(method: Callable[..., object], event: str) -> Program:
         def call(*about: object) -> None:
             views = [shown(thing, reads) for thing in about]
-            if event in ("arrive", "submit"):
+            if event in ("arrive", "submit", "lost"):
                 views.append(shown(system.up, reads))
             of = next((f" of request {t.id}" for t in about if isinstance(t, Request)), "")
             with act.told(f"told of `{event}`{of}"):

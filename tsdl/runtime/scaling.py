@@ -1,4 +1,4 @@
-"""Which workers of a cluster are up: others start, drain, or are down (SPEC.md, section 8.22)."""
+"""Which workers of a cluster are up: others start, drain, are down or broken (SPEC.md, 8.22)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from tsdl.runtime.system import System
     from tsdl.runtime.worker import Worker
 
-UP, STARTING, DRAINING, DOWN = "up", "starting", "draining", "down"
+UP, STARTING, DRAINING, DOWN, BROKEN = "up", "starting", "draining", "down", "broken"
 
 
 class Scaling:
-    """The state of each worker that may be scaled; all others are up.
+    """The state of each worker that may be scaled or fail; all others are up.
 
     `system.up` are those that policies see, in the order of their numbers. `ready` is called with
     who has started, `changed` once there are more; the engine sets both.
@@ -29,21 +29,24 @@ class Scaling:
         self.system = system
         self.ready: Callable[[list[Worker]], None] = lambda workers: None
         self.changed: Callable[[], None] = lambda: None
-        self.states: dict[int, str] = {}  # by number, of those that may be scaled
-        self.starting = 0  # how many are about to be up
+        self.states: dict[int, str] = {}  # by number, of those that are not always up
+        self.starting = 0  # how many times workers are about to be up, or mended
         self._since: dict[int, float] = {}  # when those that are on were switched on
         self._before: dict[int, float] = {}  # for how many seconds each was on before that
+        self._repaired: set[int] = set()  # who is, and still holds something
         self._groups: list[list[Worker]] = []  # of each block, node by node
+        self._wanted: list[int] = []  # how many there are to be of each
         for worker in system.workers:
             kind = worker.kind
-            if kind.fewest is None:
+            if kind.fewest is None and kind.failures is None:
                 continue
             if not self._groups or self._groups[-1][0].kind is not kind:
                 self._groups.append([])
+                self._wanted.append(kind.count if kind.fewest is None else kind.fewest)
             group = self._groups[-1]
             self._before[worker.id] = 0.0
             self.states[worker.id] = DOWN
-            if len(group) < kind.fewest:
+            if len(group) < self._wanted[-1]:
                 self.states[worker.id] = UP
                 self._since[worker.id] = 0.0
             group.append(worker)
@@ -60,22 +63,52 @@ class Scaling:
         """Have so many workers of a group on each node, as far as its bounds let it."""
         if isnan(number):
             return
-        before = len(self.system.up)
-        for group in self._groups:
+        for place, group in enumerate(self._groups):
             kind = group[0].kind
-            if kind.name == name:
-                most, least = kind.count, kind.fewest or 0
-                self._set(group, ceil(min(max(number, least), most)))
+            if kind.name == name and kind.fewest is not None:
+                self._wanted[place] = ceil(min(max(number, kind.fewest), kind.count))
+        self.meet()
+
+    def rest(self, worker: Worker) -> None:
+        """Let a worker that drains be down, and one that broke be off, once it holds nothing."""
+        state = self.states.get(worker.id)
+        if state not in (DRAINING, BROKEN) or worker.id not in self._since or _holds(worker):
+            return
+        self._switch_off(worker, DOWN if state == DRAINING else BROKEN)
+        if isinstance(worker.memory, PrefixMemory):
+            worker.memory.forget()
+        if worker.id in self._repaired:
+            self._repaired.remove(worker.id)
+            self.starting += 1
+            self.mended(worker)
+
+    def runs(self, worker: Worker) -> bool:
+        """Tell whether a worker serves, though it may get no more."""
+        return self.states.get(worker.id, UP) in (UP, DRAINING)
+
+    def breaks(self, worker: Worker) -> None:
+        """Let a worker be broken, and another take its place if there is one."""
+        self.states[worker.id] = BROKEN
+        self.starting += 1
+        self._see()
+
+    def mended(self, worker: Worker) -> None:
+        """Let a worker start again once it holds nothing, if so many are wanted."""
+        self.starting -= 1
+        if worker.id in self._since:
+            self._repaired.add(worker.id)
+            return
+        self.states[worker.id] = DOWN
+        self.meet()
+
+    def meet(self) -> None:
+        """Have as many workers of each group as are wanted."""
+        before = len(self.system.up)
+        for group, number in zip(self._groups, self._wanted, strict=True):
+            self._set(group, number)
         self._see()
         if len(self.system.up) > before:
             self.changed()
-
-    def rest(self, worker: Worker) -> None:
-        """Let a worker that drains be down once it has nothing left to do."""
-        if self.states.get(worker.id) == DRAINING and not _holds(worker):
-            self._switch_off(worker)
-            if isinstance(worker.memory, PrefixMemory):
-                worker.memory.forget()
 
     def _set(self, group: list[Worker], number: int) -> None:
         states, now = self.states, self.system.clock.now
@@ -97,8 +130,12 @@ class Scaling:
         if started:  # together they are up
             self.starting += 1
             first = started[0]
-            place = TIMER - 1 + (first.id + 1) / (len(self.system.workers) + 1)  # before timers
-            self.system.clock.call(now + first.kind.start, place, partial(self._end, started, now))
+            ended = partial(self._end, started, now)
+            self.system.clock.call(now + first.kind.start, self.place_of(first), ended)
+
+    def place_of(self, worker: Worker) -> float:
+        """Return the place of what becomes of a worker among all at its time: before timers."""
+        return TIMER - 1 + (worker.id + 1) / (len(self.system.workers) + 1)
 
     def _end(self, started: list[Worker], begun: float) -> None:
         """Let workers be up, but for those given up since they began to start."""
@@ -116,13 +153,13 @@ class Scaling:
 
     def _stop(self, worker: Worker) -> None:
         if self.states[worker.id] == STARTING:
-            self._switch_off(worker)
+            self._switch_off(worker, DOWN)
             return
         self.states[worker.id] = DRAINING
         self.rest(worker)
 
-    def _switch_off(self, worker: Worker) -> None:
-        self.states[worker.id] = DOWN
+    def _switch_off(self, worker: Worker, state: str) -> None:
+        self.states[worker.id] = state
         self._before[worker.id] += self.system.clock.now - self._since.pop(worker.id)
 
     def _see(self) -> None:

@@ -11,7 +11,6 @@ class Event(Struct, frozen=True):
     doc: str
     stages: tuple[str, ...]
     about: tuple[str, ...]
-    simulated: bool = True
 
 
 _REQUEST, _BOTH = ("request",), ("request", "worker")
@@ -28,8 +27,8 @@ EVENTS: dict[str, Event] = {
     "evict": Event("KV that it stored had to leave a tier", ("global",), _REQUEST),
     "every": Event("`on every(5 s) { … }`: so much time has passed", BOTH, ()),
     "ready": Event("a worker has started", ("global",), ("worker",)),
-    "fail": Event("a worker has failed", ("global",), ("worker",), simulated=False),
-    "lost": Event("a request was on a worker that failed", ("global",), _REQUEST, simulated=False),
+    "fail": Event("a worker has failed", ("global",), ("worker",)),
+    "lost": Event("its worker has failed; it is to be dispatched", ("global",), _REQUEST),
 }
 # A breakpoint of the model is an event too: NAME(batch, layer, w).
 BREAKPOINT = ("batch", "layer", "worker")
@@ -41,7 +40,6 @@ class Action(Struct, frozen=True):
     form: str
     doc: str
     stages: tuple[str, ...] = BOTH
-    simulated: bool = True
 
 
 ACTIONS: dict[str, Action] = {

@@ -13,6 +13,7 @@ from tsdl.types import (
     Sequence,
     Text,
 )
+from tsdl.units import Dimension
 
 _TIME = quantity("time")
 _DATA = quantity("data")
@@ -225,7 +226,14 @@ WORKER = Block(
             Bounds(_NUMBER),
             "fewest and most workers, written `worker name * 2..8`; see `scale`",
         ),
-        "start": Field(_TIME, "time to start a worker that is scaled", "0 s", low=0),
+        "start": Field(
+            _TIME, "time to start a worker that is scaled, or was repaired", "0 s", low=0
+        ),
+        "failures": Field(
+            Construct("distribution", Dimension.of("time")),
+            "from when a worker is up until it fails",
+        ),
+        "repair": Field(_TIME, "from a failure until the worker may start again", "0 s", low=0),
     },
 )
 _TIER = Block(

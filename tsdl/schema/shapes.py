@@ -13,9 +13,8 @@ class Field(Struct, frozen=True):
 
     `low` and `high` bound the value in base units (`above` excludes `low` itself); `whole` asks for
     a whole number; `formula` says that symbols (features of the batch) may remain in it; `plain`
-    that its dimension is dropped where it is read; `simulated` is false while only check knows it;
-    `unit` is the one that people write it in, where that is neither the one of its default nor the
-    one of its dimension.
+    that its dimension is dropped where it is read; `unit` is the one that people write it in, where
+    that is neither the one of its default nor the one of its dimension.
     """
 
     type: Type
@@ -28,7 +27,6 @@ class Field(Struct, frozen=True):
     whole: bool = False
     formula: bool = False
     plain: bool = False
-    simulated: bool = True
     unit: str = ""
 
     @property
@@ -44,7 +42,6 @@ class ClauseShape(Struct, frozen=True):
     doc: str
     prepositions: tuple[str, ...] = ()
     body: bool = False
-    simulated: bool = True
     checked: bool = True
 
 
@@ -54,7 +51,6 @@ class Nested(Struct, frozen=True):
     block: "Block"
     named: bool = False
     counted: bool = False
-    simulated: bool = True
 
 
 class Block(Struct, frozen=True):

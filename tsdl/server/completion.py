@@ -103,7 +103,7 @@ def _beginnings(here: Context, program: Program) -> Iterator[CompletionItem]:
     elif special == HANDLER:
         stage = _stage(here)
         for name, action in ACTIONS.items():
-            if stage in action.stages and action.simulated:
+            if stage in action.stages:
                 yield _item(name, _KIND.Function, words.statement_text(name))
         for name in words.STATEMENTS:
             yield _item(name, _KIND.Keyword, words.statement_text(name))
@@ -154,9 +154,7 @@ def _values(here: Context, written: str, program: Program) -> Iterator[Completio
         yield from _of_head(first, written, program)
         return
     if first == "on" and last == "on":
-        yield from (
-            _item(n, _KIND.Event, words.event_text(n)) for n in EVENTS if EVENTS[n].simulated
-        )
+        yield from (_item(n, _KIND.Event, words.event_text(n)) for n in EVENTS)
         yield from (_item(name, _KIND.Event) for name in breakpoints_of(program))
         return
     if re.fullmatch(r"(param|state)\s+\w+\s*:", written.strip()):
