@@ -81,9 +81,9 @@ def seconds(row: dict[str, str]) -> float:
     together = row["operation"] == "all-reduce"
     cluster = f"network = {row['network']}; {wide if together else apart}"
     cost = cost_of(row["gpu"], cluster, "alone", more=model)
-    [kernel] = [kernel for stage in cost.stages for kernel in stage.kernels]
+    kernels = tuple(kernel for stage in cost.stages for kernel in stage.kernels)
     tokens = float(row["size"]) / (ROW if together else 1)
-    alone = compiled(Cost("it", (Stage("", 1, (kernel,)),), 0))
+    alone = compiled(Cost("it", (Stage("", 1, kernels),), 0))
     return alone(Batch(tokens=tokens, decodes=tokens, peer_tokens=tokens))  # type: ignore[arg-type]
 
 

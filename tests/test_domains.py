@@ -103,46 +103,65 @@ def test_ranks_tell_each_other_over_as_many_domains_as_they_stand_in(
 ) -> None:
     parallel = f"hardware = huge; parallel = ep(1, ranks = {ranks})"
     cost = workers_of(cluster.replace("PARALLEL", parallel), "sparse").cost
-    wire = (ranks - 1) * 16 * 2048 * 2
-    for name in ("ranks_in", "ranks_out"):
-        remote = wire * domains / ranks if domains > 1 else 0
-        assert sent(kernel(cost, name), 16) == (wire, remote)
+    data = (ranks - 1) * 16 * 2048 * 2
+    beyond = domains / ranks if domains > 1 else 0
+    for name in ("ranks_in.gather", "ranks_out.gather"):
+        assert sent(kernel(cost, name), 16) == (data * (1 - beyond), data * beyond)
 
 
 def test_ranks_of_several_devices_have_their_own_devices_near() -> None:
     node = "node host * 2 { worker rank * 2 { hardware = huge; parallel = ep(2, ranks = 4) } }"
     cost = workers_of(node, "sparse").cost
     assert sent(kernel(cost, "out.all_reduce"), 16) == (16 * 2048 * 2, 0)
-    assert sent(kernel(cost, "ranks_in"), 16) == (
-        3 * 16 * 2048 * 2,
-        3 * 16 * 2048 * 2 * 2 / 4,
-    )
+    data = 3 * 16 * 2048 * 2
+    assert sent(kernel(cost, "ranks_in.gather"), 16) == (data / 2, data / 2)
 
 
-def test_tokens_to_the_devices_of_their_experts_leave_the_domain_or_not() -> None:
+SPREAD = (
+    "node host * 2 { worker rank * 4 {"
+    " hardware = huge; parallel = ep(1, ranks = 8, exchange = all_to_all) } }"
+)
+
+
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_tokens_of_decodes_go_to_the_devices_of_their_experts(way: str) -> None:
     """Of eight experts of a token, on eight devices each, half are in the other domain."""
-    node = (
-        "node host * 2 { worker rank * 4 {"
-        " hardware = huge; parallel = ep(1, ranks = 8, exchange = all_to_all) } }"
-    )
-    cost = workers_of(node, "sparse").cost
-    for name in ("ranks_in", "ranks_out"):
-        rows = 16 * 8 * 2048 * 2
-        assert sent(kernel(cost, name), 16) == (rows * (1 / 2 - 1 / 8), rows / 2)
-    # Beside prefills one copy goes to the other domain, unless none of the eight is there.
+    cost = workers_of(SPREAD, "sparse").cost
+    rows = 16 * 8 * 2048 * 2
+    few, gather = (kernel(cost, f"ranks_{way}.{part}") for part in ("few", "gather"))
+    assert sent(few, 16) == (rows * (1 / 2 - 1 / 8), rows / 2)
+    assert seconds(gather, 16) == 0
+
+
+def test_tokens_of_prefills_go_once_to_each_domain_and_device() -> None:
+    """Eight choices among eight devices hit 8 (1 − (7/8)^8); one of two domains but in 2^-8."""
+    cost = workers_of(SPREAD, "sparse").cost
     batch = prompt(16)
     batch.peer_tokens = 16
-    remote = amount(kernel(cost, "ranks_in").remote, batch)
-    assert math.isclose(remote, 16 * (1 - 1 / 2**8) * 2048 * 2, rel_tol=1e-12)
+    part = kernel(cost, "ranks_in.many")
+    size = 16 * 2048 * 2
+    assert math.isclose(amount(part.remote, batch), size * (1 - 1 / 2**8), rel_tol=1e-12)
+    hit = 8 * (1 - (7 / 8) ** 8)
+    # Those of its own domain, and what comes there from the other, but to where it has come.
+    assert math.isclose(
+        amount(part.wire, batch), size * hit * (3 / 8 + 1 / 2 * 3 / 4), rel_tol=1e-12
+    )
+
+
+def test_ranks_of_more_devices_than_a_domain_have_stand_in_all_of_theirs() -> None:
+    """Two ranks of eight, in four domains of four: three quarters go to others."""
+    node = (
+        "node host * 2 { worker rank {"
+        " hardware = huge; parallel = ep(8, ranks = 2, exchange = all_to_all) } }"
+    )
+    part = kernel(workers_of(node, "sparse").cost, "ranks_in.few")
+    rows = 16 / 8 * 8 * 2048 * 2
+    assert sent(part, 16) == (rows * (1 / 4 - 1 / 16), rows * 3 / 4)
 
 
 def test_tokens_go_out_in_the_format_that_experts_compute_in_and_come_back_in_the_models() -> None:
-    node = (
-        "node host * 2 { worker rank * 4 {"
-        " hardware = huge; parallel = ep(1, ranks = 8, exchange = all_to_all) } }"
-    )
-    cost = workers_of(node, "small").cost
-    out, back = (sent(kernel(cost, f"ranks_{way}"), 16)[1] for way in ("in", "out"))
+    cost = workers_of(SPREAD, "small").cost
+    out, back = (sent(kernel(cost, f"ranks_{way}.few"), 16)[1] for way in ("in", "out"))
     assert back == 2 * out
 
 

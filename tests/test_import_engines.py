@@ -359,6 +359,31 @@ def test_several_servers_have_a_network_between_them(flags: str, expected: str) 
     assert ("network = InfiniBand_HDR" in hdr) == ("nnodes 1" not in flags)
 
 
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ("-dp 20 --data-parallel-size-local 8", "unlike numbers of engines"),
+        ("-dp 12 --data-parallel-size-local 8", ""),
+        ("-dp 8 --enable-expert-parallel --all2all-backend deep_epp", "taken as an all-gather"),
+    ],
+)
+def test_what_servers_and_backends_cannot_be_is_told(flags: str, told: str) -> None:
+    _, found = made("vllm", f"vllm serve {SPARSE} {flags}", "--hardware", "H100")
+    assert [told in d.title for d in found] == [True] * bool(told)
+
+
+def test_experts_are_exchanged_as_flags_and_the_environment_say() -> None:
+    line = f"vllm serve {SPARSE} -dp 8"
+    for start, flags, expected in (
+        ("", "--all2all-backend deepep_low_latency", "tp(1, ranks = 8)"),  # no expert is whole
+        ("VLLM_ALL2ALL_BACKEND=pplx ", "-ep", "ep(1, ranks = 8, exchange = all_to_all)"),
+        ("", "-ep --eplb-config '{\"num_redundant_experts\": 8}'", "ranks = 8, redundant = 8)"),
+    ):
+        text, _ = made("vllm", f"{start}{line} {flags}", "--hardware", "H100")
+        assert text is not None
+        assert expected in text
+
+
 def test_the_old_engine_is_known() -> None:
     text, _ = made(
         "vllm", f"VLLM_USE_V1=0 vllm serve {DENSE}", "--hardware", "H100", "--version", "0.9"

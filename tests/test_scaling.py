@@ -87,15 +87,48 @@ def test_who_was_given_up_while_it_started_is_never_up() -> None:
     assert on(result)[1] == 1 + (result.summary["end"] - 3)
 
 
+def test_nothing_happens_once_all_is_done() -> None:
+    """A start under way at the last token is not paid for, and its handler is not told."""
+    result = run(
+        f"on arrive(r) {{ scale gpu to 3; {IN_TURN} }}\n"
+        "on ready(w) { log w.id; scale gpu to 1; scale gpu to 3 }",
+        start="60 s",
+    )
+    end = result.summary["end"]
+    assert end == 12
+    assert on(result) == [end, end, end]
+    assert not result.log
+
+
+@pytest.mark.parametrize(
+    ("handlers", "scale"),
+    [
+        (
+            "on every(1 s) { scale gpu to 2 }; on ready(w) { scale gpu to 1; scale gpu to 2 }",
+            "1..3",
+        ),
+        ("on every(1 s) { scale gpu to 3 if mod(now / 1 s, 2) == 1 else 0 }", "0..3"),
+    ],
+)
+def test_a_policy_that_starts_and_gives_up_for_ever_is_told(
+    handlers: str, scale: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tsdl.runtime.system.MOST_IN_VAIN", 500)
+    with pytest.raises(tsdl.TsdlError, match="round and round") as error:
+        run(
+            handlers.replace("; on ready", "\non ready"),
+            scale,
+            start="0 s" if "ready" in handlers else "5 s",
+        )
+    assert error.value.diagnostics[0].code == "E0903"
+
+
 # -- draining ----------------------------------------------------------------------------------
 
 
 def test_who_drains_serves_what_it_has_and_gets_nothing_more() -> None:
     """Two of four wait on each; at 1 s the second drains: it serves its own two, until 6 s."""
-    handlers = f"on every(1 s) {{ scale gpu to 1; {NOTE} }}"
     late = f"requests = 6; arrivals = burst(4 req, 2 s); {LENGTHS}"
-    result = run(handlers, scale="1..2", start="0 s", workload=late)
-    assert ups(result)[0] == (1, 1)  # one is up from the begin
     both = run(
         f"on arrive(r) {{ scale gpu to 2; {IN_TURN} }}\non every(1 s) {{ scale gpu to 1; {NOTE} }}",
         scale="2..3",
@@ -117,12 +150,9 @@ def test_who_drains_serves_what_it_has_and_gets_nothing_more() -> None:
 
 def test_who_drains_comes_back_before_another_starts() -> None:
     handlers = (
-        f"on arrive(r) {{ {IN_TURN} }}\n"
+        f"on arrive(r) {{ scale gpu to 2; {IN_TURN} }}\n"
         f"on every(1 s) {{ scale gpu to 1 if now == 1 s else 2; {NOTE} }}"
     )
-    result = run(handlers, scale="1..3", start="100 s", workload=FOUR)
-    assert on(result)[2] == 0
-    handlers = handlers.replace("on arrive(r) {", "on arrive(r) { scale gpu to 2;")
     again = run(handlers, scale="0..3", start="0 s")
     # At 1 s it began to drain with its two requests, at 2 s it is taken back, at once.
     assert ups(again)[:2] == [(1, 1), (2, 2)]
@@ -194,6 +224,14 @@ def test_the_text_tells_how_long_they_were_on() -> None:
 # -- both engines, and Python ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("wanted", ['"2"', "None", "[2]", "10 ** 400", "float('nan')", "True"])
+def test_a_policy_in_python_scales_to_numbers(wanted: str) -> None:
+    scaler = Scaler("gpu", eval(wanted))
+    with pytest.raises(tsdl.TsdlError, match="which is no number") as error:
+        tsdl.compile(PYTHON, externs={"scaler": scaler}).run()
+    assert error.value.diagnostics[0].code == "E0904"
+
+
 @pytest.mark.parametrize("others", ["", "worker fixed { hardware = A100_80G }"])
 def test_both_engines_agree(others: str) -> None:
     text = f"""edition "2026"
@@ -220,14 +258,14 @@ scenario it {{ model = llama2_7b; cluster = elastic; policy = by_queue; workload
 class Scaler:
     """Asks for two workers of a name whenever somebody arrives."""
 
-    def __init__(self, name: str) -> None:
-        """Ask for workers of a name."""
-        self.name = name
+    def __init__(self, name: str, wanted: object = 2) -> None:
+        """Ask for so many workers of a name."""
+        self.name, self.wanted = name, wanted
         self.started: list[int] = []
 
     def arrive(self, act: ExternActions, r: View, workers: list[View]) -> None:
         """Ask for two, and send it to one of those that are up."""
-        act.scale(self.name, 2)
+        act.scale(self.name, self.wanted)  # type: ignore[arg-type]
         if workers:
             act.dispatch(r, min(workers, key=lambda w: w.queued))
 

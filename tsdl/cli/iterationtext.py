@@ -60,6 +60,8 @@ def iteration_lines(workers: Workers, model: Model, iterations: Iterations) -> l
         if both[0].name != "overhead" or cost.overhead != 0
     ]
     for name, (stage, kernel), both in zip(names, kernels, times[beside:], strict=True):
+        if kernel.time == 0:
+            continue  # no iteration ever has it
         where = f"  {kernel.source}" if told else ""
         cells = f"{_cells(wide, both)}{_work(stage, kernel, batches[1])}"
         lines.append(f"    {name:<{width}}{kernel.work_class:<12}{cells}{where}")

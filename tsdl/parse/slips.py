@@ -148,7 +148,8 @@ _PATTERNS = (
         rf"{_ASKED}{_STATISTIC}(?:\s+if\s+(?P<a>[^¦]+?)\s*¦|,?\s*{_WHERE}(?P<b>.+?))\).*$",
         _OF_SOME,
         lambda found: (
-            f"write `{found['function']}({found['metric']}, where = {found['a'] or found['b']})`"
+            f"write `{found['function']}({found['metric']}, "
+            f"where = {(found['a'] or found['b']).removeprefix('= ')})`"
         ),
     ),
     _Pattern(

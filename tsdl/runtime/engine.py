@@ -108,7 +108,7 @@ class Engine:
         actions.closed = lambda request, status: self._close(request, status, self.clock.now)
         actions.evicted, actions.lost = self._evicted, self._lost
         self.handover.changed = scaling.changed = self.dispatch_pending
-        scaling.ready = self._ready
+        scaling.ready, scaling.over = self._ready, lambda: not self.open
 
     def _clock(self) -> Clock:
         return Clock()
@@ -476,7 +476,7 @@ class Engine:
     def quiet(self) -> bool:
         """Tell whether nothing is to come but timers."""
         waiting = len(self.system.idle) == self.serving and not self.system.stirred
-        coming = self.coming or self.scaling.starting
+        coming = self.coming or self.scaling.coming
         return waiting and not coming and self.system.network.quiet
 
     def catch_up(self) -> None:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from inspect import signature
+from math import isnan, nan
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -123,7 +124,14 @@ class ExternActions:
             told = ", ".join(sorted(known)) or "none: write `worker name * 2..8` in the cluster"
             what = f"scales {in_short(repr(workers))}, which cannot be scaled"
             raise self._slip(what, f"those that can be are {told}")
-        self._do(self._actions.scale, workers, number)
+        try:
+            wanted = nan if isinstance(number, (bool, str)) else float(number)
+        except (TypeError, ValueError, OverflowError):
+            wanted = nan
+        if isnan(wanted):
+            what = f"scales `{workers}` to {in_short(repr(number))}, which is no number"
+            raise self._slip(what, "say how many there are to be, such as 2")
+        self._do(self._actions.scale, workers, wanted)
 
     def log(self, *values: object) -> None:
         """Note a line of text."""

@@ -21,7 +21,8 @@ class Scaling:
     """The state of each worker that may be scaled or fail; all others are up.
 
     `system.up` are those that policies see, in the order of their numbers. `ready` is called with
-    who has started, `changed` once there are more; the engine sets both.
+    who has started, `changed` once there are more, and once all is `over` nothing changes any
+    more; the engine sets these.
     """
 
     def __init__(self, system: System) -> None:
@@ -29,8 +30,8 @@ class Scaling:
         self.system = system
         self.ready: Callable[[list[Worker]], None] = lambda workers: None
         self.changed: Callable[[], None] = lambda: None
+        self.over: Callable[[], bool] = lambda: False
         self.states: dict[int, str] = {}  # by number, of those that are not always up
-        self.starting = 0  # how many times workers are about to be up, or mended
         self._since: dict[int, float] = {}  # when those that are on were switched on
         self._before: dict[int, float] = {}  # for how many seconds each was on before that
         self._repaired: set[int] = set()  # who is, and still holds something
@@ -51,6 +52,14 @@ class Scaling:
                 self._since[worker.id] = 0.0
             group.append(worker)
         self._see()
+
+    @property
+    def coming(self) -> bool:
+        """Tell whether a worker is about to be up, or to be repaired."""
+        return any(
+            state == STARTING or (state == BROKEN and number not in self._repaired)
+            for number, state in self.states.items()
+        )
 
     def seconds_on(self, end: float) -> dict[int, float]:
         """Return for how many seconds workers that may be scaled have been on, at the end."""
@@ -79,7 +88,6 @@ class Scaling:
             worker.memory.forget()
         if worker.id in self._repaired:
             self._repaired.remove(worker.id)
-            self.starting += 1
             self.mended(worker)
 
     def runs(self, worker: Worker) -> bool:
@@ -89,12 +97,10 @@ class Scaling:
     def breaks(self, worker: Worker) -> None:
         """Let a worker be broken, and another take its place if there is one."""
         self.states[worker.id] = BROKEN
-        self.starting += 1
         self._see()
 
     def mended(self, worker: Worker) -> None:
         """Let a worker start again once it holds nothing, if so many are wanted."""
-        self.starting -= 1
         if worker.id in self._since:
             self._repaired.add(worker.id)
             return
@@ -103,6 +109,8 @@ class Scaling:
 
     def meet(self) -> None:
         """Have as many workers of each group as are wanted."""
+        if self.over():
+            return
         before = len(self.system.up)
         for group, number in zip(self._groups, self._wanted, strict=True):
             self._set(group, number)
@@ -128,8 +136,9 @@ class Scaling:
                     more += 1
                     self._stop(worker)
         if started:  # together they are up
-            self.starting += 1
             first = started[0]
+            self.system.count("worker", first.id, "is started again and again")
+            self.system.tire()
             ended = partial(self._end, started, now)
             self.system.clock.call(now + first.kind.start, self.place_of(first), ended)
 
@@ -139,7 +148,8 @@ class Scaling:
 
     def _end(self, started: list[Worker], begun: float) -> None:
         """Let workers be up, but for those given up since they began to start."""
-        self.starting -= 1
+        if self.over():
+            return
         ready = [
             worker
             for worker in started

@@ -105,7 +105,7 @@ def summary(result: Result) -> str:
         if not (value or result.metrics.count):
             value = "   (no counted request has finished)"
         if not value and _asks_nobody(expectation):
-            value = "   (no such request)"
+            value = "   (no such request has finished)"
         value = value if lacking is None else f"   (`{lacking[0]}` cannot be known: {lacking[1]})"
         lines.append(f"  {sign}  expect {expectation.condition.text}{value}")
     return "\n".join(line.rstrip() for line in lines)

@@ -149,7 +149,6 @@ CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
                 ),
                 "ranks": Field(quantity(), "workers that share experts", "1", low=1, whole=True),
                 "stages": _STAGES,
-                "exchange": _EXCHANGE,
             },
         ),
         "pp": Constructor(

@@ -73,7 +73,7 @@ def of_config(serving: Serving, *, stages: int) -> tuple[int, str]:
     asked = [key for key in flags.entries if key.partition(".")[0] == CONFIG]
     for key in asked:
         text, part = flags.text(key) or "", key.partition(".")[2]
-        found = {part: _read(text)} if part else _read(text)
+        found = {part: read_config(text)} if part else read_config(text)
         given |= found if isinstance(found, Mapping) else {}
     old = flags.whole("--num-speculative-tokens", 1, _MOST)
     drafter = flags.text("--speculative-model")
@@ -114,7 +114,8 @@ def of_steps(serving: Serving, *, stages: int) -> tuple[int, str]:
     return speculate(serving, flag, ahead, method, drafter), flag
 
 
-def _read(text: str) -> object:
+def read_config(text: str) -> object:
+    """Return what JSON says; the text itself, where it is none."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -183,7 +183,7 @@ def cluster(serving: Serving, shape: Shape) -> None:
     parts = [str(shape.tensor)]
     parts += [f"ranks = {ranks}"] if ranks > 1 else []
     parts += [f"stages = {shape.stages}"] if shape.stages > 1 else []
-    parts += ["exchange = all_to_all"] if ranks > 1 and shape.all_to_all else []
+    parts += ["exchange = all_to_all"] if ranks > 1 and shape.all_to_all and way == "ep" else []
     parts += [f"redundant = {shape.redundant}"] if shape.redundant and way == "ep" else []
     group = Group("gpu", serving.hardware, shape.copies, shape.tensor)
     if len(parts) > 1 or way == "ep":
@@ -202,7 +202,7 @@ def _standing(serving: Serving, group: Group) -> Node:
     """Return where the workers stand; with several servers put down what connects them."""
     flags, own = serving.flags, serving.own
     local = flags.whole("--data-parallel-size-local", 1, _MOST_NODES) or group.count
-    servers = flags.whole("--nnodes", 1, _MOST_NODES) or max(group.count // local, 1)
+    servers = flags.whole("--nnodes", 1, _MOST_NODES) or -(-group.count // local)
     named = own.text("network")
     if servers == 1:
         own.ignore("network")
@@ -212,10 +212,13 @@ def _standing(serving: Serving, group: Group) -> Node:
         found = serving.names.link(named, serving.hardware, own.place("network"))
         network, why = found or network, ""
     serving.deployment.network = Line(network, why, "network")
-    if group.count % servers:  # one worker, or several, that stand on more than one server
-        return Node("", [group])
-    group.count //= servers
-    return Node(f"server * {servers}", [group])
+    if group.count % servers == 0:
+        group.count //= servers
+        return Node(f"server * {servers}", [group])
+    if servers % group.count:  # else each of them stands on several servers
+        flag = "--nnodes" if flags.value("--nnodes") else "--data-parallel-size-local"
+        flags.unread(flag, "servers have unlike numbers of engines: each is taken to stand alone")
+    return Node("", [group])
 
 
 def memory(serving: Serving, base: str, fields: Sequence[Line]) -> None:

@@ -5,7 +5,7 @@ Source of the flags and of the defaults: vllm-project/vllm, vllm/engine/arg_util
 is the default from 0.14 on (vllm-project/vllm#27614).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tsdl.diagnostics import Sink
 from tsdl.imports.engines import drafting
@@ -23,7 +23,7 @@ from tsdl.imports.engines.serving import (
     open_command,
 )
 from tsdl.imports.library import declares, has_experts
-from tsdl.imports.tables import WRONG
+from tsdl.imports.tables import WRONG, Table
 from tsdl.writing import Line, number, percent, quantity, tokens
 
 FILE_FLAGS = ()
@@ -35,6 +35,7 @@ _HYBRID = (0, 10)  # from which on windowed layers keep no more than their windo
 _LARGE = 70  # GiB from which on devices but the A100 have larger defaults
 _UTILIZATION, _BLOCK = 0.9, 16
 
+_BALANCING = "--eplb-config"
 GRAMMAR = Grammar(
     "vllm serve",
     (
@@ -56,9 +57,12 @@ GRAMMAR = Grammar(
         "-r": "--node-rank",
     },
     frozenset(VLLM_SWITCHES),
-    frozenset({CONFIG, LEVEL, drafting.CONFIG}),
+    frozenset({CONFIG, LEVEL, drafting.CONFIG, _BALANCING}),
 )
 _ALL_GATHER = ("allgather_reducescatter", "naive")  # backends that send all tokens to every rank
+_ALL_TO_ALL = ("deepep", "pplx", "flashinfer", "mori", "nixl")  # how others begin, which do not
+_COPIES = "num_redundant_experts"
+_BACKEND = "VLLM_ALL2ALL_BACKEND"
 _UNREAD = {
     "--cudagraph-capture-sizes": "the largest of them decides: `eager = tokens > N` in the policy",
     "--num-scheduler-steps": "iterations are scheduled one by one",
@@ -92,7 +96,8 @@ def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> 
     version = serving.version(_NEWEST)
     if version >= _ONE and "VLLM_USE_V1=0" in files[0][1].split():
         version = _LAST_OF_ZERO
-    shape = _cluster(serving)
+    asked = (word.partition("=") for word in files[0][1].split())
+    shape = _cluster(serving, next((value for name, _, value in asked if name == _BACKEND), ""))
     longest = context(serving, "--max-model-len")
     _memory(serving, version)
     _policy(serving, version, longest, shape)
@@ -103,7 +108,7 @@ def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> 
     return close_command(serving)
 
 
-def _cluster(serving: Serving) -> Shape:
+def _cluster(serving: Serving, backend: str) -> Shape:
     flags = serving.flags
     tensor, stages, copies = (
         flags.whole(f"--{kind}-parallel-size", 1, MOST_DEVICES) or 1
@@ -119,13 +124,28 @@ def _cluster(serving: Serving) -> Shape:
             "--pipeline-parallel-size", "ranks that share experts have no stages: left out"
         )
         stages = 1
-    backend = flags.text("--all2all-backend") or _ALL_GATHER[0]
-    redundant = flags.whole("--num-redundant-experts", 0, MOST_DEVICES) or 0
-    shape = Shape(tensor, stages, copies, together, whole, backend not in _ALL_GATHER, redundant)
+    backend = flags.text("--all2all-backend") or backend or _ALL_GATHER[0]
+    routed = backend.startswith(_ALL_TO_ALL)
+    if not routed and backend not in _ALL_GATHER:
+        flags.unread("--all2all-backend", f"`{backend[:60]}` is taken as an all-gather")
+    shape = Shape(tensor, stages, copies, together, whole, routed, _redundant(flags))
     cluster(serving, shape)
     if copies > 1:
         serving.deployment.settings.append(Line("reported_load", "vLLM's front end", "router"))
     return shape
+
+
+def _redundant(flags: Table) -> int:
+    """Return how many copies of experts there are, by a flag or by `--eplb-config`."""
+    found = flags.whole("--num-redundant-experts", 0, MOST_DEVICES) or 0
+    for key in [key for key in flags.entries if key.partition(".")[0] == _BALANCING]:
+        text, part = flags.text(key) or "", key.partition(".")[2]
+        given = drafting.read_config(text)
+        if not part and isinstance(given, Mapping):
+            part, given = _COPIES, given.get(_COPIES)
+        if part == _COPIES and type(given) is int and 0 <= given <= MOST_DEVICES:
+            found = given
+    return found
 
 
 def _memory(serving: Serving, version: tuple[int, int]) -> None:
