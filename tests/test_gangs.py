@@ -209,7 +209,7 @@ scenario s {{ model = qwen3_30b_a3b; cluster = c; workload = sharegpt(requests =
 """
     (worker,) = tsdl.compile(text).workers
     names = [k.name for s in worker.cost.stages for k in s.kernels]
-    assert "ranks_in" in names
+    assert "ranks_in.gather" in names
     assert (worker.devices, worker.ranks) == (2, 2)
 
 

@@ -18,7 +18,9 @@ from tsdl.plan import Plan
 from tsdl.planreading import read_plan
 from tsdl.reports.shapes import STUDY, SUMMARY, check
 from tsdl.runtime.columns import PRIORITY
+from tsdl.runtime.files import FORMATS
 from tsdl.runtime.parquet import pyarrow
+from tsdl.runtime.scaling import STATES
 from tsdl.units import Scale
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Run(Struct, frozen=True):
     requests: dict[str, Floats]
     finished: NDArray[np.bool_]  # of each request
     samples: dict[str, Floats]
+    states: dict[str, Floats] = {}  # of workers that may be scaled or fail, numbers in STATES
 
 
 class StudyAnswer(Struct, frozen=True):
@@ -93,13 +96,17 @@ def _read(folder: Path, name: str) -> Result:
     priority = {PRIORITY: _number} if plan.workload.priority is not None else {}
     requests = _table(folder, "requests", {**_REQUESTS, **priority, "status": _is_finished})
     samples = _table(folder, "timeseries", _SAMPLES)
+    states = {}
+    if any((folder / f"states.{kind}").is_file() for kind in FORMATS):
+        states = _table(folder, "states", _STATES)
     known = {worker["id"] for worker in summary["workers"]}
-    if not known.issuperset(samples["worker"].tolist()):
-        raise _refused(folder, "timeseries has workers that summary.json does not have")
+    for table, rows in (("timeseries", samples), ("states", states)):
+        if rows and not known.issuperset(rows["worker"].tolist()):
+            raise _refused(folder, f"{table} has workers that summary.json does not have")
     finished = requests.pop("status") == 1
     if not priority:
         requests[PRIORITY] = np.zeros(len(finished))
-    return Run(name, summary, plan, requests, finished, samples)
+    return Run(name, summary, plan, requests, finished, samples, states)
 
 
 def _is_complete(row: Mapping[str, Any], picture: Mapping[str, Any]) -> bool:
@@ -147,7 +154,7 @@ def _arrow(path: Path, readers: Mapping[str, Callable[[str], float]]) -> dict[st
         table = parquet.read_table(path)
         return {
             name: np.array(list(map(reader, table[name].to_pylist())))
-            if reader is _is_finished
+            if reader is not _number
             else table[name].cast(arrow.float64()).to_numpy()  # null becomes NaN
             for name, reader in readers.items()
         }
@@ -191,10 +198,17 @@ def _is_finished(cell: str) -> float:
     return float(cell == "finished")
 
 
+def _state(cell: str) -> float:
+    if cell not in STATES:
+        raise ValueError(f"`{cell}` is no state of a worker")
+    return float(STATES.index(cell))
+
+
 _REQUESTS = dict.fromkeys(
     ("arrived", "prompt", "output", "generated", "last_token", *TIMES), _number
 )
 _SAMPLES = dict.fromkeys(("time", "worker", "queued", "running", "kv_used"), _number)
+_STATES = {"time": _number, "worker": _number, "state": _state}
 
 
 def _text(path: Path) -> str:

@@ -5,7 +5,7 @@ All are plain lists: seconds, bytes, shares. NaN where there is nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -52,13 +52,26 @@ def held(run: Run, name: str, bounds: Sequence[float]) -> list[list[float]]:
     found = []
     for worker in run.summary["workers"]:
         rows = run.samples["worker"] == worker["id"]
-        times, values = run.samples["time"][rows], run.samples[name][rows]
-        if not len(times):
-            found.append([float("nan")] * (len(bounds) - 1))
-            continue
-        at = np.append(times, max(times[-1], bounds[-1]))
-        area = np.append(0.0, np.cumsum(values * np.diff(at)))
-        found.append((np.diff(np.interp(bounds, at, area)) / np.diff(bounds)).tolist())
+        found.append(_means(run.samples["time"][rows], run.samples[name][rows], bounds).tolist())
+    return found
+
+
+def in_state(run: Run, state: int, bounds: Sequence[float]) -> list[float]:
+    """Return how many workers were in a state of STATES, as means over each part of the time."""
+    total = np.zeros(len(bounds) - 1)
+    for worker in np.unique(run.states["worker"]):
+        rows = run.states["worker"] == worker
+        total += _means(run.states["time"][rows], run.states["state"][rows] == state, bounds)
+    return total.tolist()
+
+
+def _means(times: Floats, values: NDArray[Any], bounds: Sequence[float]) -> Floats:
+    """Return the means over parts of the time of what is held from each time on."""
+    if not len(times):
+        return np.full(len(bounds) - 1, np.nan)
+    at = np.append(times, max(times[-1], bounds[-1]))
+    area = np.append(0.0, np.cumsum(values * np.diff(at)))
+    found: Floats = np.diff(np.interp(bounds, at, area)) / np.diff(bounds)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The charts of workers: memory, batch and queue of each over time, as fields and as lines."""
+"""The charts of workers: memory, batch and queue of each over time, and how many are up."""
 
 import itertools
 import math
@@ -10,6 +10,7 @@ from tsdl.reports import series
 from tsdl.reports.marks import Axis, Cell, Chart, Panel, Table, heat
 from tsdl.reports.overtime import TIMES, OverTime, bounds_of, table_rows
 from tsdl.reports.results import Run
+from tsdl.runtime.scaling import DOWN, STATES
 from tsdl.studies.figures import scale
 
 _PARTS = 200  # of the time of a run in charts
@@ -25,6 +26,9 @@ def worker_charts(runs: Sequence[Run]) -> Iterator[Chart]:
     yield _heat(runs, _BATCH)
     for quantity in (_KV, _BATCH, _QUEUE):
         yield _over_time(runs, quantity)
+    changing = [run for run in runs if run.states]
+    if changing:
+        yield _states(changing)
 
 
 class _Quantity(Struct, frozen=True):
@@ -105,6 +109,23 @@ def _together(names: list[str], values: list[list[float]]) -> tuple[list[str], l
     groups = [slice(i, i + size) for i in range(0, len(names), size)]
     means = [[sum(column) / len(column) for column in zip(*values[g], strict=True)] for g in groups]
     return [f"{names[g][0]} … {names[g][-1]}" for g in groups], means
+
+
+def _states(runs: Sequence[Run]) -> Chart:
+    """Return how many of the workers that may be scaled or fail are in which state."""
+    off = STATES.index(DOWN)
+    found = {int(state) for run in runs for state in run.states["state"]} - {off}
+    states = sorted(found)
+
+    def of(run: Run, bounds: list[float]) -> list[list[float]]:
+        return [series.in_state(run, state, bounds) for state in states]
+
+    about = "How many workers are up, start or drain, of those that are scaled or fail."
+    names = tuple(STATES[state] for state in states)
+    chart = OverTime(
+        "states", "Workers over time", about, Axis("workers"), _PARTS, lambda _: names, of
+    )
+    return chart.chart(runs)
 
 
 def _over_time(runs: Sequence[Run], quantity: _Quantity) -> Chart:

@@ -29,6 +29,7 @@ from tsdl.runtime.outcome import Outcome
 from tsdl.runtime.pipeline import PipelinedWorker
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
 from tsdl.runtime.samples import Changes, Moments, Samples, in_order
+from tsdl.runtime.scaling import turns
 from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.stages import Stages
 from tsdl.runtime.stops import stops_of
@@ -164,6 +165,7 @@ class Engine:
             end,
             clock.events,
             self.scaling.seconds_on(end),
+            turns(self.scaling.history, end),
             stopped,
         )
 

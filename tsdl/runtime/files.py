@@ -20,7 +20,7 @@ from tsdl.runtime.traceevents import trace_json
 from tsdl.runtime.vllm import vllm_json
 from tsdl.wholefiles import put_whole
 
-TABLES = ("requests", "timeseries", "records")
+TABLES = ("requests", "timeseries", "states", "records")
 FORMATS = ("csv", "parquet")
 Put = Callable[[Path], None]  # writes a file
 _ROWS = 10_000  # that are made text at once
@@ -81,8 +81,9 @@ def write(result: Result, folder: Path, tables: str = "csv") -> None:
         "requests": result.columns,
         "timeseries": result.timeseries,
     }
-    if len(result.records["time"]):
-        columns["records"] = result.records
+    for name in ("states", "records"):
+        if height(table := getattr(result, name)):
+            columns[name] = table
     for name, table in columns.items():
         if tables == "parquet":
             files[f"{name}.parquet"] = partial(write_table, result, table)

@@ -30,6 +30,7 @@ class Outcome:
     end: int | float
     events: int
     on: dict[int, float]  # seconds that workers were on which may be scaled, by number
+    states: list[tuple[float, int, str]]  # when which of these came to another state
     stopped: Stopped | None = None  # where a limit has ended it
 
     def time_on(self, worker: Worker) -> float:

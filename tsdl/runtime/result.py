@@ -48,10 +48,10 @@ class Expectation(Struct, frozen=True):
 class Result:
     """The outcome of one run.
 
-    `requests`, `timeseries` and `records` are tables of numpy columns, made when they are asked
-    for (`columns` has those of requests one by one); `summary` holds JSON values, with times in
-    seconds, sizes in bytes, rates per second. `warnings` are diagnostics of what the run asked of
-    its tables and they do not have, and of requests that pile up; `steady` tells whether they do
+    `requests`, `timeseries`, `states` and `records` are tables of numpy columns, made when they are
+    asked for (`columns` has those of requests one by one); `summary` holds JSON values, with times
+    in seconds, sizes in bytes, rates per second. `warnings` are diagnostics of what the run asked
+    of its tables and they do not have, and of requests that pile up; `steady` tells whether they do
     not (None where that is not known). `timeline` and `tokens` are what was noted of iterations and
     tokens, None where nobody asked for it. `partial` says where a limit has stopped the run (None:
     nowhere); all else is then of what happened until there.
@@ -65,6 +65,7 @@ class Result:
         self.tokens: Tokens | None = watch.tokens if watch else None
         self.columns = Requests(outcome.requests, [w.local.front_end for w in outcome.workers])
         self._samples, self._records = outcome.samples, outcome.notes.records
+        self._states = outcome.states
         self.log = outcome.notes.log
         self.partial = outcome.stopped
         counted = self.columns["arrived"] >= plan.workload.warmup
@@ -108,6 +109,15 @@ class Result:
         `running` (requests) and `kv_used` (bytes) int64.
         """
         return self._table(_sample_columns(self._samples))
+
+    @cached_property
+    def states(self) -> Table:
+        """When workers that may be scaled or fail came to another state: time, worker, state.
+
+        Arrays of shape (turns,) in order of time, then worker: float64 (seconds), int64, text,
+        which is `up`, `starting`, `draining`, `down` or `broken`. Each has one at 0.
+        """
+        return self._table(_state_columns(self._states))
 
     @cached_property
     def records(self) -> Table:
@@ -302,6 +312,14 @@ def _record_columns(records: Sequence[tuple[float, int, str, float]]) -> dict[st
         "worker": np.array([r[1] for r in records], dtype=np.int64),
         "name": np.array([r[2] for r in records], dtype=np.str_),
         "value": np.array([r[3] for r in records], dtype=np.float64),
+    }
+
+
+def _state_columns(states: Sequence[tuple[float, int, str]]) -> dict[str, Column]:
+    return {
+        "time": np.array([s[0] for s in states], dtype=np.float64),
+        "worker": np.array([s[1] for s in states], dtype=np.int64),
+        "state": np.array([s[2] for s in states], dtype=np.str_),
     }
 
 

@@ -11,18 +11,20 @@ from tsdl.runtime.clock import TIMER
 from tsdl.runtime.prefixes import PrefixMemory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tsdl.runtime.system import System
     from tsdl.runtime.worker import Worker
 
-UP, STARTING, DRAINING, DOWN, BROKEN = "up", "starting", "draining", "down", "broken"
+STATES = UP, STARTING, DRAINING, BROKEN, DOWN = "up", "starting", "draining", "broken", "down"
 
 
 class Scaling:
     """The state of each worker that may be scaled or fail; all others are up.
 
-    `system.up` are those that policies see, in the order of their numbers. `ready` is called with
-    who has started, `changed` once there are more, and once all is `over` nothing changes any
-    more; the engine sets these.
+    `system.up` are those that policies see, in the order of their numbers. `history` has every
+    state since when, of which worker. `ready` is called with who has started, `changed` once there
+    are more, and once all is `over` nothing changes any more; the engine sets these.
     """
 
     def __init__(self, system: System) -> None:
@@ -32,6 +34,7 @@ class Scaling:
         self.changed: Callable[[], None] = lambda: None
         self.over: Callable[[], bool] = lambda: False
         self.states: dict[int, str] = {}  # by number, of those that are not always up
+        self.history: list[tuple[float, int, str]] = []
         self._since: dict[int, float] = {}  # when those that are on were switched on
         self._before: dict[int, float] = {}  # for how many seconds each was on before that
         self._repaired: set[int] = set()  # who is, and still holds something
@@ -46,9 +49,9 @@ class Scaling:
                 self._wanted.append(kind.count if kind.fewest is None else kind.fewest)
             group = self._groups[-1]
             self._before[worker.id] = 0.0
-            self.states[worker.id] = DOWN
-            if len(group) < self._wanted[-1]:
-                self.states[worker.id] = UP
+            up = len(group) < self._wanted[-1]
+            self._put(worker, UP if up else DOWN)
+            if up:
                 self._since[worker.id] = 0.0
             group.append(worker)
         self._see()
@@ -96,7 +99,7 @@ class Scaling:
 
     def breaks(self, worker: Worker) -> None:
         """Let a worker be broken, and another take its place if there is one."""
-        self.states[worker.id] = BROKEN
+        self._put(worker, BROKEN)
         self._see()
 
     def mended(self, worker: Worker) -> None:
@@ -104,7 +107,7 @@ class Scaling:
         if worker.id in self._since:
             self._repaired.add(worker.id)
             return
-        self.states[worker.id] = DOWN
+        self._put(worker, DOWN)
         self.meet()
 
     def meet(self) -> None:
@@ -126,7 +129,7 @@ class Scaling:
             for worker in group:
                 if more > 0 and states[worker.id] == state:
                     more -= 1
-                    states[worker.id] = UP if state == DRAINING else STARTING
+                    self._put(worker, UP if state == DRAINING else STARTING)
                     if state == DOWN:
                         self._since[worker.id] = now
                         started.append(worker)
@@ -156,7 +159,7 @@ class Scaling:
             if self.states[worker.id] == STARTING and self._since[worker.id] == begun
         ]
         for worker in ready:
-            self.states[worker.id] = UP
+            self._put(worker, UP)
         self._see()
         if ready:
             self.ready(ready)
@@ -165,18 +168,37 @@ class Scaling:
         if self.states[worker.id] == STARTING:
             self._switch_off(worker, DOWN)
             return
-        self.states[worker.id] = DRAINING
+        self._put(worker, DRAINING)
         self.rest(worker)
 
     def _switch_off(self, worker: Worker, state: str) -> None:
-        self.states[worker.id] = state
+        self._put(worker, state)
         self._before[worker.id] += self.system.clock.now - self._since.pop(worker.id)
+
+    def _put(self, worker: Worker, state: str) -> None:
+        self.states[worker.id] = state
+        self.history.append((self.system.clock.now, worker.id, state))
 
     def _see(self) -> None:
         """Let policies see who is up."""
         for worker in self.system.workers:
             worker.up = self.states.get(worker.id, UP) == UP
         self.system.up[:] = [worker for worker in self.system.workers if worker.up]
+
+
+def turns(history: Sequence[tuple[float, int, str]], end: float) -> list[tuple[float, int, str]]:
+    """Return when workers came to another state until the end, in order of time, then worker.
+
+    Of several states at one time the last counts.
+    """
+    last = {(time, worker): state for time, worker, state in history if time <= end}
+    before: dict[int, str] = {}
+    found = []
+    for (time, worker), state in sorted(last.items()):
+        if before.get(worker) != state:
+            found.append((time, worker, state))
+        before[worker] = state
+    return found
 
 
 def _holds(worker: Worker) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _REQUESTS = 1  # the process of what is about requests; those of workers follow
 _ARRIVALS, _REJECTIONS, _PREEMPTIONS = "arrivals", "rejections", "preemptions"
+_STATES = "states"
 _WIDTH = len(FEATURES)
 Event = dict[str, Any]
 Track = tuple[int, str, int]  # worker (−1 for the cluster), kind, number
@@ -71,6 +72,7 @@ class _Writer:
         yield from self._names()
         yield from self._iterations()
         yield from map(self._transfer, self.timeline.transfers)
+        yield from self._states()
         for mark in self.timeline.marks:
             kind = _PREEMPTIONS if mark.worker >= 0 else _REJECTIONS
             yield self._instant(mark.time, (mark.worker, kind, 0), mark.what, mark.request)
@@ -88,6 +90,7 @@ class _Writer:
         }
         found |= {(worker["id"], "iterations", 0) for worker in self.workers}
         found |= {(t.place.worker, "transfers", t.place.number) for t in self.timeline.transfers}
+        found |= {(worker, _STATES, 0) for worker in self.result.states["worker"].tolist()}
         marks = self.timeline.marks
         found |= {(m.worker, _PREEMPTIONS, 0) for m in marks if m.worker >= 0}
         return found | {(-1, _ARRIVALS, 0), (-1, _REJECTIONS, 0)}
@@ -142,6 +145,19 @@ class _Writer:
             "request": transfer.request, "bytes": transfer.size, "way": " > ".join(transfer.way),
         })  # fmt: skip
         return event | self._at((place.worker, "transfers", place.number))
+
+    def _states(self) -> Iterator[Event]:
+        """Yield whether workers that may be scaled or fail are up, start, drain, are down."""
+        table, timeline = self.result.states, self.timeline
+        until = float(self.result.summary["end"])
+        found: dict[int, tuple[float, str]] = {}
+        rows = zip(*(table[name].tolist() for name in ("time", "worker", "state")), strict=True)
+        last = ((until, worker, "") for worker in sorted(set(table["worker"].tolist())))
+        for time, worker, state in (*rows, *last):
+            begin, name = found.get(worker, (time, ""))
+            if begin < time and begin < timeline.end and time >= timeline.begin:
+                yield _slice(name, "state", begin, time, {}) | self._at((worker, _STATES, 0))
+            found[worker] = (time, state)
 
     def _instant(self, time: float, track: Track, name: str, request: int) -> Event:
         about = {"request": request}
