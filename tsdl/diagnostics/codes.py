@@ -139,6 +139,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0519", Severity.WARNING, "collectives beyond their link"),
         Code("W0520", Severity.WARNING, "workers that nobody scales"),
         Code("W0521", Severity.WARNING, "priorities that no request has"),
+        Code("W0522", Severity.WARNING, "an exchange of tokens among no ranks"),
         Code("W0603", Severity.WARNING, "rows are left out"),
         Code("W0606", Severity.WARNING, "a key without a counterpart"),
         Code("W0608", Severity.WARNING, "a table that is faster than the device"),

@@ -36,7 +36,7 @@ class Parallel(Struct, frozen=True):
     ranks: int
     imbalance: float
     stages: int  # one after another, over which the layers are divided
-    all_to_all: bool  # whether tokens go to the devices of their experts only
+    all_to_all: bool  # whether ranks send tokens to the devices of their experts only
     redundant: int  # copies of experts beyond one of each
 
 
@@ -89,7 +89,7 @@ def parallel_of(evaluator: Evaluator, worker: Instance) -> Parallel:
         int(known("ranks")),
         known("imbalance"),
         int(known("stages")),
-        made.parameters.get("exchange") == "all_to_all",
+        known("ranks") > 1 and made.parameters.get("exchange") == "all_to_all",
         int(known("redundant", 0)),
     )
 
@@ -145,6 +145,25 @@ def check_ranks(evaluator: Evaluator, cluster: Instance) -> None:
                 evaluator.span(worker, "parallel"),
                 help=(f"write `worker {worker.members.name} * {ranks} {{ … }}`",),
             )
+
+
+def check_exchange(evaluator: Evaluator, worker: Instance) -> None:
+    """Warn where it is said how ranks exchange tokens, and there is one."""
+    made = evaluator.get(worker, "parallel")
+    assert isinstance(made, Constructed)
+    if made.parameters.get("exchange") is None or parallel_of(evaluator, worker).ranks > 1:
+        return
+    evaluator.sink.warning(
+        "W0522",
+        "`exchange` says how ranks send each other tokens, and a worker alone has them on all of "
+        "its devices",
+        evaluator.span(worker, "parallel"),
+        f"worker `{worker.members.name}`",
+        help=(
+            "leave it out, or have ranks of their own: `worker rank * 8 { parallel = ep(1, "
+            "ranks = 8, exchange = all_to_all) }`",
+        ),
+    )
 
 
 def _devices_in(evaluator: Evaluator, node: Instance) -> int:

@@ -4,7 +4,7 @@ from tsdl.costs import features
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Value, flattened, symbol
-from tsdl.lower.clusters import Standing, channel, count_of, devices_of, fewest_of
+from tsdl.lower.clusters import Standing, channel, check_exchange, count_of, devices_of, fewest_of
 from tsdl.lower.files import FileReader
 from tsdl.lower.launching import Launching, launched, launching_of
 from tsdl.lower.operators import Device, Graph, device_of, graph_of, with_peak
@@ -65,6 +65,7 @@ def lower_workers(
     Raises Failed if the model cannot fit.
     """
     worker = standing.worker
+    check_exchange(evaluator, worker)
     reach = reach_of(evaluator, standing)
     device = device_of(evaluator, worker, model, reach, policy, local.decode_tokens)
     check_origin(evaluator, worker, model, device, tables.read)
