@@ -90,6 +90,7 @@ def result_of(
         end=end,
         events=0,
         on={},
+        states=[],
     )
     return Result(plan, 0, outcome)
 
