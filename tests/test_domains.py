@@ -2,13 +2,19 @@
 
 import math
 
+import numpy as np
 import pytest
 
 import tsdl
 from tests.models_on_devices import amount, decodes, kernel, prompt
 from tsdl.plan import Kernel, Workers
 
-MODELS = {"dense": "llama3_8b", "sparse": "qwen3_30b_a3b", "small": "eighths"}
+MODELS = {
+    "dense": "llama3_8b",
+    "sparse": "qwen3_30b_a3b",
+    "small": "eighths",
+    "grouped": "deepseek_v3",
+}
 # A domain of four: 100 GB/s within, 10 GB/s for each device beyond it.
 LINKS = """
 link near { bandwidth = 100 GB/s; most = 4 devices
@@ -146,6 +152,32 @@ def test_tokens_of_prefills_go_once_to_each_domain_and_device() -> None:
     assert math.isclose(
         amount(part.wire, batch), size * hit * (3 / 8 + 1 / 2 * 3 / 4), rel_tol=1e-12
     )
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 4, 8])
+def test_tokens_whose_experts_are_in_few_groups_go_to_fewer_domains(nodes: int) -> None:
+    """As tokens that are drawn: four of eight groups, of whose 128 experts eight, on 2n domains."""
+    ranks, domains = 8 * nodes, 2 * nodes
+    spread = f"hardware = huge; parallel = ep(1, ranks = {ranks}, exchange = all_to_all)"
+    node = f"node host * {nodes} {{ worker rank * 8 {{ {spread} }} }}"
+    batch = prompt(16)
+    batch.peer_tokens = 16
+    part = kernel(workers_of(node, "grouped").cost, "ranks_out.many")
+    of_domains = amount(part.remote, batch) / (16 * 7168 * 2) / (domains - 1)
+
+    random = np.random.default_rng(1)
+    share = of_devices = 0.0
+    for _ in range(4000):
+        groups = random.choice(8, 4, replace=False)
+        of_these = (groups[:, None] * 32 + np.arange(32)).ravel()
+        experts = random.choice(of_these, 8, replace=False)
+        share += len(set(experts * domains // 256)) / domains / 4000
+        of_devices += len(set(experts * ranks // 256)) / ranks / 4000
+    assert math.isclose(of_domains, share, rel_tol=0.05)
+    # To others of its own domain, and where a token has come to, to others there.
+    near = 1 / domains - 1 / ranks + (1 - 1 / domains) * (1 - domains / ranks)
+    wire = amount(part.wire, batch) / (16 * 7168 * 2) / ranks / near
+    assert math.isclose(wire, of_devices, rel_tol=0.05)
 
 
 def test_ranks_of_more_devices_than_a_domain_have_stand_in_all_of_theirs() -> None:

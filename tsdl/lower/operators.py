@@ -241,14 +241,18 @@ def _check_sizes(evaluator: Evaluator, model: Instance) -> None:
                 f"`{key}` must be at most `layers`, which is {layers}",
                 evaluator.span(model, key),
             )
-    experts, active = (evaluator.optional(model, key) for key in ("experts", "active_experts"))
-    if experts is not None and active is not None and active > experts:
-        raise evaluator.fail(
-            "E0503",
-            f"a token cannot go to {active:g} of {experts:g} experts",
-            evaluator.span(model, "active_experts"),
-            secondary=(Label(evaluator.span(model, "experts"), "experts are set here"),),
-        )
+    for some, all_, what in (
+        ("active_experts", "experts", "experts"),
+        ("active_groups", "expert_groups", "groups of experts"),
+    ):
+        few, many = evaluator.optional(model, some), evaluator.optional(model, all_)
+        if few is not None and many is not None and few > many:
+            raise evaluator.fail(
+                "E0503",
+                f"a token cannot go to {few:g} of {many:g} {what}",
+                evaluator.span(model, some),
+                secondary=(Label(evaluator.span(model, all_), f"`{all_}` are set here"),),
+            )
 
 
 def _repeat(evaluator: Evaluator, count: ast.Expr | None, place: Place) -> int:

@@ -106,8 +106,8 @@ def _check_window(evaluator: Evaluator, model: Instance, lowered: Workload) -> N
 
 # Sizes of a model that nothing but its graph reads.
 _OF_THE_GRAPH = (
-    "experts", "active_experts", "expert_ffn", "shared_experts", "dense_layers", "query_rank",
-    "kv_rank", "rope_dim", "windowed_layers",
+    "experts", "active_experts", "expert_ffn", "shared_experts", "expert_groups", "active_groups",
+    "dense_layers", "query_rank", "kv_rank", "rope_dim", "windowed_layers",
 )  # fmt: skip
 
 

@@ -124,6 +124,10 @@ MODEL = Block(
         "shared_experts": Field(
             _NUMBER, "experts that every token goes to besides", "0", low=0, whole=True
         ),
+        "expert_groups": Field(_NUMBER, "groups that experts are in", "1", low=1, whole=True),
+        "active_groups": Field(
+            _NUMBER, "groups that the experts of a token are in", "expert_groups", low=1, whole=True
+        ),
         "dense_layers": Field(
             quantity("layers"),
             "first layers that have no experts",

@@ -78,6 +78,8 @@ _DEEPSEEK = _EXPERTS | {
     "head_dim": ("qk_nope_head_dim",),
     "experts": ("n_routed_experts",),
     "shared_experts": ("n_shared_experts",),
+    "expert_groups": ("n_group",),
+    "active_groups": ("topk_group",),
     "dense_layers": ("first_k_dense_replace",),
     "query_rank": ("q_lora_rank",),
     "kv_rank": ("kv_lora_rank",),

@@ -17,7 +17,7 @@ _WHOLE = {
     "apply_residual_connection_post_layernorm", "original_max_position_embeddings", "label2id",
     "is_decoder", "is_encoder_decoder", "gradient_checkpointing", "image_size",
     "spatial_merge_size", "use_bidirectional_attention", "sliding_window_size",
-    "query_pre_attn_scalar", "n_group",
+    "query_pre_attn_scalar",
     "norm_topk_prob", "scoring_func", "routed_scaling_factor", "ep_size", "swiglu_limit",
     "initial_context_length", "attn_scale", "attn_temperature_tuning", "floor_scale",
     "for_llm_compressor", "use_qk_norm", "aux_loss_alpha", "seq_aux",

@@ -9,7 +9,8 @@ from tsdl.writing import Line, number, tokens
 
 _MOST = {"layers": 10_000, "context": 10**9}
 _LARGEST = 10**8  # of any other size
-_OPTIONAL = ("kv_heads", "head_dim", "shared_experts")
+_GROUPS = ("expert_groups", "active_groups")
+_OPTIONAL = ("kv_heads", "head_dim", "shared_experts", *_GROUPS)
 _NONE = ("shared_experts", "dense_layers")  # there may be none
 
 
@@ -40,6 +41,7 @@ class Sizes(Struct):
             and key != "context"
             and not (key == "expert_ffn" and size == found["ffn"][0])
             and not (key == "kv_heads" and size == heads)
+            and not (key in _GROUPS and found["expert_groups"][0] in (None, 1))
         ]
         lines = [line for line in lines if not _implied(line, hidden, heads)]
         lines.append(Line(tokens(reach), why or longest[1], "context"))
@@ -77,11 +79,15 @@ class Sizes(Struct):
             key = self._key("kv_heads")
             title = f"`{key}` divides the {heads} heads, and {kv_heads} does not"
             text.sink.error(WRONG, title, text.place(key))
-        experts, active = (found.get(key, (0, ""))[0] for key in ("experts", "active_experts"))
-        if experts and active and active > experts:
-            key = self._key("active_experts")
-            title = f"`{key}` is {active}, and there are {experts} experts"
-            text.sink.error(WRONG, title, text.place(key))
+        for some, all_, what in (
+            ("active_experts", "experts", "experts"),
+            ("active_groups", "expert_groups", "groups"),
+        ):
+            few, many = (found.get(key, (None, ""))[0] for key in (some, all_))
+            if few and few > (many or few):
+                key = self._key(some)
+                title = f"`{key}` is {few}, and there are {many} {what}"
+                text.sink.error(WRONG, title, text.place(key))
         dense = found.get("dense_layers", (0, ""))[0]
         if dense and dense > layers:
             key = self._key("dense_layers")
