@@ -377,6 +377,7 @@ def test_experts_are_exchanged_as_flags_and_the_environment_say() -> None:
     for start, flags, expected in (
         ("", "--all2all-backend deepep_low_latency", "tp(1, ranks = 8)"),  # no expert is whole
         ("VLLM_ALL2ALL_BACKEND=pplx ", "-ep", "ep(1, ranks = 8, exchange = all_to_all)"),
+        ('export VLLM_ALL2ALL_BACKEND="pplx"; ', "-ep", "ep(1, ranks = 8, exchange = all_to_all)"),
         ("", "-ep --eplb-config '{\"num_redundant_experts\": 8}'", "ranks = 8, redundant = 8)"),
     ):
         text, _ = made("vllm", f"{start}{line} {flags}", "--hardware", "H100")

@@ -11,8 +11,6 @@ from tsdl.formula import Value, symbol
 from tsdl.plan import Channel, Tier
 from tsdl.schema import RECORDS
 
-_MOST = 10_000  # workers of a block
-
 
 class Standing(Struct, frozen=True):
     """Where a `worker` block stands: the node's name, its way to others, whether it is alone.
@@ -36,8 +34,13 @@ class Parallel(Struct, frozen=True):
     ranks: int
     imbalance: float
     stages: int  # one after another, over which the layers are divided
-    all_to_all: bool  # whether ranks send tokens to the devices of their experts only
+    exchange: str  # how ranks send each other tokens; "" where nothing is said
     redundant: int  # copies of experts beyond one of each
+
+    @property
+    def all_to_all(self) -> bool:
+        """Tell whether ranks send tokens to the devices of their experts only."""
+        return self.ranks > 1 and self.exchange == "all_to_all"
 
 
 def standings(evaluator: Evaluator, cluster: Instance) -> Iterator[Standing]:
@@ -89,7 +92,7 @@ def parallel_of(evaluator: Evaluator, worker: Instance) -> Parallel:
         int(known("ranks")),
         known("imbalance"),
         int(known("stages")),
-        known("ranks") > 1 and made.parameters.get("exchange") == "all_to_all",
+        str(made.parameters.get("exchange") or ""),
         int(known("redundant", 0)),
     )
 
@@ -118,10 +121,12 @@ def _bounds(evaluator: Evaluator, worker: Instance) -> tuple[int, int] | None:
         return None
     assert isinstance(scale, Range)
     low, high = scale.low, scale.high
-    if low != int(low) or high != int(high) or not 0 <= low <= high or not 1 <= high <= _MOST:
+    most = worker.members.shape.fields["count"].high
+    assert most is not None
+    if low != int(low) or high != int(high) or not 0 <= low <= high or not 1 <= high <= most:
         raise evaluator.fail(
             "E0503",
-            f"workers are scaled between whole numbers, the most from 1 to {_MOST:,}, not "
+            f"workers are scaled between whole numbers, the most from 1 to {most:,}, not "
             f"{low:g}..{high:g}",
             evaluator.span(worker, "scale"),
             help=(f"write `worker {worker.members.name} * 2..8`",),
@@ -149,9 +154,8 @@ def check_ranks(evaluator: Evaluator, cluster: Instance) -> None:
 
 def check_exchange(evaluator: Evaluator, worker: Instance) -> None:
     """Warn where it is said how ranks exchange tokens, and there is one."""
-    made = evaluator.get(worker, "parallel")
-    assert isinstance(made, Constructed)
-    if made.parameters.get("exchange") is None or parallel_of(evaluator, worker).ranks > 1:
+    parallel = parallel_of(evaluator, worker)
+    if not parallel.exchange or parallel.ranks > 1:
         return
     evaluator.sink.warning(
         "W0522",

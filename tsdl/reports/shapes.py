@@ -82,7 +82,7 @@ def _be(data: object, kind: Any, where: str) -> None:  # noqa: ANN401 (what isin
 
 _TOTALS = (
     "makespan", "throughput", "token_throughput", "goodput", "attainment", "utilization",
-    "preemptions", "end",
+    "preemptions", "acceptance_length", "end",
 )  # fmt: skip
 _OF_A_WORKER = (
     "devices", "iterations", "busy", "utilization", "preemptions", "kv_capacity", "kv_peak",
@@ -116,6 +116,7 @@ SUMMARY = {
         }
     ],
     "expect": [{"text": str, "value": NUMBER, "passed": bool}],
+    "steady": OrNull(bool),
     "partial": OrNull({"at": float, "by": str, "limit": float}),
 }
 

@@ -58,11 +58,10 @@ def summary(runs: Sequence[Run]) -> Table:
             ("hand-overs of KV", lambda s: f"{s['transfers']['count']:,}"),
             ("bytes handed over", lambda s: told(s["transfers"]["bytes"], "bytes")),
         ]
-    # Folders of runs before these were known have neither.
-    if any(run.summary.get("acceptance_length") for run in runs):
-        rows.append(("tokens a decode", lambda s: told(s.get("acceptance_length"))))
-    if any(run.summary.get("steady") is False for run in runs):
-        rows.append(("requests pile up", lambda s: "yes" if s.get("steady") is False else "no"))
+    if any(run.summary["acceptance_length"] for run in runs):
+        rows.append(("tokens a decode", lambda s: told(s["acceptance_length"])))
+    if any(run.summary["steady"] is False for run in runs):
+        rows.append(("requests pile up", lambda s: "yes" if s["steady"] is False else "no"))
     return _by_run(runs, rows)
 
 

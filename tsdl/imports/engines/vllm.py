@@ -94,10 +94,10 @@ def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> 
     if serving is None:
         return None
     version = serving.version(_NEWEST)
-    if version >= _ONE and "VLLM_USE_V1=0" in files[0][1].split():
+    environment = _environment(files[0][1])
+    if version >= _ONE and environment.get("VLLM_USE_V1") == "0":
         version = _LAST_OF_ZERO
-    asked = (word.partition("=") for word in files[0][1].split())
-    shape = _cluster(serving, next((value for name, _, value in asked if name == _BACKEND), ""))
+    shape = _cluster(serving, environment.get(_BACKEND, ""))
     longest = context(serving, "--max-model-len")
     _memory(serving, version)
     _policy(serving, version, longest, shape)
@@ -106,6 +106,12 @@ def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> 
     if version >= _ONE:
         serving.flags.ignore("--swap-space")
     return close_command(serving)
+
+
+def _environment(text: str) -> dict[str, str]:
+    """Return the variables that a script sets."""
+    words = (word.partition("=") for word in text.split())
+    return {name: value.strip("\"';") for name, _, value in words}
 
 
 def _cluster(serving: Serving, backend: str) -> Shape:
