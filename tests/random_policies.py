@@ -198,6 +198,9 @@ class PolicyWriter:
             f"eager = {self.last.choice(('false', 'false', 'tokens > 8', 'prefills > 0'))}",
             "launch = 100 us",
         ]
+        if self.last.random() < 0.15:
+            hides = self.last.choice(("norm", "collective, exchange", "gemm"))
+            lines.append(f"overlap {{ when = tokens > 3; hides = [{hides}] }}")
         lines += self.some(
             (
                 "admit r when kv.fill_with(r) <= 60 % or w.running < 1",

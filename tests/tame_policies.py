@@ -26,6 +26,8 @@ OVERHEADS = (
     "1 ms", "10 ms", "1 ms * requests", "200 us + 10 us * tokens", "1 ms if prefills > 0 else 0 s",
     "5 us * context_blocks", "200 us * devices",
 )  # fmt: skip
+WHEN_DIVIDED = ("true", "tokens >= 8", "prefills > 0", "decodes > 2 and contexts < 500")
+HIDDEN = ("collective, exchange", "norm", "collective, norm", "attention")
 EAGER = (
     "true", "tokens > 8", "prefills > 0", "prefills == 0 and tokens > 2", "contexts > 300",
     "tokens / (prefills + 1) > 16", "longest_context > 64 or devices > 1",
@@ -224,13 +226,22 @@ class TamePolicyWriter(FeatureWriter):
         if self.later.random() < 0.15:
             lines.append(f"front_end = {self.later.choice((1, 7, 300))} ms")
             self.features.add("front_end")
+        return [*lines, *self.launches(), *self.selections()]
+
+    def launches(self) -> list[str]:
+        """Return some clauses of how an iteration is launched."""
+        lines = []
         if self.last.random() < 0.25:
             launch = self.last.choice((10, 60, 300))
             lines.append(f"eager = {self.last.choice(EAGER)}; launch = {launch} us")
             self.features.add("eager")
         if self.last.random() < 0.1:
             lines.append(f"{self.noted('gap')} = 2 us")
-        return [*lines, *self.selections()]
+        if self.last.random() < 0.15:
+            when, hides = self.last.choice(WHEN_DIVIDED), self.last.choice(HIDDEN)
+            busy = self.last.choice(("", "; occupies = 0 %", "; occupies = decodes / requests"))
+            lines.append(f"{self.noted('overlap')} {{ when = {when}; hides = [{hides}]{busy} }}")
+        return lines
 
     def selections(self) -> list[str]:
         """Return some of the clauses that say who is admitted, evicted and resumed."""

@@ -125,6 +125,7 @@ SELDOM = (
     "front_end",
     "eager",
     "gap",
+    "overlap",
     *tame_policies.LOCAL,
     *tame_policies.GLOBAL,
     *tame_policies.ROUTING,

@@ -385,6 +385,31 @@ def test_experts_are_exchanged_as_flags_and_the_environment_say() -> None:
         assert expected in text
 
 
+@pytest.mark.parametrize(
+    ("engine", "line", "expected"),
+    [
+        ("vllm", "-dp 8 -ep --all2all-backend deepep_low_latency --enable-dbo "
+         "--dbo-prefill-token-threshold 12 --dbo-decode-token-threshold 4",
+         "overlap { when = tokens >= (12 if prefills > 0 else 4) }"),
+        ("vllm", "-dp 8 -ep --enable-dbo", ""),  # rings have all tokens on every rank
+        ("vllm", "-dp 8 -ep --all2all-backend pplx --dbo-decode-token-threshold 4", None),
+        ("sglang", "--tp 8 --dp 8 --enable-dp-attention --moe-a2a-backend deepep "
+         "--enable-two-batch-overlap --tbo-token-distribution-threshold 0",
+         "overlap { when = tokens > 1 }"),
+        ("sglang", "--tp 8 --enable-two-batch-overlap", ""),
+    ],
+)  # fmt: skip
+def test_batches_are_divided_where_tokens_go_to_their_experts(
+    engine: str, line: str, expected: str | None
+) -> None:
+    start = {"vllm": "vllm serve", "sglang": "python -m sglang.launch_server --model"}[engine]
+    text, found = made(engine, f"{start} {SPARSE} {line}", "--hardware", "H100")
+    assert text is not None
+    assert ("overlap {" in text) == bool(expected)
+    assert expected is None or expected in text
+    assert [d.code for d in found] == (["W0606"] if expected == "" else [])
+
+
 def test_the_old_engine_is_known() -> None:
     text, _ = made(
         "vllm", f"VLLM_USE_V1=0 vllm serve {DENSE}", "--hardware", "H100", "--version", "0.9"

@@ -140,6 +140,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0520", Severity.WARNING, "workers that nobody scales"),
         Code("W0521", Severity.WARNING, "priorities that no request has"),
         Code("W0522", Severity.WARNING, "an exchange of tokens among no ranks"),
+        Code("W0523", Severity.WARNING, "halves of a batch that wait for nothing"),
         Code("W0603", Severity.WARNING, "rows are left out"),
         Code("W0606", Severity.WARNING, "a key without a counterpart"),
         Code("W0608", Severity.WARNING, "a table that is faster than the device"),

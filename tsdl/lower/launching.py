@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Formula, Value, make, substituted, symbol
 from tsdl.lower.operators import Device
+from tsdl.lower.overlapping import Overlap, overlap_of
 from tsdl.plan import Cost, Stage
 from tsdl.schema import BATCH_FEATURES
 
@@ -16,23 +17,26 @@ class Launching(Struct, frozen=True):
     """What a policy says of it: seconds of each iteration, and of each kernel.
 
     `gap` is what the device loses from a kernel to the next, `launch` what the host takes for each
-    where an iteration is `eager`.
+    where an iteration is `eager`. Where a batch is divided, by `overlap`, both halves are launched.
     """
 
     overhead: Value
     gap: float
     eager: Value
     launch: float
+    overlap: Overlap
 
 
-def launching_of(evaluator: Evaluator, policy: Instance) -> Launching:
-    """Return what a policy says of it."""
+def launching_of(evaluator: Evaluator, policy: Instance, devices: int) -> Launching:
+    """Return what a policy says of it for a worker whose stages have so many devices."""
     local = evaluator.inner(policy, "local")
+    known: dict[Formula, Value] = {symbol("devices"): devices}
     return Launching(
-        evaluator.known(local, "overhead"),
+        substituted(evaluator.known(local, "overhead"), known),
         evaluator.real(local, "gap"),
-        evaluator.known(local, "eager"),
+        substituted(evaluator.known(local, "eager"), known),
         evaluator.real(local, "launch"),
+        overlap_of(evaluator, policy, known),
     )
 
 
@@ -43,24 +47,25 @@ def launched(
 
     Of the stages of a pipeline the scheduler itself belongs to the first.
     """
-    count = _count(device, stages)
-    known = {symbol("devices"): device.devices}
-    overhead = substituted(launching.overhead, known) if first else 0
+    count = _count(device, stages, launching.overlap)
+    overhead = launching.overhead if first else 0
     beside = make("+", make("*", launching.gap, count), overhead)
-    eager = substituted(launching.eager, known) if launching.launch and count else False
-    least = make("+", overhead, launching.launch * count) if eager is not False else 0
+    eager = launching.eager if launching.launch and count != 0 else False
+    least = make("+", overhead, make("*", launching.launch, count)) if eager is not False else 0
     return replace(cost, overhead=beside, eager=eager, least=least)
 
 
-def _count(device: Device, stages: Iterable[Stage]) -> int:
+def _count(device: Device, stages: Iterable[Stage], overlap: Overlap) -> Value:
     """Return how many kernels an iteration of decodes launches; one may be part of another."""
     features: dict[Formula, Value] = {symbol(name): 1 for name in BATCH_FEATURES}
     features |= {symbol(name): 0 for name in BATCH_FEATURES if name.startswith("prefill")}
-    count = 0
+    count = twice = 0
     for stage in stages:
         here = (k for k in stage.kernels if _takes_time(k.time, features))
-        count += stage.repeat * sum(device.efficiency(k.work_class).overhead > 0 for k in here)
-    return count
+        launches = stage.repeat * sum(device.efficiency(k.work_class).overhead > 0 for k in here)
+        count += launches
+        twice += launches * overlap.divides(stage)
+    return make("+", count, make("if", overlap.when, twice, 0))
 
 
 def _takes_time(time: Value, features: dict[Formula, Value]) -> bool:

@@ -9,6 +9,7 @@ from tsdl.lower.files import FileReader
 from tsdl.lower.launching import Launching, launched, launching_of
 from tsdl.lower.operators import Device, Graph, device_of, graph_of, with_peak
 from tsdl.lower.origins import check_origin
+from tsdl.lower.overlapping import check_overlap, divided
 from tsdl.lower.pipeline import Share, pipeline_of, shares
 from tsdl.lower.reaching import reach_of
 from tsdl.lower.speculating import drafted
@@ -71,15 +72,17 @@ def lower_workers(
     check_origin(evaluator, worker, model, device, tables.read)
     devices = devices_of(evaluator, worker)
     hardware = device.hardware
+    launching = launching_of(evaluator, policy, device.devices)
     graph = graph_of(evaluator, model, device, tables)
+    graph.stages = [divided(stage, launching.overlap) for stage in graph.stages]
     drafts = drafted(evaluator, worker, policy, device, graph, tables)
-    divided = shares(evaluator, worker, graph, device.parallel.stages)
-    kv = _kv_cache(evaluator, worker, model, device, graph, divided)
-    launching = launching_of(evaluator, policy)
+    parts = shares(evaluator, worker, graph, device.parallel.stages)
+    kv = _kv_cache(evaluator, worker, model, device, graph, parts)
     cost = _cost(tables, device, graph, drafts, launching)
     if cost.source == "operators":
         _check_format(evaluator, model, device)
     _check_shared(evaluator, worker, model, device, cost, graph)
+    check_overlap(evaluator, worker, model, policy, cost, launching.overlap)
     power = _power(evaluator, hardware)
     rent = evaluator.optional(hardware, "rent")
     runs = evaluator.word(worker, "runs")
@@ -110,12 +113,12 @@ def lower_workers(
         buffer=None if buffer is None else int(buffer),
         swap=swap if isinstance(swap, str) else "",
         memory=evaluator.whole(evaluator.inner(hardware, "memory"), "capacity") * devices,
-        weights=sum(int(share.weight_bytes) for share in divided) * device.devices,
+        weights=sum(int(share.weight_bytes) for share in parts) * device.devices,
         reserve=evaluator.whole(evaluator.required(worker, "kv"), "reserve") * devices,
         kv=kv,
         host=channel(evaluator, evaluator.required(hardware, "host"), devices),
         cost=cost,
-        pipeline=pipeline_of(evaluator, model, device, cost, launching, divided),
+        pipeline=pipeline_of(evaluator, model, device, cost, launching, parts),
         breakpoints=(),
         local=local,
         efficiencies=tuple(device.efficiencies.values()),

@@ -82,6 +82,30 @@ _EXTRA = Block(
     open_field=Field(_TIME, "for each kernel of that class", low=0, unit="us"),
 )
 
+_OVERLAP = Block(
+    "overlap",
+    "Halves of a batch that take turns: one computes while the other is exchanged (section 7.9).",
+    {
+        "when": Field(
+            Boolean(), "whether an iteration is divided in two at all", "false", formula=True
+        ),
+        "hides": Field(
+            Sequence(Choice(())),
+            "classes of operators beside which the other half computes",
+            "[exchange]",
+        ),
+        "occupies": Field(
+            _NUMBER,
+            "share of their time that the device is busy with them itself",
+            "35 %",
+            low=0,
+            high=1,
+            formula=True,
+        ),
+    },
+    symbols=FEATURE_TYPES | dict.fromkeys(OF_A_WORKER, _NUMBER),
+)
+
 _ON = "a handler of an event (section 8.10)"
 _STATE = "declared state, which handlers change (section 8.11)"
 LOCAL = Block(
@@ -147,7 +171,7 @@ LOCAL = Block(
             unit="ms",
         ),
     },
-    {"extra": Nested(_EXTRA), "speculate": Nested(SPECULATE)},
+    {"extra": Nested(_EXTRA), "overlap": Nested(_OVERLAP), "speculate": Nested(SPECULATE)},
     {
         "admit": ClauseShape("who may start: a condition, an order", ("when", "by")),
         "evict": ClauseShape(

@@ -174,6 +174,21 @@ class Shape(Struct, frozen=True):
     all_to_all: bool = False
     redundant: int = 0  # copies of experts beyond one of each
 
+    @property
+    def routed(self) -> bool:
+        """Tell whether ranks exchange tokens, of which each goes to its experts alone."""
+        return self.together and self.whole and self.all_to_all
+
+
+def halves(serving: Serving, shape: Shape, flag: str, when: str) -> None:
+    """Put down which batches a flag has divided in two, of which one computes in turn."""
+    if not serving.flags.flag(flag):
+        return
+    if shape.routed:
+        serving.deployment.scheduler.local.append(Line(f"overlap {{ when = {when} }}", flag))
+    else:
+        serving.flags.unread(flag, "batches are divided where ranks send tokens to their experts")
+
 
 def cluster(serving: Serving, shape: Shape) -> None:
     """Put down the workers."""

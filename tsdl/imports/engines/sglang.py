@@ -17,6 +17,7 @@ from tsdl.imports.engines.serving import (
     close_command,
     cluster,
     context,
+    halves,
     memory,
     open_command,
 )
@@ -66,7 +67,6 @@ _UNREAD = {
     "--enable-hierarchical-cache": "for KV kept in other memory, see `policy pooled` and tiers",
     "--enable-lora": "adapters are not modelled",
     "--lora-paths": "adapters are not modelled",
-    "--enable-two-batch-overlap": "overlap of two micro-batches is not modelled",
     "--enable-eplb": "see `imbalance` of `ep`",
     "--cuda-graph-bs": "the largest of them decides: `eager = prefills == 0 and tokens > N`",
     "--enable-torch-compile": "kernels are those that the device's efficiency was found with",
@@ -182,6 +182,7 @@ def _policy(serving: Serving, shape: Shape) -> None:
         local.append(Line("prefills == 0", "--disable-cuda-graph", "eager"))
     elif most is not None:
         local.append(Line(f"prefills == 0 and tokens > {most}", "--cuda-graph-max-bs", "eager"))
+    halves(serving, shape, "--enable-two-batch-overlap", "tokens > 1")
     order = flags.text("--schedule-policy") or "fcfs"
     if flags.flag("--enable-priority-scheduling"):
         low = flags.flag("--schedule-low-priority-values-first")

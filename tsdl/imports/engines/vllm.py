@@ -19,6 +19,7 @@ from tsdl.imports.engines.serving import (
     close_command,
     cluster,
     context,
+    halves,
     memory,
     open_command,
 )
@@ -77,7 +78,6 @@ _UNREAD = {
     "--scheduler-delay-factor": "nothing waits for others: see `window` of a policy",
     "--decode-context-parallel-size": "context parallelism is not modelled",
     "--prefill-context-parallel-size": "context parallelism is not modelled",
-    "--enable-dbo": "overlap of two micro-batches is not modelled",
     "--enable-eplb": "see `imbalance` of `ep`",
     "--hf-overrides": "put the changed sizes into the model",
     "--rope-scaling": "say the longest context by `--max-model-len`",
@@ -219,6 +219,11 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
     eager = uncaptured(flags, sequences, old=old)
     if eager:
         scheduler.local.append(eager)
+    prefill, decode = (
+        flags.whole(f"--dbo-{kind}-token-threshold", 1, _MOST) or usual
+        for kind, usual in (("prefill", 512), ("decode", 32))
+    )
+    halves(serving, shape, "--enable-dbo", f"tokens >= ({prefill} if prefills > 0 else {decode})")
     _order(serving)
 
 
