@@ -94,36 +94,66 @@ def shown(errors: list[float]) -> str:
 
 def of_servers() -> Iterator[str]:
     """Yield rates of whole iterations of experts on many servers."""
-    yield "| DeepSeek V3 on | iteration of each GPU | measured | library | error | |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    yield "| DeepSeek V3 on | iteration of each GPU | batches | measured | library | error | |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     for row in rows_of("servers.csv"):
-        servers, count, length = (int(row[key]) for key in ("servers", "requests", "tokens"))
-        ranks = f"ranks = {8 * servers}, exchange = all_to_all, redundant = {row['redundant']}"
-        cluster = (
-            f"network = InfiniBand_NDR; node server * {servers} {{ worker gpu * 8 {{"
-            f" hardware = huge; parallel = ep(1, {ranks}) }} }}"
-        )
-        policy = "sglang(budget = 16384 tokens, sequences = 512)"
-        time = compiled(cost_of(row["gpu"], cluster, "deepseek_v3", policy))
-        batch = Batch()
-        if row["phase"] == "prefill":
-            for _ in range(count):
-                batch.add_prefill(length, 0, last=True)
-        else:
-            batch.add_decodes([length] * count)
-        batch.peer_tokens = batch.tokens
-        rate, measured = 8 * batch.tokens / time(batch), float(row["measured"])
+        count, length = int(row["requests"]), int(row["tokens"])
+        rate, measured = rate_of(row, batches=int(row["batches"])), float(row["measured"])
         work = (
             f"{count} × {length:,} tokens"
             if row["phase"] == "prefill"
             else (f"{count} decodes at {length:,} tokens")
         )
+        error = f"{100 * (rate / measured - 1):+.0f} %"
         yield (
-            f"| {servers} servers of 8 {row['gpu']} | {work} | {measured:,.0f} tok/s a server | "
-            f"{rate:,.0f} | {100 * (rate / measured - 1):+.0f} % | {row['note']} |"
+            f"| {row['servers']} servers of 8 {row['gpu']} | {work} | {row['batches']} | "
+            f"{measured:,.0f} tok/s a server | {rate:,.0f} | {error} | {row['note']} |"
         )
 
 
+def rate_of(row: dict[str, str], batches: int) -> float:
+    """Return the tokens a second of each server, with one batch or with two that overlap."""
+    servers, count, length = (int(row[key]) for key in ("servers", "requests", "tokens"))
+    ranks = f"ranks = {8 * servers}, exchange = all_to_all, redundant = {row['redundant']}"
+    cluster = (
+        f"network = InfiniBand_NDR; node server * {servers} {{ worker gpu * 8 {{"
+        f" hardware = huge; parallel = ep(1, {ranks}) }} }}"
+    )
+    overlap = "overlap { when = true }" if batches > 1 else ""
+    policy = (
+        "policy own from sglang(budget = 16384 tokens, sequences = 512)"
+        f" {{ local {{ {overlap} }} }}"
+    )
+    time = compiled(cost_of(row["gpu"], cluster, "deepseek_v3", "own", policy))
+    batch = Batch()
+    if row["phase"] == "prefill":
+        for _ in range(count):
+            batch.add_prefill(length, 0, last=True)
+    else:
+        batch.add_decodes([length] * count)
+    batch.peer_tokens = batch.tokens
+    return 8 * batch.tokens / time(batch)
+
+
+# What two batches gain over one, of each GPU: requests and tokens, and what was measured.
+GAINS = (
+    ("prefill", 4, 8, 1024, "27 to 35 %"), ("prefill", 4, 2, 4096, "27 to 35 %"),
+    ("decode", 9, 32, 2050, "-27 %"), ("decode", 9, 64, 2050, "none between 64"),
+    ("decode", 9, 128, 2050, "and 128"), ("decode", 9, 256, 2050, "25.5 %"),
+)  # fmt: skip
+
+
+def of_batches() -> Iterator[str]:
+    """Yield what two batches that overlap gain over one."""
+    yield "| two batches, iteration of each GPU | gain measured | library |\n| --- | --- | --- |"
+    for phase, servers, count, length, measured in GAINS:
+        sizes = {"servers": servers, "requests": count, "tokens": length, "redundant": 32}
+        row = {"gpu": "H100_SXM", "phase": phase, **{key: str(size) for key, size in sizes.items()}}
+        gain = rate_of(row, batches=2) / rate_of(row, batches=1) - 1
+        work = f"{count} × {length:,} tokens" if phase == "prefill" else f"{count} decodes"
+        yield f"| {servers} servers: {work} | {measured} | {100 * gain:+.0f} % |"
+
+
 if __name__ == "__main__":
-    for table in (of_collectives, of_servers):
+    for table in (of_collectives, of_servers, of_batches):
         print("\n".join(table()), end="\n\n")
