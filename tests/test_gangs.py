@@ -15,6 +15,8 @@ from tsdl.cli import main
 from tsdl.facts import facts_of
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.engine import Engine
+from tsdl.runtime.fast.cohorted import CohortWorker
+from tsdl.runtime.fast.engine import FastEngine
 from tsdl.runtime.gangs import dummy, gangs_of
 
 PAIR = {
@@ -189,14 +191,15 @@ scenario s { model = qwen3_30b_a3b; cluster = racks; workload = sharegpt(request
     engine = Engine(plan, generate(plan.workload, 0), 0)
     numbers = [[w.id for w in gang.ranks] for gang in gangs_of(engine.workers)]
     assert numbers == [[0, 1, 3, 4], [2, 5], [6]]
-    assert [f.rung == "reference" for f in facts_of(plan)] == [True] * 4 + [False]
+    assert [f.rung for f in facts_of(plan)] == ["stepped"] * 4 + ["lazy"]
 
 
-def test_the_fast_engine_runs_gangs_by_the_same_code() -> None:
+def test_ranks_are_stepped_and_what_decodes_there_is_one() -> None:
     plan = plan_of(**(PAIR | {"policy": "chunked", "cost": BY_OWN}))
     (facts,) = facts_of(plan)
-    assert facts.rung == "reference"
-    assert facts.reasons[0].part == "parallel"
+    assert (facts.rung, facts.reasons[0].part) == ("stepped", "parallel")
+    engine = FastEngine(plan, generate(plan.workload, 0), 0)
+    assert all(isinstance(worker, CohortWorker) for worker in engine.workers)
 
 
 @pytest.mark.parametrize("way", ["ep", "tp"])

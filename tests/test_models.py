@@ -82,7 +82,7 @@ def test_latent_attention_keeps_576_elements_a_token_on_every_device() -> None:
 @pytest.mark.parametrize("parallel", ["tp(4)", "ep(4, imbalance = 1.3)", "ep(4, ranks = 2)"])
 def test_their_costs_are_proved_to_grow(model: str, parallel: str) -> None:
     plan = plan_of(model, parallel)
-    assert [rung.name for rung in plan.rungs] == ["reference" if "ranks" in parallel else "lazy"]
+    assert [rung.name for rung in plan.rungs] == ["stepped" if "ranks" in parallel else "lazy"]
     assert all(is_monotone(k.time) for s in plan.workers[0].cost.stages for k in s.kernels)
     facts = facts_of(plan)[0]
     assert (facts.monotone, facts.rising, facts.never_negative) == (True, True, True)

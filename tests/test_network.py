@@ -14,6 +14,7 @@ from tsdl.plan import Channel
 from tsdl.runtime.clock import Clock
 from tsdl.runtime.network import Flow, Network, Port, line, rates
 from tsdl.runtime.system import System
+from tsdl.runtime.times import IterationTimes
 from tsdl.runtime.worker import Worker
 
 Sent = tuple[float, int, tuple[Port, ...]]  # when, how many bytes, over which ports
@@ -240,7 +241,11 @@ scenario it {{ model = llama2_7b; cluster = racks; workload = some }}
 def racks(duplex: str = "full", ports: str = "") -> System:
     plan = tsdl.compile(CLUSTER.format(duplex=duplex, ports=ports))
     return System(
-        plan, Clock(), lambda index, group, node: Worker(index, plan.workers[group], node)
+        plan,
+        Clock(),
+        lambda index, group, node: Worker(
+            index, plan.workers[group], node, IterationTimes(plan.workers[group])
+        ),
     )
 
 

@@ -84,12 +84,12 @@ def reasons_of(plan: Plan, kind: Workers) -> tuple[Reason, ...]:
         why = "each request gains another number of tokens in each iteration"
         reasons.append(Reason("reference", "speculate", why))
     if kind.fewest is not None:
-        reasons.append(Reason("reference", "scale", "its workers come and go"))
+        reasons.append(Reason("stepped", "scale", "its workers come and go"))
     if kind.failures is not None:
-        reasons.append(Reason("reference", "failures", "its workers fail"))
+        reasons.append(Reason("stepped", "failures", "its workers fail"))
     if kind.ranks > 1:
         why = "its ranks begin their iterations together"
-        reasons.append(Reason("reference", "parallel", why))
+        reasons.append(Reason("stepped", "parallel", why))
     if kind.pipeline:
         reasons.append(Reason("reference", "parallel", "its iterations overlap, stage by stage"))
     if kind.swap:
@@ -102,6 +102,11 @@ def reasons_of(plan: Plan, kind: Workers) -> tuple[Reason, ...]:
     if kind.cost.externs:
         reasons.append(Reason("reference", "cost", "nothing is known of what Python answers"))
     return tuple(sorted(reasons, key=lambda reason: -LADDER.index(reason.rung)))
+
+
+def has_process(kind: Workers) -> bool:
+    """Tell whether a process has to see to each boundary of workers: they share them, or may go."""
+    return kind.ranks > 1 or kind.fewest is not None or kind.failures is not None
 
 
 def victims_may_wait(kind: Workers) -> bool:

@@ -21,7 +21,7 @@ def warnings(workers: Iterable[Worker]) -> list[Diagnostic]:
     holes: dict[_Key, _Asked] = {}
     for worker in workers:
         for table in worker.kind.cost.tables:
-            unmeasured = worker.asked[table.name]
+            unmeasured = worker.times.asked[table.name]
             for found, asked in ((beyond, unmeasured.beyond), (holes, unmeasured.holes)):
                 _add(found, worker.kind.name, table, asked)
     return [

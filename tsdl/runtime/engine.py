@@ -35,6 +35,7 @@ from tsdl.runtime.stages import Stages
 from tsdl.runtime.stops import stops_of
 from tsdl.runtime.system import System
 from tsdl.runtime.timers import Timers
+from tsdl.runtime.times import IterationTimes
 from tsdl.runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Engine:
         self.observer = observer
         self.progress = progress
         self.seed, self.ask = seed, asking(externs or {})
+        self.times = [IterationTimes(kind, self.ask) for kind in plan.workers]
         self.system = System(plan, self._clock(), self._worker)
         self.clock, self.workers = self.system.clock, self.system.workers
         self.gangs = gangs_of(self.workers)
@@ -117,7 +119,7 @@ class Engine:
     def _worker(self, index: int, group: int, node: int) -> Worker:
         kind = self.plan.workers[group]
         make = PipelinedWorker if kind.pipeline else Worker
-        worker = make(index, kind, node, self.ask)
+        worker = make(index, kind, node, self.times[group])
         if kind.local.speculation is not None:
             worker.drafts = Drafts(kind.local, kind.local.speculation, self.seed)
         return worker

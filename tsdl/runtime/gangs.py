@@ -79,11 +79,10 @@ class Gang:
 
     def _tell_peers(self) -> None:
         """Let the ranks know the most tokens of them all."""
-        for _, iteration in self.in_flight:
-            iteration.close()
-        most = max(iteration.batch.tokens for _, iteration in self.in_flight)
-        for _, iteration in self.in_flight:
-            iteration.batch.peer_tokens = most
+        batches = [worker.full_batch(iteration) for worker, iteration in self.in_flight]
+        most = max(batch.tokens for batch in batches)
+        for batch in batches:
+            batch.peer_tokens = most
 
 
 def dummy() -> Iteration:

@@ -4,20 +4,21 @@ They go through the stages in the order in which they were put together, and a s
 a time. A request is decoded in one of them only; chunks of a prompt follow one another.
 """
 
-from tsdl.costs import Ask, compiled, nobody
+from tsdl.formulaerrors import cannot_be
 from tsdl.plan import Workers
 from tsdl.runtime.batching import Iteration
 from tsdl.runtime.request import Request
-from tsdl.runtime.worker import Worker, possible
+from tsdl.runtime.times import IterationTimes
+from tsdl.runtime.worker import Worker, no_time
 
 
 class PipelinedWorker(Worker):
     """A worker with an iteration in each of its stages, at the most."""
 
-    def __init__(self, index: int, kind: Workers, node: int, ask: Ask = nobody) -> None:
+    def __init__(self, index: int, kind: Workers, node: int, times: IterationTimes) -> None:
         """Begin idle and empty."""
-        super().__init__(index, kind, node, ask)
-        self.stages = [compiled(cost, self.asked, ask) for cost in kind.pipeline]
+        super().__init__(index, kind, node, times)
+        self.stages = times.of_stages
         self.free_from = [0.0] * len(self.stages)  # when each has computed what it was given
 
     @property
@@ -41,7 +42,9 @@ class PipelinedWorker(Worker):
         iteration.close()
         at = max(now, self.free_at) + iteration.swap_delay
         for number, seconds in enumerate(self.stages):
-            takes = possible(seconds(iteration.batch), iteration.batch, self.kind.cost)
+            takes = seconds(iteration.batch)
+            if cannot_be(takes):
+                raise no_time(takes, iteration.batch, self.kind.cost)
             at = self.free_from[number] = max(at, self.free_from[number]) + takes
         return at - now
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, Protocol
 
-from tsdl.costs import Ask, Asked, Batch, compiled, nobody
+from tsdl.costs import Batch
 from tsdl.formulaerrors import NoTimeError, cannot_be
 from tsdl.parts import of_cost
 from tsdl.plan import Cost, Workers
@@ -16,6 +16,7 @@ from tsdl.runtime.programs import Program
 from tsdl.runtime.request import FINISHED, Request
 from tsdl.runtime.rules import Rules, heap_order
 from tsdl.runtime.shown import Shown
+from tsdl.runtime.times import IterationTimes
 
 
 class Swapper(Protocol):
@@ -28,16 +29,14 @@ class Swapper(Protocol):
         """Begin to bring it back."""
 
 
-def possible(duration: float, batch: Batch, cost: Cost) -> float:
-    """Return how long an iteration takes by a cost. Raises NoTimeError if that cannot be."""
-    if cannot_be(duration):
-        raise NoTimeError(
-            of_cost(cost),
-            f"an iteration would take {duration:g} seconds",
-            "see to it that no formula of the cost, nor the policy's overhead, is ever negative",
-            f"of {batch.tokens:,} tokens: {batch.prefills} prefills, {batch.decodes} decodes",
-        )
-    return duration
+def no_time(duration: float, batch: Batch, cost: Cost) -> NoTimeError:
+    """Return what is raised where no iteration can take so long as a cost says."""
+    return NoTimeError(
+        of_cost(cost),
+        f"an iteration would take {duration:g} seconds",
+        "see to it that no formula of the cost, nor the policy's overhead, is ever negative",
+        f"of {batch.tokens:,} tokens: {batch.prefills} prefills, {batch.decodes} decodes",
+    )
 
 
 class Running(dict["Request", None]):
@@ -65,20 +64,20 @@ class Worker(Shown):
     """
 
     __slots__ = (
-        "__dict__", "_batching", "active", "advanced", "arriving", "asked", "busy", "composing",
+        "__dict__", "_batching", "active", "advanced", "arriving", "busy", "composing",
         "current", "decodes", "due", "ended", "engaged", "forgotten", "free_at",
-        "fresh", "gave_way", "hooks", "id", "inbox", "incoming", "iteration_time", "iterations",
+        "fresh", "gave_way", "hooks", "id", "inbox", "incoming", "iterations",
         "kind", "kv", "late", "leader", "leaving", "local", "memory", "node", "opened",
         "outstanding_tokens", "over", "partial", "preemptions", "prefilling", "prefills", "ready",
-        "rules", "sequential", "share", "stopped", "swapped", "swapper", "taking", "unseen",
-        "waiting", "woken",
+        "rules", "sequential", "share", "stopped", "swapped", "swapper", "taking", "times",
+        "unseen", "waiting", "woken",
     )  # fmt: skip
 
     up = True  # whether requests may be dispatched to it
     drafts: Drafts | None = None  # of a policy that speculates
 
-    def __init__(self, index: int, kind: Workers, node: int, ask: Ask = nobody) -> None:
-        """Begin idle and empty; `ask` asks the Python that the cost names."""
+    def __init__(self, index: int, kind: Workers, node: int, times: IterationTimes) -> None:
+        """Begin idle and empty; `times` are those of its group."""
         self.id = self.leader = index  # the leader of its gang wakes for all of it
         self.kind = kind
         self.local = kind.local
@@ -98,8 +97,7 @@ class Worker(Shown):
         self.arriving = 0  # bytes on their way here
         self.taking = 0  # requests that are being handed over to it
         self.memory = self.kv = memory_of(kind.kv, kind.local.watermark, kind.host)
-        self.asked: Asked = {}  # of tables, and not measured
-        self.iteration_time = compiled(kind.cost, self.asked, ask)
+        self.times = times
         self.outstanding_tokens = self.preemptions = self.iterations = 0
         self.busy = self.prefilling = 0.0  # seconds; and of these, with prompts
         # Of the waiting: how many came since the last boundary, and when the first did.
@@ -357,7 +355,9 @@ class Worker(Shown):
         duration = self.time_of(iteration) + iteration.swap_delay
         if self.free_at > now:
             duration += self.free_at - now
-        return possible(duration, self.full_batch(iteration), self.kind.cost)
+        if cannot_be(duration):
+            raise no_time(duration, self.full_batch(iteration), self.kind.cost)
+        return duration
 
     def spent(self, iteration: Iteration, seconds: float) -> None:
         """Note how long an iteration has kept the worker busy."""
@@ -379,11 +379,11 @@ class Worker(Shown):
 
     def time_of(self, iteration: Iteration) -> float:
         """Return the seconds that an iteration computes."""
-        iteration.close()
-        return self.iteration_time(iteration.batch)
+        return self.times.of_batch(self.full_batch(iteration))
 
     def full_batch(self, iteration: Iteration) -> Batch:
         """Return the features of an iteration."""
+        iteration.close()
         return iteration.batch
 
     def spend(self, seconds: float, now: float) -> None:

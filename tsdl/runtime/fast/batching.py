@@ -14,11 +14,11 @@ from tsdl.runtime.batching import Iteration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tsdl.runtime.fast.worker import FastWorker
+    from tsdl.runtime.fast.cohorted import CohortWorker
     from tsdl.runtime.request import Request
 
 
-def prefill_first(worker: FastWorker) -> Iteration | None:
+def prefill_first(worker: CohortWorker) -> Iteration | None:
     """Admit and prefill whoever fits; only when nobody does, decode all that run."""
     iteration = Iteration()
     reference.join(worker)
@@ -38,7 +38,7 @@ def prefill_first(worker: FastWorker) -> Iteration | None:
     return iteration
 
 
-def static(worker: FastWorker) -> Iteration | None:
+def static(worker: CohortWorker) -> Iteration | None:
     """Run a batch until its last request is done; only then take the next."""
     cohort = worker.cohort
     if worker.loners and (not worker.gather() or worker.loners):
@@ -50,7 +50,7 @@ def static(worker: FastWorker) -> Iteration | None:
     return iteration
 
 
-def chunked(worker: FastWorker) -> Iteration | None:
+def chunked(worker: CohortWorker) -> Iteration | None:
     """One token for all that decode; chunks of prompts fill the rest of the budget."""
     iteration = Iteration()
     reference.join(worker)
@@ -75,24 +75,24 @@ def chunked(worker: FastWorker) -> Iteration | None:
     return iteration
 
 
-COMPOSE: dict[str, Callable[[FastWorker], Iteration | None]] = {
+COMPOSE: dict[str, Callable[[CohortWorker], Iteration | None]] = {
     "prefill_first": prefill_first,
     "static": static,
     "chunked": chunked,
 }
 
 
-def _note_refusal(worker: FastWorker, iteration: Iteration) -> None:
+def _note_refusal(worker: CohortWorker, iteration: Iteration) -> None:
     """Note whether somebody waits whom only what others do can help."""
     worker.refused = worker.facts.refusal_stays and bool(worker.waiting) and not iteration.prefills
 
 
-def _is_last(worker: FastWorker, partial: list[Request]) -> bool:
+def _is_last(worker: CohortWorker, partial: list[Request]) -> bool:
     """Tell whether the only request with a part of its prompt to do was admitted last."""
     return len(partial) == 1 and next(reversed(worker.active)) is partial[0]
 
 
-def _decode(worker: FastWorker, iteration: Iteration) -> None:
+def _decode(worker: CohortWorker, iteration: Iteration) -> None:
     """Let the cohort decode, with victims as long as there is no room for all.
 
     One after another they grow until one finds no room, and the last admitted goes: the same as

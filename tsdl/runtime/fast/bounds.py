@@ -41,7 +41,7 @@ def earliest_end(worker: FastWorker) -> float:
     growth = cohort.growing * (more // cohort.block + 1) * cohort.unit
     if growth > worker.memory.capacity - worker.memory.used:
         return _after(worker.due, more, worker.least)
-    fixed, growing = worker.times.of(cohort.size)
+    fixed, growing = worker.times.of_decodes.of(cohort.size)
     least = fixed
     if growing is not None:
         least = growing(cohort.contexts, *worker.growing_features())

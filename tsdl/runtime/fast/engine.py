@@ -8,11 +8,12 @@ from array import array
 from functools import partial
 from math import inf, nextafter
 
-from tsdl.facts import Facts, facts_of, victims_may_wait
+from tsdl.facts import Facts, facts_of, has_process, victims_may_wait
 from tsdl.runtime.clock import TIMER, Clock
 from tsdl.runtime.engine import Engine
 from tsdl.runtime.fast import bounds, lean
 from tsdl.runtime.fast.clock import FastClock
+from tsdl.runtime.fast.cohorted import CohortWorker
 from tsdl.runtime.fast.worker import FastWorker
 from tsdl.runtime.limits import Guard
 from tsdl.runtime.outcome import Outcome
@@ -28,6 +29,7 @@ class FastEngine(Engine):
     def _clock(self) -> Clock:
         self.facts: tuple[Facts, ...] = facts_of(self.plan)
         self.fast: list[FastWorker] = []
+        self.cohorted: list[CohortWorker] = []  # that have events of their own
         self.fast_clock = FastClock()
         return self.fast_clock
 
@@ -35,7 +37,11 @@ class FastEngine(Engine):
         facts = self.facts[group]
         if facts.rung == "reference":
             return super()._worker(index, group, node)
-        worker = FastWorker(index, self.plan.workers[group], node, facts)
+        kind = self.plan.workers[group]
+        if has_process(kind):
+            self.cohorted.append(CohortWorker(index, kind, node, self.times[group], facts))
+            return self.cohorted[-1]
+        worker = FastWorker(index, kind, node, self.times[group], facts)
         worker.woken = partial(self._woken, worker)
         worker.boundary = self._boundary
         self.fast.append(worker)
@@ -78,7 +84,9 @@ class FastEngine(Engine):
             if until is not None:
                 worker.open_inbox(until)
             self.ended = max(self.ended, worker.landed)
-            worker.settle()  # for those who look at what has become of each request
+        everybody: list[CohortWorker] = [*self.fast, *self.cohorted]
+        for each in everybody:
+            each.settle()  # for those who look at what has become of each request
 
     def next_time(self) -> float:
         """Return when something happens next; inf if nothing will."""

@@ -45,8 +45,8 @@ class Loops(dict[int, Loop]):
         """Begin with none."""
         super().__init__()
         cohort, memory = worker.cohort, worker.memory
-        self._times = worker.times
-        self._made = worker.times.made(
+        self._times = worker.times.of_decodes
+        self._made = worker.times.of_decodes.made(
             _source(worker),
             {
                 "cohort": cohort, "entering": cohort.on_blocks, "block": cohort.block,

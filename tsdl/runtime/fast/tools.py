@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 def tools(worker: FastWorker) -> Tools:
     """Return what `lean.run` needs of a worker."""
     cohort, memory, local = worker.cohort, worker.memory, worker.local
+    decodes = worker.times.of_decodes
     return (
         worker.inbox, worker.unseen, worker.waiting, worker.ready, worker.active, worker.loners,
         cohort.members, cohort.ends, cohort.fresh, cohort.peak_gaps, cohort.peak_steps,
         cohort.on_blocks, cohort.block, cohort.unit,
         memory.capacity, memory.capacity - memory.watermark,  # which newcomers leave free
         memory.footprint, memory.shares, local.batching == "chunked", local.max_requests,
-        local.max_tokens, worker.gap_length, worker.gap_count, worker.note_gaps, worker.times.known,
-        worker.times.of, worker.loops,
-        worker.time_of_features, worker.counts_blocks, worker.looks_far, worker.close,
+        local.max_tokens, worker.gap_length, worker.gap_count, worker.note_gaps,
+        decodes.known, decodes.of, worker.loops, worker.times.of_features,
+        worker.counts_blocks, worker.looks_far, worker.close,
     )  # fmt: skip
