@@ -76,6 +76,7 @@ ROWS = {
         Row("eight_workers", (Goal("simulation", 1.2),), "eight_workers"),
         Row("disaggregated", (Goal("simulation", 2.0),), "disaggregated"),
         Row("sessions", (Goal("microseconds_each", 25),), "sessions"),
+        Row("ranks", (), "ranks", 20_000),
         Row("prefix_cache", (Goal("microseconds_each", 60),), "prefix_cache", 10_000),
         Row(
             "million", (Goal("simulation", 12), Goal("megabytes", 250)), "one_worker", 1_000_000,
