@@ -30,10 +30,12 @@ def batch_of(
         context_blocks=sum(-(-context // BLOCK) for context in contexts),
         longest_context=max(contexts, default=0),
         peer_tokens=tokens,
+        peer_prefills=len(chunks),
+        least_peer_tokens=tokens,
     )
 
 
-assert [f.name for f in fields(Batch)][-1] == "peer_tokens", "batch_of leaves out a feature"
+assert [f.name for f in fields(Batch)][-1] == "least_peer_tokens", "batch_of leaves out a feature"
 
 BATCHES = {
     "a decode": batch_of(contexts=(500,)),

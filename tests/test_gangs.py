@@ -53,6 +53,14 @@ def test_ranks_pad_to_the_most_tokens_of_any() -> None:
     assert two.last == [1616 + 101] * 2
 
 
+def test_ranks_know_the_least_and_whether_any_of_them_prefills() -> None:
+    """Of 16 and 4 tokens, and of one each; prefills are the others', too, in the first alone."""
+    told = "1 s * tokens + 100 s * least_peer_tokens + 1000 s * peer_prefills"
+    two = pair([(0, 16, 2), (0, 4, 2)], cost="written", iteration=told)
+    assert two.iterations == {0: ["0 A+16", "1416 A"], 1: ["0 B+4", "1416 B"]}
+    assert two.last == [1416 + 101] * 2
+
+
 def test_a_rank_without_requests_takes_part_with_a_token_that_is_nobodys() -> None:
     one = pair([(0, 4, 2)], cost="linear_cost(1 s, 1 s)")
     assert one.iterations == {0: ["0 A+4", "5 A"], 1: []}

@@ -390,12 +390,12 @@ def test_experts_are_exchanged_as_flags_and_the_environment_say() -> None:
     [
         ("vllm", "-dp 8 -ep --all2all-backend deepep_low_latency --enable-dbo "
          "--dbo-prefill-token-threshold 12 --dbo-decode-token-threshold 4",
-         "overlap { when = tokens >= (12 if prefills > 0 else 4) }"),
+         "overlap { when = least_peer_tokens >= (12 if peer_prefills > 0 else 4) }"),
         ("vllm", "-dp 8 -ep --enable-dbo", ""),  # rings have all tokens on every rank
         ("vllm", "-dp 8 -ep --all2all-backend pplx --dbo-decode-token-threshold 4", None),
         ("sglang", "--tp 8 --dp 8 --enable-dp-attention --moe-a2a-backend deepep "
-         "--enable-two-batch-overlap --tbo-token-distribution-threshold 0",
-         "overlap { when = tokens > 1 }"),
+         "--enable-two-batch-overlap",
+         "overlap { when = peer_tokens > 1 }"),
         ("sglang", "--tp 8 --enable-two-batch-overlap", ""),
     ],
 )  # fmt: skip

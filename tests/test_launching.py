@@ -34,7 +34,7 @@ def batch_of(prefill: int = 0, decodes: int = 0, context: int = 0) -> Batch:
     if prefill:
         batch.add_prefill(prefill, 0, last=True)
     batch.add_decodes([context] * decodes)
-    batch.peer_tokens = batch.tokens
+    batch.close()
     return batch
 
 

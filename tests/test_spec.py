@@ -142,6 +142,7 @@ def test_the_members_of_a_plan_are_those_of_the_tool() -> None:
     section = SPEC.partition("### 11.3 ")[2].partition("The hash of a plan")[0]
     kinds = [kind for kind in vars(plan).values() if is_part(kind)]
     members = {name for kind in kinds for name in kind.__struct_fields__}
+    assert f"| `format` | {plan.FORMAT}; a tool" in section
     told = set(re.findall(r"`([a-z_]+)`", section))
     assert members <= told
     assert told - members == {"operators", "worker"}  # a source, and a block

@@ -19,7 +19,7 @@ from tsdl.interpolation import Unmeasured, ends_of, interpolation
 from tsdl.parts import of_cost, of_kvcache
 from tsdl.plan import Cost, Kernel, KVCache, Measured, Stage
 from tsdl.pythonsource import EXTERN, TABLE
-from tsdl.schema import BATCH_FEATURES, GROWING
+from tsdl.schema import BATCH_FEATURES, GROWING, OF_PREFILLS
 
 
 @dataclass(slots=True)
@@ -39,6 +39,8 @@ class Batch:
     context_blocks: int = 0
     longest_context: int = 0
     peer_tokens: int = 0
+    peer_prefills: int = 0
+    least_peer_tokens: int = 0
 
     def add_prefill(self, chunk: int, cached: int, *, last: bool) -> None:
         """Add a prefill chunk after `cached` tokens; the last one of a prompt yields a token."""
@@ -62,12 +64,19 @@ class Batch:
         self.context_blocks += sum([-(-context // 16) for context in contexts])
         self.longest_context = max(contexts, default=0)
 
+    def close(self) -> None:
+        """Note that all is in it; and of its peers, as long as nobody says more, that none are."""
+        self.peer_tokens = self.least_peer_tokens = self.tokens
+        self.peer_prefills = self.prefills
+
 
 assert [f.name for f in fields(Batch)] == list(BATCH_FEATURES)
 
 
 # Features that count the requests of an iteration, where all of them decode.
-COUNTING = frozenset({"tokens", "requests", "last_tokens", "decodes", "peer_tokens"})
+COUNTING = frozenset(
+    {"tokens", "requests", "last_tokens", "decodes", "peer_tokens", "least_peer_tokens"}
+)
 
 
 def features(cost: Cost) -> set[str]:
@@ -277,7 +286,7 @@ class DecodeTime:
         self._what = of_cost(cost)
         growing = [part for part in every if part.grows]
         counting = ", ".join(sorted(COUNTING))
-        none = ", ".join(f"{f.name}=0" for f in fields(Batch) if f.name.startswith("prefill"))
+        none = ", ".join(f"{name}=0" for name in OF_PREFILLS)
         counts, inlined = f"{counting}, {none}", Inlined()
         self._grows = bool(growing_features(cost))
         fixed = _sum([part.python(inlined) for part in every if not part.grows])

@@ -15,7 +15,7 @@ from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planjson import canonical, encoded, written
 
-FORMAT = 13
+FORMAT = 14
 WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
 
 
@@ -39,11 +39,15 @@ class Kernel(Struct, frozen=True):
 
 
 class Stage(Struct, frozen=True):
-    """Kernels that run one after another, `repeat` times over."""
+    """Kernels that run one after another, `repeat` times over.
+
+    Where it is `divided` they are those of both halves of a batch, which take turns.
+    """
 
     name: str
     repeat: int
     kernels: tuple[Kernel, ...]
+    divided: Value = False
 
 
 class Measured(Struct, frozen=True):

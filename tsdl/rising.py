@@ -13,14 +13,14 @@ from msgspec import Struct, field
 from tsdl.formula import Formula, Value, make, substituted, symbol, symbols
 from tsdl.interpolation import Grid, ends_of
 from tsdl.plan import Cost
-from tsdl.schema import BATCH_FEATURES, GROWING
+from tsdl.schema import GROWING, OF_PREFILLS
 
 # What is known of an iteration in which nobody is prefilled.
-_NO_PREFILLS: dict[Formula, Value] = {
-    symbol(name): 0 for name in BATCH_FEATURES if name.startswith("prefill")
-}
+_NO_PREFILLS: dict[Formula, Value] = {symbol(name): 0 for name in OF_PREFILLS}
 # Features that count requests, where all of them decode: one or more.
-_COUNTS = ("decodes", "requests", "tokens", "last_tokens", "peer_tokens")
+_COUNTS = (
+    "decodes", "requests", "tokens", "last_tokens", "peer_tokens", "least_peer_tokens",
+)  # fmt: skip
 # What is known of an iteration in which all requests decode.
 _ALL_DECODE: dict[Formula, Value] = {
     **_NO_PREFILLS,

@@ -26,6 +26,7 @@ from tsdl.types import (
     Read,
     Record,
     Reference,
+    Sequence,
     Type,
     Unknown,
     describe,
@@ -59,6 +60,16 @@ def infer_name(expression: ast.Name, scope: Scope, expected: Type | None) -> Typ
             "not a choice",
             help=(f"did you mean `{near}`?",) if near else (),
             fix=Fix(f"write `{near}`", (Edit(expression.span, near),)) if near else None,
+        )
+        return UNKNOWN
+    if isinstance(expected, Sequence) and isinstance(expected.of, Choice):
+        scope.sink.error(
+            "E0304",
+            f"`{name}` stands alone where a list is asked for",
+            expression.span,
+            "not a list",
+            help=(f"write `[{name}]`",),
+            fix=Fix(f"write `[{name}]`", (Edit(expression.span, f"[{name}]"),)),
         )
         return UNKNOWN
     _unknown_name(expression, scope, expected)

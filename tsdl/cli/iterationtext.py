@@ -7,9 +7,10 @@ from msgspec import Struct
 
 from tsdl.costs import Batch, Share, compiled, compiled_footprint, not_known, shares
 from tsdl.diagnostics.words import several
-from tsdl.formula import Value
+from tsdl.formula import Formula, Value, substituted, symbol
 from tsdl.plan import Kernel, Local, Model, Stage, Workers
 from tsdl.pythonsource import function, python
+from tsdl.schema import BATCH_FEATURES
 
 
 class Iterations(Struct, frozen=True):
@@ -31,8 +32,28 @@ class Iterations(Struct, frozen=True):
         decode.add_decodes([self.context] * self.decodes, local.decode_tokens)
         prefill.add_prefill(self.prefill, 0, last=True)
         for batch in (decode, prefill):
-            batch.peer_tokens = batch.tokens
+            batch.close()
         return decode, prefill
+
+
+def halves_lines(workers: Workers, iterations: Iterations) -> list[str]:
+    """Return where halves of a batch take turns, and whether they do in what is shown."""
+    blocks = [stage for stage in workers.cost.stages if stage.divided is not False]
+    if not blocks:
+        return []
+    both = zip(iterations.titles, iterations.batches(workers.local), strict=True)
+    here = [title for title, batch in both if _holds(blocks[0].divided, batch)]
+    names = " and ".join(f"`{stage.name}`" for stage in blocks)
+    told = f"of these the {' and the '.join(here)}" if here else "none of these"
+    return [f"    halves    take turns in {names} where {blocks[0].divided}: {told}"]
+
+
+def _holds(condition: Value, batch: Batch) -> bool:
+    known: dict[Formula, Value] = {symbol(f): getattr(batch, f) for f in BATCH_FEATURES}
+    try:
+        return substituted(condition, known) is True
+    except ArithmeticError:
+        return False
 
 
 def iteration_lines(workers: Workers, model: Model, iterations: Iterations) -> list[str]:

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from tsdl.cli.iterationtext import Iterations, iteration_lines
+from tsdl.cli.iterationtext import Iterations, halves_lines, iteration_lines
 from tsdl.cli.policytext import stage_lines
 from tsdl.cli.rungs import rung_text
 from tsdl.costs import domain_of
@@ -203,6 +203,7 @@ def _workers(
     ]
     lines += [*_connection(workers), *_local(workers.local)]
     lines.append(f"    engine    {rung_text(rung)}")
+    lines += halves_lines(workers, iterations)
     cost = workers.cost
     if cost.source == "operators":
         timed = iteration_lines(workers, model, iterations)

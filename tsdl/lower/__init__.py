@@ -15,6 +15,7 @@ from tsdl.lower.formulas import lower_parts
 from tsdl.lower.handingover import check_hand_over
 from tsdl.lower.idle import report_idle, report_unasked
 from tsdl.lower.operators import FORMATS
+from tsdl.lower.overlapping import check_overlap
 from tsdl.lower.pipeline import check_pipeline
 from tsdl.lower.places import (
     check_names,
@@ -34,6 +35,7 @@ from tsdl.plan import (
     FORMAT,
     Breakpoint,
     Condition,
+    Cost,
     Doc,
     Global,
     Handler,
@@ -163,6 +165,7 @@ def _workers(
     devices: list[Instance] = []
     parameters = 0
     check_ranks(evaluator, cluster)
+    placed: dict[int, list[tuple[Instance, Cost]]] = {}  # the workers of each policy
     known: dict[int, Workers] = {}  # of a node that stands more than once, what its first one is
     for standing in standings(evaluator, cluster):
         worker = standing.worker
@@ -188,6 +191,7 @@ def _workers(
         local = replace(local, handlers=local.handlers + handlers)
         known[id(worker)] = replace(lowered, breakpoints=breakpoints, local=local)
         workers.append(known[id(worker)])
+        placed.setdefault(id(own), []).append((worker, lowered.cost))
     if not workers:
         raise evaluator.fail(
             "E0513",
@@ -195,6 +199,8 @@ def _workers(
             evaluator.place_of(cluster),
             help=("write `worker gpu { hardware = A100_80G }`",),
         )
+    for each in policies:
+        check_overlap(evaluator, model, each, placed[id(each)])
     return workers, policies, devices, parameters
 
 

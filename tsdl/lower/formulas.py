@@ -52,6 +52,10 @@ def _parts(
             if isinstance(value, Formula):  # it is part of the same function
                 place = evaluator.span(evaluator.inner(policy, "local"), field).place
                 yield parts.of_cost(kind.cost), f"{place} (the policy's `{field}`)"
+        if any(stage.divided is not False for stage in kind.cost.stages):
+            overlap = evaluator.inner(evaluator.inner(policy, "local"), "overlap")
+            place = evaluator.span(overlap, "when").place
+            yield parts.of_cost(kind.cost), f"{place} (the policy's `overlap`)"
     for holder in (cluster.members, *cluster.members.named("node")):
         for tier in holder.named("tier"):
             for part in tier.clauses("evict"):

@@ -8,16 +8,16 @@ from msgspec.structs import replace
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Formula, Value, make, substituted, symbol
 from tsdl.lower.operators import Device
-from tsdl.lower.overlapping import Overlap, overlap_of
+from tsdl.lower.overlapping import Overlap, divided, overlap_of
 from tsdl.plan import Cost, Stage
-from tsdl.schema import BATCH_FEATURES
+from tsdl.schema import BATCH_FEATURES, OF_PREFILLS
 
 
 class Launching(Struct, frozen=True):
     """What a policy says of it: seconds of each iteration, and of each kernel.
 
     `gap` is what the device loses from a kernel to the next, `launch` what the host takes for each
-    where an iteration is `eager`. Where a batch is divided, by `overlap`, both halves are launched.
+    where an iteration is `eager`; `overlap` says which batches are launched in two halves.
     """
 
     overhead: Value
@@ -45,27 +45,31 @@ def launched(
 ) -> Cost:
     """Return a cost with what a policy adds to it; the kernels of `stages` are those launched.
 
-    Of the stages of a pipeline the scheduler itself belongs to the first.
+    Both are as they were if no batch was divided in two. Of the stages of a pipeline the scheduler
+    itself belongs to the first.
     """
-    count = _count(device, stages, launching.overlap)
+    count = _count(device, stages)
     overhead = launching.overhead if first else 0
     beside = make("+", make("*", launching.gap, count), overhead)
     eager = launching.eager if launching.launch and count != 0 else False
     least = make("+", overhead, make("*", launching.launch, count)) if eager is not False else 0
-    return replace(cost, overhead=beside, eager=eager, least=least)
+    halved = tuple(divided(stage, launching.overlap) for stage in cost.stages)
+    return replace(cost, stages=halved, overhead=beside, eager=eager, least=least)
 
 
-def _count(device: Device, stages: Iterable[Stage], overlap: Overlap) -> Value:
-    """Return how many kernels an iteration of decodes launches; one may be part of another."""
+def _count(device: Device, stages: Iterable[Stage]) -> Value:
+    """Return how many kernels an iteration of decodes launches; one may be part of another.
+
+    Where a batch is divided in two, those of both halves are.
+    """
     features: dict[Formula, Value] = {symbol(name): 1 for name in BATCH_FEATURES}
-    features |= {symbol(name): 0 for name in BATCH_FEATURES if name.startswith("prefill")}
-    count = twice = 0
+    features |= {symbol(name): 0 for name in OF_PREFILLS}
+    count: Value = 0
     for stage in stages:
         here = (k for k in stage.kernels if _takes_time(k.time, features))
         launches = stage.repeat * sum(device.efficiency(k.work_class).overhead > 0 for k in here)
-        count += launches
-        twice += launches * overlap.divides(stage)
-    return make("+", count, make("if", overlap.when, twice, 0))
+        count = make("+", count, make("if", stage.divided, 2 * launches, launches))
+    return count
 
 
 def _takes_time(time: Value, features: dict[Formula, Value]) -> bool:

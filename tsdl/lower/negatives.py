@@ -1,4 +1,7 @@
-"""Work and times below zero of what a program writes itself: told before a run adds them up."""
+"""Work and times below zero, and shares beyond the whole, that formulas of a program come to.
+
+They are told before a run adds them up.
+"""
 
 from collections.abc import Iterator
 
@@ -41,7 +44,7 @@ def check_negative(
     if not own:
         return
     for called, batch in _batches(decode_tokens):
-        batch.peer_tokens = batch.tokens
+        batch.close()
         known: dict[Formula, Value] = {symbol(f): getattr(batch, f) for f in BATCH_FEATURES}
         for key, value in own.items():
             number = _number(value, known)
@@ -54,6 +57,21 @@ def check_negative(
                     notes=("such an iteration would seem to take less time than it does",),
                     help=("write `max(…, 0)`, or when it is launched at all: `when = …`",),
                 )
+
+
+def check_share(evaluator: Evaluator, block: Instance, key: str, value: Value) -> None:
+    """See that a share which a formula says is from none to the whole. Raises Failed."""
+    for called, batch in _batches(1):
+        batch.close()
+        number = _number(value, {symbol(f): getattr(batch, f) for f in BATCH_FEATURES})
+        if not 0 <= number <= 1:
+            raise evaluator.fail(
+                "E0503",
+                f"`{block.path}{key}` is a share, from 0 to 100 %, and is {100 * number:.4g} % in "
+                f"an iteration of {called}",
+                evaluator.span(block, key),
+                help=(f"keep it within: `{key} = clamp(…, 0, 1)`",),
+            )
 
 
 def _number(value: Value, known: dict[Formula, Value]) -> float:

@@ -3,7 +3,7 @@
 As vLLM's dual batch overlap and SGLang's two-batch overlap do it (SPEC.md, section 7.9).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from itertools import groupby
 
@@ -11,8 +11,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tsdl.diagnostics import Label
+from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Formula, Value, make, substituted, symbol
+from tsdl.lower.negatives import check_share
 from tsdl.plan import Cost, Kernel, Stage
 from tsdl.schema import BATCH_FEATURES
 
@@ -22,20 +24,18 @@ _HALF: dict[Formula, Value] = {
 }
 
 
+_EXCHANGED = ("collective", "exchange")  # classes of what devices tell one another
+
+
 class Overlap(Struct, frozen=True):
     """What a policy says of it: when a batch is divided, beside which classes of kernels.
 
     `occupies` is the share of their time that the device is busy with them itself.
     """
 
-    when: Value
-    hides: tuple[str, ...]
-    occupies: Value
-
-    def divides(self, stage: Stage) -> bool:
-        """Tell whether halves take turns in a stage: it repeats, computes and waits for others."""
-        waits = {self.hidden(kernel) for kernel in stage.kernels if kernel.time != 0}
-        return self.when is not False and stage.repeat > 1 and waits == {True, False}
+    when: Value = False
+    hides: tuple[str, ...] = ()
+    occupies: Value = 0
 
     def hidden(self, kernel: Kernel) -> bool:
         """Tell whether the other half computes beside a kernel."""
@@ -43,40 +43,41 @@ class Overlap(Struct, frozen=True):
 
 
 def overlap_of(evaluator: Evaluator, policy: Instance, known: Mapping[Formula, Value]) -> Overlap:
-    """Return what a policy says of it for a worker of which so much is known."""
-    block = evaluator.inner(evaluator.inner(policy, "local"), "overlap")
+    """Return what a policy says of it for a worker of which so much is known. Raises Failed."""
+    block = _block(evaluator, policy)
+    if block is None:
+        return Overlap()
     hides = evaluator.get(block, "hides")
     assert isinstance(hides, list)
     when, occupies = (
         substituted(evaluator.known(block, key), known) for key in ("when", "occupies")
     )
+    check_share(evaluator, block, "occupies", occupies)
     return Overlap(when, tuple(map(str, hides)), occupies)
 
 
-def check_overlap(
-    evaluator: Evaluator,
-    worker: Instance,
-    model: Instance,
-    policy: Instance,
-    cost: Cost,
-    overlap: Overlap,
-) -> None:
-    """Warn where batches are to be divided, and no stage has anything that could be hidden."""
-    if overlap.when is False or any(map(overlap.divides, cost.stages)):
-        return
-    classes = " or ".join(f"`{name}`" for name in overlap.hides)
-    nothing = f"no layer of `{model.name}` on `{worker.members.name}` has a kernel of {classes}"
-    evaluator.sink.warning(
-        "W0523",
-        f"`overlap` hides nothing: {nothing if classes else '`hides` is an empty list'}",
-        evaluator.span(evaluator.inner(evaluator.inner(policy, "local"), "overlap"), "when"),
-        f"policy `{policy.name}`",
-        secondary=(Label(evaluator.place_of(worker), "this worker"),),
-        notes=(
-            "ranks exchange tokens, of class `exchange`; all-reduces are of class `collective`",
-        ),
-        help=("leave it out, or say what else is to be hidden: `hides = [collective]`",),
-    )
+def _block(evaluator: Evaluator, policy: Instance) -> Instance | None:
+    """Return the block of a policy that says so; None where it divides nothing."""
+    local = evaluator.inner(policy, "local")
+    written = ("overlap", "") in local.members.blocks
+    return evaluator.inner(local, "overlap") if written else None
+
+
+def marked(stages: Iterable[Stage], overlap: Overlap) -> list[Stage]:
+    """Return the stages of a graph; those in which halves take turns know when they do.
+
+    They repeat, and have both what computes and what the other half may be computed beside.
+    """
+    return [
+        replace(stage, divided=overlap.when)
+        if stage.repeat > 1 and len({overlap.hidden(k) for k in _launched(stage)}) > 1
+        else stage
+        for stage in stages
+    ]
+
+
+def _launched(stage: Stage) -> list[Kernel]:
+    return [kernel for kernel in stage.kernels if kernel.time != 0]
 
 
 def divided(stage: Stage, overlap: Overlap) -> Stage:
@@ -85,46 +86,109 @@ def divided(stage: Stage, overlap: Overlap) -> Stage:
     What computes runs twice. Of an exchange there is left, for each half, what takes longer than
     the other half's computing beside it, or at least what it occupies the device for.
     """
-    if not overlap.divides(stage):
+    if stage.divided is False:
         return stage
-    kernels = [kernel for kernel in stage.kernels if kernel.time != 0]
-    halves = {kernel.name: substituted(kernel.time, _HALF) for kernel in kernels}
-    times = {name: make("*", 2, half) for name, half in halves.items()}
-    rounds = _rounds(kernels, overlap)
-    computing = [_sum([halves[name] for name in before]) for before, _ in rounds]
+    kernels = _launched(stage)
+    halves = [substituted(kernel.time, _HALF) for kernel in kernels]
+    times = [make("*", 2, half) for half in halves]
+    rounds = _rounds([overlap.hidden(kernel) for kernel in kernels])
+    computing = [_sum([halves[number] for number in before]) for before, _ in rounds]
     for number, (_, exchange) in enumerate(rounds):
-        sent = _sum([halves[name] for name in exchange])
+        sent = _sum([halves[n] for n in exchange])
         occupied = make("*", overlap.occupies, sent)
         beside = (computing[number], computing[(number + 1) % len(rounds)])
         left = _sum([make("max", occupied, make("-", sent, time)) for time in beside])
-        for name in exchange if len(exchange) > 1 else ():
-            share = make("/", make("*", left, halves[name]), sent)
-            times[name] = make("if", make(">", halves[name], 0), share, 0)
         if len(exchange) == 1:
             times[exchange[0]] = left
-    found = [
-        replace(k, time=make("if", overlap.when, times[k.name], k.time)) if k.name in times else k
-        for k in stage.kernels
-    ]
-    return replace(stage, kernels=tuple(found))
+        else:
+            for n in exchange:
+                share = make("/", make("*", left, halves[n]), sent)
+                times[n] = make("if", make(">", halves[n], 0), share, 0)
+    found = iter(times)
+    return replace(
+        stage,
+        kernels=tuple(
+            replace(k, time=make("if", stage.divided, next(found), k.time)) if k.time != 0 else k
+            for k in stage.kernels
+        ),
+    )
 
 
-def _rounds(kernels: list[Kernel], overlap: Overlap) -> list[tuple[list[str], list[str]]]:
-    """Return the names of what computes, and of what is exchanged behind it, round by round.
+def _rounds(hidden: list[bool]) -> list[tuple[list[int], list[int]]]:
+    """Return the numbers of what computes, and of what is exchanged behind it, round by round.
 
     Since the stage repeats, its end goes on at its begin.
     """
-    first = next(
-        number
-        for number, kernel in enumerate(kernels)
-        if overlap.hidden(kernels[number - 1]) and not overlap.hidden(kernel)
-    )
-    runs = [
-        [kernel.name for kernel in run]
-        for _, run in groupby(kernels[first:] + kernels[:first], overlap.hidden)
-    ]
+    numbers = range(len(hidden))
+    first = next(n for n in numbers if hidden[n - 1] and not hidden[n])
+    turned = [*numbers[first:], *numbers[:first]]
+    runs = [list(run) for _, run in groupby(turned, hidden.__getitem__)]
     return list(zip(runs[::2], runs[1::2], strict=True))
 
 
 def _sum(times: list[Value]) -> Value:
     return reduce(lambda one, other: make("+", one, other), times)
+
+
+# -- what is told of it ------------------------------------------------------------------------
+
+
+def check_overlap(
+    evaluator: Evaluator, model: Instance, policy: Instance, placed: Sequence[tuple[Instance, Cost]]
+) -> None:
+    """Warn where a policy is to divide batches, and none of its workers, with their costs, does."""
+    block = _block(evaluator, policy)
+    if block is None or evaluator.get(block, "when") is False:
+        return
+    hides = evaluator.get(block, "hides")
+    assert isinstance(hides, list)
+    overlap = Overlap(hides=tuple(map(str, hides)))
+    stages = [stage for _, cost in placed for stage in cost.stages]
+    blocks = [stage for stage in stages if stage.repeat > 1]
+    classes = {kernel.work_class for stage in blocks for kernel in _launched(stage)}
+    place = evaluator.span(block, "hides" if "hides" in block.members.fields else "when")
+    if not any(stage.divided is not False for stage in stages):
+        worker, _ = placed[0]
+        evaluator.sink.warning(
+            "W0523",
+            f"`overlap` hides nothing: {_why(overlap, model, [cost for _, cost in placed])}",
+            place,
+            f"policy `{policy.name}`",
+            secondary=(Label(evaluator.place_of(worker), "for this worker"),),
+            notes=(
+                "ranks exchange tokens, of class `exchange`; all-reduces are of class `collective`",
+            ),
+            help=(_remedy(overlap, classes),),
+        )
+        return
+    every = {k.work_class for stage in stages for k in stage.kernels} | set(_EXCHANGED)
+    for name in overlap.hides:
+        near = nearest(name, sorted(every)) if name not in every else None
+        if near:
+            evaluator.sink.warning(
+                "W0523",
+                f"`overlap` hides no `{name}`: no kernel is of this class",
+                place,
+                f"policy `{policy.name}`",
+                help=(f"did you mean `{near}`?",),
+            )
+
+
+def _why(overlap: Overlap, model: Instance, costs: list[Cost]) -> str:
+    """Return why halves of a batch do not take turns anywhere."""
+    if not overlap.hides:
+        return "`hides` is an empty list"
+    if all(cost.source != "operators" for cost in costs):
+        return f"`{costs[0].source}` has the times of whole iterations"
+    named = " or ".join(f"`{name}`" for name in overlap.hides)
+    having = [s for c in costs for s in c.stages if any(map(overlap.hidden, _launched(s)))]
+    if not having:
+        return f"no kernel of `{model.name}` is of class {named}"
+    if all(stage.repeat <= 1 for stage in having):
+        return f"what is of class {named} is in no block of `{model.name}` that repeats"
+    return f"no kernel is left that could be computed beside those of class {named}"
+
+
+def _remedy(overlap: Overlap, classes: set[str]) -> str:
+    others = [name for name in _EXCHANGED if name in classes and name not in overlap.hides]
+    return f"hide what there is: `hides = [{', '.join(others)}]`" if others else "leave it out"

@@ -77,21 +77,21 @@ def pipeline_of(
     device: Device,
     whole: Cost,
     launching: Launching,
-    divided: list[Share],
+    parts: list[Share],
 ) -> tuple[Cost, ...]:
     """Return the cost of each stage, with the overhead on the first; empty where there is one.
 
     Each launches its own kernels. All but the last send what they computed on. A closed cost is
     shared alike.
     """
-    if len(divided) == 1:
+    if len(parts) == 1:
         return ()
     found: list[Cost] = []
     width = evaluator.whole(model, "hidden")
-    for number, share in enumerate(divided):
-        stages = share.stages if whole.source == "operators" else _alike(whole, len(divided))
+    for number, share in enumerate(parts):
+        stages = share.stages if whole.source == "operators" else _alike(whole, len(parts))
         sent: tuple[Stage, ...] = ()
-        if number < len(divided) - 1:
+        if number < len(parts) - 1:
             here = replace(device, reach=device.reach.between(number, device.devices))
             send = library_kernels(evaluator, ("Send", "send"), width, symbol("tokens"), here)
             sent = (Stage("", 1, tuple(send)),)

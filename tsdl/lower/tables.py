@@ -46,6 +46,11 @@ class Tables(Struct):
     _sources: dict[Path, Source] = field(default_factory=dict)
 
     @property
+    def of_operators(self) -> bool:
+        """Tell whether times are those of operators, not of iterations as a whole."""
+        return self.cost is None or bool(self.cost.members.named("operator"))
+
+    @property
     def measured(self) -> tuple[Measured, ...]:
         """Return the tables in the order in which they were asked for."""
         return tuple(table for table in self.found.values() if table.axes != _CONSTANT)

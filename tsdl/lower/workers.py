@@ -9,7 +9,7 @@ from tsdl.lower.files import FileReader
 from tsdl.lower.launching import Launching, launched, launching_of
 from tsdl.lower.operators import Device, Graph, device_of, graph_of, with_peak
 from tsdl.lower.origins import check_origin
-from tsdl.lower.overlapping import check_overlap, divided
+from tsdl.lower.overlapping import marked
 from tsdl.lower.pipeline import Share, pipeline_of, shares
 from tsdl.lower.reaching import reach_of
 from tsdl.lower.speculating import drafted
@@ -74,7 +74,8 @@ def lower_workers(
     hardware = device.hardware
     launching = launching_of(evaluator, policy, device.devices)
     graph = graph_of(evaluator, model, device, tables)
-    graph.stages = [divided(stage, launching.overlap) for stage in graph.stages]
+    if tables.of_operators:
+        graph.stages = marked(graph.stages, launching.overlap)
     drafts = drafted(evaluator, worker, policy, device, graph, tables)
     parts = shares(evaluator, worker, graph, device.parallel.stages)
     kv = _kv_cache(evaluator, worker, model, device, graph, parts)
@@ -82,7 +83,6 @@ def lower_workers(
     if cost.source == "operators":
         _check_format(evaluator, model, device)
     _check_shared(evaluator, worker, model, device, cost, graph)
-    check_overlap(evaluator, worker, model, policy, cost, launching.overlap)
     power = _power(evaluator, hardware)
     rent = evaluator.optional(hardware, "rent")
     runs = evaluator.word(worker, "runs")
@@ -151,16 +151,21 @@ def _power(evaluator: Evaluator, hardware: Instance) -> dict[str, float]:
 
 
 def _cost(
-    tables: Tables, device: Device, graph: Graph, drafts: tuple[Stage, ...], launching: Launching
+    tables: Tables,
+    device: Device,
+    graph: Graph,
+    drafts: tuple[Stage, ...],
+    launching: Launching,
 ) -> Cost:
     cost, stages = tables.cost, tuple(graph.stages)
     if cost is not None and cost.members.named("operator"):
         check_unused(tables, graph.names)
         check_speed(tables, stages, device.compute, device.bandwidth)
-    if cost is None or cost.members.named("operator"):
+    if tables.of_operators:
         stages = (*stages, *drafts)
         alone = Cost("operators", stages, 0, tables.measured)
     else:
+        assert cost is not None
         kernels = tables.of_parts() if cost.members.named("part") else [tables.of_whole()]
         alone = Cost(cost.name, (Stage("", 1, tuple(kernels)),), 0, tables.measured)
     return launched(alone, device, launching, stages)

@@ -47,7 +47,7 @@ class Iteration:
             drafted = self.drafted
             contexts = [r.prompt + r.generated + drafted for r in self.decodes]
             self.batch.add_decodes(contexts, 1 + drafted)
-            self.batch.peer_tokens = self.batch.tokens
+            self.batch.close()
 
     def note_start(self, now: float) -> None:
         """Note when those were begun to be computed that never were before."""

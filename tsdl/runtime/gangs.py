@@ -78,11 +78,14 @@ class Gang:
         return max([worker.duration_of(iteration, now) for worker, iteration in self.in_flight])
 
     def _tell_peers(self) -> None:
-        """Let the ranks know the most tokens of them all."""
+        """Let the ranks know what the most of them have to do, and the least."""
         batches = [worker.full_batch(iteration) for worker, iteration in self.in_flight]
-        most = max(batch.tokens for batch in batches)
+        tokens = [batch.tokens for batch in batches]
+        most, least = max(tokens), min(tokens)
+        prefills = max(batch.prefills for batch in batches)
         for batch in batches:
-            batch.peer_tokens = most
+            batch.peer_tokens, batch.least_peer_tokens = most, least
+            batch.peer_prefills = prefills
 
 
 def dummy() -> Iteration:

@@ -1,7 +1,13 @@
 """Which blocks, fields, clauses and names exist, as data: drives check, completion and docs."""
 
 from tsdl.schema.events import ACTIONS, AGGREGATES, BREAKPOINT, EVENTS, STATE_KEYS
-from tsdl.schema.features import BATCH_FEATURES, FEATURE_TYPES, GROWING, OF_A_WORKER
+from tsdl.schema.features import (
+    BATCH_FEATURES,
+    FEATURE_TYPES,
+    GROWING,
+    OF_A_WORKER,
+    OF_PREFILLS,
+)
 from tsdl.schema.kinds import KINDS, UNITS_KINDS
 from tsdl.schema.names import (
     BY_REQUEST,
@@ -29,6 +35,7 @@ __all__ = [
     "KINDS",
     "METRICS",
     "OF_A_WORKER",
+    "OF_PREFILLS",
     "RECORDS",
     "RECORD_FUNCTIONS",
     "SHARES",

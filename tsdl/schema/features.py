@@ -20,6 +20,8 @@ BATCH_FEATURES: dict[str, str] = {
     "context_blocks": "Σ ⌈context / 16⌉ over the decodes",
     "longest_context": "the longest context among the decodes",
     "peer_tokens": "the most tokens of any rank that steps in lock-step with this one",
+    "peer_prefills": "the most prefills of any of these ranks",
+    "least_peer_tokens": "the fewest tokens of any of these ranks",
 }
 FEATURE_TYPES: dict[str, Type] = dict.fromkeys(BATCH_FEATURES, _NUMBER)
 
@@ -27,6 +29,9 @@ FEATURE_TYPES: dict[str, Type] = dict.fromkeys(BATCH_FEATURES, _NUMBER)
 OF_A_WORKER: dict[str, str] = {
     "devices": "devices of the worker, or of each of its stages",
 }
+
+# Features that are 0 where nobody is prefilled.
+OF_PREFILLS = tuple(name for name in BATCH_FEATURES if "prefill" in name)
 
 # Features that grow while the same requests decode on; all others stay as they are.
 GROWING = ("contexts", "context_blocks", "longest_context")

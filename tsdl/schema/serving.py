@@ -87,7 +87,7 @@ _OVERLAP = Block(
     "Halves of a batch that take turns: one computes while the other is exchanged (section 7.9).",
     {
         "when": Field(
-            Boolean(), "whether an iteration is divided in two at all", "false", formula=True
+            Boolean(), "whether an iteration is divided in two at all", required=True, formula=True
         ),
         "hides": Field(
             Sequence(Choice(())),

@@ -65,8 +65,7 @@ SGLANG = _BOTH + _flags(
     --nccl-init-addr --nccl-port --preferred-sampling-params --prefill-attention-backend
     --quantization-param-path --radix-eviction-policy --retraction-policy --sampling-backend
     --scheduler-recv-interval --show-time-cost --skip-server-warmup --stream-interval
-    --stream-output --tbo-token-distribution-threshold --tokenizer-worker-num --torch-compile-max-bs
-    --warmups --watchdog-timeout
+    --stream-output --tokenizer-worker-num --torch-compile-max-bs --warmups --watchdog-timeout
     """
 )
 SGLANG_SWITCHES = _flags(

@@ -67,6 +67,7 @@ _UNREAD = {
     "--enable-hierarchical-cache": "for KV kept in other memory, see `policy pooled` and tiers",
     "--enable-lora": "adapters are not modelled",
     "--lora-paths": "adapters are not modelled",
+    "--tbo-token-distribution-threshold": "both halves have as many tokens, requests and contexts",
     "--enable-eplb": "see `imbalance` of `ep`",
     "--cuda-graph-bs": "the largest of them decides: `eager = prefills == 0 and tokens > N`",
     "--enable-torch-compile": "kernels are those that the device's efficiency was found with",
@@ -182,7 +183,7 @@ def _policy(serving: Serving, shape: Shape) -> None:
         local.append(Line("prefills == 0", "--disable-cuda-graph", "eager"))
     elif most is not None:
         local.append(Line(f"prefills == 0 and tokens > {most}", "--cuda-graph-max-bs", "eager"))
-    halves(serving, shape, "--enable-two-batch-overlap", "tokens > 1")
+    halves(serving, shape, "--enable-two-batch-overlap", "peer_tokens > 1")
     order = flags.text("--schedule-policy") or "fcfs"
     if flags.flag("--enable-priority-scheduling"):
         low = flags.flag("--schedule-low-priority-values-first")

@@ -223,7 +223,8 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
         flags.whole(f"--dbo-{kind}-token-threshold", 1, _MOST) or usual
         for kind, usual in (("prefill", 512), ("decode", 32))
     )
-    halves(serving, shape, "--enable-dbo", f"tokens >= ({prefill} if prefills > 0 else {decode})")
+    enough = f"({prefill} if peer_prefills > 0 else {decode})"
+    halves(serving, shape, "--enable-dbo", f"least_peer_tokens >= {enough}")
     _order(serving)
 
 

@@ -190,6 +190,7 @@ class CohortWorker(Worker):
             batch.tokens, batch.requests, batch.last_tokens, batch.prefills, batch.prefill_tokens,
             batch.prefill_contexts, batch.prefill_products, batch.prefill_squares, batch.decodes,
             batch.contexts, batch.context_blocks, batch.longest_context, batch.peer_tokens,
+            batch.peer_prefills, batch.least_peer_tokens,
         )  # fmt: skip
 
     def full_batch(self, iteration: Iteration) -> Batch:
@@ -205,7 +206,7 @@ class CohortWorker(Worker):
         blocks, longest = self.growing_features()
         batch.context_blocks += blocks
         batch.longest_context = max(batch.longest_context, longest)
-        batch.peer_tokens = batch.tokens
+        batch.close()
         return batch
 
     def growing_features(self) -> tuple[int, int]:

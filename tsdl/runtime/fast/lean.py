@@ -359,7 +359,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
             if not grouped:
                 duration = time_of(
                     tokens, count, complete, count, tokens, cached + tokens, products, squares,
-                    0, 0, 0, 0, tokens,
+                    0, 0, 0, 0, tokens, count, tokens,
                 )  # fmt: skip
             else:
                 blocks = longest = 0
@@ -371,7 +371,8 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                     longest = far + steps
                 duration = time_of(
                     tokens + size, count + size, complete + size, count, tokens, cached + tokens,
-                    products, squares, size, contexts, blocks, longest, tokens + size,
+                    products, squares, size, contexts, blocks, longest, tokens + size, count,
+                    tokens + size,
                 )  # fmt: skip
             if not 0 <= duration < inf:
                 worker.check(duration, prefills, size if grouped else 0)
