@@ -19,6 +19,8 @@ def is_statistic(name: str) -> bool:
 def infer_statistic(expression: ast.Call, name: str, scope: Scope) -> Type:
     """Return the type of a statistic: that of its metric."""
     where, others = _parted(expression)
+    if where is not None and _twice(where, others, scope):
+        return UNKNOWN
     helps = (f"which requests are meant says `{WHERE}`: `{name}(ttft, {WHERE} = priority == 0)`",)
     values = calls.positional(others, name, 1, 1, scope, helps)
     if values is None:
@@ -53,6 +55,8 @@ def infer_total(expression: ast.Call, name: str, scope: Scope) -> Type:
             help=(f"of some requests alone there are {', '.join(BY_REQUEST)}",),
         )
         return UNKNOWN
+    if where is not None and _twice(where, others, scope):
+        return UNKNOWN
     if where is None or others.arguments:
         wrong = others.arguments[0].span if others.arguments else expression.span
         scope.sink.error(
@@ -78,6 +82,21 @@ def check_where(where: ast.Argument, of: Type, scope: Scope) -> None:
         return
     each = scope._replace(each=f"`{WHERE}` asks each request", axes=None)
     expressions.require(where.value, Boolean(), each, f"what `{WHERE}` asks of each request")
+
+
+def _twice(where: ast.Argument, others: ast.Call, scope: Scope) -> bool:
+    """Report a second `where`; tell whether there is one."""
+    second = next((a for a in others.arguments if a.name == WHERE), None)
+    if second is None:
+        return False
+    one, other = where.value.span.text, second.value.span.text
+    scope.sink.error(
+        "E0305",
+        f"`{WHERE}` stands twice",
+        second.span,
+        help=(f"join both: `{WHERE} = ({one}) and ({other})`",),
+    )
+    return True
 
 
 def refuse_metric(expression: ast.Call, name: str, scope: Scope) -> Type:
