@@ -86,9 +86,11 @@ class TameWriter(TamePolicyWriter):
             fields.append(f"blocks = {blocks}")
         if kind == "windowed":
             kept = chance.choice((24, 64, 100))
-            fields.append(
-                f"footprint(r) = round_up(min(r.context, {kept} tokens), block) * kv_per_token"
-            )
+            near = f"round_up(min(r.context, {kept} tokens), block) * kv_per_token"
+            if self.last.random() < 0.6:  # beside layers that keep all
+                near = f"round_up(r.context, block) * kv_per_token / 2 + {near} / 2"
+                self.features.add("hybrid")
+            fields.append(f"footprint(r) = {near}")
         if self.maybe(0.5):
             fields.append(f"swap_space = {chance.choice((0, 10, 1000))} MiB")
         if self.maybe(0.1):

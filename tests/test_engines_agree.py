@@ -126,6 +126,7 @@ SELDOM = (
     "eager",
     "gap",
     "overlap",
+    "hybrid",
     *tame_policies.LOCAL,
     *tame_policies.GLOBAL,
     *tame_policies.ROUTING,

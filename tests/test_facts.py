@@ -112,7 +112,29 @@ def test_conversations_wait_for_answers() -> None:
         ("round_up(r.prompt, 16) * kv_per_token", Growth(1, 0)),
         ("round_up(r.context, block) * kv_per_token / 2", Growth(16, 16 * 262144)),
         ("r.context * kv_per_token / 3", None),
-        ("round_up(min(r.context, 400 tokens), block) * kv_per_token", None),
+        (
+            "round_up(min(r.context, 400 tokens), block) * kv_per_token",
+            Growth(16, 0, 16 * 524288, 400),
+        ),
+        ("min(90 tokens, r.context) * kv_per_token", Growth(1, 0, 524288, 90)),
+        (
+            "(round_up(r.context, block) + round_up(min(r.context, window), block)) * kv_per_token",
+            None,  # as it is written: a sum of tokens
+        ),
+        (
+            "round_up(r.context, 8) * kv_per_token + round_up(min(r.context, 90 tokens), 8)"
+            " * kv_per_token / 2",
+            Growth(8, 8 * 524288, 8 * 262144, 90),
+        ),
+        (
+            "round_up(r.context, 8) * kv_per_token + min(r.context, 90 tokens) * kv_per_token",
+            None,  # blocks of two sizes
+        ),
+        (
+            "min(r.context, 9 tokens) * kv_per_token + min(r.context, 90 tokens) * kv_per_token",
+            None,  # two windows
+        ),
+        ("min(r.context, r.prompt) * kv_per_token", None),
         ("(r.context + 1 token) * kv_per_token", None),
     ],
 )

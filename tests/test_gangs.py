@@ -15,7 +15,7 @@ from tsdl.cli import main
 from tsdl.facts import facts_of
 from tsdl.runtime.arrivals import generate
 from tsdl.runtime.engine import Engine
-from tsdl.runtime.fast.cohorted import CohortWorker
+from tsdl.runtime.fast.cohortworker import CohortWorker
 from tsdl.runtime.fast.engine import FastEngine
 from tsdl.runtime.gangs import dummy, gangs_of
 

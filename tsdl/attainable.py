@@ -58,6 +58,8 @@ def _least(plan: Plan, kind: Workers) -> dict[str, float]:
     prefill, decode = Batch(), Batch()
     prefill.add_prefill(prompt, 0, last=True)
     decode.add_decodes([prompt + 1], each)
+    prefill.close()
+    decode.close()
     first, step = time(prefill), time(decode)
     gap = step if output > 1 else 0.0
     rest = (output - 1) / each * step  # every token that is drafted may be right

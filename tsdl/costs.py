@@ -19,7 +19,7 @@ from tsdl.interpolation import Unmeasured, ends_of, interpolation
 from tsdl.parts import of_cost, of_kvcache
 from tsdl.plan import Cost, Kernel, KVCache, Measured, Stage
 from tsdl.pythonsource import EXTERN, TABLE
-from tsdl.schema import BATCH_FEATURES, GROWING, OF_PREFILLS
+from tsdl.schema import BATCH_FEATURES, COUNTING, GROWING, OF_PREFILLS
 
 
 @dataclass(slots=True)
@@ -71,12 +71,6 @@ class Batch:
 
 
 assert [f.name for f in fields(Batch)] == list(BATCH_FEATURES)
-
-
-# Features that count the requests of an iteration, where all of them decode.
-COUNTING = frozenset(
-    {"tokens", "requests", "last_tokens", "decodes", "peer_tokens", "least_peer_tokens"}
-)
 
 
 def features(cost: Cost) -> set[str]:
@@ -285,7 +279,7 @@ class DecodeTime:
         every, tables = parts(cost), table_names(cost, asked)
         self._what = of_cost(cost)
         growing = [part for part in every if part.grows]
-        counting = ", ".join(sorted(COUNTING))
+        counting = ", ".join(COUNTING)
         none = ", ".join(f"{name}=0" for name in OF_PREFILLS)
         counts, inlined = f"{counting}, {none}", Inlined()
         self._grows = bool(growing_features(cost))

@@ -49,10 +49,15 @@ class Reason(Struct, frozen=True):
 
 
 class Growth(Struct, frozen=True):
-    """How a request's KV grows while it is decoded: by so many bytes with every `block` tokens."""
+    """How a request's KV grows while it is decoded: by so many bytes with every `block` tokens.
+
+    As long as its context is within a window, `near` bytes come to these.
+    """
 
     block: int
     size: int
+    near: int = 0
+    window: int = 0
 
 
 class Facts(Struct, frozen=True):
@@ -105,7 +110,7 @@ def reasons_of(plan: Plan, kind: Workers) -> tuple[Reason, ...]:
 
 
 def has_process(kind: Workers) -> bool:
-    """Tell whether a process has to see to each boundary of workers: they share them, or may go."""
+    """Tell whether a process sees to each boundary: ranks share theirs, others come and go."""
     return kind.ranks > 1 or kind.fewest is not None or kind.failures is not None
 
 
@@ -146,24 +151,41 @@ def _stay_first(order: tuple[Value, ...]) -> bool:
 
 def growth_of(kv: KVCache) -> Growth | None:
     """Return how a footprint grows with the context; None where it is not by whole blocks."""
-    context = symbol("context")
     match kv.footprint:
-        case value if context not in every_part(value):
+        case Formula("+", (far, near)):
+            one, other = _growth_of(far), _growth_of(near)
+            if one is None or other is None or one.near or one.block != other.block:
+                return None
+            return None if other.size else Growth(one.block, one.size, other.near, other.window)
+        case value:
+            return _growth_of(value)
+
+
+def _growth_of(value: Value) -> Growth | None:
+    context = symbol("context")
+    match value:
+        case _ if context not in every_part(value):
             return Growth(1, 0)
         case Formula("*", (int() | float() as size, Formula("round_up", (inner, int(block))))) if (
-            inner == context and 0 < block <= LARGEST_BLOCK and size >= 0 and size == int(size)
+            0 < block <= LARGEST_BLOCK and size >= 0 and size == int(size)
         ):
-            return Growth(block, int(size) * block)
-        case Formula("round_up", (inner, int(block))) if (
-            inner == context and 0 < block <= LARGEST_BLOCK
-        ):
-            return Growth(block, block)
-        case Formula("*", (int() | float() as size, inner)) if (
-            inner == context and size >= 0 and size == int(size)
-        ):
-            return Growth(1, int(size))
-        case value if value == context:
-            return Growth(1, 1)
+            return _within(inner, block, int(size) * block)
+        case Formula("round_up", (inner, int(block))) if 0 < block <= LARGEST_BLOCK:
+            return _within(inner, block, block)
+        case Formula("*", (int() | float() as size, inner)) if size >= 0 and size == int(size):
+            return _within(inner, 1, int(size))
+    return _within(value, 1, 1)
+
+
+def _within(inner: Value, block: int, size: int) -> Growth | None:
+    """Return how what is kept of a context grows by blocks: of all of it, or within a window."""
+    context = symbol("context")
+    if inner == context:
+        return Growth(block, size)
+    match inner:
+        case Formula("min", (one, other)) if context in (one, other):
+            window = other if one == context else one
+            return Growth(block, 0, size, window) if type(window) is int else None
     return None
 
 

@@ -13,19 +13,15 @@ from msgspec import Struct, field
 from tsdl.formula import Formula, Value, make, substituted, symbol, symbols
 from tsdl.interpolation import Grid, ends_of
 from tsdl.plan import Cost
-from tsdl.schema import GROWING, OF_PREFILLS
+from tsdl.schema import COUNTING, GROWING, OF_PREFILLS
 
 # What is known of an iteration in which nobody is prefilled.
 _NO_PREFILLS: dict[Formula, Value] = {symbol(name): 0 for name in OF_PREFILLS}
-# Features that count requests, where all of them decode: one or more.
-_COUNTS = (
-    "decodes", "requests", "tokens", "last_tokens", "peer_tokens", "least_peer_tokens",
-)  # fmt: skip
 # What is known of an iteration in which all requests decode.
 _ALL_DECODE: dict[Formula, Value] = {
     **_NO_PREFILLS,
-    **{Formula(">", (symbol(name), 0)): True for name in _COUNTS},
-    **{Formula("==", (symbol(name), 0)): False for name in _COUNTS},
+    **{Formula(">", (symbol(name), 0)): True for name in COUNTING},
+    **{Formula("==", (symbol(name), 0)): False for name in COUNTING},
 }
 
 
@@ -57,7 +53,7 @@ def never_falls_on(cost: Cost, most: int) -> bool:
 
     Each of them has one more token in its context then.
     """
-    ranges = dict.fromkeys(_COUNTS, (1, most))
+    ranges = dict.fromkeys(COUNTING, (1, most))
     proof = Proof(frozenset(GROWING), _grids(cost), ranges)
     try:
         found = [substituted(value, _ALL_DECODE) for value in _times(cost)]

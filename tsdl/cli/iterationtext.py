@@ -45,6 +45,8 @@ def halves_lines(workers: Workers, iterations: Iterations) -> list[str]:
     here = [title for title, batch in both if _holds(blocks[0].divided, batch)]
     names = " and ".join(f"`{stage.name}`" for stage in blocks)
     told = f"of these the {' and the '.join(here)}" if here else "none of these"
+    if blocks[0].divided is True:
+        return [f"    halves    take turns in {names}"]
     return [f"    halves    take turns in {names} where {blocks[0].divided}: {told}"]
 
 

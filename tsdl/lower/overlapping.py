@@ -41,6 +41,10 @@ class Overlap(Struct, frozen=True):
         """Tell whether the other half computes beside a kernel."""
         return kernel.work_class in self.hides
 
+    def takes_turns(self, stage: Stage) -> bool:
+        """Tell whether a stage repeats, and has what computes and what is hidden beside it."""
+        return stage.repeat > 1 and len({self.hidden(k) for k in _launched(stage)}) > 1
+
 
 def overlap_of(evaluator: Evaluator, policy: Instance, known: Mapping[Formula, Value]) -> Overlap:
     """Return what a policy says of it for a worker of which so much is known. Raises Failed."""
@@ -64,14 +68,9 @@ def _block(evaluator: Evaluator, policy: Instance) -> Instance | None:
 
 
 def marked(stages: Iterable[Stage], overlap: Overlap) -> list[Stage]:
-    """Return the stages of a graph; those in which halves take turns know when they do.
-
-    They repeat, and have both what computes and what the other half may be computed beside.
-    """
+    """Return the stages of a graph; those in which halves take turns know when they do."""
     return [
-        replace(stage, divided=overlap.when)
-        if stage.repeat > 1 and len({overlap.hidden(k) for k in _launched(stage)}) > 1
-        else stage
+        replace(stage, divided=overlap.when) if overlap.takes_turns(stage) else stage
         for stage in stages
     ]
 
@@ -147,7 +146,7 @@ def check_overlap(
     blocks = [stage for stage in stages if stage.repeat > 1]
     classes = {kernel.work_class for stage in blocks for kernel in _launched(stage)}
     place = evaluator.span(block, "hides" if "hides" in block.members.fields else "when")
-    if not any(stage.divided is not False for stage in stages):
+    if not any(map(overlap.takes_turns, stages)):
         worker, _ = placed[0]
         evaluator.sink.warning(
             "W0523",

@@ -27,7 +27,7 @@ def check_blocks(evaluator: Evaluator, kv: Instance, lowered: Workers, workload:
         return
     growth = growth_of(lowered.kv)
     block = lowered.kv.block_tokens
-    if growth is None or growth.block != block or not growth.size:
+    if growth is None or growth.block != block or not growth.size or growth.near:
         raise evaluator.fail(
             "E0526",
             f"`{kv.name}` shares blocks, and its footprint is not by whole blocks of the context",

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from tsdl.costs import COUNTING
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Formula, Value, make, substituted, symbol, symbols
 from tsdl.lower.operators import Device, Graph, device_of, graph_of
 from tsdl.lower.tables import Tables
 from tsdl.plan import WORK, Kernel, Speculation, Stage
-from tsdl.schema import OF_PREFILLS
+from tsdl.schema import COUNTING, OF_PREFILLS
 
 _REQUESTS, _BLOCK = symbol("requests"), 16
 # A drafter reads all tokens of an iteration first, and says one of each sequence then.
@@ -18,7 +17,7 @@ _FIRST: dict[Formula, Value] = {symbol("last_tokens"): _REQUESTS}
 # After that it decodes: a token of each sequence, whose context is now that of its prompt, too.
 _NEXT: dict[Formula, Value] = {
     **dict.fromkeys(map(symbol, OF_PREFILLS), 0),
-    **dict.fromkeys(map(symbol, sorted(COUNTING - {"requests"})), _REQUESTS),
+    **dict.fromkeys(map(symbol, COUNTING), _REQUESTS),
     symbol("contexts"): make("+", symbol("contexts"), symbol("prefill_contexts")),
     symbol("context_blocks"): make(
         "+", symbol("context_blocks"), make("/", symbol("prefill_contexts"), _BLOCK)

@@ -345,6 +345,7 @@ def check_speed(
     assert tables.cost is not None
     batch = Batch()
     batch.add_decodes([1024])
+    batch.close()
     for name, kernels in _products(stages):
         measured = [kernel for kernel in kernels if kernel.source.startswith("table ")]
         if not measured:

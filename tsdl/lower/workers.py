@@ -16,6 +16,7 @@ from tsdl.lower.speculating import drafted
 from tsdl.lower.tables import Tables, check_speed, check_unused
 from tsdl.lower.workloads import draw_of
 from tsdl.plan import Cost, KVCache, Local, Stage, Workers
+from tsdl.schema import OF_PEERS
 
 MOST_BYTES = 2**53  # of KV, 9 PB: beyond them not every whole number is a double
 
@@ -209,7 +210,7 @@ def _check_shared(
         remedy = "write `tp` in its place"
     else:
         return
-    if "peer_tokens" in features(cost):
+    if not features(cost).isdisjoint(OF_PEERS):
         return
     evaluator.sink.warning(
         "W0509",

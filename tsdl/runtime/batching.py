@@ -29,7 +29,7 @@ class Iteration:
     swap_delay: float = 0.0
     preempted: bool = False  # or somebody waits for a victim: nobody joins it
     drafted: int = 0  # tokens of each decode, besides the one that it yields anyway
-    grouped: bool = False  # with all of a fast worker's group, which `decodes` does not list
+    grouped: bool = False  # with all of a worker's cohort, which `decodes` does not list
 
     def prefill(self, request: Request, chunk: int) -> None:
         """Add a prefill chunk."""

@@ -19,7 +19,7 @@ def warnings(workers: Iterable[Worker]) -> list[Diagnostic]:
     """Return the warnings of a run, in the order of workers, files and axes; each but once."""
     beyond: dict[_Key, _Asked] = {}
     holes: dict[_Key, _Asked] = {}
-    for worker in workers:
+    for worker in {id(worker.times): worker for worker in workers}.values():  # one of each group
         for table in worker.kind.cost.tables:
             unmeasured = worker.times.asked[table.name]
             for found, asked in ((beyond, unmeasured.beyond), (holes, unmeasured.holes)):

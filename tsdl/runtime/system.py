@@ -104,6 +104,10 @@ class System:
         if worker.woken is not None:
             worker.woken()
             return
+        worker.stir()
+        self._wake(worker)
+
+    def _wake(self, worker: Worker) -> None:
         waker = self.idle.pop(worker.leader, None)
         if waker is None:
             self.stirred.add(worker.leader)
@@ -132,7 +136,7 @@ class System:
         """Let a worker take a request that has no KV, and look at it."""
         worker.enqueue(request, self.clock.now)
         if worker.woken is None:
-            self.wake(worker)
+            self._wake(worker)
 
     def progress(self) -> None:
         """Note that something has come of what was done: a token, an arrival, an end."""

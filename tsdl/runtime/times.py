@@ -41,7 +41,9 @@ class IterationTimes:
     @cached_property
     def of_one_token(self) -> float:
         """Return the seconds of the smallest iteration, which no table is said to be asked for."""
-        return compiled(self._kind.cost)(Batch(tokens=1, requests=1, peer_tokens=1))
+        return compiled(self._kind.cost)(
+            Batch(tokens=1, requests=1, peer_tokens=1, least_peer_tokens=1)
+        )
 
     @cached_property
     def of_features(self) -> Callable[..., float]:

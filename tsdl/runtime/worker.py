@@ -253,6 +253,9 @@ class Worker(Shown):
         self.memory.reserve(size)
         self.awaited()
 
+    def stir(self) -> None:
+        """Note that something has changed here: what was found before may not be so any more."""
+
     def awaited(self) -> None:
         """Note that somebody waits for what happens here next, or that it comes otherwise now."""
 

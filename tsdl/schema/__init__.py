@@ -3,9 +3,11 @@
 from tsdl.schema.events import ACTIONS, AGGREGATES, BREAKPOINT, EVENTS, STATE_KEYS
 from tsdl.schema.features import (
     BATCH_FEATURES,
+    COUNTING,
     FEATURE_TYPES,
     GROWING,
     OF_A_WORKER,
+    OF_PEERS,
     OF_PREFILLS,
 )
 from tsdl.schema.kinds import KINDS, UNITS_KINDS
@@ -28,6 +30,7 @@ __all__ = [
     "BREAKPOINT",
     "BY_REQUEST",
     "CONSTRUCTORS",
+    "COUNTING",
     "EVENTS",
     "FEATURE_TYPES",
     "FUNCTIONS",
@@ -35,6 +38,7 @@ __all__ = [
     "KINDS",
     "METRICS",
     "OF_A_WORKER",
+    "OF_PEERS",
     "OF_PREFILLS",
     "RECORDS",
     "RECORD_FUNCTIONS",

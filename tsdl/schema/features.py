@@ -33,5 +33,11 @@ OF_A_WORKER: dict[str, str] = {
 # Features that are 0 where nobody is prefilled.
 OF_PREFILLS = tuple(name for name in BATCH_FEATURES if "prefill" in name)
 
+# Features that are told of all ranks that go in lock-step.
+OF_PEERS = tuple(name for name in BATCH_FEATURES if "peer" in name)
+
+# Features that count requests, or their tokens, where all of them decode.
+COUNTING = ("tokens", "requests", "last_tokens", "decodes", "peer_tokens", "least_peer_tokens")
+
 # Features that grow while the same requests decode on; all others stay as they are.
 GROWING = ("contexts", "context_blocks", "longest_context")

@@ -1,4 +1,4 @@
-"""Iterations of a fast worker: those of tsdl.runtime.batching, with all that decode as a cohort.
+"""Iterations of tsdl.runtime.batching with all that decode as a cohort.
 
 Each way of batching returns None where it finds what a cohort cannot show; then the reference puts
 the iteration together, request by request. It finds that out before anything has changed.
@@ -14,7 +14,7 @@ from tsdl.runtime.batching import Iteration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tsdl.runtime.fast.cohorted import CohortWorker
+    from tsdl.runtime.fast.cohortworker import CohortWorker
     from tsdl.runtime.request import Request
 
 
@@ -43,7 +43,7 @@ def static(worker: CohortWorker) -> Iteration | None:
     cohort = worker.cohort
     if worker.loners and (not worker.gather() or worker.loners):
         return None
-    if not cohort.growing or cohort.needed() * cohort.unit > worker.memory.free:
+    if not cohort.growing or cohort.needed() > worker.memory.free:
         return None
     iteration = Iteration()
     _decode(worker, iteration)
@@ -97,15 +97,15 @@ def _decode(worker: CohortWorker, iteration: Iteration) -> None:
 
     One after another they grow until one finds no room, and the last admitted goes: the same as
     taking the last until what is left fits. Only the peak shows that some have grown before, and
-    handlers, for which it is done one by one.
+    handlers, for which it is done one by one; and so where not all grow by as much.
     """
     cohort, memory = worker.cohort, worker.memory
     if not cohort.size:
         return
     free = memory.capacity - memory.used
-    needed = cohort.needed() * cohort.unit
+    needed = cohort.needed()
     if needed > free:
-        if worker.rules.evict_by or "preempt" in worker.hooks:
+        if worker.rules.evict_by or "preempt" in worker.hooks or cohort.near:
             worker.settle()
             reference.decode_all(worker, iteration)
             return
@@ -114,7 +114,7 @@ def _decode(worker: CohortWorker, iteration: Iteration) -> None:
         while needed > memory.capacity - memory.used:
             last = next(r for r in reversed(worker.active) if not (r.done or r.resting))
             iteration.swap_delay += worker.preempt(last)
-            needed = cohort.needed() * cohort.unit
+            needed = cohort.needed()
         if not cohort.growing:
             return
     memory.used += needed

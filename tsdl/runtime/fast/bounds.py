@@ -38,7 +38,7 @@ def earliest_end(worker: FastWorker) -> float:
     more = cohort.next_end - cohort.steps - 1
     if more < FEW or not worker.facts.rising:
         return worker.due
-    growth = cohort.growing * (more // cohort.block + 1) * cohort.unit
+    growth = cohort.growing * (more // cohort.block + 1) * (cohort.unit + cohort.near)
     if growth > worker.memory.capacity - worker.memory.used:
         return _after(worker.due, more, worker.least)
     fixed, growing = worker.times.of_decodes.of(cohort.size)
@@ -85,7 +85,7 @@ def _turn(since: float, rest: float, least: float) -> float:
 def earliest_preemption(worker: FastWorker) -> float:
     """Return a time before which nobody has to make room."""
     cohort = worker.cohort
-    each = cohort.growing * cohort.unit
+    each = cohort.growing * (cohort.unit + cohort.near)
     if not each:
         return inf
     rounds = (worker.memory.capacity - worker.memory.used) // each - 1

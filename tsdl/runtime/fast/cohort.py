@@ -25,14 +25,14 @@ class Cohort:
 
     __slots__ = (
         "block", "blocks", "contexts", "counted", "credit", "ends", "farthest", "fresh", "growing",
-        "in_flight",
-        "last", "members", "on_blocks", "padding", "peak_gaps", "peak_steps", "size", "steps",
-        "unit",
+        "in_flight", "last", "leaving", "members", "near", "near_credit", "on_blocks", "on_near",
+        "padding", "peak_gaps", "peak_steps", "size", "steps", "unit", "window",
     )  # fmt: skip
 
     def __init__(self, growth: Growth) -> None:
         """Begin empty."""
         self.block, self.unit = growth.block, growth.size
+        self.near, self.window = growth.near, growth.window  # bytes of a block within the window
         self.steps = 0
         self.members: dict[int, Request] = {}  # by number, in the order of joining
         self.ends: list[int] = []  # heap of last step and number as one number; some are gone
@@ -43,6 +43,11 @@ class Cohort:
         self.blocks = [0] * FEATURE_BLOCK  # the same for the feature of the cost
         self.farthest: int | None = None  # the greatest distance; None where it is to be found
         self.credit = 0  # members that would enter a block, and hold it already
+        # The same within the window: members by distance, and a heap of the steps at which the next
+        # context is beyond it, with numbers as in `ends`.
+        self.on_near = [0] * self.block
+        self.near_credit = 0
+        self.leaving: list[int] = []
         self.fresh: list[Request] = []  # those whose last token is not of the last step
         self.padding: list[Request] = []
         self.in_flight = False  # whether an iteration of theirs is, for which they have memory
@@ -72,6 +77,10 @@ class Cohort:
         self.on_blocks[distance % self.block] += 1
         self.blocks[distance % FEATURE_BLOCK] += 1
         self.credit += ahead
+        if self.near and context <= self.window:
+            self.on_near[distance % self.block] += 1
+            self.near_credit += ahead
+            heappush(self.leaving, (self.window - distance + 1) << BITS | request.number)
         if request.last != self.last:
             self.fresh.append(request)
         else:
@@ -89,8 +98,12 @@ class Cohort:
         self.contexts -= distance + self.steps
         self.on_blocks[distance % self.block] -= 1
         self.blocks[distance % FEATURE_BLOCK] -= 1
+        near = self.near and distance + self.steps <= self.window
+        if near:
+            self.on_near[distance % self.block] -= 1
         if request.ahead:
             self.credit -= 1
+            self.near_credit -= bool(near)
             request.ahead = False
         if self.fresh and request in self.fresh:
             self.fresh.remove(request)
@@ -111,10 +124,11 @@ class Cohort:
 
     def held_by(self, request: Request) -> int:
         """Return the bytes that a member holds: those for the iteration in flight, if one is."""
-        if not self.unit:
+        if not self.grows:
             return request.held
         context = request.distance + self.steps - (not (self.in_flight or request.ahead))
-        return -(-context // self.block) * self.unit
+        near = -(-min(context, self.window) // self.block) * self.near
+        return -(-context // self.block) * self.unit + near
 
     def dissolve(self) -> None:
         """Take all out; the padding stays what it is."""
@@ -129,7 +143,9 @@ class Cohort:
         self.peak_gaps.clear()
         self.fresh.clear()
         self.padding.clear()
+        self.leaving.clear()
         self.size = self.growing = self.contexts = self.counted = self.credit = 0
+        self.near_credit = 0
         self.farthest = None
         self.in_flight = False
 
@@ -143,9 +159,34 @@ class Cohort:
             heappop(ends)
         return ends[0] >> BITS
 
+    @property
+    def grows(self) -> bool:
+        """Tell whether members take more memory as they decode."""
+        return bool(self.unit or self.near)
+
     def needed(self) -> int:
-        """Return how many more blocks the next step takes."""
-        return self.on_blocks[(1 - self.steps) % self.block] - self.credit
+        """Return the bytes that the next step takes."""
+        entered = (1 - self.steps) % self.block
+        more = (self.on_blocks[entered] - self.credit) * self.unit
+        if self.near:
+            more += (self.on_near[entered] - self.near_credit) * self.near
+        return more
+
+    @property
+    def next_beyond(self) -> int | None:
+        """Return the step at which the first next context is beyond the window; None without."""
+        leaving = self.leaving
+        while leaving and leaving[0] & NUMBER not in self.members:
+            heappop(leaving)
+        return leaving[0] >> BITS if leaving else None
+
+    def pass_window(self) -> None:
+        """Take those out of the window whose next context is beyond it."""
+        leaving = self.leaving
+        while leaving and leaving[0] >> BITS <= self.steps:
+            request = self.members.get(heappop(leaving) & NUMBER)
+            if request is not None:
+                self.on_near[request.distance % self.block] -= 1
 
     def grant(self) -> None:
         """Note that the next step has got its memory."""
@@ -153,7 +194,7 @@ class Cohort:
         if self.credit:
             for request in self.members.values():
                 request.ahead = False
-            self.credit = 0
+            self.credit = self.near_credit = 0
 
     def step(self, now: float, gaps: dict[float, int]) -> None:
         """Give all growing members a token; count the gaps of those that count."""
@@ -175,6 +216,8 @@ class Cohort:
             self.note(gap)
         self.fresh.clear()
         self.last = now
+        if self.leaving:
+            self.pass_window()
 
     def note(self, gap: float) -> None:
         """Note the greatest gap of the steps up to this one."""

@@ -13,7 +13,7 @@ from tsdl.runtime.clock import TIMER, Clock
 from tsdl.runtime.engine import Engine
 from tsdl.runtime.fast import bounds, lean
 from tsdl.runtime.fast.clock import FastClock
-from tsdl.runtime.fast.cohorted import CohortWorker
+from tsdl.runtime.fast.cohortworker import CohortWorker
 from tsdl.runtime.fast.worker import FastWorker
 from tsdl.runtime.limits import Guard
 from tsdl.runtime.outcome import Outcome
@@ -29,7 +29,7 @@ class FastEngine(Engine):
     def _clock(self) -> Clock:
         self.facts: tuple[Facts, ...] = facts_of(self.plan)
         self.fast: list[FastWorker] = []
-        self.cohorted: list[CohortWorker] = []  # that have events of their own
+        self.driven: list[CohortWorker] = []  # whose boundaries are a process's
         self.fast_clock = FastClock()
         return self.fast_clock
 
@@ -39,8 +39,8 @@ class FastEngine(Engine):
             return super()._worker(index, group, node)
         kind = self.plan.workers[group]
         if has_process(kind):
-            self.cohorted.append(CohortWorker(index, kind, node, self.times[group], facts))
-            return self.cohorted[-1]
+            self.driven.append(CohortWorker(index, kind, node, self.times[group], facts))
+            return self.driven[-1]
         worker = FastWorker(index, kind, node, self.times[group], facts)
         worker.woken = partial(self._woken, worker)
         worker.boundary = self._boundary
@@ -84,7 +84,7 @@ class FastEngine(Engine):
             if until is not None:
                 worker.open_inbox(until)
             self.ended = max(self.ended, worker.landed)
-        everybody: list[CohortWorker] = [*self.fast, *self.cohorted]
+        everybody: list[CohortWorker] = [*self.fast, *self.driven]
         for each in everybody:
             each.settle()  # for those who look at what has become of each request
 

@@ -34,6 +34,7 @@ def suits(worker: FastWorker) -> bool:
         and not local.admit_by
         and not worker.stepped  # who ends may have sent KV ahead, which goes with it
         and worker.facts.never_negative
+        and not worker.cohort.near
         and worker.hooks.keys().isdisjoint(("start", "admit", "preempt", "iteration"))
     )
 

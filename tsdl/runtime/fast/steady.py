@@ -51,6 +51,7 @@ class Loops(dict[int, Loop]):
             {
                 "cohort": cohort, "entering": cohort.on_blocks, "block": cohort.block,
                 "unit": cohort.unit, "capacity": memory.capacity, "inf": inf,
+                "entering_near": cohort.on_near, "near": cohort.near,
                 "check": worker.check,
             },
         )  # fmt: skip
@@ -71,6 +72,12 @@ def _source(worker: FastWorker) -> str:
                 break
             used += entered * unit
 """
+    windowed = """\
+        more = entering[-steps % block] * unit + entering_near[-steps % block] * near
+        if used + more > capacity:
+            break
+        used += more
+"""
     blocks = """\
         cohort.steps, cohort.contexts = steps, contexts
         context_blocks = cohort.context_blocks()
@@ -85,7 +92,7 @@ def made(now, duration, last, limit, steps, until, contexts, growing, far, paddi
     gaps = []
     note = gaps.append
     while now < limit and steps < until:
-{room if worker.cohort.unit else ""}\
+{windowed if worker.cohort.near else room if worker.cohort.unit else ""}\
         steps += 1
         contexts += growing
         note(now - last)
@@ -110,6 +117,8 @@ def run(worker: FastWorker, limit: float) -> None:
     cohort = worker.cohort
     first = cohort.steps
     end = min(cohort.next_end - 1, first + MOST)  # with the step after the former somebody ends
+    if cohort.near and (beyond := cohort.next_beyond) is not None:
+        end = min(end, beyond - 1)  # with the next one somebody leaves the window
     if first >= end:
         return
     memory, growing = worker.memory, cohort.growing

@@ -12,7 +12,7 @@ from tsdl.runtime.clock import BOUNDARY
 from tsdl.runtime.fast import bounds, lean, steady, tools
 from tsdl.runtime.fast.clock import FastClock
 from tsdl.runtime.fast.cohort import BITS
-from tsdl.runtime.fast.cohorted import CohortWorker
+from tsdl.runtime.fast.cohortworker import CohortWorker
 from tsdl.runtime.request import Request
 from tsdl.runtime.times import IterationTimes
 from tsdl.runtime.worker import no_time

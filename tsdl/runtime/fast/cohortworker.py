@@ -4,6 +4,8 @@ It does what the reference worker does, and shares what that says of single requ
 decode are in `cohort`; all other running requests, the `loners`, are handled one by one.
 """
 
+from operator import attrgetter
+
 from tsdl.costs import Batch
 from tsdl.facts import Facts, Growth
 from tsdl.plan import Workers
@@ -13,12 +15,18 @@ from tsdl.runtime.fast.cohort import BITS, Cohort
 from tsdl.runtime.request import FINISHED, Request
 from tsdl.runtime.times import IterationTimes
 from tsdl.runtime.worker import Worker
+from tsdl.schema import BATCH_FEATURES
+
+_FEATURES = attrgetter(*BATCH_FEATURES)  # of a batch, in their order
 
 
 class CohortWorker(Worker):
     """A worker whose iterations take constant time, whatever they hold.
 
-    It is *steady* while iterations differ in nothing but time.
+    Where it was `refused`, nobody is admitted until somebody leaves here or `stir` is called: by
+    whoever gives memory back in another way. `steady` and `saw` are for a worker that may be behind
+    the clock: whether iterations differ in nothing but time, and whether there was more to see when
+    the one in flight had been put together.
     """
 
     __slots__ = (
@@ -44,8 +52,6 @@ class CohortWorker(Worker):
         self.cohort = Cohort(facts.growth or Growth(1, 0))
         self.loners: dict[Request, None] = {}  # in order of admission
         self.steady = False
-        # Whether nobody can be admitted before somebody leaves; whether it saw more when it had put
-        # the iteration in flight together.
         self.refused = self.saw = False
         self.admissions = 0
         self.counts_blocks = "context_blocks" in times.growing
@@ -126,7 +132,7 @@ class CohortWorker(Worker):
         """Let a request decode with the cohort; False where it holds what a member would not."""
         context = request.prompt + request.generated
         ahead = False
-        if self.cohort.unit:
+        if self.cohort.grows:
             footprint = self.memory.footprint
             size = footprint(context - 1, request.prompt, request.output)
             if request.held != size:
@@ -185,13 +191,7 @@ class CohortWorker(Worker):
             if growing is None:
                 return fixed
             return growing(self.cohort.contexts, *self.growing_features())
-        batch = self.full_batch(iteration)
-        return self.times.of_features(
-            batch.tokens, batch.requests, batch.last_tokens, batch.prefills, batch.prefill_tokens,
-            batch.prefill_contexts, batch.prefill_products, batch.prefill_squares, batch.decodes,
-            batch.contexts, batch.context_blocks, batch.longest_context, batch.peer_tokens,
-            batch.peer_prefills, batch.least_peer_tokens,
-        )  # fmt: skip
+        return self.times.of_features(*_FEATURES(self.full_batch(iteration)))
 
     def full_batch(self, iteration: Iteration) -> Batch:
         """Return the features of an iteration with those of the cohort, where it decodes."""
