@@ -61,6 +61,31 @@ def test_ranks_know_the_least_and_whether_any_of_them_prefills() -> None:
     assert two.last == [1416 + 101] * 2
 
 
+OF_PEERS = """edition "2026"
+cost of_prefills { iteration = 1 ms if peer_prefills > 0 else 40 ms }
+cost of_the_least { iteration = 2 ms + 1 us * least_peer_tokens }
+hardware pair from H100_SXM { memory.capacity = 1 TiB }
+cluster first { worker w * 2 { hardware = pair; parallel = ep(1, ranks = 2); cost = of_prefills } }
+cluster second {
+  worker w * 2 { hardware = pair; parallel = ep(1, ranks = 2); cost = of_the_least }
+}
+cluster third { worker w * 2 { hardware = pair; parallel = ep(1, ranks = 2) } }
+slo quick { ttft <= 20 ms }
+policy divides from vllm { local { overlap { when = devices > 1 and tokens > 8 } } }
+scenario one { model = llama3_8b; cluster = first; policy = vllm; workload = sharegpt; slo = quick }
+scenario two { model = llama3_8b; cluster = second; policy = vllm; workload = sharegpt }
+scenario three { model = qwen3_30b_a3b; cluster = third; policy = divides; workload = sharegpt }
+"""
+
+
+def test_of_costs_that_read_of_all_ranks_nothing_is_warned() -> None:
+    """They say themselves what ranks share (W0509), and know of their own prefill (W0502).
+
+    Nor is it warned of that a policy divides no batch of workers that its condition leaves out.
+    """
+    assert not tsdl.check(OF_PEERS)
+
+
 def test_a_rank_without_requests_takes_part_with_a_token_that_is_nobodys() -> None:
     one = pair([(0, 4, 2)], cost="linear_cost(1 s, 1 s)")
     assert one.iterations == {0: ["0 A+4", "5 A"], 1: []}
