@@ -135,6 +135,10 @@ def test_conversations_wait_for_answers() -> None:
             None,  # two windows
         ),
         ("min(r.context, r.prompt) * kv_per_token", None),
+        ("r.context * kv_per_token + r.prompt * kv_per_token", None),
+        ("r.prompt * kv_per_token + r.context * kv_per_token", None),
+        ("r.prompt * kv_per_token + min(r.context, 9 tokens) * kv_per_token", None),
+        ("min(r.context, 9 tokens) * kv_per_token + 1 MiB", None),
         ("(r.context + 1 token) * kv_per_token", None),
     ],
 )

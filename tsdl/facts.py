@@ -154,9 +154,11 @@ def growth_of(kv: KVCache) -> Growth | None:
     match kv.footprint:
         case Formula("+", (far, near)):
             one, other = _growth_of(far), _growth_of(near)
-            if one is None or other is None or one.near or one.block != other.block:
+            if one is None or other is None or one.block != other.block:
                 return None
-            return None if other.size else Growth(one.block, one.size, other.near, other.window)
+            if not (one.size and other.near) or one.near or other.size:
+                return None
+            return Growth(one.block, one.size, other.near, other.window)
         case value:
             return _growth_of(value)
 
