@@ -151,9 +151,8 @@ def test_both_halves_are_launched() -> None:
     assert compiled(waits)(few) == launched
     assert compiled(waits)(many) == pytest.approx(2 * launched - 4e-3, rel=EXACT)
     hidden = cost_of("overlap { when = true; occupies = 0 }; eager = true; launch = 1 ms")
-    assert compiled(hidden)(many) == compiled(waits)(
-        many
-    )  # what is hidden is launched all the same
+    # What is hidden is launched all the same.
+    assert compiled(hidden)(many) == compiled(waits)(many)
 
 
 ALL_REDUCES = "overlap { when = true; hides = [collective] }"

@@ -4,6 +4,7 @@ It does what the reference worker does, and shares what that says of single requ
 decode are in `cohort`; all other running requests, the `loners`, are handled one by one.
 """
 
+from dataclasses import fields
 from operator import attrgetter
 
 from tsdl.costs import Batch
@@ -15,9 +16,8 @@ from tsdl.runtime.fast.cohort import BITS, Cohort
 from tsdl.runtime.request import FINISHED, Request
 from tsdl.runtime.times import IterationTimes
 from tsdl.runtime.worker import Worker
-from tsdl.schema import BATCH_FEATURES
 
-_FEATURES = attrgetter(*BATCH_FEATURES)  # of a batch, in their order
+_FEATURES = attrgetter(*(field.name for field in fields(Batch)))  # in the order of the features
 
 
 class CohortWorker(Worker):
