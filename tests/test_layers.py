@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -16,9 +17,6 @@ def settings() -> dict[str, Any]:
 
 
 def test_imports_keep_the_contracts(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("importlinter", reason="needs import-linter: pip install -e '.[dev]'")
-    from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
-
     status = lint_imports(str(ROOT / "pyproject.toml"), no_cache=True)
     assert status == EXIT_STATUS_SUCCESS, capsys.readouterr().out
 
