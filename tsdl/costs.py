@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tsdl import formula, pythonsource
-from tsdl.formula import Value
+from tsdl.formula import Formula, Value, symbol
 from tsdl.inlined import Inlined
 from tsdl.interpolation import Unmeasured, ends_of, interpolation
 from tsdl.parts import of_cost, of_kvcache
@@ -68,6 +68,10 @@ class Batch:
         """Note that all is in it; and of its peers, as long as nobody says more, that none are."""
         self.peer_tokens = self.least_peer_tokens = self.tokens
         self.peer_prefills = self.prefills
+
+    def known(self) -> dict[Formula, Value]:
+        """Return what formulas know of it: each feature by its symbol."""
+        return {symbol(name): getattr(self, name) for name in BATCH_FEATURES}
 
 
 assert [f.name for f in fields(Batch)] == list(BATCH_FEATURES)

@@ -7,10 +7,9 @@ from msgspec import Struct
 
 from tsdl.costs import Batch, Share, compiled, compiled_footprint, not_known, shares
 from tsdl.diagnostics.words import several
-from tsdl.formula import Formula, Value, substituted, symbol
+from tsdl.formula import Value, substituted
 from tsdl.plan import Kernel, Local, Model, Stage, Workers
 from tsdl.pythonsource import function, python
-from tsdl.schema import BATCH_FEATURES
 
 
 class Iterations(Struct, frozen=True):
@@ -51,9 +50,8 @@ def halves_lines(workers: Workers, iterations: Iterations) -> list[str]:
 
 
 def _holds(condition: Value, batch: Batch) -> bool:
-    known: dict[Formula, Value] = {symbol(f): getattr(batch, f) for f in BATCH_FEATURES}
     try:
-        return substituted(condition, known) is True
+        return substituted(condition, batch.known()) is True
     except ArithmeticError:
         return False
 

@@ -7,21 +7,22 @@ from collections.abc import Iterator
 
 from tsdl.costs import Batch
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.formula import Formula, Value, make, substituted, symbol
-from tsdl.schema import BATCH_FEATURES
+from tsdl.formula import Formula, Value, make, substituted
 
 _CONTEXT = 1024
 
 
-def _batches(decode_tokens: int) -> Iterator[tuple[str, Batch]]:
-    """Yield iterations that every run may have, with what they are called."""
+def _iterations(decode_tokens: int = 1) -> Iterator[tuple[str, dict[Formula, Value]]]:
+    """Yield what is known of iterations that every run may have, with what they are called."""
     for decodes, called in ((1, "one decode"), (64, "64 decodes")):
         batch = Batch()
         batch.add_decodes([_CONTEXT] * decodes, decode_tokens)
-        yield f"{called} at {_CONTEXT:,} tokens", batch
+        batch.close()
+        yield f"{called} at {_CONTEXT:,} tokens", batch.known()
     batch = Batch()
     batch.add_prefill(_CONTEXT, 0, last=True)
-    yield f"a prefill of {_CONTEXT:,} tokens", batch
+    batch.close()
+    yield f"a prefill of {_CONTEXT:,} tokens", batch.known()
 
 
 def check_negative(
@@ -43,9 +44,7 @@ def check_negative(
     }
     if not own:
         return
-    for called, batch in _batches(decode_tokens):
-        batch.close()
-        known: dict[Formula, Value] = {symbol(f): getattr(batch, f) for f in BATCH_FEATURES}
+    for called, known in _iterations(decode_tokens):
         for key, value in own.items():
             number = _number(value, known)
             if number < 0:
@@ -61,9 +60,8 @@ def check_negative(
 
 def check_share(evaluator: Evaluator, block: Instance, key: str, value: Value) -> None:
     """See that a share which a formula says is from none to the whole. Raises Failed."""
-    for called, batch in _batches(1):
-        batch.close()
-        number = _number(value, {symbol(f): getattr(batch, f) for f in BATCH_FEATURES})
+    for called, known in _iterations():
+        number = _number(value, known)
         if not 0 <= number <= 1:
             raise evaluator.fail(
                 "E0503",

@@ -23,7 +23,6 @@ _HALF: dict[Formula, Value] = {
     symbol(name): make("/", symbol(name), 2) for name in BATCH_FEATURES if name != "longest_context"
 }
 
-
 _EXCHANGED = ("collective", "exchange")  # classes of what devices tell one another
 
 
@@ -136,12 +135,9 @@ def check_overlap(
     evaluator: Evaluator, model: Instance, policy: Instance, placed: Sequence[tuple[Instance, Cost]]
 ) -> None:
     """Warn where a policy is to divide batches, and none of its workers, with their costs, does."""
-    block = _block(evaluator, policy)
-    if block is None or evaluator.get(block, "when") is False:
+    block, overlap = _block(evaluator, policy), overlap_of(evaluator, policy, {})
+    if block is None or overlap.when is False:
         return
-    hides = evaluator.get(block, "hides")
-    assert isinstance(hides, list)
-    overlap = Overlap(hides=tuple(map(str, hides)))
     stages = [stage for _, cost in placed for stage in cost.stages]
     blocks = [stage for stage in stages if stage.repeat > 1]
     classes = {kernel.work_class for stage in blocks for kernel in _launched(stage)}

@@ -152,11 +152,7 @@ def _power(evaluator: Evaluator, hardware: Instance) -> dict[str, float]:
 
 
 def _cost(
-    tables: Tables,
-    device: Device,
-    graph: Graph,
-    drafts: tuple[Stage, ...],
-    launching: Launching,
+    tables: Tables, device: Device, graph: Graph, drafts: tuple[Stage, ...], launching: Launching
 ) -> Cost:
     cost, stages = tables.cost, tuple(graph.stages)
     if cost is not None and cost.members.named("operator"):
