@@ -21,6 +21,15 @@ def test_imports_keep_the_contracts(capsys: pytest.CaptureFixture[str]) -> None:
     assert status == EXIT_STATUS_SUCCESS, capsys.readouterr().out
 
 
+def test_no_file_has_more_than_500_lines() -> None:
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text("utf-8").splitlines())
+        for path in (ROOT / "tsdl").rglob("*.py")
+    }
+    assert {path: lines for path, lines in lengths.items() if lines > 500} == {}
+    assert len(lengths) > 100
+
+
 def test_extras_and_groups_say_the_same() -> None:
     found = settings()
     extras = found["project"]["optional-dependencies"]

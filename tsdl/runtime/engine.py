@@ -28,7 +28,7 @@ from tsdl.runtime.limits import run_within
 from tsdl.runtime.outcome import Outcome
 from tsdl.runtime.pipeline import PipelinedWorker
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
-from tsdl.runtime.samples import Changes, Moments, Samples, in_order
+from tsdl.runtime.samples import Changes, Samples, in_order, sampling
 from tsdl.runtime.scaling import turns
 from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.stages import Stages
@@ -132,7 +132,7 @@ class Engine:
             if self.sampled and self.plan.timeseries == "changes":
                 self.changes = [Changes(worker) for worker in self.workers]
             elif self.sampled:
-                clock.process(self._sampler())
+                clock.process(sampling(self))
             self.timers.begin()
             self.failures.begin()
         self._begin()
@@ -474,7 +474,7 @@ class Engine:
         self.actions.release(worker)
         self.dispatch_pending()
 
-    # -- timers and samples ----------------------------------------------------------------------
+    # -- when all is over ----------------------------------------------------------------------
 
     @property
     def quiet(self) -> bool:
@@ -488,17 +488,6 @@ class Engine:
         for worker in self.workers:
             worker.catch_up()
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
         """Tell whether nothing else will ever happen."""
         return self.clock.peek() == inf
-
-    def _sampler(self) -> Process:
-        """Note the state of all workers at regular times."""
-        moments = Moments(self.plan.sample, self.requests.span, len(self.workers))
-        while self.open and not self.timers.over:
-            yield self.clock.at(moments.next, OBSERVER)
-            self.catch_up()
-            self.samples.take(self.clock.now, self.workers)
-            if self._is_over():
-                return
-            moments.passed(self.samples)

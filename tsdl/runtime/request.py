@@ -1,4 +1,4 @@
-"""A request as the engine knows it."""
+"""A request as the engine knows it, and those that run."""
 
 from __future__ import annotations
 
@@ -112,3 +112,15 @@ class Request:
     def left(self) -> int:
         """Return the tokens still to be computed (its prompt) or generated."""
         return (self.prompt if self.first is None else 0) + self.output - self.generated
+
+
+class Running(dict[Request, None]):
+    """The requests that run, in order of admission."""
+
+    def append(self, request: Request) -> None:
+        """Put a request behind all others."""
+        self[request] = None
+
+    def remove(self, request: Request) -> None:
+        """Take a request out."""
+        del self[request]

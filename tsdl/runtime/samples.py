@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tsdl.runtime.clock import OBSERVER, Process
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tsdl.runtime.engine import Engine
     from tsdl.runtime.worker import Worker
 
 MANY_SAMPLES = 1000  # times at which the state was noted
@@ -74,6 +77,18 @@ class Moments:
             self._taken = (self._taken + 1) // 2
             self._count = (self._count + 1) // 2
             self._interval *= 2
+
+
+def sampling(engine: Engine) -> Process:
+    """Note the state of all workers of an engine at such times, until all is over."""
+    moments = Moments(engine.plan.sample, engine.requests.span, len(engine.workers))
+    while engine.open and not engine.timers.over:
+        yield engine.clock.at(moments.next, OBSERVER)
+        engine.catch_up()
+        engine.samples.take(engine.clock.now, engine.workers)
+        if engine.is_over():
+            return
+        moments.passed(engine.samples)
 
 
 class Changes:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tsdl.plan import Local, Workers
-    from tsdl.runtime.request import Request
-    from tsdl.runtime.worker import Running
+    from tsdl.runtime.request import Request, Running
 
 
 class Shown:

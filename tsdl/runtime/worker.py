@@ -13,7 +13,7 @@ from tsdl.runtime.batching import BATCHING, Iteration
 from tsdl.runtime.drafts import Drafts
 from tsdl.runtime.prefixes import memory_of
 from tsdl.runtime.programs import Program
-from tsdl.runtime.request import FINISHED, Request
+from tsdl.runtime.request import FINISHED, Request, Running
 from tsdl.runtime.rules import Rules, heap_order
 from tsdl.runtime.shown import Shown
 from tsdl.runtime.times import IterationTimes
@@ -37,18 +37,6 @@ def no_time(duration: float, batch: Batch, cost: Cost) -> NoTimeError:
         "see to it that no formula of the cost, nor the policy's overhead, is ever negative",
         f"of {batch.tokens:,} tokens: {batch.prefills} prefills, {batch.decodes} decodes",
     )
-
-
-class Running(dict["Request", None]):
-    """The requests that run, in order of admission."""
-
-    def append(self, request: "Request") -> None:
-        """Put a request behind all others."""
-        self[request] = None
-
-    def remove(self, request: "Request") -> None:
-        """Take a request out."""
-        del self[request]
 
 
 class Worker(Shown):

@@ -239,7 +239,8 @@ class FastEngine(Engine):
             first = min(first, bounds.earliest_preemption(worker))
         return first
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Tell whether nothing else will ever happen, in an event or without one."""
         # Events that were seen to for a worker which has nothing more to do mean nothing.
         return self.fast_clock.waiting == self.arms and all(
             worker.due == inf for worker in self.fast

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from tsdl.costs import Footprint, GrowingTime
     from tsdl.runtime.fast.steady import Loops
     from tsdl.runtime.fast.worker import FastWorker
-    from tsdl.runtime.request import Request
-    from tsdl.runtime.worker import Running
+    from tsdl.runtime.request import Request, Running
 
     # In the order in which `lean.run` takes them.
     Tools = tuple[
