@@ -6,12 +6,13 @@ The times are those of aiconfigurator-core (the extra `aiconfigurator`, and pyar
 tables *Operators of other GPUs* of docs/accuracy.md. Needs the checkout on the path.
 """
 
+import re
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.parquet
 
@@ -54,7 +55,35 @@ LAYERS = {
     (2048, 768, 8, 128), (4096, 1536, 8, 128), (4096, 14336, 2, 8), (6144, 16384, 2, 8),
     (7168, 2048, 8, 256),
 }  # fmt: skip
+# And of what was published in four bits: gpt-oss 20B and 120B; Kimi K2.
+LAYERS_MXFP4 = {(2880, 2880, 4, 32), (2880, 2880, 4, 128)}
+LAYERS_INT4 = LAYERS | {(7168, 2048, 8, 384)}
 TOKENS = ((1, 8), (9, 128), (129, 4096))
+
+
+class Format(NamedTuple):
+    """A number format: its names in the tables, bytes of a weight, and how a model says it."""
+
+    names: tuple[str, ...]
+    size: float
+    model: str = ""
+    layers: set[tuple[int, int, int, int]] = LAYERS
+
+
+OF_GEMMS = {
+    "bf16": Format(("bfloat16", "float16"), 2),
+    "fp8": Format(("fp8",), 1, "weight_dtype = fp8; compute_dtype = fp8\n"),
+    "nvfp4": Format(("nvfp4",), 0.5, "weight_dtype = nvfp4; compute_dtype = nvfp4\n"),
+    "int8 widened": Format(("int8_wo",), 1, "weight_dtype = int8\n"),
+    "int4 widened": Format(("int4_wo",), 0.5, "weight_dtype = int4_group\n"),
+}
+OF_EXPERTS = {
+    "bf16": Format(("bfloat16", "float16"), 2),
+    "fp8": Format(("fp8_block",), 1, "expert_dtype = fp8_block; compute_dtype = fp8\n"),
+    "nvfp4": Format(("nvfp4",), 0.5, "expert_dtype = nvfp4; compute_dtype = nvfp4\n"),
+    "mxfp4 widened": Format(("w4a16_mxfp4",), 0.5, "expert_dtype = mxfp4\n", LAYERS_MXFP4),
+    "int4 widened": Format(("int4_wo",), 0.5, "expert_dtype = int4_group\n", LAYERS_INT4),
+}
 
 
 def data() -> Path:
@@ -66,6 +95,15 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a table."""
     found: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
     return found
+
+
+def newest_of(folder: Path, name: str) -> Path:
+    """Return the table of a name that the newest version has; folders are named by versions."""
+
+    def version(path: Path) -> list[int]:
+        return [int(number) for number in re.findall(r"\d+", path.parent.name)]
+
+    return max(folder.glob(f"*/{name}"), key=version)
 
 
 def kernels(hardware: str, graph: str, model: str = "", more: str = "") -> dict[str, Kernel]:
@@ -93,21 +131,18 @@ def timed(kernel: Kernel) -> Callable[[int], float]:
 
 
 def gemms(
-    hardware: str, folder: str, cache: int, engine: str, size: int
+    hardware: str, folder: str, cache: int, engine: str, format_: Format
 ) -> list[tuple[int, float]]:
     """Return the error of each GEMM and how many rows it has; of weights beyond the cache.
 
     Those that stay in the cache from one run to the next are of no use: no iteration finds them.
     """
-    found = sorted((data() / folder / "gemm" / engine).glob("*/gemm_perf.parquet"))
-    if not found:
-        return []
-    formats = ("fp8",) if size == 1 else ("bfloat16", "float16")
+    newest = newest_of(data() / folder / "gemm" / engine, "gemm_perf.parquet")
     rows = [
         row
-        for row in rows_of(found[-1])
-        if row["gemm_dtype"] in formats
-        and 1.5e6 * cache <= row["n"] * row["k"] * size
+        for row in rows_of(newest)
+        if row["gemm_dtype"] in format_.names
+        and 1.5e6 * cache <= row["n"] * row["k"] * format_.size
         and max(row["n"], row["k"]) <= 1 << 16
         and min(row["n"], row["k"]) >= 1 << 10
         and row["n"] * row["k"] <= 1 << 29
@@ -117,8 +152,7 @@ def gemms(
         return []
     shapes = {(row["k"], row["n"]) for row in rows}
     nodes = "\n".join(f"x{k}_{n}: GEMM({k}, {n})" for k, n in sorted(shapes))
-    formats_of_model = "weight_dtype = fp8; compute_dtype = fp8\n" if size == 1 else ""
-    known = kernels(hardware, f"graph {{\n{nodes}\n}}", formats_of_model)
+    known = kernels(hardware, f"graph {{\n{nodes}\n}}", f"dtype = bf16; {format_.model}")
     times = {(k, n): timed(known[f"x{k}_{n}"]) for k, n in shapes}
     return [
         (row["m"], times[row["k"], row["n"]](row["m"]) / (row["latency"] / 1e3) - 1) for row in rows
@@ -131,11 +165,11 @@ def table() -> Iterator[str]:
     yield f"| GEMMs on | engine | format | mean error | {heads} |\n" + "| --- " * 7 + "|"
     for hardware, (folder, cache) in SYSTEMS.items():
         for engine, name in ENGINES.items():
-            for size, format_ in ((2, "bf16"), (1, "fp8")):
-                errors = gemms(hardware, folder, cache, engine, size)
+            for told, format_ in OF_GEMMS.items():
+                errors = gemms(hardware, folder, cache, engine, format_)
                 if not errors:
                     continue
-                yield f"| {hardware} | {name} | {format_} | {shown(errors, ROWS)} |"
+                yield f"| {hardware} | {name} | {told} | {shown(errors, ROWS)} |"
 
 
 def prompts(count: int, tokens: int) -> Batch:
@@ -198,8 +232,10 @@ def attentions() -> Iterator[str]:
         for engine, name in ENGINES.items():
             cells = [hardware, name]
             for phase, table in (("prefill", "context"), ("decode", "generation")):
-                paths = (data() / folder / "attention" / engine).glob(f"*/{table}_attention_perf.*")
-                rows = [row for row in rows_of(sorted(paths)[-1]) if asked_for(row, phase, cache)]
+                newest = newest_of(
+                    data() / folder / "attention" / engine, f"{table}_attention_perf.parquet"
+                )
+                rows = [row for row in rows_of(newest) if asked_for(row, phase, cache)]
                 errors = attention(hardware, phase, rows)
                 large = [
                     4 * row["batch_size"] * (row["step"] + 1) * row["num_key_value_heads"] * HEAD
@@ -225,30 +261,32 @@ def experts() -> Iterator[str]:
     yield f"| experts on | engine | format | mean error | {heads} |\n" + "| --- " * 7 + "|"
     for hardware, (folder, _) in SYSTEMS.items():
         for engine, name in ENGINES.items():
-            paths = sorted((data() / folder / "moe" / engine).glob("*/moe_perf.parquet"))
-            for format_, formats in (("bf16", ("bfloat16", "float16")), ("fp8", ("fp8_block",))):
+            newest = newest_of(data() / folder / "moe" / engine, "moe_perf.parquet")
+            for told, format_ in OF_EXPERTS.items():
                 rows = [
                     row
-                    for row in rows_of(paths[-1])
-                    if row["moe_dtype"] in formats
-                    and tuple(row[key] for key in LAYER) in LAYERS
+                    for row in rows_of(newest)
+                    if row["moe_dtype"] in format_.names
+                    and tuple(row[key] for key in LAYER) in format_.layers
                     and row["moe_ep_size"] == 1
                     and row["moe_tp_size"] <= 8  # noqa: PLR2004
                     and row["num_tokens"] <= TOKENS[-1][1]
                 ]
                 if not rows:
                     continue
-                errors = [(row["num_tokens"], error) for row, error in of_experts(hardware, rows)]
-                yield f"| {hardware} | {name} | {format_} | {shown(errors, TOKENS)} |"
+                found = of_experts(hardware, rows, format_)
+                errors = [(row["num_tokens"], error) for row, error in found]
+                yield f"| {hardware} | {name} | {told} | {shown(errors, TOKENS)} |"
 
 
-def of_experts(hardware: str, rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], float]]:
+def of_experts(
+    hardware: str, rows: list[dict[str, Any]], format_: Format
+) -> Iterator[tuple[dict[str, Any], float]]:
     """Yield each row with its error."""
     times: dict[tuple[int, ...], list[Callable[[int], float]]] = {}
     for row in rows:
         hidden, inter, active, count = (row[key] for key in LAYER)
         inter //= row["moe_tp_size"]
-        small = row["moe_dtype"] == "fp8_block"
         shape = (hidden, inter, active, count)
         if shape not in times:
             graph = (
@@ -258,8 +296,8 @@ def of_experts(hardware: str, rows: list[dict[str, Any]]) -> Iterator[tuple[dict
                 f"down: ExpertGEMM({inter}, {count}, {active}, {hidden})\n"
                 f"combine: Combine({count}, {active}, {hidden}) }}"
             )
-            formats = "expert_dtype = fp8_block; compute_dtype = fp8\n" if small else ""
-            times[shape] = [timed(kernel) for kernel in kernels(hardware, graph, formats).values()]
+            known = kernels(hardware, graph, f"dtype = bf16; {format_.model}")
+            times[shape] = [timed(kernel) for kernel in known.values()]
         seconds = sum(time(row["num_tokens"]) for time in times[shape])
         yield row, seconds / (row["latency"] / 1e3) - 1
 
@@ -282,7 +320,7 @@ def latent() -> Iterator[str]:
             times = [of_batch(kernel) for kernel in first]
             folder = data() / SYSTEMS[hardware][0] / "mla" / engine
             errors = []
-            for row in rows_of(sorted(folder.glob("*/mla_generation_module_perf.parquet"))[-1]):
+            for row in rows_of(newest_of(folder, "mla_generation_module_perf.parquet")):
                 count, context = row["batch_size"], row["step"] + 1
                 plain = row["gemm_type"] == "fp8_block" and row["kv_cache_dtype"] == "bfloat16"
                 if plain and row["num_heads"] == 16 and count <= 256 and 256 <= context <= 8193:  # noqa: PLR2004
@@ -333,7 +371,7 @@ def exchanges() -> Iterator[str]:
     yield "| exchange over | on | devices | NCCL: mean error | below 1 MiB | beyond | DeepEP |"
     yield "| --- " * 7 + "|"
     for link, hardware, system in EXCHANGES:
-        [*_, nccl] = sorted((data() / system / "comm" / "nccl").glob("*/nccl_perf.parquet"))
+        nccl = newest_of(data() / system / "comm" / "nccl", "nccl_perf.parquet")
         deep = sorted((data() / system / "comm" / "sglang").glob("*/wideep_deepep_ll_perf.parquet"))
         for count in (2, 4, SERVER):
             errors = [

@@ -97,6 +97,9 @@ FP8 = {"num_bits": 8, "type": "float"}
         ({"quant_method": "fp8"}, ("fp8", "fp8", "", "")),
         ({"quant_method": "fp8", "weight_block_size": [128, 128]}, ("fp8_block", "fp8", "", "")),
         ({"quant_method": "mxfp4"}, ("", "", "", "mxfp4")),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, ("nvfp4", "nvfp4", "", "")),
+        ({"quant_method": "modelopt", "quant_algo": "FP8"}, ("fp8", "fp8", "", "")),
+        (compressed(4, "float", FP8 | {"num_bits": 4}), ("nvfp4", "nvfp4", "", "")),
         (compressed(8, "float", FP8), ("fp8", "fp8", "", "")),
         (compressed(8, "float", FP8, FP8), ("fp8", "fp8", "fp8", "")),
         (compressed(8, "int"), ("int8", "", "", "")),
@@ -113,7 +116,7 @@ def test_quantization(quantized: dict[str, Any], formats: tuple[str, ...]) -> No
 
 @pytest.mark.parametrize(
     "quantized",
-    [{"quant_method": "aqlm"}, {"quant_method": "gptq", "bits": 3}, {}, compressed(3, "int")],
+    [{"quant_method": "aqlm"}, {"quant_method": "modelopt", "quant_algo": "W4A8"}, {"quant_method": "gptq", "bits": 3}, {}, compressed(3, "int")],
 )
 def test_a_quantization_that_is_not_known_is_told(quantized: dict[str, Any]) -> None:
     _, (found,) = imported(sample("llama") | {"quantization_config": quantized})

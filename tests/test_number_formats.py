@@ -10,7 +10,14 @@ OTHERS_8B = 2 * 128_256 * 4096 + (2 * 32 + 1) * 4096
 
 @pytest.mark.parametrize(
     ("dtype", "size"),
-    [("bf16", 2.0), ("fp8", 1.0), ("int4", 0.5), ("int4_group", 0.51953125), ("mxfp4", 0.53125)],
+    [
+        ("bf16", 2.0),
+        ("fp8", 1.0),
+        ("int4", 0.5),
+        ("int4_group", 0.51953125),
+        ("mxfp4", 0.53125),
+        ("nvfp4", 0.5625),
+    ],
 )
 def test_weights_take_the_bytes_of_their_format_and_scales(dtype: str, size: float) -> None:
     own = f"model own from llama3_8b {{ weight_dtype = {dtype} }}"
@@ -45,3 +52,42 @@ def test_matrices_are_multiplied_at_the_rate_of_their_format() -> None:
         for own in ("weight_dtype = fp8", "weight_dtype = fp8; compute_dtype = fp8")
     )
     assert len(set(on_a100)) == 1  # it has no fp8, and computes in fp16
+
+
+WIDENING = """hardware widening from huge {
+  compute { fp8 = 1979 TFLOPS }
+  efficiency { gemm { compute = 50 %; bandwidth = 80 %; overhead = 0 us; sharpness = 1
+                      widened_compute = 60 %; widened_bandwidth = 25 % } }
+}"""
+
+
+@pytest.mark.parametrize(
+    ("formats", "computed", "widened"),
+    [
+        ("", "bf16", False),
+        ("weight_dtype = int4_group", "bf16", True),
+        ("weight_dtype = fp8", "bf16", True),
+        ("weight_dtype = fp8; compute_dtype = fp8", "fp8", False),
+        ("weight_dtype = fp8_block; compute_dtype = fp8", "fp8", False),  # more, with its scales
+        ("weight_dtype = int4_group; compute_dtype = fp8", "fp8", True),
+        ("weight_dtype = bf16; compute_dtype = fp8", "fp8", False),
+        ("weight_dtype = nvfp4; compute_dtype = nvfp4", "fp16", True),  # it has no nvfp4
+    ],
+)
+def test_weights_are_widened_where_they_are_computed_in_more_bytes(
+    formats: str, computed: str, *, widened: bool
+) -> None:
+    worker = worker_of(
+        "own", own=f"{WIDENING}\nmodel own from llama3_8b {{ {formats} }}", hardware="widening"
+    )
+    one, batch = kernel(worker.cost, "gate_up"), prompt(4096)
+    (peak,) = [peak for peak in worker.peaks if peak.dtype == computed]
+    compute, bandwidth = (0.5 * 0.6, 0.8 * 0.25) if widened else (0.5, 0.8)
+    expected = amount(one.flops, batch) / (peak.compute * peak.attained * compute)
+    expected += amount(one.bytes, batch) / (worker.peak_bandwidth * bandwidth)
+    assert amount(one.time, batch) == pytest.approx(expected, rel=1e-12)
+    told = {(e.work_class, e.widened): (e.compute, e.bandwidth) for e in worker.efficiencies}
+    assert told["gemm", widened] == pytest.approx((compute, bandwidth))
+    assert told["gemm", False] == (0.5, 0.8)  # lm_head stays in the format of the activations
+    bare = worker_of("own", own=f"{WIDENING}\nmodel own from llama3_8b {{}}", hardware="widening")
+    assert kernel(worker.cost, "lm_head", "") == kernel(bare.cost, "lm_head", "")

@@ -15,7 +15,7 @@ from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planjson import canonical, encoded, written
 
-FORMAT = 14
+FORMAT = 15
 WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
 
 
@@ -131,13 +131,17 @@ class Peak(Struct, frozen=True):
 
 
 class Efficiency(Struct, frozen=True):
-    """An assumption that the times rest on: what an operator class reaches of the peaks."""
+    """An assumption that the times rest on: what an operator class reaches of the peaks.
+
+    `widened` are kernels whose weights are stored in fewer bytes than they are computed in.
+    """
 
     work_class: str
     compute: float
     bandwidth: float
     overhead: float
     sharpness: float | None
+    widened: bool
 
 
 class State(Struct, frozen=True):

@@ -259,8 +259,9 @@ def _assumptions(workers: Workers, model: Model) -> list[str]:
     ]
     for reached in workers.efficiencies:
         norm = "max" if reached.sharpness is None else f"{reached.sharpness:g}"
+        named = reached.work_class + (", weights widened" if reached.widened else "")
         lines.append(
-            f"      {reached.work_class:<38}{reached.compute:>18.1%}{reached.bandwidth:>18.1%}"
+            f"      {named:<38}{reached.compute:>18.1%}{reached.bandwidth:>18.1%}"
             f"{reached.overhead * 1e6:>7.1f} us{norm:>10}"
         )
     return lines

@@ -67,7 +67,7 @@ def _count(device: Device, stages: Iterable[Stage]) -> Value:
     count: Value = 0
     for stage in stages:
         here = (k for k in stage.kernels if _takes_time(k.time, features))
-        launches = stage.repeat * sum(device.efficiency(k.work_class).overhead > 0 for k in here)
+        launches = stage.repeat * sum(device.launches(k.work_class) for k in here)
         count = make("+", count, make("if", stage.divided, 2 * launches, launches))
     return count
 

@@ -29,7 +29,7 @@ class Device(Struct):
     formats: dict[str, Instance]  # of the model: `dtype`, `weight_dtype` and so on
     parallel: Parallel
     reach: Reach
-    efficiencies: dict[str, Efficiency]
+    efficiencies: dict[tuple[str, bool], Efficiency]  # by class, and whether weights are widened
     peaks: dict[str, Peak]  # by the formats that were asked for
     bandwidth: float
     extra: dict[str, float]  # seconds that kernels of a class take under the engine, besides
@@ -52,11 +52,33 @@ class Device(Struct):
             known = self.peaks[dtype.name] = _peak(self.evaluator, self.hardware, dtype)
         return known
 
-    def efficiency(self, work_class: str) -> Efficiency:
+    def efficiency(self, work_class: str, *, widened: bool) -> Efficiency:
         """Return what a class reaches of the peaks; an unknown one counts as pointwise."""
-        known = self.efficiencies.get(work_class)
+        known = self.efficiencies.get((work_class, widened))
         if known:
             return known
+        evaluator, inner = self.evaluator, self._reached(work_class)
+
+        def share(name: str) -> float:
+            of_those = evaluator.real(inner, f"widened_{name}") if widened else 1.0
+            return evaluator.real(inner, name) * of_those
+
+        found = Efficiency(
+            work_class,
+            share("compute"),
+            share("bandwidth"),
+            evaluator.real(inner, "overhead"),
+            evaluator.optional(inner, "sharpness"),
+            widened,
+        )
+        self.efficiencies[work_class, widened] = found
+        return found
+
+    def launches(self, work_class: str) -> bool:
+        """Tell whether kernels of a class are launched on their own: that takes them some time."""
+        return self.evaluator.real(self._reached(work_class), "overhead") > 0
+
+    def _reached(self, work_class: str) -> Instance:
         block = self.evaluator.block(self.hardware, "efficiency")
         assert block is not None
         chosen = work_class
@@ -67,16 +89,7 @@ class Device(Struct):
             shape = block.members.shape.open_block
             assert shape is not None
             inner = Instance(block.declaration, type(block.members)(shape), block, block.bindings)
-        evaluator = self.evaluator
-        found = Efficiency(
-            work_class,
-            evaluator.real(inner, "compute"),
-            evaluator.real(inner, "bandwidth"),
-            evaluator.real(inner, "overhead"),
-            evaluator.optional(inner, "sharpness"),
-        )
-        self.efficiencies[work_class] = found
-        return found
+        return inner
 
 
 FORMATS = ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype")
@@ -352,26 +365,43 @@ def library_kernels(
 
 def _kernels(evaluator: Evaluator, operator: Instance, name: str, device: Device) -> list[Kernel]:
     format_ = evaluator.required(operator, "computed_in")
-    most = device.peak(format_)
-    peak = most.compute * most.attained
+    widened = _widens(evaluator, operator, device, format_)
     parts = operator.members.named("part")
     if not parts:
-        return [_kernel(evaluator, operator, name, device, peak)]
+        return [_kernel(evaluator, operator, name, device, format_, widened=widened)]
     found = []
     for part in parts:
         block = evaluator.inner(operator, "part", part.name)
-        found.append(_kernel(evaluator, block, f"{name}.{part.name}", device, peak))
+        named = f"{name}.{part.name}"
+        found.append(_kernel(evaluator, block, named, device, format_, widened=widened))
     return found
 
 
-def _kernel(evaluator: Evaluator, work: Instance, name: str, device: Device, peak: float) -> Kernel:
+def _widens(evaluator: Evaluator, operator: Instance, device: Device, format_: Instance) -> bool:
+    """Tell whether weights are stored in fewer bytes than those with which a device computes."""
+    if not evaluator.whole(operator, "weights"):
+        return False
+    stored = evaluator.required(operator, "stored_in")
+    computed = with_peak(evaluator, device.hardware, format_)
+    return evaluator.real(stored, "size") < evaluator.real(computed, "size")
+
+
+def _kernel(
+    evaluator: Evaluator,
+    work: Instance,
+    name: str,
+    device: Device,
+    format_: Instance,
+    *,
+    widened: bool,
+) -> Kernel:
     work_class = evaluator.word(work, "class")
     done = {key: evaluator.known(work, key) for key in WORK}
     flops, moved, wire, remote = done.values()
     when = evaluator.known(work, "when")
     check_negative(evaluator, work, name, done, when, device.decode_tokens)
-    reached = device.efficiency(work_class)
-    compute_time = make("/", flops, peak * reached.compute)
+    reached, most = device.efficiency(work_class, widened=widened), device.peak(format_)
+    compute_time = make("/", flops, most.compute * most.attained * reached.compute)
     memory_time = make("/", moved, device.bandwidth * reached.bandwidth)
     time = norm(compute_time, memory_time, reached.sharpness)
     group = Group(device.parallel, device.reach, work_class)

@@ -98,6 +98,17 @@ _EFFICIENCY_CLASS = Block(
             low=0,
             above=True,
         ),
+        "widened_compute": Field(
+            _NUMBER,
+            "share of `compute` where weights are stored in fewer bytes than they are computed in",
+            "100 %",
+            low=0,
+            above=True,
+            high=1,
+        ),
+        "widened_bandwidth": Field(
+            _NUMBER, "share of `bandwidth` there", "100 %", low=0, above=True, high=1
+        ),
     },
 )
 

@@ -39,6 +39,7 @@ _FORMATS = {
         ("fp8", "fbgemm_fp8", "ptpc_fp8", "modelopt", "modelopt_fp8", "w8a8_fp8"),
         ("weight_dtype = fp8", "fp8"),
     ),
+    **dict.fromkeys(("nvfp4", "modelopt_fp4"), ("weight_dtype = nvfp4", "nvfp4")),
     "w8a8_int8": ("weight_dtype = int8", "int8"),
     "gptq_8": ("weight_dtype = int8", ""),
     "bitsandbytes": ("weight_dtype = int4", ""),

@@ -20,9 +20,9 @@ _MOST_LINES = 12  # of a command that are shown
 _MOST_NODES = 10_000
 # GiB that drivers report, by which engines choose their defaults; of devices not named, 80.
 MEMORY = {
-    "V100_16G": 16, "L4": 22, "A10": 22, "RTX_4090": 24, "V100_32G": 32, "A100_40G": 40,
-    "L40S": 45, "A40": 45, "MI210": 64, "RTX_PRO_6000": 95, "H200": 140, "B200": 178,
-    "MI300X": 192,
+    "V100_16G": 16, "L4": 22, "A10": 22, "A10G": 22, "RTX_4090": 24, "RTX_5090": 31,
+    "V100_32G": 32, "A100_40G": 40, "L40S": 45, "A40": 45, "MI210": 64, "RTX_PRO_6000": 95,
+    "H20": 95, "H200": 140, "B200": 178, "MI300X": 192, "MI325X": 256,
 }  # fmt: skip
 
 

@@ -8,7 +8,9 @@ _DTYPES = {
 }  # fmt: skip
 # Of the methods that say it by their name alone: the format of weights, and what they compute in.
 _METHODS = {"fp8": ("fp8", "fp8"), "fbgemm_fp8": ("fp8", "fp8")}
-_BITS = {("int", 4): "int4", ("int", 8): "int8", ("float", 8): "fp8"}
+_BITS = {("int", 4): "int4", ("int", 8): "int8", ("float", 8): "fp8", ("float", 4): "nvfp4"}
+# Of NVIDIA's ModelOpt, by `quant_algo`: the format of weights, which is what they compute in.
+_ALGORITHMS = {"FP8": "fp8", "NVFP4": "nvfp4"}
 _GROUP = 128  # weights that share a scale in the library's int4_group, on each side of fp8_block
 
 
@@ -53,6 +55,12 @@ def _quantized(given: Table) -> list[Line]:
     if method == "bitsandbytes":
         few = any(given.flag(key) for key in ("load_in_4bit", "_load_in_4bit"))
         return [Line("int4" if few else "int8", "bitsandbytes", "weight_dtype")]
+    if method == "modelopt":
+        name = _ALGORITHMS.get(given.text("quant_algo") or "")
+        told = f"quant_algo: {given.text('quant_algo')}"
+        return (
+            [Line(name, told, "weight_dtype"), Line(name, "", "compute_dtype")] if name else []
+        )
     if method in _METHODS:
         weights, arithmetic = _METHODS[method]
         block = given.value("weight_block_size")
