@@ -116,7 +116,13 @@ def test_quantization(quantized: dict[str, Any], formats: tuple[str, ...]) -> No
 
 @pytest.mark.parametrize(
     "quantized",
-    [{"quant_method": "aqlm"}, {"quant_method": "modelopt", "quant_algo": "W4A8"}, {"quant_method": "gptq", "bits": 3}, {}, compressed(3, "int")],
+    [
+        {"quant_method": "aqlm"},
+        {"quant_method": "modelopt", "quant_algo": "W4A8"},
+        {"quant_method": "gptq", "bits": 3},
+        {},
+        compressed(3, "int"),
+    ],
 )
 def test_a_quantization_that_is_not_known_is_told(quantized: dict[str, Any]) -> None:
     _, (found,) = imported(sample("llama") | {"quantization_config": quantized})

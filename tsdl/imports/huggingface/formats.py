@@ -58,9 +58,7 @@ def _quantized(given: Table) -> list[Line]:
     if method == "modelopt":
         name = _ALGORITHMS.get(given.text("quant_algo") or "")
         told = f"quant_algo: {given.text('quant_algo')}"
-        return (
-            [Line(name, told, "weight_dtype"), Line(name, "", "compute_dtype")] if name else []
-        )
+        return [Line(name, told, "weight_dtype"), Line(name, "", "compute_dtype")] if name else []
     if method in _METHODS:
         weights, arithmetic = _METHODS[method]
         block = given.value("weight_block_size")
