@@ -168,3 +168,33 @@ def test_two_senders_share_the_port_of_the_receiver() -> None:
 def test_two_receivers_share_the_port_of_the_sender() -> None:
     two = run(TWO, decodes=2)
     assert column(two, "last_token") == [16.5, 16.5]
+
+
+# -- who hands over ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "handlers",
+    [
+        "on token(r, w) when not w.decodes { submit r }\n"
+        "on submit(r) { dispatch r to pick(v by v.kv.fill for v in workers if v.decodes) }",
+        "on token(r, w) when not w.decodes {"
+        " dispatch r to pick(v by v.kv.fill for v in workers if v.decodes) }",
+    ],
+)
+def test_the_global_stage_may_hand_over_alone(handlers: str) -> None:
+    """As the local stage does: it is told of the same tokens."""
+    plan = tsdl.compile(f"""
+      policy apart from continuous {{ global {{
+        on arrive(r) {{ dispatch r to pick(w by w.outstanding for w in workers if w.prefills) }}
+        {handlers}
+      }} }}
+      scenario s {{
+        model = llama2_7b; cluster = disaggregated_cluster(A100_80G); policy = apart
+        workload = sharegpt(requests = 20)
+      }}
+    """)
+    slow, fast = plan.run(engine="reference"), plan.run()
+    assert slow.summary == fast.summary
+    assert fast.summary["requests"]["finished"] == 20
+    assert fast.summary["transfers"]["count"] == 20

@@ -13,7 +13,7 @@ from tsdl.lower.clusters import check_ranks, devices_of, lower_tiers, standings
 from tsdl.lower.files import FileReader
 from tsdl.lower.formulas import lower_parts
 from tsdl.lower.handingover import check_hand_over
-from tsdl.lower.idle import report_idle, report_unasked
+from tsdl.lower.idle import never_happening, report_idle, report_unasked
 from tsdl.lower.operators import FORMATS
 from tsdl.lower.overlapping import check_overlap
 from tsdl.lower.pipeline import check_pipeline
@@ -99,15 +99,15 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     )
     tiers = lower_tiers(evaluator, cluster)
     _check_places(evaluator, scenario, cluster, workers, tiers)
-    handled = stage.extern is not None or any(h.event == "submit" for h in stage.handlers)
     place = named_at(evaluator, scenario, "cluster", cluster)
-    check_hand_over(evaluator, place, workers, policies, handles_submit=handled)
+    check_hand_over(evaluator, place, workers, policies, stage, used)
     for kind in workers:
         check_reach(evaluator, place, kind, tiers)
     routed = named_at(evaluator, scenario, "router" if router else "policy", router or policy)
     placed = list(standings(evaluator, cluster))
     check_scaled(evaluator, (router or policy, routed), placed, workers)
-    report_idle(evaluator, [*policies, router or policy], used, names_of(model), workers)
+    asked, never = [*policies, router or policy], never_happening(workers, stage, tiers=bool(tiers))
+    report_idle(evaluator, asked, used, names_of(model), workers, never)
     _check_series(evaluator, scenario)
     lowered = lower_workload(evaluator, workload, read)
     for standing, kind in zip(placed, workers, strict=True):

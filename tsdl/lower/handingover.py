@@ -1,14 +1,17 @@
 """Whether requests get from where they are prefilled to where they are decoded."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 
 from tsdl import ast
 from tsdl.check.handlers import holds
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Failed, Instance
-from tsdl.plan import Workers
+from tsdl.plan import Global, Handler, Workers
 from tsdl.program import Declaration
 from tsdl.source import Span
+
+# Events of requests that are at no worker, or are done.
+_ELSEWHERE = ("arrive", "submit", "lost", "evict", "finish")
 
 
 def check_hand_over(
@@ -16,33 +19,47 @@ def check_hand_over(
     place: Span,
     workers: list[Workers],
     policies: list[Instance],
-    *,
-    handles_submit: bool,
+    router: Global,
+    used: Mapping[Span, Handler],
 ) -> None:
-    """See that who is prefilled on a worker that does not decode leaves it. Raises Failed."""
-    submits = [_submits(kind) for kind in workers]
-    for kind, submitting in zip(workers, submits, strict=True):
-        if not kind.decodes and not submitting and kind.local.extern is None:
+    """See that who is prefilled on a worker that does not decode leaves it. Raises Failed.
+
+    `used` are the handlers that may fire, by their places.
+    """
+    if router.extern is not None:
+        return
+    for kind in workers:
+        own = (*kind.local.handlers, *router.handlers)
+        leaves = any(does(handler, ("submit", "dispatch")) for handler in own)
+        if not kind.decodes and not leaves and kind.local.extern is None:
             policy = next(p for p in policies if p.name == kind.local.policy)
             raise _stays(evaluator, place, kind, policy.declaration)
-    if any(submits) and not handles_submit:
-        raise evaluator.fail(
-            "E0517",
-            "requests are submitted, and no handler dispatches them",
-            place,
-            help=(
-                "write `on submit(r) { dispatch r to random(w for w in workers if w.decodes) }` in "
-                "the global stage",
-            ),
-        )
+    if any(handler.event == "submit" for handler in router.handlers):
+        return
+    every = (*router.handlers, *(h for kind in workers for h in kind.local.handlers))
+    for handler in every:
+        if does(handler, ("submit",)):
+            raise evaluator.fail(
+                "E0517",
+                "requests are submitted, and no handler dispatches them",
+                next((span for span, other in used.items() if other == handler), place),
+                help=(
+                    "write `on submit(r) { dispatch r to random(w for w in workers if w.decodes) }`"
+                    " in the global stage",
+                ),
+            )
 
 
-def _submits(kind: Workers) -> bool:
-    """Tell whether a handler submits requests that are not done yet."""
-    waiting = [s for h in kind.local.handlers if h.event != "finish" for s in h.body]
+def does(handler: Handler, words: Container[str], *, finished: bool = False) -> bool:
+    """Tell whether a handler does one of some actions to requests that are at a worker.
+
+    Those that are done count where `finished` says so.
+    """
+    passed = handler.event in _ELSEWHERE and not (finished and handler.event == "finish")
+    waiting = [] if passed else list(handler.body)
     while waiting:
         statement = waiting.pop()
-        if statement.word == "submit":
+        if statement.word in words:
             return True
         waiting += (*statement.body, *statement.otherwise)
     return False

@@ -1,12 +1,13 @@
 """What a policy says that can have no effect in a scenario: it is warned of."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 
 from tsdl import ast
 from tsdl.check.events import breakpoints_of, event_of
 from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import NOW, STATE, every_part, symbol
+from tsdl.lower.handingover import does
 from tsdl.plan import Global, Local, Workers
 from tsdl.program import Part
 from tsdl.source import Span
@@ -19,12 +20,12 @@ def report_idle(
     used: Container[Span],
     breakpoints: list[str],
     workers: list[Workers],
+    never: Mapping[str, str],
 ) -> None:
     """Warn of handlers that can never fire in this scenario, and of names that no worker has.
 
-    `used` are the places of the handlers that may fire.
+    `used` are the places of the handlers that may fire, `never` the events that never happen.
     """
-    never = _never(workers)
     for policy in policies:
         for stage in ("local", "global"):
             members = evaluator.inner(policy, stage).members
@@ -53,12 +54,27 @@ def report_unasked(evaluator: Evaluator, policy: Instance, local: Local, router:
             )
 
 
-def _never(workers: list[Workers]) -> dict[str, str]:
-    """Return why events never happen that are of workers which come and go."""
+def never_happening(workers: list[Workers], router: Global, *, tiers: bool) -> dict[str, str]:
+    """Return the events that never happen, and why; `tiers` tells whether there are any."""
     fail = any(kind.failures is not None for kind in workers)
-    scaled = any(kind.fewest is not None for kind in workers)
-    found = {} if fail else dict.fromkeys(("fail", "lost"), "no worker has `failures`")
-    return found if fail or scaled else found | {"ready": "no worker is scaled, or fails"}
+    found: dict[str, str] = {}
+    if not fail:
+        found |= dict.fromkeys(("fail", "lost"), "no worker has `failures`")
+        if all(kind.fewest is None for kind in workers):
+            found["ready"] = "no worker is scaled, or fails"
+    locals_ = [kind.local for kind in workers]
+    if router.extern is not None or any(local.extern is not None for local in locals_):
+        return found  # Python may do anything
+    every = (*router.handlers, *(h for local in locals_ for h in local.handlers))
+    if not fail and not any(does(handler, ("submit",)) for handler in every):  # nor is any lost
+        found["submit"] = "no handler submits"
+        if not any(does(handler, ("transfer", "dispatch")) for handler in every):
+            found["transferred"] = "no handler sends KV to another worker"
+    if not tiers:
+        found["evict"] = "the cluster has no tier"
+    elif not any(does(handler, ("store",), finished=True) for handler in every):
+        found["evict"] = "no handler stores"
+    return found
 
 
 def _idle(
@@ -66,7 +82,7 @@ def _idle(
     clause: ast.Clause,
     used: Container[Span],
     breakpoints: list[str],
-    never: dict[str, str],
+    never: Mapping[str, str],
 ) -> bool:
     """Tell whether a handler can never fire; warn if so."""
     event = event_of(clause) or ""
