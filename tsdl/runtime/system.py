@@ -153,22 +153,31 @@ class System:
                 r.id for w in self.workers for r in (*w.waiting, *w.unseen, *w.active, *w.incoming)
             )
             shown = ", ".join(map(str, here[:10])) + (", …" if len(here) > 10 else "")  # noqa: PLR2004
-            title = f"the policy goes round and round: no token comes of requests {shown}"
+            whose = f"requests {shown}" if shown else "requests that wait for a worker"
+            title = f"the policy goes round and round: no token comes of {whose}"
             note = f"that was after {MOST_IN_VAIN:,} iterations and hand-overs in a row"
+            if any(kind.failures is not None for kind in self.plan.workers):
+                title = f"workers fail again and again: no token comes of {whose}"
+                note = f"that was after {MOST_IN_VAIN:,} iterations, failures and starts in a row"
+                raise TsdlError([_endless(title, note, _LONGER)])
             raise TsdlError([_endless(title, note)])
 
 
-def _endless(title: str, note: str) -> Diagnostic:
+_CHANGED = (
+    "let a handler send a request on only when something has changed, such as "
+    "`when r.preemptions == 0`"
+)
+_LONGER = "let workers be up for longer than a request takes: `failures` gives the time"
+
+
+def _endless(title: str, note: str, help_: str = _CHANGED) -> Diagnostic:
     return Diagnostic(
         "E0903",
         Severity.ERROR,
         title,
         None,
         notes=(note,),
-        help=(
-            "let a handler send a request on only when something has changed, such as `when "
-            "r.preemptions == 0`",
-        ),
+        help=(help_,),
     )
 
 

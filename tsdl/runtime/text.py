@@ -212,9 +212,11 @@ def _workers(result: Result) -> list[str]:
             hits += f", {_figure(gained / drafts)} tokens a decode"
         many = f"{kind.count} × " if kind.count > 1 else ""
         on = ""
-        if kind.fewest is not None:
+        if kind.fewest is not None or kind.failures is not None:
             share = sum(w["on"] for w in group) / kind.count / end if end else None
-            many, on = f"{kind.fewest}..{kind.count} × ", f"on {_percent(share)} of the time, "
+            on = f"on {_percent(share)} of the time, "
+        if kind.fewest is not None:
+            many = f"{kind.fewest}..{kind.count} × "
         devices = f"{kind.devices} × " if kind.devices > 1 else ""
         lines.append(
             _row(
