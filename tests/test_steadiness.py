@@ -126,3 +126,33 @@ def test_of_few_requests_nothing_is_said() -> None:
 def test_a_study_says_it_of_its_points() -> None:
     answer = tsdl.study(TEXT.format(**USUAL), "load", jobs=1)
     assert ["W0902" in " ".join(row.notes) for row in answer.rows] == [False, True]
+
+
+# -- long enough -------------------------------------------------------------------------------
+
+
+def codes(result: tsdl.Result) -> list[str]:
+    return [warning.code for warning in result.warnings]
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_a_run_in_which_nobody_counts_is_told(engine: str) -> None:
+    result = run(5, engine=engine, warmup=1000)
+    assert codes(result) == ["W0903"]
+    assert result.warnings[0].title == "no request counts: all 200 arrive within the warm-up"
+    assert result.summary["requests"]["finished"] == 0
+
+
+@pytest.mark.parametrize(("warmup", "told"), [(0, False), (11, False), (14, True), (15.5, True)])
+def test_counted_requests_arrive_for_longer_than_one_takes(warmup: float, *, told: bool) -> None:
+    """80 come in 16 s, five a second, and each takes 4 s: those of the last 5 are enough."""
+    result = run(5, warmup=warmup, requests=80, arrivals="uniform(rate)", output=4, slots=100)
+    assert ("W0903" in codes(result)) == told
+
+
+@pytest.mark.parametrize(
+    "arrivals", ["burst(size = 200 req)", "burst(size = 100 req, every = 15.5 s)"]
+)
+def test_of_bursts_only_that_nobody_counts_is_told(arrivals: str) -> None:
+    result = run(5, arrivals=arrivals, warmup=15, slots=100)
+    assert codes(result) == (["W0903"] if "every" not in arrivals else [])

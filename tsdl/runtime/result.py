@@ -20,7 +20,7 @@ from tsdl.runtime.beyond import warnings
 from tsdl.runtime.columns import Column, Requests
 from tsdl.runtime.metrics import Metric, Nothing, evaluate, holds, statistics
 from tsdl.runtime.parquet import UNITS, about
-from tsdl.runtime.steadiness import growth_of, piling_up
+from tsdl.runtime.steadiness import growth_of, piling_up, too_short
 from tsdl.runtime.tables import Table
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ class Result:
         self.warnings = warnings(outcome.workers)
         if growth is not None and not growth.steady:
             self.warnings.append(piling_up(growth))
+        brief = None if self.partial else too_short(plan.workload, self.columns, counted)
+        if brief is not None:
+            self.warnings.append(brief)
         found = gaps.weighted(outcome.gap_length, outcome.gap_count)
         self.known = Among(self.columns, counted, found, plan.slo)
         self.metrics = self.known.metrics

@@ -1,4 +1,4 @@
-"""Whether the load of a run was steady: requests that are open must not pile up until its end."""
+"""Whether a run shows how it goes on: its load must be steady, and be counted for long enough."""
 
 from __future__ import annotations
 
@@ -63,6 +63,44 @@ def growth_of(workload: Workload, columns: Requests, counted: NDArray[np.bool_])
     pairs = [(a, b) for place, a in enumerate(parts) for b in parts[place + 1 :]]
     rises = sum((b > a) - (b < a) for a, b in pairs)
     return Growth(sum(parts[:3]) / 3, sum(parts[-2:]) / 2, rises)
+
+
+def too_short(
+    workload: Workload, columns: Requests, counted: NDArray[np.bool_]
+) -> Diagnostic | None:
+    """Return the warning of a run whose counted requests are over before one of them would be.
+
+    None without a warm-up, or where requests do not come at a rate of their own.
+    """
+    arrived = columns.part("arrived")
+    if not workload.warmup or not len(arrived):
+        return None
+    longer = "more `requests`, so that they arrive for longer than the `warmup`; or a shorter one"
+    if not counted.any():
+        title = f"no request counts: all {len(arrived):,} arrive within the warm-up"
+        return Diagnostic("W0903", Severity.WARNING, title, None, help=(longer,))
+    drawn = workload.arrivals
+    if drawn is None or drawn.name not in _STEADY or workload.concurrency is not None:
+        return None
+    done = counted & (columns.codes == STATUSES.index(FINISHED))
+    if workload.chained or not done.any():
+        return None
+    span = float(arrived[counted].max()) - workload.warmup
+    each = float((columns.part("last_token")[done] - arrived[done]).mean())
+    if span >= each:
+        return None
+    return Diagnostic(
+        "W0903",
+        Severity.WARNING,
+        "few requests count: they arrive for less time than one takes",
+        None,
+        notes=(
+            f"{counted.sum():,} of {len(arrived):,} arrive after the warm-up, for {span:.4g} s; "
+            f"each takes {each:.4g} s in the mean",
+            "what they meet is left of the warm-up, or is an end at which nobody comes any more",
+        ),
+        help=(longer,),
+    )
 
 
 def piling_up(growth: Growth) -> Diagnostic:
