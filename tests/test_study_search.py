@@ -58,6 +58,23 @@ def test_values_that_cannot_be_run_are_left_out_at_the_beginning(lacking: int) -
         assert all(value >= lacking for value, _ in found.tried)
 
 
+@pytest.mark.parametrize("kept", [(8, 4, 2, 1), (8, 1), (7, 6, 2), (8, 7, 6, 5, 4, 3, 2, 1), (3,)])
+def test_values_that_cannot_be_run_are_left_out_between_others(kept: tuple[int, ...]) -> None:
+    values = [float(value) for value in range(8, 0, -1)]
+    for least in kept:
+        search = bracket(values)
+        answer: bool | None = None
+        tried = []
+        with pytest.raises(StopIteration) as end:
+            value = next(search)
+            while True:
+                tried.append(value)
+                answer = value >= least if value in kept else None
+                value = search.send(answer)
+        assert (end.value.value.found, end.value.value.odd) == (least, None)
+        assert len(tried) == len(set(tried))
+
+
 def test_a_search_is_of_the_runs_that_it_stands_for() -> None:
     answer = asked("""
 study s {

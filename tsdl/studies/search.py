@@ -1,6 +1,7 @@
 """How a search brackets: the last value at which a condition holds, among values that ascend.
 
-Values at the beginning that cannot be run are left out. Then both ends are tried, and the middle of
+Values at the beginning that cannot be run are left out, and so are those between others (seven
+devices for eight heads). Then both ends are tried, and the middle of
 what is left, as long as the condition holds at the lower end of the bracket and not at the upper
 one. That finds the edge only if the condition, once it fails, fails for all values beyond. So the
 middle of either side is tried as well, and where one says otherwise, or the condition does not even
@@ -12,6 +13,8 @@ import math
 from collections.abc import Generator, Sequence
 
 from msgspec import Struct
+
+FAR = 64  # values that cannot be run, behind which nobody looks any further
 
 
 class Bracket(Struct, frozen=True):
@@ -56,7 +59,7 @@ class _Trials:
             if self.known[index] is not None:
                 break
             if index == len(self.values) - 1:
-                return None
+                return (yield from self.beyond(0))  # the steps may have passed over it
             out, index, step = index, min(index + step, len(self.values) - 1), step * 2
         while index - out > 1:
             middle = (index + out) // 2
@@ -66,6 +69,14 @@ class _Trials:
             else:
                 index = middle
         return index
+
+    def beyond(self, index: int) -> Generator[float, bool | None, int | None]:
+        """Return the next value that can be run behind one that cannot; None if far off."""
+        for further in range(index + 1, min(index + 1 + FAR, len(self.values))):
+            yield from self.ask(further)
+            if self.known[further] is not None:
+                return further
+        return None
 
     def edge(self, low: int, high: int) -> Generator[float, bool | None, tuple[int, int]]:
         """Return neighbours of which the first holds, and the second does not."""
@@ -98,8 +109,15 @@ def bracket(values: Sequence[float]) -> Generator[float, bool | None, Bracket]:
         low, high = yield from trials.edge((first + last) // 2, last)
     else:
         return _bracket(trials, -1, first, None)
+    while high <= last and trials.known[high] is None:  # it may be one that lies between others
+        further = yield from trials.beyond(high)
+        if further is None:
+            break
+        low, high = (low, further)
+        if (yield from trials.ask(further)):
+            low, high = yield from trials.edge(further, last)
     for index in (first, (first + low) // 2):
-        if index <= low and not (yield from trials.ask(index)):
+        if index <= low and not (yield from trials.ask(index)) and trials.known[index] is not None:
             odd = values[index]
     if high < last - 1 and (yield from trials.ask((high + last) // 2)):
         odd = values[(high + last) // 2]
