@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -10,16 +11,23 @@ from tests.test_studies import PARTS, asked
 from tsdl.studies.search import Bracket, bracket
 
 
-def searched(values: list[float], holds: set[int], lacking: int = 0) -> Bracket:
-    """Search where a condition holds at some values, and the first so many cannot be run."""
-    trial = bracket(values)
+def answered(values: list[float], answer: Callable[[float], bool | None]) -> Bracket:
+    """Search where a condition holds at a value, or not, or where it cannot be run (None)."""
+    trial, tried = bracket(values), []
     try:
         value = next(trial)
         while True:
-            index = values.index(value)
-            value = trial.send(None if index < lacking else index in holds)
+            tried.append(value)
+            value = trial.send(answer(value))
     except StopIteration as end:
+        assert len(tried) == len(set(tried))
         return end.value  # type: ignore[no-any-return]
+
+
+def searched(values: list[float], holds: set[int], lacking: int = 0) -> Bracket:
+    """Search where a condition holds at some values, and the first so many cannot be run."""
+    places = {value: place for place, value in enumerate(values)}
+    return answered(values, lambda v: None if places[v] < lacking else places[v] in holds)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 31, 64, 245])
@@ -62,17 +70,12 @@ def test_values_that_cannot_be_run_are_left_out_at_the_beginning(lacking: int) -
 def test_values_that_cannot_be_run_are_left_out_between_others(kept: tuple[int, ...]) -> None:
     values = [float(value) for value in range(8, 0, -1)]
     for least in kept:
-        search = bracket(values)
-        answer: bool | None = None
-        tried = []
-        with pytest.raises(StopIteration) as end:
-            value = next(search)
-            while True:
-                tried.append(value)
-                answer = value >= least if value in kept else None
-                value = search.send(answer)
-        assert (end.value.value.found, end.value.value.odd) == (least, None)
-        assert len(tried) == len(set(tried))
+
+        def answer(value: float, least: int = least) -> bool | None:
+            return value >= least if value in kept else None
+
+        found = answered(values, answer)
+        assert (found.found, found.odd) == (least, None)
 
 
 def test_a_search_is_of_the_runs_that_it_stands_for() -> None:

@@ -113,7 +113,7 @@ def bracket(values: Sequence[float]) -> Generator[float, bool | None, Bracket]:
         further = yield from trials.beyond(high)
         if further is None:
             break
-        low, high = (low, further)
+        high = further
         if (yield from trials.ask(further)):
             low, high = yield from trials.edge(further, last)
     for index in (first, (first + low) // 2):
