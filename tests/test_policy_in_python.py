@@ -51,6 +51,18 @@ def test_an_answer_of_python_that_is_no_worker_is_refused(answer: object) -> Non
     assert "which is no worker" in told_of(lambda r, workers: answer)
 
 
+def test_what_a_method_returns_would_be_lost() -> None:
+    """It is how a function says where a request goes: such a run had all of them stuck."""
+
+    class Mine:
+        def arrive(self, act, request, workers):  # type: ignore[no-untyped-def]
+            return workers[0]
+
+    told = told_of(Mine())
+    assert "from `arrive`" in told
+    assert "`act.dispatch(r, w)`" in told
+
+
 @pytest.mark.parametrize("kind", [int, np.int64, np.uint8, np.array])
 def test_a_worker_may_be_any_whole_number(kind: Callable[[int], object]) -> None:
     plan = tsdl.compile(EXTERN, externs={"mine": lambda r, workers: kind(r.id % 3)})

@@ -185,6 +185,13 @@ class ExternActions:
             f"return one of the workers, or a number from 0 to {len(workers) - 1}, or None",
         )
 
+    def ignored(self, event: str, answer: object) -> TsdlError:
+        """Return what is raised where a method returns something, to which nobody listens."""
+        return self._slip(
+            f"returns {in_short(repr(answer))} from `{event}`",
+            "a method returns nothing, and acts by its first argument: `act.dispatch(r, w)`",
+        )
+
     def _slip(self, what: str, remedy: str, *notes: str) -> TsdlError:
         when = f"at {self._system.clock.now:.6g} s of simulated time"
         title = f"the policy `{self._name}` in Python {what}"
@@ -229,7 +236,9 @@ def extern_hooks(
                 views.append(shown(system.up, reads))
             of = next((f" of request {t.id}" for t in about if isinstance(t, Request)), "")
             with act.told(f"told of `{event}`{of}"):
-                method(act, *views)
+                answer = method(act, *views)
+            if answer is not None:
+                raise act.ignored(event, answer)
 
         return call
 
