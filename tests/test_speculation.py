@@ -210,6 +210,9 @@ def test_a_drafter_takes_memory() -> None:
     layer = 2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 14_336 + 2 * 4096
     assert drafting.weights - plain.weights == 2 * (layer + 2 * 32_000 * 4096 + 4096)
     assert drafting.kv.bytes_per_token == plain.kv.bytes_per_token * 33 / 32
+    sharing = with_drafter(EAGLE.replace("drafter = eagle", "drafter = eagle; shared_ends = true"))
+    assert sharing.weights - plain.weights == 2 * layer
+    assert sharing.cost == drafting.cost  # they are read as before
 
 
 def test_a_drafter_with_another_format_of_its_kv_takes_its_own_bytes() -> None:

@@ -87,8 +87,15 @@ def drafted(
     own = device_of(evaluator, worker, drafter, device.reach, policy, device.decode_tokens)
     own.efficiencies, own.peaks = device.efficiencies, device.peaks  # they are one device
     first = graph_of(evaluator, drafter, own, none)
-    graph.weight_bytes += first.weight_bytes
-    graph.drafter, graph.drafter_bytes = drafter.name, first.weight_bytes
+    kept = first.weight_bytes
+    if evaluator.get(block, "shared_ends"):
+        kept -= sum(
+            part.weight_bytes
+            for stage, part in zip(first.stages, first.kept, strict=False)  # one more is open
+            if not stage.name
+        )
+    graph.weight_bytes += kept
+    graph.drafter, graph.drafter_bytes = drafter.name, kept
     graph.shares_experts |= first.shares_experts
     graph.reach = max(graph.reach, first.reach)
     sizes = [evaluator.real(d.formats["kv_dtype"], "size") for d in (own, device)]

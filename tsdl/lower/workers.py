@@ -309,7 +309,9 @@ def _free_memory(
     needed = next((n for n in enough if usable - weights * devices / n > reserve), None)
     helps = ["take a device with more memory, or a smaller dtype"]
     if needed:
-        helps.insert(0, f"share the weights among more devices: `parallel = tp({needed})`")
+        ranks = device.parallel.ranks
+        divided = f"ep({needed}, ranks = {ranks})" if ranks > 1 else f"tp({needed})"
+        helps.insert(0, f"share the weights among more devices: `parallel = {divided}`")
     many = f"{devices} × " if devices > 1 else ""
     drafted = ""
     if graph.drafter:

@@ -72,6 +72,12 @@ SPECULATE = Block(
         "drafter": Field(
             Reference("model"), "the model that drafts; left out, drafting takes no time"
         ),
+        "shared_ends": Field(
+            Boolean(),
+            "whether what the drafter has around its repeated blocks (embedding, head) is the "
+            "model's own, and takes no memory besides",
+            "false",
+        ),
     },
     functions={"acceptance": (("r", "request"), _NUMBER)},
 )

@@ -26,6 +26,7 @@ def speculate(serving: Serving, flag: str, ahead: int, method: str, drafter: str
     by: list[Line | Block] = []
     if method in _LAYERS or (not method and "eagle" in drafter.lower()):
         by.append(Line(_layer(serving), f"{method or 'EAGLE'}: a layer of the model", "drafter"))
+        by.append(Line("true", "with the embedding and head of the model", "shared_ends"))
     elif known and method not in _NOTHING:
         by.append(Line(known, drafter[:60], "drafter"))
     elif method not in _NOTHING and drafter.lower() not in _NOTHING:
