@@ -71,8 +71,30 @@ def test_defaults_are_those_of_a_version(hardware: str, version: str, policy: st
     text, found = made("vllm", f"vllm serve {DENSE}", "--hardware", hardware, "--version", version)
     assert text is not None, render_all(found)
     assert policy in text
-    synchronous = version in ("v0.10.2", "0.8")
+    assert "local {" not in text  # the policy of the library is all of it
+
+
+@pytest.mark.parametrize(
+    ("version", "flags", "synchronous"),
+    [
+        ("0.3.2", "", True),
+        ("0.3.6", "--enable-overlap-schedule", False),
+        ("0.3.6", "--enable-overlap-schedule --pp-size 2", True),
+        ("0.4", "", False),
+        ("0.5", "--enable-overlap-schedule", False),
+        ("0.5", "--disable-overlap-schedule", True),
+    ],
+)
+def test_sglang_overlaps_scheduling_from_0_4_on(
+    version: str, flags: str, *, synchronous: bool
+) -> None:
+    line = f"{STARTS['sglang']} {DENSE} {flags}"
+    text, found = made("sglang", line, "--hardware", "H100", "--version", version)
+    assert text is not None
+    assert not found, render_all(found)
     assert ("scheduling = synchronous" in text) == synchronous
+    assert ("overhead   = 48 us * requests" in text) == (synchronous and "--pp" not in flags)
+    assert not errors(text), text
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """`python -m sglang.launch_server …`: what its flags are here, and what they are by default.
 
 Source of the flags and of the defaults: sgl-project/sglang, python/sglang/srt/server_args.py, as of
-0.5 (chunks and static memory by the device's memory) and of summer 2026 (names of flags).
+0.5 (chunks and static memory by the device's memory) and of summer 2026 (names of flags). It
+schedules while the GPU computes from 0.4 on (lmsys.org/blog/2024-12-04-sglang-v0-4), and late in
+0.3 where `--enable-overlap-schedule` asks for it.
 """
 
 from collections.abc import Sequence
@@ -22,12 +24,13 @@ from tsdl.imports.engines.serving import (
     open_command,
 )
 from tsdl.imports.library import has_experts
-from tsdl.imports.tables import WRONG
+from tsdl.imports.tables import WRONG, Table
 from tsdl.writing import Line, number, percent, tokens
 
 FILE_FLAGS = ()
 _MOST = 10_000_000
 _NEWEST = (0, 5)
+_OVERLAPPED = (0, 4)  # from which on the next batch is scheduled while one is computed
 _LEAST_REQUESTS = 2048  # that may run if no flag says how many
 # Up to so many GiB: tokens of a chunk; GiB kept back, and more for each device.
 _BY_MEMORY = (
@@ -85,11 +88,11 @@ def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> 
     serving = open_command(files, flags, GRAMMAR, sink)
     if serving is None:
         return None
-    serving.version(_NEWEST)
+    version = serving.version(_NEWEST)
     shape, devices = _cluster(serving)
     context(serving, "--context-length")
     _memory(serving, devices)
-    _policy(serving, shape)
+    _policy(serving, version, shape)
     serving.unread(_UNREAD)
     serving.flags.ignore(*SGLANG)
     return close_command(serving)
@@ -154,7 +157,7 @@ def _memory(serving: Serving, devices: int) -> None:
     memory(serving, "radix", fields)
 
 
-def _policy(serving: Serving, shape: Shape) -> None:
+def _policy(serving: Serving, version: tuple[int, int], shape: Shape) -> None:
     flags, scheduler = serving.flags, serving.deployment.scheduler
     local = scheduler.local
     among = shape.copies if shape.together else 1  # ranks share what these two flags allow
@@ -172,12 +175,7 @@ def _policy(serving: Serving, shape: Shape) -> None:
     scheduler.base = f"sglang(budget = {tokens(budget)}, sequences = {sequences})"
     if mixed:
         local.append(Line("chunked", "--enable-mixed-chunk", "batching"))
-    if shape.stages > 1:
-        local.append(Line("synchronous", "a pipeline", "scheduling"))
-    elif flags.flag("--disable-overlap-schedule"):
-        comment = "--disable-overlap-schedule"
-        local.append(Line("synchronous", comment, "scheduling"))
-        local.append(Line("48 us * requests", f"{comment}: as vLLM", "overhead"))
+    local += _one_by_one(flags, version, stages=shape.stages)
     most = flags.whole("--cuda-graph-max-bs", 1, _MOST)
     if flags.flag("--disable-cuda-graph"):
         local.append(Line("prefills == 0", "--disable-cuda-graph", "eager"))
@@ -194,3 +192,17 @@ def _policy(serving: Serving, shape: Shape) -> None:
     elif order != "fcfs":
         flags.unread("--schedule-policy", f"`{order[:60]}` is taken as fcfs")
     flags.ignore("--schedule-policy", "--schedule-low-priority-values-first")
+
+
+def _one_by_one(flags: Table, version: tuple[int, int], *, stages: int) -> list[Line]:
+    """Return what has batches scheduled one by one, nothing where that overlaps with computing."""
+    off, on = (flags.flag(f"--{word}-overlap-schedule") for word in ("disable", "enable"))
+    if stages > 1:
+        return [Line("synchronous", "a pipeline", "scheduling")]
+    if not off and (on or version >= _OVERLAPPED):
+        return []
+    why = "--disable-overlap-schedule" if off else "before 0.4"
+    return [
+        Line("synchronous", why, "scheduling"),
+        Line("48 us * requests", f"{why}: as vLLM", "overhead"),
+    ]

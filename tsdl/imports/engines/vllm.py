@@ -214,7 +214,7 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
     elif not old and not early:
         name = "vllm_synchronous"
         why = "--no-async-scheduling" if asked is False else "asynchronous by default from 0.14 on"
-        scheduler.local.append(Line("synchronous", why, "scheduling"))
+        scheduler.notes.append(why)
     scheduler.base = f"{name}(budget = {tokens(budget)}, sequences = {sequences})"
     eager = uncaptured(flags, sequences, old=old)
     if eager:
