@@ -68,6 +68,8 @@ def test_status_2_the_wrong_usage(small: str, capsys: Capture) -> None:
     assert "unrecognized arguments: --fast\n" in usage_error(capsys, "run", small, "--fast")
     told = usage_error(capsys, "import", "vllm", "vllm serve x", "--hardware", "H100_SXM")
     assert "--hardware H100_SXM (flags about what is imported follow after `--`)" in told
+    told = usage_error(capsys, "import", "vllm", "vllm", "serve", "x", "-tp", "2")
+    assert "-tp 2 (put all of the engine's command in quotes)" in told
 
 
 def test_status_2_a_misspelt_command_or_choice(capsys: Capture) -> None:

@@ -154,6 +154,43 @@ def test_mistakes_are_told(form: str, command: str, flags: tuple[str, ...], titl
     assert [d.code for d in found if title in d.title] == ["E0606"], render_all(found)
 
 
+@pytest.mark.parametrize(
+    ("flags", "told", "help_"),
+    [
+        ("--hardware H100 --verison 0.6", "`--verison`", "did you mean `--version`?"),
+        ("--hardwear=H100", "`--hardwear`", "did you mean `--hardware`?"),
+        ("--hardware H100 -tp 2", "`-tp` belongs to no flag", "flags are `--name value`"),
+        ("--hardware H100 --max-num-seqs 8", "`--max-num-seqs`", "flags of the engine are in its"),
+    ],
+)
+def test_flags_of_ours_are_no_others(flags: str, told: str, help_: str) -> None:
+    text, found = made("vllm", f"vllm serve {DENSE}", *flags.split())
+    assert text is None
+    assert told in found[0].title
+    assert help_ in str(found[0].help)
+    assert len(found) == 1 or "-tp" in flags
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-- vllm serve llama3_1_8b -tp 2 --hardware H100",
+        "vllm serve llama3_1_8b -- --hardware H100",
+        "-- --hardware H100",
+    ],
+)
+def test_a_command_without_quotes_is_one_mistake(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", "vllm", *words.split()]) == 1
+    told = capsys.readouterr().err
+    assert told.count("error[") == 1
+    assert (
+        'put all of it in quotes, and behind `--` only what it does not say: `tsdl import … "'
+        in told
+    )
+
+
 def test_the_nearest_model_is_named() -> None:
     _, found = made("vllm", "vllm serve me/Lama-3.1-8B")
     assert "did you mean `llama3_1_8b`?" in str(found[0].help)

@@ -41,6 +41,7 @@ def run() -> int:
 
 
 _OTHERS_FLAGS = " (flags about what is imported follow after `--`)"
+_UNQUOTED = " (put all of the engine's command in quotes)"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
         parsed, unknown = parser.parse_known_args(given)
         if unknown:
             hint = _OTHERS_FLAGS if given[0] == "import" else ""
+            if hint and parsed.format in ("vllm", "sglang") and len(parsed.files) > 1:
+                hint = _UNQUOTED
             parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         if getattr(parsed, "allowed", None):
             from tsdl.cli.limiting import not_there

@@ -39,7 +39,8 @@ def import_(arguments: argparse.Namespace) -> int:
     if arguments.output and (wrong := is_read(arguments.output, paths)):
         return usage_error(wrong)
     for path in dict.fromkeys(paths):
-        if arguments.format in COMMANDS and (" " in path or not path):  # the command
+        # A command, in quotes or not; without, its words come one by one.
+        if arguments.format in COMMANDS and (" " in path or not path or len(arguments.files) > 1):
             files.append(("<command>", path))
             continue
         session = open_file(path, sink.found)

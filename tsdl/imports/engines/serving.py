@@ -6,6 +6,7 @@ from textwrap import wrap
 from msgspec import Struct
 
 from tsdl.diagnostics import Sink
+from tsdl.diagnostics.suggest import nearest
 from tsdl.imports.deployment import Deployment, Group, Memory, Node, write
 from tsdl.imports.documents import read_flags
 from tsdl.imports.engines.checkpoints import Checkpoint, checkpoint, formats
@@ -18,6 +19,7 @@ from tsdl.writing import Line, tokens, visible
 MOST_DEVICES = 4096
 _MOST_LINES = 12  # of a command that are shown
 _MOST_NODES = 10_000
+_OWN = ("hardware", "link", "model", "network", "version")  # flags of ours
 # GiB that drivers report, by which engines choose their defaults; of devices not named, 80.
 MEMORY = {
     "V100_16G": 16, "L4": 22, "A10": 22, "A10G": 22, "RTX_4090": 24, "RTX_5090": 31,
@@ -72,12 +74,14 @@ def open_command(
     files: Sequence[tuple[str, str]], flags: Sequence[str], grammar: Grammar, sink: Sink
 ) -> Serving | None:
     """Read a command line, and what model and hardware it is about; None where it has mistakes."""
-    own = read_flags(flags, sink)
     if len(files) != 1:
         title = f"{'more than one' if files else 'no'} command line is given"
-        help_ = f'put it in quotes: `tsdl import … "{grammar.program} …" -- --hardware A100_80G`'
+        shown = f'`tsdl import … "{grammar.program} …" -- --hardware A100_80G`'
+        help_ = f"put all of it in quotes, and behind `--` only what it does not say: {shown}"
         sink.error(WRONG, title, Span(Source("<flags>", ""), 0, 0), help=(help_,))
         return None
+    own = read_flags(flags, sink)
+    _known_flags(own)
     command = read_command(*files[0], grammar, sink)
     if command is None:
         return None
@@ -93,8 +97,6 @@ def open_command(
 def close_command(serving: Serving) -> str | None:
     """Return the text, after warning of what nobody has read; None where there are mistakes."""
     serving.flags.finish()
-    serving.own.ignore("link", "network", "version")
-    serving.own.finish()
     made = serving.deployment
     made.model = Line(serving.model.name, serving.note, "model")
     made.model_members = list(serving.model.members)
@@ -102,6 +104,19 @@ def close_command(serving: Serving) -> str | None:
         "sharegpt(rate = 8 req/s)", "no flag says what arrives: put in yours", "workload"
     )
     return None if serving.sink.has_errors else write(made)
+
+
+def _known_flags(own: Table) -> None:
+    """Report flags behind `--` that are none of ours: without them another server is described."""
+    for key in own.keys:
+        if key not in _OWN:
+            written = own.keys[key].text.strip("'").partition("=")[0]
+            near = nearest(key, _OWN)
+            listed = ", ".join(f"`--{name}`" for name in _OWN)
+            help_ = f"did you mean `--{near}`?" if near else f"here stand {listed}"
+            help_ += "" if near else "; flags of the engine are in its command"
+            title = f"`tsdl import` has no flag `{written[:60]}`"
+            own.sink.error(WRONG, title, own.keys[key], help=(help_,))
 
 
 def _hardware(serving: Serving) -> None:
