@@ -13,6 +13,12 @@ from tsdl.source import Span
 WRONG, UNREAD = "E0606", "W0606"
 _MOST_TABLES = 256
 _LARGEST = 1e15
+# How to write what is wanted, where its name does not say it.
+_HOW = {
+    "a number": "write it in digits",
+    "a whole number": "write it in digits, without a fraction",
+    "true or false": "write `true` or `false`",
+}
 
 
 class Value(Struct, frozen=True, eq=False):
@@ -66,7 +72,11 @@ class Table(Struct, eq=False):
             return None
         if not math.isfinite(data) or not low <= data <= high:
             bounds = f"from {low:g} to {high:g}" if high < _LARGEST else f"not below {low:g}"
-            self.sink.error(WRONG, f"`{key}` is {bounds}", found.span, f"this is {data:g}")
+            help_ = f"put in a number {bounds}"
+            if high == 1:
+                help_ = "it is a share of the whole: 0.9 stands for 90 %"
+            label = f"this is {data:g}"
+            self.sink.error(WRONG, f"`{key}` is {bounds}", found.span, label, help=(help_,))
             return None
         return data
 
@@ -74,7 +84,8 @@ class Table(Struct, eq=False):
         """Return a number above zero."""
         found = self.number(key, high=high)
         if found == 0:
-            self.sink.error(WRONG, f"`{key}` is above zero", self.place(key), "this is zero")
+            title, help_ = f"`{key}` is above zero", "put in a number above zero, or leave it out"
+            self.sink.error(WRONG, title, self.place(key), "this is zero", help=(help_,))
             return None
         return found
 
@@ -124,7 +135,13 @@ class Table(Struct, eq=False):
 
     def wrong(self, key: str, wanted: str, found: Value) -> None:
         """Report a value of the wrong type."""
-        self.sink.error(WRONG, f"`{key}` is {wanted}", found.span, f"this is {called(found.data)}")
+        title, label = f"`{key}` is {wanted}", f"this is {called(found.data)}"
+        help_ = _HOW.get(wanted, f"put in {wanted}")
+        bare = found.data is True and found.span == self.keys.get(key)
+        if bare and "=" not in found.span.text:  # a flag of a command line
+            title, label = f"`{key}` needs a value: it is {wanted}", "no value follows"
+            help_ = "put it behind the flag"
+        self.sink.error(WRONG, title, found.span, label, help=(help_,))
 
     def unread(self, key: str, reason: str, help_: str = "") -> None:
         """Warn of a key that has no counterpart."""

@@ -106,7 +106,8 @@ def plain(text: str) -> str:
 def _words(source: Source, sink: Sink) -> list[_Word] | None:
     """Return the words, without what is commented out."""
     if len(source.text) > _MOST_CHARACTERS:
-        sink.error(WRONG, "too long for a command line", Span(source, 0, 0))
+        help_ = "give the command alone that starts the server"
+        sink.error(WRONG, "too long for a command line", Span(source, 0, 0), help=(help_,))
         return None
     text = source.text.replace("\r", " ")
     found: list[_Word] = []
@@ -122,7 +123,10 @@ def _words(source: Source, sink: Sink) -> list[_Word] | None:
     rest = text[end:]
     if rest.strip():
         at = end + len(rest) - len(rest.lstrip())
-        sink.error(WRONG, "a quote that is not closed", Span(source, at, at + 1))
+        title, help_ = "a quote that is not closed", "put in the other one where the value ends"
+        if text[at] == "\\":
+            title, help_ = "a `\\` that nothing follows", "leave it out"
+        sink.error(WRONG, title, Span(source, at, at + 1), help=(help_,))
         return None
     return found
 

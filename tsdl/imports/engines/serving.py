@@ -141,7 +141,9 @@ def _model(serving: Serving) -> None:
     else:
         table = flags
     if path is None:
-        sink.error(WRONG, "no model is named", flags.span)
+        unread = "files of `--config` are not read: " if flags.value("--config") else ""
+        help_ = f"{unread}name it in the command, or the library's behind `--`: `--model NAME`"
+        sink.error(WRONG, "no model is named", flags.span, help=(help_,))
         return
     serving.model = checkpoint(path)
     if not serving.model.name:

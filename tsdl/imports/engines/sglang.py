@@ -114,7 +114,9 @@ def _cluster(serving: Serving) -> tuple[Shape, int]:
         flags.unread("--enable-dp-attention", "the model has no experts: ranks work each alone")
     if together and tensor % copies:
         title = f"`--tp` {tensor} is not divided by `--dp` {copies}"
-        serving.sink.error(WRONG, title, flags.place("--tp"))
+        dividing = ", ".join(str(n) for n in range(1, tensor + 1) if tensor % n == 0)
+        help_ = f"`--tp` counts all devices: choose a `--dp` that divides it ({dividing})"
+        serving.sink.error(WRONG, title, flags.place("--tp"), help=(help_,))
     if together:
         tensor = max(tensor // copies, 1)
     if together and experts and stages > 1:

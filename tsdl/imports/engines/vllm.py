@@ -252,4 +252,5 @@ def _order(serving: Serving) -> None:
         local.append(Line("evict r by -r.priority, -r.arrived"))
     elif order != "fcfs":
         title = f"`--scheduling-policy` is fcfs or priority, this is `{order[:60]}`"
-        serving.sink.error(WRONG, title, flags.place("--scheduling-policy"))
+        help_ = "vLLM has no other order: choose one of them"
+        serving.sink.error(WRONG, title, flags.place("--scheduling-policy"), help=(help_,))

@@ -1,0 +1,116 @@
+"""Mistakes in command lines of vLLM and SGLang: what is told of each, and what to do."""
+
+import pytest
+
+from tests.test_import_engines import DENSE, made
+from tsdl.cli import main
+from tsdl.diagnostics.text import render_all
+
+MISTAKES = [
+    ("vllm", "vllm serve llama3_1_8b", ("--link", "PCIe"), "no hardware is named"),
+    ("vllm", "vllm serve llama3_1_8b", ("--hardware", "A1O0"), "no hardware `A1O0`"),
+    ("vllm", "vllm serve", (), "no model is named"),
+    ("vllm", "vllm serve me/Lama-3.1-8B", (), "the library has no model `Lama-3.1-8B`"),
+    ("vllm", "vllm serve mistralai/Mistral-7B-Instruct-v0.2", (), "the library has no model"),
+    ("vllm", "vllm bench serve", (), "no `vllm serve` in this command line"),
+    ("vllm", "", (), "no `vllm serve` in this command line"),
+    ("sglang", "vllm serve llama3_1_8b", (), "no `python -m sglang.launch_server`"),
+    ("vllm", "vllm serve 'llama3_1_8b", (), "a quote that is not closed"),
+    ("vllm", "vllm serve $MODEL", (), "`$MODEL` is a variable"),
+    ("vllm", "vllm serve llama3_1_8b -tp two", (), "`--tensor-parallel-size` is a number"),
+    ("vllm", "vllm serve llama3_1_8b -tp 0", (), "`--tensor-parallel-size` is from 1"),
+    ("vllm", "vllm serve llama3_1_8b -tp 1e30", (), "`--tensor-parallel-size` is from 1"),
+    ("vllm", "vllm serve llama3_1_8b --gpu-memory-utilization 90", (), "is from 0.01 to 1"),
+    ("vllm", "vllm serve llama3_1_8b --scheduling-policy sjf", (), "is fcfs or priority"),
+    ("vllm", "vllm serve llama3_1_8b", ("--hardware", "H100", "--version", "new"), "is no version"),
+    ("sglang", "sglang serve --model mixtral_8x7b --tp 8 --dp 3 --enable-dp-attention", (),
+     "is not divided by"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "command", "flags", "title"), MISTAKES)
+def test_mistakes_are_told(form: str, command: str, flags: tuple[str, ...], title: str) -> None:
+    text, found = made(form, command, *flags)
+    assert text is None
+    assert [d.code for d in found if title in d.title] == ["E0606"], render_all(found)
+
+
+@pytest.mark.parametrize(
+    ("form", "command", "title", "help_"),
+    [
+        ("vllm", "vllm serve", "no model is named", "name it in the command, or the library's"),
+        ("vllm", "vllm serve --config c.yaml -tp 2", "no model is named",
+         "files of `--config` are not read: name it in the command"),
+        ("vllm", "vllm serve llama3_1_8b -tp four", "is a number", "write it in digits"),
+        ("vllm", "vllm serve llama3_1_8b -tp 1.5", "is a whole number", "without a fraction"),
+        ("vllm", "vllm serve llama3_1_8b -tp 0", "is from 1", "put in a number from 1"),
+        ("vllm", "vllm serve llama3_1_8b -tp", "`--tensor-parallel-size` needs a value",
+         "put it behind the flag"),
+        ("vllm", "vllm serve llama3_1_8b --dtype --seed 1", "`--dtype` needs a value: it is a text",
+         "put it behind the flag"),
+        ("vllm", "vllm serve llama3_1_8b -tp=true", "is a number", "write it in digits"),
+        ("vllm", "vllm serve llama3_1_8b --gpu-memory-utilization 1.5", "is from 0.01 to 1",
+         "it is a share of the whole: 0.9 stands for 90 %"),
+        ("vllm", "vllm serve llama3_1_8b --enforce-eager=maybe", "is true or false",
+         "write `true` or `false`"),
+        ("vllm", "vllm serve llama3_1_8b --scheduling-policy sjf", "is fcfs or priority",
+         "choose one of them"),
+        ("vllm", "vllm serve 'llama3_1_8b", "a quote that is not closed", "put in the other one"),
+        ("vllm", "vllm serve llama3_1_8b \\", "a `\\` that nothing follows", "leave it out"),
+        ("vllm", "vllm serve " + "x" * 100_000, "too long for a command line", "alone that starts"),
+        ("sglang", "sglang serve --model mixtral_8x7b --tp 8 --dp 3 --enable-dp-attention",
+         "is not divided by", "choose a `--dp` that divides it (1, 2, 4, 8)"),
+    ],
+)  # fmt: skip
+def test_each_mistake_has_a_remedy(form: str, command: str, title: str, help_: str) -> None:
+    text, found = made(form, command)
+    assert text is None
+    assert [title in d.title for d in found] == [True], render_all(found)
+    assert help_ in str(found[0].help)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told", "help_"),
+    [
+        ("--hardware H100 --verison 0.6", "`--verison`", "did you mean `--version`?"),
+        ("--hardwear=H100", "`--hardwear`", "did you mean `--hardware`?"),
+        ("--hardware H100 -tp 2", "`-tp` belongs to no flag", "flags are `--name value`"),
+        ("--hardware H100 --max-num-seqs 8", "`--max-num-seqs`", "flags of the engine are in its"),
+    ],
+)
+def test_flags_of_ours_are_no_others(flags: str, told: str, help_: str) -> None:
+    text, found = made("vllm", f"vllm serve {DENSE}", *flags.split())
+    assert text is None
+    assert told in found[0].title
+    assert help_ in str(found[0].help)
+    assert len(found) == 1 or "-tp" in flags
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-- vllm serve llama3_1_8b -tp 2 --hardware H100",
+        "vllm serve llama3_1_8b -- --hardware H100",
+        "-- --hardware H100",
+    ],
+)
+def test_a_command_without_quotes_is_one_mistake(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", "vllm", *words.split()]) == 1
+    told = capsys.readouterr().err
+    assert told.count("error[") == 1
+    assert (
+        'put all of it in quotes, and behind `--` only what it does not say: `tsdl import … "'
+        in told
+    )
+
+
+def test_the_nearest_model_is_named() -> None:
+    _, found = made("vllm", "vllm serve me/Lama-3.1-8B")
+    assert "did you mean `llama3_1_8b`?" in str(found[0].help)
+    text, _ = made(
+        "vllm", "vllm serve me/Lama-3.1-8B", "--hardware", "H100", "--model", "llama3_1_8b"
+    )
+    assert text is not None
+    assert "model    = llama3_1_8b" in text
