@@ -87,6 +87,42 @@ def test_flags_of_ours_are_no_others(flags: str, told: str, help_: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("form", "command", "told"),
+    [
+        ("vllm", "vllm serve llama3_1_8b --max-model-len 200k", "`llama3_1_8b` has 131072 tokens"),
+        ("vllm", "vllm serve llama3_1_8b --max-model-len 131072", ""),
+        ("vllm", "VLLM_ALLOW_LONG_MAX_MODEL_LEN=1 vllm serve llama3_1_8b --max-model-len 200k", ""),
+        ("vllm", "vllm serve Qwen/Qwen3-30B-A3B-Instruct-2507 --max-model-len 262144", ""),
+        ("vllm", "vllm serve meta-llama/Llama-4-Scout-17B-16E-Instruct --max-model-len 1M", ""),
+        ("sglang", "sglang serve --model qwen3_8b --context-length 128k", "has 40960 tokens"),
+        ("vllm", "vllm serve llama3_1_8b --block-size 17", "vLLM takes 1, 8, 16, 32, 64, 128, 256"),
+        ("vllm", "vllm serve llama3_1_8b --block-size 64", ""),
+        ("vllm", "vllm serve llama3_1_8b --max-num-batched-tokens 64 --max-num-seqs 128",
+         "no more than `--max-num-batched-tokens`, 64: so many are taken"),
+        ("vllm", "vllm serve llama3_1_8b --max-num-batched-tokens 64", ""),  # it takes as many
+    ],
+)  # fmt: skip
+def test_what_the_engine_refuses_is_warned_of(form: str, command: str, told: str) -> None:
+    text, found = made(form, command)
+    assert text is not None
+    assert [(d.code, told in d.title) for d in found] == [("W0606", True)] * bool(told)
+
+
+@pytest.mark.parametrize("flags", ["", "--nnodes 2 -tp 16"])
+def test_an_unknown_network_is_told_of_one_server_too(flags: str) -> None:
+    line = f"vllm serve {DENSE} {flags}"
+    text, found = made("vllm", line, "--hardware", "H100", "--network", "FOO")
+    assert text is None
+    assert [d.title for d in found] == ["no link `FOO` is known"]
+
+
+def test_changed_models_have_what_context_they_are_given() -> None:
+    line = "vllm serve qwen3_8b --max-model-len 128k --rope-scaling '{}'"
+    _, found = made("vllm", line)
+    assert [d.title.split("`")[1] for d in found] == ["--rope-scaling"]
+
+
+@pytest.mark.parametrize(
     "words",
     [
         "-- vllm serve llama3_1_8b -tp 2 --hardware H100",

@@ -105,14 +105,26 @@ def has_experts(model: str) -> bool:
 
 def declares(model: str, key: str) -> bool:
     """Tell whether a model of the library sets a size, or one that it derives from does."""
+    return _set(model, key) is not None
+
+
+def longest_context(model: str) -> int | None:
+    """Return the most tokens that a request to a model of the library may have."""
+    value = _set(model, "context")
+    return int(value.value) if isinstance(value, ast.Number) else None
+
+
+def _set(model: str, key: str) -> ast.Expr | None:
+    """Return what a model sets a size to, or the one that it derives from."""
     for clause in _model(model):
         items = clause.body.items if clause.body else ()
-        targets = [item.target for item in items if isinstance(item, ast.Field)]
-        if any(isinstance(target, ast.Name) and target.id == key for target in targets):
-            return True
-        if any(declares(base, key) for base in _bases(clause)):
-            return True
-    return False
+        for field_ in (item for item in items if isinstance(item, ast.Field)):
+            if isinstance(field_.target, ast.Name) and field_.target.id == key:
+                return field_.value
+        for base in _bases(clause):
+            if (found := _set(base, key)) is not None:
+                return found
+    return None
 
 
 def _model(name: str) -> list[ast.Clause]:

@@ -54,11 +54,16 @@ _DTYPES = {
 }  # fmt: skip
 
 
+# Of the sizes of a model of the library, and trained on longer contexts.
+_LONGER = re.compile(r"-2507|-1M\b|llama-?4-?scout.*instruct", re.IGNORECASE)
+
+
 class Checkpoint(Struct):
     """A model of the library ("" if none is like it), and what its name says of its weights."""
 
     name: str
     quantized: str = ""
+    longer: bool = False  # than that of the library, its context may be
     members: list[Line] = field(default_factory=list)
 
     @property
@@ -79,7 +84,7 @@ def checkpoint(path: str) -> Checkpoint:
         name = "-".join(kept)
         found = known("model", name) or _SIZES_OF.get(folded(name))
         if found:
-            return Checkpoint(found, quantized)
+            return Checkpoint(found, quantized, bool(_LONGER.search(path)))
     return Checkpoint("", quantized)
 
 

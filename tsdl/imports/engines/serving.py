@@ -11,7 +11,7 @@ from tsdl.imports.deployment import Deployment, Group, Memory, Node, write
 from tsdl.imports.documents import read_flags
 from tsdl.imports.engines.checkpoints import Checkpoint, checkpoint, formats
 from tsdl.imports.engines.commandline import MODEL, Grammar, plain, read_command
-from tsdl.imports.library import Names, folded, has_experts, suggestion
+from tsdl.imports.library import Names, folded, has_experts, longest_context, suggestion
 from tsdl.imports.tables import WRONG, Table
 from tsdl.source import Source, Span
 from tsdl.writing import Line, tokens, visible
@@ -27,6 +27,9 @@ MEMORY = {
     "H20": 95, "H200": 140, "B200": 178, "MI300X": 192, "MI325X": 256,
 }  # fmt: skip
 
+
+# Flags that change what context a model has.
+_STRETCHED = ("--hf-overrides", "--rope-scaling", "--json-model-override-args")
 
 # Links of the library with the engines' own all-reduces, where a device has another.
 _CAPTURED = {"A100_80G": "NVLink3_graphs", "A100_40G": "NVLink3_graphs"}
@@ -162,11 +165,20 @@ def _model(serving: Serving) -> None:
     formats(serving.model, flags)
 
 
-def context(serving: Serving, flag: str) -> int | None:
-    """Read the longest context that is served."""
-    longest = serving.flags.whole(flag, 1, 100_000_000) if _positive(serving, flag) else None
+def context(serving: Serving, flag: str, command: str, consent: str) -> int | None:
+    """Read the longest context that is served; warn where the engine would not without consent.
+
+    Consent is a variable of the environment in the command, or a flag that changes the model.
+    """
+    flags = serving.flags
+    longest = flags.whole(flag, 1, 100_000_000) if _positive(serving, flag) else None
     if longest:
         serving.model.members.append(Line(tokens(longest), flag, "context"))
+    most = longest_context(serving.model.name)
+    given = serving.own.text("model") or serving.model.longer or consent in command
+    if longest and most and longest > most and not given and not flags.has(*_STRETCHED):
+        reason = f"`{serving.model.name}` has {most} tokens, and the engine takes more only with"
+        flags.unread(flag, f"{reason} `{consent}=1`")
     return longest
 
 
@@ -236,13 +248,12 @@ def _standing(serving: Serving, group: Group) -> Node:
     local = flags.whole("--data-parallel-size-local", 1, _MOST_NODES) or group.count
     servers = flags.whole("--nnodes", 1, _MOST_NODES) or -(-group.count // local)
     named = own.text("network")
-    if servers == 1:
-        own.ignore("network")
-        return Node("", [group])
     network, why = "InfiniBand_NDR", "no flag says what connects the servers"
     if named:
         found = serving.names.link(named, serving.hardware, own.place("network"))
         network, why = found or network, ""
+    if servers == 1:
+        return Node("", [group])
     serving.deployment.network = Line(network, why, "network")
     if group.count % servers == 0:
         group.count //= servers

@@ -31,6 +31,7 @@ FILE_FLAGS = ()
 _MOST = 10_000_000
 _NEWEST = (0, 5)
 _OVERLAPPED = (0, 4)  # from which on the next batch is scheduled while one is computed
+_CONSENT = "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"  # to more context than a model has
 _LEAST_REQUESTS = 2048  # that may run if no flag says how many
 # Up to so many GiB: tokens of a chunk; GiB kept back, and more for each device.
 _BY_MEMORY = (
@@ -90,7 +91,7 @@ def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> 
         return None
     version = serving.version(_NEWEST)
     shape, devices = _cluster(serving)
-    context(serving, "--context-length")
+    context(serving, "--context-length", files[0][1], _CONSENT)
     _memory(serving, devices)
     _policy(serving, version, shape)
     serving.unread(_UNREAD)

@@ -35,7 +35,10 @@ _LAST_OF_ZERO = (0, 7)
 _HYBRID = (0, 10)  # from which on windowed layers keep no more than their window
 _LARGE = 70  # GiB from which on devices but the A100 have larger defaults
 _UTILIZATION, _BLOCK = 0.9, 16
+_BLOCKS = (1, 8, 16, 32, 64, 128, 256)  # that it takes (vllm/config/cache.py)
+_CONSENT = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"  # to more context than a model has
 
+_BUDGET = "--max-num-batched-tokens"
 _BALANCING = "--eplb-config"
 GRAMMAR = Grammar(
     "vllm serve",
@@ -98,7 +101,7 @@ def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> 
     if version >= _ONE and environment.get("VLLM_USE_V1") == "0":
         version = _LAST_OF_ZERO
     shape = _cluster(serving, environment.get(_BACKEND, ""))
-    longest = context(serving, "--max-model-len")
+    longest = context(serving, "--max-model-len", files[0][1], _CONSENT)
     _memory(serving, version)
     _policy(serving, version, longest, shape)
     serving.unread(_UNREAD)
@@ -176,6 +179,9 @@ def _memory(serving: Serving, version: tuple[int, int]) -> None:
     block = flags.whole("--block-size", 1, 4096)
     if block and block != _BLOCK:
         fields.append(Line(tokens(block), "--block-size", "block"))
+    if block and block not in _BLOCKS:
+        known = ", ".join(map(str, _BLOCKS))
+        flags.unread("--block-size", f"vLLM takes {known}, and not {block}: choose one of them")
     blocks = flags.whole("--num-gpu-blocks-override", 2, _MOST)
     if blocks:
         fields.append(
@@ -197,8 +203,11 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
     usual = 8192 if large or (hopper and not old) else 2048
     if old:
         usual = _old_budget(version, longest, chunked=bool(chunked))
-    budget = flags.whole("--max-num-batched-tokens", 1, _MOST) or usual
+    budget = flags.whole(_BUDGET, 1, _MOST) or usual
     ahead, flag = drafting.of_config(serving, stages=shape.stages)
+    if sequences > budget and flags.has("--max-num-seqs") and flags.has(_BUDGET):
+        reason = f"vLLM takes no more than `{_BUDGET}`, {budget}: so many are taken"
+        flags.unread("--max-num-seqs", reason)
     sequences = min(sequences, budget)
     if chunked or not old:
         sequences = drafting.fitting(serving, flag, sequences, budget, ahead)
