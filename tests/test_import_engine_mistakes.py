@@ -142,6 +142,36 @@ def test_a_command_without_quotes_is_one_mistake(
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("deepseek-ai/DeepSeek-V3.2-Exp", "deepseek_v3"),
+        ("google/gemma-3-12b-it", "gemma3_27b"),
+        ("meta-llama/Llama-4-Maverick-17B-128E-Instruct", "llama4_scout"),
+        ("meta-llama/Llama-3.2-11B-Vision-Instruct", "llama3_1_8b"),
+        ("mistralai/Mistral-Small-24B-Instruct-2501", "mistral_7b"),
+        ("mistralai/Mistral-7B-Instruct-v0.2", "mistral_7b_v03"),
+        ("Qwen/Qwen3-Next-80B-A3B-Instruct", "qwen3_30b_a3b"),
+        ("Qwen/Qwen3-Coder-480B-A35B-Instruct", "qwen3_235b_a22b"),
+        ("Qwen/Qwen2-1.5B", "qwen2_5_1_5b"),
+        ("Qwen/Qwen3-1.7B-mine", "qwen3_1_7b"),
+        ("moonshotai/Kimi-K2-Instruct", None),
+        ("zai-org/GLM-4.5-Air", None),
+        ("microsoft/phi-4", None),
+        ("codellama/CodeLlama-7b-hf", None),  # of a size far from that of the library
+        ("facebook/opt-125m", None),
+        ("gpt2", None),
+        ("0", None),
+    ],
+)
+def test_models_have_relatives_by_family_version_and_size(name: str, near: str | None) -> None:
+    text, found = made("vllm", f"vllm serve {name}")
+    assert text is None
+    told = f"the nearest is `{near}`: name" if near else "nothing in the library is near it: make"
+    assert told in str(found[0].help)
+    assert "`tsdl import hf config.json`" in str(found[0].help)
+
+
 def test_the_nearest_model_is_named() -> None:
     _, found = made("vllm", "vllm serve me/Lama-3.1-8B")
     assert "did you mean `llama3_1_8b`?" in str(found[0].help)

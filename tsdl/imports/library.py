@@ -78,6 +78,11 @@ def _known(kind: str) -> dict[str, str]:
     }
 
 
+def models() -> list[str]:
+    """Return the names of the library's models with sizes, and not of the graphs they are of."""
+    return sorted(name for name in _known("model").values() if longest_context(name))
+
+
 def folded(name: str) -> str:
     """Return a name without what spellings differ in."""
     plain = "".join(c for c in name.lower() if c.isascii() and c.isalnum())

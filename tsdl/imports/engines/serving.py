@@ -11,7 +11,8 @@ from tsdl.imports.deployment import Deployment, Group, Memory, Node, write
 from tsdl.imports.documents import read_flags
 from tsdl.imports.engines.checkpoints import Checkpoint, checkpoint, formats
 from tsdl.imports.engines.commandline import MODEL, Grammar, plain, read_command
-from tsdl.imports.library import Names, folded, has_experts, longest_context, suggestion
+from tsdl.imports.engines.relatives import help_for
+from tsdl.imports.library import Names, folded, has_experts, longest_context
 from tsdl.imports.tables import WRONG, Table
 from tsdl.source import Source, Span
 from tsdl.writing import Line, tokens, visible
@@ -151,12 +152,7 @@ def _model(serving: Serving) -> None:
     serving.model = checkpoint(path)
     if not serving.model.name:
         name = path.rstrip("/").rpartition("/")[2]
-        near = suggestion("model", name)
-        meant = f"did you mean `{near}`? Name it behind `--`: `--model {near}`, or " if near else ""
-        help_ = f"{meant}make a model of its config.json: `tsdl import hf config.json`"
-        if not near:
-            help_ += ", and say `--model` and the library's nearest behind `--`"
-        title = f"the library has no model `{name[:60]}`"
+        title, help_ = f"the library has no model `{name[:60]}`", help_for(name)
         sink.error(WRONG, title, table.place(place), "unknown", help=(help_,))
         return
     said = (given or positional or path).rstrip("/")
