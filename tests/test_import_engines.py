@@ -406,3 +406,30 @@ def test_devices_are_linked_as_the_library_says(hardware: str) -> None:
     text, _ = made("vllm", f"vllm serve {DENSE} -tp 2", "--hardware", hardware)
     assert text is not None
     assert "link" not in text
+
+
+@pytest.mark.parametrize(
+    ("flags", "link", "other"),
+    [
+        ("--hardware H100_PCIe", "PCIe5_x16", "PCIe5_host"),
+        ("--hardware A100_PCIe", "PCIe4_x16", "PCIe4_host"),
+        ("--hardware L40S", "PCIe4_x16", "PCIe4_host"),
+        ("--hardware A10G", "PCIe4_x16", "PCIe4_host"),
+        ("--hardware A100_PCIe --link PCIe", "PCIe4_x16", "PCIe4_host"),
+        ("--hardware A100_PCIe --link PCIe4_x16", "PCIe4_x16", None),  # as it is said
+        ("--hardware A100_PCIe --link PCIe4_host", "PCIe4_host", None),
+        ("--hardware A100_80G --link NVLink2", "NVLink2", None),
+    ],
+)
+def test_the_other_link_of_cards_is_named(flags: str, link: str, other: str | None) -> None:
+    text, found = made("vllm", f"vllm serve {DENSE} -tp 2", *flags.split())
+    assert text is not None
+    assert not found
+    assert f"link = {link};" in text
+    told = f"# cards that reach each other's memory; where they do not, {other}\n"
+    assert (told in text) == bool(other)
+    assert ("  # " in text.partition("cluster servers")[2].partition("}")[0]) == bool(other)
+    assert not errors(text), text
+    alone, _ = made("vllm", f"vllm serve {DENSE}", *flags.split()[:2])
+    assert alone is not None
+    assert "link" not in alone

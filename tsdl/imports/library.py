@@ -105,40 +105,47 @@ _OF_EXPERTS = ("mixtral", "qwen3_moe", "gpt_oss", "llama4", "deepseek")
 
 def has_experts(model: str) -> bool:
     """Tell whether a model of the library is a mixture of experts, by the graph it derives from."""
-    return any(base in _OF_EXPERTS for clause in _model(model) for base in _bases(clause))
+    clauses = _clauses("model", model)
+    return any(base in _OF_EXPERTS for clause in clauses for base in _bases(clause))
 
 
 def declares(model: str, key: str) -> bool:
     """Tell whether a model of the library sets a size, or one that it derives from does."""
-    return _set(model, key) is not None
+    return _set("model", model, key) is not None
 
 
 def longest_context(model: str) -> int | None:
     """Return the most tokens that a request to a model of the library may have."""
-    value = _set(model, "context")
+    value = _set("model", model, "context")
     return int(value.value) if isinstance(value, ast.Number) else None
 
 
-def _set(model: str, key: str) -> ast.Expr | None:
-    """Return what a model sets a size to, or the one that it derives from."""
-    for clause in _model(model):
+def own_link(hardware: str) -> str:
+    """Return the link of the library between devices of a server, else that to their host."""
+    value = _set("hardware", hardware, "link") or _set("hardware", hardware, "host")
+    return value.id if isinstance(value, ast.Name) else "PCIe4_x16"
+
+
+def _set(kind: str, name: str, key: str) -> ast.Expr | None:
+    """Return what a declaration sets a field to, or the one that it derives from."""
+    for clause in _clauses(kind, name):
         items = clause.body.items if clause.body else ()
         for field_ in (item for item in items if isinstance(item, ast.Field)):
             if isinstance(field_.target, ast.Name) and field_.target.id == key:
                 return field_.value
         for base in _bases(clause):
-            if (found := _set(base, key)) is not None:
+            if (found := _set(kind, base, key)) is not None:
                 return found
     return None
 
 
-def _model(name: str) -> list[ast.Clause]:
-    """Return the declaration of a model of the library; empty where there is none."""
+def _clauses(kind: str, name: str) -> list[ast.Clause]:
+    """Return the declaration of a name of the library; empty where there is none."""
     return [
         clause
         for module in library()
         for clause in module.clauses
-        if clause.verb == "model" and isinstance(clause.head, ast.Name) and clause.head.id == name
+        if clause.verb == kind and isinstance(clause.head, ast.Name) and clause.head.id == name
     ]
 
 

@@ -46,7 +46,8 @@ def help_for(name: str) -> str:
     if apart < _FAR:
         told = f"the nearest is `{near}`: name it behind `--` if it has the same sizes"
         return f"{told}, `--model {near}`, or {own}"
-    return f"nothing in the library is near it: {own}; put it where the one stood that you name behind `--`"
+    own += ", and put it in the place of one that you name behind `--`"
+    return f"nothing in the library is near it: {own}"
 
 
 def _read(name: str) -> _Named:

@@ -12,7 +12,7 @@ from tsdl.imports.documents import read_flags
 from tsdl.imports.engines.checkpoints import Checkpoint, checkpoint, formats
 from tsdl.imports.engines.commandline import MODEL, Grammar, plain, read_command
 from tsdl.imports.engines.relatives import help_for
-from tsdl.imports.library import Names, folded, has_experts, longest_context
+from tsdl.imports.library import Names, folded, has_experts, longest_context, own_link
 from tsdl.imports.tables import WRONG, Table
 from tsdl.source import Source, Span
 from tsdl.writing import Line, tokens, visible
@@ -29,6 +29,8 @@ MEMORY = {
 }  # fmt: skip
 
 
+# Links of cards that reach each other's memory, and what it is where they do not.
+_APART = {"PCIe4_x16": "PCIe4_host", "PCIe5_x16": "PCIe5_host"}
 # Flags that change what context a model has.
 _STRETCHED = ("--hf-overrides", "--rope-scaling", "--json-model-override-args")
 
@@ -228,14 +230,23 @@ def cluster(serving: Serving, shape: Shape) -> None:
     group = Group("gpu", serving.hardware, shape.copies, shape.tensor)
     if len(parts) > 1 or way == "ep":
         group.parallel = f"{way}({', '.join(parts)})"
+    _link(serving, group, reduces=shape.tensor * ranks > 1)
+    serving.deployment.nodes.append(_standing(serving, group))
+
+
+def _link(serving: Serving, group: Group, *, reduces: bool) -> None:
+    """Put down what connects the devices, where their own link is not all there is to say."""
     wanted = serving.own.text("link")
-    captured = _CAPTURED.get(serving.hardware, "") if shape.tensor * ranks > 1 else ""
+    captured = _CAPTURED.get(serving.hardware, "") if reduces and not wanted else ""
     if captured and not serving.flags.flag("--disable-custom-all-reduce"):
         group.link, group.comment = captured, "all-reduces of the engine's own, in graphs"
     if wanted:
         place = serving.own.place("link")
         group.link = serving.names.link(wanted, serving.hardware, place) or ""
-    serving.deployment.nodes.append(_standing(serving, group))
+    link = group.link or own_link(serving.hardware)
+    if reduces and link in _APART and folded(wanted or "PCIe") == "pcie":
+        group.link, other = link, _APART[link]
+        group.comment = f"cards that reach each other's memory; where they do not, {other}"
 
 
 def _standing(serving: Serving, group: Group) -> Node:
