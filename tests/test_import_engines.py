@@ -419,6 +419,7 @@ def test_devices_are_linked_as_the_library_says(hardware: str) -> None:
         ("--hardware A100_PCIe --link PCIe4_x16", "PCIe4_x16", None),  # as it is said
         ("--hardware A100_PCIe --link PCIe4_host", "PCIe4_host", None),
         ("--hardware A100_80G --link NVLink2", "NVLink2", None),
+        ("--hardware A100_PCIe --link NVLink", "NVLink3", None),  # bridges between cards
     ],
 )
 def test_the_other_link_of_cards_is_named(flags: str, link: str, other: str | None) -> None:

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from msgspec import Struct, field
 
-from tsdl.imports.library import DEFAULT_LINK, identifier
+from tsdl.imports.library import DEFAULT_LINK, identifier, own_link
 from tsdl.writing import Block, Line, Member, render
 
 MOST_WORKERS = 10_000  # of a group
@@ -29,8 +29,12 @@ class Group(Struct):
     @property
     def plain(self) -> bool:
         """Tell whether hardware and devices are all there is to say."""
-        usual = self.link in ("", DEFAULT_LINK) and not self.parallel
-        return self.runs == "both" and not self.extras and usual
+        return self.runs == "both" and not self.extras and self.usual and not self.parallel
+
+    @property
+    def usual(self) -> bool:
+        """Tell whether the link goes without saying: NVLink3 does between A100s."""
+        return not self.link or self.link == DEFAULT_LINK == own_link(self.hardware)
 
 
 class Node(Struct):
@@ -169,8 +173,8 @@ def _cluster(deployment: Deployment, cache: str, blocks: list[Block]) -> Line:
 
 def _worker(group: Group, cache: str, deployment: Deployment) -> Block:
     lines: list[Member] = [Line(group.hardware, "", "hardware")]
-    if any(other.link not in ("", DEFAULT_LINK) for other in deployment.groups):
-        lines.append(Line(group.link or DEFAULT_LINK, "", "link"))  # all, where one differs
+    if any(not other.usual for other in deployment.groups):  # all, where one differs
+        lines.append(Line(group.link or own_link(group.hardware), "", "link"))
     if group.devices > 1 or group.parallel:
         lines.append(Line(group.parallel or f"tp({group.devices})", "", "parallel"))
     if group.runs != "both":
