@@ -8,6 +8,8 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Binding
 from tsdl.lower.clusters import Parallel
 
+_SHOWN = 6  # degrees, where another is wanted
+
 
 def divide(
     evaluator: Evaluator, operator: Instance, item: ast.GraphNode, parallel: Parallel
@@ -19,6 +21,7 @@ def divide(
     # Of experts, all ranks share the rows.
     devices = parallel.devices * (parallel.ranks if "expert" in ways else 1)
     names = [parameter.name for parameter in operator.declaration.parameters]
+    wholes: dict[str, float] = {}
     for name, over in _divided(way, names, devices):
         if name not in names:
             continue
@@ -26,6 +29,7 @@ def divide(
         whole = evaluator.number(bound.expression, bound.place)
         if name == "experts":
             whole += parallel.redundant
+        wholes[name] = whole
         share: float = whole / over
         if name == "active" and way == "expert":
             share = min(share * parallel.imbalance, whole)  # of the busiest device: at most all
@@ -35,11 +39,18 @@ def divide(
         elif name == "kv_heads" and whole and over % whole == 0:
             share = 1  # fewer KV heads than devices: each device keeps a copy of one
         elif share != int(share):
+            for other in names:
+                wholes.setdefault(other, _number(evaluator, operator, other))
+            ranks = devices // parallel.devices
+            fitting = _degrees(way, names, wholes, parallel.devices, ranks)
+            degrees = f"; `{item.name}` is divided by {fitting}" if fitting else ""
             raise evaluator.fail(
                 "E0514",
                 f"{over} devices do not divide `{name}` of `{item.name}`, which is {whole:g}",
                 item.operator.span,
-                help=(f"choose another parallel degree: `parallel = {_written(parallel)}`",),
+                help=(
+                    f"choose another parallel degree: `parallel = {_written(parallel)}`{degrees}",
+                ),
             )
         number = ast.Number(
             int(share) if share == int(share) else share, None, bound.expression.span
@@ -79,6 +90,20 @@ def _divided(way: str, names: list[str], devices: int) -> Iterator[tuple[str, in
         "none": [],
     }
     yield from found[way] if devices > 1 or way == "expert" else ()
+
+
+def _degrees(way: str, names: list[str], wholes: dict[str, float], devices: int, ranks: int) -> str:
+    """Return the degrees near one that divide an operator's sizes, each over so many ranks."""
+    fitting = []
+    for degree in range(1, 2 * devices + 1):
+        divided = _divided(way, names, degree * ranks)
+        if all(_fits(name, wholes[name], over) for name, over in divided if name in names):
+            fitting.append(str(degree))
+    return ", ".join(fitting[-_SHOWN:])
+
+
+def _fits(name: str, whole: float, over: int) -> bool:
+    return name == "active" or whole % over == 0 or (name == "kv_heads" and over % whole == 0)
 
 
 def _number(evaluator: Evaluator, operator: Instance, name: str) -> float:
