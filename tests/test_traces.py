@@ -101,6 +101,63 @@ def test_a_bad_row_is_told_with_its_line(row: str, reason: str) -> None:
     assert found.span.source.position(found.span.start)[0] == 3
 
 
+HEADER = "arrived_at,num_prefill_tokens,num_decode_tokens\n"
+
+
+def test_rows_of_empty_cells_are_left_out_and_told() -> None:
+    table, sink = read(f"{HEADER}0,10,10\n,,\n1,10,10\n,,\n\n")
+    assert table == Table((0.0, 1.0), (10, 10), (10, 10))
+    (found,) = sink.found
+    assert (found.code, found.title) == (
+        "W0603",
+        "2 of 4 rows are left out: their cells are empty",
+    )
+    table, sink = read(f"{HEADER},,\n")
+    assert table is None
+    (found,) = sink.found
+    assert found.title == (
+        "the file has no requests but 1 that are left out: their cells are empty"
+    )
+
+
+def test_blank_lines_are_no_rows() -> None:
+    assert read(f"\n\n,,\n{HEADER}0,10,10\n\n\n1,10,10\n\n")[1].found == []
+
+
+def test_rows_in_another_order_are_told_once() -> None:
+    """Logs are often in order of their ends: no row is wrong."""
+    rows = "".join(f"{time},10,10\n" for time in [100, *range(50)])
+    table, sink = read(HEADER + rows)
+    assert table is None
+    (found,) = sink.found
+    assert found.code == "E0603"
+    assert found.title == "`arrived_at` goes back in time, here and in 49 more rows"
+    assert found.help == ("sort the rows by `arrived_at`",)
+    assert found.span is not None
+    assert found.span.source.position(found.span.start)[0] == 3
+
+
+def test_rows_in_another_order_do_not_hide_those_that_are_wrong() -> None:
+    rows = "".join(f"{time},10,10\n" for time in [100, *range(50)])
+    _, sink = read(f"{HEADER}{rows}200,x,10\n")
+    assert ["back in time" in found.title for found in sink.found] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"timestamp": 1, "input_le', "a text is never closed (column 18)"),
+        ('{"timestamp": 1, "a\tb": 1}', "a control character stands in a text (column 20)"),
+        ('{"timestamp": 1', "Expecting ',' delimiter (column 16)"),
+        ("9" * 5000, "a number of too many digits"),
+    ],
+)
+def test_a_line_that_is_no_json_is_told_with_its_place(line: str, reason: str) -> None:
+    whole = '{"timestamp": 0, "input_length": 6, "output_length": 5}'
+    _, sink = read(f"{whole}\n{line}\n")
+    assert [found.title for found in sink.found] == [f"this is not JSON: {reason}"]
+
+
 def test_many_bad_rows_are_told_ten_times() -> None:
     _, sink = read("arrived_at,num_prefill_tokens,num_decode_tokens\n" + "x,1,1\n" * 1000)
     assert len(sink.found) <= 10

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from tsdl.diagnostics import Sink
 from tsdl.imports.tables import WRONG, Data, Table, Value, called
 from tsdl.source import Source, Span
+from tsdl.traces.lines import why_no_json
 
 _MOST_CHARACTERS = 1_000_000
 _WHOLE = re.compile(r"[-+]?[0-9]{1,16}")
@@ -41,7 +42,7 @@ def read_tables(name: str, text: str, sink: Sink) -> list[Table]:
         return []
     except json.JSONDecodeError as error:
         place = Span(source, error.pos, min(error.pos + 1, len(source.text)))
-        sink.error(WRONG, f"not JSON: {error.msg}", place)
+        sink.error(WRONG, f"not JSON: {why_no_json(error)}", place)
         return []
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

@@ -70,7 +70,7 @@ def _object(source: Source, sink: Sink) -> dict[str, Any] | None:
         found = json.loads(source.text)
     except json.JSONDecodeError as error:
         more = error.msg == "Extra data"  # `--append-result` puts one object behind the other
-        reason = "several runs in one file; split it, one to a file" if more else error.msg
+        reason = "several runs in one file; split it, one to a file" if more else why_no_json(error)
         place = Span(source, error.pos, min(error.pos + 1, len(source.text)))
     except (ValueError, RecursionError) as error:
         reason, place = why_no_json(error), Span(source, 0, 0)

@@ -120,7 +120,7 @@ def read_requests(  # noqa: PLR0913
         return None
     if not has_once(lines, chosen.names(arrivals=arrivals), source, sink):
         return None
-    rows = Rows(source, chosen, sink, arrivals=arrivals)
+    rows = Rows(source, chosen, sink, arrivals=arrivals, empty=lines.empty)
     for i, (number, cells) in enumerate(lines.rows):
         if rows.full:
             break

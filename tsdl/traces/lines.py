@@ -12,6 +12,11 @@ from tsdl.source import Source, Span
 
 Cells = Mapping[str, object]
 _NO_CSV = {"unexpected end of data": "a quote is never closed"}  # what Python says of it
+# What Python says of JSON in words that a place has to follow.
+_NO_JSON = {
+    "Unterminated string starting at": "a text is never closed",
+    "Invalid control character at": "a control character stands in a text",
+}
 _OTHERS = {";": "`;`", "\t": "tabs", "|": "`|`"}  # separators that others write
 
 
@@ -20,7 +25,8 @@ class Lines(Struct, frozen=True):
 
     `names` are those of the header, or of the first object (none where it is no object); `first`
     is where they stand, `named` tells whether a header gives them. Requests of a file that is one
-    document are `counted` in messages: a line may hold several.
+    document are `counted` in messages: a line may hold several. `empty` is the number of rows whose
+    cells are all empty; they are not among `rows`.
     """
 
     names: tuple[str, ...]
@@ -28,6 +34,7 @@ class Lines(Struct, frozen=True):
     named: bool
     rows: Iterable[tuple[int, Cells | str]]
     counted: bool = False
+    empty: int = 0
 
     def has(self, names: Iterable[str]) -> bool:
         """Tell whether all these names are there."""
@@ -38,12 +45,14 @@ def csv_lines(source: Source, sink: Sink) -> Lines | None:
     """Return the rows under a header; None where there is no such table at all."""
     reader = csv.reader(io.StringIO(source.text), strict=True)
     lines: list[tuple[int, list[str]]] = []
-    read = 0  # lines of the text, in whole rows
+    read = empty = 0  # lines of the text, in whole rows
     try:
         for row in reader:
             read = reader.line_num
             if any(row):
                 lines.append((read, row))
+            elif row and lines:  # a line without a comma is no row
+                empty += 1
     except csv.Error as error:
         reason = _NO_CSV.get(str(error), str(error))
         place = source.line_span(min(read + 1, source.text.count("\n") + 1))
@@ -59,7 +68,7 @@ def csv_lines(source: Source, sink: Sink) -> Lines | None:
         sink.error("E0601", title, source.line_span(lines[0][0]), "in this row", help=(help_,))
         return None
     rows = ((number, _cells(header, row)) for number, row in lines[1:])
-    return Lines(header, lines[0][0], named=True, rows=rows)
+    return Lines(header, lines[0][0], named=True, rows=rows, empty=empty)
 
 
 def _cells(header: Sequence[str], row: Sequence[str]) -> Cells | str:
@@ -108,14 +117,15 @@ def _object(text: str) -> Cells | str:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return f"this is not JSON: {why_no_json(error)}"
+        place = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        return f"this is not JSON: {why_no_json(error)}{place}"
     return found if isinstance(found, dict) else "a request is a JSON object"
 
 
 def why_no_json(error: ValueError | RecursionError) -> str:
     """Return why a text is not JSON, as Python's reader of it found out."""
     if isinstance(error, json.JSONDecodeError):
-        return error.msg
+        return _NO_JSON.get(error.msg, error.msg)
     return (
         "nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from tsdl.diagnostics import Sink
+from tsdl.diagnostics.words import several
 from tsdl.plan import Table
 from tsdl.source import Source, Span
 
@@ -122,14 +123,19 @@ class _Call(NamedTuple):
 class Rows:
     """Collects the rows of a file, and tells of those that are wrong."""
 
-    def __init__(self, source: Source, columns: Columns, sink: Sink, *, arrivals: bool) -> None:
-        """Begin with none."""
+    def __init__(
+        self, source: Source, columns: Columns, sink: Sink, *, arrivals: bool, empty: int = 0
+    ) -> None:
+        """Begin with none but those whose cells are all empty, which are left out."""
         self.source = source
         self.columns = columns
         self.sink = sink
         self.arrivals = arrivals
         self.mistakes = 0
         self.left_out = 0
+        self.empty = empty
+        self.back: tuple[int, str] | None = None  # the first that goes back in time
+        self.many_back = 0
         self.last = -math.inf
         self.found: list[tuple[float, list[_Call]]] = []  # a request is a session of one call
         self._names: dict[tuple[int, ...], int] = {}  # of 16 tokens and the name before them
@@ -160,7 +166,8 @@ class Rows:
             self.wrong(line, f"{where}{error}")
             return
         if self.arrivals and time < self.last and not columns.any_order:
-            self.wrong(line, f"{where}`{columns.arrived}` goes back in time")
+            self.back = self.back or (line, where)
+            self.many_back += 1
             return
         self.last = time
         self.found.append((time, calls))
@@ -243,18 +250,36 @@ class Rows:
             help=("mend the file or leave the row out",),
         )  # fmt: skip
 
+    def _unsorted(self, line: int, where: str) -> None:
+        """Report rows that go back in time, once: logs are often in order of their ends."""
+        column = self.columns.arrived
+        more = self.many_back - 1
+        others = f", here and in {several(more, 'more row')}" if more else ""
+        self.sink.error(
+            "E0603", f"{where}`{column}` goes back in time{others}", self.source.line_span(line),
+            "in this row",
+            help=(f"sort the rows by `{column}`",),
+        )  # fmt: skip
+
     def recorded(self) -> Recorded | None:
         """Return the requests, times from the first; None where any is wrong or there are none."""
-        if self.mistakes:
+        if self.back:
+            self._unsorted(*self.back)
+        if self.mistakes or self.back:
             return None
-        why = self.columns.left_out
+        whole = Span(self.source, 0, 0)
+        whys = ((self.left_out, self.columns.left_out), (self.empty, "their cells are empty"))
+        left_out = [(count, why) for count, why in whys if count]
         if not self.found:
-            but = f" but {self.left_out:,} that are left out: {why}" if self.left_out else ""
-            self.sink.error("E0601", f"the file has no requests{but}", Span(self.source, 0, 0))
+            told = " and ".join(f"{count:,} that are left out: {why}" for count, why in left_out)
+            self.sink.error(
+                "E0601", f"the file has no requests{f' but {told}' * bool(told)}", whole
+            )
             return None
-        if self.left_out:
-            told = f"{self.left_out:,} of {self.left_out + len(self.found):,} rows are left out"
-            self.sink.warning("W0603", f"{told}: {why}", Span(self.source, 0, 0))
+        rows = sum(count for count, _ in left_out) + len(self.found)
+        for count, why in left_out:
+            title = f"{count:,} of {rows:,} rows are left out: {why}"
+            self.sink.warning("W0603", title, whole)
         if self.columns.any_order:
             self.found.sort(key=lambda session: session[0])
         first = self.found[0][0]
