@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from tsdl.schema import ACTIONS, BY_REQUEST
+from tsdl.formula import percentile_of
+from tsdl.schema import ACTIONS, BY_REQUEST, RECORDS
+from tsdl.schema.shapes import quantity
 from tsdl.schema.studies import FORMS, PLOTS
 from tsdl.source import Source, Span
 
@@ -23,7 +25,10 @@ class Slip(Struct, frozen=True):
 
 
 class _Pattern(Struct, frozen=True):
-    """How a slip looks; `¦` stands for the place at which the parser gave up."""
+    """How a slip looks; `¦` stands for the place at which the parser gave up.
+
+    A group `sign` is all that is marked, where there is one.
+    """
 
     text: str
     title: str
@@ -46,15 +51,29 @@ def _in_full(found: re.Match[str]) -> str:
 
 def _compared(found: re.Match[str]) -> str:
     test, value = found["test"].strip(), found["value"].strip()
-    if value[0] in "<>":  # `=<`
-        return f"write `{test} {value[0]}= {value[1:].strip()}`"
-    return f"write `{test} <= {value}`, for example"
+    swapped = found["sign"].replace("¦", "")[1:]  # `=<`
+    if swapped:
+        return f"write `{test} {swapped}= {value}`"
+    if found["word"] in ("expect", "while"):  # what is measured is hardly ever just that
+        return f"write `{test} <= {value}`, for example, or `==` where it is to be just that"
+    return f"write `{test} == {value}`"
+
+
+def _percentile(found: re.Match[str]) -> str:
+    name = found["whole"] + found["part"]
+    if percentile_of(f"p{name}") is None:
+        return "percentiles are `p0` to `p100`, and `p999` is that of 99.9 %"
+    return f"write `p{name}({found['rest']}`"
 
 
 def _weighed(found: re.Match[str]) -> str:
     key, after = found["key"], found["next"]
-    first = key if re.fullmatch(r"[\w.]+", key) else f"({key})"
-    return f"weigh both in one number: `by 1000 * {first} + {after}`, for example"
+    if all(re.fullmatch(rf"\w+\.(?:{_PLAIN})", part) for part in (key, after)):
+        return f"weigh both in one number: `by 1000 * {key} + {after}`, for example"
+    return (
+        "weigh both in one number: `by 1000 * FIRST + SECOND`, for example; what has a unit is "
+        "divided by it before, as in `r.prompt / 1 token`"
+    )
 
 
 def _plotted(found: re.Match[str]) -> str:
@@ -67,6 +86,13 @@ def _plotted(found: re.Match[str]) -> str:
     return f"write `plot {picture}({shown}, {channels})`"
 
 
+# Fields of the running system that are numbers of whatever has them, and so can be added.
+_ADDED = [quantity(), quantity("requests")]
+_PLAIN = "|".join(
+    name
+    for name in sorted({name for fields in RECORDS.values() for name in fields})
+    if all(fields[name][0] in _ADDED for fields in RECORDS.values() if name in fields)
+)
 _AXIS = re.compile(r"\b(?:by|over|x\s*=|color\s*=)\s*(\w+)\s*,?")
 
 
@@ -125,14 +151,28 @@ _PATTERNS = (
         _in_full,
     ),
     _Pattern(
-        r"(?P<test>(?:.*[^\w.])?(?:expect|where|while|when|if)\b\s*[^\s¦][^¦]*?)\s*¦=(?!=)\s*(?P<value>.+)$",
+        r"(?P<test>(?:.*[^\w.])?(?P<word>expect|where|while|when|if)\b\s*[^\s¦][^¦]*?)"
+        r"\s*¦(?P<sign>=(?!=)[<>]?)\s*(?P<value>.+)$",
         "a condition compares by `==`, `<=` or `>=`",
         _compared,
     ),
     _Pattern(
-        r"(?P<test>[\w.(), ]*[^=\s])\s*=¦(?P<value>[<>].+)$",
+        r"(?P<test>[\w.(), ]*[^=\s])\s*(?P<sign>=¦[<>])\s*(?P<value>.+)$",
         "a bound compares by `<=` or `>=`",
         _compared,
+    ),
+    _Pattern(
+        r".*(?<!\w)(?P<sign>p(?P<whole>[0-9]+)\.¦(?P<part>[0-9]+))\s*\((?P<rest>[^()]*\)).*$",
+        "a percentile is written without a point",
+        _percentile,
+    ),
+    _Pattern(
+        r"for\s+(?P<each>\w+)\s+in\s+(?P<list>[^¦]+?)\s+(?P<sign>if\b\s*(?P<test>[^¦]+?))\s*¦$",
+        "`for` of a handler goes over a whole list",
+        lambda found: (
+            f"put an `if` in the braces: `for {found['each']} in {found['list']} "
+            f"{{ if {found['test']} {{ … }} }}`"
+        ),
     ),
     _Pattern(
         rf"plot\s+(?P<picture>{'|'.join(PLOTS)})\s*¦(?P<rest>\w.*)$",
@@ -190,5 +230,8 @@ def slip_of(source: Source, place: int) -> Slip | None:
         if found:
             remedy = pattern.remedy(found)
             span = Span(source, start, max(start, len(text[:end].rstrip())))
+            if "sign" in found.groupdict():
+                first, last = (start + at - ("¦" in shown[:at]) for at in found.span("sign"))
+                span = Span(source, first, last)
             return Slip(span, pattern.title, remedy)
     return None
