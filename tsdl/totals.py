@@ -13,16 +13,7 @@ def check_total(condition: Value, place: Span, what: str, plan: Plan, sink: Sink
 
     `what` it is a condition of stands at `place`.
     """
-    share = beyond(condition)
-    if share is not None:
-        name, number = share
-        sink.warning(
-            "W0513",
-            f"`{name}` is a share, and never more than 1",
-            place,
-            f"compared with {number:g}",
-            help=(f"write `{number:g} %`",) if 10 <= number <= 100 else (),  # noqa: PLR2004
-        )
+    check_share(condition, place, sink)
     check_priority(condition, place, plan, sink)
     found = unknown(condition, plan)
     if found is not None:
@@ -34,6 +25,20 @@ def check_total(condition: Value, place: Span, what: str, plan: Plan, sink: Sink
             why,
             notes=(f"{what} of a total that is not known does not hold",),
             help=(remedy,),
+        )
+
+
+def check_share(condition: Value, place: Span, sink: Sink) -> None:
+    """Warn of a condition that compares a share with more than the whole, whatever the plan."""
+    share = beyond(condition)
+    if share is not None:
+        name, number = share
+        sink.warning(
+            "W0513",
+            f"`{name}` is a share, and never more than 1",
+            place,
+            f"compared with {number:g}",
+            help=(f"write `{number:g} %`",) if 10 <= number <= 100 else (),  # noqa: PLR2004
         )
 
 

@@ -9,7 +9,7 @@ from tsdl.lower import FileReader, lower
 from tsdl.lower.questions import Study, evaluator_at
 from tsdl.lower.studies import lower_study
 from tsdl.program import Declaration, Program
-from tsdl.totals import check_priority, check_total
+from tsdl.totals import check_priority, check_share, check_total
 
 
 def verify_study(program: Program, declaration: Declaration, read: FileReader, sink: Sink) -> None:
@@ -31,11 +31,13 @@ def _check_study(program: Program, study: Study, read: FileReader, sink: Sink) -
     for asked in study.asked:
         asked.formula(evaluator)
     evaluator = evaluator_at(program, {}, study, first, found, Sink())
-    plan = lower(evaluator, study.scenario, read)
-    if plan is None:  # that point cannot be run, and others may
-        return
     conditions = [("an `expect`", expected.asked) for expected in study.expects]
     conditions += [("a condition", study.search.condition)] if study.search else []
+    plan = lower(evaluator, study.scenario, read)
+    if plan is None:  # that point cannot be run, and others may
+        for _, asked in conditions:
+            check_share(asked.formula(evaluator), asked.expression.span, sink)
+        return
     for what, asked in conditions:
         check_total(asked.formula(evaluator), asked.expression.span, what, plan, sink)
     for asked in (*study.asked, *study.distributions):

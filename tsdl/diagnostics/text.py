@@ -119,7 +119,8 @@ def _summary(diagnostics: Sequence[Diagnostic], shown: Sequence[Diagnostic], pai
     if hidden:
         told += f" ({hidden} more not shown)"
     summary = paint(f"{worst}:", _STYLES[worst]) + paint(f" {told}", _BOLD)
-    codes = [code for code in dict.fromkeys(found.code for found in shown) if code in CATALOGUE]
+    by_weight = sorted(shown, key=lambda found: list(Severity).index(found.severity))
+    codes = [code for code in dict.fromkeys(f.code for f in by_weight) if code in CATALOGUE]
     if not codes:
         return summary
     also = f" (also {', '.join(codes[1:_CODES_NAMED])})" if len(codes) > 1 else ""
