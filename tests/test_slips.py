@@ -46,6 +46,15 @@ def test_what_is_told_to_write_checks(around: str, wrong: str, right: str) -> No
     assert told(around.replace("¦", right)) == []
 
 
+def test_the_mean_of_a_list_is_written_as_a_sum_and_a_count() -> None:
+    around = "let usual = ¦; dispatch r to random(w for w in workers if w.queued <= usual)"
+    program = PICK.replace("¦", around)
+    wrong = program.replace("¦", "mean(w.queued for w in workers if w.prefills)")
+    (help_,) = told(wrong)
+    right = help_.removeprefix("write ").strip("`")
+    assert told(program.replace("¦", right)) == []
+
+
 def test_two_keys_of_two_dimensions_are_divided_by_their_units() -> None:
     keys = "-w.kv.cached(r)", "w.outstanding_tokens"
     (help_,) = told(

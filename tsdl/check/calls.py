@@ -149,7 +149,7 @@ def _not_callable(
         near = nearest(name, candidates)
         if near is None and not isinstance(expected, Construct):
             kind = expected.kind if isinstance(expected, Reference) else None
-            slip = slips.of_a_run(name, scope) or _percentiles(name)
+            slip = slips.of_a_run(name, scope) or _percentiles(name) or slips.of_mean(expression)
             module = scope.owner.module
             report_unknown(scope.program, module, function, kind, scope.sink, slip=slip)
             return

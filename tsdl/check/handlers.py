@@ -132,7 +132,11 @@ def _assignment(item: ast.Field, scope: Scope) -> None:
     if state.kind and state.of == Quantity(NUMBER) and isinstance(value, Quantity):
         if not counts and value != state.of:
             _refuse_sum(name.span.text, state, value, item.value, scope)
-    elif not agrees(value, state.of, item.value):
+    elif agrees(value, state.of, item.value):
+        return
+    elif state.of == Quantity(NUMBER) and isinstance(value, Quantity):
+        _refuse_quantity(name.span.text, state, value, item.value, scope)
+    else:
         mismatch(item.value, value, state.of, scope, f"state `{name.span.text}`")
 
 
@@ -140,13 +144,36 @@ def _refuse_sum(
     name: str, state: State, value: Quantity, expression: ast.Expr, scope: Scope
 ) -> None:
     """Report that an aggregate of plain numbers is given something else."""
-    dimensions = scope.program.units.dimensions
-    found = next((n for n, dimension in dimensions.items() if dimension == value.dimension), None)
+    found = _dimension(value, scope)
     scope.sink.error(
         "E0301", f"state `{name}` sums up plain numbers, this is {describe(value)}",
         expression.span, describe(value),
         help=(f"say what it sums up: `state {name}: {state.kind}({found})`",) if found else (),
     )  # fmt: skip
+
+
+def _refuse_quantity(
+    name: str, state: State, value: Quantity, expression: ast.Expr, scope: Scope
+) -> None:
+    """Report that state which is a plain number is given something with a unit."""
+    found = None if isinstance(expression, ast.Number) else _dimension(value, scope)
+    if found is None:
+        mismatch(expression, value, state.of, scope, f"state `{name}`")
+        return
+    key = f"[{state.key}]" if state.key else ""
+    scope.sink.error(
+        "E0301", f"state `{name}` is {describe(state.of)}, this is {describe(value)}",
+        expression.span, describe(value),
+        help=(f"declare `state {name}: {found}{key}`",),
+    )  # fmt: skip
+    if isinstance(expression, ast.Name) and expression.id in scope.locals:
+        scope.locals[expression.id] = Unknown()  # a variable of a wrong type is told once
+
+
+def _dimension(value: Quantity, scope: Scope) -> str | None:
+    """Return the name of the dimension of a quantity."""
+    dimensions = scope.program.units.dimensions
+    return next((n for n, dimension in dimensions.items() if dimension == value.dimension), None)
 
 
 _WHAT_CHANGES = "what changes is state: declare `state NAME: number = 0` in the stage"

@@ -201,6 +201,20 @@ def of_parallelism(expression: ast.Call, name: str) -> str:
     return f"copies of a model are workers of their own: `worker NAME * {count} {{ … }}`"
 
 
+def of_mean(expression: ast.Call) -> str:
+    """Return what to write in place of a mean of what is in a list; "" of what else."""
+    match expression:
+        case ast.Call(
+            function=ast.Name(id="mean" | "avg" | "average"),
+            arguments=[ast.Argument(value=ast.Generator(key=None) as listed)],
+        ):
+            rest = f"for {listed.variable} in {listed.iterable.span.text}"
+            rest += f" if {listed.condition.span.text}" if listed.condition else ""
+            total = f"sum({listed.element.span.text} {rest})"
+            return f"write `{total} / count({listed.variable} {rest})`"
+    return ""
+
+
 def of_work(expression: ast.Expr, scope: Scope) -> str:
     """Return how to measure work that is a plain number in a formula of a cost; "" of what else."""
     names = [node.id for node in ast.walk(expression) if isinstance(node, ast.Name)]

@@ -146,12 +146,13 @@ def check_state(clause: ast.Clause, members: Members, scope: Scope) -> None:
 
 
 def _refuse_form(clause: ast.Clause, scope: Scope) -> None:
-    helps = ["write `state sent: count[worker] over 10 s` or `state turns = 0`"]
+    title, place = "a state has a name, and a type or a first value", clause.span
+    help_ = "write `state sent: count[worker] over 10 s` or `state turns = 0`"
     if isinstance(clause.type, ast.Index) and len(clause.type.arguments) > 1:
-        helps = [f"it is kept for each of one thing: {', '.join(STATE_KEYS)}"]
-    scope.sink.error(
-        "E0420", "a state has a name, and a type or a first value", clause.span, help=tuple(helps)
-    )
+        several, place = len(clause.type.arguments), clause.type.span
+        title = f"a state is kept for each of one thing, and here are {several}"
+        help_ = f"write one of {', '.join(STATE_KEYS)}"
+    scope.sink.error("E0420", title, place, help=(help_,))
 
 
 def _types(form: Form, scope: Scope) -> list[str]:
