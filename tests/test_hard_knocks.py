@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+import tsdl
 from tests.checked_texts import TooSlow, codes
 from tests.command_line import process_environment
 from tests.fuzz.targets import TARGETS, seeds
 from tests.limits import within
 from tests.programs_around import device, serve, workers, workload
 from tsdl.cli import main
+from tsdl.errors import TsdlError
 from tsdl.plan import FORMAT
 from tsdl.planreading import read_plan
 from tsdl.reading import read_named, reader_within
@@ -289,7 +291,7 @@ def test_a_summary_that_lacks_a_figure_is_refused(tmp_path: Path, capsys: Captur
     ("overhead", "reason"),
     [
         ("tokens ** 1_000_000_000", "the result is too large"),
-        ("round_up(tokens, requests - 1)", "modulo by zero"),
+        ("round_up(tokens, requests - 1)", "division by zero"),
     ],
 )
 @pytest.mark.parametrize("command", ["run", "plan"])
@@ -304,6 +306,28 @@ def test_a_time_without_a_value_is_told_at_once(
     told = capsys.readouterr().err
     assert "E0901" in told
     assert reason in told
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+@pytest.mark.parametrize(
+    "quotient",
+    [
+        "1 / decodes", "1.5 / decodes", "1 // decodes", "1.5 // decodes", "mod(5, decodes)",
+        "mod(1.5, decodes)", "round_up(5, decodes)",
+    ],
+)  # fmt: skip
+def test_every_division_by_zero_is_told_alike(quotient: str, engine: str) -> None:
+    """Python has other words for each, and other ones in each version."""
+    plan = tsdl.compile(
+        f"cost own {{ iteration = 5 ms + 1 ms * ({quotient}) }}\n"
+        "cluster node { worker gpu { hardware = A100_80G; cost = own } }\n"
+        "scenario serve { model = llama2_7b; cluster = node; workload = sharegpt(requests = 3) }"
+    )
+    with pytest.raises(TsdlError) as caught:
+        plan.run(engine=engine)
+    (found,) = caught.value.diagnostics
+    assert found.title == "a formula of cost own has no value: division by zero"
+    assert found.help == ("guard it: `x / y if y > 0 else 0`",)
 
 
 NUMBERS = {

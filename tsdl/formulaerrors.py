@@ -88,6 +88,8 @@ def nothing_to_choose(error: BaseException, places: Iterable[Place]) -> Diagnost
 
 def _said(error: BaseException) -> str:
     """Return what an error says, in other words than Python's where these are about Python."""
+    if isinstance(error, ZeroDivisionError):  # Python has words of its own for each way
+        return "division by zero"
     if isinstance(error, OverflowError):
         return "the result is too large"
     if isinstance(error, ValueError) and "domain" in str(error):
