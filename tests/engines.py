@@ -98,6 +98,7 @@ def files_of(result: Result) -> dict[str, str]:
     return {
         "requests.csv": "".join(table_csv(result.requests)),
         "timeseries.csv": "".join(table_csv(result.timeseries)),
+        "states.csv": "".join(table_csv(result.states)),
         "records.csv": "".join(table_csv(result.records)),
         "log.txt": "".join(f"{time!r} {line}\n" for time, line in result.log),
         "summary.json": summary_json(result),

@@ -92,7 +92,8 @@ def test_every_name_has_an_answer(editor: Editor, path: Path) -> None:
             assert (start["line"], start["character"]) <= (line, column)
             assert (line, column) < (end["line"], end["character"])
         editor.at("definition", path, (line, column))
-    assert told >= 0.9 * total or path.stem == "units"
+    # Nothing is told of prefixes, nor of what dimensions are products of.
+    assert told >= (0.8 if path.stem == "units" else 0.9) * total
     for line, written in enumerate(text.split("\n")):
         for place in re.finditer(r"[.=]|^\s*", written.split("#")[0]):
             editor.at("completion", path, (line, place.end()))
