@@ -8,7 +8,8 @@ from msgspec.structs import replace
 import tsdl
 from tsdl.facts import Growth, facts_of, growth_of, is_falling
 from tsdl.formula import Formula, Value, make, symbol
-from tsdl.rising import is_monotone
+from tsdl.plan import Cost
+from tsdl.rising import never_falls
 
 ONE = """edition "2026"
 {more}
@@ -234,14 +235,14 @@ QUEUED = Formula("field", (symbol("w"), "queued"))
     ],
 )
 def test_what_never_falls(value: Value, monotone: bool) -> None:
-    assert is_monotone(value) is monotone
+    assert never_falls(Cost("own", (), value)) is monotone
 
 
 def test_a_formula_that_shares_its_parts_is_walked_once() -> None:
     value: Value = X
     for _ in range(200):
         value = Formula("+", (value, value))
-    assert is_monotone(value)
+    assert never_falls(Cost("own", (), value))
 
 
 @pytest.mark.parametrize(

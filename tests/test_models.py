@@ -8,7 +8,6 @@ import pytest
 import tsdl
 from tests.models_on_devices import plan_of, worker_of
 from tsdl.facts import facts_of
-from tsdl.rising import is_monotone
 
 # -- what is published -------------------------------------------------------------------------
 
@@ -83,7 +82,6 @@ def test_latent_attention_keeps_576_elements_a_token_on_every_device() -> None:
 def test_their_costs_are_proved_to_grow(model: str, parallel: str) -> None:
     plan = plan_of(model, parallel)
     assert [rung.name for rung in plan.rungs] == ["stepped" if "ranks" in parallel else "lazy"]
-    assert all(is_monotone(k.time) for s in plan.workers[0].cost.stages for k in s.kernels)
     facts = facts_of(plan)[0]
     assert (facts.monotone, facts.rising, facts.never_negative) == (True, True, True)
 

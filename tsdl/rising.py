@@ -25,15 +25,6 @@ _ALL_DECODE: dict[Formula, Value] = {
 }
 
 
-def is_monotone(value: Value) -> bool:
-    """Tell whether a formula over features is surely not below 0 and never falls as they grow.
-
-    What is 0 without prefills, and else only adds, counts as well, though it may fall between them.
-    """
-    proof = Proof(None)
-    return proof.is_positive(value) and proof.never_falls(value)
-
-
 def never_negative(cost: Cost) -> bool:
     """Tell whether no iteration takes less than nothing."""
     return all(Proof(None).is_positive(value) for value in _times(cost))
@@ -42,7 +33,8 @@ def never_negative(cost: Cost) -> bool:
 def never_falls(cost: Cost) -> bool:
     """Tell whether an iteration takes no less time for decoding more, or for prefills besides.
 
-    Nor does any take less than nothing.
+    Nor does any take less than nothing. What is 0 without prefills, and else only adds, counts as
+    well, though it may fall between them.
     """
     proof = Proof(None, _grids(cost))
     return all(proof.is_positive(v) and proof.never_falls(v) for v in _times(cost))
