@@ -33,6 +33,8 @@ def test_the_warm_up_is_simulated_but_not_counted() -> None:
     assert summary["makespan"] == 2
     assert summary["throughput"] == 1
     assert summary["token_throughput"] == 1.5
+    assert summary["total_token_throughput"] == (8 + 2 + 8 + 1) / 2
+    assert summary["token_throughput_per_device"] == 1.5
     assert summary["latency"]["ttft"]["mean"] == (1 + 1.5) / 2
     assert summary["latency"]["itl"]["max"] == 1
     assert summary["utilization"] == 1  # of the whole run

@@ -12,7 +12,7 @@ from tsdl.formula import Formula, symbol, symbols
 from tsdl.runtime.columns import METRICS, PRIORITY, Metrics, Requests
 from tsdl.runtime.ledger import STATUSES
 from tsdl.runtime.metrics import Floats, Known, Nothing, Weighted, evaluate, holds_each
-from tsdl.runtime.request import REJECTED
+from tsdl.runtime.request import FINISHED, REJECTED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,6 +105,8 @@ class Among(Known):
         rejected = int((self._requests.codes[self._rows] == STATUSES.index(REJECTED)).sum())
         good = self._good(arrived)
         span = self.totals["makespan"]
+        done = self._requests.codes[self._rows] == STATUSES.index(FINISHED)
+        handled = sum(int(self._part(name)[done].sum()) for name in ("prompt", "generated"))
 
         def per_second(amount: float) -> float:
             return amount / span if span > 0 else math.nan
@@ -116,6 +118,7 @@ class Among(Known):
             "unfinished": arrived - finished - rejected,
             "throughput": per_second(finished),
             "token_throughput": per_second(int(self._part("generated").sum())),
+            "total_token_throughput": per_second(handled),
             "goodput": per_second(good),
             "attainment": good / arrived if arrived else math.nan,
         }

@@ -193,7 +193,9 @@ class Result:
         workers = outcome.workers
         busy = math.fsum(w.busy for w in workers)
         on = math.fsum(outcome.time_on(worker) for worker in workers)
+        devices = sum(kind.count * kind.devices for kind in self.plan.workers)
         return {
+            "token_throughput_per_device": self.totals["token_throughput"] / devices,
             "preemptions": sum(w.preemptions for w in workers),
             "utilization": busy / on if on > 0 else math.nan,
             "kv_peak": max(
@@ -240,6 +242,8 @@ class Result:
                     "makespan",
                     "throughput",
                     "token_throughput",
+                    "total_token_throughput",
+                    "token_throughput_per_device",
                     "goodput",
                     "attainment",
                     "utilization",

@@ -197,6 +197,14 @@ TOTALS: dict[str, tuple[Type, str]] = {
     "goodput": (quantity("requests/time"), "requests that met the SLO, per second of makespan"),
     "throughput": (quantity("requests/time"), "finished requests per second of makespan"),
     "token_throughput": (quantity("tokens/time"), "generated tokens per second of makespan"),
+    "total_token_throughput": (
+        quantity("tokens/time"),
+        "tokens of prompts and answers of finished requests, per second of makespan",
+    ),
+    "token_throughput_per_device": (
+        quantity("tokens/time"),
+        "token_throughput over all devices, as many as there may be",
+    ),
     "makespan": (quantity("time"), "first counted arrival to last token"),
     "arrived": (quantity("requests"), "counted arrivals"),
     "finished": (quantity("requests"), "counted and finished"),
@@ -224,8 +232,8 @@ TOTALS: dict[str, tuple[Type, str]] = {
 }
 # Totals that may be of some requests alone: `attainment(where = priority == 0)`.
 BY_REQUEST = (
-    "attainment", "goodput", "throughput", "token_throughput", "arrived", "finished", "rejected",
-    "unfinished",
+    "attainment", "goodput", "throughput", "token_throughput", "total_token_throughput", "arrived",
+    "finished", "rejected", "unfinished",
 )  # fmt: skip
 SHARES = frozenset({"attainment", "utilization", "kv_peak", "hit_rate"})  # totals from 0 to 1
 STATISTICS = {"mean": "the mean", "min": "the least", "max": "the greatest"}
