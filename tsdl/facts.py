@@ -38,8 +38,9 @@ LARGEST_BLOCK = 65_536  # tokens: members of a cohort are counted by their place
 class Reason(Struct, frozen=True):
     """What keeps a group from a better rung: the rung it is kept to, what decides it, and why.
 
-    `part` names what decides: `on token`, `admit when`, `kvcache`, `speculate`, `parallel`, `swap`,
-    `extern`, `cost`, `turns`, `concurrency`; of a handler `handler` is which.
+    `part` names what decides: `on token`, `admit when`, `resume when`, `kvcache`, `speculate`,
+    `scale`, `failures`, `parallel`, `swap`, `extern`, `cost`, `turns`, `concurrency`; of a handler
+    `handler` is which.
     """
 
     rung: str

@@ -1,7 +1,8 @@
 """The quick way through iterations to which nobody listens: the same steps with all at hand.
 
-It knows prefill-first and chunked batching, first come, first served, with no clause and no handler
-of the worker's own. Whatever else turns up it leaves to the worker, and takes over again after it.
+It knows prefill-first and chunked batching, first come, first served, with no clause of admission
+and no handler that is told of one. Whatever else turns up, an eviction among it, it leaves to the
+worker, and takes over again after it.
 """
 
 from __future__ import annotations
