@@ -74,8 +74,7 @@ class Result:
         self.warnings = warnings(outcome.workers)
         if growth is not None and not growth.steady:
             self.warnings.append(piling_up(growth))
-        brief = None if self.partial else too_short(plan.workload, self.columns, counted)
-        if brief is not None:
+        elif not self.partial and (brief := too_short(plan.workload, self.columns, counted)):
             self.warnings.append(brief)
         found = gaps.weighted(outcome.gap_length, outcome.gap_count)
         self.known = Among(self.columns, counted, found, plan.slo)
