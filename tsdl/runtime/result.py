@@ -74,7 +74,7 @@ class Result:
         self.warnings = warnings(outcome.workers)
         if growth is not None and not growth.steady:
             self.warnings.append(piling_up(growth))
-        elif not self.partial and (brief := too_short(plan.workload, self.columns, counted)):
+        elif brief := too_short(plan.workload, self.columns, counted):
             self.warnings.append(brief)
         found = gaps.weighted(outcome.gap_length, outcome.gap_count)
         self.known = Among(self.columns, counted, found, plan.slo)
