@@ -42,9 +42,11 @@ def program(row: dict[str, str], lengths: Path) -> str:
     if row["scheduler"]:
         lines.append(f"policy scheduler from {policy} {{ local {{ {row['scheduler']} }} }}")
         policy = "scheduler"
-    parallel = f"; parallel = tp({row['devices']})" if row["devices"] != "1" else ""
-    if row["devices"].startswith("pp"):
-        parallel = f"; parallel = tp(1, stages = {row['devices'][2:]})"
+    devices, parallel = row["devices"], ""
+    if devices.startswith("pp"):
+        parallel = f"; parallel = tp(1, stages = {devices[2:]})"
+    elif devices != "1":
+        parallel = f"; parallel = tp({devices})"
     workload = row["workload"].replace("{lengths}", lengths.as_posix())
     worker = f"hardware = {row['gpu']}; kv = {memory}{parallel}"
     return "\n".join([

@@ -51,8 +51,12 @@ def planned(text: str, model: str) -> Plan:
     return tsdl.compile(f"{text}\n{workload}\n{run}\n")
 
 
-def compressed(bits: int, kind: str, inputs: object = None, cache: object = None) -> dict[str, Any]:
-    group = {"weights": {"num_bits": bits, "type": kind}, "input_activations": inputs}
+def compressed(
+    bits: int, kind: str, inputs: object = None, cache: object = None, among: int | None = None
+) -> dict[str, Any]:
+    """Return a configuration of compressed-tensors; `among` weights share a scale."""
+    weights = {"num_bits": bits, "type": kind} | ({"group_size": among} if among else {})
+    group = {"weights": weights, "input_activations": inputs}
     return {
         "quant_method": "compressed-tensors",
         "config_groups": {"group_0": group},

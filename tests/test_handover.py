@@ -198,3 +198,27 @@ def test_the_global_stage_may_hand_over_alone(handlers: str) -> None:
     assert slow.summary == fast.summary
     assert fast.summary["requests"]["finished"] == 20
     assert fast.summary["transfers"]["count"] == 20
+
+
+LOOPS = """
+policy looping from continuous {{
+  local {{ max_requests = 2
+    on finish(r, w) {{ for q in w.waiting {{ submit q }} }} }}
+  global {{
+    on arrive(r) {{ dispatch r to random(w for w in workers) }}
+    {submit}
+  }}
+}}
+scenario s {{ model = llama2_7b; cluster = replicas(A100_80G, 2); policy = looping
+  workload = sharegpt(rate = 30 req/s, requests = 60) }}
+"""
+SUBMIT = "on submit(r) { dispatch r to pick(w by w.outstanding for w in workers) }"
+
+
+def test_what_handlers_do_to_others_than_their_own_request_counts() -> None:
+    """A handler of `finish` can submit nothing of its own, but whom it finds waiting."""
+    plan = tsdl.compile(LOOPS.format(submit=SUBMIT))
+    assert plan.run().summary["requests"]["finished"] == 60
+    with pytest.raises(tsdl.TsdlError, match="no handler dispatches them"):
+        tsdl.compile(LOOPS.format(submit=""))
+    assert "W0506" not in {d.code for d in tsdl.check(LOOPS.format(submit=SUBMIT))}

@@ -83,6 +83,7 @@ def test_number_formats(changed: dict[str, Any], dtype: str) -> None:
 
 
 FP8 = {"num_bits": 8, "type": "float"}
+NVFP4 = {"num_bits": 4, "type": "float", "group_size": 16}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,8 @@ FP8 = {"num_bits": 8, "type": "float"}
         ({"quant_method": "mxfp4"}, ("", "", "", "mxfp4")),
         ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, ("nvfp4", "nvfp4", "", "")),
         ({"quant_method": "modelopt", "quant_algo": "FP8"}, ("fp8", "fp8", "", "")),
-        (compressed(4, "float", FP8 | {"num_bits": 4}), ("nvfp4", "nvfp4", "", "")),
+        (compressed(4, "float", NVFP4, among=16), ("nvfp4", "nvfp4", "", "")),
+        (compressed(4, "float", among=32), ("mxfp4", "", "", "")),
         (compressed(8, "float", FP8), ("fp8", "fp8", "", "")),
         (compressed(8, "float", FP8, FP8), ("fp8", "fp8", "fp8", "")),
         (compressed(8, "int"), ("int8", "", "", "")),

@@ -55,7 +55,7 @@ def test_matrices_are_multiplied_at_the_rate_of_their_format() -> None:
 
 
 WIDENING = """hardware widening from huge {
-  compute { fp8 = 1979 TFLOPS }
+  compute { fp8 = 1979 TFLOPS; int4 = 3958 TOPS }
   efficiency { gemm { compute = 50 %; bandwidth = 80 %; overhead = 0 us; sharpness = 1
                       widened_compute = 60 %; widened_bandwidth = 25 % } }
 }"""
@@ -72,6 +72,7 @@ WIDENING = """hardware widening from huge {
         ("weight_dtype = int4_group; compute_dtype = fp8", "fp8", True),
         ("weight_dtype = bf16; compute_dtype = fp8", "fp8", False),
         ("weight_dtype = nvfp4; compute_dtype = nvfp4", "fp16", True),  # it has no nvfp4
+        ("weight_dtype = mxfp4; compute_dtype = int4_group", "int4", False),  # scales differ
     ],
 )
 def test_weights_are_widened_where_they_are_computed_in_more_bytes(

@@ -78,6 +78,18 @@ def test_values_that_cannot_be_run_are_left_out_between_others(kept: tuple[int, 
         assert (found.found, found.odd) == (least, None)
 
 
+@pytest.mark.parametrize("heads", [8, 12, 40, 64, 96, 128])
+def test_degrees_that_do_not_divide_are_passed_over_in_any_range(heads: int) -> None:
+    for high in (2, 5, 6, 8, 10, 12, 31, 64):
+        kept = [float(n) for n in range(1, high + 1) if heads % n == 0]
+        values = [float(n) for n in range(high, 0, -1)]
+        for least in kept:
+            found = answered(values, lambda v, a=least, k=kept: v >= a if v in k else None)  # type: ignore[misc]
+            assert (found.found, found.odd) == (least, None), (high, least)
+        none = answered(values, lambda v, k=kept: False if v in k else None)  # type: ignore[misc]
+        assert none.found is None
+
+
 def test_a_search_is_of_the_runs_that_it_stands_for() -> None:
     answer = asked("""
 study s {

@@ -6,6 +6,7 @@ from tsdl import ast
 from tsdl.check.handlers import holds
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Failed, Instance
+from tsdl.formula import symbol
 from tsdl.plan import Global, Handler, Workers
 from tsdl.program import Declaration
 from tsdl.source import Span
@@ -53,13 +54,15 @@ def check_hand_over(
 def does(handler: Handler, words: Container[str], *, finished: bool = False) -> bool:
     """Tell whether a handler does one of some actions to requests that are at a worker.
 
-    Those that are done count where `finished` says so.
+    What it does to its own request counts where that is at one, and if it is done where `finished`
+    says so; requests that it goes through are at theirs.
     """
     passed = handler.event in _ELSEWHERE and not (finished and handler.event == "finish")
-    waiting = [] if passed else list(handler.body)
+    own = symbol(handler.variables[0]) if passed and handler.variables else None
+    waiting = list(handler.body)
     while waiting:
         statement = waiting.pop()
-        if statement.word in words:
+        if statement.word in words and (own is None or statement.values[0] != own):
             return True
         waiting += (*statement.body, *statement.otherwise)
     return False
@@ -73,7 +76,7 @@ def _stays(evaluator: Evaluator, place: Span, kind: Workers, policy: Declaration
     own, inherited = _replaced(policy)
     if own is None or inherited is None:
         remedy = (
-            "derive the policy from `disaggregated`, or write "
+            "derive the policy from `handing_over`, too, or write "
             "`on token(r, w) when not w.decodes { submit r }` in its local stage"
         )
         return evaluator.fail("E0517", title, place, help=(remedy,))

@@ -92,6 +92,7 @@ class Device(Struct):
         return inner
 
 
+_FAR_FEWER = 3 / 4
 FORMATS = ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype")
 
 
@@ -378,12 +379,15 @@ def _kernels(evaluator: Evaluator, operator: Instance, name: str, device: Device
 
 
 def _widens(evaluator: Evaluator, operator: Instance, device: Device, format_: Instance) -> bool:
-    """Tell whether weights are stored in fewer bytes than those with which a device computes."""
+    """Tell whether weights are stored in far fewer bytes than those with which a device computes.
+
+    Formats of as many bits differ by their scales alone.
+    """
     if not evaluator.whole(operator, "weights"):
         return False
     stored = evaluator.required(operator, "stored_in")
     computed = with_peak(evaluator, device.hardware, format_)
-    return evaluator.real(stored, "size") < evaluator.real(computed, "size")
+    return evaluator.real(stored, "size") < _FAR_FEWER * evaluator.real(computed, "size")
 
 
 def _kernel(

@@ -60,8 +60,8 @@ def _compared(found: re.Match[str]) -> str:
 
 
 def _percentile(found: re.Match[str]) -> str:
-    name = found["whole"] + found["part"]
-    if percentile_of(f"p{name}") is None:
+    name = found["whole"].zfill(2) + found["part"].rstrip("0")
+    if percentile_of(f"p{name}") != float(f"{found['whole']}.{found['part']}"):
         return "percentiles are `p0` to `p100`, and `p999` is that of 99.9 %"
     return f"write `p{name}({found['rest']}`"
 

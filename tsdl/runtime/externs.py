@@ -68,6 +68,12 @@ class View:
             f"it may read {', '.join(sorted(known))}"
         )
 
+    def __repr__(self) -> str:
+        """Say what is shown, in words that are the same in every run."""
+        number = getattr(self._thing, "id", None)
+        named = type(self._thing).__name__.lower()
+        return f"<{named}>" if number is None else f"<{named} {number}>"
+
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse: actions change the system, and nothing else."""
         raise AttributeError(f"`{name}` cannot be set: it is shown, not handed over")
@@ -185,10 +191,10 @@ class ExternActions:
             f"return one of the workers, or a number from 0 to {len(workers) - 1}, or None",
         )
 
-    def ignored(self, event: str, answer: object) -> TsdlError:
+    def ignored(self, event: str, answer: str) -> TsdlError:
         """Return what is raised where a method returns something, to which nobody listens."""
         return self._slip(
-            f"returns {in_short(repr(answer))} from `{event}`",
+            f"returns {answer} from `{event}`",
             "a method returns nothing, and acts by its first argument: `act.dispatch(r, w)`",
         )
 
@@ -237,8 +243,9 @@ def extern_hooks(
             of = next((f" of request {t.id}" for t in about if isinstance(t, Request)), "")
             with act.told(f"told of `{event}`{of}"):
                 answer = method(act, *views)
-            if answer is not None:
-                raise act.ignored(event, answer)
+                told = None if answer is None else in_short(repr(answer))
+            if told is not None:
+                raise act.ignored(event, told)
 
         return call
 

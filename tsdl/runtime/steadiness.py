@@ -75,7 +75,7 @@ def too_short(
     arrived = columns.part("arrived")
     if not workload.warmup or not len(arrived):
         return None
-    longer = "more `requests`, so that they arrive for longer than the `warmup`; or a shorter one"
+    longer = "let requests arrive for longer than the `warmup`, by more of them; or shorten it"
     if not counted.any():
         title = f"no request counts: all {len(arrived):,} arrive within the warm-up"
         return Diagnostic("W0903", Severity.WARNING, title, None, help=(longer,))

@@ -51,16 +51,20 @@ class _Trials:
         return bool(self.known[index])
 
     def first(self) -> Generator[float, bool | None, int | None]:
-        """Return the first value that can be run, if those that cannot come before it."""
-        out, step = -1, 1
-        index = 0
+        """Return the first value that can be run: those that cannot stand before it, or between."""
+        last = len(self.values) - 1
+        near = yield from self.beyond(-1)
+        if near is not None or last < FAR:
+            return near
+        out, step = FAR - 1, FAR  # farther off they are taken to be all of those before it
+        index = min(out + step, last)
         while True:
             yield from self.ask(index)
             if self.known[index] is not None:
                 break
-            if index == len(self.values) - 1:
-                return (yield from self.beyond(0))  # the steps may have passed over it
-            out, index, step = index, min(index + step, len(self.values) - 1), step * 2
+            if index == last:
+                return None
+            out, index, step = index, min(index + step, last), step * 2
         while index - out > 1:
             middle = (index + out) // 2
             yield from self.ask(middle)
@@ -71,7 +75,7 @@ class _Trials:
         return index
 
     def beyond(self, index: int) -> Generator[float, bool | None, int | None]:
-        """Return the next value that can be run behind one that cannot; None if far off."""
+        """Return the next value behind another that can be run; None if there is none nearby."""
         for further in range(index + 1, min(index + 1 + FAR, len(self.values))):
             yield from self.ask(further)
             if self.known[further] is not None:

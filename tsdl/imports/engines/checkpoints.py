@@ -16,7 +16,7 @@ from tsdl.writing import Line
 _QUANTIZED = {
     "awq": "awq", "gptq": "gptq", "int4": "awq", "w4a16": "awq", "4bit": "bitsandbytes",
     "bnb": "bitsandbytes", "fp8": "fp8", "w8a8": "w8a8_int8", "int8": "w8a8_int8",
-    "w8a16": "gptq_8", "nvfp4": "nvfp4",
+    "w8a16": "gptq_8", "nvfp4": "nvfp4", "fp4": "nvfp4",
 }  # fmt: skip
 _TRAINED = {"instruct", "chat", "it", "hf", "base", "meta", "inst", "dynamic", "quantized", "g128"}
 _DATED = re.compile(r"v0\.1|\d{4}|fp16|bf16")
@@ -47,7 +47,8 @@ _FORMATS = {
     "mxfp4": ("expert_dtype = mxfp4", ""),
     "quark_mxfp4": ("expert_dtype = mxfp4", ""),
 }  # fmt: skip
-_OWN = ("gpt_oss", "deepseek_v3")  # whose checkpoints are published so, and the library's, too
+# Formats in which checkpoints are published, and the library has them, too.
+_OWN = {"gpt_oss": "mxfp4", "deepseek_v3": "fp8"}
 _DTYPES = {
     "half": "fp16", "float16": "fp16", "bfloat16": "bf16", "bf16": "bf16", "float": "fp32",
     "float32": "fp32",
@@ -66,10 +67,9 @@ class Checkpoint(Struct):
     longer: bool = False  # than that of the library, its context may be
     members: list[Line] = field(default_factory=list)
 
-    @property
-    def of_its_own(self) -> bool:
-        """Tell whether the model of the library is quantized as it was published."""
-        return self.name.startswith(_OWN)
+    def has(self, weights: str) -> bool:
+        """Tell whether the model of the library has weights in a format without further ado."""
+        return any(self.name.startswith(name) and own == weights for name, own in _OWN.items())
 
 
 def checkpoint(path: str) -> Checkpoint:
@@ -109,7 +109,7 @@ def formats(model: Checkpoint, flags: Table) -> None:
 def _quantization(model: Checkpoint, flags: Table) -> None:
     given = flags.text("--quantization")
     way = model.quantized if given not in _FORMATS and model.quantized else given
-    if not way or model.of_its_own:
+    if not way:
         return
     weights, computed = _FORMATS.get(way, ("", ""))
     told = f"--quantization {way}" if given == way else f"{way.partition('_')[0]}, by its name"
@@ -120,6 +120,8 @@ def _quantization(model: Checkpoint, flags: Table) -> None:
             flags.unread("MODEL", f"`{way}` has no counterpart: weights are taken as they are")
         return
     key, _, value = weights.partition(" = ")
+    if model.has(value):
+        return
     model.members.append(Line(value, told, key))
     if computed:
         model.members.append(Line(computed, "", "compute_dtype"))

@@ -8,7 +8,8 @@ _DTYPES = {
 }  # fmt: skip
 # Of the methods that say it by their name alone: the format of weights, and what they compute in.
 _METHODS = {"fp8": ("fp8", "fp8"), "fbgemm_fp8": ("fp8", "fp8")}
-_BITS = {("int", 4): "int4", ("int", 8): "int8", ("float", 8): "fp8", ("float", 4): "nvfp4"}
+_BITS = {("int", 4): "int4", ("int", 8): "int8", ("float", 8): "fp8"}
+_OF_FOUR = {16: "nvfp4", 32: "mxfp4"}  # floats of four bits, by how many share a scale
 # Of NVIDIA's ModelOpt, by `quant_algo`: the format of weights, which is what they compute in.
 _ALGORITHMS = {"FP8": "fp8", "NVFP4": "nvfp4"}
 _GROUP = 128  # weights that share a scale in the library's int4_group, on each side of fp8_block
@@ -68,18 +69,31 @@ def _quantized(given: Table) -> list[Line]:
             Line(weights, f"quant_method: {method}", "weight_dtype"),
             Line(arithmetic, "", "compute_dtype"),
         ]
-    return _weights("int", given.whole("bits", 1, 16), given, method) if method else []
+    bits = given.whole("bits", 1, 16) or 0
+    return _weights(_BITS.get(("int", bits)), given, method) if method else []
 
 
-def _weights(kind: str, bits: int | None, given: Table, method: str) -> list[Line]:
-    """Return the format of weights of some bits, which share a scale in groups."""
-    name = _BITS.get((kind, bits or 0))
+def _named(given: Table) -> str | None:
+    """Return the format that a table of compressed-tensors tells by type, bits and groups."""
+    kind, bits = given.text("type") or "int", given.whole("num_bits", 1, 16) or 0
+    if (kind, bits) == ("float", 4):
+        return _OF_FOUR.get(_group(given))
+    return _BITS.get((kind, bits))
+
+
+def _group(given: Table) -> int:
+    """Return how many numbers share a scale; 0 where there are no groups."""
     size = given.value("group_size")
     group = size.data if size else None
+    return int(group) if isinstance(group, int | float) and group > 0 else 0
+
+
+def _weights(name: str | None, given: Table, method: str) -> list[Line]:
+    """Return the format of weights, which share a scale in groups."""
+    group = _group(given)
     if name is None:
         return []
-    grouped = isinstance(group, int | float) and group > 0
-    comment = f"{method}, groups of {group}" if grouped else method
+    comment = f"{method}, groups of {group}" if group else method
     return [
         Line("int4_group" if name == "int4" and group == _GROUP else name, comment, "weight_dtype")
     ]
@@ -92,11 +106,10 @@ def _compressed(given: Table) -> list[Line]:
     weights = first.table("weights") if first else None
     if first is None or weights is None:
         return []
-    kind, bits = weights.text("type") or "int", weights.whole("num_bits", 1, 16)
-    found = _weights(kind, bits, weights, "compressed-tensors")
+    found = _weights(_named(weights), weights, "compressed-tensors")
     inputs, cache = first.table("input_activations"), given.table("kv_cache_scheme")
     for table, field in ((inputs, "compute_dtype"), (cache, "kv_dtype")):
         if found and table:
-            name = _BITS.get((table.text("type") or "int", table.whole("num_bits", 1, 16) or 0))
+            name = _named(table)
             found += [Line(name, "", field)] if name else []
     return found
