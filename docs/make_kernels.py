@@ -100,8 +100,9 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 def newest_of(folder: Path, name: str) -> Path:
     """Return the table of a name that the newest version has; folders are named by versions."""
 
-    def version(path: Path) -> list[int]:
-        return [int(number) for number in re.findall(r"\d+", path.parent.name)]
+    def version(path: Path) -> tuple[list[int], float]:
+        released, _, candidate = path.parent.name.partition("rc")  # which comes before the release
+        return [int(number) for number in re.findall(r"\d+", released)], float(candidate or "inf")
 
     return max(folder.glob(f"*/{name}"), key=version)
 
