@@ -67,6 +67,13 @@ def speculation_of(evaluator: Evaluator, policy: Instance) -> Speculation | None
             said,
         )
     drafter = evaluator.reference(block, "drafter")
+    if drafter is None and evaluator.get(block, "shared_ends"):
+        raise evaluator.fail(
+            "E0404",
+            f"`{block.path}shared_ends` is of a drafter, and `{block.path}drafter` is not set",
+            evaluator.span(block, "shared_ends"),
+            help=("name the model that drafts, or leave `shared_ends` out",),
+        )
     tokens = evaluator.whole(block, "tokens")
     return Speculation(tokens, acceptance, drafter.name if drafter else "")
 
