@@ -192,9 +192,9 @@ class Result:
         workers = outcome.workers
         busy = math.fsum(w.busy for w in workers)
         on = math.fsum(outcome.time_on(worker) for worker in workers)
-        devices = sum(kind.count * kind.devices for kind in self.plan.workers)
         return {
-            "token_throughput_per_device": self.totals["token_throughput"] / devices,
+            "token_throughput_per_device": self.totals["token_throughput"]
+            / usage.devices(self.plan),
             "preemptions": sum(w.preemptions for w in workers),
             "utilization": busy / on if on > 0 else math.nan,
             "kv_peak": max(

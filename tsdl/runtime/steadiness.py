@@ -47,12 +47,7 @@ def growth_of(workload: Workload, columns: Requests, counted: NDArray[np.bool_])
     None where they are few, or come at no steady rate of their own: in bursts, conversations,
     closed loops and replays.
     """
-    drawn = workload.arrivals
-    if drawn is None or drawn.name not in _STEADY:
-        return None
-    if workload.chained or workload.concurrency is not None:
-        return None  # users who wait come the later the longer it takes
-    if int(counted.sum()) < FEWEST:
+    if not _comes_steadily(workload) or int(counted.sum()) < FEWEST:
         return None
     arrived, codes = columns.part("arrived"), columns.codes
     closed = np.where(codes == STATUSES.index(FINISHED), columns.part("last_token"), arrived)
@@ -63,6 +58,15 @@ def growth_of(workload: Workload, columns: Requests, counted: NDArray[np.bool_])
     pairs = [(a, b) for place, a in enumerate(parts) for b in parts[place + 1 :]]
     rises = sum((b > a) - (b < a) for a, b in pairs)
     return Growth(sum(parts[:3]) / 3, sum(parts[-2:]) / 2, rises)
+
+
+def _comes_steadily(workload: Workload) -> bool:
+    """Tell whether requests come at a rate of their own, which does not change."""
+    drawn = workload.arrivals
+    if drawn is None or drawn.name not in _STEADY:
+        return False
+    # Users who wait come the later the longer it takes.
+    return not workload.chained and workload.concurrency is None
 
 
 def too_short(
@@ -79,11 +83,8 @@ def too_short(
     if not counted.any():
         title = f"no request counts: all {len(arrived):,} arrive within the warm-up"
         return Diagnostic("W0903", Severity.WARNING, title, None, help=(longer,))
-    drawn = workload.arrivals
-    if drawn is None or drawn.name not in _STEADY or workload.concurrency is not None:
-        return None
     done = counted & (columns.codes == STATUSES.index(FINISHED))
-    if workload.chained or not done.any():
+    if not _comes_steadily(workload) or not done.any():
         return None
     span = float(arrived[counted].max()) - workload.warmup
     each = float((columns.part("last_token")[done] - arrived[done]).mean())

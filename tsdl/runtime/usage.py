@@ -84,6 +84,11 @@ def _known(value: float | None) -> float:
     return math.nan if value is None else value
 
 
+def devices(plan: Plan) -> int:
+    """Return the devices of all workers, as many as there may be."""
+    return sum(kind.count * kind.devices for kind in plan.workers)
+
+
 def cluster(plan: Plan, known: dict[str, float]) -> dict[str, Any]:
     """Return what the cluster is made of, devices, USD, watts, and what the run has spent."""
 
@@ -91,7 +96,7 @@ def cluster(plan: Plan, known: dict[str, float]) -> dict[str, Any]:
         return math.fsum(kind.count * getattr(kind, field) for kind in plan.workers)
 
     return {
-        "devices": sum(kind.count * kind.devices for kind in plan.workers),
+        "devices": devices(plan),
         **{power: over_all(power) for power in ("idle_power", "decode_power", "peak_power")},
         **{name: known[name] if math.isfinite(known[name]) else None for name in _SPENT},
     }

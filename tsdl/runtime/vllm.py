@@ -89,7 +89,7 @@ def _totals(result: Result) -> dict[str, Any]:
         "request_throughput": per_second(totals["finished"]),
         "request_goodput": _known(totals["goodput"]) if result.plan.slo else None,
         "output_throughput": per_second(answers),
-        "total_token_throughput": per_second(prompts + answers),
+        "total_token_throughput": _known(totals["total_token_throughput"]),
     }
 
 
