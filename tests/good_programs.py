@@ -39,9 +39,10 @@ scenario serve { model = llama2_7b; cluster = node; workload = sharegpt }
 """,
     "model": """
 operator Mix(k, n) {
-  weights = k * n
-  flops   = 2 * tokens * k * n
-  bytes   = (k * n + tokens * (k + n)) * dtype.size
+  let size = k * n
+  weights = size
+  flops   = 2 * tokens * size
+  bytes   = (size + tokens * (k + n)) * dtype.size
   class   = gemm
   shards  = [column, row]
 }

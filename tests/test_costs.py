@@ -155,3 +155,24 @@ policy told from continuous { local { gap = 1 ms } }
 scenario s { model = own; cluster = single(A100_80G); workload = sharegpt; policy = told }
 """)
     assert plan.workers[0].cost.overhead == pytest.approx(3e-3)
+
+
+def test_a_parameter_with_a_default_is_no_size_that_is_divided() -> None:
+    text = """
+operator Tiled(k, n, tile = 128) from GEMM(k, n) {
+  flops = 2 * tokens * round_up(k, tile) * round_up(n, tile)
+}
+operator Plain(k, n) from GEMM(k, n) {
+  flops = 2 * tokens * round_up(k, 128) * round_up(n, 128)
+}
+model own from llama2_7b {
+  graph { up: Plain(hidden, ffn, shard = column); down: Plain(ffn, hidden, shard = row) }
+}
+"""
+    tiled = text.replace("up: Plain", "up: Tiled").replace("down: Plain", "down: Tiled")
+    found, wanted = (
+        tsdl.compile(text_of("own", devices=2) + operators).workers[0]
+        for operators in (tiled, text)
+    )
+    assert found == wanted
+    assert [kernel.name for kernel in found.cost.stages[0].kernels][-1] == "down.all_reduce"

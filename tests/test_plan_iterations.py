@@ -96,3 +96,22 @@ def test_an_iteration_is_chosen_for_people(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("tsdl: --context chooses an iteration")
+
+
+OPERATORS = """
+operator Some(k) {
+  part decode  { flops = 1e9 * decodes; bytes = k * contexts / decodes; when = decodes > 0 }
+  part prefill { flops = 4e9 * prefills; bytes = 2e6; when = prefills > 0 }
+}
+model own from llama2_7b { graph { some: Some(1000) } }
+"""
+
+
+def test_work_is_that_of_what_is_launched(capsys: Capture, tmp_path: Path) -> None:
+    """A kernel that an iteration does not have may have no value there (0 / 0)."""
+    lines = told(capsys, tmp_path, OPERATORS + on("").replace("model = llama2_7b", "model = own"))
+    rows = {line.split()[0]: re.findall(r" ms +([\d.]+) +([\d.]+)", line) for line in lines[1:3]}
+    assert rows == {
+        "some.decode": [("1.0", "1.0"), ("0.0", "0.0")],
+        "some.prefill": [("0.0", "0.0"), ("4.0", "2.0")],
+    }

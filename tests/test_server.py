@@ -341,6 +341,28 @@ def test_rename_of_variables(editor: Editor, tmp_path: Path, starts: list[tuple[
     assert sorted(start_of(edit) for edit in found) == starts
 
 
+NAMED = """\
+operator Tiled(k, n) {
+  let side = 128
+  flops = round_up(tokens, side) * k
+  part more { flops = side * n }
+}
+operator Small(k, n) from Tiled(k, n) { let side = base.side / 4 }
+"""
+
+
+def test_a_name_that_a_block_gives(editor: Editor, tmp_path: Path) -> None:
+    path = tmp_path / "named.tsim"
+    path.write_text(NAMED, encoding="utf-8")
+    editor.open(path)
+    found = editor.at("rename", path, (2, 28), newName="edge")["changes"][path.as_uri()]
+    places = [(1, 6), (2, 27), (3, 22), (5, 44), (5, 56)]
+    assert sorted(start_of(edit) for edit in found) == places
+    assert hovered(editor, path, (3, 23)).startswith("`side`: a plain number")
+    assert "let side = 128" in hovered(editor, path, (3, 23))
+    assert start_of(editor.at("definition", path, (2, 28))) == (1, 6)
+
+
 @pytest.mark.parametrize(
     ("where", "name", "reason"),
     [

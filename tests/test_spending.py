@@ -114,6 +114,20 @@ def test_time_in_a_pipeline_belongs_to_the_iteration_that_ends_next() -> None:
     assert cut.result.summary["workers"][0]["prefilling"] == 4
 
 
+def test_a_stage_of_a_pipeline_draws_while_it_computes() -> None:
+    """One request: a prompt and two decodes of 1 s and 2 s in the stages, which take turns."""
+    idle, decode, peak = 60, 300, 400
+    one = piped([(0, 4, 3)], 1, 2, hardware=MEANT["hardware"])
+    first = 3 * 2 * idle + 1 * peak + 2 * decode
+    second = 3 * 1 * idle + 2 * peak + 4 * decode
+    assert one.result.totals["energy"] == pytest.approx(first + second, rel=1e-12)
+    # Cut within the first stage's first decode, which began at 3.
+    cut = piped([(0, 4, 3)], 1, 2, more="until = 3.5 s", hardware=MEANT["hardware"])
+    assert cut.result.totals["energy"] == pytest.approx(
+        (2.5 - 0.5) * idle + peak + 0.5 * decode + 1.5 * idle + 2 * peak, rel=1e-12
+    )
+
+
 def test_a_rank_draws_for_what_it_computes_itself() -> None:
     """Both take part in each other's iterations: the second has a prompt in the first alone."""
     two = pair([(0, 16, 3), (0, 4, 3)], cost="constant_cost(1 s)").result.summary["workers"]
@@ -155,6 +169,9 @@ def test_a_rent_counts_in_place_of_price_and_electricity() -> None:
     assert totals["price"] == 8760
     free = run([(0, 8, 3)], hardware="rent = 0 USD/h").result.totals
     assert free["cost"] == 0
+    rented = run([(0, 8, 3)], hardware="rent = 3.6 USD/h; price = 0 USD").result.totals
+    assert rented["cost"] > 0
+    assert math.isnan(rented["price"])  # nobody has said what it costs to buy
 
 
 def test_carbon_is_of_the_energy_of_the_site() -> None:

@@ -286,3 +286,14 @@ def test_another_point_is_the_best_one_there() -> None:
     assert means(answer, "max(throughput over gpus)") == [
         max(known[1, 2], known[2, 2]), max(known[1, 20], known[2, 20]),
     ]  # fmt: skip
+
+
+def test_a_second_best_is_among_what_the_first_has_left() -> None:
+    # The key is (gpus - 1) + (qps - 4)² per req/s: least of all at one device and 4 req/s.
+    key = "gpus + ((qps - 4 req/s) / 1 req/s) ** 2"
+    axes = "vary gpus in [1, 2]; vary qps in [2, 4, 20] req/s"
+    answer = asked(f"{axes}; best qps by {key}; best gpus by {key}; table throughput")
+    assert [tuple(row.cells.values()) for row in answer.rows] == [(1, 4)]
+    tilted = "abs(gpus - (1 if qps < 9 req/s else 2)) + qps / 100 req/s"
+    answer = asked(f"{axes}; best qps by {tilted}; best gpus by {tilted}; table throughput")
+    assert [tuple(row.cells.values()) for row in answer.rows] == [(1, 2)]

@@ -241,11 +241,12 @@ class For(Struct, frozen=True, eq=False):
 
 
 class Let(Struct, frozen=True, eq=False):
-    """`let name = value`, a statement."""
+    """`let name = value`, a statement, or a name that a block gives to a value."""
 
     name: str
     value: Expr
     span: Span
+    name_span: Span
 
 
 Item: TypeAlias = Field | Bound | GraphNode | Clause | If | For | Let

@@ -1,5 +1,8 @@
 """Bodies to members: what a declaration holds with all that it inherits. Knows the schema."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from msgspec import Struct
 
 from tsdl import ast
@@ -60,7 +63,7 @@ def _merge(declaration: Declaration, ring: list[Declaration], sink: Sink) -> Non
 class _Conflict(Struct, frozen=True):
     """Two bases that say different things; the declaration itself may still decide."""
 
-    holder: Members
+    holder: Mapping[Any, object]  # what it stands in, by key
     path: str
     key: str | tuple[str, ...]
     kept: object
@@ -73,18 +76,17 @@ class _Conflict(Struct, frozen=True):
 
     @property
     def undecided(self) -> bool:
-        if isinstance(self.key, str):
-            return self.holder.fields[self.key] is self.kept
-        return self.holder.parts[self.key] is self.kept
+        return self.holder[self.key] is self.kept
 
 
 def _inherit(into: Members, base: Members, conflicts: list[_Conflict], path: str) -> None:
-    for key, definition in base.fields.items():
-        known = into.fields.setdefault(key, definition)
-        if _overrides(definition, known):
-            into.fields[key] = definition
-        elif not _overrides(known, definition):
-            conflicts.append(_Conflict(into, path, key, known, known.span, definition.span))
+    for mine, theirs in ((into.fields, base.fields), (into.lets, base.lets)):
+        for key, definition in theirs.items():
+            known = mine.setdefault(key, definition)
+            if _overrides(definition, known):
+                mine[key] = definition
+            elif not _overrides(known, definition):
+                conflicts.append(_Conflict(mine, path, key, known, known.span, definition.span))
     for (verb, name), block in base.blocks.items():
         own = into.blocks.setdefault((verb, name), Members(block.shape, block.name, block.span))
         _inherit(own, block, conflicts, f"{path}{name or verb}.")
@@ -92,7 +94,7 @@ def _inherit(into: Members, base: Members, conflicts: list[_Conflict], path: str
         kept = into.parts.setdefault(clause, list(parts))
         if [part.item for part in kept] != [part.item for part in parts]:
             one, other = kept[0].item.span, parts[0].item.span
-            conflicts.append(_Conflict(into, path, clause, kept, one, other))
+            conflicts.append(_Conflict(into.parts, path, clause, kept, one, other))
 
 
 def _overrides(one: Definition, other: Definition) -> bool:
@@ -120,6 +122,8 @@ class _Merger:
                     self._field(members, item)
                 case ast.Clause():
                     self._clause(members, item)
+                case ast.Let() if members.shape.names_values:
+                    self._let(members, item)
                 case ast.Bound() if members.shape.bounds:
                     self._part(members, ("bound", item.comparison.left.span.text), item)
                 case _:
@@ -171,6 +175,33 @@ class _Merger:
         holder.fields[key] = Definition(
             key, item.value, self.owner, item.span, holder.fields.get(key), parameters
         )
+
+    def _let(self, members: Members, item: ast.Let) -> None:
+        """Add a name that the block gives to a value; it hides nothing that the block has."""
+        shape, name = members.shape, item.name
+        what = "a parameter" if self.owner.parameter(name) else _has(shape, name)
+        if what:
+            self.sink.error(
+                "E0206",
+                f"`{name}` is {what} already",
+                item.name_span,
+                "named again here",
+                help=("give the value another name",),
+            )
+            return
+        earlier = self.written.get((id(members), f"let {name}"))
+        if earlier:
+            self.sink.error(
+                "E0403",
+                f"`{name}` is named twice",
+                item.name_span,
+                "named again here",
+                secondary=(Label(earlier, "first named here"),),
+            )
+            return
+        self.written[(id(members), f"let {name}")] = item.name_span
+        known = members.lets.get(name)
+        members.lets[name] = Definition(name, item.value, self.owner, item.name_span, known)
 
     def _holder(self, members: Members, blocks: list[str], target: ast.Expr) -> Members | None:
         for verb in blocks:
@@ -384,6 +415,17 @@ def _within(shape: Block, name: str) -> str:
         if not nested.named and name in nested.block.fields
     ]
     return " or ".join(f"it belongs to `{verb}`: `{verb}.{name} = …`" for verb in inside)
+
+
+def _has(shape: Block, name: str) -> str:
+    """Say what a name is to a block; "" where it is free."""
+    if name in shape.fields or name in shape.functions:
+        return f"a field of {with_article(shape.kind)}"
+    if name in shape.blocks or name in shape.clauses:
+        return f"a word of {with_article(shape.kind)}"
+    if name in shape.symbols:
+        return f"known to {with_article(shape.kind)}"
+    return ""
 
 
 def _allowed(shape: Block, item: ast.Item | None = None) -> str:

@@ -47,13 +47,24 @@ def _warn(
 
 
 def _written(declaration: Declaration) -> Iterator[tuple[str, Span]]:
-    """Yield the classes that an operator names, in itself or in its parts."""
+    """Yield the classes that an operator names, in itself or in its parts, and a graph's nodes."""
+    if declaration.kind == "model" and declaration.clause.body:
+        yield from _at_nodes(declaration.clause.body)
     if declaration.kind != "operator" or declaration.members is None:
         return
     for members in (declaration.members, *declaration.members.named("part")):
         definition = members.fields.get("class")
         if definition and isinstance(definition.value, ast.Name):
             yield definition.value.id, definition.value.span
+
+
+def _at_nodes(body: ast.Body) -> Iterator[tuple[str, Span]]:
+    """Yield the classes that nodes of a graph are given: `GEMM(k, n, class = head)`."""
+    for node in ast.walk(body.items):
+        if isinstance(node, ast.GraphNode) and isinstance(node.operator, ast.Call):
+            for argument in node.operator.arguments:
+                if argument.name == "class" and isinstance(argument.value, ast.Name):
+                    yield argument.value.id, argument.value.span
 
 
 def _reached(declaration: Declaration) -> Iterator[tuple[str, Span]]:

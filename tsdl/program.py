@@ -75,6 +75,7 @@ class Members(Struct, eq=False):
     name: str = ""
     span: Span | None = None
     fields: dict[str, Definition] = field(default_factory=dict)
+    lets: dict[str, Definition] = field(default_factory=dict)  # names that the block gives itself
     blocks: dict[tuple[str, str], "Members"] = field(default_factory=dict)
     parts: dict[tuple[str, ...], list[Part]] = field(default_factory=dict)
 
@@ -93,7 +94,7 @@ class Members(Struct, eq=False):
 
 # What a name in an expression stands for.
 class FieldName(Struct, frozen=True):
-    """A field of the block `up` levels out from where it is read."""
+    """A field, or a `let`, of the block `up` levels out from where it is read."""
 
     up: int
     key: str

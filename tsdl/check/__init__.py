@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from functools import cache
 
 from tsdl import ast
+from tsdl.bounds import broken
 from tsdl.check.arguments import check_derived
 from tsdl.check.clauses import check_form
 from tsdl.check.events import check_handler
 from tsdl.check.expressions import infer, require
 from tsdl.check.graphs import check_graph
 from tsdl.check.hooks import check_hook
+from tsdl.check.names import let_type
 from tsdl.check.parameters import param_type, parameter_type
 from tsdl.check.policies import check_keys, check_rule
 from tsdl.check.scope import Scope
@@ -19,9 +21,9 @@ from tsdl.check.studies import check_case, check_question
 from tsdl.diagnostics import Sink
 from tsdl.parse.kept import parse_kept
 from tsdl.program import Declaration, Members, Part, Program
-from tsdl.schema import KINDS, Block
+from tsdl.schema import KINDS, Block, Field
 from tsdl.source import Source
-from tsdl.types import Boolean, Record, Samples, Type, Unknown, describe
+from tsdl.types import Boolean, Quantity, Record, Samples, Type, Unknown, describe
 
 
 def check(program: Program, sink: Sink) -> None:
@@ -49,8 +51,8 @@ def check(program: Program, sink: Sink) -> None:
             _members(declaration.members, scope)
 
 
-def _members(members: Members, scope: Scope) -> None:
-    """Check a block; what is inherited was checked where it was written."""
+def _members(members: Members, scope: Scope, path: str = "") -> None:
+    """Check a block, at a path in its declaration; what is inherited was where it was written."""
     if not _writes(scope.owner, members):
         return
     scope = scope.inside(members)
@@ -77,23 +79,43 @@ def _members(members: Members, scope: Scope) -> None:
             continue
         field = members.shape.fields.get(key) or members.shape.open_field
         if field is not None:
+            known = len(scope.sink.found)
             require(definition.value, field.type, place, subject, field.usual_unit)
-    for block in members.blocks.values():
+            if len(scope.sink.found) == known:
+                _bounded(definition.value, field, f"`{path}{key}`", scope)
+    for definition in members.lets.values():
+        if definition.owner is scope.owner:
+            let_type(definition, scope, 0)
+    for (verb, name), block in members.blocks.items():
         if block.shape.kind == "case":
             check_case(block, scope)
             continue
         symbols = {**scope.symbols, **block.shape.symbols}
-        _members(block, scope._replace(symbols=symbols))
+        _members(block, scope._replace(symbols=symbols), f"{path}{name or verb}.")
     for parts in members.parts.values():
         for part in parts:
             if part.owner is scope.owner:
                 _part(part, members, scope)
 
 
+def _bounded(expression: ast.Expr, field: Field, subject: str, scope: Scope) -> None:
+    """See that a number that is written out is one that its field allows."""
+    signed = isinstance(expression, ast.Unary) and expression.operator == "-"
+    number = expression.operand if isinstance(expression, ast.Unary) and signed else expression
+    if not isinstance(number, ast.Number) or not isinstance(field.type, Quantity):
+        return
+    unit = scope.program.number_units.get(number)
+    value = unit.convert(number.value) if unit else number.value
+    reason = broken(-value if signed else value, field, expression, scope.program.units)
+    if reason:
+        scope.sink.error("E0503", f"{subject} must be {reason}", expression.span)
+
+
 def _writes(owner: Declaration, members: Members) -> bool:
     """Tell whether a declaration writes anything in a block itself."""
     return (
         any(definition.owner is owner for definition in members.fields.values())
+        or any(definition.owner is owner for definition in members.lets.values())
         or any(part.owner is owner for parts in members.parts.values() for part in parts)
         or any(_writes(owner, block) for block in members.blocks.values())
     )

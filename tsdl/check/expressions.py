@@ -52,7 +52,7 @@ def require(
 def _infer(expression: ast.Expr, scope: Scope, expected: Type | None) -> Type:
     match expression:
         case ast.Number():
-            return _number(expression, scope)
+            return _number(expression, scope, expected)
         case ast.Text():
             return Text(path=isinstance(expected, Text) and expected.path)
         case ast.Name() | ast.Index() if isinstance(expected, Read):
@@ -141,7 +141,7 @@ def _indexed_state(expression: ast.Index, scope: Scope) -> Type:
     return state.of
 
 
-def _number(expression: ast.Number, scope: Scope) -> Type:
+def _number(expression: ast.Number, scope: Scope, expected: Type | None) -> Type:
     if abs(expression.value) > MOST:
         scope.sink.error(
             "E0310",
@@ -154,7 +154,7 @@ def _number(expression: ast.Number, scope: Scope) -> Type:
         return Quantity(scope.program.number_units[expression].dimension)
     if expression.unit is None:
         return PLAIN
-    unit = unit_of(expression.unit, expression, scope)
+    unit = unit_of(expression.unit, expression, scope, expected)
     if unit is None:
         return UNKNOWN
     scope.program.number_units[expression] = unit

@@ -164,7 +164,7 @@ def better_unit(expression: ast.Expr, wanted: Dimension, scope: Scope) -> str | 
 _USUAL = {
     "msec": "ms", "millis": "ms", "usec": "us", "micros": "us", "nsec": "ns", "sec": "s",
     "secs": "s", "second": "s", "seconds": "s", "minute": "min", "minutes": "min", "hour": "h",
-    "hours": "h", "hr": "h", "reqs": "requests", "rps": "req/s",
+    "hours": "h", "hr": "h", "reqs": "requests", "rps": "req/s", "qps": "req/s",
     "dollars": "USD",
 }  # fmt: skip
 
@@ -184,8 +184,13 @@ def _meant(name: str, token: str) -> str | None:
     return f"{bits['prefix'] or ''}{of}{'/s' if bits['per'] else ''}"
 
 
-def unit_of(token: str, expression: ast.Expr, scope: Scope) -> Unit | None:
-    """Read a unit; report it where there is none of that name."""
+def unit_of(
+    token: str, expression: ast.Expr, scope: Scope, expected: Type | None = None
+) -> Unit | None:
+    """Read a unit; report it where there is none of that name.
+
+    Of those that are like it, one that fits what the place expects is proposed first.
+    """
     units = scope.program.units
     try:
         return units.parse(token)
@@ -194,7 +199,9 @@ def unit_of(token: str, expression: ast.Expr, scope: Scope) -> Unit | None:
         helps: tuple[str, ...] = ()
         fix = None
         meant = _meant(error.name, token)
-        near = meant or nearest(error.name, units.units)
+        fitting = [n for n, unit in units.units.items() if expected == Quantity(unit.dimension)]
+        fits = nearest(error.name, fitting) if error.name == token else None
+        near = meant or fits or nearest(error.name, units.units)
         if meant is None and error.name != first and first in units.units and "/" in token:
             spaced = expression.span.text.replace(token, f"{first} / {token.partition('/')[2]}")
             helps = (f"to divide by `{error.name}`, write blanks around `/`: `{spaced}`",)

@@ -10,6 +10,7 @@ from tsdl.diagnostics.suggest import nearest
 from tsdl.program import (
     ChoiceName,
     DeclarationName,
+    Definition,
     FieldName,
     LocalName,
     Meaning,
@@ -87,6 +88,8 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
         if up == 0 and name == scope.own:
             continue
         field = block.shape.fields.get(name)
+        if field is None and name in block.lets:
+            return FieldName(up, name), let_type(block.lets[name], scope, up)
         if field is None and block.shape.open_field and name in block.fields:
             field = block.shape.open_field
         if field is not None:
@@ -113,6 +116,24 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
     if declaration.kind == "param":
         return DeclarationName(declaration), param_type(declaration, scope)
     return DeclarationName(declaration), Reference(declaration.kind)
+
+
+def let_type(definition: Definition, scope: Scope, up: int) -> Type:
+    """Return the type of a `let` of a block `up` levels out; what it says is looked at once."""
+    known = scope.program.types.get(definition.value)
+    if known is not None:
+        return known
+    if definition in scope.lets:
+        scope.sink.error(
+            "E0501", f"`{definition.key}` is defined by itself", definition.span,
+            "needs its own value",
+        )  # fmt: skip
+        return UNKNOWN
+    blocks = scope.blocks[up:]
+    symbols = {n: t for block in reversed(blocks) for n, t in block.shape.symbols.items()}
+    lets = (*scope.lets, definition)
+    place = Scope(scope.program, scope.sink, definition.owner, blocks, definition.key, {}, symbols)
+    return expressions.infer(definition.value, place._replace(lets=lets))
 
 
 def _refuse_total(expression: ast.Name, scope: Scope) -> None:
@@ -160,7 +181,7 @@ def _unknown_name(expression: ast.Name, scope: Scope, expected: Type | None) -> 
     if scope.metrics:
         local += METRICS if scope.each else [*METRICS, *TOTALS]
     for block in scope.blocks:
-        local += block.shape.fields
+        local += [*block.shape.fields, *block.lets]
     near = nearest(name, local)
     if near is None:
         kind = expected.kind if isinstance(expected, Reference) else None
@@ -292,9 +313,13 @@ def _set_by_base(path: str, scope: Scope) -> Type | None:
     *blocks, key = path.split(".")
     for base in scope.owner.bases:
         holder = base.declaration.members
+        around: tuple[Members, ...] = (holder,) if holder else ()
         for verb in blocks:
             holder = holder.blocks.get((verb, "")) if holder else None
+            around = (holder, *around) if holder else ()
         if holder and key in holder.fields:
             field = holder.shape.fields.get(key) or holder.shape.open_field
             return field.type if field else UNKNOWN
+        if holder and key in holder.lets:
+            return let_type(holder.lets[key], scope._replace(blocks=around), 0)
     return None

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from msgspec import Struct, field
 
 from tsdl.diagnostics import Sink
-from tsdl.program import Declaration, Members, Program
+from tsdl.program import Declaration, Definition, Members, Program
 from tsdl.types import Type
 
 
@@ -40,6 +40,7 @@ class Scope(NamedTuple):
     each: str = ""  # what asks something of each request, rather than of the whole result
     place: Place | None = None  # where a stage of a policy says it
     axes: dict[str, Type] | None = None  # of a study, by which a value of another point is chosen
+    lets: tuple[Definition, ...] = ()  # whose types are being looked for
 
     def defining(self, key: str) -> "Scope":
         """Return the scope of the value of a field."""

@@ -62,19 +62,20 @@ def of_name(name: str, scope: Scope) -> str | None:
 def _of_a_running_stage(name: str, scope: Scope) -> str | None:
     """Say why a field of a stage does not know what its handlers do."""
     block = scope.blocks[0] if scope.blocks else None
-    if block is None or block.shape.kind not in AMBIENT or scope.own is None:
+    own = scope.own or (scope.lets[-1].key if scope.lets else None)
+    if block is None or block.shape.kind not in AMBIENT or own is None:
         return None
     state = ("state", name) in block.parts
     if not state and name not in AMBIENT[block.shape.kind] and name not in _USUAL:
         return None
-    field = block.shape.fields.get(scope.own)
+    field = block.shape.fields.get(own)
     what = (
         "knows the features of a batch alone"
         if field is not None and field.formula
         else "must be known before the run"
     )
     return (
-        f"`{scope.own}` {what}; {'state' if state else f'`{name}`'} belongs to handlers and to "
+        f"`{own}` {what}; {'state' if state else f'`{name}`'} belongs to handlers and to "
         "clauses such as `admit`"
     )
 
@@ -135,6 +136,7 @@ def _workers(members: Members) -> Iterator[str]:
 def of_a_run(name: str, scope: Scope) -> str:
     """Return where something has its place that only a run that is done has; "" of what else."""
     measured = name in METRICS or name in TOTALS or percentile_of(name) is not None
+    measured = measured or (name == "mean" and scope.owner.kind == "study")
     if scope.metrics or not measured:
         return ""
     if scope.owner.kind == "study" and name in ("priority", "prompt", "output"):

@@ -1,44 +1,66 @@
 """What scenarios leave to defaults: every field that was not set, and what it then is."""
 
+from collections.abc import Iterator
+
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.program import Program
 from tsdl.schema import Block
+from tsdl.types import Reference
 
 
 def explain(program: Program) -> str:
-    """Return the defaults of each scenario and of all that it uses."""
+    """Return the defaults of each scenario and of all that it uses, each declaration once."""
     lines: list[str] = []
     for declaration in program.own("scenario"):
         evaluator = Evaluator(program, {}, Sink())
         scenario = evaluator.instance(declaration)
         lines.append(f"scenario {declaration.name}")
-        lines += _fields(scenario, "  ")
-        for key in ("model", "cluster", "policy", "router", "workload", "slo"):
-            try:
-                part = evaluator.reference(scenario, key)
-            except Failed:
+        lines += _fields(evaluator, scenario, "  ")
+        told: list[int] = [id(scenario)]
+        waiting = list(_used(evaluator, scenario))
+        while waiting:
+            role, part = waiting.pop(0)
+            if id(part) in told:
                 continue
-            if part is not None:
-                lines.append(f"  {key} {part.name}")
-                lines += _fields(part, "    ")
+            told.append(id(part))
+            found = _fields(evaluator, part, "    ")
+            lines += [f"  {role} {part.name}", *found] if found else []
+            waiting[:0] = _used(evaluator, part)
     return "\n".join(lines) + "\n" if lines else ""
 
 
-def _fields(instance: Instance, indent: str) -> list[str]:
-    found = _block(
-        instance.members.shape, indent, set(instance.members.fields) | set(instance.overrides)
-    )
-    for verb, nested in instance.members.shape.blocks.items():
-        blocks = instance.members.named(verb) if nested.named else [instance.members.block(verb)]
-        for members in blocks:
-            if members is None and nested.named:
+def _used(evaluator: Evaluator, instance: Instance) -> Iterator[tuple[str, Instance]]:
+    """Yield the declarations that a block refers to, or by default does, and what each is there."""
+    for key, field in instance.members.shape.fields.items():
+        if isinstance(field.type, Reference):
+            try:
+                part = evaluator.reference(instance, key)
+            except Failed:
                 continue
-            written = set(members.fields) if members else set()
-            inner = _block(nested.block, indent + "  ", written)
-            if inner:
-                name = f" {members.name}" if members and members.name else ""
-                found += [f"{indent}{verb}{name}", *inner]
+            if part is not None:
+                yield key, part
+    for _, child in _children(evaluator, instance):
+        yield from _used(evaluator, child)
+
+
+def _children(evaluator: Evaluator, instance: Instance) -> Iterator[tuple[str, Instance]]:
+    """Yield the blocks in a block by what heads them: those written, and those that need not be."""
+    blocks = instance.members.shape.blocks
+    unnamed = [(verb, "") for verb, nested in blocks.items() if not nested.named]
+    for verb, name in dict.fromkeys([*unnamed, *instance.members.blocks]):
+        child = evaluator.block(instance, verb, name)
+        if child is not None:
+            yield f"{verb} {name}".rstrip(), child
+
+
+def _fields(evaluator: Evaluator, instance: Instance, indent: str) -> list[str]:
+    written = {*instance.members.fields, *instance.overrides}
+    found = _block(instance.members.shape, indent, written)
+    for head, child in _children(evaluator, instance):
+        inner = _fields(evaluator, child, indent + "  ")
+        if inner:
+            found += [f"{indent}{head}", *inner]
     return found
 
 

@@ -1,15 +1,17 @@
 """Two iterations of a worker for people: what each operator takes, and why they may never be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isnan
 
 from msgspec import Struct
 
-from tsdl.costs import Batch, Share, compiled, compiled_footprint, not_known, shares
+from tsdl.costs import Batch, compiled, compiled_footprint, not_known, shares
 from tsdl.diagnostics.words import several
 from tsdl.formula import Value, substituted
 from tsdl.plan import Kernel, Local, Model, Stage, Workers
 from tsdl.pythonsource import function, python
+
+_WORK = 20  # columns of what a kernel computes and moves
 
 
 class Iterations(Struct, frozen=True):
@@ -70,13 +72,10 @@ def iteration_lines(workers: Workers, model: Model, iterations: Iterations) -> l
     ]
     width = max([28, *(len(name) + 1 for name in names)])
     wide = max(18, *(len(title) + 1 for title in iterations.titles))
-    titles = "".join(f"{title:>{wide}}" for title in iterations.titles)
-    lines = [
-        f"    {'operator':<{width}}{'class':<12}{titles}{'its GFLOP':>11}{'its MB':>10}"
-        f"{'  from' if told else ''}"
-    ]
+    titles = "".join(f"{title:>{wide}}{'GFLOP':>10}{'MB':>10}" for title in iterations.titles)
+    lines = [f"    {'operator':<{width}}{'class':<12}{titles}{'  from' if told else ''}"]
     lines += [
-        f"    {both[0].name:<{width + 12}}{_cells(wide, both)}"
+        f"    {both[0].name:<{width + 12}}{_cells(wide, [share.seconds for share in both])}"
         for both in times[:beside]
         if both[0].name != "overhead" or cost.overhead != 0
     ]
@@ -84,11 +83,14 @@ def iteration_lines(workers: Workers, model: Model, iterations: Iterations) -> l
         if kernel.time == 0:
             continue  # no iteration ever has it
         where = f"  {kernel.source}" if told else ""
-        cells = f"{_cells(wide, both)}{_work(stage, kernel, batches[1])}"
+        cells = "".join(
+            f"{_cell(wide, share.seconds)}{_work(stage, kernel, batch, share.seconds)}"
+            for share, batch in zip(both, batches, strict=True)
+        )
         lines.append(f"    {name:<{width}}{kernel.work_class:<12}{cells}{where}")
     sums = _sums(workers, batches)
     for name, seconds in sums:
-        lines.append(f"    {name:<{width + 12}}{''.join(_cell(wide, s) for s in seconds)}")
+        lines.append(f"    {name:<{width + 12}}{_cells(wide, seconds)}")
     noted = list(_notes(workers, model, iterations))
     if any(s < 0 for _, seconds in sums for s in seconds):
         noted.append("a run ends where an iteration would take less than no time")
@@ -126,13 +128,16 @@ def _notes(workers: Workers, model: Model, iterations: Iterations) -> Iterator[s
         yield f"the prompt is prefilled in chunks of at most {several(local.max_tokens, 'token')}"
 
 
-def _work(stage: Stage, kernel: Kernel, prefill: Batch) -> str:
-    flops, moved = (_at(work, prefill) * stage.repeat for work in (kernel.flops, kernel.bytes))
-    return f"{flops / 1e9:>11.1f}{moved / 1e6:>10.1f}"
+def _work(stage: Stage, kernel: Kernel, batch: Batch, seconds: float) -> str:
+    """Return what a kernel computes and moves; nothing where it is not launched."""
+    both = (kernel.flops, kernel.bytes) if seconds else (0, 0)
+    flops, moved = (_at(work, batch) * stage.repeat for work in both)
+    return f"{flops / 1e9:>10.1f}{moved / 1e6:>10.1f}"
 
 
-def _cells(wide: int, both: tuple[Share, ...]) -> str:
-    return "".join(_cell(wide, share.seconds) for share in both)
+def _cells(wide: int, both: Sequence[float]) -> str:
+    """Return times beside which no work is told."""
+    return f"{' ' * _WORK}".join(_cell(wide, seconds) for seconds in both)
 
 
 def _cell(wide: int, seconds: float) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from msgspec import Struct, field
 
 from tsdl import ast
+from tsdl.bounds import broken
 from tsdl.diagnostics import Label, Sink
-from tsdl.evaluate.bounds import broken
 from tsdl.evaluate.expressions import value_of
 from tsdl.evaluate.values import Binding, Instance, Place, Value
 from tsdl.formula import Formula, symbol
@@ -25,7 +25,9 @@ from tsdl.program import (
 )
 from tsdl.schema import Field
 from tsdl.source import Span
-from tsdl.types import describe
+from tsdl.types import Unknown, describe
+
+_LET = Field(Unknown(), "a value that a block names", formula=True)
 
 
 class Failed(Exception):
@@ -132,8 +134,9 @@ class Evaluator(Struct):
         """Return the value of a field; None where it is neither set nor has a default."""
         if key in instance.known:
             return instance.known[key]
-        spec = instance.members.shape.fields.get(key) or instance.members.shape.open_field
-        assert spec is not None, (instance.members.shape.kind, key)
+        shape, lets = instance.members.shape, instance.members.lets
+        spec = _LET if key in lets else shape.fields.get(key) or shape.open_field
+        assert spec is not None, (shape.kind, key)
         found = self._source(instance, key)
         if found is None:
             if spec.required:
@@ -161,7 +164,7 @@ class Evaluator(Struct):
         override = self._override(instance, key)
         if override:
             return override.expression, override.place
-        definition = instance.members.fields.get(key)
+        definition = instance.members.fields.get(key) or instance.members.lets.get(key)
         if definition:
             return definition.value, Place(definition.owner, instance)
         default = self.program.defaults.get(_schema_path(instance, key))
@@ -193,13 +196,15 @@ class Evaluator(Struct):
         shape = instance.members.shape
         field = shape.fields[key]
         name = instance.root.name if instance.parent is None else f"{instance.path.rstrip('.')}"
+        kind = describe(field.type)
+        told = field.doc if kind in field.doc else f"{field.doc}, {kind}"
         return self.fail(
             "E0404",
             f"`{instance.path}{key}` of {instance.root.declaration.kind} "
             f"`{instance.root.name}` is not set",
             self.place_of(instance),
             f"needs `{key}`",
-            help=(f"write `{key} = …`: {field.doc}, {describe(field.type)}",),
+            help=(f"write `{key} = …`: {told}",),
             notes=(f"`{name}` is used by the scenario, so it must be complete",),
         )
 

@@ -9,20 +9,21 @@ from tsdl.costs import Batch
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Formula, Value, make, substituted
 
-_CONTEXT = 1024
+_CONTEXTS = (1024, 8192)
 
 
 def _iterations(decode_tokens: int = 1) -> Iterator[tuple[str, dict[Formula, Value]]]:
-    """Yield what is known of iterations that every run may have, with what they are called."""
-    for decodes, called in ((1, "one decode"), (64, "64 decodes")):
+    """Yield what is known of iterations that many runs have, with what they are called."""
+    for context in _CONTEXTS:
+        for decodes, called in ((1, "one decode"), (64, "64 decodes")):
+            batch = Batch()
+            batch.add_decodes([context] * decodes, decode_tokens)
+            batch.close()
+            yield f"{called} at {context:,} tokens", batch.known()
         batch = Batch()
-        batch.add_decodes([_CONTEXT] * decodes, decode_tokens)
+        batch.add_prefill(context, 0, last=True)
         batch.close()
-        yield f"{called} at {_CONTEXT:,} tokens", batch.known()
-    batch = Batch()
-    batch.add_prefill(_CONTEXT, 0, last=True)
-    batch.close()
-    yield f"a prefill of {_CONTEXT:,} tokens", batch.known()
+        yield f"a prefill of {context:,} tokens", batch.known()
 
 
 def check_negative(

@@ -13,7 +13,7 @@ from tsdl.lower.clusters import Parallel, parallel_of
 from tsdl.lower.collectives import Group, exchanged, norm
 from tsdl.lower.negatives import check_negative
 from tsdl.lower.reaching import Reach
-from tsdl.lower.sharding import divide
+from tsdl.lower.sharding import divide, sizes_of
 from tsdl.lower.tables import Tables
 from tsdl.plan import WORK, Efficiency, Kernel, Peak, Stage
 from tsdl.program import DeclarationName, Part
@@ -301,7 +301,7 @@ def _node(
     operator = evaluator.derived(meaning.declaration, arguments, place)
     operator.symbols = _symbols(device)
     rows = evaluator.known(operator, "rows")
-    width = _last_parameter(evaluator, operator)
+    width = _last_size(evaluator, operator)
     stored = bool(evaluator.get(operator, "stored"))
     if stored:
         graph.parameters += repeat * evaluator.whole(operator, "weights")
@@ -339,11 +339,11 @@ def _symbols(device: Device) -> dict[str, Any]:
     return {**features, **known, **device.formats}
 
 
-def _last_parameter(evaluator: Evaluator, operator: Instance) -> float:
-    parameters = operator.declaration.parameters
-    if not parameters:
+def _last_size(evaluator: Evaluator, operator: Instance) -> float:
+    sizes = sizes_of(operator.declaration)
+    if not sizes:
         return 0
-    bound = operator.bindings[id(operator.declaration)][parameters[-1].name]
+    bound = operator.bindings[id(operator.declaration)][sizes[-1]]
     return evaluator.number(bound.expression, bound.place)
 
 

@@ -37,6 +37,8 @@ def reach_of(evaluator: Evaluator, standing: Standing) -> Reach:
     most = evaluator.optional(link, "most")
     size = together if most is None else int(most)
     network = standing.network
+    if parallel.devices * parallel.ranks > 1:
+        _see_to_latency(evaluator, link)
     if network is None:
         if together > size:
             _warn(evaluator, worker, link, together)
@@ -63,4 +65,21 @@ def _warn(evaluator: Evaluator, worker: Instance, link: Instance, devices: int) 
         f"worker `{worker.members.name}`",
         secondary=(Label(evaluator.place_of(link), "this link"),),
         help=("say what connects the others in the cluster: `network = InfiniBand_NDR`",),
+    )
+
+
+def _see_to_latency(evaluator: Evaluator, link: Instance) -> None:
+    """Warn where a link's latency is written, and collectives over it take the default's."""
+    said = link.members.fields.get("latency")
+    collective = evaluator.inner(link, "collective")
+    if said is None or said.owner.module.library or "latency" in collective.members.fields:
+        return
+    takes = evaluator.real(collective, "latency") * 1e6
+    evaluator.sink.warning(
+        "W0524",
+        f"what devices of a worker tell each other over `{link.name}` takes {takes:g} us at the "
+        "least, whatever its `latency`",
+        said.value.span,
+        "counts for transfers alone",
+        help=("say what an all-reduce takes: `collective { latency = 5 us }`",),
     )

@@ -7,6 +7,7 @@ from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Binding
 from tsdl.lower.clusters import Parallel
+from tsdl.program import Declaration
 
 _SHOWN = 6  # degrees, where another is wanted
 
@@ -22,7 +23,7 @@ def divide(
     devices = parallel.devices * (parallel.ranks if "expert" in ways else 1)
     names = [parameter.name for parameter in operator.declaration.parameters]
     wholes: dict[str, float] = {}
-    for name, over in _divided(way, names, devices):
+    for name, over in _divided(way, sizes_of(operator.declaration), devices):
         if name not in names:
             continue
         bound = operator.bindings[id(operator.declaration)][name]
@@ -42,7 +43,8 @@ def divide(
             for other in names:
                 wholes.setdefault(other, _number(evaluator, operator, other))
             ranks = devices // parallel.devices
-            fitting = _degrees(way, names, wholes, parallel.devices, ranks)
+            sizes = sizes_of(operator.declaration)
+            fitting = _degrees(way, sizes, wholes, parallel.devices, ranks)
             degrees = f"; `{item.name}` is divided by {fitting}" if fitting else ""
             raise evaluator.fail(
                 "E0514",
@@ -79,12 +81,18 @@ def _way(evaluator: Evaluator, operator: Instance, item: ast.GraphNode, parallel
     return "none" if chosen == "expert" else chosen
 
 
-def _divided(way: str, names: list[str], devices: int) -> Iterator[tuple[str, int]]:
+def sizes_of(operator: Declaration) -> list[str]:
+    """Return the parameters that are sizes of an operator: those that each call must give."""
+    every = [parameter.name for parameter in operator.parameters]
+    return [p.name for p in operator.parameters if p.default is None] or every
+
+
+def _divided(way: str, sizes: list[str], devices: int) -> Iterator[tuple[str, int]]:
     """Yield which parameters a way divides over so many devices, and over how many."""
     found = {
-        "column": [(names[-1], devices)] if names else [],
-        "row": [(names[0], devices)] if names else [],
-        "partial": [(names[0], devices)] if names else [],
+        "column": [(sizes[-1], devices)] if sizes else [],
+        "row": [(sizes[0], devices)] if sizes else [],
+        "partial": [(sizes[0], devices)] if sizes else [],
         "heads": [("heads", devices), ("kv_heads", devices)],
         "expert": [("active", devices), ("experts", devices)],  # while experts are whole
         "none": [],
@@ -92,12 +100,12 @@ def _divided(way: str, names: list[str], devices: int) -> Iterator[tuple[str, in
     yield from found[way] if devices > 1 or way == "expert" else ()
 
 
-def _degrees(way: str, names: list[str], wholes: dict[str, float], devices: int, ranks: int) -> str:
+def _degrees(way: str, sizes: list[str], wholes: dict[str, float], devices: int, ranks: int) -> str:
     """Return the degrees near one that divide an operator's sizes, each over so many ranks."""
     fitting = []
     for degree in range(1, 2 * devices + 1):
-        divided = _divided(way, names, degree * ranks)
-        if all(_fits(name, wholes[name], over) for name, over in divided if name in names):
+        divided = _divided(way, sizes, degree * ranks)
+        if all(_fits(name, wholes[name], over) for name, over in divided if name in wholes):
             fitting.append(str(degree))
     return ", ".join(fitting[-_SHOWN:])
 

@@ -79,7 +79,7 @@ class Builder:
                 )
             case "let":
                 name, value = tree.children
-                return ast.Let(str(name), self.expr(value), self._span(tree))
+                return ast.Let(str(name), self.expr(value), self._span(tree), self._span(name))
             case "for_each":
                 name, iterable, body = tree.children
                 return ast.For(str(name), self.expr(iterable), self._body(body), self._span(tree))

@@ -20,6 +20,10 @@ class PipelinedWorker(Worker):
         super().__init__(index, kind, node, times)
         self.stages = times.of_stages
         self.free_from = [0.0] * len(self.stages)  # when each has computed what it was given
+        # Turns of a stage with an iteration that are not over: from when, to when, and whether
+        # there is a prompt in it; and the seconds of those that are, and of these with prompts.
+        self.turns: list[tuple[float, float, bool]] = []
+        self.computed = self.computed_prompts = 0.0
 
     @property
     def ends(self) -> float:
@@ -45,8 +49,28 @@ class PipelinedWorker(Worker):
             takes = seconds(iteration.batch)
             if cannot_be(takes):
                 raise no_time(takes, iteration.batch, self.kind.cost)
-            at = self.free_from[number] = max(at, self.free_from[number]) + takes
+            begun = max(at, self.free_from[number])
+            at = self.free_from[number] = begun + takes
+            self.turns.append((begun, at, bool(iteration.prefills)))
+        self._sum_up(now)
         return at - now
+
+    def _sum_up(self, now: float) -> None:
+        """Add up what stages have computed whose turn is over."""
+        over = [turn for turn in self.turns if turn[1] <= now]
+        self.turns = [turn for turn in self.turns if turn[1] > now]
+        for begun, end, prompt in over:
+            self.computed += end - begun
+            self.computed_prompts += (end - begun) * prompt
+
+    def computing(self, end: float) -> tuple[float, float]:
+        """Return the seconds that each device computed up to the end, and those with prompts."""
+        computed, prompts = self.computed, self.computed_prompts
+        for begun, over, prompt in self.turns:
+            seconds = max(min(over, end) - begun, 0)
+            computed += seconds
+            prompts += seconds * prompt
+        return computed / len(self.stages), prompts / len(self.stages)
 
     def in_flight(self, request: Request) -> bool:
         """Tell whether a request is in an iteration in flight."""

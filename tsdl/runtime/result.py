@@ -276,7 +276,7 @@ class Result:
                     "on": on,
                     "busy": w.busy,
                     "prefilling": w.prefilling,
-                    "energy": _number(usage.energy(w, on)),
+                    "energy": _number(usage.energy(w, on, outcome.end)),
                     "utilization": _number(w.busy / on if on > 0 else math.nan),
                     "preemptions": w.preemptions,
                     "kv_capacity": w.memory.capacity,

@@ -31,7 +31,7 @@ def totals(outcome: Outcome, site: Site, tokens: int) -> dict[str, float]:
     drafts = [worker.drafts for worker in outcome.workers if worker.drafts is not None]
     made, accepted = (sum(getattr(d, key) for d in drafts) for key in ("made", "accepted"))
     workers, on = outcome.workers, [outcome.time_on(worker) for worker in outcome.workers]
-    drawn = [energy(*each) for each in zip(workers, on, strict=True)]
+    drawn = [energy(*each, outcome.end) for each in zip(workers, on, strict=True)]
     costs = (_cost(*each, site) for each in zip(workers, drawn, on, strict=True))
     used, cost = math.fsum(drawn), math.fsum(costs)
     carbon = used * site.pue * _known(site.carbon)
@@ -43,7 +43,7 @@ def totals(outcome: Outcome, site: Site, tokens: int) -> dict[str, float]:
         "transferred": sum(outcome.notes.transfers.size),
         "hit_rate": found / asked if asked else math.nan,
         "acceptance_length": 1 + accepted / made if made else math.nan,
-        "price": math.fsum(worker.kind.price for worker in outcome.workers),
+        "price": math.fsum(worker.kind.price or math.nan for worker in outcome.workers),
         "energy": used,
         "energy_per_token": per_token(used),
         "cost": cost,
@@ -53,20 +53,20 @@ def totals(outcome: Outcome, site: Site, tokens: int) -> dict[str, float]:
     }
 
 
-def energy(worker: Worker, on: float) -> float:
+def energy(worker: Worker, on: float, end: float) -> float:
     """Return the joules that the devices of a worker have drawn, which was on for so many seconds.
 
-    They draw `idle_power` all that time, and up to `peak_power` or `decode_power` while busy with
-    or without prompts. NaN where no power is known.
+    They draw `idle_power` all that time, and up to `peak_power` or `decode_power` while they
+    compute with or without prompts, up to the end of the run. NaN where no power is known.
     """
     kind = worker.kind
     if not kind.peak_power:
         return math.nan
-    decoding = worker.busy - worker.prefilling
+    computing, prefilling = worker.computing(end)
     return (
         kind.idle_power * on
-        + (kind.decode_power - kind.idle_power) * decoding
-        + (kind.peak_power - kind.idle_power) * worker.prefilling
+        + (kind.decode_power - kind.idle_power) * (computing - prefilling)
+        + (kind.peak_power - kind.idle_power) * prefilling
     )
 
 

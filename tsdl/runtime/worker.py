@@ -356,6 +356,10 @@ class Worker(Shown):
         if iteration.prefills:
             self.prefilling += seconds
 
+    def computing(self, end: float) -> tuple[float, float]:
+        """Return the seconds that each device computed up to the end, and those with prompts."""
+        return self.busy, self.prefilling
+
     def order_newcomers(self) -> None:
         """Put those that came since the last boundary into the order of the queue."""
         self.fresh = min(self.fresh, len(self.waiting))

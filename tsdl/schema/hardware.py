@@ -24,7 +24,7 @@ DTYPE = Block(
 _REACHED: dict[str, Field] = {
     "latency": Field(_TIME, "fixed time of one operation", low=0),
     "bandwidth": Field(_NUMBER, "share of the bandwidth", low=0, above=True, high=1),
-    "sharpness": Field(_NUMBER, "p of the p-norm of both", low=0, above=True),
+    "sharpness": Field(_NUMBER, "p of the p-norm of both", low=0.1, high=20),
     "latency_factor": Field(
         _NUMBER,
         "times the latency among so many `devices` of so many `ranks`, in so many domains",
@@ -94,9 +94,9 @@ _EFFICIENCY_CLASS = Block(
         "overhead": Field(_TIME, "fixed time of a launch", "0 s", low=0, unit="us"),
         "sharpness": Field(
             _NUMBER,
-            "p of the p-norm of compute and memory time; ∞ is their maximum",
-            low=0,
-            above=True,
+            "p of the p-norm of compute and memory time; not set, it is their maximum",
+            low=0.1,
+            high=20,
         ),
         "widened_compute": Field(
             _NUMBER,

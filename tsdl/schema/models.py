@@ -58,7 +58,7 @@ OPERATOR = Block(
         "rows": Field(_NUMBER, "what `tokens` means here", "tokens", formula=True),
         "shards": Field(
             Sequence(Choice(_WAYS)),
-            "how it may be divided: `column` its last parameter, `row` its first (an all-reduce "
+            "how it may be divided: `column` its last size, `row` its first (an all-reduce "
             "follows), `partial` its first (none follows), `heads` its parameters heads and "
             "kv_heads, `expert` experts and active",
             "[]",

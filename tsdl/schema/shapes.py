@@ -70,6 +70,11 @@ class Block(Struct, frozen=True):
     plain: bool = False
     parameter_type: Type | None = None
 
+    @property
+    def names_values(self) -> bool:
+        """Tell whether a `let` may stand in it: others take any name, or see no fields."""
+        return self.open_field is None and self.kind not in ("study", "case")
+
 
 class Constructor(Struct, frozen=True):
     """A function that makes a distribution, arrivals or parallelism: parameters in order."""

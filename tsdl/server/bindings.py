@@ -17,15 +17,12 @@ def bound(clause: ast.Clause) -> list[Span]:
     return []
 
 
-def variable_span(node: ast.Let | ast.For | ast.Generator) -> Span:
-    """Return where the variable of a `let`, a `for` or a generator stands."""
-    if isinstance(node, ast.Let):
-        name, word, end = node.name, "let", node.value.span.start
-    else:
-        name, word, end = node.variable, "for", node.iterable.span.start
+def variable_span(node: ast.For | ast.Generator) -> Span:
+    """Return where the variable of a `for` or a generator stands."""
+    name, end = node.variable, node.iterable.span.start
     source = node.span.source
     # The last one before what it goes over: the element of a generator may hold another one.
-    found = list(re.finditer(rf"\b{word}\s+({name})\b", source.text[node.span.start : end]))
+    found = list(re.finditer(rf"\bfor\s+({name})\b", source.text[node.span.start : end]))
     if not found:  # a line break or a comment stands in between
         return Span(source, node.span.start, node.span.start)
     start = node.span.start + found[-1].start(1)

@@ -128,6 +128,8 @@ def _of_block(block: Block, program: Program) -> Iterator[CompletionItem]:
         yield _item(verb, _KIND.Struct, words.verb_text(verb, block), f"{head} {{ $0 }}")
     for verb in block.clauses:
         yield _item(verb, _KIND.Keyword, words.verb_text(verb, block))
+    if block.names_values:
+        yield _item("let", _KIND.Keyword, words.STATEMENTS["let"])
     if block.graph:
         yield _item("graph", _KIND.Struct, "graph { … }: operators", "graph { $0 }")
     if block.kind in ("compute", "attained"):

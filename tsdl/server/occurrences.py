@@ -10,6 +10,7 @@ from tsdl.program import (
     ChoiceName,
     Declaration,
     DeclarationName,
+    Definition,
     FieldName,
     LocalName,
     Members,
@@ -115,11 +116,21 @@ class _Finder:
         symbol = Symbol("local", place.source.name, place.start)
         self.found.append(Occurrence(span, symbol, place, span == place, expression))
 
+    def _let(self, span: Span, found: Definition, expression: ast.Expr | None = None) -> None:
+        """Note a name that a block gives to a value; one name with those that it replaces."""
+        first = found
+        while first.base is not None:
+            first = first.base
+        symbol = Symbol("local", first.span.source.name, first.span.start)
+        self.found.append(
+            Occurrence(span, symbol, found.span, span == found.span, expression or found.value)
+        )
+
     def _field(
         self, span: Span, holder: str, key: str, members: Members | None,
         expression: ast.Expr | None = None,
     ) -> None:  # fmt: skip
-        definition = members.fields.get(key) if members else None
+        definition = (members.fields.get(key) or members.lets.get(key)) if members else None
         target = definition.span if definition else None
         symbol = Symbol("field", f"{holder}.{key}")
         sets = target is not None and expression is None and span.start == target.start
@@ -164,9 +175,13 @@ class _Finder:
         match item:
             case ast.Field():
                 self._set(item, scope)
-            case ast.Let(value=value):
+            case ast.Let(name=name, value=value):
                 self._nodes((value,), scope)
-                scope = self._bind([variable_span(item)], scope)
+                of_block = scope.blocks[0].lets.get(name)
+                if of_block is not None and of_block.span == item.name_span:
+                    self._let(item.name_span, of_block)
+                else:
+                    scope = self._bind([item.name_span], scope)
             case ast.For(iterable=iterable, body=body):
                 self._nodes((iterable,), scope)
                 self._body(body, self._bind([variable_span(item)], scope))
@@ -305,6 +320,10 @@ class _Finder:
                 self._parameter(node.span, owner, name, node)
             case FieldName(up=up, key=key) if up < len(scope.blocks):
                 outer = replace(scope, blocks=scope.blocks[up:])
+                of_block = outer.blocks[0].lets.get(key)
+                if of_block is not None:
+                    self._let(node.span, of_block, node)
+                    return
                 self._field(node.span, _holder(outer), key, outer.blocks[0], node)
             case None:
                 self._unnoted(node, scope)
@@ -357,6 +376,9 @@ class _Finder:
             if members and key in members.fields:
                 holder = f"{scope.owner.kind}/{members.shape.kind}"
                 self._field(node.name_span, holder, key, members, node)
+                return
+            if members and key in members.lets:
+                self._let(node.name_span, members.lets[key], node)
                 return
 
 

@@ -26,7 +26,7 @@ from tsdl.units import NUMBER, Dimension, Unit, Units
 
 # Words of the grammar, by what stands behind them (SPEC.md, section 3).
 STATEMENTS = {
-    "let": "let NAME = VALUE: a variable of a handler",
+    "let": "let NAME = VALUE: a name for a value, in a handler or a block",
     "if": "if CONDITION { … } else { … }",
     "for": "for NAME in LIST { … }",
     "log": "log VALUE, …: writes a line of what happens",

@@ -203,8 +203,10 @@ class Answer:
     # -- what is made of rows ------------------------------------------------------------------
 
     def _best(self, rows: list[Row]) -> list[Row]:
+        gone: tuple[str, ...] = ()  # axes that tell no points apart any more
         for best in self.study.best:
-            groups = grouped(rows, (best.column,)).values()
+            gone = (*gone, best.column)
+            groups = grouped(rows, gone).values()
             rows = [min(group, key=lambda row: self._key(row, best.key)) for group in groups]
         return rows
 
