@@ -21,13 +21,31 @@ PUBLISHED: dict[str, tuple[float, float | None]] = {
     "gpt_oss_20b": (20.91, 3.61),
     "gpt_oss_120b": (116.83, 5.13),
     "llama4_scout": (109 - 0.86, 17),  # less its vision encoder: 34 layers of 1408
+    "llama4_maverick": (400 - 0.86, 17),
     "deepseek_v2": (236, 21),
     "deepseek_v3": (671, 37),
+    "gemma3_4b": (3.884, None),
+    "gemma3_12b": (11.771, None),
     "gemma3_27b": (27.0, None),
+    "qwen3_coder_30b_a3b": (30.5, 3.3),
+    "qwen3_coder_480b_a35b": (480, 35),
+    "glm4_5": (355, 32),
+    "glm4_5_air": (106, 12),
+    "kimi_k2": (1026.5, 32.6),
+    "phi4_14b": (14.66, None),
+    "mistral_small_24b": (23.57, None),
+    "mistral_small_3_1_24b": (23.57, None),
+    "r1_distill_qwen_1_5b": (1.78, None),
     "mistral_7b": (7.242, None),
 }
-# gpt-oss counts the rows of the embedding as read one at a time: its 0.58 B are not active.
-WITHOUT_EMBEDDING = {"gpt_oss_20b", "gpt_oss_120b"}
+# Rows of the embedding that are read one at a time are not active in gpt-oss's card, and neither is
+# lm_head in GLM-4.5's.
+NOT_ACTIVE = {
+    "gpt_oss_20b": 201_088 * 2880,
+    "gpt_oss_120b": 201_088 * 2880,
+    "glm4_5": 2 * 151_552 * 5120,
+    "glm4_5_air": 2 * 151_552 * 4096,
+}
 
 
 @pytest.mark.parametrize("model", PUBLISHED)
@@ -44,7 +62,13 @@ EXPERTS = {
     "qwen3_235b_a22b": (94, 128, 8, 3 * 4096 * 1536),
     "gpt_oss_20b": (24, 32, 4, 3 * 2880 * 2880),
     "gpt_oss_120b": (36, 128, 4, 3 * 2880 * 2880),
+    "qwen3_coder_30b_a3b": (48, 128, 8, 3 * 2048 * 768),
+    "qwen3_coder_480b_a35b": (62, 160, 8, 3 * 6144 * 2560),
     "llama4_scout": (48, 16, 1, 3 * 5120 * 8192),
+    "llama4_maverick": (24, 128, 1, 3 * 5120 * 8192),
+    "glm4_5": (89, 160, 8, 3 * 5120 * 1536),
+    "glm4_5_air": (45, 128, 8, 3 * 4096 * 1408),
+    "kimi_k2": (60, 384, 8, 3 * 7168 * 2048),
     "deepseek_v2": (59, 160, 6, 3 * 5120 * 1536),
     "deepseek_v3": (58, 256, 8, 3 * 7168 * 2048),
 }
@@ -54,8 +78,7 @@ EXPERTS = {
 def test_a_token_uses_the_parameters_that_are_published(model: str) -> None:
     layers, experts, active, size = EXPERTS[model]
     idle = layers * (experts - active) * size
-    if model in WITHOUT_EMBEDDING:
-        idle += 201_088 * 2880
+    idle += NOT_ACTIVE.get(model, 0)
     used = (plan_of(model).model.parameters - idle) / 1e9
     published = PUBLISHED[model][1]
     assert published is not None
@@ -77,9 +100,10 @@ def test_latent_attention_keeps_576_elements_a_token_on_every_device() -> None:
 # -- what is proved ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", PUBLISHED)
+@pytest.mark.parametrize("model", [model for model in PUBLISHED if model != "phi4_14b"])
 @pytest.mark.parametrize("parallel", ["tp(4)", "ep(4, imbalance = 1.3)", "ep(4, ranks = 2)"])
 def test_their_costs_are_proved_to_grow(model: str, parallel: str) -> None:
+    """Phi-4 aside, whose 10 heads of keys and values four devices cannot share."""
     plan = plan_of(model, parallel)
     assert [rung.name for rung in plan.rungs] == ["stepped" if "ranks" in parallel else "lazy"]
     facts = facts_of(plan)[0]

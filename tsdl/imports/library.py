@@ -100,7 +100,10 @@ def near(kind: str, name: str) -> bool:
     return bool(known(kind, name)) or identifier(name) in (other for _, other, _ in _declarations())
 
 
-_OF_EXPERTS = ("mixtral", "qwen3_moe", "gpt_oss", "llama4", "deepseek")
+_OF_EXPERTS = (
+    "mixtral", "qwen3_moe", "gpt_oss", "llama4", "llama4_interleaved", "glm4_moe",
+    "glm4_moe_plain", "deepseek",
+)  # fmt: skip
 
 
 def has_experts(model: str) -> bool:
