@@ -95,6 +95,9 @@ def test_flags_of_ours_are_no_others(flags: str, told: str, help_: str) -> None:
         ("vllm", "vllm serve Qwen/Qwen3-30B-A3B-Instruct-2507 --max-model-len 262144", ""),
         ("vllm", "vllm serve meta-llama/Llama-4-Scout-17B-16E-Instruct --max-model-len 1M", ""),
         ("sglang", "sglang serve --model qwen3_8b --context-length 128k", "has 40960 tokens"),
+        ("vllm", "vllm serve Qwen/Qwen2.5-Coder-7B --max-model-len 64k",
+         "`Qwen/Qwen2.5-Coder-7B` has 32768 tokens"),
+        ("vllm", "vllm serve moonshotai/Kimi-K2-Instruct-0905 --max-model-len 200k", ""),
         ("vllm", "vllm serve llama3_1_8b --block-size 17", "vLLM takes 1, 8, 16, 32, 64, 128, 256"),
         ("vllm", "vllm serve llama3_1_8b --block-size 64", ""),
         ("vllm", "vllm serve llama3_1_8b --max-num-batched-tokens 64 --max-num-seqs 128",
@@ -146,18 +149,19 @@ def test_a_command_without_quotes_is_one_mistake(
     ("name", "near"),
     [
         ("deepseek-ai/DeepSeek-V3.2-Exp", "deepseek_v3"),
-        ("google/gemma-3-12b-it", "gemma3_27b"),
-        ("meta-llama/Llama-4-Maverick-17B-128E-Instruct", "llama4_scout"),
+        ("google/gemma-3-12b-it-qat-q4_0-gguf", "gemma3_12b"),
+        ("meta-llama/Llama-4-Behemoth", "llama4_maverick"),
         ("meta-llama/Llama-3.2-11B-Vision-Instruct", "llama3_1_8b"),
-        ("mistralai/Mistral-Small-24B-Instruct-2501", "mistral_7b"),
         ("mistralai/Mistral-7B-Instruct-v0.2", "mistral_7b_v03"),
         ("Qwen/Qwen3-Next-80B-A3B-Instruct", "qwen3_30b_a3b"),
-        ("Qwen/Qwen3-Coder-480B-A35B-Instruct", "qwen3_235b_a22b"),
+        ("Qwen/Qwen2.5-Math-7B-Instruct", "qwen2_5_7b"),  # its context is 4,096 tokens
         ("Qwen/Qwen2-1.5B", "qwen2_5_1_5b"),
         ("Qwen/Qwen3-1.7B-mine", "qwen3_1_7b"),
-        ("moonshotai/Kimi-K2-Instruct", None),
-        ("zai-org/GLM-4.5-Air", None),
-        ("microsoft/phi-4", None),
+        ("moonshotai/Kimi-K2-Thinking", "kimi_k2"),  # experts in int4
+        ("zai-org/GLM-4.8", "glm4_5"),
+        ("microsoft/Phi-4-mini-instruct", "phi4_14b"),
+        ("unsloth/DeepSeek-R1-BF16", None),  # whose matrices are not in fp8
+        ("google/gemma-3n-E4B-it", None),
         ("codellama/CodeLlama-7b-hf", None),  # of a size far from that of the library
         ("facebook/opt-125m", None),
         ("gpt2", None),

@@ -30,7 +30,11 @@ PUBLISHED = {
     "qwen3_moe": 30.5,
     "gpt_oss": 20.91,
     "llama4": 107.77,
+    "llama4_maverick": 400.71,
     "deepseek_v3": 671,
+    "kimi_k2": 1026.5,
+    "phi4": 14.66,
+    "glm4_moe_air": 106.85,
 }
 
 
@@ -53,7 +57,7 @@ def test_the_file_says_what_it_has(folder: Path) -> None:
     model = text.split("\nmodel ")[1].split()[0]
     count = planned(text, model).model.parameters
     shown = f"{count / 1e9:#.4g} B" if count >= 1e9 else f"{count / 1e6:#.4g} M"
-    assert f"# {shown} parameters" in text
+    assert f"# {shown.replace('. ', ' ')} parameters" in text
 
 
 # -- those of the library ----------------------------------------------------------------------
@@ -77,8 +81,12 @@ def test_llama_written_out_is_the_one_of_the_library() -> None:
 
 @pytest.mark.parametrize(
     ("case", "model"),
-    [("mixtral", "mixtral_8x7b"), ("gpt_oss", "gpt_oss_20b"), ("deepseek_v3", "deepseek_v3")],
-)
+    [
+        ("mixtral", "mixtral_8x7b"), ("gpt_oss", "gpt_oss_20b"), ("deepseek_v3", "deepseek_v3"),
+        ("kimi_k2", "kimi_k2"), ("glm4_moe", "glm4_5"), ("glm4_moe_air", "glm4_5_air"),
+        ("llama4_maverick", "llama4_maverick"),
+    ],
+)  # fmt: skip
 def test_experts_are_those_of_the_library(case: str, model: str) -> None:
     text = (SAMPLES / f"{case}.tsim").read_text("utf-8")
     name = text.split("\nmodel ")[1].split()[0]

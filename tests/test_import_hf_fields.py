@@ -156,6 +156,21 @@ def test_heads_that_a_class_has_as_a_default(architecture: str) -> None:
     assert field(text, "kv_heads") == "8"
 
 
+def test_layers_of_llama_4_without_experts() -> None:
+    config = sample("llama4_maverick")
+    config["text_config"] |= {"vocab_size": 1000, "interleave_moe_layer_step": 4}
+    text, _ = imported(config)
+    assert " from llama4_interleaved {" in text
+    assert (field(text, "dense_layers"), field(text, "windowed_layers")) == ("36", "36")
+    assert "# interleave_moe_layer_step: 4" in text
+
+
+@pytest.mark.parametrize(("normed", "graph"), [(True, "glm4_moe"), (None, "glm4_moe_plain")])
+def test_norms_of_queries_and_keys_of_glm(normed: bool | None, graph: str) -> None:
+    text, _ = imported(sample("glm4_moe") | {"vocab_size": 1000, "use_qk_norm": normed})
+    assert f" from {graph} {{" in text
+
+
 def test_the_largest_sizes_are_written() -> None:
     keys = ("hidden_size", "intermediate_size", "vocab_size", "num_attention_heads", "head_dim")
     sizes = dict.fromkeys((*keys, "num_key_value_heads"), 10**8)

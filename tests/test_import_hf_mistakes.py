@@ -104,7 +104,12 @@ def test_mistakes_of_experts_are_told(case: str, changed: dict[str, Any], title:
     assert title in mistake(sample(case) | changed).title
 
 
-def test_llama_4_with_experts_in_every_other_layer_is_not_here() -> None:
+def test_llama_4_with_experts_in_every_third_layer_is_not_here() -> None:
     config = sample("llama4")
-    config["text_config"]["interleave_moe_layer_step"] = 2  # as Maverick's
-    assert mistake(config).title == "`interleave_moe_layer_step` is 1 in the graph `llama4`"
+    config["text_config"]["interleave_moe_layer_step"] = 3
+    found = mistake(config)
+    assert "`interleave_moe_layer_step` is 1, 2 or 4 in the graphs `llama4` and" in found.title
+
+
+def test_glm_with_groups_of_experts_is_not_here() -> None:
+    assert "`n_group` is 1 in the graph" in mistake(sample("glm4_moe") | {"n_group": 2}).title

@@ -18,14 +18,33 @@ _QUANTIZED = {
     "bnb": "bitsandbytes", "fp8": "fp8", "w8a8": "w8a8_int8", "int8": "w8a8_int8",
     "w8a16": "gptq_8", "nvfp4": "nvfp4", "fp4": "nvfp4",
 }  # fmt: skip
-_TRAINED = {"instruct", "chat", "it", "hf", "base", "meta", "inst", "dynamic", "quantized", "g128"}
+_TRAINED = {
+    "instruct", "chat", "it", "hf", "base", "meta", "inst", "dynamic", "quantized", "g128",
+    "unsloth",
+}  # fmt: skip
 _DATED = re.compile(r"v0\.1|\d{4}|fp16|bf16")
+_WIDE = ("fp16", "bf16")  # no copy in these has the format that the library has the model in
 
 # Trained from these, and of their sizes.
 _SIZES_OF = {
-    "llama3370b": "llama3_1_70b", "deepseekr1": "deepseek_v3", "deepseekv31": "deepseek_v3",
-    "deepseekr1distillllama8b": "llama3_1_8b", "deepseekr1distillllama70b": "llama3_1_70b",
-    "llama4scout17b16e": "llama4_scout",
+    "llama3370b": "llama3_1_70b", "llama4scout17b16e": "llama4_scout",
+    "llama4maverick17b128e": "llama4_maverick", "phi4": "phi4_14b", "phi4reasoning": "phi4_14b",
+    "phi4reasoningplus": "phi4_14b", "mistralsmall3224b": "mistral_small_3_1_24b",
+    "deepseekr1": "deepseek_v3", "deepseekr1zero": "deepseek_v3", "deepseekv31": "deepseek_v3",
+    "deepseekv31terminus": "deepseek_v3", "deepseekr1distillllama8b": "llama3_1_8b",
+    "deepseekr1distillllama70b": "llama3_1_70b", "kimik2instruct0905": "kimi_k2",
+    "deepseekr1distillqwen15b": "r1_distill_qwen_1_5b", "glm46": "glm4_5", "glm47": "glm4_5",
+    "qwen34bthinking": "qwen3_4b", "qwen330ba3bthinking": "qwen3_30b_a3b",
+    "qwen3235ba22bthinking": "qwen3_235b_a22b",
+    **{f"deepseekr1distillqwen{size}b": f"qwen2_5_{size}b" for size in (7, 14, 32)},
+    **{f"qwen25coder{size.replace('_', '')}b": f"qwen2_5_{size}b"
+       for size in ("0_5", "1_5", "3", "7", "14", "32")},
+}  # fmt: skip
+# Contexts of those that have another than the model of the library, in tokens.
+_CONTEXTS = {
+    "phi4reasoning": 32_768, "phi4reasoningplus": 32_768, "kimik2instruct0905": 262_144,
+    "glm46": 202_752, "glm47": 202_752,
+    **{f"qwen25coder{size}b": 32_768 for size in ("15", "7", "14", "32")},
 }  # fmt: skip
 
 # Formats of `--quantization`: of weights, and what matrices are multiplied in ("": as they are).
@@ -48,7 +67,7 @@ _FORMATS = {
     "quark_mxfp4": ("expert_dtype = mxfp4", ""),
 }  # fmt: skip
 # Formats in which checkpoints are published, and the library has them, too.
-_OWN = {"gpt_oss": "mxfp4", "deepseek_v3": "fp8"}
+_OWN = {"gpt_oss": "mxfp4", "deepseek_v3": "fp8", "kimi_k2": "fp8"}
 _DTYPES = {
     "half": "fp16", "float16": "fp16", "bfloat16": "bf16", "bf16": "bf16", "float": "fp32",
     "float32": "fp32",
@@ -56,7 +75,7 @@ _DTYPES = {
 
 
 # Of the sizes of a model of the library, and trained on longer contexts.
-_LONGER = re.compile(r"-2507|-1M\b|llama-?4-?scout.*instruct", re.IGNORECASE)
+_LONGER = re.compile(r"-2507|-0905|-1M\b|llama-?4-?scout.*instruct", re.IGNORECASE)
 
 
 class Checkpoint(Struct):
@@ -65,6 +84,7 @@ class Checkpoint(Struct):
     name: str
     quantized: str = ""
     longer: bool = False  # than that of the library, its context may be
+    context: int = 0  # tokens, where it is known to have another; else 0
     members: list[Line] = field(default_factory=list)
 
     def has(self, weights: str) -> bool:
@@ -78,13 +98,15 @@ def checkpoint(path: str) -> Checkpoint:
     quantized = ""
     for word in reversed(words):
         quantized = _QUANTIZED.get(word.lower().rpartition(".")[2], quantized)
+    widened = any(word.lower() in _WIDE for word in words)
     kept = words
     for leave in (None, _QUANTIZED.__contains__, _TRAINED.__contains__, _DATED.fullmatch):
         kept = [w for w in kept if not (leave and leave(w.lower().removeprefix("quantized.")))]
         name = "-".join(kept)
         found = known("model", name) or _SIZES_OF.get(folded(name))
-        if found:
-            return Checkpoint(found, quantized, bool(_LONGER.search(path)))
+        if found and not (widened and found.startswith(tuple(_OWN))):
+            context = _CONTEXTS.get(folded(name), 0)
+            return Checkpoint(found, quantized, bool(_LONGER.search(path)), context)
     return Checkpoint("", quantized)
 
 

@@ -19,7 +19,7 @@ _EXPERTS = re.compile(r"a\d+(?:\.\d+)?b|\d+x\d+b|\d+e")
 # versions at the end.
 _POINTS = (
     (re.compile(r"_([01])_([567]b)"), r"_\1.\2"),
-    (re.compile(r"^([a-z]+\d)_(\d)_"), r"\1.\2_"),
+    (re.compile(r"^([a-z]+\d)_(\d)(?=_|$)"), r"\1.\2"),
     (re.compile(r"_v0(\d)"), r"_v0.\1"),
 )
 _UNSAID = {"meta"}

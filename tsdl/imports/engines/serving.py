@@ -172,10 +172,14 @@ def context(serving: Serving, flag: str, command: str, consent: str) -> int | No
     longest = flags.whole(flag, 1, 100_000_000) if _positive(serving, flag) else None
     if longest:
         serving.model.members.append(Line(tokens(longest), flag, "context"))
-    most = longest_context(serving.model.name)
+    elif serving.model.context:
+        line = Line(tokens(serving.model.context), "of this checkpoint", "context")
+        serving.model.members.append(line)
+    most = serving.model.context or longest_context(serving.model.name)
     given = serving.own.text("model") or serving.model.longer or consent in command
     if longest and most and longest > most and not given and not flags.has(*_STRETCHED):
-        reason = f"`{serving.model.name}` has {most} tokens, and the engine takes more only with"
+        named = serving.note if serving.model.context else serving.model.name
+        reason = f"`{named}` has {most} tokens, and the engine takes more only with"
         flags.unread(flag, f"{reason} `{consent}=1`")
     return longest
 

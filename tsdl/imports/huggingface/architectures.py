@@ -35,6 +35,7 @@ class Architecture(Struct, frozen=True):
     keys: dict[str, tuple[str, ...]] = field(default_factory=lambda: USUAL)
     defaults: dict[str, int] = field(default_factory=dict)
     assumed: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)  # of these, where its class is none
     wide: int = 0  # its feed-forward network is so many times as wide as the stream, if not told
     tied: bool = False
     biases: bool = False
@@ -74,13 +75,15 @@ _EXPERTS = USUAL | {
     "expert_ffn": ("moe_intermediate_size",),
 }
 _LLAMA4 = _MIXTRAL | {"ffn": ("intermediate_size_mlp",), "expert_ffn": ("intermediate_size",)}
-_DEEPSEEK = _EXPERTS | {
-    "head_dim": ("qk_nope_head_dim",),
+_SHARED = _EXPERTS | {
     "experts": ("n_routed_experts",),
     "shared_experts": ("n_shared_experts",),
+    "dense_layers": ("first_k_dense_replace",),
+}
+_DEEPSEEK = _SHARED | {
+    "head_dim": ("qk_nope_head_dim",),
     "expert_groups": ("n_group",),
     "active_groups": ("topk_group",),
-    "dense_layers": ("first_k_dense_replace",),
     "query_rank": ("q_lora_rank",),
     "kv_rank": ("kv_lora_rank",),
     "rope_dim": ("qk_rope_head_dim",),
@@ -139,13 +142,15 @@ KNOWN = {
     ),
     "Llama4ForCausalLM": Architecture(
         ("llama4_text",), "llama4", _LLAMA4, assumed={"shared_experts": 1}, mixed=True, full=4,
-        only={"interleave_moe_layer_step": 1},
+    ),
+    "Glm4MoeForCausalLM": Architecture(
+        ("glm4_moe",), "glm4_moe_plain", _SHARED, biases=True, only={"n_group": 1, "topk_group": 1}
     ),
     "DeepseekV2ForCausalLM": Architecture(
         ("deepseek_v2",), "deepseek", _DEEPSEEK, only={"moe_layer_freq": 1}
     ),
     "DeepseekV3ForCausalLM": Architecture(
-        ("deepseek_v3",), "deepseek", _DEEPSEEK, only={"moe_layer_freq": 1}
+        ("deepseek_v3", "kimi_k2"), "deepseek", _DEEPSEEK, only={"moe_layer_freq": 1}
     ),
 }  # fmt: skip
 

@@ -64,7 +64,8 @@ class Sizes(Struct):
         if self.inner:
             usual = self.family.defaults.get(field, usual)
         if usual is not None:
-            return usual, f"no {keys[0]}: that of its class" if keys else "that of its class"
+            reason = f"no {keys[0]}: that of its class" if keys else "that of its class"
+            return usual, self.family.reasons.get(field, reason)
         if field not in _OPTIONAL and not (field == "ffn" and self.family.wide):
             place = self.text.keys.get(keys[0], self.text.span)
             help_ = f'write it: `"{keys[0]}": …`; it becomes `{field}` of the model'

@@ -19,6 +19,11 @@ def variant(name: str, family: Architecture, text: Table) -> Architecture:
             return _falcon(family, text)
         case "OPTForCausalLM":
             _opt(text)
+        case "Llama4ForCausalLM":
+            return _llama4(family, text)
+        case "Glm4MoeForCausalLM":
+            _leave_further(text)
+            return replace(family, graph="glm4_moe") if text.flag("use_qk_norm") else family
         case "DeepseekV2ForCausalLM" | "DeepseekV3ForCausalLM":
             _deepseek(text)
         case "Qwen3MoeForCausalLM":
@@ -63,6 +68,27 @@ def _opt(text: Table) -> None:
         text.sink.error(WRONG, title, place, "`gpt` has no projection", help=(help_,))
 
 
+def _llama4(family: Architecture, text: Table) -> Architecture:
+    """Read in which layers there are experts: in the last of so many, else in all.
+
+    The graph has all others look back a chunk: of four layers the last looks back to the start.
+    """
+    key = "interleave_moe_layer_step"
+    step, layers = text.whole(key, 1) or 1, text.whole("num_hidden_layers", 1) or 0
+    if step not in (1, 2, 4):
+        title = f"`{key}` is 1, 2 or 4 in the graphs `llama4` and `llama4_interleaved`"
+        help_ = "write `model own from llama4 { … }` with a `graph` of its own"
+        text.sink.error(WRONG, title, text.place(key), f"this is {step}", help=(help_,))
+    if step == 1:
+        return family
+    return replace(
+        family,
+        graph="llama4_interleaved",
+        assumed=family.assumed | {"dense_layers": layers - layers // step},
+        reasons={"dense_layers": f"{key}: {step}"},
+    )
+
+
 def _deepseek(text: Table) -> None:
     """Refuse a DeepSeek whose queries are not compressed (V2 Lite), or with other values."""
     if text.value("q_lora_rank") is None:
@@ -75,7 +101,11 @@ def _deepseek(text: Table) -> None:
         title = f"a head has {keys} columns of keys and {values} of values"
         label = "they are equal in the graph `deepseek`"
         text.sink.error(WRONG, title, text.place("v_head_dim"), label)
-    if text.whole("num_nextn_predict_layers", 0):
-        text.unread(
-            "num_nextn_predict_layers", "the module that predicts further tokens is left out"
-        )
+    _leave_further(text)
+
+
+def _leave_further(text: Table) -> None:
+    """Tell of a module that predicts further tokens, which a model here has not."""
+    key = "num_nextn_predict_layers"
+    if text.whole(key, 0):
+        text.unread(key, "the module that predicts further tokens is left out")
