@@ -196,7 +196,7 @@ def test_a_full_disk_leaves_nothing_behind(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_processes_at_once_keep_a_whole_file(folder: Path) -> None:
-    code = "import sys; from tsdl.session import library; sys.exit(len(library()) != 12)"
+    code = "import sys; from tsdl.session import library; sys.exit(len(library()) != 14)"
     running = [
         subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1])
         for _ in range(4)
@@ -218,7 +218,7 @@ def test_diagnostics_point_into_the_library_as_before(folder: Path, tmp_path: Pa
             cwd=Path(__file__).parents[1],
         )  # fmt: skip
         shown.append(done.stderr)
-    assert "<stdlib>/hardware.tsim:" in shown[0]
+    assert "<stdlib>/nvidia.tsim:" in shown[0]
     assert shown[0] == shown[1] == shown[2]
 
 
