@@ -450,7 +450,9 @@ def test_the_old_engine_is_known() -> None:
     assert "vllm_0_6(" in text
 
 
-@pytest.mark.parametrize("hardware", ["RTX_4090", "H100", "MI300X"])
+@pytest.mark.parametrize(
+    "hardware", ["RTX_4090", "H100", "MI300X", "GH200-480GB", "B300", "MI355X", "RTX 3090"]
+)
 def test_devices_are_linked_as_the_library_says(hardware: str) -> None:
     text, _ = made("vllm", f"vllm serve {DENSE} -tp 2", "--hardware", hardware)
     assert text is not None
@@ -464,6 +466,8 @@ def test_devices_are_linked_as_the_library_says(hardware: str) -> None:
         ("--hardware A100_PCIe", "PCIe4_x16", "PCIe4_host"),
         ("--hardware L40S", "PCIe4_x16", "PCIe4_host"),
         ("--hardware A10G", "PCIe4_x16", "PCIe4_host"),
+        ("--hardware A6000", "PCIe4_x16", "PCIe4_host"),
+        ("--hardware B300 --link PCIe", "PCIe5_x16", "PCIe5_host"),
         ("--hardware A100_PCIe --link PCIe", "PCIe4_x16", "PCIe4_host"),
         ("--hardware A100_PCIe --link PCIe4_x16", "PCIe4_x16", None),  # as it is said
         ("--hardware A100_PCIe --link PCIe4_host", "PCIe4_host", None),

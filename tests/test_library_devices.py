@@ -45,3 +45,27 @@ def test_devices_of_a_disaggregated_worker_talk_by_their_own_link() -> None:
         assert kind.alone
         assert kind.network is not None
         assert (kind.network.name, kind.network.bandwidth) == ("InfiniBand_HDR", 4 * 25e9)
+
+
+@pytest.mark.parametrize(
+    ("device", "terabytes"),
+    [
+        ("GH200", 4), ("GH200_144G", 4.9), ("B300", 7.75), ("T4", 0.32), ("RTX_6000_Ada", 0.96),
+        ("RTX_A6000", 0.768), ("RTX_3090", 0.936), ("MI355X", 8),
+    ],
+)  # fmt: skip
+def test_a_token_takes_somewhat_longer_than_its_weights_are_read(
+    device: str, terabytes: float
+) -> None:
+    plan = tsdl.compile(f"""
+      workload alone {{
+        requests = 1; arrivals = burst(size = 1 req)
+        prompt = constant(100 tokens); output = constant(100 tokens)
+      }}
+      scenario s {{
+        model = qwen2_5_3b; cluster = single({device}); policy = vllm; workload = alone
+      }}
+    """)
+    read = plan.workers[0].weights / (terabytes * 1e12)
+    token = float(plan.run().summary["latency"]["tpot"]["mean"])
+    assert read < token < 1.6 * read + 3e-3

@@ -23,6 +23,8 @@ _ALIASES: dict[str, dict[str, str]] = {
         "v100sxm2": "V100_32G", "h100": "H100_SXM", "h10080g": "H100_SXM", "h200sxm": "H200",
         "h200141g": "H200", "b200sxm": "B200", "b200192g": "B200", "a1024g": "A10",
         "a100pcie80g": "A100_PCIe", "a10080gpcie": "A100_PCIe",
+        "gh20096g": "GH200", "gh200480g": "GH200", "gh200141g": "GH200_144G", "b300sxm": "B300",
+        "b300288g": "B300", "a6000": "RTX_A6000", "teslat4": "T4", "geforcertx3090": "RTX_3090",
         "g6aim": "GDDR6_AiM", "rtxpro6000server": "RTX_PRO_6000",
     },
     "link": {
@@ -40,13 +42,16 @@ _ALIASES: dict[str, dict[str, str]] = {
 # What NVLink and PCIe are on a device of the library; on others NVLink3 and PCIe4_x16.
 _NVLINKS = {
     "V100_32G": "NVLink2", "V100_16G": "NVLink2", "H100_SXM": "NVLink4", "H200": "NVLink4",
-    "B200": "NVLink5", "H20": "NVLink4",
+    "B200": "NVLink5", "H20": "NVLink4", "GH200": "NVLink4", "GH200_144G": "NVLink4",
+    "B300": "NVLink5",
 }  # fmt: skip
 _PCIE = {
     "V100_32G": "PCIe3_x16", "V100_16G": "PCIe3_x16", "H100_SXM": "PCIe5_x16",
     "H100_PCIe": "PCIe5_x16", "H200": "PCIe5_x16", "B200": "PCIe5_x16", "MI300X": "PCIe5_x16",
     "RTX_PRO_6000": "PCIe5_x16", "RTX_5090": "PCIe5_x16", "H20": "PCIe5_x16",
     "MI325X": "PCIe5_x16", "TPU_v4": "PCIe3_x16", "TPU_v5e": "PCIe3_x16",
+    "T4": "PCIe3_x16", "GH200": "PCIe5_x16", "GH200_144G": "PCIe5_x16", "B300": "PCIe5_x16",
+    "MI355X": "PCIe5_x16",
 }  # fmt: skip
 
 _RESERVED = {
