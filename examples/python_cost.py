@@ -21,7 +21,7 @@ scenario function { model = llama2_7b; cluster = by_function; policy = chunked; 
 """
 
 LAUNCH = 12e-6  # seconds, made up
-REACHED = 0.6  # of the peaks of an A100, which stdlib/nvidia.tsim has; made up
+REACHED = 0.6  # of the peaks of an A100, which stdlib/hardware_nvidia.tsim has; made up
 FLOPS = 4 * 4096  # of a layer of Llama-2-7B, for each token and one that it sees
 KV = 2 * 4096 * 2  # bytes of a layer, for each token of a context
 

@@ -1,7 +1,7 @@
 """An iteration of a llama on A100s, worked out by hand from the library's formulas.
 
-The figures are copied from stdlib/nvidia.tsim and links.tsim, on purpose: whoever changes a
-device's efficiency has to look at what it does to an iteration.
+The figures are copied from stdlib/hardware_nvidia.tsim and links.tsim, on purpose: whoever changes
+a device's efficiency has to look at what it does to an iteration.
 """
 
 import math

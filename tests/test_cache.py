@@ -218,7 +218,7 @@ def test_diagnostics_point_into_the_library_as_before(folder: Path, tmp_path: Pa
             cwd=Path(__file__).parents[1],
         )  # fmt: skip
         shown.append(done.stderr)
-    assert "<stdlib>/nvidia.tsim:" in shown[0]
+    assert "<stdlib>/hardware_nvidia.tsim:" in shown[0]
     assert shown[0] == shown[1] == shown[2]
 
 

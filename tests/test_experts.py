@@ -1,6 +1,6 @@
 """Experts against sums by hand and measured times: on one device, several, and shared by ranks.
 
-Figures of devices are copied from stdlib/nvidia.tsim, on purpose.
+Figures of devices are copied from stdlib/hardware_nvidia.tsim, on purpose.
 """
 
 import math
@@ -44,7 +44,7 @@ def test_a_device_has_its_share_of_the_weights(parallel: str, devices: int, over
 
 # -- times -------------------------------------------------------------------------------------
 
-# H100, of the peaks: the efficiencies of stdlib/nvidia.tsim.
+# H100, of the peaks: the efficiencies of stdlib/hardware_nvidia.tsim.
 PEAK, BANDWIDTH = 989e12, 3.35e12
 GEMM, GROUPED = (0.78, 0.888, 5.8e-6, 3.8), (0.78, 0.87, 8.4e-6, 1.27)
 SHARES = {"norm": 1.1, "rotary": 0.88, "residual": 1.1, "activation": 0.88, "embedding": 0.15}

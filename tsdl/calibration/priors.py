@@ -4,7 +4,7 @@ A factor is a normal variable on its logarithm, around 1. How wide, says the kin
 
 share of a peak   15 %: fits to GEMMs of an A100, an H100 and an A40 differ by 5 % among each other,
                   and constants that are carried to another device by its data sheet by about 10 %
-                  (stdlib/nvidia.tsim); what remains is for kernels that these do not know
+                  (stdlib/hardware_nvidia.tsim); what remains is for kernels that these do not know
 time              a factor of 2: launches depend on the host, and graphs take most of them away
 time that is 0    a factor of 4.5 around 0.3 ms; vLLM before 0.6 took 1 ms and 48 us for each
                   request of a batch, later ones hide most of it
