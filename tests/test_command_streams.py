@@ -1,5 +1,6 @@
 """Streams of the command line: what it reads and cannot read, and readers that go away."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +113,35 @@ def test_a_terminal_that_cannot_show_a_sign_shows_another(several: str) -> None:
     ended = start("plan", several, "--scenario", "small", environment=environment)
     assert ended.returncode == 0
     assert ended.stdout.isascii()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["run", "check", "plan"])
+def test_a_stream_that_takes_no_more_is_told(command: str, small: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "tsdl", command, small],
+            stdout=full, stderr=subprocess.PIPE, env=process_environment(), check=False,
+        )  # fmt: skip
+    assert ended.returncode == 2
+    assert ended.stderr.endswith(b"tsdl: cannot write all of this: No space left on device\n")
+    assert b"Traceback" not in ended.stderr
+
+
+def test_streams_may_be_closed(small: str) -> None:
+    for redirection, status in (">&-", 0), ("2>&-", 0), ("- <&-", 1):
+        file = "" if "<" in redirection else small
+        line = f"{sys.executable} -m tsdl check {file} {redirection}"
+        ended = subprocess.run(
+            ["sh", "-c", line], capture_output=True, env=process_environment(), check=False
+        )
+        assert ended.returncode == status, redirection
+        assert b"Traceback" not in ended.stderr
+
+
+def test_a_program_without_an_end_is_none(capsys: Capture, tmp_path: Path) -> None:
+    assert main(["check", "/dev/zero"]) == 1
+    assert "more than 80 MB" in capsys.readouterr().err
+    os.mkfifo(tmp_path / "pipe.tsim")  # nobody writes into it
+    (tmp_path / "one.tsim").write_text("param a = 1\n", "utf-8")
+    assert main(["check", str(tmp_path)]) == 0

@@ -113,3 +113,23 @@ def test_expectations_are_in_the_summary() -> None:
     summary = result_of(*FIVE, more="expect p50(ttft) <= 1 s; expect p99(ttft) <= 1 s").summary
     assert [entry["passed"] for entry in summary["expect"]] == [True, False]
     assert summary["expect"][0]["text"] == "p50(ttft) <= 1 s"
+
+
+@pytest.mark.parametrize(
+    ("text", "passed", "value"),
+    [
+        ("10 ** (finished * 5 // 1 req) == 10 ** 15", True, 1e15),
+        ("10 ** (finished * 7 // 1 req) > 1e20", True, 1e21),  # beyond 64 bits
+        ("throughput / ((arrived - 5 req) / 1 s) >= 0", False, None),  # by zero
+        ("not (log2(preemptions) >= 0)", False, None),
+        ("(p99(ttft) / 1 ns) ** 1e9 >= 3", False, None),
+        ("(throughput / ((arrived - 5 req) / 1 s) if arrived > 5 req else 2) == 2", True, 2),
+        ("mean(ttft / (output - output)) >= 0 s/token", False, None),  # of nobody
+        ("max(itl / (itl - itl)) >= 0", False, None),
+    ],
+)
+def test_what_has_no_value_does_not_hold(text: str, passed: bool, value: float | None) -> None:
+    found = expected(text, *FIVE)
+    assert found[0] is passed
+    if value is not None:
+        assert found[1] == value

@@ -443,3 +443,10 @@ scenario one {{ model = llama2_7b; cluster = single(A100_80G); workload = few }}
 study s {{ scenario = one; vary {name} in [1, 2] req/s; table throughput }}
 """
     assert [found.code for found in tsdl.check(f'edition "2026"\n{text}')] == ["E0529"]
+
+
+@pytest.mark.parametrize("seed", [1.5, 2.0, -1, 2**64, "3"])
+def test_a_seed_that_cannot_be_is_refused_before_a_run(seed: int) -> None:
+    text = "scenario s { model = llama2_7b; cluster = single(A100_80G); workload = sharegpt }\n"
+    with pytest.raises(ValueError, match="a seed is a whole number"):
+        tsdl.study(text + "study t { scenario = s; table throughput }", seed=seed, jobs=1)

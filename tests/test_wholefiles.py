@@ -1,5 +1,6 @@
 """Files that are written whole or not at all: what was there stays, or has gone altogether."""
 
+import errno
 import os
 import stat
 import threading
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tsdl.wholefiles import put_text, put_whole
+from tsdl.wholefiles import put_text, put_together, put_whole, text_put
 
 
 def test_a_file_is_replaced_and_keeps_its_mode(tmp_path: Path) -> None:
@@ -101,3 +102,23 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
         put_text(tmp_path, "text")
     with pytest.raises(FileNotFoundError):
         put_text(tmp_path / "no" / "such", "text")
+
+
+def test_files_that_belong_together_change_together(tmp_path: Path) -> None:
+    first, last, old = (tmp_path / name for name in ("first", "last", "old"))
+
+    def fails(place: Path) -> None:
+        place.write_text("half", "utf-8")
+        raise OSError(errno.ENOSPC, "full")
+
+    put_together([(first, text_put("a1")), (last, text_put("b1"))])
+    old.write_text("kept", "utf-8")
+    with pytest.raises(OSError, match="full"):
+        put_together([(first, text_put("a2")), (last, fails)], [old])
+    assert {p.name: p.read_text("utf-8") for p in tmp_path.iterdir()} == {
+        "first": "a1", "last": "b1", "old": "kept",
+    }  # fmt: skip
+    put_together([(first, text_put("a2")), (last, text_put("b2"))], [old])
+    assert {p.name: p.read_text("utf-8") for p in tmp_path.iterdir()} == {
+        "first": "a2", "last": "b2",
+    }  # fmt: skip

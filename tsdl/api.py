@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tsdl import plan as plan_
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.errors import TsdlError
-from tsdl.reading import read_file, read_named, reader_within, why_not
+from tsdl.reading import read_named, read_program, reader_within, why_not
 from tsdl.session import Session, choose_scenario
 from tsdl.source import Source, Span
 
@@ -138,9 +138,9 @@ def _reader(
     return read_given
 
 
-def _text(path: str) -> str:
+def _text(path: str, read: Reader = read_program) -> str:
     try:
-        return read_file(path)
+        return read(path)
     except UnicodeDecodeError as error:
         raise _unreadable("E0108", path, why_not(error)) from None
     except (OSError, ValueError) as error:
@@ -233,7 +233,7 @@ def read_run(
         raise ValueError(f"there is no format {form!r}; there are {', '.join(measured.FORMATS)}")
     sink = Sink()
     name = fspath(path)
-    found = measured.read_run(name, _text(name), form, columns or {}, sink)
+    found = measured.read_run(name, _text(name, read_named), form, columns or {}, sink)
     if found is None:
         raise TsdlError(sink.sorted())
     return found
@@ -332,8 +332,10 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
 
     if jobs is not None and jobs < 1:
         raise ValueError(f"there are no {jobs} processes")
-    if seed is not None and not 0 <= seed < 2**64:
-        raise ValueError(f"a seed is a whole number from 0 to 2^64 - 1, not {seed!r}")
+    if seed is not None:
+        from tsdl.runtime.run import seed_of
+
+        seed = seed_of(seed)
     if externs:
         _check_studied(externs, jobs, store, cluster)
         jobs = 1

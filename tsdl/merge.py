@@ -251,8 +251,9 @@ class _Merger:
         return False
 
     def _unknown(self, shape: Block, name: str, span: Span) -> None:
-        candidates = [*shape.fields, *shape.functions, *shape.blocks, *shape.clauses]
-        near = nearest(name, candidates)
+        candidates = {*shape.fields, *shape.functions, *shape.blocks, *shape.clauses}
+        # What follows a reserved verb does not follow a name, and the other way round.
+        near = None if name in _RESERVED else nearest(name, sorted(candidates - _RESERVED))
         self.sink.error(
             "E0410",
             f"{with_article(shape.kind)} has no `{name}`",
@@ -260,7 +261,7 @@ class _Merger:
             "unknown",
             help=(f"did you mean `{near}`?",)
             if near
-            else (_within(shape, name) or _allowed(shape),),
+            else (_within(shape, name) or _elsewhere(name) or _allowed(shape),),
             fix=Fix(f"write `{near}`", (Edit(span, near),)) if near else None,
         )
 
@@ -386,6 +387,8 @@ class _Merger:
         members.parts[key].append(Part(item, self.owner))
 
 
+# Verbs that stand for nothing else at the start of an item (SPEC.md, section 3.1).
+_RESERVED = {"expect", "where", "table", "log", "record"}
 # What a block says once: a second one would be passed over in silence.
 _ONCE = frozenset({"graph", "on", "state", "breakpoint", "after", "vary"})
 
@@ -415,6 +418,12 @@ def _within(shape: Block, name: str) -> str:
         if not nested.named and name in nested.block.fields
     ]
     return " or ".join(f"it belongs to `{verb}`: `{verb}.{name} = …`" for verb in inside)
+
+
+def _elsewhere(name: str) -> str:
+    """Say where a reserved verb has its place; "" of any other name."""
+    kinds = [f"a {kind}" for kind, block in KINDS.items() if name in block.clauses]
+    return f"`{name}` belongs to {' or '.join(kinds)}" if kinds and name in _RESERVED else ""
 
 
 def _has(shape: Block, name: str) -> str:

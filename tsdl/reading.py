@@ -6,9 +6,11 @@ import shlex
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 Reader = Callable[[str], str]
 
+_MOST_OF_PROGRAM = 80_000_000  # bytes
 _INSTALLED = ("node_modules", "site-packages")
 _GZIP = b"\x1f\x8b"  # how such a file begins
 # Pipes that the shell makes of `<(…)`; those below 3 are the standard ones, which may never end.
@@ -32,16 +34,37 @@ def read_file(path: str) -> str:
     return Path(path).read_text(encoding="utf-8")
 
 
+def read_program(path: str) -> str:
+    """Read a program as UTF-8. Raises OSError, also for one without an end; UnicodeDecodeError."""
+    if not path:
+        raise OSError("its name is empty")
+    with Path(path).open("rb") as opened:
+        return program_of(opened).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def program_of(stream: BinaryIO | None) -> str:
+    """Read a program from a stream, as `read_program` does."""
+    if stream is None:
+        raise OSError("it is closed")
+    content = stream.read(_MOST_OF_PROGRAM + 1)
+    if len(content) > _MOST_OF_PROGRAM:
+        raise OSError(f"it has more than {_MOST_OF_PROGRAM / 1e6:g} MB, and is no program")
+    return content.decode("utf-8")
+
+
 def read_named(path: str) -> str:
     """Read a file that a program names, as UTF-8: no device, and no pipe that may never end.
 
     Raises OSError, ValueError for a path that cannot be, or UnicodeDecodeError.
     """
-    mode = Path(path).stat().st_mode
-    pipe = stat.S_ISFIFO(mode) and not _OF_SHELL.fullmatch(path)
-    if pipe or stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+    if _is_device(path) and not _OF_SHELL.fullmatch(path):
         raise OSError("it is a device or a pipe, and no file")
     return read_file(path)
+
+
+def _is_device(path: str) -> bool:
+    mode = Path(path).stat().st_mode
+    return any(of(mode) for of in (stat.S_ISFIFO, stat.S_ISCHR, stat.S_ISBLK, stat.S_ISSOCK))
 
 
 def why_not(error: Exception) -> str:
@@ -89,8 +112,10 @@ def reader_within(folders: Sequence[str]) -> Reader:
 def programs_beneath(folder: str) -> Iterator[str]:
     """Yield the programs of a folder, in order; not of hidden folders, nor of installed packages.
 
-    Links to folders are not followed.
+    Links to folders are not followed, and pipes and devices are no programs.
     """
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(f for f in folders if f[0] not in "._" and f not in _INSTALLED)
-        yield from (str(Path(place) / file) for file in sorted(files) if file.endswith(".tsim"))
+        for path in (str(Path(place) / file) for file in sorted(files) if file.endswith(".tsim")):
+            if not (Path(path).exists() and _is_device(path)):
+                yield path

@@ -4,46 +4,77 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 _MOST_OF_NAME = 50  # characters: file systems allow 255 bytes, which a name may have itself
 
 
-def put_whole(path: Path, put: Callable[[Path], None]) -> None:
+Put = Callable[[Path], None]  # writes a file
+
+
+def put_whole(path: Path, put: Put) -> None:
     """Let `put` write a file under another name beside `path`, which then takes its place.
 
     A file that was there keeps its mode, a link leads where it led. What is no file (a device, a
     pipe) is written to as it is. Raises OSError, also for a file that may not be written.
     """
-    place = Path(os.path.realpath(path))
-    there = place.exists()
-    if there and not place.is_file():
-        put(place)
-        return
-    if there and not os.access(place, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    # A name that nobody knows before: else others who write the same file were in its way, and a
-    # link of that name would lead elsewhere.
-    unfinished = place.with_name(f".{place.name[:_MOST_OF_NAME]}.{secrets.token_hex(8)}.part")
+    put_together([(path, put)])
+
+
+def put_together(files: Sequence[tuple[Path, Put]], gone: Iterable[Path] = ()) -> None:
+    """Let files be written that belong together, each as by `put_whole`; those that are `gone` go.
+
+    None takes its place before all are written. The last says that the others are there: an earlier
+    one goes first, and it takes its place last. Raises OSError.
+    """
+    written: list[tuple[Path, Path]] = []  # under which name, and where it belongs
     try:
-        put(unfinished)
-        if there:
-            shutil.copymode(place, unfinished)
-        unfinished.replace(place)
+        for path, put in files:
+            place = Path(os.path.realpath(path))
+            there = place.exists()
+            if there and not place.is_file():
+                put(place)
+                continue
+            if there and not os.access(place, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            # A name that nobody knows before: else others who write the same file were in its way,
+            # and a link of that name would lead elsewhere.
+            part = place.with_name(f".{place.name[:_MOST_OF_NAME]}.{secrets.token_hex(8)}.part")
+            written.append((part, place))
+            put(part)
+            if there:
+                shutil.copymode(place, part)
+        if len(written) > 1:
+            written[-1][1].unlink(missing_ok=True)
+        for path in gone:
+            path.unlink(missing_ok=True)
+        for part, place in written:
+            part.replace(place)
     finally:
-        unfinished.unlink(missing_ok=True)
+        for part, _ in written:
+            part.unlink(missing_ok=True)
 
 
-def put_bytes(path: Path, content: bytes) -> None:
-    """Write bytes, whole or not at all. Raises OSError."""
+def text_put(text: str) -> Put:
+    """Return how to write a text as UTF-8, with its own ends of lines."""
+    return bytes_put(text.encode("utf-8"))
+
+
+def bytes_put(content: bytes) -> Put:
+    """Return how to write bytes."""
 
     def put(place: Path) -> None:
         place.write_bytes(content)
 
-    put_whole(path, put)
+    return put
+
+
+def put_bytes(path: Path, content: bytes) -> None:
+    """Write bytes, whole or not at all. Raises OSError."""
+    put_whole(path, bytes_put(content))
 
 
 def put_text(path: Path, text: str) -> None:
     """Write a text as UTF-8 with its own ends of lines, whole or not at all. Raises OSError."""
-    put_bytes(path, text.encode("utf-8"))
+    put_whole(path, text_put(text))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tsdl.cli.parsers import make_parser
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-OK, MISTAKE, BUG, INTERRUPTED, TERMINATED = 0, 1, 70, 130, 143
+OK, MISTAKE, USAGE, BUG, INTERRUPTED, TERMINATED = 0, 1, 2, 70, 130, 143
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)  # of a stream that takes no more
 
 
 class _Terminated(KeyboardInterrupt):
@@ -46,6 +49,7 @@ _UNQUOTED = " (put all of the engine's command in quotes)"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show a sign shows `?`
             stream.reconfigure(errors="replace")
@@ -73,11 +77,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return MISTAKE
     except BrokenPipeError:  # whoever reads us has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _read_no_more()
     except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
         return TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            _read_no_more()
+            print(f"tsdl: cannot write all of this: {error.strerror}", file=sys.stderr)
+            return USAGE
         from tsdl import __version__
 
         traceback.print_exc()
@@ -88,6 +96,19 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return BUG
     return status
+
+
+def _open_closed() -> None:
+    """Let streams that are closed (`>&-`) lead nowhere."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for all of the process)
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+
+
+def _read_no_more() -> None:
+    """Let what is still to be written out lead nowhere: Python does that once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _divided(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.diagnostics.export import FORMATS
 from tsdl.diagnostics.text import render_all
-from tsdl.reading import programs_beneath, read_file, read_named, reader_within, why_not
+from tsdl.reading import (
+    program_of,
+    programs_beneath,
+    read_named,
+    read_program,
+    reader_within,
+    why_not,
+)
 from tsdl.session import Chosen, Session, choose_scenario
 from tsdl.source import Source, Span
 
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 
     from tsdl.measured import Run
     from tsdl.plan import Plan
+    from tsdl.reading import Reader
 
 OK, MISTAKE, USAGE, EXPECTATION, PARTIAL = 0, 1, 2, 3, 4
 _OF_NUMBERS = ("W05", "W06")  # codes of what only values show, and of files
@@ -68,13 +76,23 @@ def unwritable(path: Path) -> str | None:
     return None
 
 
-def open_file(path: str, found: list[Diagnostic], allowed: Sequence[str] = ()) -> Session | None:
+def _stdin() -> str:
+    return program_of(sys.stdin.buffer if sys.stdin else None)
+
+
+def open_file(
+    path: str,
+    found: list[Diagnostic],
+    allowed: Sequence[str] = (),
+    opened: Reader = read_program,
+) -> Session | None:
     """Read a file, `-` the standard input; None, and a finding, where that does not go.
 
-    With `allowed` it may name files in its own folder and in these alone.
+    With `allowed` it may name files in its own folder and in these alone. `opened` is how it is
+    read itself: what is no program may have any size.
     """
     try:
-        text = sys.stdin.buffer.read().decode("utf-8") if path == "-" else read_file(path)
+        text = _stdin() if path == "-" else opened(path)
         own = str(Path(path).parent)  # of the standard input, the working folder
         read = reader_within([own, *allowed]) if allowed else read_named
         return Session("<stdin>" if path == "-" else path, text, read)
@@ -145,7 +163,7 @@ def measured_run(path: str, arguments: argparse.Namespace) -> Run | None:
     from tsdl.measured import read_run
 
     sink = Sink()
-    session = open_file(path, sink.found)
+    session = open_file(path, sink.found, opened=read_named)
     found = None
     if session is not None:
         columns = dict(arguments.columns)

@@ -254,6 +254,13 @@ class Evaluator(Struct):
         reason = broken(value, spec, expression, self.program.units)
         if reason:
             origin = self.origin(expression, place)
+            if origin.source.name == "<default>" and place.instance:
+                raise self.fail(
+                    "E0503",
+                    f"`{name}` must be {reason}",
+                    self.place_of(place.instance),
+                    notes=(f"by default it is `{origin.text}`",),
+                )
             used = () if origin == expression.span else (Label(expression.span, "used here"),)
             raise self.fail(
                 "E0503",

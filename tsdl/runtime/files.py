@@ -5,7 +5,7 @@ import gzip
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,10 @@ from tsdl.runtime.parquet import height, part, write_table
 from tsdl.runtime.result import Result
 from tsdl.runtime.traceevents import trace_json
 from tsdl.runtime.vllm import vllm_json
-from tsdl.wholefiles import put_whole
+from tsdl.wholefiles import Put, put_together, put_whole
 
 TABLES = ("requests", "timeseries", "states", "records")
 FORMATS = ("csv", "parquet")
-Put = Callable[[Path], None]  # writes a file
 _ROWS = 10_000  # that are made text at once
 
 
@@ -66,14 +65,13 @@ def write_trace(result: Result, path: Path) -> None:
 
 
 def write(result: Result, folder: Path, tables: str = "csv") -> None:
-    """Write all files into a folder, which is made; each is whole or not there.
+    """Write all files into a folder, which is made; those of one run, or what was there before.
 
     `tables` is the format of those that have rows, `csv` or `parquet`. What an earlier run left
     there under these names goes. Raises OSError, and NoPyarrow where Parquet needs it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, Put] = {
-        "summary.json": _text([summary_json(result)]),
         "plan.json": _text([result.plan.to_json(), "\n"]),
         "summary.vllm.json": _text([vllm_json(result)]),
     }
@@ -91,11 +89,10 @@ def write(result: Result, folder: Path, tables: str = "csv") -> None:
             files[f"{name}.csv"] = _text(table_csv(table))
     if result.log:
         files["log.txt"] = _text(f"{time!r} {line}\n" for time, line in result.log)
-    for name in (*(f"{table}.{kind}" for table in TABLES for kind in FORMATS), "log.txt"):
-        if name not in files:
-            (folder / name).unlink(missing_ok=True)
-    for name, put in files.items():
-        put_whole(folder / name, put)
+    files["summary.json"] = _text([summary_json(result)])
+    others = (*(f"{table}.{kind}" for table in TABLES for kind in FORMATS), "log.txt")
+    gone = [folder / name for name in others if name not in files]
+    put_together([(folder / name, put) for name, put in files.items()], gone)
 
 
 def _text(lines: Iterable[str], *, compressed: bool = False) -> Put:

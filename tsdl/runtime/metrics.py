@@ -7,12 +7,13 @@ and the width of a processor's vectors cannot show in a result.
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from tsdl.formula import Formula, Value, percentile_of
+from tsdl.formula import Formula, Value, compute, percentile_of
 from tsdl.runtime.sums import exact_sum
 
 Floats = NDArray[np.float64]
@@ -179,20 +180,42 @@ def _evaluate(value: Value, known: Mapping[str, object]) -> object:
         assert isinstance(known, Known)
         of, condition = value.arguments
         return evaluate(of, known.where(condition))
+    if name == "if":  # what is not chosen may have no value
+        test = evaluate(value.arguments[0], known)
+        if not isinstance(test, (np.ndarray, Weighted)):
+            return evaluate(value.arguments[1 if test else 2], known)
     arguments = [evaluate(argument, known) for argument in value.arguments]
     percent = percentile_of(name)
     if percent is not None or (len(arguments) == 1 and name in _STATISTICS):
         metric = arguments[0]
         assert isinstance(metric, (np.ndarray, Weighted))
         return percentile(metric, percent) if percent is not None else _STATISTICS[name](metric)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gaps = next((a for a in arguments if isinstance(a, Weighted)), None)
-        if gaps is None:
-            return _OPERATIONS[name](*arguments)
-        plain = (a.values if isinstance(a, Weighted) else a for a in arguments)
-        found = np.asarray(_OPERATIONS[name](*plain), dtype=np.float64)
-        order = np.argsort(found, kind="stable")
-        return Weighted(found[order], gaps.counts[order])
+    if not any(isinstance(a, (np.ndarray, Weighted)) for a in arguments):
+        return _of_numbers(name, arguments)
+    gaps = next((a for a in arguments if isinstance(a, Weighted)), None)
+    if gaps is None:
+        return _of_each(name, arguments)
+    found = _of_each(name, [a.values if isinstance(a, Weighted) else a for a in arguments])
+    order = np.argsort(found, kind="stable")
+    order = order[~np.isnan(found[order])]
+    return Weighted(found[order], gaps.counts[order])
+
+
+def _of_numbers(name: str, arguments: Sequence[Any]) -> object:
+    """Return an operation on numbers, exact where they are whole. Raises Nothing without one."""
+    try:
+        return compute(name, [a.item() if isinstance(a, np.generic) else a for a in arguments])
+    except ArithmeticError:
+        raise Nothing from None
+
+
+def _of_each(name: str, arguments: Sequence[object]) -> NDArray[np.generic]:
+    """Return an operation on each value; NaN where it has none, or one that no float can hold."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        found = np.asarray(_OPERATIONS[name](*arguments))
+    if found.dtype.kind == "f" and np.isinf(found).any():
+        found[np.isinf(found)] = np.nan
+    return found
 
 
 def holds(value: Value, known: Mapping[str, object]) -> bool:

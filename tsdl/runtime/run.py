@@ -27,6 +27,17 @@ _IN_TIME = ("E0901", "E0902", "E0903")
 ENGINES: dict[str, type[Engine]] = {"fast": FastEngine, "reference": Engine}
 
 
+def seed_of(value: object) -> int:
+    """Return a seed as Python's own whole number. Raises ValueError for what is none."""
+    try:
+        seed = index(value)  # type: ignore[arg-type]
+    except TypeError:
+        seed = -1
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"a seed is a whole number from 0 to 2^64 - 1, not {value!r}")
+    return seed
+
+
 def run(  # noqa: PLR0913 (what is run, how, and who looks on)
     plan: Plan,
     seed: int | None = None,
@@ -52,13 +63,7 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
     if engine not in ENGINES:
         raise ValueError(f"there is no engine {engine!r}; there are {', '.join(ENGINES)}")
     _check_externs(plan, externs or {})
-    chosen = plan.seed if seed is None else seed
-    try:
-        chosen = index(chosen)
-    except TypeError:
-        chosen = -1
-    if not 0 <= chosen < 2**64:
-        raise ValueError(f"a seed is a whole number from 0 to 2^64 - 1, not {seed!r}")
+    chosen = plan.seed if seed is None else seed_of(seed)
     guard = Guard(limits or Limits())
     guard.see_room(plan.workload)
     try:

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from tsdl.schema.shapes import Block, Field, Nested, quantity
-from tsdl.types import Choice, Reference
+from tsdl.types import Boolean, Choice, Reference
 
 _TIME = quantity("time")
 _DATA = quantity("data")
@@ -192,6 +192,12 @@ HARDWARE = Block(
                         "tokens whose time a decode takes at the least, however short its context",
                         "0",
                         low=0,
+                    ),
+                    "unsplit": Field(
+                        Boolean(),
+                        "whether contexts of decodes are split no more once each multiprocessor "
+                        "has 1.6 pairs of one and a KV head, so that the longest ends alone",
+                        "false",
                     ),
                 },
             )

@@ -50,6 +50,11 @@ _EXCHANGE = Field(
     "how tokens get to the experts of other ranks: all of them to every device, as usual, or each "
     "to the devices of its experts",
 )
+_MOST_DEVICES = 65_536  # of a worker: nothing is shared among more
+_DEVICES = Field(
+    quantity("devices"), "devices of a worker", required=True, low=1, high=_MOST_DEVICES, whole=True
+)
+_RANKS = Field(quantity(), "workers that share experts", "1", low=1, high=_MOST_DEVICES, whole=True)
 _STAGES = Field(quantity(), "parts of the model, one after another", "1", low=1, whole=True)
 _RATE = Field(quantity("requests/time"), "mean arrival rate", required=True, low=0, above=True)
 
@@ -144,10 +149,8 @@ CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
             "tensor parallelism: operators are sharded over this many devices, experts over those "
             "of `ranks` workers that go in lock-step",
             {
-                "devices": Field(
-                    quantity("devices"), "devices of a worker", required=True, low=1, whole=True
-                ),
-                "ranks": Field(quantity(), "workers that share experts", "1", low=1, whole=True),
+                "devices": _DEVICES,
+                "ranks": _RANKS,
                 "stages": _STAGES,
             },
         ),
@@ -162,10 +165,8 @@ CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
             "expert parallelism: as `tp`, but experts are divided whole, over `ranks` workers that "
             "go in lock-step; `imbalance` is the work of the busiest device over the mean",
             {
-                "devices": Field(
-                    quantity("devices"), "devices of a worker", required=True, low=1, whole=True
-                ),
-                "ranks": Field(quantity(), "workers that share experts", "1", low=1, whole=True),
+                "devices": _DEVICES,
+                "ranks": _RANKS,
                 "imbalance": Field(quantity(), "busiest device over the mean", "1", low=1),
                 "stages": _STAGES,
                 "exchange": _EXCHANGE,

@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from tsdl.runtime.tables import Table, column_of
-from tsdl.wholefiles import put_text
+from tsdl.wholefiles import put_together, text_put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,13 +72,12 @@ def _cell(value: float) -> float | None:
 
 
 def write(answer: Answer, folder: Path) -> None:
-    """Write all files into a folder, which is made; each is whole or not there. Raises OSError."""
+    """Write all files into a folder, which is made: all of them or none. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {"study.json": answer_json(answer), "study.csv": answer_csv(answer)}
+    texts = {"study.csv": answer_csv(answer)}
     plan = answer.first_plan
-    if plan is None:  # one may be left of an earlier study
-        (folder / "plan.json").unlink(missing_ok=True)
-    else:
+    gone = [] if plan else [folder / "plan.json"]  # one may be left of an earlier study
+    if plan:
         texts["plan.json"] = plan.to_json() + "\n"
-    for name, text in texts.items():
-        put_text(folder / name, text)
+    texts["study.json"] = answer_json(answer)
+    put_together([(folder / name, text_put(text)) for name, text in texts.items()], gone)

@@ -90,6 +90,10 @@ def number(value: Value, known: Mapping[str, float | None]) -> float:
         return UNDEFINED
     if not isinstance(found, Formula):
         return float(found)
+    if value.operation == "if":  # what is not chosen may have no value
+        test, *ways = value.arguments
+        asked = number(test, known)
+        return UNDEFINED if math.isnan(asked) else number(ways[0 if asked else 1], known)
     arguments = [number(argument, known) for argument in value.arguments]
     if any(math.isnan(a) for a in arguments):
         return UNDEFINED

@@ -12,7 +12,7 @@ from msgspec.structs import asdict
 
 from tsdl.validation.columns import NAMES
 from tsdl.validation.comparison import Validation
-from tsdl.wholefiles import put_text
+from tsdl.wholefiles import put_together, text_put
 
 
 def as_json(validation: Validation) -> str:
@@ -57,11 +57,10 @@ def as_csv(validation: Validation) -> str:
 
 
 def write(validation: Validation, folder: Path) -> None:
-    """Write both files into a folder, which is made; each whole or not at all. Raises OSError."""
+    """Write both files into a folder, which is made: both or none. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {"validate.json": as_json(validation), "validate.csv": as_csv(validation)}
-    for name, text in texts.items():
-        put_text(folder / name, text)
+    texts = {"validate.csv": as_csv(validation), "validate.json": as_json(validation)}
+    put_together([(folder / name, text_put(text)) for name, text in texts.items()])
 
 
 def _known(value: Any) -> Any:  # noqa: ANN401 (JSON in and out)
