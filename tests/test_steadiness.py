@@ -156,3 +156,12 @@ def test_counted_requests_arrive_for_longer_than_one_takes(warmup: float, *, tol
 def test_of_bursts_only_that_nobody_counts_is_told(arrivals: str) -> None:
     result = run(5, arrivals=arrivals, warmup=15, slots=100)
     assert codes(result) == (["W0903"] if "every" not in arrivals else [])
+
+
+def test_a_run_to_which_nobody_comes_is_told() -> None:
+    nobody = tsdl.compile(
+        "workload w { duration = 1 s; arrivals = poisson(1e-9 req/s); prompt = constant(9 tokens)\n"
+        "output = constant(2 tokens) }\n"
+        "scenario s { model = llama2_7b; cluster = single(A100_80G); workload = w }"
+    ).run()
+    assert [(w.code, w.title) for w in nobody.warnings] == [("W0903", "no request arrives")]

@@ -163,13 +163,7 @@ class _Merger:
             return
         earlier = self.written.get((id(holder), key))
         if earlier:
-            self.sink.error(
-                "E0403",
-                f"`{path}` is set twice",
-                item.span,
-                "set again here",
-                secondary=(Label(earlier, "first set here"),),
-            )
+            self._twice(path, "set", item.span, earlier)
             return
         self.written[(id(holder), key)] = item.span
         holder.fields[key] = Definition(
@@ -191,17 +185,20 @@ class _Merger:
             return
         earlier = self.written.get((id(members), f"let {name}"))
         if earlier:
-            self.sink.error(
-                "E0403",
-                f"`{name}` is named twice",
-                item.name_span,
-                "named again here",
-                secondary=(Label(earlier, "first named here"),),
-            )
+            self._twice(name, "named", item.name_span, earlier)
             return
         self.written[(id(members), f"let {name}")] = item.name_span
         known = members.lets.get(name)
         members.lets[name] = Definition(name, item.value, self.owner, item.name_span, known)
+
+    def _twice(self, name: str, done: str, span: Span, earlier: Span) -> None:
+        self.sink.error(
+            "E0403",
+            f"`{name}` is {done} twice",
+            span,
+            f"{done} again here",
+            secondary=(Label(earlier, f"first {done} here"),),
+        )
 
     def _holder(self, members: Members, blocks: list[str], target: ast.Expr) -> Members | None:
         for verb in blocks:

@@ -74,12 +74,17 @@ def too_short(
 ) -> Diagnostic | None:
     """Return the warning of a run whose counted requests are over before one of them would be.
 
-    None without a warm-up, or where requests do not come at a rate of their own.
+    None without a warm-up, unless nobody came, or where requests come at no rate of their own.
     """
     arrived = columns.part("arrived")
-    if not workload.warmup or not len(arrived):
+    if not len(arrived):
+        helps = ("let requests arrive for longer, or at a higher rate",)
+        return Diagnostic("W0903", Severity.WARNING, "no request arrives", None, help=helps)
+    if not workload.warmup:
         return None
     longer = "let requests arrive for longer than the `warmup`, by more of them; or shorten it"
+    if workload.replay:
+        longer = "the trace is not longer than that: shorten the `warmup`"
     if not counted.any():
         title = f"no request counts: all {len(arrived):,} arrive within the warm-up"
         return Diagnostic("W0903", Severity.WARNING, title, None, help=(longer,))
