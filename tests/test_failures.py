@@ -180,3 +180,18 @@ scenario it { model = llama2_7b; cluster = frail; policy = by_queue; workload = 
         assert fast.requests[name].tolist() == reference.requests[name].tolist()
     assert fast.summary["requests"]["finished"] == 400
     assert [rung.name for rung in plan.rungs] == ["stepped", "lazy"]
+
+
+def test_failures_are_counted() -> None:
+    result = tsdl.compile(
+        "cluster frail { worker gpu * 3 { hardware = A100_80G; failures = exponential(mean = 5 min)"
+        "\nrepair = 30 s } }\n"
+        "scenario s { model = llama2_7b; cluster = frail; workload = sharegpt(requests = 2000)\n"
+        "expect failures >= 1 }"
+    ).run()
+    rows = zip(result.states["worker"], result.states["state"], strict=True)
+    broken = [worker for worker, state in rows if state == "broken"]
+    assert result.summary["failures"] == result.totals["failures"] == len(broken) > 0
+    assert result.passed
+    counts = {w["id"]: w["failures"] for w in result.summary["workers"]}
+    assert counts == {number: broken.count(number) for number in range(3)}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from tsdl.runtime.scaling import BROKEN
 
 if TYPE_CHECKING:
     from tsdl.runtime.ledger import Ledger
@@ -32,6 +35,11 @@ class Outcome:
     on: dict[int, float]  # seconds that workers were on which may be scaled, by number
     states: list[tuple[float, int, str]]  # when which of these came to another state
     stopped: Stopped | None = None  # where a limit has ended it
+
+    @property
+    def failures(self) -> Counter[int]:
+        """Return how often workers failed, by number."""
+        return Counter(worker for _, worker, state in self.states if state == BROKEN)
 
     def time_on(self, worker: Worker) -> float:
         """Return for how many seconds a worker was on: all of the run, where it is not scaled."""

@@ -196,6 +196,7 @@ class Result:
             "token_throughput_per_device": self.totals["token_throughput"]
             / usage.devices(self.plan),
             "preemptions": sum(w.preemptions for w in workers),
+            "failures": sum(outcome.failures.values()),
             "utilization": busy / on if on > 0 else math.nan,
             "kv_peak": max(
                 (w.memory.peak / w.memory.capacity for w in workers if w.memory.capacity),
@@ -220,6 +221,7 @@ class Result:
 
     def _summary(self, outcome: Outcome) -> dict[str, Any]:
         totals, transfers = self.totals, outcome.notes.transfers
+        failures = outcome.failures
         latency = {name: _statistics(self.metrics[name]) for name in LATENCIES}
         with np.errstate(divide="ignore", invalid="ignore"):
             normalized = np.asarray(self.metrics["e2e"])
@@ -247,6 +249,7 @@ class Result:
                     "attainment",
                     "utilization",
                     "preemptions",
+                    "failures",
                     "kv_peak",
                     "hit_rate",
                     "transferred",
@@ -279,6 +282,7 @@ class Result:
                     "energy": _number(usage.energy(w, on, outcome.end)),
                     "utilization": _number(w.busy / on if on > 0 else math.nan),
                     "preemptions": w.preemptions,
+                    "failures": failures[w.id],
                     "kv_capacity": w.memory.capacity,
                     "kv_peak": w.memory.peak,
                     "drafts": w.drafts.made if w.drafts else 0,

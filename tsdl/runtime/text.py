@@ -215,6 +215,8 @@ def _workers(result: Result) -> list[str]:
         if kind.fewest is not None or kind.failures is not None:
             share = sum(w["on"] for w in group) / kind.count / end if end else None
             on = f"on {_percent(share)} of the time, "
+        if kind.failures is not None:
+            on = f"{several(sum(w['failures'] for w in group), 'failure')}, {on}"
         if kind.fewest is not None:
             many = f"{kind.fewest}..{kind.count} × "
         devices = f"{kind.devices} × " if kind.devices > 1 else ""

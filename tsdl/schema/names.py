@@ -212,6 +212,7 @@ TOTALS: dict[str, tuple[Type, str]] = {
     "rejected": (quantity("requests"), "counted and rejected"),
     "unfinished": (quantity("requests"), "counted, neither finished nor rejected at the end"),
     "preemptions": (quantity(), "preemptions of all workers"),
+    "failures": (quantity(), "how often workers failed"),
     "utilization": (quantity(), "share of time that workers were busy, mean over workers"),
     "kv_peak": (quantity(), "highest fill of any worker's KV cache"),
     "transferred": (quantity("data"), "bytes of KV that went from worker to worker"),
