@@ -9,7 +9,6 @@ from tsdl.units import Scale, Units, base_unit
 
 def broken(value: float, spec: Field, written: ast.Expr, units: Units) -> str | None:
     """Return what a value must be and what it is, where its field does not allow it."""
-    scale = _scale(spec, written, units)
     if spec.whole and value != int(value):
         return f"a whole number, and is {value:g}"
     if spec.low is not None and (value < spec.low or (spec.above and value == spec.low)):
@@ -18,6 +17,7 @@ def broken(value: float, spec: Field, written: ast.Expr, units: Units) -> str | 
         bound, words = spec.high, "at most"
     else:
         return None
+    scale = _scale(spec, written, units)
     least, found = _told(bound, scale), _told(value, scale)
     if least == found and bound != value:  # what differs is behind the digits that are shown
         found = f"{value / scale.size!r} {scale.unit}".rstrip()

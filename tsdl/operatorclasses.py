@@ -48,8 +48,8 @@ def _warn(
 
 def _written(declaration: Declaration) -> Iterator[tuple[str, Span]]:
     """Yield the classes that an operator names, in itself or in its parts, and a graph's nodes."""
-    if declaration.kind == "model" and declaration.clause.body:
-        yield from _at_nodes(declaration.clause.body)
+    if declaration.kind == "model" and not declaration.module.library and declaration.clause.body:
+        yield from _at_nodes(declaration.clause.body)  # those of the library give none
     if declaration.kind != "operator" or declaration.members is None:
         return
     for members in (declaration.members, *declaration.members.named("part")):
