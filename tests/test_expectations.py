@@ -121,7 +121,11 @@ def test_expectations_are_in_the_summary() -> None:
         ("10 ** (finished * 5 // 1 req) == 10 ** 15", True, 1e15),
         ("10 ** (finished * 7 // 1 req) > 1e20", True, 1e21),  # beyond 64 bits
         ("throughput / ((arrived - 5 req) / 1 s) >= 0", False, None),  # by zero
-        ("not (log2(preemptions) >= 0)", False, None),
+        ("not (log2(preemptions) >= 0)", True, None),  # that comparison does not hold
+        ("preemptions == 0 or makespan / preemptions > 1 s", True, None),
+        ("preemptions == 0 or p99(ttft, where = prompt > 1_000_000 tokens) < 1 s", False, None),
+        ("ttft / ((prompt - prompt) / 1 token) != 0 s", False, None),
+        ("finished(where = ttft / ((prompt - prompt) / 1 token) != 1 s) == 0 req", True, 0),
         ("(p99(ttft) / 1 ns) ** 1e9 >= 3", False, None),
         ("(throughput / ((arrived - 5 req) / 1 s) if arrived > 5 req else 2) == 2", True, 2),
         ("mean(ttft / (output - output)) >= 0 s/token", False, None),  # of nobody

@@ -122,3 +122,12 @@ def test_files_that_belong_together_change_together(tmp_path: Path) -> None:
     assert {p.name: p.read_text("utf-8") for p in tmp_path.iterdir()} == {
         "first": "a2", "last": "b2",
     }  # fmt: skip
+
+
+def test_what_cannot_go_keeps_all_as_it_was(tmp_path: Path) -> None:
+    first, last, old = (tmp_path / name for name in ("first", "last", "old"))
+    put_together([(first, text_put("a1")), (last, text_put("b1"))])
+    old.mkdir()
+    with pytest.raises(OSError, match=r"irectory|not permitted"):
+        put_together([(first, text_put("a2")), (last, text_put("b2"))], [old])
+    assert (first.read_text("utf-8"), last.read_text("utf-8")) == ("a1", "b1")

@@ -45,6 +45,8 @@ def _merge(declaration: Declaration, ring: list[Declaration], sink: Sink) -> Non
             _inherit(members, base.declaration.members, conflicts, "")
     if declaration.clause.body:
         _Merger(declaration, sink).body(members, declaration.clause.body)
+    if declaration.parameters:
+        _see_to_parameters(declaration, members, sink)
     for conflict in conflicts:
         if conflict.undecided:
             sink.error(
@@ -111,11 +113,13 @@ class _Merger:
     def __init__(self, owner: Declaration, sink: Sink) -> None:
         self.owner = owner
         self.sink = sink
+        self.shapes: list[Block] = []  # of the blocks around, the innermost last
         self.written: dict[tuple[int, str], Span] = {}
         self.replaced: dict[tuple[int, tuple[str, ...]], Span] = {}
 
     def body(self, members: Members, body: ast.Body) -> None:
         """Merge a body into members."""
+        self.shapes.append(members.shape)
         for item in body.items:
             match item:
                 case ast.Field():
@@ -133,6 +137,7 @@ class _Merger:
                         item.span,
                         help=(_allowed(members.shape, item),),
                     )
+        self.shapes.pop()
 
     # -- fields --------------------------------------------------------------------------------
 
@@ -172,8 +177,8 @@ class _Merger:
 
     def _let(self, members: Members, item: ast.Let) -> None:
         """Add a name that the block gives to a value; it hides nothing that the block has."""
-        shape, name = members.shape, item.name
-        what = "a parameter" if self.owner.parameter(name) else _has(shape, name)
+        name = item.name
+        what = "a parameter" if self.owner.parameter(name) else _has(self.shapes, name)
         if what:
             self.sink.error(
                 "E0206",
@@ -423,15 +428,32 @@ def _elsewhere(name: str) -> str:
     return f"`{name}` belongs to {' or '.join(kinds)}" if kinds and name in _RESERVED else ""
 
 
-def _has(shape: Block, name: str) -> str:
-    """Say what a name is to a block; "" where it is free."""
+def _has(shapes: list[Block], name: str) -> str:
+    """Say what a name is to a block within others, the innermost last; "" where it is free."""
+    shape = shapes[-1]
     if name in shape.fields or name in shape.functions:
         return f"a field of {with_article(shape.kind)}"
     if name in shape.blocks or name in shape.clauses:
         return f"a word of {with_article(shape.kind)}"
-    if name in shape.symbols:
-        return f"known to {with_article(shape.kind)}"
-    return ""
+    offers = next((around for around in shapes if name in around.symbols), None)
+    return f"known to {with_article(offers.kind)}" if offers else ""
+
+
+def _see_to_parameters(declaration: Declaration, members: Members, sink: Sink) -> None:
+    """Refuse a parameter of the name of a `let` that is inherited: formulas would read that."""
+    for name, definition in members.lets.items():
+        parameter = declaration.parameter(name)
+        if parameter is not None and definition.owner is not declaration:
+            sink.error(
+                "E0206",
+                f"`{name}` is a value that `{definition.owner.name}` names already",
+                parameter.span,
+                "a parameter of the same name",
+                secondary=(Label(definition.span, "named here"),),
+                help=("give the parameter another name",),
+            )
+    for block in members.blocks.values():
+        _see_to_parameters(declaration, block, sink)
 
 
 def _allowed(shape: Block, item: ast.Item | None = None) -> str:

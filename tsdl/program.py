@@ -59,6 +59,7 @@ class Definition(Struct, eq=False):
     span: Span
     base: "Definition | None" = None
     parameters: tuple[str, ...] = ()
+    read: bool = False  # whether an expression names it: of a `let`, nothing else reads it
 
 
 class Part(Struct, eq=False):
@@ -78,6 +79,10 @@ class Members(Struct, eq=False):
     lets: dict[str, Definition] = field(default_factory=dict)  # names that the block gives itself
     blocks: dict[tuple[str, str], "Members"] = field(default_factory=dict)
     parts: dict[tuple[str, ...], list[Part]] = field(default_factory=dict)
+
+    def said(self, key: str) -> Definition | None:
+        """Return what is said of a field, or of a name that the block gives itself."""
+        return self.fields.get(key) or self.lets.get(key)
 
     def block(self, verb: str) -> "Members | None":
         """Return the nested block of a verb that has no name."""

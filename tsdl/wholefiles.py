@@ -45,10 +45,10 @@ def put_together(files: Sequence[tuple[Path, Put]], gone: Iterable[Path] = ()) -
             put(part)
             if there:
                 shutil.copymode(place, part)
-        if len(written) > 1:
-            written[-1][1].unlink(missing_ok=True)
         for path in gone:
             path.unlink(missing_ok=True)
+        if len(written) > 1:
+            written[-1][1].unlink(missing_ok=True)
         for part, place in written:
             part.replace(place)
     finally:

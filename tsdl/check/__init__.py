@@ -11,6 +11,7 @@ from tsdl.check.events import check_handler
 from tsdl.check.expressions import infer, require
 from tsdl.check.graphs import check_graph
 from tsdl.check.hooks import check_hook
+from tsdl.check.measures import agrees, mismatch
 from tsdl.check.names import let_type
 from tsdl.check.parameters import param_type, parameter_type
 from tsdl.check.policies import check_keys, check_rule
@@ -20,7 +21,7 @@ from tsdl.check.states import check_state
 from tsdl.check.studies import check_case, check_question
 from tsdl.diagnostics import Sink
 from tsdl.parse.kept import parse_kept
-from tsdl.program import Declaration, Members, Part, Program
+from tsdl.program import Declaration, Definition, Members, Part, Program
 from tsdl.schema import KINDS, Block, Field
 from tsdl.source import Source
 from tsdl.types import Boolean, Quantity, Record, Samples, Type, Unknown, describe
@@ -49,6 +50,24 @@ def check(program: Program, sink: Sink) -> None:
                 program, sink, declaration, symbols=dict(declaration.members.shape.symbols)
             )
             _members(declaration.members, scope)
+    for declaration in program.declarations[program.known :]:
+        if declaration.module is program.root and declaration.members:
+            _unread(declaration, declaration.members, sink)
+
+
+def _unread(owner: Declaration, members: Members, sink: Sink) -> None:
+    """Warn of names that a declaration gives to values which no expression reads."""
+    for definition in members.lets.values():
+        chain: Definition | None = definition
+        while chain is not None and not chain.read:
+            chain = chain.base
+        if chain is None and definition.owner is owner:
+            sink.warning(
+                "W0202", f"no expression reads `{definition.key}`", definition.span,
+                help=("it changes what is said by its name alone, in this block or in a base",),
+            )  # fmt: skip
+    for block in members.blocks.values():
+        _unread(owner, block, sink)
 
 
 def _members(members: Members, scope: Scope, path: str = "") -> None:
@@ -85,7 +104,7 @@ def _members(members: Members, scope: Scope, path: str = "") -> None:
                 _bounded(definition.value, field, f"`{path}{key}`", scope)
     for definition in members.lets.values():
         if definition.owner is scope.owner:
-            let_type(definition, scope, 0)
+            _named(definition, scope)
     for (verb, name), block in members.blocks.items():
         if block.shape.kind == "case":
             check_case(block, scope)
@@ -96,6 +115,15 @@ def _members(members: Members, scope: Scope, path: str = "") -> None:
         for part in parts:
             if part.owner is scope.owner:
                 _part(part, members, scope)
+
+
+def _named(definition: Definition, scope: Scope) -> None:
+    """Check a `let`: what a base says by its name must be able to read it."""
+    found = let_type(definition, scope, 0)
+    if definition.base is not None:
+        wanted = let_type(definition.base, scope, 0)
+        if not agrees(found, wanted, definition.value):
+            mismatch(definition.value, found, wanted, scope, f"`{definition.key}`")
 
 
 def _bounded(expression: ast.Expr, field: Field, subject: str, scope: Scope) -> None:

@@ -89,6 +89,7 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
             continue
         field = block.shape.fields.get(name)
         if field is None and name in block.lets:
+            block.lets[name].read = True
             return FieldName(up, name), let_type(block.lets[name], scope, up)
         if field is None and block.shape.open_field and name in block.fields:
             field = block.shape.open_field
@@ -321,5 +322,6 @@ def _set_by_base(path: str, scope: Scope) -> Type | None:
             field = holder.shape.fields.get(key) or holder.shape.open_field
             return field.type if field else UNKNOWN
         if holder and key in holder.lets:
+            holder.lets[key].read = True
             return let_type(holder.lets[key], scope._replace(blocks=around), 0)
     return None

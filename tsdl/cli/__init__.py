@@ -77,13 +77,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return MISTAKE
     except BrokenPipeError:  # whoever reads us has seen enough
-        _read_no_more()
+        _write_nowhere()
     except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
         return TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL:
-            _read_no_more()
+            _write_nowhere()
             print(f"tsdl: cannot write all of this: {error.strerror}", file=sys.stderr)
             return USAGE
         from tsdl import __version__
@@ -106,7 +106,7 @@ def _open_closed() -> None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
-def _read_no_more() -> None:
+def _write_nowhere() -> None:
     """Let what is still to be written out lead nowhere: Python does that once more at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -122,6 +122,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0905", Severity.ERROR, "not enough memory for the run"),
         Code("E0906", Severity.ERROR, "requests that arrive too late to be counted"),
         Code("W0201", Severity.WARNING, "never used"),
+        Code("W0202", Severity.WARNING, "a `let` that nothing reads"),
         Code("W0502", Severity.WARNING, "a bound that no request can meet"),
         Code("W0503", Severity.WARNING, "requests that will be rejected"),
         Code("W0504", Severity.WARNING, "an attention window that is not modelled"),

@@ -164,7 +164,7 @@ class Evaluator(Struct):
         override = self._override(instance, key)
         if override:
             return override.expression, override.place
-        definition = instance.members.fields.get(key) or instance.members.lets.get(key)
+        definition = instance.members.said(key)
         if definition:
             return definition.value, Place(definition.owner, instance)
         default = self.program.defaults.get(_schema_path(instance, key))
@@ -183,7 +183,7 @@ class Evaluator(Struct):
         override = self._override(instance, key)
         if override:
             return override.expression.span
-        definition = instance.members.fields.get(key)
+        definition = instance.members.said(key)
         if definition:
             return definition.value.span
         return self.place_of(instance)

@@ -225,7 +225,7 @@ def _base(evaluator: Evaluator, path: str, place: Place, expression: ast.Expr) -
         holder: Members | None = base.declaration.members
         for verb in blocks:
             holder = holder.blocks.get((verb, "")) if holder else None
-        definition = (holder.fields.get(key) or holder.lets.get(key)) if holder else None
+        definition = holder.said(key) if holder else None
         if definition and place.instance:
             instance: Instance | None = place.instance.root
             for verb in blocks:

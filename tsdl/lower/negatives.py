@@ -3,7 +3,7 @@
 They are told before a run adds them up.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tsdl.costs import Batch
 from tsdl.evaluate import Evaluator, Instance
@@ -12,9 +12,14 @@ from tsdl.formula import Formula, Value, make, substituted
 _CONTEXTS = (1024, 8192)
 
 
-def _iterations(decode_tokens: int = 1) -> Iterator[tuple[str, dict[Formula, Value]]]:
-    """Yield what is known of iterations that many runs have, with what they are called."""
-    for context in _CONTEXTS:
+def iterations(
+    decode_tokens: int = 1, longest: int = _CONTEXTS[0]
+) -> Iterator[tuple[str, dict[Formula, Value]]]:
+    """Yield what is known of iterations that every run may have, with what they are called.
+
+    `longest` is the longest context of the model.
+    """
+    for context in sorted({min(context, longest) for context in _CONTEXTS}):
         for decodes, called in ((1, "one decode"), (64, "64 decodes")):
             batch = Batch()
             batch.add_decodes([context] * decodes, decode_tokens)
@@ -32,9 +37,11 @@ def check_negative(
     name: str,
     formulas: dict[str, Value],
     when: Value,
-    decode_tokens: int = 1,
+    looked_at: Iterable[tuple[str, dict[Formula, Value]]] | None = None,
 ) -> None:
     """See that what a block says by its fields is not below zero. Raises Failed.
+
+    The `iterations` of a model with short contexts are looked at, where no others are given.
 
     Those of the library need no look. What has no value without a run is left to it.
     """
@@ -45,7 +52,7 @@ def check_negative(
     }
     if not own:
         return
-    for called, known in _iterations(decode_tokens):
+    for called, known in looked_at or iterations():
         for key, value in own.items():
             number = _number(value, known)
             if number < 0:
@@ -61,7 +68,7 @@ def check_negative(
 
 def check_share(evaluator: Evaluator, block: Instance, key: str, value: Value) -> None:
     """See that a share which a formula says is from none to the whole. Raises Failed."""
-    for called, known in _iterations():
+    for called, known in iterations():
         number = _number(value, known)
         if not 0 <= number <= 1:
             raise evaluator.fail(

@@ -11,7 +11,7 @@ from tsdl.evaluate.values import Binding, Place
 from tsdl.formula import Value, make, symbol
 from tsdl.lower.clusters import Parallel, parallel_of
 from tsdl.lower.collectives import Group, exchanged, norm
-from tsdl.lower.negatives import check_negative
+from tsdl.lower.negatives import check_negative, iterations
 from tsdl.lower.reaching import Reach
 from tsdl.lower.sharding import divide, sizes_of
 from tsdl.lower.tables import Tables
@@ -33,6 +33,7 @@ class Device(Struct):
     peaks: dict[str, Peak]  # by the formats that were asked for
     bandwidth: float
     extra: dict[str, float]  # seconds that kernels of a class take under the engine, besides
+    context: int  # the longest of the model
     decode_tokens: int = 1  # of a request that decodes, in an iteration
 
     @property
@@ -111,9 +112,11 @@ def device_of(
     parallel = parallel_of(evaluator, worker)
     block = evaluator.inner(evaluator.inner(policy, "local"), "extra")
     extra = {name: evaluator.real(block, name) for name in block.members.fields}
+    context = evaluator.whole(model, "context")
     return Device(
-        evaluator, hardware, link, formats, parallel, reach, {}, {}, bandwidth, extra, decode_tokens
-    )
+        evaluator, hardware, link, formats, parallel, reach, {}, {}, bandwidth, extra, context,
+        decode_tokens,
+    )  # fmt: skip
 
 
 def _peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> Peak:
@@ -403,7 +406,8 @@ def _kernel(
     done = {key: evaluator.known(work, key) for key in WORK}
     flops, moved, wire, remote = done.values()
     when = evaluator.known(work, "when")
-    check_negative(evaluator, work, name, done, when, device.decode_tokens)
+    looked_at = iterations(device.decode_tokens, device.context)
+    check_negative(evaluator, work, name, done, when, looked_at)
     reached, most = device.efficiency(work_class, widened=widened), device.peak(format_)
     compute_time = make("/", flops, most.compute * most.attained * reached.compute)
     memory_time = make("/", moved, device.bandwidth * reached.bandwidth)

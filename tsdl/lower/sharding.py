@@ -82,9 +82,12 @@ def _way(evaluator: Evaluator, operator: Instance, item: ast.GraphNode, parallel
 
 
 def sizes_of(operator: Declaration) -> list[str]:
-    """Return the parameters that are sizes of an operator: those that each call must give."""
-    every = [parameter.name for parameter in operator.parameters]
-    return [p.name for p in operator.parameters if p.default is None] or every
+    """Return the parameters that are sizes of an operator: those that each call must give.
+
+    Where that are not even two, all of them are.
+    """
+    given = [p.name for p in operator.parameters if p.default is None]
+    return given if len(given) > 1 else [parameter.name for parameter in operator.parameters]
 
 
 def _divided(way: str, sizes: list[str], devices: int) -> Iterator[tuple[str, int]]:

@@ -155,6 +155,9 @@ _OPERATIONS: dict[str, Callable[..., object]] = {
 }
 
 
+_COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
+
+
 class Nothing(Exception):
     """A statistic of no values, or a quotient of nothing: there is no number to compare."""
 
@@ -184,9 +187,14 @@ def _evaluate(value: Value, known: Mapping[str, object]) -> object:
         test = evaluate(value.arguments[0], known)
         if not isinstance(test, (np.ndarray, Weighted)):
             return evaluate(value.arguments[1 if test else 2], known)
-    arguments = [evaluate(argument, known) for argument in value.arguments]
+    try:
+        arguments = [evaluate(argument, known) for argument in value.arguments]
+    except Nothing:
+        if name in _COMPARISONS:
+            return False  # with something undefined none holds
+        raise
     percent = percentile_of(name)
-    if percent is not None or (len(arguments) == 1 and name in _STATISTICS):
+    if _is_statistic(value):
         metric = arguments[0]
         assert isinstance(metric, (np.ndarray, Weighted))
         return percentile(metric, percent) if percent is not None else _STATISTICS[name](metric)
@@ -201,6 +209,12 @@ def _evaluate(value: Value, known: Mapping[str, object]) -> object:
     return Weighted(found[order], gaps.counts[order])
 
 
+def _is_statistic(value: Formula) -> bool:
+    """Tell whether a formula is one number of all requests, or of all gaps."""
+    of_one = len(value.arguments) == 1
+    return percentile_of(value.operation) is not None or (of_one and value.operation in _STATISTICS)
+
+
 def _of_numbers(name: str, arguments: Sequence[Any]) -> object:
     """Return an operation on numbers, exact where they are whole. Raises Nothing without one."""
     try:
@@ -210,21 +224,44 @@ def _of_numbers(name: str, arguments: Sequence[Any]) -> object:
 
 
 def _of_each(name: str, arguments: Sequence[object]) -> NDArray[np.generic]:
-    """Return an operation on each value; NaN where it has none, or one that no float can hold."""
+    """Return an operation on each value; NaN where it has none, or one that no float can hold.
+
+    A comparison with NaN holds for none, and so `!=`, which numpy takes to hold.
+    """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         found = np.asarray(_OPERATIONS[name](*arguments))
+    if name == "!=":
+        for side in arguments:
+            values = np.asarray(side)
+            if values.dtype.kind == "f":
+                found = found & ~np.isnan(values)
     if found.dtype.kind == "f" and np.isinf(found).any():
         found[np.isinf(found)] = np.nan
     return found
 
 
 def holds(value: Value, known: Mapping[str, object]) -> bool:
-    """Tell whether a condition on the whole result holds; of nothing, or of nobody, none does."""
+    """Tell whether a condition on the whole result holds; of nobody, none does.
+
+    None does in which a statistic or a total is undefined, whatever else it says.
+    """
     try:
+        _see_measures(value, known)
         found = np.asarray(evaluate(value, known))
         return bool(found.size and np.all(found))
     except Nothing:
         return False
+
+
+def _see_measures(value: Value, known: Mapping[str, object]) -> None:
+    """See that all statistics and totals in a formula have values. Raises Nothing."""
+    if not isinstance(value, Formula):
+        return
+    if value.operation in ("symbol", "where") or _is_statistic(value):
+        evaluate(value, known)
+        return
+    for argument in value.arguments:
+        _see_measures(argument, known)
 
 
 def holds_each(value: Value, known: Mapping[str, object], count: int) -> NDArray[np.bool_]:

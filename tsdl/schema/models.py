@@ -59,7 +59,7 @@ OPERATOR = Block(
         "shards": Field(
             Sequence(Choice(_WAYS)),
             "how it may be divided: `column` its last size, `row` its first (an all-reduce "
-            "follows), `partial` its first (none follows), `heads` its parameters heads and "
+            "follows), `partial` its first size (none follows), `heads` its parameters heads and "
             "kv_heads, `expert` experts and active",
             "[]",
         ),

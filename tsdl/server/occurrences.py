@@ -130,7 +130,7 @@ class _Finder:
         self, span: Span, holder: str, key: str, members: Members | None,
         expression: ast.Expr | None = None,
     ) -> None:  # fmt: skip
-        definition = (members.fields.get(key) or members.lets.get(key)) if members else None
+        definition = members.said(key) if members else None
         target = definition.span if definition else None
         symbol = Symbol("field", f"{holder}.{key}")
         sets = target is not None and expression is None and span.start == target.start
