@@ -27,13 +27,6 @@ class OutsideError(OSError):
         self.folder = folder
 
 
-def read_file(path: str) -> str:
-    """Read a file as UTF-8. Raises OSError or UnicodeDecodeError."""
-    if not path:  # which would stand for the working folder
-        raise OSError("its name is empty")
-    return Path(path).read_text(encoding="utf-8")
-
-
 def read_program(path: str) -> str:
     """Read a program as UTF-8. Raises OSError, also for one without an end; UnicodeDecodeError."""
     if not path:
@@ -57,9 +50,11 @@ def read_named(path: str) -> str:
 
     Raises OSError, ValueError for a path that cannot be, or UnicodeDecodeError.
     """
+    if not path:  # which would stand for the working folder
+        raise OSError("its name is empty")
     if _is_device(path) and not _OF_SHELL.fullmatch(path):
         raise OSError("it is a device or a pipe, and no file")
-    return read_file(path)
+    return Path(path).read_text(encoding="utf-8")
 
 
 def _is_device(path: str) -> bool:

@@ -19,7 +19,7 @@ from tsdl.check.scope import Scope
 from tsdl.check.slips import of_requests
 from tsdl.check.states import check_state
 from tsdl.check.studies import check_case, check_question
-from tsdl.diagnostics import Sink
+from tsdl.diagnostics import Severity, Sink
 from tsdl.parse.kept import parse_kept
 from tsdl.program import Declaration, Definition, Members, Part, Program
 from tsdl.schema import KINDS, Block, Field
@@ -50,6 +50,8 @@ def check(program: Program, sink: Sink) -> None:
                 program, sink, declaration, symbols=dict(declaration.members.shape.symbols)
             )
             _members(declaration.members, scope)
+    if any(found.severity is Severity.ERROR for found in sink.found):
+        return  # what was to read a name may be misspelt
     for declaration in program.declarations[program.known :]:
         if declaration.module is program.root and declaration.members:
             _unread(declaration, declaration.members, sink)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tsdl.cli.options import read_share, read_whole
 from tsdl.cli.shared import OK, usage_error
-from tsdl.wholefiles import put_text
+from tsdl.wholefiles import put_together, text_put
 
 if TYPE_CHECKING:
     from tsdl.sources import Bounds
@@ -82,8 +82,8 @@ def tabulate(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     try:
-        put_text(table, found.text)
-        put_text(path, _declared(identifier(path.stem), table.name, times.title, bounds))
+        declared = _declared(identifier(path.stem), table.name, times.title, bounds)
+        put_together([(table, text_put(found.text)), (path, text_put(declared))])
     except OSError as error:
         return usage_error(f"cannot write {arguments.output!r}: {error.strerror or error}")
     return OK
