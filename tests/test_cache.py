@@ -9,20 +9,31 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_library_once import members_of
 from tsdl import _cache, ast
 from tsdl._resources import library_files
+from tsdl.check import check
 from tsdl.diagnostics import Sink
+from tsdl.kept import kept
+from tsdl.modules import load_library
 from tsdl.parse import parse
 from tsdl.parse import parser as parser_
-from tsdl.parse.kept import parse_kept
-from tsdl.session import Session
+from tsdl.program import Program
+from tsdl.resolve import resolve
+from tsdl.schema import KINDS
+from tsdl.session import Session, checked_library
 from tsdl.source import Source
 
 KEY = _cache.digest("what it is of")
-SOURCES = sorted(
-    (Source(name, text) for name, text in library_files()), key=lambda source: len(source.text)
-)[:4]  # which are soon read
-TREES = [ast.dump(parse(source, Sink()).items) for source in SOURCES]
+OWN = """
+hardware slow { memory { capacity = 4 GiB; bandwidth = 100 GB/s } }
+hardware fast(times = 2) from slow { memory.bandwidth = times * base.memory.bandwidth }
+operator Twice(width) { flops = 2 * tokens * width }
+"""
+SOURCES = [
+    *(Source(name, text) for name, text in library_files() if name == "<stdlib>/units.tsim"),
+    Source("<stdlib>/own.tsim", OWN),
+]
 
 
 @pytest.fixture
@@ -36,12 +47,45 @@ def kept_file(folder: Path) -> Path:
     return found
 
 
-def trees() -> list[object]:
-    return [ast.dump(file.items) for file in parse_kept("library", SOURCES)]
+def made(sources: list[Source]) -> Program:
+    """Return a program of sources that stand for the library, checked."""
+    sink = Sink()
+    program = resolve(load_library([parse(s, sink) for s in sources], sink), None, sink)
+    check(program, sink)
+    assert not sink.found
+    return program
 
 
-def refuse(*_: object) -> None:
+def program() -> Program:
+    return kept(SOURCES, lambda: made(SOURCES))
+
+
+def refuse(*_: object) -> Program:
     raise AssertionError("it was computed again")
+
+
+def shown(program: Program) -> object:
+    """Return all that a program says, without the places of its parts in memory."""
+    place = {id(declaration): n for n, declaration in enumerate(program.declarations)}
+    nodes = [n for module in program.modules for n in ast.walk(module.file.items)]
+    return (
+        [(module.path, module.library, ast.dump(module.file.items)) for module in program.modules],
+        [list(names) for names in program.scopes.values()],
+        [
+            (d.kind, d.name, [place[id(b.declaration)] for b in d.bases], len(d.parameters))
+            for d in program.declarations
+        ],
+        [len(list(members_of(d.members))) for d in program.declarations],
+        (program.units, program.root.path, program.known),
+        [program.types.get(node) for node in nodes],  # type: ignore[call-overload]
+        [program.number_units.get(node) for node in nodes],  # type: ignore[call-overload]
+        [type(program.meanings.get(node)) for node in nodes],  # type: ignore[call-overload]
+        [ast.dump(expression) for expression in program.defaults.values()],
+        [program.parameter_types.get(p) for d in program.declarations for p in d.parameters],
+    )
+
+
+PROGRAM = shown(made(SOURCES))
 
 
 def test_what_is_kept_is_found_again_and_only_for_what_it_is_of(folder: Path) -> None:
@@ -61,43 +105,61 @@ def test_a_digest_keeps_its_parts_apart() -> None:
     assert _cache.digest("\ud800") != _cache.digest("")
 
 
-def test_trees_that_are_kept_are_the_trees(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert trees() == TREES
-    monkeypatch.setattr("tsdl.parse.kept.parse", refuse)
-    files = parse_kept("library", SOURCES)
-    assert [ast.dump(file.items) for file in files] == TREES
-    for source, file in zip(SOURCES, files, strict=True):
+def test_what_is_kept_is_the_program(folder: Path) -> None:
+    assert shown(program()) == PROGRAM
+    read = kept(SOURCES, refuse)
+    assert shown(read) == PROGRAM
+    for source, module in zip(SOURCES, read.modules, strict=True):
         fresh = parse(source, Sink())
-        assert file.source is source
-        spans = [(item.span.source, item.span.text) for item in file.items]
+        assert module.file.source is source
+        spans = [(item.span.source, item.span.text) for item in module.file.items]
         assert spans == [(source, item.span.text) for item in fresh.items]
+    for declaration in read.declarations:
+        assert declaration.module in read.modules
+        assert read.scopes[declaration.module][declaration.name] is declaration
+        assert declaration.members is not None
+        assert declaration.members.shape is KINDS[declaration.kind]
 
 
-def test_trees_of_another_text_are_made_anew(folder: Path) -> None:
-    trees()
-    changed = [Source(SOURCES[0].name, "param edited = 1\n"), *SOURCES[1:]]
-    (file, *_) = parse_kept("library", changed)
-    assert len(file.items) == 1
-    assert trees() == TREES
+def test_the_library_is_the_same_when_it_was_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked_library.cache_clear()
+    fresh = shown(checked_library())
+    monkeypatch.setattr("tsdl.session.resolve", refuse)
+    checked_library.cache_clear()
+    assert shown(checked_library()) == fresh
+
+
+def test_a_program_of_another_text_or_compiler_is_made_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program()
+    changed = [SOURCES[0], Source(SOURCES[1].name, "param edited = 1\n")]
+    assert [d.name for d in kept(changed, lambda: made(changed)).declarations] == ["edited"]
+    assert shown(program()) == PROGRAM
+    monkeypatch.setattr("tsdl.kept.compiler_code", lambda: ["another"])
+    with pytest.raises(AssertionError, match="computed again"):
+        kept(SOURCES, refuse)
 
 
 @pytest.mark.parametrize("at", [0, 31, 32, 40, 1000, -1])
 def test_a_damaged_file_is_none(folder: Path, at: int) -> None:
-    trees()
+    program()
     file = kept_file(folder)
     data = bytearray(file.read_bytes())
     data[at] ^= 1
     file.write_bytes(data)
-    assert trees() == TREES
+    assert shown(program()) == PROGRAM
     assert file.read_bytes() != bytes(data)  # and it is mended
 
 
 @pytest.mark.parametrize("size", [0, 10, 32, 33, 5000])
 def test_a_truncated_file_is_none(folder: Path, size: int) -> None:
-    trees()
+    program()
     file = kept_file(folder)
     file.write_bytes(file.read_bytes()[:size])
-    assert trees() == TREES
+    assert shown(program()) == PROGRAM
 
 
 class Bomb:
@@ -116,7 +178,7 @@ def test_nothing_that_is_kept_is_run(
         return pickle.dumps(Bomb())
 
     monkeypatch.setattr(_cache, "load", load)
-    assert trees() == TREES
+    assert shown(program()) == PROGRAM
     assert parser_._kept_parser(lambda comment: comment).parse("param x = 1").data == "start"
     assert not (tmp_path / "exploded").exists()
 
@@ -162,7 +224,7 @@ def test_without_a_place_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv("TSDL_CACHE", place)
         _cache.save("some", KEY, b"data")
         assert _cache.load("some", KEY) is None
-        assert trees()[0] == TREES[0]
+        assert shown(program()) == PROGRAM
 
 
 def test_the_folder_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +265,7 @@ def test_processes_at_once_keep_a_whole_file(folder: Path) -> None:
     ]
     assert [process.wait() for process in running] == [0] * 4
     assert sorted(path.name.split("-")[0] for path in folder.iterdir()) == ["grammar", "library"]
-    assert trees() == TREES
+    assert shown(program()) == PROGRAM
 
 
 def test_diagnostics_point_into_the_library_as_before(folder: Path, tmp_path: Path) -> None:
@@ -211,8 +273,8 @@ def test_diagnostics_point_into_the_library_as_before(folder: Path, tmp_path: Pa
     program.write_text("hardware mine from A100_80G, H100_SXM {}\n")
     command = [sys.executable, "-m", "tsdl", "check", str(program)]
     shown = []
-    for kept in ("off", str(folder), str(folder)):
-        environment = {**os.environ, "TSDL_CACHE": kept}
+    for place in ("off", str(folder), str(folder)):
+        environment = {**os.environ, "TSDL_CACHE": place}
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, check=False,
             cwd=Path(__file__).parents[1],

@@ -39,6 +39,15 @@ def report_file(name: str) -> str:
 
 
 def parser_code() -> list[str]:
-    """Return the code that makes trees of texts: a tree that is kept is of this code."""
-    found = [_PACKAGE / "ast.py", _PACKAGE / "source.py", *sorted(_PACKAGE.glob("parse/*.py"))]
+    """Return the code that makes trees of texts: tables that are kept are of this code."""
+    return _code("ast.py", "source.py", "parse/*.py")
+
+
+def compiler_code() -> list[str]:
+    """Return the code that makes a checked program of texts: what is kept is of this code."""
+    return _code("*.py", "parse/*.py", "schema/*.py", "check/*.py")
+
+
+def _code(*patterns: str) -> list[str]:
+    found = [file for pattern in patterns for file in sorted(_PACKAGE.glob(pattern))]
     return [file.read_text(encoding="utf-8") for file in found if file.is_file()]

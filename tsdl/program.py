@@ -145,8 +145,8 @@ class Program(Struct):
     root: Module
     modules: list[Module]
     units: Units
-    scopes: dict[int, dict[str, Declaration]]
-    aliases: dict[int, dict[str, Module]]
+    scopes: dict[Module, dict[str, Declaration]]
+    aliases: dict[Module, dict[str, Module]]
     prelude: dict[str, Declaration]
     declarations: list[Declaration]
     library: Declaration  # stands for the library itself: owner of the schema's defaults
@@ -168,8 +168,8 @@ class Program(Struct):
             root=modules[-1],
             modules=[*self.modules, *modules],
             units=units,
-            scopes={**self.scopes, **{id(m): {} for m in modules}},
-            aliases={**self.aliases, **{id(m): {} for m in modules}},
+            scopes={**self.scopes, **{m: {} for m in modules}},
+            aliases={**self.aliases, **{m: {} for m in modules}},
             prelude=self.prelude,
             declarations=self.declarations.copy(),
             library=self.library,
@@ -183,7 +183,7 @@ class Program(Struct):
 
     def lookup(self, module: Module, name: str) -> Declaration | None:
         """Return what a name means at the top of a module."""
-        return self.scopes[id(module)].get(name) or self.prelude.get(name)
+        return self.scopes[module].get(name) or self.prelude.get(name)
 
     def own(self, kind: str) -> list[Declaration]:
         """Return the declarations of a kind in the file itself, in order."""

@@ -51,7 +51,7 @@ def _stand_in(module: Module) -> Declaration:
 
 
 def _collect(program: Program, module: Module, sink: Sink) -> None:
-    scope = program.scopes[id(module)]
+    scope = program.scopes[module]
     for clause in module.clauses:
         if clause.verb in UNITS_KINDS:
             continue
@@ -175,7 +175,7 @@ def _check_form(clause: ast.Clause, kind: str, sink: Sink) -> None:
 
 
 def _import_names(program: Program, module: Module, sink: Sink) -> None:
-    scope, aliases = program.scopes[id(module)], program.aliases[id(module)]
+    scope, aliases = program.scopes[module], program.aliases[module]
     own = dict(scope)
     for item in module.imports:
         if item.alias is not None:
@@ -183,7 +183,7 @@ def _import_names(program: Program, module: Module, sink: Sink) -> None:
                 sink.error("E0202", f"`{item.alias}` is declared twice", item.span)
             aliases[item.alias] = item.module
             continue
-        for clause_name, declaration in program.scopes[id(item.module)].items():
+        for clause_name, declaration in program.scopes[item.module].items():
             if declaration.module is not item.module:
                 continue  # imports are not passed on
             earlier = scope.get(clause_name)
@@ -210,8 +210,8 @@ def find(program: Program, module: Module, expression: ast.Expr) -> Declaration 
         case ast.Name(id=name):
             return program.lookup(module, name)
         case ast.Attribute(value=ast.Name(id=alias), name=name):
-            imported = program.aliases[id(module)].get(alias)
-            found = program.scopes[id(imported)].get(name) if imported else None
+            imported = program.aliases[module].get(alias)
+            found = program.scopes[imported].get(name) if imported else None
             return found if found and found.module is imported else None
         case _:
             return None
@@ -267,7 +267,7 @@ def report_unknown(  # noqa: PLR0913 (what is unknown where, and what is known i
     broken = (module.file.broken, *(i.module.file.broken for i in module.imports))
     if any(name in names for names in broken):
         return  # it was declared, in an item that could not be read
-    names = {**program.prelude, **program.scopes[id(module)]}
+    names = {**program.prelude, **program.scopes[module]}
     candidates = [n for n, d in names.items() if kind is None or d.kind == kind]
     # With very many mistakes nobody reads a suggestion for each, and looking takes long.
     if len(sink.found) >= MOST_SUGGESTIONS:

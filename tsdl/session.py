@@ -13,10 +13,11 @@ from tsdl.constants import Constant, Key, constants_of, formulas_of, read_consta
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator
 from tsdl.evaluate.values import Binding, Path, Value
+from tsdl.kept import kept
 from tsdl.lower import lower
 from tsdl.modules import Module, load, load_library
 from tsdl.params import read_params
-from tsdl.parse.kept import parse_kept
+from tsdl.parse import parse
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
 from tsdl.reading import Reader, read_named
@@ -26,24 +27,24 @@ from tsdl.verify import verify
 
 
 @cache
-def library() -> list[Module]:
-    """Return the parsed standard library."""
-    sink = Sink()
-    sources = [Source(name, text) for name, text in library_files()]
-    modules = load_library(parse_kept("library", sources), sink)
-    assert not sink.found, sink.found[0]
-    return modules
-
-
-@cache
 def checked_library() -> Program:
     """Return the standard library, resolved and checked: what every program begins with."""
-    sink = Sink()
-    program = resolve(library(), None, sink)
-    check_defaults(program)
-    check(program, sink)
-    assert not sink.found, sink.found[0]
-    return program
+    sources = [Source(name, text) for name, text in library_files()]
+
+    def make() -> Program:
+        sink = Sink()
+        program = resolve(load_library([parse(s, sink) for s in sources], sink), None, sink)
+        check_defaults(program)
+        check(program, sink)
+        assert not sink.found, sink.found[0]
+        return program
+
+    return kept(sources, make)
+
+
+def library() -> list[Module]:
+    """Return the modules of the standard library."""
+    return checked_library().modules
 
 
 class Session(Struct):

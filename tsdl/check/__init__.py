@@ -1,6 +1,5 @@
 """Types and units of every declaration, used or not. Knows the schema; knows no values."""
 
-from collections.abc import Iterator
 from functools import cache
 
 from tsdl import ast
@@ -20,7 +19,7 @@ from tsdl.check.slips import of_requests
 from tsdl.check.states import check_state
 from tsdl.check.studies import check_case, check_question
 from tsdl.diagnostics import Severity, Sink
-from tsdl.parse.kept import parse_kept
+from tsdl.parse import parse
 from tsdl.program import Declaration, Definition, Members, Part, Program
 from tsdl.schema import KINDS, Block, Field
 from tsdl.source import Source
@@ -245,7 +244,7 @@ def _block_defaults(
     for key, field in block.fields.items():
         if field.default is None:
             continue
-        expression = _default_expressions()[block.kind, field.default]
+        expression = _default_expression(block.kind, field.default)
         program.defaults[f"{path}.{key}"] = expression
         scope = Scope(program, sink, program.library, blocks, key, {}, symbols)
         require(expression, field.type, scope, f"the default of {path}.{key}")
@@ -257,21 +256,11 @@ def _block_defaults(
 
 
 @cache
-def _default_expressions() -> dict[tuple[str, str], ast.Expr]:
-    """Return the expression of every default of the schema, by its kind of block and its text.
+def _default_expression(kind: str, text: str) -> ast.Expr:
+    """Return the expression of a default of a kind of block.
 
     The same name may mean a field in one kind of block, and something else in another.
     """
-    texts = list(dict.fromkeys(text for block in KINDS.values() for text in _default_texts(block)))
-    files = parse_kept("defaults", [Source("<default>", f"x = {text}") for _, text in texts])
-    fields = [file.items[0] for file in files]
-    return {t: f.value for t, f in zip(texts, fields, strict=True) if isinstance(f, ast.Field)}
-
-
-def _default_texts(block: Block) -> Iterator[tuple[str, str]]:
-    fields = block.fields.values()
-    yield from ((block.kind, field.default) for field in fields if field.default is not None)
-    for nested in block.blocks.values():
-        yield from _default_texts(nested.block)
-    if block.open_block:
-        yield from _default_texts(block.open_block)
+    (item,) = parse(Source("<default>", f"x = {text}"), Sink()).items
+    assert isinstance(item, ast.Field), (kind, text)
+    return item.value

@@ -148,7 +148,7 @@ def _refuse_total(expression: ast.Name, scope: Scope) -> None:
 
 def _refuse_hidden(expression: ast.Name, scope: Scope) -> None:
     """Report a name of the file that a name of the running system hides here."""
-    hidden = scope.program.scopes[id(scope.owner.module)].get(expression.id)
+    hidden = scope.program.scopes[scope.owner.module].get(expression.id)
     if hidden is not None and not hidden.module.library:
         scope.sink.error(
             "E0209",
@@ -209,7 +209,7 @@ def infer_attribute(expression: ast.Attribute, scope: Scope) -> Type:
         return _base_attribute(expression, path.removeprefix("base."), scope)
     if (
         isinstance(expression.value, ast.Name)
-        and expression.value.id in (scope.program.aliases[id(scope.owner.module)])
+        and expression.value.id in (scope.program.aliases[scope.owner.module])
     ):
         declaration = find(scope.program, scope.owner.module, expression)
         if declaration is None:

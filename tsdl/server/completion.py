@@ -297,12 +297,12 @@ def _expected_names(expected: Type | None, program: Program) -> Iterator[Complet
 
 def _declared(program: Program, kind: str | None) -> Iterator[CompletionItem]:
     """Yield the declarations of a kind that the file sees, its own before those of the library."""
-    for names in (program.scopes[id(program.root)], program.prelude):
+    for names in (program.scopes[program.root], program.prelude):
         for name, found in names.items():
             if kind is None or found.kind == kind:
                 yield _declaration(name, found)
     if kind is None:
-        yield from (_item(n, _KIND.Module) for n in program.aliases[id(program.root)])
+        yield from (_item(n, _KIND.Module) for n in program.aliases[program.root])
         yield from (_item(n, _KIND.Variable) for n in sorted(program.root.file.broken))
 
 

@@ -20,9 +20,9 @@ _USUAL = {"r": "request", "w": "worker", "v": "worker", "batch": "batch", "kv": 
 def members_of(holder: str, here: Context, checked: Checked) -> Iterator[tuple[str, str | None]]:
     """Yield what may stand behind `holder.`, with what is said of it."""
     program = checked.program
-    imported = program.aliases[id(program.root)].get(holder)
+    imported = program.aliases[program.root].get(holder)
     if imported is not None:
-        for name, found in program.scopes[id(imported)].items():
+        for name, found in program.scopes[imported].items():
             if found.module is imported:
                 yield name, f"{found.kind} {name}"
         return
