@@ -54,7 +54,9 @@ def test_a_part_in_python_beside_a_measured_one(capsys: Capture, tmp_path: Path)
 
 def test_stages_of_a_pipeline_are_told_with_what_they_send(capsys: Capture, tmp_path: Path) -> None:
     whole = told(capsys, tmp_path, on("parallel = tp(2)"))
-    *rows, first, second, total = told(capsys, tmp_path, on("parallel = tp(2, stages = 2)"))
+    piped = told(capsys, tmp_path, on("parallel = tp(2, stages = 2)"))
+    *rows, first, second, total, bound = piped
+    assert bound == whole.pop()
     assert first.strip().startswith("stage 1 of 2, send included ")
     assert second.strip().startswith("stage 2 of 2 ")
     assert rows == whole[:-1]
@@ -115,3 +117,53 @@ def test_work_is_that_of_what_is_launched(capsys: Capture, tmp_path: Path) -> No
         "some.decode": [("1.0", "1.0"), ("0.0", "0.0")],
         "some.prefill": [("0.0", "0.0"), ("4.0", "2.0")],
     }
+
+
+BOUND = """
+hardware plain {
+  compute { fp16 = 1 TFLOPS }
+  memory  { capacity = 80 GiB; bandwidth = 100 GB/s }
+  efficiency { gemm { compute = 50 %; bandwidth = 50 %; overhead = 100 us } }
+  link = wire
+}
+link wire { bandwidth = 1 GB/s; collective { latency = 10 us; bandwidth = 100 % } }
+operator Computes() { flops = 1e9; bytes = 1e6; class = gemm }  # 2 ms beside 0.02
+operator Moves()    { flops = 1e6; bytes = 1e8; class = gemm }  # 2 ms beside 0.002
+operator Launched() { flops = 1e6; bytes = 1e6; class = gemm }
+operator Some()     { flops = 1e6; bytes = 1e8; class = gemm; when = decodes > 0 }
+model own from llama2_7b {
+  graph {
+    computes: Computes(); moves: Moves(); launched: Launched(); some: Some()
+    sum: AllReduce(4096)
+  }
+}
+"""
+
+
+def test_each_kernel_says_what_bounds_it(capsys: Capture, tmp_path: Path) -> None:
+    program = on("parallel = tp(2)").replace("H100_SXM", "plain").replace("= llama2_7b", "= own")
+    *rows, total, bound = told(capsys, tmp_path, BOUND + program)[1:]
+    assert {
+        line.split()[0]: re.findall(r" ms +[\d.]+ +[\d.]+ *([a-z]*)", line) for line in rows
+    } == {
+        "computes": ["compute", "compute"],
+        "moves": ["memory", "memory"],
+        "launched": ["launch", "launch"],
+        "some": ["memory", ""],  # of which a prefill has none
+        "sum": ["link", "link"],
+    }
+    shares = [int(share) for share in re.findall(r"(\d+)%", bound)]
+    times = [[float(number) for number in NUMBER.findall(line)] for line in (*rows, total)]
+    compute, moves, launched, some, sent, whole = times
+    decode = [moves[0] + some[0], compute[0], launched[0], sent[0]]
+    prefill = [sent[1], compute[1], moves[1], launched[1]]
+    wanted = [*(part / whole[0] for part in decode), *(part / whole[1] for part in prefill)]
+    assert shares == [round(100 * share) for share in wanted if share >= 0.005]
+
+
+def test_what_is_no_roofline_has_no_bound(capsys: Capture, tmp_path: Path) -> None:
+    cost = "cost own { operator qkv { time = 1 us * tokens } }\n"
+    lines = told(capsys, tmp_path, cost + on("cost = own"))
+    (row,) = [line for line in lines if "qkv" in line]
+    assert not re.search("compute|memory|launch", row)
+    assert "others" in lines[-1]

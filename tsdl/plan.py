@@ -15,8 +15,16 @@ from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planjson import canonical, encoded, written
 
-FORMAT = 15
+FORMAT = 16
 WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
+
+
+class Roof(Struct, frozen=True):
+    """What a kernel's time rests on: FLOP/s and bytes/s that it reaches, seconds for its launch."""
+
+    compute: float
+    bandwidth: float
+    launch: float
 
 
 class Kernel(Struct, frozen=True):
@@ -25,7 +33,7 @@ class Kernel(Struct, frozen=True):
     `flops` and `bytes` are per device, `wire` bytes over the link, `remote` those over the network
     between domains; `time` is in seconds and already holds the device's peaks, efficiencies and the
     fixed cost of the launch. `source` says where the time is from: `roofline`, `formula`, or the
-    table and the file.
+    table and the file. `roof` is that of a roofline.
     """
 
     name: str
@@ -36,6 +44,7 @@ class Kernel(Struct, frozen=True):
     remote: Value
     time: Value
     source: str = "roofline"
+    roof: Roof | None = None
 
 
 class Stage(Struct, frozen=True):

@@ -1,5 +1,6 @@
 """Two iterations of a worker for people: what each operator takes, and why they may never be."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import isnan
 
@@ -11,7 +12,7 @@ from tsdl.formula import Value, substituted
 from tsdl.plan import Kernel, Local, Model, Stage, Workers
 from tsdl.pythonsource import function, python
 
-_WORK = 20  # columns of what a kernel computes and moves
+_WORK = 27  # columns of what a kernel computes and moves, and of what bounds it
 
 
 class Iterations(Struct, frozen=True):
@@ -72,25 +73,33 @@ def iteration_lines(workers: Workers, model: Model, iterations: Iterations) -> l
     ]
     width = max([28, *(len(name) + 1 for name in names)])
     wide = max(18, *(len(title) + 1 for title in iterations.titles))
-    titles = "".join(f"{title:>{wide}}{'GFLOP':>10}{'MB':>10}" for title in iterations.titles)
-    lines = [f"    {'operator':<{width}}{'class':<12}{titles}{'  from' if told else ''}"]
+    titles = "".join(
+        f"{title:>{wide}}{'GFLOP':>9}{'MB':>9}  {'bound':<7}" for title in iterations.titles
+    )
+    head = f"    {'operator':<{width}}{'class':<12}{titles}{'  from' if told else ''}"
+    lines = [head.rstrip()]
     lines += [
         f"    {both[0].name:<{width + 12}}{_cells(wide, [share.seconds for share in both])}"
         for both in times[:beside]
         if both[0].name != "overhead" or cost.overhead != 0
     ]
+    bounds: tuple[Counter[str], ...] = (Counter(), Counter())  # seconds, by what they are for
     for name, (stage, kernel), both in zip(names, kernels, times[beside:], strict=True):
         if kernel.time == 0:
             continue  # no iteration ever has it
-        where = f"  {kernel.source}" if told else ""
-        cells = "".join(
-            f"{_cell(wide, share.seconds)}{_work(stage, kernel, batch, share.seconds)}"
-            for share, batch in zip(both, batches, strict=True)
-        )
-        lines.append(f"    {name:<{width}}{kernel.work_class:<12}{cells}{where}")
+        where, cells = f"  {kernel.source}" if told else "", ""
+        for share, batch, bound in zip(both, batches, bounds, strict=True):
+            work, side = _work(stage, kernel, batch, share.seconds)
+            bound[side] += share.seconds
+            cells += _cell(wide, share.seconds) + work
+        lines.append(f"    {name:<{width}}{kernel.work_class:<12}{cells}{where}".rstrip())
     sums = _sums(workers, batches)
     for name, seconds in sums:
         lines.append(f"    {name:<{width + 12}}{_cells(wide, seconds)}")
+    known = not any(isnan(bound.total()) for bound in bounds)
+    if known and any(kernel.roof for _, kernel in kernels):
+        cells = "".join(f"{_shares(bound):>{wide + _WORK}}" for bound in bounds)
+        lines.append(f"    {'bound by':<{width + 12}}{cells}")
     noted = list(_notes(workers, model, iterations))
     if any(s < 0 for _, seconds in sums for s in seconds):
         noted.append("a run ends where an iteration would take less than no time")
@@ -128,11 +137,33 @@ def _notes(workers: Workers, model: Model, iterations: Iterations) -> Iterator[s
         yield f"the prompt is prefilled in chunks of at most {several(local.max_tokens, 'token')}"
 
 
-def _work(stage: Stage, kernel: Kernel, batch: Batch, seconds: float) -> str:
-    """Return what a kernel computes and moves; nothing where it is not launched."""
+def _work(stage: Stage, kernel: Kernel, batch: Batch, seconds: float) -> tuple[str, str]:
+    """Return what a kernel computes and moves, and its bound; nothing where it is not launched."""
     both = (kernel.flops, kernel.bytes) if seconds else (0, 0)
-    flops, moved = (_at(work, batch) * stage.repeat for work in both)
-    return f"{flops / 1e9:>10.1f}{moved / 1e6:>10.1f}"
+    flops, moved = (_at(work, batch) for work in both)
+    bound = _bound(kernel, flops, moved, seconds / stage.repeat) if seconds else ""
+    flops, moved = flops * stage.repeat, moved * stage.repeat
+    return f"{flops / 1e9:>9.1f}{moved / 1e6:>9.1f}  {bound:<7}", bound
+
+
+def _bound(kernel: Kernel, flops: float, moved: float, seconds: float) -> str:
+    """Return what most of a kernel's time is for, if it is that of a roofline."""
+    roof = kernel.roof
+    if roof is None:
+        return ""
+    sides = {"compute": flops / roof.compute, "memory": moved / roof.bandwidth}
+    rest = seconds - max(sides.values())
+    # Where both sides count, what is beyond the longer one belongs to both.
+    sends = kernel.wire != 0 or kernel.remote != 0
+    sides |= {"link": rest - roof.launch} if sends else {"launch": roof.launch}
+    return max(sides, key=sides.__getitem__)
+
+
+def _shares(bound: Counter[str]) -> str:
+    """Return what kernels' time is for, by the bound of each."""
+    whole = bound.total() or 1.0
+    told = [f"{side or 'others'} {seconds / whole:.0%}" for side, seconds in bound.most_common()]
+    return ", ".join(share for share in told if not share.endswith(" 0%"))
 
 
 def _cells(wide: int, both: Sequence[float]) -> str:

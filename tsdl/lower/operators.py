@@ -15,7 +15,7 @@ from tsdl.lower.negatives import check_negative, iterations
 from tsdl.lower.reaching import Reach
 from tsdl.lower.sharding import divide, sizes_of
 from tsdl.lower.tables import Tables
-from tsdl.plan import WORK, Efficiency, Kernel, Peak, Stage
+from tsdl.plan import WORK, Efficiency, Kernel, Peak, Roof, Stage
 from tsdl.program import DeclarationName, Part
 from tsdl.schema import BATCH_FEATURES
 
@@ -409,14 +409,17 @@ def _kernel(
     looked_at = iterations(device.decode_tokens, device.context)
     check_negative(evaluator, work, name, done, when, looked_at)
     reached, most = device.efficiency(work_class, widened=widened), device.peak(format_)
-    compute_time = make("/", flops, most.compute * most.attained * reached.compute)
-    memory_time = make("/", moved, device.bandwidth * reached.bandwidth)
-    time = norm(compute_time, memory_time, reached.sharpness)
+    compute = most.compute * most.attained * reached.compute
+    bandwidth = device.bandwidth * reached.bandwidth
+    launch = reached.overhead + device.extra.get(work_class, 0)
+    time = norm(make("/", flops, compute), make("/", moved, bandwidth), reached.sharpness)
     group = Group(device.parallel, device.reach, work_class)
     sent = exchanged(evaluator, device.link, group, wire, remote)
     if sent != 0:
         time = make("+", time, sent)
-    time = make("+", time, reached.overhead + device.extra.get(work_class, 0))
+    time = make("+", time, launch)
     if all(each == 0 for each in done.values()):
         time = 0
-    return Kernel(name, work_class, flops, moved, wire, remote, make("if", when, time, 0))
+    roof = Roof(float(compute), float(bandwidth), float(launch))
+    time = make("if", when, time, 0)
+    return Kernel(name, work_class, flops, moved, wire, remote, time, roof=roof)

@@ -136,7 +136,8 @@ class Tables(Struct):
             time, source = self._of_extern(block)
         else:
             time, source = self._from_table(block, kernel.name)
-        return replace(kernel, time=make("if", when, make("*", times, time), 0), source=source)
+        seconds = make("if", when, make("*", times, time), 0)
+        return replace(kernel, time=seconds, source=source, roof=None)
 
     def _of_extern(self, block: Instance) -> tuple[Value, str]:
         """Return the time that a function in Python says, and which one that is."""
