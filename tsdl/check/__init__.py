@@ -22,6 +22,7 @@ from tsdl.diagnostics import Severity, Sink
 from tsdl.parse import parse
 from tsdl.program import Declaration, Definition, Members, Part, Program
 from tsdl.schema import KINDS, Block, Field
+from tsdl.schema.stages import AMBIENT
 from tsdl.source import Source
 from tsdl.types import Boolean, Quantity, Record, Samples, Type, Unknown, describe
 
@@ -120,6 +121,18 @@ def _members(members: Members, scope: Scope, path: str = "") -> None:
 
 def _named(definition: Definition, scope: Scope) -> None:
     """Check a `let`: what a base says by its name must be able to read it."""
+    members = scope.blocks[0]
+    states = {key[1] for key in members.parts if key[0] == "state"}
+    if definition.key in states or definition.key in AMBIENT.get(members.shape.kind, ()):
+        what = "is state" if definition.key in states else "is known to all"
+        scope.sink.error(
+            "E0206",
+            f"`{definition.key}` {what} of the {members.shape.kind} stage already",
+            definition.span,
+            "named again here",
+            help=("give the value another name",),
+        )
+        return
     found = let_type(definition, scope, 0)
     if definition.base is not None:
         wanted = let_type(definition.base, scope, 0)

@@ -290,6 +290,13 @@ def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
             help=("write `pick(w by w.queued for w in workers)`",),
         )
     of = expressions.infer_generator(generator, scope)
+    if name in ("random", "round_robin") and scope.place and scope.place.event == "let":
+        scope.sink.error(
+            "E0305",
+            f"`{name}` chooses anew wherever the `let` is read",
+            expression.span,
+            help=("choose in a handler: `let w = …` is chosen once there",),
+        )
     if name in SELECTORS or isinstance(of, Unknown):
         return of
     if name == "count":

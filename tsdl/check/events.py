@@ -7,11 +7,11 @@ from tsdl.check.actions import NOT_SAID
 from tsdl.check.expressions import require
 from tsdl.check.handlers import check_statements, holds
 from tsdl.check.scope import Place, Scope
-from tsdl.check.stages import AMBIENT, TIME
 from tsdl.check.states import known_states
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Members, Program
 from tsdl.schema import BREAKPOINT, EVENTS
+from tsdl.schema.stages import AMBIENT, TIME
 from tsdl.source import Span
 from tsdl.types import Boolean, Quantity, Record, Type
 

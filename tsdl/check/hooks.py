@@ -4,10 +4,10 @@ from tsdl import ast
 from tsdl.check.expressions import require
 from tsdl.check.handlers import check_statements
 from tsdl.check.scope import Place, Scope
-from tsdl.check.stages import AMBIENT
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Members
 from tsdl.schema import EVENTS
+from tsdl.schema.stages import AMBIENT
 from tsdl.types import Boolean, Quantity, Record, Type
 
 _FORMS = {

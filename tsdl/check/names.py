@@ -1,9 +1,9 @@
 """Types of names and attributes: what each stands for, from the inside out."""
 
 from tsdl import ast
-from tsdl.check import calls, expressions, slips
+from tsdl.check import calls, expressions, slips, states
 from tsdl.check.parameters import param_type, parameter_type
-from tsdl.check.scope import Scope
+from tsdl.check.scope import Place, Scope
 from tsdl.check.slips import of_requests
 from tsdl.diagnostics import Edit, Fix, Label
 from tsdl.diagnostics.suggest import nearest
@@ -133,8 +133,11 @@ def let_type(definition: Definition, scope: Scope, up: int) -> Type:
     blocks = scope.blocks[up:]
     symbols = {n: t for block in reversed(blocks) for n, t in block.shape.symbols.items()}
     lets = (*scope.lets, definition)
-    place = Scope(scope.program, scope.sink, definition.owner, blocks, definition.key, {}, symbols)
-    return expressions.infer(definition.value, place._replace(lets=lets))
+    found = Scope(scope.program, scope.sink, definition.owner, blocks, definition.key, {}, symbols)
+    around = states.known_around(blocks[0], found)
+    stage = Place(blocks[0].shape.kind, "let") if around else None
+    found = found._replace(locals=around, lets=lets, place=stage)
+    return expressions.infer(definition.value, found)
 
 
 def _refuse_total(expression: ast.Name, scope: Scope) -> None:

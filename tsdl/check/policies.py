@@ -4,9 +4,9 @@ from tsdl import ast
 from tsdl.check.expressions import infer, require
 from tsdl.check.measures import no_number
 from tsdl.check.scope import Place, Scope
-from tsdl.check.stages import AMBIENT
 from tsdl.check.states import known_states
 from tsdl.program import Members
+from tsdl.schema.stages import AMBIENT
 from tsdl.types import Boolean, Quantity, Record, Unknown
 
 

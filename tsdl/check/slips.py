@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from tsdl import ast
 from tsdl.check.scope import Scope
-from tsdl.check.stages import AMBIENT
 from tsdl.formula import percentile_of
 from tsdl.program import Members, Program
 from tsdl.schema import BATCH_FEATURES, METRICS, OF_A_WORKER, RECORD_FUNCTIONS, RECORDS, TOTALS
+from tsdl.schema.stages import AMBIENT
 from tsdl.types import Record, Sequence, Text, Type
 
 _USUAL = {"r": "request", "w": "worker", "batch": "batch", "layer": "layer"}
@@ -48,6 +48,9 @@ def of_name(name: str, scope: Scope) -> str | None:
     called = [v for v, record in place.variables.items() if record == _USUAL.get(name)]
     if called:
         return f"the {_USUAL[name]} is called `{called[0]}` here"
+    if place.event == "let" and name in ("r", "batch"):
+        what = _USUAL[name]
+        return f"a `let` of a stage is about no {what}: a clause that names `{name}` may say it"
     if name in place.within:
         return "a variable is known behind its `let`, within the same braces"
     return (
@@ -62,7 +65,7 @@ def of_name(name: str, scope: Scope) -> str | None:
 def _of_a_running_stage(name: str, scope: Scope) -> str | None:
     """Say why a field of a stage does not know what its handlers do."""
     block = scope.blocks[0] if scope.blocks else None
-    own = scope.own or (scope.lets[-1].key if scope.lets else None)
+    own = scope.own
     if block is None or block.shape.kind not in AMBIENT or own is None:
         return None
     state = ("state", name) in block.parts

@@ -3,13 +3,13 @@
 from msgspec import Struct
 
 from tsdl import ast
-from tsdl.check.expressions import infer, require
+from tsdl.check import expressions
 from tsdl.check.scope import Scope
-from tsdl.check.stages import AMBIENT, TIME
 from tsdl.diagnostics import Label, Sink
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Members
 from tsdl.schema import AGGREGATES, STATE_KEYS
+from tsdl.schema.stages import AMBIENT, TIME
 from tsdl.source import Span
 from tsdl.types import Boolean, Quantity, State, Type, Unknown
 
@@ -55,6 +55,15 @@ def form_of(clause: ast.Clause) -> Form | None:
             return None
 
 
+def known_around(members: Members, scope: Scope) -> dict[str, Type]:
+    """Return the types of what a `let` of a block may read besides: in a stage, all that it knows.
+
+    It is what its handlers and its clauses know, but for what they are about themselves.
+    """
+    ambient = AMBIENT.get(members.shape.kind)
+    return {} if ambient is None else {**ambient, **known_states({}, members, scope)}
+
+
 def known_states(variables: dict[str, Span], members: Members, scope: Scope) -> dict[str, Type]:
     """Return the types of the states of a stage, inherited ones included.
 
@@ -95,7 +104,7 @@ def _value_type(form: Form, clause: ast.Clause, scope: Scope) -> Quantity | Bool
     if form.type is None and form.kind:
         return PLAIN
     if form.type is None and clause.value is not None:
-        found = infer(clause.value, scope)
+        found = expressions.infer(clause.value, scope)
         return found if isinstance(found, (Quantity, Boolean)) else PLAIN
     name = form.type.id if isinstance(form.type, ast.Name) else ""
     dimension = scope.program.units.dimensions.get(name)
@@ -142,7 +151,7 @@ def check_state(clause: ast.Clause, members: Members, scope: Scope) -> None:
         )  # fmt: skip
     elif clause.value is not None:
         wanted = _value_type(form, clause, scope._replace(sink=Sink()))
-        require(clause.value, wanted, scope, "the first value of a state")
+        expressions.require(clause.value, wanted, scope, "the first value of a state")
 
 
 def _refuse_form(clause: ast.Clause, scope: Scope) -> None:
@@ -190,4 +199,4 @@ def _check_window(window: ast.Preposition, form: Form, scope: Scope) -> None:
             help=(f"the kinds that do are {', '.join(AGGREGATES)}",),
         )  # fmt: skip
     for expression in window.objects:
-        require(expression, TIME, scope, "the window of a state")
+        expressions.require(expression, TIME, scope, "the window of a state")

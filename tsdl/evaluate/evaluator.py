@@ -12,8 +12,8 @@ from tsdl import ast
 from tsdl.bounds import broken
 from tsdl.diagnostics import Label, Sink
 from tsdl.evaluate.expressions import value_of
-from tsdl.evaluate.values import Binding, Instance, Place, Value
-from tsdl.formula import Formula, symbol
+from tsdl.evaluate.values import Binding, Instance, Place, Value, names_of_stage
+from tsdl.formula import Formula, every_part, symbol
 from tsdl.formula import Value as FormulaValue
 from tsdl.program import (
     Declaration,
@@ -166,9 +166,14 @@ class Evaluator(Struct):
             return override.expression, override.place
         definition = instance.members.said(key)
         if definition:
-            return definition.value, Place(definition.owner, instance)
+            return definition.value, self.place_in(instance, key, definition.owner)
         default = self.program.defaults.get(_schema_path(instance, key))
         return (default, Place(self.program.library, instance)) if default is not None else None
+
+    def place_in(self, instance: Instance, key: str, owner: Declaration) -> Place:
+        """Return where what is said of a field, or of a `let`, is computed."""
+        known = names_of_stage(instance.members) if key in instance.members.lets else {}
+        return Place(owner, instance, dict(known))
 
     def _override(self, instance: Instance, key: str) -> Binding | None:
         """Return what wins over the declaration: a constant from outside, or an argument."""
@@ -249,6 +254,8 @@ class Evaluator(Struct):
                 expression.span,
                 "depends on what only the running system knows",
             )
+        if isinstance(value, Formula) and spec is not _LET and place.instance:
+            self._refuse_running(value, place.instance, name, expression)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return
         reason = broken(value, spec, expression, self.program.units)
@@ -268,6 +275,26 @@ class Evaluator(Struct):
                 origin,
                 secondary=used,
             )
+
+    def _refuse_running(
+        self, value: Formula, instance: Instance, name: str, expression: ast.Expr
+    ) -> None:
+        """Refuse what a `let` of a stage has read of the running system in one of its fields."""
+        holder: Instance | None = instance
+        while holder is not None and not holder.members.lets:
+            holder = holder.parent
+        known = names_of_stage(holder.members) if holder else {}
+        if known:
+            read = {(part.operation, part.arguments[:2]) for part in every_part(value)}
+            found = [n for n, f in known.items() if (f.operation, f.arguments[:2]) in read]
+            if found:
+                raise self.fail(
+                    "E0502",
+                    f"`{name}` knows the features of a batch alone",
+                    expression.span,
+                    f"depends on {' and '.join(f'`{n}`' for n in found)}",
+                    help=("handlers and clauses such as `admit` know it",),
+                )
 
     def origin(self, expression: ast.Expr, place: Place) -> Span:
         """Return where a value comes from: through names to the argument or field that sets it."""

@@ -242,7 +242,10 @@ def _base_value(evaluator: Evaluator, definition: Definition, instance: Instance
     key = f"base {id(definition)}"
     known = instance.known.get(key) if instance else None
     if known is None:
-        known = value_of(evaluator, definition.value, Place(definition.owner, instance))
+        place = Place(definition.owner, None)
+        if instance:
+            place = evaluator.place_in(instance, definition.key, definition.owner)
+        known = value_of(evaluator, definition.value, place)
         if instance:
             instance.known[key] = known
     return known

@@ -5,8 +5,9 @@ from typing import TypeAlias
 from msgspec import Struct, field
 
 from tsdl import ast
-from tsdl.formula import Formula
+from tsdl.formula import NOW, Formula, state, symbol
 from tsdl.program import Declaration, Members
+from tsdl.schema.stages import AMBIENT
 from tsdl.source import Span
 
 
@@ -79,3 +80,12 @@ class Place(Struct, frozen=True):
 Value: TypeAlias = (
     int | float | bool | str | Formula | Path | Constructed | Range | Instance | list["Value"]
 )
+
+
+def names_of_stage(members: Members) -> dict[str, Formula]:
+    """Return what handlers, rules and `let`s of a stage know; nothing where it is no stage."""
+    ambient = AMBIENT.get(members.shape.kind)
+    if ambient is None:
+        return {}
+    found = {n: NOW if n == "now" else symbol(n) for n in ambient}
+    return found | {key[1]: state(key[1]) for key in members.parts if key[0] == "state"}

@@ -4,9 +4,9 @@ from tsdl import ast
 from tsdl.check.events import event_of, variables_of
 from tsdl.check.states import form_of
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.evaluate.values import Place
+from tsdl.evaluate.values import Place, names_of_stage
 from tsdl.evaluate.values import Value as EvaluatedValue
-from tsdl.formula import NOW, Formula, Value, make, state, symbol, symbols
+from tsdl.formula import Formula, Value, make, symbol, symbols
 from tsdl.plan import Handler, State, Statement
 from tsdl.program import Part
 from tsdl.pythonsource import fresh_name
@@ -29,6 +29,11 @@ def lower_states(evaluator: Evaluator, stage: Instance) -> tuple[State, ...]:
         place = Place(part.owner, stage)
         window = clause.preposition("over")
         initial: Value = formula_here(evaluator, clause.value, place) if clause.value else 0
+        if isinstance(initial, Formula) and clause.value:
+            raise evaluator.fail(
+                "E0502", "the first value of a state must be known before the run",
+                clause.value.span, "depends on what only the running system knows",
+            )  # fmt: skip
         if isinstance(form.type, ast.Name) and form.type.id == "bool" and clause.value is None:
             initial = False
         key = form.key.id if isinstance(form.key, ast.Name) else ""
@@ -76,9 +81,15 @@ def _span(evaluator: Evaluator, expression: ast.Expr, place: Place) -> float:
     return float(value)
 
 
-def states_by_name(stage: Instance) -> Names:
-    """Return what the names of the states of a stage stand for."""
-    return {key[1]: state(key[1]) for key in stage.members.parts if key[0] == "state"}
+def names_around(stage: Instance) -> Names:
+    """Return what the names of a stage stand for, in its handlers and its rules.
+
+    What a `let` says has their symbols in it, which no variable may hide where that is read: they
+    are there under names that nobody can write, too.
+    """
+    found: Names = {**names_of_stage(stage.members)}
+    lets = any(members.lets for members in (stage.members, stage.root.members))
+    return found | ({f"({name})": value for name, value in found.items()} if lets else {})
 
 
 def lower_handlers(evaluator: Evaluator, stage: Instance) -> dict[Span, Handler]:
@@ -93,9 +104,7 @@ def _handler(evaluator: Evaluator, stage: Instance, part: Part) -> Handler:
     assert isinstance(clause, ast.Clause)
     event = event_of(clause)
     assert event is not None
-    names: Names = {"now": NOW, **states_by_name(stage)}
-    ambient = ("w", "kv") if stage.members.shape.kind == "local" else ("workers",)
-    names |= {name: symbol(name) for name in ambient}
+    names = names_around(stage)
     variables = []
     for written in variables_of(clause) or ():
         others = {key: value for key, value in names.items() if key != written}

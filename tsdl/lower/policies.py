@@ -5,9 +5,8 @@ from msgspec.structs import replace
 from tsdl import ast
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Place
-from tsdl.evaluate.values import Value as EvaluatedValue
-from tsdl.formula import NOW, Formula, Value, make, substituted, symbol
-from tsdl.lower.handlers import formula_here, lower_handlers, lower_states, states_by_name
+from tsdl.formula import Formula, Value, make, substituted, symbol
+from tsdl.lower.handlers import formula_here, lower_handlers, lower_states, names_around
 from tsdl.lower.speculating import speculation_of
 from tsdl.plan import Extern, Global, Handler, Local
 from tsdl.schema import EVENTS
@@ -107,8 +106,7 @@ def _rule(evaluator: Evaluator, local: Instance, verb: str, word: str) -> tuple[
         preposition = clause.preposition(word)
         if preposition is None or not isinstance(clause.head, ast.Name):
             continue
-        names: dict[str, EvaluatedValue] = {"kv": symbol("kv"), "w": symbol("w"), "now": NOW}
-        names |= states_by_name(local)
+        names = names_around(local)
         names[clause.head.id] = symbol("r")
         place = Place(part.owner, local, names)
         found += [formula_here(evaluator, expression, place) for expression in preposition.objects]

@@ -13,7 +13,6 @@ from lsprotocol.types import (
 
 from tsdl.check.events import breakpoints_of
 from tsdl.check.parameters import SIMPLE_TYPES
-from tsdl.check.stages import AMBIENT
 from tsdl.formula import percentile_of
 from tsdl.program import Declaration, Program
 from tsdl.schema import (
@@ -31,6 +30,7 @@ from tsdl.schema import (
     Block,
 )
 from tsdl.schema.names import DRAWN, REDUCTIONS, SELECTORS
+from tsdl.schema.stages import AMBIENT
 from tsdl.server import words
 from tsdl.server.context import GRAPH, HANDLER, Context, context
 from tsdl.server.documents import Checked

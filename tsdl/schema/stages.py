@@ -1,4 +1,4 @@
-"""What every handler of a stage knows, and every rule of it, besides what it is about."""
+"""What handlers, rules and `let`s of a stage know, besides what they are about."""
 
 from tsdl.types import Quantity, Record, Sequence, Type
 from tsdl.units import Dimension
