@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,12 @@ from typing import Any
 import pytest
 
 import tsdl
+from tests.engines import KINDS, compiled
 from tests.priced import plan_of
+from tsdl import formula
 from tsdl.costs import source
 from tsdl.plan import FORMAT
+from tsdl.schema import RECORD_FUNCTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 POLICIES = ("continuous", "chunked", "static", "random", "least_outstanding_tokens")
@@ -83,6 +87,35 @@ def test_a_plan_survives_json(plan: tsdl.Plan) -> None:
     assert again.hash == plan.hash
     assert [source(w.cost) for w in again.workers] == [source(w.cost) for w in plan.workers]
     assert again.run().summary == plan.run().summary
+
+
+EXAMPLES = sorted(path for path in ROOT.glob("examples/**/*.tsim"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_plans_of_examples_survive_json(path: Path) -> None:
+    for scenario in re.findall(r"^scenario (\w+)", path.read_text("utf-8"), re.MULTILINE):
+        plan = tsdl.compile(path, scenario=scenario)
+        again = tsdl.Plan.from_json(plan.to_json())
+        assert (again, again.hash) == (plan, plan.hash)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plans_of_random_systems_survive_json(kind: str) -> None:
+    read = 0
+    for seed in range(40):
+        try:
+            plan = compiled(KINDS[kind].write(seed))
+        except tsdl.TsdlError:
+            continue
+        again = tsdl.Plan.from_json(plan.to_json())
+        assert (again, again.hash) == (plan, plan.hash), seed
+        read += 1
+    assert read > 25
+
+
+def test_a_formula_may_call_all_that_memories_answer() -> None:
+    assert {*RECORD_FUNCTIONS["kv"], "get"} == formula.METHODS
 
 
 def test_a_plan_survives_pickling_and_copying(plan: tsdl.Plan) -> None:
@@ -162,6 +195,52 @@ def test_a_plan_with_a_field_of_the_wrong_kind_is_refused() -> None:
             tsdl.Plan.from_json(json.dumps(data))
 
 
+def put(data: Any, path: str, value: object) -> None:  # noqa: ANN401 (JSON)
+    """Put a value at a path (`workers.0.ranks`) of a plan."""
+    *steps, last = path.split(".")
+    for step in steps:
+        data = data[int(step) if step.isdigit() else step]
+    data[int(last) if last.isdigit() else last] = value
+
+
+MEANT = (
+    ("workload.prompt.name", "nope", "there is no 'nope' of"),
+    ("workload.prompt.parameters.0.0", "means", "there is no 'lognormal' of"),
+    ("workload.arrivals.parameters.0.1", -1, "`poisson` cannot have such a number"),
+    ("workload.output", {"name": "choice"}, "a choice is one of several"),
+    ("workload.output", {"name": "quantiles"}, "quantiles need values"),
+    ("slo.0.formula", ["<=", ["symbol", "tokens"], 2], "a condition asks for what no run has"),
+    ("workers.0.ranks", 10**12, "so many workers do not share experts"),
+    ("workers.0.local.evict_when", 7, "a condition of a policy is a number"),
+    ("workers.0.kv.footprint", -1e30, "a request holds less than no memory"),
+    ("router.handlers.0.every", 0.5, "a handler of a timer, and no other"),
+    ("router.handlers.0.when", 3, "the condition of a handler is a number"),
+    ("router.handlers.0.body.0.values.1", 3, "`dispatch` is about a request or a worker"),
+)
+
+
+@pytest.mark.parametrize(("path", "value", "reason"), MEANT, ids=[path for path, *_ in MEANT])
+def test_what_no_run_could_do_is_refused(path: str, value: object, reason: str) -> None:
+    plan = tsdl.compile(
+        """
+        workload w {
+          requests = 5; arrivals = poisson(2 req/s)
+          prompt = lognormal(mean = 200 tokens, sigma = 1, max = 900 tokens)
+          output = choice(constant(4 tokens): 50 %, uniform(2..9 tokens): 50 %)
+        }
+        slo quick { ttft <= 2 s }
+        scenario s { model = llama2_7b; cluster = single(A100_80G); workload = w; slo = quick }
+        """
+    )
+    data = json.loads(plan.to_json())
+    assert tsdl.Plan.from_json(json.dumps(data)).hash == plan.hash
+    if isinstance(value, dict):
+        value = {"parameters": [], "values": [], "parts": []} | value
+    put(data, path, value)
+    with pytest.raises(ValueError, match=f"not a plan: {reason}"):
+        tsdl.Plan.from_json(json.dumps(data))
+
+
 CALLS = (
     ["symbol", "print('code runs')"],
     ["print", "code runs"],
@@ -178,8 +257,8 @@ CALLS = (
 )
 
 
-@pytest.mark.parametrize("formula", CALLS, ids=str)
-def test_no_plan_can_bring_code(formula: object) -> None:
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_no_plan_can_bring_code(call: object) -> None:
     """A plan is data from another machine: its formulas are of a closed set, or it is refused."""
     for place in ("when", "admit_when", "footprint", "time"):
         data = json.loads(plan_of().to_json())
@@ -191,7 +270,7 @@ def test_no_plan_can_bring_code(formula: object) -> None:
             "time": worker["cost"]["stages"][0]["kernels"][0],
         }[place]
         assert place in holder
-        holder[place] = formula
+        holder[place] = call
         with pytest.raises(ValueError, match="plan"):
             tsdl.Plan.from_json(json.dumps(data))
 

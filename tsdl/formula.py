@@ -47,7 +47,7 @@ FUNCTIONS = frozenset(
 )
 
 
-METHODS = frozenset({"fill_with", "needed", "final", "get"})
+METHODS = frozenset({"cached", "fill_with", "final", "get", "needed"})
 SELECTIONS = frozenset(
     {"pick", "random", "round_robin", "sum", "count", "any", "all", "min", "max"}
 )

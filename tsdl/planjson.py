@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from msgspec import Struct
 
 from tsdl import formulajson
-from tsdl.formula import MOST_BITS, Formula, Value
+from tsdl.formula import MOST_BITS, Formula
 
 # A list of nothing but numbers, each on a line of its own. No text has a line break in JSON.
 _NUMBERS = re.compile(r"\[\n([\s0-9.,eE+-]+)\]")
@@ -70,8 +70,6 @@ def encoded(value: Any) -> Any:
 
 def decoded(type_: Any, data: Any) -> Any:
     """Read JSON as a type of the plan. Raises KeyError, TypeError or ValueError."""
-    if type_ == Value:
-        return formulajson.from_json(data)
     if isinstance(type_, type) and issubclass(type_, Struct):
         hints = get_type_hints(type_)
         fields = type_.__struct_fields__
@@ -85,6 +83,8 @@ def decoded(type_: Any, data: Any) -> Any:
     options = get_args(type_) or (type_,)
     if data is None and type(None) in options:
         return None
+    if Formula in options:
+        return formulajson.from_json(data)
     for option in options:
         if isinstance(option, type) and issubclass(option, Struct):
             return decoded(option, data)

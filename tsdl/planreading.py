@@ -5,10 +5,45 @@ from math import inf
 
 from tsdl import formula
 from tsdl.interpolation import check_grid
-from tsdl.plan import DEEPEST, FORMAT, WORDS, WORK, Cost, Global, Local, Plan, Statement, Workers
+from tsdl.plan import (
+    DEEPEST,
+    FORMAT,
+    WORDS,
+    WORK,
+    Cost,
+    Draw,
+    Global,
+    Local,
+    Plan,
+    Statement,
+    Workers,
+)
 from tsdl.planjson import decoded, unshared
 from tsdl.pythonsource import TABLE, is_name
+from tsdl.schema import METRICS, TOTALS
 from tsdl.schema.scenarios import SHORTEST
+
+MOST_RANKS = 1 << 16
+
+# What each distribution, and each way to arrive, is drawn with; some have more, which may lack.
+_DRAWN = {
+    "constant": ("value",),
+    "uniform": ("low", "high", "step"),
+    "normal": ("mean", "deviation"),
+    "lognormal": ("mean", "sigma"),
+    "exponential": ("mean",),
+    "quantiles": (),
+    "choice": (),
+}
+_ARRIVING = {
+    "poisson": ("rate",),
+    "uniform": ("rate",),
+    "gamma": ("rate", "cv"),
+    "burst": (),
+    "on_off": ("rate", "low", "on", "off"),
+}
+# Statements that are about things of the running system, and so hold no number.
+_OF_THINGS = ("dispatch", "transfer", "submit", "preempt", "reject", "drop", "store", "fetch")
 
 
 def read_plan(text: str) -> Plan:
@@ -37,8 +72,44 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"this is not a plan: {constant} is not a number")
 
 
+def _check_workload(plan: Plan) -> None:
+    """See that what is drawn can be. Raises ValueError."""
+    workload = plan.workload
+    drawn = [workload.prompt, workload.output, workload.turns, workload.think, workload.prefix]
+    drawn += [kind.failures for kind in plan.workers]
+    if workload.priority is not None and workload.priority.name != "rows":
+        drawn.append(workload.priority)
+    for draw in drawn:
+        if draw is not None:
+            _check_draw(draw, _DRAWN)
+    if workload.arrivals is not None:
+        _check_draw(workload.arrivals, _ARRIVING)
+
+
+def _check_draw(draw: Draw, known: dict[str, tuple[str, ...]]) -> None:
+    given = dict(draw.parameters)
+    if draw.name not in known or not given.keys() >= set(known[draw.name]):
+        raise ValueError(f"there is no {draw.name!r} of {', '.join(given) or 'nothing'}")
+    if draw.name == "quantiles" and not draw.values:
+        raise ValueError("quantiles need values")
+    if draw.name == "choice" and not 0 < len(draw.parts) == len(draw.values):
+        raise ValueError("a choice is one of several, each with its weight")
+    if any(given.get(name, 1) <= 0 for name in ("step", "rate", "cv", "size")):
+        raise ValueError(f"`{draw.name}` cannot have such a number")
+    for part in draw.parts:
+        _check_draw(part, known)
+
+
 def _check_workers(kind: Workers) -> None:
     """See that what workers do goes together. Raises ValueError."""
+    if kind.ranks > MOST_RANKS:
+        raise ValueError("so many workers do not share experts")
+    local = kind.local
+    conditions = (local.admit_when, local.evict_when, local.resume_when)
+    if any(type(condition) in (int, float, str) for condition in conditions):
+        raise ValueError("a condition of a policy is a number or a text")
+    if isinstance(kind.kv.footprint, (int, float)) and kind.kv.footprint < 0:
+        raise ValueError("a request holds less than no memory")
     if kind.breakpoints and (kind.ranks > 1 or kind.pipeline):
         raise ValueError("workers in lock-step, or of several stages, stop at no breakpoint")
     if kind.pipeline and (kind.ranks > 1 or kind.local.asynchronous or kind.swap):
@@ -73,6 +144,10 @@ def _check_ranges(plan: Plan) -> None:
         raise ValueError("priorities are of other rows than those of the table")
     for kind in plan.workers:
         _check_workers(kind)
+    _check_workload(plan)
+    for condition in (*plan.slo, *plan.expects):
+        if not formula.symbols(condition.formula) <= {*METRICS, *TOTALS}:
+            raise ValueError(f"a condition asks for what no run has: {condition.text!r}")
     costs = [cost for kind in plan.workers for cost in (kind.cost, *kind.pipeline)]
     for cost in costs:
         kernels = [kernel for stage in cost.stages for kernel in stage.kernels]
@@ -124,6 +199,10 @@ def _check_names(stage: Local | Global) -> None:
         raise ValueError("a handler is nested too deeply")
     for handler in stage.handlers:
         names += handler.variables
+        if (handler.every is not None) != (handler.event == "every"):
+            raise ValueError("a handler of a timer, and no other, has its seconds")
+        if type(handler.when) in (int, float, str):
+            raise ValueError("the condition of a handler is a number or a text")
     while waiting:
         statement = waiting.pop()
         wanted = WORDS.get(statement.word, -1)
@@ -131,6 +210,9 @@ def _check_names(stage: Local | Global) -> None:
             raise ValueError(f"there is no statement {statement.word!r} of such values")
         if statement.word in ("let", "for", "set", "add"):
             names.append(statement.name)
+        of_things = statement.word in _OF_THINGS
+        if of_things and any(type(v) in (int, float, bool) for v in statement.values):
+            raise ValueError(f"`{statement.word}` is about a request or a worker, not a number")
         waiting += (*statement.body, *statement.otherwise)
     for name in names:
         if not is_name(name):
