@@ -17,6 +17,7 @@ import tsdl
 from tests.engines import KINDS, compiled
 from tests.priced import plan_of
 from tsdl import formula
+from tsdl.cli.plantext import describe
 from tsdl.costs import source
 from tsdl.plan import FORMAT
 from tsdl.schema import RECORD_FUNCTIONS
@@ -93,11 +94,12 @@ EXAMPLES = sorted(path for path in ROOT.glob("examples/**/*.tsim"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_plans_of_examples_survive_json(path: Path) -> None:
+def test_plans_of_examples_are_shown_and_survive_json(path: Path) -> None:
     for scenario in re.findall(r"^scenario (\w+)", path.read_text("utf-8"), re.MULTILINE):
         plan = tsdl.compile(path, scenario=scenario)
         again = tsdl.Plan.from_json(plan.to_json())
         assert (again, again.hash) == (plan, plan.hash)
+        assert describe(again) == describe(plan)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -65,12 +65,13 @@ class Tables(Struct):
             return kernels
         self.used.add(known)
         cost = self.evaluator.again(self.cost)  # sizes are others at each node
-        work: dict[str, Any] = {key: _sum([getattr(k, key) for k in kernels]) for key in WORK}
-        done = {key: _sum([_done(k, getattr(k, key)) for k in kernels]) for key in WORK}
+        done: dict[str, Any] = {}
+        for key in WORK:
+            done[key] = _sum([_done(kernel, getattr(kernel, key)) for kernel in kernels])
         features: dict[str, Value] = {feature: symbol(feature) for feature in BATCH_FEATURES}
         block = self.evaluator.inner(cost, "operator", known)
         block.symbols |= {**features, **done, "tokens": rows, "devices": self.devices}
-        whole = replace(kernels[0], name=name, **work)
+        whole = replace(kernels[0], name=name, **done)
         return self._kernels(block, whole)
 
     def of_whole(self) -> Kernel:
