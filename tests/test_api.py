@@ -74,6 +74,7 @@ def test_comments_do_not_change_the_hash() -> None:
         (TEXT, {}, None, "E0506"),
         (TEXT, {}, "nope", "E0506"),
         (TEXT, {"m": 1}, "small", "E0507"),
+        (TEXT, {3: 1}, "small", "E0507"),
         (TEXT, {"n": "two"}, "small", "E0201"),
         (TEXT, {"qps": 4}, "small", "E0301"),
         (TEXT, {"n": -1}, "small", "E0503"),

@@ -158,6 +158,12 @@ def test_format_is_unknown(small: str, capsys: Capture) -> None:
     assert "--format" in usage_error(capsys, "run", small, "--format", "xml")
 
 
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_store_is_of_a_study(command: str, small: str, capsys: Capture) -> None:
+    assert main([command, small, "--store", "kept.sqlite"]) == 2
+    assert "of a study: add --study NAME" in capsys.readouterr().err
+
+
 def test_out_writes_the_files(small: str, tmp_path: Path, capsys: Capture) -> None:
     folder = tmp_path / "new" / "results"
     assert main(["run", small, "--out", str(folder)]) == 0

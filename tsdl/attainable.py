@@ -44,6 +44,19 @@ def _bound(condition: Condition) -> tuple[str, float] | None:
     return name, bound
 
 
+def bounded_below(condition: Condition) -> str | None:
+    """Return the latency that a plain bound lets through only where it is long, if it is such."""
+    formula = condition.formula
+    if not isinstance(formula, Formula) or formula.operation not in (">", ">="):
+        return None
+    metric, bound = formula.arguments
+    if not (isinstance(metric, Formula) and metric.operation == "symbol"):
+        return None
+    name = str(metric.arguments[0])
+    latency = name in (*_TIMES, "itl", "queue", "transfer")
+    return name if latency and isinstance(bound, (int, float)) else None
+
+
 def _missed(bound: tuple[str, float] | None, least: list[dict[str, float]]) -> Best | None:
     if bound is None:
         return None

@@ -163,7 +163,7 @@ def read_constants(
     for name, value in given.items():
         meant = [constant for constant in known if name in (constant.name, constant.short)]
         if not meant:
-            report_unknown(program, name, known, sink)
+            report_unknown(program, str(name), known, sink)
         for constant in meant:
             binding = _binding(program, constant, value, sink)
             if binding is not None:

@@ -20,7 +20,7 @@ def read_params(program: Program, given: dict[str, object], sink: Sink) -> dict[
     for name, value in given.items():
         declaration = declared.get(name)
         if declaration is None:
-            near = nearest(name, declared)
+            near = nearest(str(name), declared)
             known = ", ".join(declared) or "none"
             sink.error(
                 "E0507",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tsdl import ast
-from tsdl.attainable import best_of_all
+from tsdl.attainable import best_of_all, bounded_below
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator
 from tsdl.evaluate.values import Binding
@@ -53,6 +53,16 @@ def _check_bounds(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink:
     """Warn of a bound that not even a single request on an empty system meets."""
     slo = evaluator.reference(evaluator.instance(scenario), "slo")
     parts = slo.members.clauses("bound") if slo else []
+    for condition, part in zip(plan.slo, parts, strict=True):
+        metric = bounded_below(condition)
+        if metric is not None:
+            sink.warning(
+                "W0525",
+                f"only slow answers meet `{condition.text}`",
+                part.item.span,
+                f"bounds {metric} from below",
+                help=("turn it round: `<=` asks for at most so much time",),
+            )
     for condition, part, best in zip(plan.slo, parts, best_of_all(plan), strict=True):
         check_priority(condition.formula, part.item.span, plan, sink)
         if best is not None:

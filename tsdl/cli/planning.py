@@ -38,6 +38,8 @@ def plan(arguments: argparse.Namespace) -> int:
             f"--{next(iter(asked))} chooses an iteration that the plan of a scenario shows as "
             "text: leave it out, or --format, --study and --constants"
         )
+    if arguments.store and not arguments.study:
+        return usage_error("--store is of a study: add --study NAME")
     if arguments.study:
         return plan_study(arguments)
     if arguments.listed:

@@ -143,6 +143,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0522", Severity.WARNING, "an exchange of tokens among no ranks"),
         Code("W0523", Severity.WARNING, "halves of a batch that wait for nothing"),
         Code("W0524", Severity.WARNING, "a latency that collectives do not have"),
+        Code("W0525", Severity.WARNING, "a bound that only slow answers meet"),
         Code("W0603", Severity.WARNING, "rows are left out"),
         Code("W0606", Severity.WARNING, "a key without a counterpart"),
         Code("W0608", Severity.WARNING, "a table that is faster than the device"),
