@@ -5,12 +5,12 @@ brought up to date when somebody looks at it; of an *eager* one, what others wai
 of a *stepped* one, every iteration; the *reference* loops over all requests of each iteration.
 """
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterator, Set
 
 from msgspec import Struct
 
 from tsdl.formula import NOW, STATE, Formula, Value, every_part, symbol
-from tsdl.plan import Handler, KVCache, Local, Plan, Statement, Workers
+from tsdl.plan import Handler, KVCache, Local, Plan, Workers
 from tsdl.rising import never_falls, never_falls_on, never_negative
 
 LADDER = ("lazy", "eager", "stepped", "reference")
@@ -306,7 +306,7 @@ def _of_handlers(plan: Plan, kind: Workers) -> Iterator[Reason]:
             yield Reason("reference", part, "it looks at every token", handler)
         elif handler.event in ("iteration", "preempt"):
             yield Reason("stepped", part, _OF_ANY[handler.event], handler)
-        elif _does(handler.body, {"transfer"}):
+        elif _does(handler, {"transfer"}):
             why = "an end or a preemption gives back what it has sent ahead, wherever that is"
             yield Reason("stepped", part, why, handler)
         elif handler.event in ("token", "start", "admit", "finish"):
@@ -321,12 +321,12 @@ def _sends_on(handler: Handler) -> bool:
     words = {"submit", "transfer"}
     if handler.event not in ("arrive", "submit"):
         words.add("dispatch")
-    return _does(handler.body, words)
+    return _does(handler, words)
 
 
-def _does(body: Iterable[Statement], words: Set[str]) -> bool:
-    """Tell whether some statements have an action among them."""
-    return any(s.word in words or _does(s.body, words) or _does(s.otherwise, words) for s in body)
+def _does(handler: Handler, words: Set[str]) -> bool:
+    """Tell whether a handler has an action among its statements."""
+    return any(statement.word in words for statement in handler.statements())
 
 
 def _of_workload(plan: Plan) -> Iterator[Reason]:
@@ -368,14 +368,8 @@ def _is_first(condition: Value, request: str) -> bool:
 def formulas(handler: Handler) -> Iterator[Value]:
     """Yield all formulas of a handler."""
     yield handler.when
-    yield from _of_statements(handler.body)
-
-
-def _of_statements(body: Iterable[Statement]) -> Iterator[Value]:
-    for statement in body:
+    for statement in handler.statements():
         yield from statement.values
-        yield from _of_statements(statement.body)
-        yield from _of_statements(statement.otherwise)
 
 
 def fields(handler: Handler) -> set[str]:

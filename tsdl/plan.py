@@ -5,6 +5,7 @@ machine as it is. Times are in seconds, sizes in bytes, rates per second.
 """
 
 import hashlib
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -196,6 +197,14 @@ class Handler(Struct, frozen=True):
     every: float | None
     when: Value
     body: tuple[Statement, ...]
+
+    def statements(self) -> Iterator[Statement]:
+        """Yield its statements and all inside their braces, in the order of the text."""
+        waiting = [*reversed(self.body)]
+        while waiting:
+            statement = waiting.pop()
+            yield statement
+            waiting += reversed((*statement.body, *statement.otherwise))
 
 
 class Speculation(Struct, frozen=True):

@@ -194,7 +194,6 @@ def _depth(body: tuple[Statement, ...]) -> int:
 def _check_names(stage: Local | Global) -> None:
     """See that what becomes Python source is held to plain names. Raises ValueError."""
     names = [s.name for s in stage.states]
-    waiting = [s for h in stage.handlers for s in h.body]
     if any(_depth(h.body) > DEEPEST for h in stage.handlers):
         raise ValueError("a handler is nested too deeply")
     for handler in stage.handlers:
@@ -203,8 +202,7 @@ def _check_names(stage: Local | Global) -> None:
             raise ValueError("a handler of a timer, and no other, has its seconds")
         if type(handler.when) in (int, float, str):
             raise ValueError("the condition of a handler is a number or a text")
-    while waiting:
-        statement = waiting.pop()
+    for statement in (s for handler in stage.handlers for s in handler.statements()):
         wanted = WORDS.get(statement.word, -1)
         if wanted is not None and wanted != len(statement.values):
             raise ValueError(f"there is no statement {statement.word!r} of such values")
@@ -213,7 +211,6 @@ def _check_names(stage: Local | Global) -> None:
         of_things = statement.word in _OF_THINGS
         if of_things and any(type(v) in (int, float, bool) for v in statement.values):
             raise ValueError(f"`{statement.word}` is about a request or a worker, not a number")
-        waiting += (*statement.body, *statement.otherwise)
     for name in names:
         if not is_name(name):
             raise ValueError(f"{name!r} is not a name")

@@ -59,13 +59,10 @@ def does(handler: Handler, words: Container[str], *, finished: bool = False) -> 
     """
     passed = handler.event in _ELSEWHERE and not (finished and handler.event == "finish")
     own = symbol(handler.variables[0]) if passed and handler.variables else None
-    waiting = list(handler.body)
-    while waiting:
-        statement = waiting.pop()
-        if statement.word in words and (own is None or statement.values[0] != own):
-            return True
-        waiting += (*statement.body, *statement.otherwise)
-    return False
+    return any(
+        statement.word in words and (own is None or statement.values[0] != own)
+        for statement in handler.statements()
+    )
 
 
 def _stays(evaluator: Evaluator, place: Span, kind: Workers, policy: Declaration) -> Failed:

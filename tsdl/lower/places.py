@@ -92,9 +92,7 @@ def check_tiers(
 def check_reach(evaluator: Evaluator, place: Span, kind: Workers, tiers: tuple[Tier, ...]) -> None:
     """See that a worker reaches the tiers that its own handlers name. Raises Failed."""
     reached = {tier.name for tier in tiers if tier.node in ("", kind.node)}
-    waiting = [s for handler in kind.local.handlers for s in handler.body]
-    while waiting:
-        statement = waiting.pop()
+    for statement in (s for handler in kind.local.handlers for s in handler.statements()):
         if statement.word in ("store", "fetch") and statement.name not in reached:
             where = f" of node `{kind.node}`" if kind.node else ""
             near = nearest(statement.name, sorted(reached))
@@ -107,7 +105,6 @@ def check_reach(evaluator: Evaluator, place: Span, kind: Workers, tiers: tuple[T
                     else f"write `tier {statement.name} {{ … }}` in the cluster, or in its node",
                 ),
             )  # fmt: skip
-        waiting += (*statement.body, *statement.otherwise)
 
 
 def _missing(
