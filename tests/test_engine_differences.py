@@ -236,3 +236,36 @@ scenario it { model = short; cluster = some; workload = asked; policy = mine }
     )
     with pytest.raises(tsdl.TsdlError, match="`swap_out` of a request would take"):
         plan.run(engine=engine)
+
+
+AFTER_DISPATCH = {
+    "a record of each": "dispatch r to pick(v by v.id for v in workers); for v in workers "
+    '{ record "o", v.outstanding + 100 * v.queued + 10000 * count(q for q in v.waiting) }',
+    "the same question twice": "dispatch r to pick(v by sent[v] + v.outstanding for v in workers); "
+    "sent[pick(v by sent[v] + v.outstanding for v in workers)] += 1",
+    "a loop": "let first = pick(v by v.load for v in workers); for i in first.waiting "
+    '{ record "i", first.outstanding_tokens }; if first.queued < 2 { dispatch r to first } '
+    'else { dispatch r to round_robin(v for v in workers) }; record "n", first.outstanding',
+}
+
+
+@pytest.mark.parametrize("body", AFTER_DISPATCH.values(), ids=AFTER_DISPATCH)
+@pytest.mark.parametrize("batching", ["chunked", "continuous", "static"])
+@pytest.mark.parametrize("workload", ["arrivals = poisson(30 req/s)", "arrivals = burst(9, 1 s)"])
+def test_a_handler_sees_what_it_has_dispatched(body: str, batching: str, workload: str) -> None:
+    """A worker of which nobody is told had not taken who came within the same handler."""
+    ending = compared_text(
+        f"""
+        policy it from {batching} {{
+          global {{ state sent: number[worker]; on arrive(r) {{ {body} }} }}
+        }}
+        workload w {{
+          requests = 80; {workload}
+          prompt = uniform(20..700 tokens); output = uniform(1..60 tokens)
+        }}
+        scenario s {{
+          model = llama2_7b; cluster = replicas(A100_80G, 2); policy = it; workload = w
+        }}
+        """
+    )
+    assert ending.how == "done"

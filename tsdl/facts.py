@@ -10,7 +10,7 @@ from collections.abc import Iterator, Set
 from msgspec import Struct
 
 from tsdl.formula import NOW, STATE, Formula, Value, every_part, symbol
-from tsdl.plan import Handler, KVCache, Local, Plan, Workers
+from tsdl.plan import Handler, KVCache, Local, Plan, Workers, statements
 from tsdl.rising import never_falls, never_falls_on, never_negative
 
 LADDER = ("lazy", "eager", "stepped", "reference")
@@ -375,6 +375,21 @@ def formulas(handler: Handler) -> Iterator[Value]:
 def fields(handler: Handler) -> set[str]:
     """Return the names of all fields that a handler reads."""
     return {name for value in formulas(handler) for name in _fields_of(value)}
+
+
+def reads_on(handler: Handler) -> bool:
+    """Tell whether a handler may read what a dispatch of its own has changed."""
+    dispatched = False
+    for statement in handler.statements():
+        # What a loop reads may come after what it did the time before.
+        dispatched |= statement.word == "for" and any(
+            inner.word == "dispatch" for inner in statements(statement.body)
+        )
+        read = {name for value in statement.values for name in _fields_of(value)}
+        if dispatched and not read.isdisjoint(LIVE):
+            return True
+        dispatched |= statement.word == "dispatch"
+    return False
 
 
 def _fields_of(value: Value) -> set[str]:

@@ -186,6 +186,15 @@ WORDS: dict[str, int | None] = {
 }  # fmt: skip
 
 
+def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
+    """Yield statements and all inside their braces, in the order of the text."""
+    waiting = [*reversed(body)]
+    while waiting:
+        statement = waiting.pop()
+        yield statement
+        waiting += reversed((*statement.body, *statement.otherwise))
+
+
 DEEPEST = 16  # statements in one another: Python, which they become, has a limit of twenty
 
 
@@ -200,11 +209,7 @@ class Handler(Struct, frozen=True):
 
     def statements(self) -> Iterator[Statement]:
         """Yield its statements and all inside their braces, in the order of the text."""
-        waiting = [*reversed(self.body)]
-        while waiting:
-            statement = waiting.pop()
-            yield statement
-            waiting += reversed((*statement.body, *statement.otherwise))
+        return statements(self.body)
 
 
 class Speculation(Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from tsdl.facts import reads_on
 from tsdl.formula import STATE
 from tsdl.plan import Global, Handler, Local
 from tsdl.runtime.actions import Actions
@@ -20,8 +21,13 @@ from tsdl.runtime.worker import Worker
 Timer = tuple[float, Program]  # seconds between two, what is done
 
 
-def looking(program: Program, workers: Sequence[Worker], clock: Clock) -> Program:
-    """Return a handler that has workers catch up before it looks at them."""
+def looking(
+    program: Program, workers: Sequence[Worker], clock: Clock, *, on: bool = False
+) -> Program:
+    """Return a handler that has workers catch up before it looks at them.
+
+    With `on` it may look at them again after a dispatch, which they take at once then.
+    """
     behind = [worker for worker in workers if worker.woken is not None]
     if not behind:
         return program
@@ -33,7 +39,19 @@ def looking(program: Program, workers: Sequence[Worker], clock: Clock) -> Progra
                 worker.catch_up()
         program(*about)
 
-    return call
+    if not on:
+        return call
+
+    def looking_on(*about: object) -> None:
+        for worker in behind:
+            worker.looked_at = True
+        try:
+            call(*about)
+        finally:
+            for worker in behind:
+                worker.looked_at = False
+
+    return looking_on
 
 
 class Stages:
@@ -68,7 +86,11 @@ class Stages:
         fixed = [candidates.handler(handler) for handler in stage.handlers]
         names |= candidates.names
         handlers: list[tuple[Handler | None, str, Program]] = [
-            (handler, handler.event, looking(program, candidates.looked_at(handler), clock))
+            (
+                handler,
+                handler.event,
+                looking(program, candidates.looked_at(handler), clock, on=reads_on(handler)),
+            )
             for handler, program in programs(stage.policy, fixed, names)
         ]
         if stage.extern is not None:

@@ -55,7 +55,7 @@ class Worker(Shown):
         "__dict__", "_batching", "active", "advanced", "arriving", "busy", "composing",
         "current", "decodes", "due", "ended", "engaged", "forgotten", "free_at",
         "fresh", "gave_way", "hooks", "id", "inbox", "incoming", "iterations",
-        "kind", "kv", "late", "leader", "leaving", "local", "memory", "node", "opened",
+        "kind", "kv", "late", "leader", "leaving", "local", "looked_at", "memory", "node", "opened",
         "outstanding_tokens", "over", "partial", "preemptions", "prefilling", "prefills", "ready",
         "rules", "sequential", "share", "stopped", "swapped", "swapper", "taking", "times",
         "unseen", "waiting", "woken",
@@ -104,6 +104,7 @@ class Worker(Shown):
         # Of one without events of its own: when something happens here, and who has come meanwhile.
         self.due = inf
         self.inbox: deque[tuple[float, Request]] = deque()
+        self.looked_at = False  # by a handler that goes on, also after who comes
         self.rules = Rules(kind.local, dict)
         self.swapper: Swapper | None = None
         self.forgotten: Callable[[Request], None] = lambda request: None

@@ -126,6 +126,8 @@ class FastWorker(CohortWorker):
             self.heed(self)
         else:
             self.inbox.append((now, request))
+            if self.looked_at:
+                self.open_inbox(now)
 
     def take(self, request: Request) -> None:
         """Count a request as one of this worker's from now on."""
