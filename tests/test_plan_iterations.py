@@ -167,3 +167,24 @@ def test_what_is_no_roofline_has_no_bound(capsys: Capture, tmp_path: Path) -> No
     (row,) = [line for line in lines if "qkv" in line]
     assert not re.search("compute|memory|launch", row)
     assert "others" in lines[-1]
+
+
+def test_where_halves_take_turns_the_bound_is_that_of_a_half(
+    capsys: Capture, tmp_path: Path
+) -> None:
+    """Each half reads the weights; what is left of an exchange is the link's, however short."""
+    halves = "overlap { hides = [collective]; occupies = 5 %; when = tokens > 300 }"
+    policy = f"policy turns from chunked {{ local {{ {halves} }} }}\n"
+    text = policy + on("parallel = tp(4)").replace("= chunked", "= turns")
+    whole = told(capsys, tmp_path, text, "--prefill", "290")
+    divided = told(capsys, tmp_path, text, "--prefill", "580")
+    weights, both = (
+        next(
+            re.findall(r" ms +[\d.]+ +([\d.]+)  ([a-z]+)", line) for line in lines if "qkv" in line
+        )
+        for lines in (whole, divided)
+    )
+    assert both[1][1] == weights[1][1] == "memory"
+    assert float(both[1][0]) == pytest.approx(2 * float(weights[1][0]), abs=0.2)
+    (sent,) = [line for line in divided if "out.all_reduce" in line]
+    assert sent.endswith("link")

@@ -120,6 +120,16 @@ def test_a_formula_may_call_all_that_memories_answer() -> None:
     assert {*RECORD_FUNCTIONS["kv"], "get"} == formula.METHODS
 
 
+@pytest.mark.parametrize("name", ["quickstart", "prefix_caching", "record_book"])
+def test_results_can_be_pickled(name: str) -> None:
+    path = ROOT / "examples" / f"{name}.tsim"
+    scenario = re.findall(r"^scenario (\w+)", path.read_text("utf-8"), re.MULTILINE)[0]
+    result = tsdl.compile(path, scenario=scenario).run()
+    again = pickle.loads(pickle.dumps(result))
+    assert again.summary == result.summary
+    assert list(again.requests["ttft"]) == list(result.requests["ttft"])
+
+
 def test_a_plan_survives_pickling_and_copying(plan: tsdl.Plan) -> None:
     for again in (pickle.loads(pickle.dumps(plan)), copy.deepcopy(plan), copy.copy(plan)):
         assert type(again) is tsdl.Plan

@@ -97,6 +97,7 @@ def test_what_is_derived_may_say_it_otherwise() -> None:
         ("state n: number; let some = n; overhead = some * 1 s", "E0502", "some * 1 s"),
         ("let full = kv.fill; max_requests = 9 * full", "E0502", "9 * full"),
         ("let full = kv.fill; overlap { when = full > 1 }", "E0502", "full > 1"),
+        ("let full = kv.fill; overlap { let busy = full > 1; when = busy }", "E0502", "busy"),
         ("let full = kv.fill; state n: number = full", "E0502", "full"),
         ("let need = kv.final(r)", "E0201", "r"),
         ("let w = 3", "E0206", "w"),
@@ -111,3 +112,63 @@ def test_what_is_wrong_is_told(stage: str, code: str, place: str) -> None:
     policy = f"policy it from continuous {{ local {{ {stage} }} }}"
     found = next(d for d in tsdl.check(policy + SERVED) if d.severity == tsdl.Severity.ERROR)
     assert (found.code, found.span.text if found.span else "") == (code, place)
+
+
+@pytest.mark.parametrize(
+    "derived",
+    [
+        'global { on arrive(r) { record "z", base.local.z; reject r } }',
+        'global { on finish(r, w) { record "z", base.local.z } }',
+        'global { on finish(r, v) { record "z", sum(base.local.z for w in workers) } }',
+        'let q = base.local.z; local { on start(r, w) { record "z", q } }',
+        "local { overhead = base.local.z * 1 ms }",
+    ],
+)
+def test_what_a_base_says_of_another_stage_is_not_known(derived: str) -> None:
+    """It had taken variables and state of the same name from where it was read."""
+    base = "policy one from continuous { local { state n: number; let z = n + w.kv.fill } }\n"
+    found = tsdl.check(f"{base}policy it from one {{ {derived} }}\n{SERVED}")
+    errors = [(d.code, d.span.text if d.span else "") for d in found if d.code[0] == "E"]
+    assert errors in ([("E0502", "base.local.z")], [("E0502", "base.local.z * 1 ms")])
+
+
+SAYS = "let n = 3; admit r when r.prompt > n"
+COUNTS = "state n: number; on start(r, w) { n += 1 }"
+
+
+def one(name: str, bases: str, stage: str) -> str:
+    return f"policy {name} from {bases} {{ local {{ {stage} }} }}\n"
+
+
+@pytest.mark.parametrize(
+    ("policies", "code"),
+    [
+        (one("b", "continuous", SAYS) + one("it", "b", COUNTS), "E0206"),
+        (one("b", "continuous", COUNTS) + one("it", "b", SAYS), "E0206"),
+        (
+            one("a", "continuous", SAYS)
+            + one("b", "continuous", COUNTS)
+            + "policy it from a, b {}\n",
+            "E0206",
+        ),
+        (one("b", "continuous", COUNTS) + one("it", "b", "state n: number[request]"), "E0420"),
+        (one("b", "continuous", COUNTS) + one("it", "b", "state n: time"), "E0420"),
+    ],
+)
+def test_a_name_is_one_thing_to_all_clauses_of_a_stage(policies: str, code: str) -> None:
+    found = [d.code for d in tsdl.check(policies + SERVED) if d.severity == tsdl.Severity.ERROR]
+    assert code in found
+
+
+def test_what_is_known_before_a_run_is_known_everywhere() -> None:
+    base = "policy one from continuous { local { let z = 3 } }\n"
+    derived = 'policy it from one { global { on finish(r, w) { record "z", base.local.z } } }\n'
+    result = tsdl.compile(base + derived + SERVED).run()
+    assert set(result.records["value"]) == {3.0}
+
+
+def test_a_formula_that_doubles_at_each_let_ends() -> None:
+    lets = "; ".join(f"let a{n} = a{n - 1} * a{n - 1} + a{n - 1}" for n in range(1, 30))
+    rule = f"local {{ let a0 = kv.fill; {lets}; admit r when a29 < 1 }}"
+    (found,) = tsdl.check(f"policy it from continuous {{ {rule} }}\n{SERVED}")
+    assert found.code == "E0104"

@@ -259,6 +259,16 @@ def symbols(value: Value) -> set[str]:
     return {name for part in parts for name in symbols(part)}
 
 
+def size(value: Value, known: dict[int, int] | None = None) -> int:
+    """Return of how many parts a formula consists once it is written out: what is shared, again."""
+    if not isinstance(value, Formula):
+        return 1
+    found = {} if known is None else known
+    if id(value) not in found:
+        found[id(value)] = 1 + sum(size(part, found) for part in value.arguments)
+    return found[id(value)]
+
+
 def every_part(*values: Value) -> Iterator[Formula]:
     """Yield formulas and all that they are made of, what they share once."""
     waiting, seen = list(values), set()

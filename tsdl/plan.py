@@ -21,11 +21,15 @@ WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
 
 
 class Roof(Struct, frozen=True):
-    """What a kernel's time rests on: FLOP/s and bytes/s that it reaches, seconds for its launch."""
+    """What a kernel's time rests on: FLOP/s and bytes/s that it reaches, seconds for its launch.
+
+    With a sharpness its computing and its moving take the norm of both, else the longer of them.
+    """
 
     compute: float
     bandwidth: float
     launch: float
+    sharpness: float | None
 
 
 class Kernel(Struct, frozen=True):

@@ -18,7 +18,7 @@ from tsdl.check.scope import Scope
 from tsdl.check.slips import of_requests
 from tsdl.check.states import check_state
 from tsdl.check.studies import check_case, check_question
-from tsdl.diagnostics import Severity, Sink
+from tsdl.diagnostics import Label, Severity, Sink
 from tsdl.parse import parse
 from tsdl.program import Declaration, Definition, Members, Part, Program
 from tsdl.schema import KINDS, Block, Field
@@ -50,6 +50,9 @@ def check(program: Program, sink: Sink) -> None:
                 program, sink, declaration, symbols=dict(declaration.members.shape.symbols)
             )
             _members(declaration.members, scope)
+            for block in declaration.members.blocks.values():
+                if block.shape.kind in AMBIENT:
+                    _apart(block, scope)
     if any(found.severity is Severity.ERROR for found in sink.found):
         return  # what was to read a name may be misspelt
     for declaration in program.declarations[program.known :]:
@@ -119,15 +122,31 @@ def _members(members: Members, scope: Scope, path: str = "") -> None:
                 _part(part, members, scope)
 
 
+def _apart(members: Members, scope: Scope) -> None:
+    """See that no name of a stage is both state and a `let`, wherever each of them was written."""
+    for (verb, *names), (part, *_) in members.parts.items():
+        let = members.lets.get(names[0]) if verb == "state" else None
+        if let is None:
+            continue
+        state = part.item.head if isinstance(part.item, ast.Clause) else None
+        places = [(let.owner, let.span), (part.owner, state.span if state else part.item.span)]
+        own = [place for owner, place in places if owner is scope.owner]
+        scope.sink.error(
+            "E0206",
+            f"`{names[0]}` is both state of the {members.shape.kind} stage and a `let`",
+            own[-1] if own else scope.owner.span,
+            secondary=tuple(Label(place, "here") for _, place in places if place not in own[-1:]),
+            help=("give one of them another name",),
+        )
+
+
 def _named(definition: Definition, scope: Scope) -> None:
     """Check a `let`: what a base says by its name must be able to read it."""
     members = scope.blocks[0]
-    states = {key[1] for key in members.parts if key[0] == "state"}
-    if definition.key in states or definition.key in AMBIENT.get(members.shape.kind, ()):
-        what = "is state" if definition.key in states else "is known to all"
+    if definition.key in AMBIENT.get(members.shape.kind, ()):
         scope.sink.error(
             "E0206",
-            f"`{definition.key}` {what} of the {members.shape.kind} stage already",
+            f"`{definition.key}` is known to all of the {members.shape.kind} stage already",
             definition.span,
             "named again here",
             help=("give the value another name",),

@@ -82,10 +82,36 @@ def known_states(variables: dict[str, Span], members: Members, scope: Scope) -> 
         if form is None or taken or name in variables or not _is_type(form, scope):
             found[name] = Unknown()  # it was told, or is
             continue
-        key = form.key.id if isinstance(form.key, ast.Name) else ""
-        place = scope._replace(owner=part.owner, sink=Sink(), symbols={})
-        found[name] = State(_value_type(form, clause, place), key, form.kind)
+        found[name] = _type_of(form, clause, scope._replace(owner=part.owner))
     return found
+
+
+def _type_of(form: Form, clause: ast.Clause, scope: Scope) -> State:
+    """Return the type of a state that is well formed."""
+    key = form.key.id if isinstance(form.key, ast.Name) else ""
+    place = scope._replace(sink=Sink(), symbols={})
+    return State(_value_type(form, clause, place), key, form.kind)
+
+
+def _check_redeclared(clause: ast.Clause, members: Members, scope: Scope) -> None:
+    """See that a state is of the type that it has in a base: inherited clauses read it."""
+    assert isinstance(clause.head, ast.Name)
+    own = known_states({}, members, scope)[clause.head.id]
+    for base in scope.owner.bases:
+        around = base.declaration.members
+        stage = around.block(members.shape.kind) if around else None
+        parts = stage.parts.get(("state", clause.head.id)) if stage else None
+        if stage is None or not parts or isinstance(own, Unknown):
+            continue
+        before = known_states({}, stage, scope._replace(owner=base.declaration))[clause.head.id]
+        if before not in (own, Unknown()):
+            scope.sink.error(
+                "E0420",
+                f"`{clause.head.id}` is state of another type than in `{base.declaration.name}`",
+                clause.head.span,
+                secondary=(Label(parts[0].item.span, "declared here, and read as this"),),
+                help=("give it another name",),
+            )
 
 
 def _refuse_taken(state: ast.Name, variable: Span, scope: Scope, *, own: bool) -> None:
@@ -136,6 +162,7 @@ def check_state(clause: ast.Clause, members: Members, scope: Scope) -> None:
             "E0420", f"a state is not kept for each `{form.key.span.text}`", form.key.span,
             help=(f"did you mean `{near}`?",) if near else _KEYED,
         )  # fmt: skip
+    _check_redeclared(clause, members, scope)
     window = clause.preposition("over")
     if window is not None:
         _check_window(window, form, scope)

@@ -1,17 +1,18 @@
 """Two iterations of a worker for people: what each operator takes, and why they may never be."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
 
 from msgspec import Struct
 
 from tsdl.costs import Batch, compiled, compiled_footprint, not_known, shares
 from tsdl.diagnostics.words import several
-from tsdl.formula import Value, substituted
-from tsdl.plan import Kernel, Local, Model, Stage, Workers
-from tsdl.pythonsource import function, python
+from tsdl.formula import Formula, Value, make, substituted, symbol
+from tsdl.lower.collectives import norm
+from tsdl.plan import Kernel, Local, Model, Roof, Stage, Workers
 
+_WHOLE = {symbol("longest_context")}  # what half a batch has as all of it has
 _WORK = 27  # columns of what a kernel computes and moves, and of what bounds it
 
 
@@ -138,24 +139,35 @@ def _notes(workers: Workers, model: Model, iterations: Iterations) -> Iterator[s
 
 
 def _work(stage: Stage, kernel: Kernel, batch: Batch, seconds: float) -> tuple[str, str]:
-    """Return what a kernel computes and moves, and its bound; nothing where it is not launched."""
+    """Return what a kernel computes and moves, and its bound; nothing where it is not launched.
+
+    Where halves of the batch take turns it is launched for each of them.
+    """
+    halves = _holds(stage.divided, batch)
+    launches = stage.repeat * (2 if halves else 1)
+    features = batch.known()
+    if halves:
+        features = {f: v if f in _WHOLE else make("/", v, 2) for f, v in features.items()}
     both = (kernel.flops, kernel.bytes) if seconds else (0, 0)
-    flops, moved = (_at(work, batch) for work in both)
-    bound = _bound(kernel, flops, moved, seconds / stage.repeat) if seconds else ""
-    flops, moved = flops * stage.repeat, moved * stage.repeat
-    return f"{flops / 1e9:>9.1f}{moved / 1e6:>9.1f}  {bound:<7}", bound
-
-
-def _bound(kernel: Kernel, flops: float, moved: float, seconds: float) -> str:
-    """Return what most of a kernel's time is for, if it is that of a roofline."""
-    roof = kernel.roof
-    if roof is None:
-        return ""
-    sides = {"compute": flops / roof.compute, "memory": moved / roof.bandwidth}
-    rest = seconds - max(sides.values())
-    # Where both sides count, what is beyond the longer one belongs to both.
+    flops, moved = (_at(work, features) for work in both)
     sends = kernel.wire != 0 or kernel.remote != 0
-    sides |= {"link": rest - roof.launch} if sends else {"launch": roof.launch}
+    if not seconds or kernel.roof is None:
+        bound = ""
+    elif halves and sends:
+        bound = "link"  # what is left of it, behind the other half's computing
+    else:
+        bound = _bound(kernel.roof, flops, moved, seconds / launches, sends=sends)
+    return f"{launches * flops / 1e9:>9.1f}{launches * moved / 1e6:>9.1f}  {bound:<7}", bound
+
+
+def _bound(roof: Roof, flops: float, moved: float, seconds: float, *, sends: bool) -> str:
+    """Return what most of the time of a launch is for."""
+    computing, moving = flops / roof.compute, moved / roof.bandwidth
+    sides = {"compute": computing, "memory": moving, "launch": roof.launch}
+    if sends:
+        both = norm(computing, moving, roof.sharpness)
+        assert isinstance(both, (int, float))
+        sides["link"] = seconds - roof.launch - both
     return max(sides, key=sides.__getitem__)
 
 
@@ -176,6 +188,7 @@ def _cell(wide: int, seconds: float) -> str:
     return f"{text:>{wide}}"
 
 
-def _at(value: Value, batch: Batch) -> float:
-    features = {name: getattr(batch, name) for name in batch.__slots__}
-    return float(function("a plan", "", python(value), features)())
+def _at(value: Value, features: Mapping[Formula, Value]) -> float:
+    found = substituted(value, features)
+    assert isinstance(found, (int, float)), found
+    return float(found)

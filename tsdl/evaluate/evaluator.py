@@ -12,8 +12,8 @@ from tsdl import ast
 from tsdl.bounds import broken
 from tsdl.diagnostics import Label, Sink
 from tsdl.evaluate.expressions import value_of
-from tsdl.evaluate.values import Binding, Instance, Place, Value, names_of_stage
-from tsdl.formula import Formula, every_part, symbol
+from tsdl.evaluate.values import Binding, Instance, Place, Value, names_of_stage, read_of_stage
+from tsdl.formula import Formula, size, symbol
 from tsdl.formula import Value as FormulaValue
 from tsdl.program import (
     Declaration,
@@ -28,6 +28,9 @@ from tsdl.source import Span
 from tsdl.types import Unknown, describe
 
 _LET = Field(Unknown(), "a value that a block names", formula=True)
+
+
+MOST_PARTS = 10_000  # of a formula that a `let` names, written out
 
 
 class Failed(Exception):
@@ -254,8 +257,16 @@ class Evaluator(Struct):
                 expression.span,
                 "depends on what only the running system knows",
             )
-        if isinstance(value, Formula) and spec is not _LET and place.instance:
-            self._refuse_running(value, place.instance, name, expression)
+        if isinstance(value, Formula) and place.instance:
+            if spec is not _LET:
+                self._refuse_running(value, place.instance, name, expression)
+            elif size(value) > MOST_PARTS:
+                raise self.fail(
+                    "E0104",
+                    f"the formula that `{name}` names has more than {MOST_PARTS:,} parts",
+                    expression.span,
+                    help=("definitions that use one another twice over double it each time",),
+                )
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return
         reason = broken(value, spec, expression, self.program.units)
@@ -280,21 +291,15 @@ class Evaluator(Struct):
         self, value: Formula, instance: Instance, name: str, expression: ast.Expr
     ) -> None:
         """Refuse what a `let` of a stage has read of the running system in one of its fields."""
-        holder: Instance | None = instance
-        while holder is not None and not holder.members.lets:
-            holder = holder.parent
-        known = names_of_stage(holder.members) if holder else {}
-        if known:
-            read = {(part.operation, part.arguments[:2]) for part in every_part(value)}
-            found = [n for n, f in known.items() if (f.operation, f.arguments[:2]) in read]
-            if found:
-                raise self.fail(
-                    "E0502",
-                    f"`{name}` knows the features of a batch alone",
-                    expression.span,
-                    f"depends on {' and '.join(f'`{n}`' for n in found)}",
-                    help=("handlers and clauses such as `admit` know it",),
-                )
+        found = read_of_stage(value, instance)
+        if found:
+            raise self.fail(
+                "E0502",
+                f"`{name}` knows the features of a batch alone",
+                expression.span,
+                f"depends on {' and '.join(f'`{n}`' for n in found)}",
+                help=("handlers and clauses such as `admit` know it",),
+            )
 
     def origin(self, expression: ast.Expr, place: Place) -> Span:
         """Return where a value comes from: through names to the argument or field that sets it."""

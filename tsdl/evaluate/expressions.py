@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tsdl import ast
 from tsdl.diagnostics import Label
-from tsdl.evaluate.values import Constructed, Instance, Path, Place, Range, Value
+from tsdl.evaluate.values import Constructed, Instance, Path, Place, Range, Value, read_of_stage
 from tsdl.formula import Formula, chosen, make, state, symbol
 from tsdl.program import (
     ChoiceName,
@@ -230,8 +230,26 @@ def _base(evaluator: Evaluator, path: str, place: Place, expression: ast.Expr) -
             instance: Instance | None = place.instance.root
             for verb in blocks:
                 instance = evaluator.block(instance, verb) if instance else None
-            return _base_value(evaluator, definition, instance)
+            value = _base_value(evaluator, definition, instance)
+            if instance and not _stands_in(place.instance, instance):
+                read = read_of_stage(value, instance)
+                if read:
+                    raise evaluator.fail(
+                        "E0502",
+                        f"`base.{path}` is a formula of the {blocks[0]} stage",
+                        expression.span,
+                        f"depends on {' and '.join(f'`{name}`' for name in read)}",
+                        help=(f"only what stands in `{blocks[0]}` knows it",),
+                    )
+            return value
     raise AssertionError(expression.span.text)  # the checker has found it
+
+
+def _stands_in(inner: Instance | None, outer: Instance) -> bool:
+    """Tell whether a block is another one, or is nested in it."""
+    while inner is not None and inner is not outer:
+        inner = inner.parent
+    return inner is outer
 
 
 # -- calls ---------------------------------------------------------------------------------

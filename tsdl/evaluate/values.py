@@ -5,7 +5,7 @@ from typing import TypeAlias
 from msgspec import Struct, field
 
 from tsdl import ast
-from tsdl.formula import NOW, Formula, state, symbol
+from tsdl.formula import NOW, Formula, every_part, state, symbol
 from tsdl.program import Declaration, Members
 from tsdl.schema.stages import AMBIENT
 from tsdl.source import Span
@@ -89,3 +89,15 @@ def names_of_stage(members: Members) -> dict[str, Formula]:
         return {}
     found = {n: NOW if n == "now" else symbol(n) for n in ambient}
     return found | {key[1]: state(key[1]) for key in members.parts if key[0] == "state"}
+
+
+def read_of_stage(value: "Value | None", instance: Instance) -> list[str]:
+    """Return what a value reads of all that the stage of an instance knows, by its names."""
+    holder: Instance | None = instance
+    while holder is not None and holder.members.shape.kind not in AMBIENT:
+        holder = holder.parent
+    if holder is None or not isinstance(value, Formula):
+        return []
+    read = {(part.operation, part.arguments[:2]) for part in every_part(value)}
+    known = names_of_stage(holder.members)
+    return [name for name, f in known.items() if (f.operation, f.arguments[:2]) in read]

@@ -420,6 +420,6 @@ def _kernel(
     time = make("+", time, launch)
     if all(each == 0 for each in done.values()):
         time = 0
-    roof = Roof(float(compute), float(bandwidth), float(launch))
+    roof = Roof(float(compute), float(bandwidth), float(launch), reached.sharpness)
     time = make("if", when, time, 0)
     return Kernel(name, work_class, flops, moved, wire, remote, time, roof=roof)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.plan import Draw, Table, Workload
-from tsdl.runtime.contents import Beginning, Content, Named
+from tsdl.runtime.contents import Beginnings, Content, Names
 from tsdl.runtime.streams import stream
 
 MOST_REQUESTS = 20_000_000  # that a duration is tried with
@@ -64,15 +64,9 @@ def _contents(workload: Workload, arrivals: Arrivals, seed: int) -> Callable[[in
         if turns is not None:
             drawn = np.repeat(drawn, turns)
             prompts = np.repeat(prompts[np.cumsum(turns) - turns], turns)  # of the first turn
-        chosen = drawn.tolist()
-
-        def beginning(row: int) -> Content:
-            return Beginning(chosen[row], min(tokens[chosen[row]], int(prompts[row])))
-
-        return beginning
+        return Beginnings(drawn.tolist(), tokens, prompts)
     if table is not None and table.content and workload.replay:
-        named, span, lengths = table.content, table.span, arrivals.prompt
-        return lambda row: Named(named[row][: int(lengths[row]) // span], span)
+        return Names(table.content, table.span, arrivals.prompt)
     return None
 
 

@@ -4,6 +4,7 @@ Equal keys mean the same tokens in a block and in all before it. They are whole 
 looked up quickest: of each four, one kind of content has one.
 """
 
+import numpy as np
 from msgspec import Struct
 
 _KINDS = 4
@@ -47,6 +48,31 @@ class Beginning(Struct, frozen=True):
 
 Content = Unknown | Named | Beginning
 UNKNOWN = Unknown()
+
+
+class Beginnings(Struct, frozen=True):
+    """The beginnings of the prompts of a workload's rows, as a function that can be pickled."""
+
+    chosen: list[int]  # which text each row has
+    tokens: list[int]  # of each text
+    prompts: np.ndarray[tuple[int], np.dtype[np.int64]]  # tokens of each row, or of its first turn
+
+    def __call__(self, row: int) -> Beginning:
+        """Return with what the prompt of a row begins."""
+        text = self.chosen[row]
+        return Beginning(text, min(self.tokens[text], int(self.prompts[row])))
+
+
+class Names(Struct, frozen=True):
+    """The names that a file has for what is in the prompts of its rows, as such a function."""
+
+    names: tuple[tuple[int, ...], ...]
+    span: int
+    prompts: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+    def __call__(self, row: int) -> Named:
+        """Return the names of a row's prompt."""
+        return Named(self.names[row][: int(self.prompts[row]) // self.span], self.span)
 
 
 def keys(content: Content, session: int, block: int, tokens: int) -> list[int]:
