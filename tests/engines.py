@@ -1,6 +1,7 @@
 """Both engines on one plan: whether they give the same bytes, and else where they first differ.
 
-    python -m tests.engines FIRST_SEED COUNT [--tame | --wild | --tied] [--processes N] [--reduce]
+    python -m tests.engines FIRST_SEED COUNT [--tame | --wild | --tied | --routed] [--processes N]
+        [--reduce]
 
 runs random systems on both, tells each seed that differs at once, and counts how runs end. With
 `--digest` it tells of each seed how it ended, and a hash of all that came of it: what two builds of
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import tsdl
-from tests import random_systems, tame_systems, tied_systems
+from tests import random_systems, routed_systems, tame_systems, tied_systems
 from tests.brought_files import files_in
 from tests.event_limits import TooLongError, limit_events
 from tests.limits import within
@@ -51,6 +52,7 @@ KINDS = {
     "tame": Kind(tame_systems.a_tame_system, tame_systems.MOST_EVENTS),
     "wild": Kind(random_systems.a_system, random_systems.MOST_EVENTS),
     "tied": Kind(tied_systems.a_tied_system, tied_systems.MOST_EVENTS),
+    "routed": Kind(routed_systems.a_routed_system, routed_systems.MOST_EVENTS),
 }
 
 

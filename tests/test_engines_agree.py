@@ -1,4 +1,4 @@
-"""Both engines give the same bytes: on random systems of three kinds, and on all examples.
+"""Both engines give the same bytes: on random systems of four kinds, and on all examples.
 
 tests/engines.py compares; `python -m tests.engines` does so for as long as one likes. A program on
 which they once differed goes into tests/test_engine_differences.py.
@@ -33,11 +33,12 @@ from tsdl.runtime.engine import Engine
 from tsdl.runtime.limits import Guard
 from tsdl.runtime.outcome import Outcome
 
-CASES = {"tame": 100, "wild": 25, "tied": 75}  # `.ci/run` compares more
+CASES = {"tame": 100, "wild": 25, "tied": 75, "routed": 50}  # `.ci/run` compares more
 LONG_CASES = {
     "tame": 3_000,
     "wild": 1_000,
     "tied": 2_000,
+    "routed": 1_000,
 }  # `python -m tests.engines` compares as many as one likes
 GROUP = 25
 WILD_FROM = 20_000  # those before are run under watch in tests/test_conservation.py
@@ -52,6 +53,12 @@ def test_the_engines_agree_on_tame_systems(first: int) -> None:
     ends = agree("tame", range(first, first + GROUP))
     # Once in some thousands the longest request does not fit above a watermark: it is refused.
     assert ends["done"] + ends["refused: E0512"] == GROUP, "a tame system ends, and by itself"
+
+
+@pytest.mark.parametrize("first", range(0, CASES["routed"], GROUP))
+def test_the_engines_agree_on_routers_that_look(first: int) -> None:
+    ends = agree("routed", range(first, first + GROUP))
+    assert ends["done"] > 0.8 * GROUP
 
 
 @pytest.mark.parametrize("first", range(WILD_FROM, WILD_FROM + CASES["wild"], GROUP))
@@ -83,6 +90,14 @@ def test_the_engines_agree_on_many_more_wild_systems(first: int) -> None:
 @pytest.mark.parametrize("first", range(CASES["tied"], CASES["tied"] + LONG_CASES["tied"], 200))
 def test_the_engines_agree_on_many_more_tied_systems(first: int) -> None:
     agree("tied", range(first, first + 200))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "first", range(CASES["routed"], CASES["routed"] + LONG_CASES["routed"], 200)
+)
+def test_the_engines_agree_on_many_more_routers_that_look(first: int) -> None:
+    agree("routed", range(first, first + 200))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Set
 from msgspec import Struct
 
 from tsdl.formula import NOW, STATE, Formula, Value, every_part, symbol
-from tsdl.plan import Handler, KVCache, Local, Plan, Workers, statements
+from tsdl.plan import KVCache, Local, Plan, Workers
+from tsdl.planhandlers import Handler, statements
 from tsdl.rising import never_falls, never_falls_on, never_negative
 
 LADDER = ("lazy", "eager", "stepped", "reference")

@@ -5,7 +5,6 @@ machine as it is. Times are in seconds, sizes in bytes, rates per second.
 """
 
 import hashlib
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +13,7 @@ from msgspec import Struct
 from tsdl import formula
 from tsdl.formula import Value
 from tsdl.interpolation import Grid
+from tsdl.planhandlers import Handler, State
 from tsdl.planjson import canonical, encoded, written
 
 FORMAT = 16
@@ -156,64 +156,6 @@ class Efficiency(Struct, frozen=True):
     overhead: float
     sharpness: float | None
     widened: bool
-
-
-class State(Struct, frozen=True):
-    """Declared state: an aggregate or a plain value (`kind` is then ""), one for each key."""
-
-    name: str
-    kind: str
-    key: str
-    window: float | None
-    initial: Value
-
-
-class Statement(Struct, frozen=True):
-    """A statement: a word of the language, a name, values, and what is inside its braces.
-
-    The words: `let` NAME value; `if` test; `for` NAME list; `set` and `add` STATE value, or key and
-    value; the actions, with their request and worker; `log` values; `record` NAME value.
-    """
-
-    word: str
-    name: str
-    values: tuple[Value, ...]
-    body: tuple["Statement", ...]
-    otherwise: tuple["Statement", ...]
-
-
-# How many values each statement has; `log` has any number.
-WORDS: dict[str, int | None] = {
-    "let": 1, "if": 1, "for": 1, "set": None, "add": None, "dispatch": 2, "transfer": 2,
-    "submit": 1, "preempt": 1, "reject": 1, "drop": 1, "delay": 1, "store": 1, "fetch": 1,
-    "record": 1, "scale": 1, "log": None,
-}  # fmt: skip
-
-
-def statements(body: tuple[Statement, ...]) -> Iterator[Statement]:
-    """Yield statements and all inside their braces, in the order of the text."""
-    waiting = [*reversed(body)]
-    while waiting:
-        statement = waiting.pop()
-        yield statement
-        waiting += reversed((*statement.body, *statement.otherwise))
-
-
-DEEPEST = 16  # statements in one another: Python, which they become, has a limit of twenty
-
-
-class Handler(Struct, frozen=True):
-    """What is done at an event; `every` is the seconds between two of a timer."""
-
-    event: str
-    variables: tuple[str, ...]
-    every: float | None
-    when: Value
-    body: tuple[Statement, ...]
-
-    def statements(self) -> Iterator[Statement]:
-        """Yield its statements and all inside their braces, in the order of the text."""
-        return statements(self.body)
 
 
 class Speculation(Struct, frozen=True):

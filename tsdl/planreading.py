@@ -5,19 +5,8 @@ from math import inf
 
 from tsdl import formula
 from tsdl.interpolation import check_grid
-from tsdl.plan import (
-    DEEPEST,
-    FORMAT,
-    WORDS,
-    WORK,
-    Cost,
-    Draw,
-    Global,
-    Local,
-    Plan,
-    Statement,
-    Workers,
-)
+from tsdl.plan import FORMAT, WORK, Cost, Draw, Global, Local, Plan, Workers
+from tsdl.planhandlers import DEEPEST, WORDS, Statement
 from tsdl.planjson import decoded, unshared
 from tsdl.pythonsource import TABLE, is_name
 from tsdl.schema import METRICS, TOTALS

@@ -8,11 +8,12 @@ from msgspec import Struct
 
 from tsdl.costs import Batch, compiled, compiled_footprint, not_known, shares
 from tsdl.diagnostics.words import several
-from tsdl.formula import Formula, Value, make, substituted, symbol
+from tsdl.formula import Value, substituted
 from tsdl.lower.collectives import norm
 from tsdl.plan import Kernel, Local, Model, Roof, Stage, Workers
+from tsdl.pythonsource import function, python
 
-_WHOLE = {symbol("longest_context")}  # what half a batch has as all of it has
+_WHOLE = ("longest_context",)  # what half a batch has as all of it has
 _WORK = 27  # columns of what a kernel computes and moves, and of what bounds it
 
 
@@ -145,9 +146,9 @@ def _work(stage: Stage, kernel: Kernel, batch: Batch, seconds: float) -> tuple[s
     """
     halves = _holds(stage.divided, batch)
     launches = stage.repeat * (2 if halves else 1)
-    features = batch.known()
+    features: dict[str, float] = {name: getattr(batch, name) for name in batch.__slots__}
     if halves:
-        features = {f: v if f in _WHOLE else make("/", v, 2) for f, v in features.items()}
+        features = {f: v if f in _WHOLE else v / 2 for f, v in features.items()}
     both = (kernel.flops, kernel.bytes) if seconds else (0, 0)
     flops, moved = (_at(work, features) for work in both)
     sends = kernel.wire != 0 or kernel.remote != 0
@@ -188,7 +189,5 @@ def _cell(wide: int, seconds: float) -> str:
     return f"{text:>{wide}}"
 
 
-def _at(value: Value, features: Mapping[Formula, Value]) -> float:
-    found = substituted(value, features)
-    assert isinstance(found, (int, float)), found
-    return float(found)
+def _at(value: Value, features: Mapping[str, float]) -> float:
+    return float(function("a plan", "", python(value), dict(features))())

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from tsdl.plan import Extern, Global, Handler, Local, State, Statement
+from tsdl.plan import Extern, Global, Local
+from tsdl.planhandlers import Handler, State, Statement
 
 
 def stage_lines(name: str, stage: Local | Global) -> list[str]:

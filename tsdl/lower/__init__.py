@@ -38,7 +38,6 @@ from tsdl.plan import (
     Cost,
     Doc,
     Global,
-    Handler,
     Local,
     Model,
     Plan,
@@ -46,6 +45,7 @@ from tsdl.plan import (
     Tier,
     Workers,
 )
+from tsdl.planhandlers import Handler
 from tsdl.program import Declaration
 from tsdl.source import Span
 from tsdl.units import Dimension

@@ -8,7 +8,8 @@ from tsdl.evaluate.values import Place
 from tsdl.evaluate.values import Value as EvaluatedValue
 from tsdl.formula import NOW, symbol
 from tsdl.lower.handlers import guard, lower_body
-from tsdl.plan import Breakpoint, Cost, Handler
+from tsdl.plan import Breakpoint, Cost
+from tsdl.planhandlers import Handler
 from tsdl.program import Part
 
 # A closed cost has no kernels: its layers take equal shares, and a breakpoint is at a layer's end.

@@ -6,7 +6,8 @@ from tsdl import parts
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Formula
 from tsdl.lower.clusters import standings
-from tsdl.plan import Global, Handler, Local, Place, Plan
+from tsdl.plan import Global, Local, Place, Plan
+from tsdl.planhandlers import Handler
 from tsdl.source import Span
 
 _CLAUSES = ("admit", "evict", "resume")

@@ -7,7 +7,8 @@ from tsdl.check.handlers import holds
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.formula import symbol
-from tsdl.plan import Global, Handler, Workers
+from tsdl.plan import Global, Workers
+from tsdl.planhandlers import Handler
 from tsdl.program import Declaration
 from tsdl.source import Span
 

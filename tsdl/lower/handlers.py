@@ -7,7 +7,7 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Place, names_of_stage
 from tsdl.evaluate.values import Value as EvaluatedValue
 from tsdl.formula import Formula, Value, make, symbol, symbols
-from tsdl.plan import Handler, State, Statement
+from tsdl.planhandlers import Handler, State, Statement
 from tsdl.program import Part
 from tsdl.pythonsource import fresh_name
 from tsdl.schema import BATCH_FEATURES, OF_A_WORKER

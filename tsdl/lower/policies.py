@@ -8,7 +8,8 @@ from tsdl.evaluate.values import Place
 from tsdl.formula import Formula, Value, make, substituted, symbol
 from tsdl.lower.handlers import formula_here, lower_handlers, lower_states, names_around
 from tsdl.lower.speculating import speculation_of
-from tsdl.plan import Extern, Global, Handler, Local
+from tsdl.plan import Extern, Global, Local
+from tsdl.planhandlers import Handler
 from tsdl.schema import EVENTS
 from tsdl.source import Span
 

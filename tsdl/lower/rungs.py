@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.facts import Reason, reasons_of, rung_of
 from tsdl.lower.clusters import standings
-from tsdl.plan import Because, Handler, Plan, Rung
+from tsdl.plan import Because, Plan, Rung
+from tsdl.planhandlers import Handler
 from tsdl.source import Span
 
 

@@ -8,7 +8,7 @@ from tsdl import formula, pythonsource
 from tsdl.facts import LIVE, fields, formulas
 from tsdl.formula import Formula, Value, symbol
 from tsdl.parts import of_policy
-from tsdl.plan import Handler, Statement
+from tsdl.planhandlers import Handler, Statement
 from tsdl.runtime.worker import Worker
 
 FIXED = frozenset(

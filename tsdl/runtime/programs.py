@@ -12,7 +12,7 @@ from types import CodeType
 
 from tsdl import formula, pythonsource
 from tsdl.parts import of_handler
-from tsdl.plan import Handler, Statement
+from tsdl.planhandlers import Handler, Statement
 from tsdl.runtime.selections import NoCandidate
 
 Program = Callable[..., None]

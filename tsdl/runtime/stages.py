@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from tsdl.facts import reads_on
 from tsdl.formula import STATE
-from tsdl.plan import Global, Handler, Local
+from tsdl.plan import Global, Local
+from tsdl.planhandlers import Handler
 from tsdl.runtime.actions import Actions
 from tsdl.runtime.candidates import Candidates
 from tsdl.runtime.clock import Clock

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tsdl.plan import State as StatePlan
+from tsdl.planhandlers import State as StatePlan
 from tsdl.runtime.clock import Clock
 
 Number = Any  # a number or a truth value, as the plan declares it
