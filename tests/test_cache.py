@@ -217,6 +217,15 @@ def test_what_others_could_have_written_is_not_read(
     assert len(list(folder.iterdir())) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes in folders")
+def test_a_pipe_is_not_waited_for(folder: Path) -> None:
+    _cache.save("some", KEY, b"data")
+    file = kept_file(folder)
+    file.unlink()
+    os.mkfifo(file, 0o600)
+    assert _cache.load("some", KEY) is None
+
+
 def test_without_a_place_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")

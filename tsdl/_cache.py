@@ -32,7 +32,10 @@ def load(name: str, key: bytes) -> bytes | None:
     try:
         if not _only_ours(folder.stat()):
             return None
-        with _file(folder, name).open("rb") as file:
+        path = _file(folder, name)
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe may take for ever
+            return None
+        with path.open("rb") as file:
             if not _only_ours(os.fstat(file.fileno())):
                 return None
             content = file.read(_MOST)

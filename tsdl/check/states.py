@@ -96,15 +96,15 @@ def _type_of(form: Form, clause: ast.Clause, scope: Scope) -> State:
 def _check_redeclared(clause: ast.Clause, members: Members, scope: Scope) -> None:
     """See that a state is of the type that it has in a base: inherited clauses read it."""
     assert isinstance(clause.head, ast.Name)
-    own = known_states({}, members, scope)[clause.head.id]
+    own = known_states({}, members, scope).get(clause.head.id, Unknown())
     for base in scope.owner.bases:
         around = base.declaration.members
         stage = around.block(members.shape.kind) if around else None
         parts = stage.parts.get(("state", clause.head.id)) if stage else None
         if stage is None or not parts or isinstance(own, Unknown):
             continue
-        before = known_states({}, stage, scope._replace(owner=base.declaration))[clause.head.id]
-        if before not in (own, Unknown()):
+        known = known_states({}, stage, scope._replace(owner=base.declaration))
+        if known.get(clause.head.id, Unknown()) not in (own, Unknown()):
             scope.sink.error(
                 "E0420",
                 f"`{clause.head.id}` is state of another type than in `{base.declaration.name}`",
