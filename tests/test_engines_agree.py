@@ -33,7 +33,7 @@ from tsdl.runtime.engine import Engine
 from tsdl.runtime.limits import Guard
 from tsdl.runtime.outcome import Outcome
 
-CASES = {"tame": 100, "wild": 25, "tied": 75, "routed": 50}  # `.ci/run` compares more
+CASES = {"tame": 100, "wild": 25, "tied": 75, "routed": 25}  # `.ci/run` compares more
 LONG_CASES = {
     "tame": 3_000,
     "wild": 1_000,
