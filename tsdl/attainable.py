@@ -53,7 +53,7 @@ def bounded_below(condition: Condition) -> str | None:
     if not (isinstance(metric, Formula) and metric.operation == "symbol"):
         return None
     name = str(metric.arguments[0])
-    latency = name in (*_TIMES, "itl", "queue", "transfer")
+    latency = name in (*_TIMES, "queue", "transfer")
     return name if latency and isinstance(bound, (int, float)) else None
 
 

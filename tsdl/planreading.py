@@ -10,9 +10,8 @@ from tsdl.planhandlers import DEEPEST, WORDS, Statement
 from tsdl.planjson import decoded, unshared
 from tsdl.pythonsource import TABLE, is_name
 from tsdl.schema import METRICS, TOTALS
+from tsdl.schema.names import MOST_DEVICES
 from tsdl.schema.scenarios import SHORTEST
-
-MOST_RANKS = 1 << 16
 
 # What each distribution, and each way to arrive, is drawn with; some have more, which may lack.
 _DRAWN = {
@@ -91,7 +90,7 @@ def _check_draw(draw: Draw, known: dict[str, tuple[str, ...]]) -> None:
 
 def _check_workers(kind: Workers) -> None:
     """See that what workers do goes together. Raises ValueError."""
-    if kind.ranks > MOST_RANKS:
+    if kind.ranks > MOST_DEVICES:
         raise ValueError("so many workers do not share experts")
     local = kind.local
     conditions = (local.admit_when, local.evict_when, local.resume_when)

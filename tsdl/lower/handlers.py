@@ -88,8 +88,8 @@ def names_around(stage: Instance) -> Names:
     are there under names that nobody can write, too.
     """
     found: Names = {**names_of_stage(stage.members)}
-    lets = any(members.lets for members in (stage.members, stage.root.members))
-    return found | ({f"({name})": value for name, value in found.items()} if lets else {})
+    hidden = {f"({name})": value for name, value in found.items()} if stage.members.lets else {}
+    return found | hidden
 
 
 def lower_handlers(evaluator: Evaluator, stage: Instance) -> dict[Span, Handler]:

@@ -50,11 +50,11 @@ _EXCHANGE = Field(
     "how tokens get to the experts of other ranks: all of them to every device, as usual, or each "
     "to the devices of its experts",
 )
-_MOST_DEVICES = 65_536  # of a worker: nothing is shared among more
+MOST_DEVICES = 65_536  # of a worker: nothing is shared among more
 _DEVICES = Field(
-    quantity("devices"), "devices of a worker", required=True, low=1, high=_MOST_DEVICES, whole=True
+    quantity("devices"), "devices of a worker", required=True, low=1, high=MOST_DEVICES, whole=True
 )
-_RANKS = Field(quantity(), "workers that share experts", "1", low=1, high=_MOST_DEVICES, whole=True)
+_RANKS = Field(quantity(), "workers that share experts", "1", low=1, high=MOST_DEVICES, whole=True)
 _STAGES = Field(quantity(), "parts of the model, one after another", "1", low=1, whole=True)
 _RATE = Field(quantity("requests/time"), "mean arrival rate", required=True, low=0, above=True)
 
