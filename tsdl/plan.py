@@ -16,7 +16,7 @@ from tsdl.interpolation import Grid
 from tsdl.planhandlers import Handler, State
 from tsdl.planjson import canonical, encoded, written
 
-FORMAT = 16
+FORMAT = 17
 WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
 
 
@@ -38,7 +38,8 @@ class Kernel(Struct, frozen=True):
     `flops` and `bytes` are per device, `wire` bytes over the link, `remote` those over the network
     between domains; `time` is in seconds and already holds the device's peaks, efficiencies and the
     fixed cost of the launch. `source` says where the time is from: `roofline`, `formula`, or the
-    table and the file. `roof` is that of a roofline.
+    table and the file. `roof` is that of a roofline. `on` names the offload that computes it, or
+    to and from which it sends; empty where the worker's own devices do.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Kernel(Struct, frozen=True):
     time: Value
     source: str = "roofline"
     roof: Roof | None = None
+    on: str = ""
 
 
 class Stage(Struct, frozen=True):
@@ -225,6 +227,25 @@ class Breakpoint(Struct, frozen=True):
     when: Value
 
 
+class Offload(Struct, frozen=True):
+    """Devices beside those of a worker that compute some of its operators, `count` in all.
+
+    `link` is that from each device of the worker; `memory` and `weights` are those of all of them,
+    `keeps_kv` says whether the KV cache is there. Peaks and efficiencies are of one of them.
+    """
+
+    name: str
+    hardware: str
+    count: int
+    link: Channel
+    memory: int
+    weights: int
+    keeps_kv: bool
+    peak_bandwidth: float
+    peaks: tuple[Peak, ...]
+    efficiencies: tuple[Efficiency, ...]
+
+
 class Workers(Struct, frozen=True):
     """Workers of one make. Peaks and links are of one device; memory, price, rent, power of all.
 
@@ -235,7 +256,8 @@ class Workers(Struct, frozen=True):
     Where `fewest` is set, so many are up at first, and a policy may start others, which takes
     `start` seconds. They fail a time drawn from `failures` after they are up, if that is set, and
     start again `repair` seconds later. `peaks` are those of the number formats that operators are
-    computed in, `peak_compute` that of the model's own.
+    computed in, `peak_compute` that of the model's own. Memory and weights are those of its own
+    devices; price, rent and power count those of its `offloads`, too.
     """
 
     name: str
@@ -252,6 +274,7 @@ class Workers(Struct, frozen=True):
     peak_compute: float
     peak_bandwidth: float
     peaks: tuple[Peak, ...]
+    offloads: tuple[Offload, ...]
     link: Channel
     port: Channel
     network: Channel | None

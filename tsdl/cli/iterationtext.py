@@ -152,9 +152,9 @@ def _work(stage: Stage, kernel: Kernel, batch: Batch, seconds: float) -> tuple[s
     both = (kernel.flops, kernel.bytes) if seconds else (0, 0)
     flops, moved = (_at(work, features) for work in both)
     sends = kernel.wire != 0 or kernel.remote != 0
-    if not seconds or kernel.roof is None:
+    if not seconds or (kernel.roof is None and not kernel.on):
         bound = ""
-    elif halves and sends:
+    elif kernel.roof is None or (halves and sends):
         bound = "link"  # what is left of it, behind the other half's computing
     else:
         bound = _bound(kernel.roof, flops, moved, seconds / launches, sends=sends)

@@ -11,8 +11,10 @@ from tsdl.formulaerrors import formulas_told
 from tsdl.plan import (
     Cost,
     Draw,
+    Efficiency,
     Local,
     Model,
+    Offload,
     Peak,
     Plan,
     Rung,
@@ -195,12 +197,23 @@ def _workers(
     together += f", in {len(workers.pipeline)} stages" if workers.pipeline else ""
     many = f" in each of {len(nodes)} nodes" if len(nodes) > 1 else ""
     where = f" in node {workers.node}" if workers.node and not many else many
+    held = (
+        f", KV {kv.capacity / gib:.2f} ({kv.name}, {kv.bytes_per_token / 1024:g} KiB a token: "
+        f"{several(tokens, 'token')})"
+    )
+    away = any(offload.keeps_kv for offload in workers.offloads)
     lines = [
         f"  worker {workers.name} × {workers.count}{where}: {devices}{workers.hardware}{together}",
         f"    memory    {workers.memory / gib:.2f} GiB: weights {workers.weights / gib:.2f}, "
-        f"reserve {workers.reserve / gib:.2f}, KV {kv.capacity / gib:.2f} "
-        f"({kv.name}, {kv.bytes_per_token / 1024:g} KiB a token: {several(tokens, 'token')})",
+        f"reserve {workers.reserve / gib:.2f}{'' if away else held}",
     ]
+    for offload in workers.offloads:
+        many = f"{offload.count} × " if offload.count > 1 else ""
+        lines.append(
+            f"    offload   {offload.name}: {many}{offload.hardware} over {offload.link.name}, "
+            f"{offload.memory / gib:.2f} GiB: weights {offload.weights / gib:.2f}"
+            f"{held if offload.keeps_kv else ''}"
+        )
     lines += [*_connection(workers), *_local(workers.local)]
     lines.append(f"    engine    {rung_text(rung)}")
     lines += halves_lines(workers, iterations)
@@ -236,28 +249,38 @@ def _connection(workers: Workers) -> list[str]:
     return [f"    transfer  {', '.join(told)}"] if told else []
 
 
-def _peaks(workers: Workers, model: Model) -> str:
+def _peaks(peaks: tuple[Peak, ...], plain: Peak | None) -> str:
     """Show the peak of each number format that is computed in, and what is attained of it."""
-    plain = Peak(model.dtype, workers.peak_compute, 1.0)
     return ", ".join(
         f"{peak.compute / 1e12:.5g} TFLOPS"
-        + (
-            f" in {peak.dtype} ({100 * peak.attained:.3g} % attained)"
-            if workers.peaks != (plain,)
-            else ""
-        )
-        for peak in workers.peaks
+        + (f" in {peak.dtype} ({100 * peak.attained:.3g} % attained)" if peaks != (plain,) else "")
+        for peak in peaks
     )
 
 
 def _assumptions(workers: Workers, model: Model) -> list[str]:
     """Show the peaks, and what each class of operators is assumed to reach of them."""
-    lines = [
-        f"    peaks     {_peaks(workers, model)}, {workers.peak_bandwidth / 1e12:.4g} TB/s a device"
-        + (f", {workers.link.name} between them" if workers.devices > 1 else ""),
-        f"    {'assumed of them':<40}{'compute':>18}{'bandwidth':>18}{'launch':>10}{'p-norm':>10}",
+    plain = Peak(model.dtype, workers.peak_compute, 1.0)
+    return [
+        f"    peaks     {_peaks(workers.peaks, plain)}, {workers.peak_bandwidth / 1e12:.4g} TB/s a "
+        "device" + (f", {workers.link.name} between them" if workers.devices > 1 else ""),
+        *_reached("assumed of them", workers.efficiencies),
+        *(line for offload in workers.offloads for line in _of_offload(offload)),
     ]
-    for reached in workers.efficiencies:
+
+
+def _of_offload(offload: Offload) -> list[str]:
+    peaks = _peaks(offload.peaks, None)
+    bandwidth = offload.peak_bandwidth / 1e12
+    return [
+        f"    peaks     of {offload.name}: {peaks}, {bandwidth:.4g} TB/s a device",
+        *_reached(f"assumed of {offload.name}", offload.efficiencies),
+    ]
+
+
+def _reached(title: str, efficiencies: tuple[Efficiency, ...]) -> list[str]:
+    lines = [f"    {title:<40}{'compute':>18}{'bandwidth':>18}{'launch':>10}{'p-norm':>10}"]
+    for reached in efficiencies:
         norm = "max" if reached.sharpness is None else f"{reached.sharpness:g}"
         named = reached.work_class + (", weights widened" if reached.widened else "")
         lines.append(

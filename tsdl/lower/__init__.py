@@ -10,11 +10,11 @@ from tsdl.evaluate.values import Place
 from tsdl.formula import Value
 from tsdl.lower.breakpoints import lower_breakpoints, names_of
 from tsdl.lower.clusters import check_ranks, devices_of, lower_tiers, standings
+from tsdl.lower.devices import FORMATS
 from tsdl.lower.files import FileReader
 from tsdl.lower.formulas import lower_parts
 from tsdl.lower.handingover import check_hand_over
 from tsdl.lower.idle import never_happening, report_idle, report_unasked
-from tsdl.lower.operators import FORMATS
 from tsdl.lower.overlapping import check_overlap
 from tsdl.lower.pipeline import check_pipeline
 from tsdl.lower.places import (
@@ -175,7 +175,9 @@ def _workers(
         own = evaluator.reference(worker, "policy") or policy
         new = own not in policies
         policies += [own] if new else []
-        devices.append(evaluator.required(worker, "hardware"))
+        others = worker.members.named("offload")
+        blocks = [worker, *(evaluator.inner(worker, "offload", other.name) for other in others)]
+        devices += [evaluator.required(block, "hardware") for block in blocks]
         local = lower_local(evaluator, own, _facts(evaluator, worker), used)
         _check_budget(evaluator, own, local)
         _check_ahead(evaluator, own, local)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Formula, Value, make, substituted, symbol
-from tsdl.lower.operators import Device
+from tsdl.lower.devices import Device
 from tsdl.lower.overlapping import Overlap, divided, overlap_of
 from tsdl.plan import Cost, Stage
 from tsdl.schema import BATCH_FEATURES, OF_PREFILLS
@@ -66,7 +66,8 @@ def _count(device: Device, stages: Iterable[Stage]) -> Value:
     features |= {symbol(name): 0 for name in OF_PREFILLS}
     count: Value = 0
     for stage in stages:
-        here = (k for k in stage.kernels if _takes_time(k.time, features))
+        own = (k for k in stage.kernels if not k.on)
+        here = (k for k in own if _takes_time(k.time, features))
         launches = stage.repeat * sum(device.launches(k.work_class) for k in here)
         count = make("+", count, make("if", stage.divided, 2 * launches, launches))
     return count

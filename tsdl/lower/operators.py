@@ -2,154 +2,24 @@
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from tsdl import ast
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Binding, Place
 from tsdl.formula import Value, make, symbol
-from tsdl.lower.clusters import Parallel, parallel_of
 from tsdl.lower.collectives import Group, exchanged, norm
+from tsdl.lower.devices import Device, Offload, with_peak
 from tsdl.lower.negatives import check_negative, iterations
-from tsdl.lower.reaching import Reach
+from tsdl.lower.offloading import Leg, crossing, joined, keeps_kv, kv_between, offload_of
 from tsdl.lower.sharding import divide, sizes_of
 from tsdl.lower.tables import Tables
-from tsdl.plan import WORK, Efficiency, Kernel, Peak, Roof, Stage
+from tsdl.plan import WORK, Kernel, Roof, Stage
 from tsdl.program import DeclarationName, Part
 from tsdl.schema import BATCH_FEATURES
 
-
-class Device(Struct):
-    """What kernels run on: a device's peaks, and the link to its peers."""
-
-    evaluator: Evaluator
-    hardware: Instance
-    link: Instance
-    formats: dict[str, Instance]  # of the model: `dtype`, `weight_dtype` and so on
-    parallel: Parallel
-    reach: Reach
-    efficiencies: dict[tuple[str, bool], Efficiency]  # by class, and whether weights are widened
-    peaks: dict[str, Peak]  # by the formats that were asked for
-    bandwidth: float
-    extra: dict[str, float]  # seconds that kernels of a class take under the engine, besides
-    context: int  # the longest of the model
-    decode_tokens: int = 1  # of a request that decodes, in an iteration
-
-    @property
-    def devices(self) -> int:
-        """Return how many devices of the worker share each operator."""
-        return self.parallel.devices
-
-    @property
-    def compute(self) -> float:
-        """Return the peak for the model's own number format."""
-        return self.peak(self.formats["dtype"]).compute
-
-    def peak(self, dtype: Instance) -> Peak:
-        """Return the peak for a number format, or for the first of its fallbacks that has one."""
-        known = self.peaks.get(dtype.name)
-        if known is None:
-            known = self.peaks[dtype.name] = _peak(self.evaluator, self.hardware, dtype)
-        return known
-
-    def efficiency(self, work_class: str, *, widened: bool) -> Efficiency:
-        """Return what a class reaches of the peaks; an unknown one counts as pointwise."""
-        known = self.efficiencies.get((work_class, widened))
-        if known:
-            return known
-        evaluator, inner = self.evaluator, self._reached(work_class)
-
-        def share(name: str) -> float:
-            of_those = evaluator.real(inner, f"widened_{name}") if widened else 1.0
-            return evaluator.real(inner, name) * of_those
-
-        found = Efficiency(
-            work_class,
-            share("compute"),
-            share("bandwidth"),
-            evaluator.real(inner, "overhead"),
-            evaluator.optional(inner, "sharpness"),
-            widened,
-        )
-        self.efficiencies[work_class, widened] = found
-        return found
-
-    def launches(self, work_class: str) -> bool:
-        """Tell whether kernels of a class are launched on their own: that takes them some time."""
-        return self.evaluator.real(self._reached(work_class), "overhead") > 0
-
-    def _reached(self, work_class: str) -> Instance:
-        block = self.evaluator.block(self.hardware, "efficiency")
-        assert block is not None
-        chosen = work_class
-        if (chosen, "") not in block.members.blocks and chosen not in ("gemm", "attention"):
-            chosen = "pointwise"
-        inner = self.evaluator.block(block, chosen)
-        if inner is None:  # nothing was written: the schema's defaults
-            shape = block.members.shape.open_block
-            assert shape is not None
-            inner = Instance(block.declaration, type(block.members)(shape), block, block.bindings)
-        return inner
-
-
 _FAR_FEWER = 3 / 4
-FORMATS = ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype")
-
-
-def device_of(
-    evaluator: Evaluator,
-    worker: Instance,
-    model: Instance,
-    reach: Reach,
-    policy: Instance,
-    decode_tokens: int,
-) -> Device:
-    """Return the device of a worker for the number formats of a model. Raises Failed."""
-    hardware, link = evaluator.required(worker, "hardware"), evaluator.required(worker, "link")
-    formats = {name: evaluator.required(model, name) for name in FORMATS}
-    bandwidth = evaluator.real(evaluator.inner(hardware, "memory"), "bandwidth")
-    parallel = parallel_of(evaluator, worker)
-    block = evaluator.inner(evaluator.inner(policy, "local"), "extra")
-    extra = {name: evaluator.real(block, name) for name in block.members.fields}
-    context = evaluator.whole(model, "context")
-    return Device(
-        evaluator, hardware, link, formats, parallel, reach, {}, {}, bandwidth, extra, context,
-        decode_tokens,
-    )  # fmt: skip
-
-
-def _peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> Peak:
-    found = with_peak(evaluator, hardware, dtype).name
-    shares = evaluator.inner(hardware, "attained")
-    share = evaluator.real(shares, found) if found in shares.members.fields else 1.0
-    return Peak(found, evaluator.real(evaluator.inner(hardware, "compute"), found), share)
-
-
-def with_peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> Instance:
-    """Return a number format, or the first of its fallbacks that has a peak. Raises Failed."""
-    peaks = evaluator.inner(hardware, "compute")
-    wanted: Instance | None = dtype
-    seen: list[str] = []
-    while wanted is not None and wanted.name not in peaks.members.fields:
-        if wanted.name in seen:
-            raise evaluator.fail(
-                "E0501",
-                f"the fallback of dtype `{wanted.name}` is itself",
-                evaluator.span(wanted, "fallback"),
-                notes=(" → ".join([*seen, wanted.name]),),
-            )
-        seen.append(wanted.name)
-        wanted = evaluator.reference(wanted, "fallback")
-    if wanted is None:
-        known = ", ".join(peaks.members.fields) or "none"
-        raise evaluator.fail(
-            "E0510",
-            f"`{hardware.name}` gives no peak for {dtype.name}",
-            evaluator.place_of(hardware),
-            help=(f"write `compute {{ {dtype.name} = … TFLOPS }}`; it has {known}",),
-        )
-    return wanted
 
 
 class Kept(Struct):
@@ -173,6 +43,20 @@ class Graph(Struct):
     drafter: str = ""  # the model that drafts for it, if one does,
     drafter_bytes: float = 0  # and its part of the weights on one device
     reach: float = 0  # the longest of those that look back a window only; 0 without one
+    away: dict[str, float] = field(default_factory=dict)  # bytes of weights that offloads keep
+    homes: dict[str, str] = field(default_factory=dict)  # where KV is: a kind of operator of each
+    kinds: set[str] = field(default_factory=set)  # of operators
+
+    def keep(self, kept: Kept, repeat: int, offload: str) -> None:
+        """Note what a node keeps: weights on the device, or where an offload has them."""
+        here = self.kept[-1]
+        here.kv_elements += kept.kv_elements
+        self.kv_elements += repeat * kept.kv_elements
+        if offload:
+            self.away[offload] = self.away.get(offload, 0) + repeat * kept.weight_bytes
+        else:
+            here.weight_bytes += kept.weight_bytes
+            self.weight_bytes += repeat * kept.weight_bytes
 
     def add(self, name: str, repeat: int, kernels: list[Kernel]) -> None:
         """Add a stage; what it keeps was noted before."""
@@ -196,7 +80,7 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device, tables: Tabl
     _check_sizes(evaluator, model)
     place = Place(parts[0].owner, model)
     graph = Graph([], 0, 0, 0, 0, [Kept()], [])
-    run: list[Kernel] = []
+    run: list[Leg] = []
     for item in clause.body.items:
         if isinstance(item, ast.GraphNode):
             run += _node(item, place, device, graph, 1, tables)
@@ -204,17 +88,17 @@ def graph_of(evaluator: Evaluator, model: Instance, device: Device, tables: Tabl
         assert isinstance(item, ast.Clause)
         assert item.body is not None
         if run:
-            graph.add("", 1, run)
+            graph.add("", 1, joined(device, run))
             run = []
         repeat = _repeat(evaluator, item.count, place)
-        kernels: list[Kernel] = []
+        legs: list[Leg] = []
         for inner in item.body.items:
             assert isinstance(inner, ast.GraphNode)
-            kernels += _node(inner, place, device, graph, repeat, tables)
+            legs += _node(inner, place, device, graph, repeat, tables)
         assert isinstance(item.head, ast.Name)
-        graph.add(item.head.id, repeat, kernels)
+        graph.add(item.head.id, repeat, joined(device, legs))
     if run:
-        graph.add("", 1, run)
+        graph.add("", 1, joined(device, run))
     if not graph.stages:
         raise evaluator.fail("E0413", f"the graph of `{model.name}` has no operators", clause.span)
     return graph
@@ -292,7 +176,7 @@ def _node(
     graph: Graph,
     repeat: int,
     tables: Tables,
-) -> list[Kernel]:
+) -> list[Leg]:
     evaluator = device.evaluator
     graph.names.append(item.name)
     call = item.operator
@@ -302,6 +186,7 @@ def _node(
     meaning = evaluator.program.meanings[function]
     assert isinstance(meaning, DeclarationName)
     operator = evaluator.derived(meaning.declaration, arguments, place)
+    graph.kinds.add(operator.name)
     operator.symbols = _symbols(device)
     rows = evaluator.known(operator, "rows")
     width = _last_size(evaluator, operator)
@@ -313,23 +198,54 @@ def _node(
     graph.shares_experts |= isinstance(ways, list) and "expert" in ways and shard != "none"
     operator.symbols["tokens"] = rows
     evaluator.forget(operator)  # sizes and rows are others now
-    kernels = tables.of_operator(item.name, _kernels(evaluator, operator, item.name, device), rows)
+    offload = offload_of(device, operator)
+    legs = _legs(operator, item.name, device, offload, rows, tables)
+    kept = Kept(0, evaluator.whole(operator, "kv"))
     if stored:
         size = evaluator.real(evaluator.required(operator, "stored_in"), "size")
-        graph.weight_bytes += repeat * evaluator.whole(operator, "weights") * size
-        graph.kept[-1].weight_bytes += evaluator.whole(operator, "weights") * size
-    kv = repeat * evaluator.whole(operator, "kv")
-    graph.kv_elements += kv
-    graph.kept[-1].kv_elements += evaluator.whole(operator, "kv")
+        kept.weight_bytes = evaluator.whole(operator, "weights") * size
+    graph.keep(kept, repeat, offload.name if offload and offload.runs == "both" else "")
+    if kept.kv_elements:
+        home = offload.name if offload and keeps_kv(offload) else ""
+        graph.homes.setdefault(home, operator.name)
     reach = evaluator.optional(operator, "reach")
     if reach is not None:
-        graph.windowed_kv_elements += kv
+        graph.windowed_kv_elements += repeat * kept.kv_elements
         graph.reach = max(graph.reach, reach)
     if shard == "row" and device.devices > 1:
         name = f"{item.name}.all_reduce"
         added = library_kernels(evaluator, ("AllReduce", name), width, rows, device)
-        kernels += tables.of_operator(added[0].name, added, rows)
-    return kernels
+        legs.append(Leg(tuple(tables.of_operator(added[0].name, added, rows))))
+    return legs
+
+
+def _legs(
+    operator: Instance,
+    name: str,
+    device: Device,
+    offload: Offload | None,
+    rows: Value,
+    tables: Tables,
+) -> list[Leg]:
+    """Return the kernels of an operator, by where they are computed. Raises Failed."""
+    evaluator = device.evaluator
+    if offload is None:
+        here = _kernels(evaluator, operator, name, device)
+        return [Leg(tuple(tables.of_operator(name, here, rows)))]
+    there = evaluator.again(operator)
+    there.symbols["hardware"] = offload.device.seen_by_operators()
+    kernels = _kernels(evaluator, there, name, offload.device)
+    if offload.runs == "both":
+        return [crossing(device, there, offload, tables.of_operator(name, kernels, rows))]
+    tables.refuse_parts(name, offload)
+    legs = []
+    for own, other in zip(_kernels(evaluator, operator, name, device), kernels, strict=True):
+        if own.name == f"{name}.{offload.runs}":
+            part = evaluator.inner(there, "part", offload.runs)
+            legs.append(crossing(device, part, offload, [other]))
+        else:
+            legs.append(Leg((own,)))
+    return [*legs, Leg(tuple(kv_between(device, offload, operator, name)))]
 
 
 def _symbols(device: Device) -> dict[str, Any]:
@@ -409,7 +325,7 @@ def _kernel(
     looked_at = iterations(device.decode_tokens, device.context)
     check_negative(evaluator, work, name, done, when, looked_at)
     reached, most = device.efficiency(work_class, widened=widened), device.peak(format_)
-    compute = most.compute * most.attained * reached.compute
+    compute = most.compute * most.attained * reached.compute * device.share
     bandwidth = device.bandwidth * reached.bandwidth
     launch = reached.overhead + device.extra.get(work_class, 0)
     time = norm(make("/", flops, compute), make("/", moved, bandwidth), reached.sharpness)

@@ -9,8 +9,8 @@ from msgspec import Struct
 from tsdl.diagnostics import Diagnostic, Label, Severity
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Path
+from tsdl.lower.devices import Device
 from tsdl.lower.files import FileReader, read_named
-from tsdl.lower.operators import Device
 from tsdl.program import Declaration
 from tsdl.source import Source, Span
 

@@ -37,8 +37,8 @@ class Overlap(Struct, frozen=True):
     occupies: Value = 0
 
     def hidden(self, kernel: Kernel) -> bool:
-        """Tell whether the other half computes beside a kernel."""
-        return kernel.work_class in self.hides
+        """Tell whether the other half computes beside a kernel: by its class, or by where it is."""
+        return kernel.work_class in self.hides or (kernel.on != "" and kernel.on in self.hides)
 
     def takes_turns(self, stage: Stage) -> bool:
         """Tell whether a stage repeats, and has what computes and what is hidden beside it."""
@@ -156,7 +156,8 @@ def check_overlap(
             help=(_remedy(overlap, classes),),
         )
         return
-    every = {k.work_class for stage in stages for k in stage.kernels} | set(_EXCHANGED)
+    every = {name for stage in stages for k in stage.kernels for name in (k.work_class, k.on)}
+    every = (every | set(_EXCHANGED)) - {""}
     for name in overlap.hides:
         near = nearest(name, sorted(every)) if name not in every else None
         if near:

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import make, symbol
+from tsdl.lower.devices import Device
 from tsdl.lower.launching import Launching, launched
-from tsdl.lower.operators import Device, Graph, library_kernels
+from tsdl.lower.operators import Graph, library_kernels
 from tsdl.plan import Breakpoint, Cost, Stage, Workers
 
 

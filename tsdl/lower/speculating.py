@@ -6,7 +6,9 @@ from msgspec.structs import replace
 
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Formula, Value, make, substituted, symbol, symbols
-from tsdl.lower.operators import Device, Graph, device_of, graph_of
+from tsdl.lower.devices import Device, device_of
+from tsdl.lower.offloading import offloads_of
+from tsdl.lower.operators import Graph, graph_of
 from tsdl.lower.tables import Tables
 from tsdl.plan import WORK, Kernel, Speculation, Stage
 from tsdl.schema import COUNTING, OF_PREFILLS
@@ -92,8 +94,16 @@ def drafted(
         return ()
     none = Tables(evaluator, None, tables.read, tables.devices, tables.place)
     own = device_of(evaluator, worker, drafter, device.reach, policy, device.decode_tokens)
-    own.efficiencies, own.peaks = device.efficiencies, device.peaks  # they are one device
+    own.offloads = offloads_of(evaluator, worker, own)
+    mine = [own, *(offload.device for offload in own.offloads)]
+    others = [device, *(offload.device for offload in device.offloads)]
+    for one, other in zip(mine, others, strict=True):  # they are the same devices
+        one.efficiencies, one.peaks = other.efficiencies, other.peaks
     first = graph_of(evaluator, drafter, own, none)
+    for name, size in first.away.items():
+        graph.away[name] = graph.away.get(name, 0) + size
+    for name, kind in first.homes.items():
+        graph.homes.setdefault(name, kind)
     kept = first.weight_bytes
     if evaluator.get(block, "shared_ends"):
         kept -= sum(

@@ -13,6 +13,7 @@ from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Path
 from tsdl.formula import Formula, Value, make, symbol
 from tsdl.interpolation import Grid, Unmeasured, grid_of, interpolation
+from tsdl.lower.devices import Offload
 from tsdl.lower.files import FileReader, check_unit, read_named
 from tsdl.lower.negatives import check_negative
 from tsdl.lower.saying import WAYS, derives, said, since
@@ -73,6 +74,17 @@ class Tables(Struct):
         block.symbols |= {**features, **done, "tokens": rows, "devices": self.devices}
         whole = replace(kernels[0], name=name, **done)
         return self._kernels(block, whole)
+
+    def refuse_parts(self, name: str, offload: Offload) -> None:
+        """See that no time of a whole operator is here of which a part is there. Raises Failed."""
+        if self.cost is not None and ("operator", name) in self.cost.members.blocks:
+            raise self.evaluator.fail(
+                "E0531",
+                f"`{offload.name}` computes only {offload.runs} of `{name}`, and cost "
+                f"`{self.cost.name}` has the time of both together",
+                self.place,
+                help=(f"leave `runs = {offload.runs}` out, or that operator of the cost",),
+            )
 
     def of_whole(self) -> Kernel:
         """Return an iteration whose time the cost has as a whole: a formula, or Python."""

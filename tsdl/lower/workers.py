@@ -5,11 +5,15 @@ from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Value, flattened, symbol
 from tsdl.lower.clusters import Standing, channel, check_exchange, count_of, devices_of, fewest_of
+from tsdl.lower.devices import Device, device_of, with_peak
 from tsdl.lower.files import FileReader
 from tsdl.lower.launching import Launching, launched, launching_of
-from tsdl.lower.operators import Device, Graph, device_of, graph_of, with_peak
+from tsdl.lower.offloaded import check_offloads, offloaded, room_of
+from tsdl.lower.offloading import offloads_of
+from tsdl.lower.operators import Graph, graph_of
 from tsdl.lower.origins import check_origin
 from tsdl.lower.overlapping import marked
+from tsdl.lower.owning import owned
 from tsdl.lower.pipeline import Share, pipeline_of, shares
 from tsdl.lower.reaching import reach_of
 from tsdl.lower.speculating import drafted
@@ -70,6 +74,7 @@ def lower_workers(
     check_exchange(evaluator, worker)
     reach = reach_of(evaluator, standing)
     device = device_of(evaluator, worker, model, reach, policy, local.decode_tokens)
+    device.offloads = offloads_of(evaluator, worker, device)
     check_origin(evaluator, worker, model, device, tables.read)
     devices = devices_of(evaluator, worker)
     hardware = device.hardware
@@ -78,14 +83,13 @@ def lower_workers(
     if tables.of_operators:
         graph.stages = marked(graph.stages, launching.overlap)
     drafts = drafted(evaluator, worker, policy, device, graph, tables)
+    check_offloads(evaluator, worker, model, device, graph)
     parts = shares(evaluator, worker, graph, device.parallel.stages)
     kv = _kv_cache(evaluator, worker, model, device, graph, parts)
     cost = _cost(tables, device, graph, drafts, launching)
     if cost.source == "operators":
         _check_format(evaluator, model, device)
     _check_shared(evaluator, worker, model, device, cost, graph)
-    power = _power(evaluator, hardware)
-    rent = evaluator.optional(hardware, "rent")
     runs = evaluator.word(worker, "runs")
     buffer = evaluator.optional(worker, "buffer")
     swap = evaluator.get(worker, "swap")
@@ -105,6 +109,7 @@ def lower_workers(
         peak_compute=device.compute,
         peak_bandwidth=device.bandwidth,
         peaks=tuple(dict.fromkeys(device.peaks.values())),
+        offloads=offloaded(evaluator, worker, device, graph),
         link=channel(evaluator, device.link, 1),
         port=channel(evaluator, device.link, devices),
         network=channel(evaluator, network, standing.ports) if network else None,
@@ -123,32 +128,9 @@ def lower_workers(
         breakpoints=(),
         local=local,
         efficiencies=tuple(device.efficiencies.values()),
-        price=evaluator.real(hardware, "price") * devices,
-        lifetime=evaluator.real(hardware, "lifetime"),
-        rent=None if rent is None else rent * devices,
-        idle_power=power["idle"] * devices,
-        decode_power=power["decode"] * devices,
-        peak_power=power["peak"] * devices,
+        **owned(evaluator, device, devices),
     )
     return workers, graph.parameters
-
-
-def _power(evaluator: Evaluator, hardware: Instance) -> dict[str, float]:
-    """Return the watts of a device that waits, decodes, does its most. Raises Failed."""
-    block = evaluator.inner(hardware, "power")
-    power = {key: evaluator.real(block, key) for key in ("idle", "decode", "peak")}
-    for less, more in (("idle", "peak"), ("idle", "decode"), ("decode", "peak")):
-        if power[less] > power[more] and power["peak"]:  # without a peak, energy is not known
-            raise evaluator.fail(
-                "E0503",
-                f"`power.{less}` must be at most `power.{more}`, which is {power[more]:g} W, "
-                f"and is {power[less]:g} W",
-                evaluator.span(block, less),
-                secondary=(Label(evaluator.span(block, more), f"`{more}` is set here"),)
-                if more in block.members.fields
-                else (),
-            )
-    return power
 
 
 def _cost(
@@ -252,8 +234,12 @@ def _kv_cache(
         )
     block = evaluator.whole(kv, "block")
     given = evaluator.optional(kv, "blocks")
+    away = room_of(evaluator, worker, device, graph)
     if given is not None:
         room = given * block * per_token
+    elif away is not None:
+        _free_memory(evaluator, worker, model, device, graph, int(graph.weight_bytes))
+        room = away
     else:
         room = min(
             _free_memory(evaluator, worker, model, device, graph, int(share.weight_bytes))

@@ -23,6 +23,12 @@ _WORK: dict[str, Field] = {
     "remote": Field(
         _NUMBER, "bytes that one device sends over the network to others", "0", low=0, formula=True
     ),
+    "takes": Field(
+        _NUMBER, "bytes of activations that it reads, where others have them", low=0, formula=True
+    ),
+    "gives": Field(
+        _NUMBER, "bytes of activations that it writes, where others want them", low=0, formula=True
+    ),
     "class": Field(Choice(()), "which efficiency counts", "pointwise"),
     "when": Field(Boolean(), "whether it is launched at all", "tokens > 0", formula=True),
 }

@@ -223,6 +223,27 @@ SITE = Block(
     },
 )
 
+_OFFLOAD = Block(
+    "offload",
+    "Other devices that compute some of a worker's operators (section 7.10).",
+    {
+        "hardware": Field(Reference("hardware"), "the device", required=True),
+        "operators": Field(
+            Sequence(Reference("operator")),
+            "which operators they compute: these, and those that derive from them",
+            required=True,
+        ),
+        "runs": Field(
+            Choice(("prefill", "decode", "both")),
+            "of operators with parts of these names: only that part",
+            "both",
+        ),
+        "link": Field(
+            Reference("link"), "to them, from each device of the worker", "hardware.link"
+        ),
+        "count": Field(_NUMBER, "how many devices", "1", low=1, high=10_000, whole=True),
+    },
+)
 WORKER = Block(
     "worker",
     "Workers of one make.",
@@ -265,6 +286,7 @@ WORKER = Block(
         ),
         "repair": Field(_TIME, "from a failure until the worker may start again", "0 s", low=0),
     },
+    {"offload": Nested(_OFFLOAD, named=True, counted=True)},
 )
 _TIER = Block(
     "tier",

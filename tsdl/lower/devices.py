@@ -1,0 +1,174 @@
+"""Devices that kernels run on: their peaks for a number format, what a class of work reaches."""
+
+from msgspec import Struct
+
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.lower.clusters import Parallel, parallel_of
+from tsdl.lower.reaching import Reach
+from tsdl.plan import Efficiency, Peak
+from tsdl.program import Declaration
+from tsdl.source import Span
+
+
+class Device(Struct):
+    """What kernels run on: a device's peaks, and the link to its peers."""
+
+    evaluator: Evaluator
+    hardware: Instance
+    link: Instance
+    formats: dict[str, Instance]  # of the model: `dtype`, `weight_dtype` and so on
+    parallel: Parallel
+    reach: Reach
+    efficiencies: dict[tuple[str, bool], Efficiency]  # by class, and whether weights are widened
+    peaks: dict[str, Peak]  # by the formats that were asked for
+    bandwidth: float
+    extra: dict[str, float]  # seconds that kernels of a class take under the engine, besides
+    context: int  # the longest of the model
+    decode_tokens: int = 1  # of a request that decodes, in an iteration
+    share: float = 1  # how many devices of this make stand for each device of the worker
+    offloads: tuple["Offload", ...] = ()
+
+    @property
+    def devices(self) -> int:
+        """Return how many devices of the worker share each operator."""
+        return self.parallel.devices
+
+    @property
+    def compute(self) -> float:
+        """Return the peak for the model's own number format."""
+        return self.peak(self.formats["dtype"]).compute
+
+    def peak(self, dtype: Instance) -> Peak:
+        """Return the peak for a number format, or for the first of its fallbacks that has one."""
+        known = self.peaks.get(dtype.name)
+        if known is None:
+            known = self.peaks[dtype.name] = _peak(self.evaluator, self.hardware, dtype)
+        return known
+
+    def efficiency(self, work_class: str, *, widened: bool) -> Efficiency:
+        """Return what a class reaches of the peaks; an unknown one counts as pointwise."""
+        known = self.efficiencies.get((work_class, widened))
+        if known:
+            return known
+        evaluator, inner = self.evaluator, self._reached(work_class)
+
+        def share(name: str) -> float:
+            of_those = evaluator.real(inner, f"widened_{name}") if widened else 1.0
+            return evaluator.real(inner, name) * of_those
+
+        found = Efficiency(
+            work_class,
+            share("compute"),
+            share("bandwidth"),
+            evaluator.real(inner, "overhead"),
+            evaluator.optional(inner, "sharpness"),
+            widened,
+        )
+        self.efficiencies[work_class, widened] = found
+        return found
+
+    def seen_by_operators(self) -> Instance:
+        """Return the hardware that formulas read: several devices count as one with all cores."""
+        if self.share == 1:
+            return self.hardware
+        whole = self.evaluator.again(self.hardware)
+        cores = self.evaluator.real(self.hardware, "multiprocessors")
+        whole.known["multiprocessors"] = cores * self.share
+        return whole
+
+    def launches(self, work_class: str) -> bool:
+        """Tell whether kernels of a class are launched on their own: that takes them some time."""
+        return self.evaluator.real(self._reached(work_class), "overhead") > 0
+
+    def _reached(self, work_class: str) -> Instance:
+        block = self.evaluator.block(self.hardware, "efficiency")
+        assert block is not None
+        chosen = work_class
+        if (chosen, "") not in block.members.blocks and chosen not in ("gemm", "attention"):
+            chosen = "pointwise"
+        inner = self.evaluator.block(block, chosen)
+        if inner is None:  # nothing was written: the schema's defaults
+            shape = block.members.shape.open_block
+            assert shape is not None
+            inner = Instance(block.declaration, type(block.members)(shape), block, block.bindings)
+        return inner
+
+
+class Offload(Struct):
+    """Other devices that compute operators of some kinds, all of them or one of their parts."""
+
+    name: str
+    count: int
+    device: Device
+    kinds: tuple[Declaration, ...]
+    runs: str  # `both`, or the part's name
+    link: Instance
+    place: Span  # where its kinds are said
+
+    def takes_over(self, operator: Instance) -> bool:
+        """Tell whether an operator is one of its kinds, or derives from one."""
+        waiting = [operator.declaration]
+        while waiting:
+            declaration = waiting.pop()
+            if declaration in self.kinds:
+                return True
+            waiting += [base.declaration for base in declaration.bases]
+        return False
+
+
+FORMATS = ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype")
+
+
+def device_of(
+    evaluator: Evaluator,
+    worker: Instance,
+    model: Instance,
+    reach: Reach,
+    policy: Instance,
+    decode_tokens: int,
+) -> Device:
+    """Return the device of a worker for the number formats of a model. Raises Failed."""
+    hardware, link = evaluator.required(worker, "hardware"), evaluator.required(worker, "link")
+    formats = {name: evaluator.required(model, name) for name in FORMATS}
+    bandwidth = evaluator.real(evaluator.inner(hardware, "memory"), "bandwidth")
+    parallel = parallel_of(evaluator, worker)
+    block = evaluator.inner(evaluator.inner(policy, "local"), "extra")
+    extra = {name: evaluator.real(block, name) for name in block.members.fields}
+    context = evaluator.whole(model, "context")
+    return Device(
+        evaluator, hardware, link, formats, parallel, reach, {}, {}, bandwidth, extra, context,
+        decode_tokens,
+    )  # fmt: skip
+
+
+def _peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> Peak:
+    found = with_peak(evaluator, hardware, dtype).name
+    shares = evaluator.inner(hardware, "attained")
+    share = evaluator.real(shares, found) if found in shares.members.fields else 1.0
+    return Peak(found, evaluator.real(evaluator.inner(hardware, "compute"), found), share)
+
+
+def with_peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> Instance:
+    """Return a number format, or the first of its fallbacks that has a peak. Raises Failed."""
+    peaks = evaluator.inner(hardware, "compute")
+    wanted: Instance | None = dtype
+    seen: list[str] = []
+    while wanted is not None and wanted.name not in peaks.members.fields:
+        if wanted.name in seen:
+            raise evaluator.fail(
+                "E0501",
+                f"the fallback of dtype `{wanted.name}` is itself",
+                evaluator.span(wanted, "fallback"),
+                notes=(" → ".join([*seen, wanted.name]),),
+            )
+        seen.append(wanted.name)
+        wanted = evaluator.reference(wanted, "fallback")
+    if wanted is None:
+        known = ", ".join(peaks.members.fields) or "none"
+        raise evaluator.fail(
+            "E0510",
+            f"`{hardware.name}` gives no peak for {dtype.name}",
+            evaluator.place_of(hardware),
+            help=(f"write `compute {{ {dtype.name} = … TFLOPS }}`; it has {known}",),
+        )
+    return wanted

@@ -1,0 +1,173 @@
+"""Operators that other devices compute: which ones do, and what goes to them and comes back.
+
+As experts on the host's processors, or attention where the KV cache is (SPEC.md, section 7.10).
+"""
+
+from collections.abc import Iterable
+from itertools import groupby
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tsdl.diagnostics import Label
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.formula import Value, make, symbol
+from tsdl.lower.devices import Device, Offload
+from tsdl.plan import Kernel
+
+TRANSFER = "transfer"  # the class of what goes there, and comes back
+
+
+class Leg(Struct, frozen=True):
+    """Kernels of a node of the graph that follow one another on the same devices.
+
+    Elsewhere they take activations from where these were, and give others back, so many bytes where
+    they are launched `when` that holds.
+    """
+
+    kernels: tuple[Kernel, ...]
+    offload: Offload | None = None
+    takes: Value = 0
+    gives: Value = 0
+    when: Value = True
+
+    @property
+    def place(self) -> str:
+        """Return the name of the offload; "" for the worker's own devices."""
+        return self.offload.name if self.offload else ""
+
+
+def offloads_of(evaluator: Evaluator, worker: Instance, device: Device) -> tuple[Offload, ...]:
+    """Return the offloads of a worker whose own devices are known. Raises Failed."""
+    found = []
+    for members in worker.members.named("offload"):
+        block = evaluator.inner(worker, "offload", members.name)
+        if device.parallel.stages > 1:
+            raise evaluator.fail(
+                "E0531",
+                "devices of a pipeline offload nothing",
+                evaluator.place_of(block),
+                secondary=(Label(evaluator.span(worker, "parallel"), "its stages"),),
+                help=("leave `stages` out, or the offload",),
+            )
+        found.append(_offload(evaluator, block, device, members.name))
+    return tuple(found)
+
+
+def _offload(evaluator: Evaluator, block: Instance, device: Device, name: str) -> Offload:
+    hardware = evaluator.required(block, "hardware")
+    kinds = evaluator.get(block, "operators")
+    assert isinstance(kinds, list)
+    named = [kind for kind in kinds if isinstance(kind, Instance)]
+    for kind in named:
+        if kind is not evaluator.instance(kind.declaration):
+            raise evaluator.fail(
+                "E0531",
+                f"an offload computes kinds of operators, whatever their sizes: `{kind.name}`",
+                evaluator.span(block, "operators"),
+                help=(f"write the name alone: `operators = [{kind.name}]`",),
+            )
+    count = evaluator.whole(block, "count")
+    share = count / device.devices
+    bandwidth = evaluator.real(evaluator.inner(hardware, "memory"), "bandwidth") * share
+    there = replace(
+        device, hardware=hardware, efficiencies={}, peaks={}, bandwidth=bandwidth, extra={},
+        share=share,
+    )  # fmt: skip
+    return Offload(
+        name,
+        count,
+        there,
+        tuple(kind.declaration for kind in named),
+        evaluator.word(block, "runs"),
+        evaluator.required(block, "link"),
+        evaluator.span(block, "operators"),
+    )
+
+
+def offload_of(device: Device, operator: Instance) -> Offload | None:
+    """Return the offload that computes an operator, or the part that it runs. Raises Failed."""
+    found = [offload for offload in device.offloads if offload.takes_over(operator)]
+    found = [o for o in found if o.runs == "both" or ("part", o.runs) in operator.members.blocks]
+    if len(found) > 1:
+        one, other = found[:2]
+        raise device.evaluator.fail(
+            "E0531",
+            f"both `{one.name}` and `{other.name}` are to compute `{operator.name}`",
+            other.place,
+            secondary=(Label(one.place, f"`{one.name}` does already"),),
+            help=("name it, or what it derives from, in the `operators` of one of them",),
+        )
+    return found[0] if found else None
+
+
+def keeps_kv(offload: Offload) -> bool:
+    """Tell whether the KV of an operator is where an offload computes it: where decodes read it."""
+    return offload.runs != "prefill"
+
+
+def crossing(device: Device, block: Instance, offload: Offload, kernels: list[Kernel]) -> Leg:
+    """Return what an offload computes of an operator, or of its part. Raises Failed."""
+    evaluator = device.evaluator
+    moved = {}
+    for key, verb in (("takes", "reads"), ("gives", "writes")):
+        value = evaluator.get(block, key)
+        if value is None:
+            raise evaluator.fail(
+                "E0404",
+                f"`{block.path}{key}` of operator `{block.root.name}` is not set, and `"
+                f"{offload.name}` computes it",
+                evaluator.place_of(block),
+                f"needs `{key}`",
+                help=(f"write `{key} = …`: bytes of activations that it {verb}",),
+            )
+        moved[key] = evaluator.known(block, key)
+    when = evaluator.known(block, "when")
+    named = tuple(replace(kernel, on=offload.name) for kernel in kernels)
+    return Leg(named, offload, moved["takes"], moved["gives"], when)
+
+
+def joined(device: Device, legs: Iterable[Leg]) -> list[Kernel]:
+    """Return the kernels of legs in their order, with what goes to offloads and comes back."""
+    found: list[Kernel] = []
+    for _, run in groupby(legs, lambda leg: leg.place):
+        there = list(run)
+        kernels = [kernel for leg in there for kernel in leg.kernels]
+        first, last = there[0], there[-1]
+        offload = first.offload
+        if offload is None:
+            found += kernels
+            continue
+        names = [kernel.name for kernel in (kernels[0], kernels[-1])]
+        found += transfer(device, offload, f"{names[0]}.to", first.takes, first.when)
+        found += kernels
+        found += transfer(device, offload, f"{names[1]}.from", last.gives, last.when)
+    return found
+
+
+def kv_between(device: Device, offload: Offload, operator: Instance, name: str) -> list[Kernel]:
+    """Return what goes between both where one computes prefills, and the other keeps their KV.
+
+    What is new goes there, and what was computed before comes back: all of their contexts, or what
+    an operator that looks back a window sees of them.
+    """
+    evaluator = device.evaluator
+    contexts: Value = symbol("prefill_contexts")
+    reach = evaluator.optional(operator, "reach")
+    if reach is not None:
+        seen = make("*", reach, symbol("prefills"))
+        contexts = make("min", contexts, make("+", symbol("prefill_tokens"), seen))
+    size = evaluator.real(operator, "kv") * evaluator.real(device.formats["kv_dtype"], "size")
+    when = make(">", symbol("prefills"), 0)
+    return transfer(device, offload, f"{name}.kv", make("*", size, contexts), when)
+
+
+def transfer(device: Device, offload: Offload, name: str, size: Value, when: Value) -> list[Kernel]:
+    """Return the kernel in which each device sends so many bytes, or gets them; none for none."""
+    if size == 0:
+        return []
+    evaluator, link = device.evaluator, offload.link
+    latency, rate = (evaluator.real(link, key) for key in ("latency", "bandwidth"))
+    time = make("if", when, make("+", latency, make("/", size, rate)), 0)
+    named = f"{name}_{offload.name}"
+    return [Kernel(named, TRANSFER, 0, 0, size, 0, time, on=offload.name)]
