@@ -9,6 +9,7 @@ import math
 
 from tests.drafted_tokens import with_drafts
 from tests.measured_costs import with_tables
+from tests.mixed_workloads import with_others
 from tests.offloaded_groups import with_offloads
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
@@ -209,4 +210,4 @@ class Writer(PolicyWriter):
 def a_system(seed: int) -> str:
     """Return the text of a random system."""
     priced = with_python(with_tables(Writer(seed).system(), seed), seed, refusing=True)
-    return with_drafts(with_offloads(priced, seed), seed)
+    return with_others(with_drafts(with_offloads(priced, seed), seed), seed)

@@ -191,6 +191,7 @@ class TameWriter(TamePolicyWriter):
             "poisson": f"poisson({rate} req/s)",
             "in clusters": f"gamma({rate} req/s, cv = 3)",
             "on and off": f"on_off(rate = {rate} req/s, on = 100 ms, off = 300 ms)",
+            "piecewise": f"piecewise([{rate}, 0, {3 * rate}] req/s, every = 70 ms)",
         }
         name = self.chance.choice((*times, "poisson", "on boundaries"))
         return self.noted(name, times[name])

@@ -100,12 +100,29 @@ def test_on_off_with_no_time_off_is_poisson() -> None:
     assert farthest(found, 1 - np.exp(-np.sort(found) * 50)) < 2
 
 
+def test_piecewise_has_each_rate_in_its_time_and_begins_anew() -> None:
+    found = drawn("piecewise(rates = [100, 0, 20, 60] req/s, every = 2 s)").arrived
+    phase = np.mod(found, 8)
+    assert not ((phase > 2) & (phase < 4)).any()
+    for begin, rate in ((0, 100), (4, 20), (6, 60)):
+        here = phase[(phase >= begin) & (phase < begin + 2)] - begin
+        assert farthest(here, np.sort(here) / 2) < 2
+        assert share_of((phase >= begin) & (phase < begin + 2), rate / 180)
+
+
+def test_piecewise_of_two_rates_is_on_off() -> None:
+    pieces = drawn("piecewise([100, 20] req/s, every = 3 s)").arrived
+    turns = drawn("on_off(100 req/s, on = 3 s, off = 3 s, low = 20 req/s)").arrived
+    assert np.allclose(pieces, turns, rtol=1e-12)
+
+
 PROCESSES = (
     "poisson(50 req/s)",
     "uniform(50 req/s)",
     "gamma(50 req/s, cv = 4)",
     "burst(size = 7, every = 0.1 s)",
     "on_off(90 req/s, on = 1 s, off = 1 s, low = 10 req/s)",
+    "piecewise([10, 90, 0, 100] req/s, every = 1 s)",
 )
 
 

@@ -222,3 +222,25 @@ def test_what_handlers_do_to_others_than_their_own_request_counts() -> None:
     with pytest.raises(tsdl.TsdlError, match="no handler dispatches them"):
         tsdl.compile(LOOPS.format(submit=""))
     assert "W0506" not in {d.code for d in tsdl.check(LOOPS.format(submit=SUBMIT))}
+
+
+def test_who_has_no_kv_yet_takes_none_along() -> None:
+    """Sent on before anything of it is computed, a request begins elsewhere as if it came there."""
+    text = """
+cluster two { worker a { hardware = A100_80G; link = PCIe4_x16 }
+  worker b { hardware = A100_80G; link = PCIe4_x16 } }
+policy bounce from chunked { global {
+  on arrive(r) { dispatch r to pick(w by w.id for w in workers if w.group == "FIRST") }
+  on start(r, w) when w.group == "a" {
+    dispatch r to pick(v by v.id for v in workers if v.group == "b")
+  } } }
+workload one { requests = 3; arrivals = burst(size = 1, every = 2 s); prompt = constant(2000 tokens)
+  output = constant(10 tokens) }
+scenario s { model = llama2_7b; cluster = two; policy = bounce; workload = one }
+"""
+    on, there = (tsdl.compile(text.replace("FIRST", first)) for first in ("a", "b"))
+    for engine in ("fast", "reference"):
+        result = on.run(engine=engine)
+        assert result.summary["transfers"]["count"] == 0
+        assert column(result, "e2e") == column(there.run(engine=engine), "e2e")
+        assert result.summary["workers"][0]["kv_peak"] > 0  # it was admitted

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tsdl
+from tsdl.schema import RECORDS
 
 EXTERN = """
 policy learned from continuous { extern = "mine"; reads = [w.queued, r.prompt] }
@@ -133,6 +134,25 @@ def test_what_is_not_declared_cannot_be_read() -> None:
     told = told_of(lambda r, workers: workers[r.output % 3])
     assert "the policy does not say that it reads `output`; it may read id, prompt" in told
     assert "= help: say in `reads` of the policy what it reads" in told
+
+
+def test_every_feature_of_a_batch_can_be_read() -> None:
+    class Mine:
+        def iteration(self, act, batch, worker) -> None:  # type: ignore[no-untyped-def]
+            for name in RECORDS["batch"]:
+                getattr(batch, name)
+
+    tsdl.compile(EXTERN, externs={"mine": Mine()}).run()
+
+
+def test_a_method_with_other_arguments_is_raised_at_no_place_of_its_own() -> None:
+    class Mine:
+        def finish(self, act) -> None:  # type: ignore[no-untyped-def]
+            pass
+
+    told = told_of(Mine())
+    assert "fails: TypeError" in told
+    assert "raised at" not in told
 
 
 def test_workers_that_are_pipelines_are_shown_and_not_handed_over() -> None:

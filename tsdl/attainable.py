@@ -2,7 +2,7 @@
 
 from tsdl.costs import Batch, compiled
 from tsdl.formula import Formula
-from tsdl.plan import Condition, Draw, Plan, Workers
+from tsdl.plan import Condition, Draw, Plan, Workers, Workload
 
 _TIMES = ("ttft", "tpot", "mtpot", "e2e")
 
@@ -13,8 +13,9 @@ Best = tuple[str, float, float]
 def best_of_all(plan: Plan) -> list[Best | None]:
     """Return for each bound of the SLO, where it cannot be met: metric, least value and bound.
 
-    Only plain upper bounds (`ttft <= 2 s`) are looked at. A prefill of one prompt and a decode at
-    its context are the least that any request needs; values are in seconds.
+    Only plain upper bounds (`ttft <= 2 s`) are looked at. A prefill of one prompt, or of its last
+    token where others may be found, and a decode at its context are the least that any request
+    needs; values are in seconds.
     """
     bounds = [_bound(condition) for condition in plan.slo]
     if not any(bounds):
@@ -69,7 +70,8 @@ def _least(plan: Plan, kind: Workers) -> dict[str, float]:
     prompt, output = _shortest(plan)
     time, each = compiled(kind.cost), kind.local.decode_tokens
     prefill, decode = Batch(), Batch()
-    prefill.add_prefill(prompt, 0, last=True)
+    chunk = 1 if _may_be_there(plan, kind) else prompt
+    prefill.add_prefill(chunk, prompt - chunk, last=True)
     decode.add_decodes([prompt + 1], each)
     prefill.close()
     decode.close()
@@ -79,8 +81,21 @@ def _least(plan: Plan, kind: Workers) -> dict[str, float]:
     return {"ttft": first, "tpot": gap / each, "mtpot": gap, "e2e": first + rest}
 
 
+def _may_be_there(plan: Plan, kind: Workers) -> bool:
+    """Tell whether KV of a prompt may be found, all but that of its last token."""
+    stages = (plan.router, kind.local)
+    if kind.kv.shares or any(stage.extern is not None for stage in stages):
+        return True
+    handlers = [handler for stage in stages for handler in stage.handlers]
+    return any(s.word == "fetch" for handler in handlers for s in handler.statements())
+
+
 def _shortest(plan: Plan) -> tuple[int, int]:
-    workload = plan.workload
+    shortest = [_shortest_of(kind) for kind in plan.workload.kinds]
+    return min(prompt for prompt, _ in shortest), min(output for _, output in shortest)
+
+
+def _shortest_of(workload: Workload) -> tuple[int, int]:
     if workload.table:
         return min(workload.table.prompt), min(workload.table.output)
     assert workload.prompt is not None

@@ -2,7 +2,7 @@
 
 from tsdl.facts import formulas
 from tsdl.formula import every_part
-from tsdl.plan import Draw, Global, Local, Plan, Workload
+from tsdl.plan import Draw, Global, Local, Plan, Workers, Workload
 
 _CERTAIN_ARRIVALS = ("uniform", "burst")
 
@@ -11,7 +11,16 @@ def is_certain(plan: Plan) -> bool:
     """Tell whether every seed gives the same run, as far as can be told without Python's part."""
     stages: tuple[Global | Local, ...] = (plan.router, *(kind.local for kind in plan.workers))
     in_python = any(stage.extern for stage in stages) or any(k.cost.externs for k in plan.workers)
-    return not in_python and _is_replayed(plan.workload) and not any(map(_chooses, stages))
+    if in_python or any(_happens(kind) for kind in plan.workers):
+        return False
+    return all(map(_is_replayed, plan.workload.kinds)) and not any(map(_chooses, stages))
+
+
+def _happens(kind: Workers) -> bool:
+    """Tell whether workers fail, or drafted tokens are right, by chance."""
+    speculation = kind.local.speculation
+    by_chance = speculation is not None and speculation.acceptance not in (0, 1)
+    return by_chance or not _is_one(kind.failures)
 
 
 def _is_replayed(workload: Workload) -> bool:

@@ -332,7 +332,8 @@ def _does(handler: Handler, words: Set[str]) -> bool:
 
 def _of_workload(plan: Plan) -> Iterator[Reason]:
     if plan.workload.talks:
-        yield Reason("eager", "turns", "the next question waits for the answer")
+        part = "mix" if plan.workload.parts else "turns"
+        yield Reason("eager", part, "the next question waits for the answer")
     elif plan.workload.concurrency is not None:
         yield Reason("eager", "concurrency", "the next request waits until another one has ended")
 

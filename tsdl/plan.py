@@ -353,7 +353,10 @@ class Table(Struct, frozen=True):
 
 
 class Workload(Struct, frozen=True):
-    """What arrives. A table with `replay` is replayed as it is, else its lengths are drawn."""
+    """What arrives. A table with `replay` is replayed as it is, else its lengths are drawn.
+
+    Of one that is mixed, what arrives is that of its `parts`, and only `warmup` is its own.
+    """
 
     name: str
     requests: int | None
@@ -373,12 +376,25 @@ class Workload(Struct, frozen=True):
     prefixes: int | None  # how many texts prompts begin with
     prefix: Draw | None  # how long each of them is
     concurrency: int | None  # how many requests are open at most
+    parts: tuple["Workload", ...] = ()
+
+    @property
+    def kinds(self) -> "tuple[Workload, ...]":
+        """Return the workloads whose requests arrive: the parts of a mixed one, else itself."""
+        return self.parts or (self,)
 
     @property
     def talks(self) -> bool:
         """Tell whether there are conversations."""
+        if self.parts:
+            return any(part.talks for part in self.parts)
         replayed = self.replay and self.table is not None and bool(self.table.turns)
         return self.turns is not None or replayed
+
+    @property
+    def has_priorities(self) -> bool:
+        """Tell whether priorities are drawn for any of its requests, or brought by a file."""
+        return any(kind.priority is not None for kind in self.kinds)
 
     @property
     def chained(self) -> bool:

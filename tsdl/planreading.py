@@ -5,13 +5,18 @@ from math import inf
 
 from tsdl import formula
 from tsdl.interpolation import check_grid
-from tsdl.plan import FORMAT, WORK, Cost, Draw, Global, Local, Plan, Workers
+from tsdl.plan import FORMAT, WORK, Channel, Cost, Draw, Global, Local, Plan, Workers, Workload
 from tsdl.planhandlers import DEEPEST, WORDS, Statement
 from tsdl.planjson import decoded, unshared
 from tsdl.pythonsource import TABLE, is_name
-from tsdl.schema import METRICS, TOTALS
+from tsdl.schema import EVENTS, METRICS, TOTALS, Block
+from tsdl.schema.hardware import LINK
 from tsdl.schema.names import MOST_DEVICES
-from tsdl.schema.scenarios import SHORTEST
+from tsdl.schema.scenarios import SCENARIO, SHORTEST
+from tsdl.schema.serving import LOCAL, WORKER
+from tsdl.types import Choice
+
+Keys = tuple[str, ...]
 
 # What each distribution, and each way to arrive, is drawn with; some have more, which may lack.
 _DRAWN = {
@@ -29,6 +34,7 @@ _ARRIVING = {
     "gamma": ("rate", "cv"),
     "burst": (),
     "on_off": ("rate", "low", "on", "off"),
+    "piecewise": ("every",),
 }
 # Statements that are about things of the running system, and so hold no number.
 _OF_THINGS = ("dispatch", "transfer", "submit", "preempt", "reject", "drop", "store", "fetch")
@@ -60,11 +66,15 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"this is not a plan: {constant} is not a number")
 
 
-def _check_workload(plan: Plan) -> None:
+def _check_workload(workload: Workload) -> None:
     """See that what is drawn can be. Raises ValueError."""
-    workload = plan.workload
+    priority, table = workload.priority, workload.table
+    of_rows = len(priority.values) if priority is not None and priority.name == "rows" else None
+    if of_rows is not None and (table is None or of_rows != len(table.prompt)):
+        raise ValueError("priorities are of other rows than those of the table")
+    if workload.parts:
+        raise ValueError("a workload that is mixed is no part of another")
     drawn = [workload.prompt, workload.output, workload.turns, workload.think, workload.prefix]
-    drawn += [kind.failures for kind in plan.workers]
     if workload.priority is not None and workload.priority.name != "rows":
         drawn.append(workload.priority)
     for draw in drawn:
@@ -80,9 +90,11 @@ def _check_draw(draw: Draw, known: dict[str, tuple[str, ...]]) -> None:
         raise ValueError(f"there is no {draw.name!r} of {', '.join(given) or 'nothing'}")
     if draw.name == "quantiles" and not draw.values:
         raise ValueError("quantiles need values")
+    if draw.name == "piecewise" and not (sum(draw.values) > 0 <= min(draw.values)):
+        raise ValueError("rates are not negative, and not all zero")
     if draw.name == "choice" and not 0 < len(draw.parts) == len(draw.values):
         raise ValueError("a choice is one of several, each with its weight")
-    if any(given.get(name, 1) <= 0 for name in ("step", "rate", "cv", "size")):
+    if any(given.get(name, 1) <= 0 for name in ("step", "rate", "cv", "size", "every")):
         raise ValueError(f"`{draw.name}` cannot have such a number")
     for part in draw.parts:
         _check_draw(part, known)
@@ -115,7 +127,8 @@ def _check_ranges(plan: Plan) -> None:
     stages = [kind.local for kind in plan.workers]
     counts = [n for s in stages for n in (s.max_requests, s.max_tokens)]
     counts += [n for kind in plan.workers for n in (kind.count, kind.ranks)]
-    times = [t for t in (plan.until, plan.workload.duration) if t is not None]
+    durations = [kind.duration for kind in plan.workload.kinds]
+    times = [t for t in (plan.until, *durations) if t is not None]
     times += [kind.lifetime for kind in plan.workers]
     everything: tuple[Local | Global, ...] = (*stages, plan.router)
     intervals = [h.every for s in everything for h in s.handlers if h.every is not None]
@@ -124,15 +137,12 @@ def _check_ranges(plan: Plan) -> None:
     wrong = any(t <= 0 for t in times) or any(t < SHORTEST for t in intervals)
     if not plan.workers or min(counts) < 1 or wrong or plan.seed < 0:
         raise ValueError("a count, a time or the seed is out of range")
-    if plan.timeseries not in ("sampled", "changes"):
-        raise ValueError(f"there is no time series {plan.timeseries!r}")
-    priority, table = plan.workload.priority, plan.workload.table
-    of_rows = len(priority.values) if priority is not None and priority.name == "rows" else None
-    if of_rows is not None and (table is None or of_rows != len(table.prompt)):
-        raise ValueError("priorities are of other rows than those of the table")
     for kind in plan.workers:
         _check_workers(kind)
-    _check_workload(plan)
+        if kind.failures is not None:
+            _check_draw(kind.failures, _DRAWN)
+    for each in plan.workload.kinds:
+        _check_workload(each)
     for condition in (*plan.slo, *plan.expects):
         if not formula.symbols(condition.formula) <= {*METRICS, *TOTALS}:
             raise ValueError(f"a condition asks for what no run has: {condition.text!r}")
@@ -150,11 +160,44 @@ def _check_ranges(plan: Plan) -> None:
         raise ValueError("a block of the model repeats less than no time")
     for cost in costs:
         _check_tables(cost)
-    for local in stages:
-        if local.batching not in ("prefill_first", "chunked", "static"):
-            raise ValueError(f"there is no batching {local.batching!r}")
     for stage in everything:
         _check_names(stage)
+    _check_words(plan)
+
+
+def _check_words(plan: Plan) -> None:
+    """See that whatever is one of a few words is: a run would take another for the usual one.
+
+    Raises ValueError.
+    """
+    _check_choices(plan, SCENARIO, ("timeseries",))
+    points: set[str] = set()
+    for kind in plan.workers:
+        _check_choices(kind, WORKER, ("handoff",))
+        _check_choices(kind.local, LOCAL, ("batching", "preempt", "queue"))
+        for link in filter(None, (kind.link, kind.port, kind.network, kind.host)):
+            _check_choices(link, LINK, ("duplex", "sharing"))
+        here = {point.event for point in kind.breakpoints}
+        _check_events(kind.local, "local", here)
+        points |= here
+    _check_events(plan.router, "global", points)
+    for tier in plan.tiers:
+        if tier.link is not None:
+            _check_choices(tier.link, LINK, ("duplex", "sharing"))
+
+
+def _check_choices(thing: Plan | Workers | Local | Channel, block: Block, keys: Keys) -> None:
+    for key in keys:
+        known, word = block.fields[key].type, getattr(thing, key)
+        if not isinstance(known, Choice) or word not in known.names:
+            raise ValueError(f"`{key}` is not {word!r}")
+
+
+def _check_events(stage: Local | Global, where: str, points: set[str]) -> None:
+    for handler in stage.handlers:
+        known = EVENTS.get(handler.event)
+        if handler.event not in points and (known is None or where not in known.stages):
+            raise ValueError(f"the {where} stage has no event {handler.event!r}")
 
 
 def _check_tables(cost: Cost) -> None:

@@ -243,6 +243,12 @@ def _bases(program: Program, declaration: Declaration, sink: Sink) -> tuple[Base
     return tuple(found)
 
 
+def declared_in_vain(module: Module, name: str) -> bool:
+    """Tell whether a name was declared in an item that could not be read: that is told already."""
+    broken = (module.file.broken, *(i.module.file.broken for i in module.imports))
+    return any(name in names for names in broken)
+
+
 def report_unknown(  # noqa: PLR0913 (what is unknown where, and what is known instead)
     program: Program,
     module: Module,
@@ -264,9 +270,8 @@ def report_unknown(  # noqa: PLR0913 (what is unknown where, and what is known i
     name = (
         expression.name if isinstance(expression, ast.Attribute) else getattr(expression, "id", "")
     )
-    broken = (module.file.broken, *(i.module.file.broken for i in module.imports))
-    if any(name in names for names in broken):
-        return  # it was declared, in an item that could not be read
+    if declared_in_vain(module, name):
+        return
     names = {**program.prelude, **program.scopes[module]}
     candidates = [n for n, d in names.items() if kind is None or d.kind == kind]
     # With very many mistakes nobody reads a suggestion for each, and looking takes long.

@@ -44,7 +44,7 @@ def check_share(condition: Value, place: Span, sink: Sink) -> None:
 
 def check_priority(asked: Value, place: Span, plan: Plan, sink: Sink) -> None:
     """Warn of what reads the priorities of requests that have none."""
-    if plan.workload.priority is None and "priority" in symbols(asked):
+    if not plan.workload.has_priorities and "priority" in symbols(asked):
         sink.warning(
             "W0521",
             f"the requests of `{plan.workload.name}` have no priorities",

@@ -18,7 +18,7 @@ from tsdl.program import (
     ParameterName,
     SymbolName,
 )
-from tsdl.resolve import find, report_unknown
+from tsdl.resolve import declared_in_vain, find, report_unknown
 from tsdl.schema import KINDS, METRICS, RECORDS, TOTALS, Block
 from tsdl.types import (
     Boolean,
@@ -168,6 +168,8 @@ def _is_plain(type_: Type, block: Members) -> bool:
 
 def _unknown_name(expression: ast.Name, scope: Scope, expected: Type | None) -> None:
     name = expression.id
+    if declared_in_vain(scope.owner.module, name):
+        return
     if calls.is_function(name):
         scope.sink.error(
             "E0305", f"`{name}` is a function", expression.span, "not called",

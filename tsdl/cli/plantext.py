@@ -22,6 +22,7 @@ from tsdl.plan import (
     Speculation,
     Tier,
     Workers,
+    Workload,
 )  # fmt: skip
 
 USUAL = Iterations()
@@ -40,7 +41,8 @@ def _lines(plan: Plan, iterations: Iterations) -> list[str]:
         f"  model     {model.name}: {model.parameters / 1e9:.4g} billion parameters "
         f"in {_formats(model)}, context {several(model.context, 'token')}",
         f"  policy    {plan.policy}",
-        f"  workload  {_workload(plan)}",
+        f"  workload  {_workload(plan.workload)}",
+        *(f"    mixes   {_workload(part)}" for part in plan.workload.parts),
         *stage_lines("global", plan.router),
         _cluster(plan),
     ]
@@ -144,9 +146,10 @@ def _tier(tier: Tier) -> str:
 _DRAWN = ("turns", "think", "prompt", "output", "priority")
 
 
-def _workload(plan: Plan) -> str:
-    workload = plan.workload
+def _workload(workload: Workload) -> str:
     told = [workload.name]
+    if workload.parts:
+        told.append("of those below, together")
     if workload.table and workload.replay:
         sessions = len(workload.table.turns)
         inside = f" in {several(sessions, 'session')}" if sessions else ""

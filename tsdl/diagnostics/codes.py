@@ -103,6 +103,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0529", Severity.ERROR, "a study that cannot be asked"),
         Code("E0530", Severity.ERROR, "nothing to scale"),
         Code("E0531", Severity.ERROR, "operators that cannot be offloaded"),
+        Code("E0532", Severity.ERROR, "workloads that cannot be mixed"),
         Code("E0601", Severity.ERROR, "not a table of requests"),
         Code("E0602", Severity.ERROR, "a column is missing"),
         Code("E0603", Severity.ERROR, "a wrong row"),

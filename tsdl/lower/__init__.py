@@ -30,7 +30,7 @@ from tsdl.lower.scaling import check_scaled
 from tsdl.lower.sharing import check_blocks, check_sharing, without_contents
 from tsdl.lower.sizes import check_sizes
 from tsdl.lower.workers import lower_workers, tables_of
-from tsdl.lower.workloads import lower_workload
+from tsdl.lower.workloads import lower_workload, parts_of
 from tsdl.plan import (
     FORMAT,
     Breakpoint,
@@ -111,9 +111,15 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     _check_series(evaluator, scenario)
     lowered = lower_workload(evaluator, workload, read)
     for standing, kind in zip(placed, workers, strict=True):
-        check_blocks(evaluator, evaluator.required(standing.worker, "kv"), kind, lowered)
+        for part in lowered.kinds:
+            check_blocks(evaluator, evaluator.required(standing.worker, "kv"), kind, part)
+    mixed = parts_of(evaluator, workload)
     if not any(kind.kv.shares for kind in workers):
-        lowered = without_contents(evaluator, workload, lowered, cluster.name)
+        kinds = [
+            without_contents(evaluator, instance, part, cluster.name)
+            for instance, part in zip(mixed, lowered.kinds, strict=True)
+        ]
+        lowered = replace(lowered, parts=tuple(kinds)) if lowered.parts else kinds[0]
     check_sizes(evaluator, scenario, workers, lowered)
     names = [p.name for p in policies]
     plan = Plan(
@@ -138,7 +144,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         until=evaluator.optional(scenario, "until"),
         timeseries=evaluator.word(scenario, "timeseries"),
         sample=evaluator.optional(scenario, "sample"),
-        docs=_docs(scenario, model, cluster, *policies, router, workload, slo, *devices),
+        docs=_docs(scenario, model, cluster, *policies, router, workload, *mixed, slo, *devices),
         rungs=(),
         places=(),
     )

@@ -24,16 +24,20 @@ def report_idle(
 ) -> None:
     """Warn of handlers that can never fire in this scenario, and of names that no worker has.
 
-    `used` are the places of the handlers that may fire, `never` the events that never happen.
+    Of the last policy the global stage counts. `used` are the places of the handlers that may fire,
+    `never` the events that never happen.
     """
+    router = policies[-1]
     for policy in policies:
         for stage in ("local", "global"):
+            elsewhere = "" if stage == "local" or policy is router else router.name
             members = evaluator.inner(policy, stage).members
             for part in (part for parts in members.parts.values() for part in parts):
                 clause = part.item
                 if part.owner.module.library or not isinstance(clause, ast.Clause):
                     continue
-                if clause.verb != "on" or not _idle(evaluator, clause, used, breakpoints, never):
+                told = used, breakpoints, never, elsewhere
+                if clause.verb != "on" or not _idle(evaluator, clause, *told):
                     _report_names(evaluator, part, workers)
 
 
@@ -68,8 +72,8 @@ def never_happening(workers: list[Workers], router: Global, *, tiers: bool) -> d
     every = (*router.handlers, *(h for local in locals_ for h in local.handlers))
     if not fail and not any(does(handler, ("submit",)) for handler in every):  # nor is any lost
         found["submit"] = "no handler submits"
-        if not any(does(handler, ("transfer", "dispatch")) for handler in every):
-            found["transferred"] = "no handler sends KV to another worker"
+        if not any(does(handler, ("dispatch",)) for handler in every):
+            found["transferred"] = "no handler dispatches who has KV to another worker"
     if not tiers:
         found["evict"] = "the cluster has no tier"
     elif not any(does(handler, ("store",), finished=True) for handler in every):
@@ -83,13 +87,19 @@ def _idle(
     used: Container[Span],
     breakpoints: list[str],
     never: Mapping[str, str],
+    elsewhere: str,
 ) -> bool:
-    """Tell whether a handler can never fire; warn if so."""
+    """Tell whether a handler can never fire; warn if so.
+
+    `elsewhere` names the policy whose global stage takes the place of that which it stands in.
+    """
     event = event_of(clause) or ""
     missing = event in breakpoints_of(evaluator.program) and event not in breakpoints
     if clause.span in used and not missing and event not in never:
         return False
     reason = never.get(event, "its condition holds on no worker")
+    if elsewhere:
+        reason = f"the global stage is that of `{elsewhere}`"
     if missing:
         reason = f"the model has no breakpoint `{event}`"
     evaluator.sink.warning(

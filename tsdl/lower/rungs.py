@@ -58,6 +58,6 @@ def _place(
             return evaluator.place_of(evaluator.required(worker, "kv"))
         case [("parallel" | "swap" | "cost" | "scale" | "failures") as field]:
             return evaluator.span(worker, field)
-        case ["turns" | "concurrency" as key]:
+        case ["mix" | "turns" | "concurrency" as key]:
             return evaluator.span(evaluator.required(scenario, "workload"), key)
     return evaluator.place_of(policy)

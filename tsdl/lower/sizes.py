@@ -8,6 +8,7 @@ from tsdl.diagnostics.words import several
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.lower.clusters import standings
 from tsdl.lower.operators import looks_back
+from tsdl.lower.workloads import parts_of
 from tsdl.plan import Draw, Table, Workers, Workload
 from tsdl.schema.scenarios import WORKLOAD
 
@@ -19,24 +20,32 @@ def check_sizes(
     lowered: Workload,
 ) -> None:
     """Report requests that no worker could hold; warn of those beyond the model's context."""
-    model, cluster, workload = (
-        evaluator.required(scenario, key) for key in ("model", "cluster", "workload")
-    )
-    context = evaluator.whole(model, "context")
-    _check_window(evaluator, model, lowered)
+    model = evaluator.required(scenario, "model")
     _check_read(evaluator, model)
+    parts = parts_of(evaluator, evaluator.required(scenario, "workload"))
+    for workload, part in zip(parts, lowered.kinds, strict=True):
+        _check_window(evaluator, model, part)
+        _check_requests(evaluator, scenario, workers, workload, part)
+
+
+def _check_requests(
+    evaluator: Evaluator,
+    scenario: Instance,
+    workers: list[Workers],
+    workload: Instance,
+    lowered: Workload,
+) -> None:
+    """Report requests of a workload that no worker could hold, and those beyond the context."""
+    model, cluster = (evaluator.required(scenario, key) for key in ("model", "cluster"))
+    context = evaluator.whole(model, "context")
     if lowered.table:
-        _check_table(evaluator, scenario, workers, lowered.table, context)
+        rooms = _rooms(evaluator, cluster, workers, context)
+        _check_table(evaluator, workload, rooms, lowered.table, context)
         return
     assert lowered.prompt is not None
     assert lowered.output is not None
     prompt, output = _ends(lowered.prompt), _ends(lowered.output)
-    longest = prompt[1] + output[1]
-    if lowered.total is not None:
-        longest = min(longest, lowered.total)
-    if lowered.turns is not None:
-        longest = math.inf  # the context accumulates
-    bound = _bound(context)
+    longest, bound = _longest(lowered), _bound(context)
     if longest > context and (math.isfinite(longest) or prompt[0] + output[0] > context):
         evaluator.sink.warning(
             "W0503",
@@ -70,6 +79,16 @@ def check_sizes(
             )
 
 
+def _longest(lowered: Workload) -> float:
+    """Return the greatest context of what is drawn; inf where nothing bounds it."""
+    if lowered.turns is not None:
+        return math.inf  # the context accumulates
+    assert lowered.prompt is not None
+    assert lowered.output is not None
+    both = _ends(lowered.prompt)[1] + _ends(lowered.output)[1]
+    return min(both, math.inf if lowered.total is None else lowered.total)
+
+
 def _bound(most: int) -> str:
     """Return how a workload bounds its requests; "" where none is so short."""
     least = WORKLOAD.fields["total"].low
@@ -85,12 +104,10 @@ def _check_window(evaluator: Evaluator, model: Instance, lowered: Workload) -> N
             p + o for p, o in zip(lowered.table.prompt, lowered.table.output, strict=True)
         )
     else:
-        assert lowered.prompt is not None
-        assert lowered.output is not None
-        both = _ends(lowered.prompt)[1] + _ends(lowered.output)[1]
-        longest = int(min(both, lowered.total or math.inf, evaluator.real(model, "context")))
+        longest = int(min(_longest(lowered), evaluator.real(model, "context")))
     if longest > window:
-        bound = "" if lowered.table else _bound(int(window))  # which no trace keeps to
+        free = lowered.table is None and lowered.turns is None  # no trace, no history keeps to it
+        bound = _bound(int(window)) if free else ""
         evaluator.sink.warning(
             "W0504",
             f"the attention window of {window:,.0f} tokens is not modelled: longer requests cost "
@@ -133,20 +150,20 @@ def _check_read(evaluator: Evaluator, model: Instance) -> None:
             )
 
 
-def _check_table(
-    evaluator: Evaluator,
-    scenario: Instance,
-    workers: list[Workers],
-    table: Table,
-    context: int,
-) -> None:
-    cluster = evaluator.required(scenario, "cluster")
-    workload = evaluator.required(scenario, "workload")
-    rooms = [
+def _rooms(
+    evaluator: Evaluator, cluster: Instance, workers: list[Workers], context: int
+) -> list[int]:
+    """Return the longest request that each worker which decodes can hold."""
+    return [
         _longest_held(evaluator, standing.worker, kind, context)
         for standing, kind in zip(standings(evaluator, cluster), workers, strict=True)
         if kind.decodes
     ]
+
+
+def _check_table(
+    evaluator: Evaluator, workload: Instance, rooms: list[int], table: Table, context: int
+) -> None:
     room = min(rooms, default=context)
     beyond = sum(p + o > room for p, o in zip(table.prompt, table.output, strict=True))
     if beyond:

@@ -1,7 +1,9 @@
 """Workloads to the plan: arrivals, lengths, tables from files."""
 
 import math
+from collections import Counter as Counted
 from itertools import pairwise
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -18,6 +20,8 @@ MOST_REQUESTS = 50_000_000
 
 def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:
     """Return a workload; report what is missing in it or contradicts itself."""
+    if _is_set(workload, "mix"):
+        return _mixed(evaluator, workload, read)
     _check(evaluator, workload)
     replayed, first = _table(evaluator, workload, "trace", read)
     drawn, second = _table(evaluator, workload, "lengths", read)
@@ -87,6 +91,60 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         prefix=draw_of(evaluator, workload, "prefix", evaluator.get(workload, "prefix")),
         concurrency=int(concurrency) if concurrency is not None else None,
     )
+
+
+def parts_of(evaluator: Evaluator, workload: Instance) -> list[Instance]:
+    """Return the workloads whose requests arrive: what one mixes, or itself."""
+    parts = evaluator.get(workload, "mix")
+    if not isinstance(parts, list):
+        return [workload]
+    return [part for part in parts if isinstance(part, Instance)]
+
+
+def _mixed(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:
+    """Return a workload whose requests are those of others. Raises Failed."""
+    place = evaluator.span(workload, "mix")
+    others = [k for k in workload.members.shape.fields if k not in ("mix", "warmup")]
+    other = next((key for key in others if _is_set(workload, key)), None)
+    if other is not None:
+        raise evaluator.fail(
+            "E0521",
+            f"workload `{workload.name}` has both `mix` and `{other}`",
+            evaluator.span(workload, other),
+            "each of those that are mixed has its own",
+            secondary=(Label(place, "set here"),),
+            help=("leave one of them out",),
+        )
+    instances = parts_of(evaluator, workload)
+    if not instances:
+        raise evaluator.fail("E0532", f"workload `{workload.name}` mixes nothing", place)
+    for part in instances:
+        why = next((w for key, w in _UNMIXED.items() if _is_set(part, key)), None)
+        if why is not None:
+            raise evaluator.fail(
+                "E0532",
+                f"`{part.name}` cannot be a part of `{workload.name}`: {why}",
+                place,
+                secondary=(Label(evaluator.place_of(part), "this part"),),
+            )
+    names: Counted[str] = Counted()
+    parts = []
+    for part in instances:
+        found = lower_workload(evaluator, part, read)
+        names[found.name] += 1
+        again = names[found.name]  # the same workload once more has requests of its own
+        parts.append(found if again == 1 else replace(found, name=f"{found.name} {again}"))
+    own: dict[str, Any] = dict.fromkeys(Workload.__struct_fields__)
+    own |= {"name": workload.name, "warmup": evaluator.real(workload, "warmup")}
+    own |= {"correlation": 0.0, "replay": False, "parts": tuple(parts)}
+    return Workload(**own)
+
+
+# What does not go into a mix, and why not.
+_UNMIXED = {
+    "mix": "it is mixed itself, so name its parts",
+    "concurrency": "its users send when others have their answers, which are those of all parts",
+}
 
 
 def _priority(evaluator: Evaluator, workload: Instance, rows: tuple[float, ...]) -> Draw | None:
@@ -170,8 +228,9 @@ def _check_count(
                 evaluator.span(workload, "arrivals"),
                 help=("write `requests = …`, or `burst(size = …, every = …)`",),
             )
-    rate = known.get("rate", 0.0)
-    assert isinstance(rate, (int, float))
+    rates = known.get("rates", [known.get("rate", 0.0)])
+    assert isinstance(rates, list)
+    rate = max((rate for rate in rates if isinstance(rate, (int, float))), default=0.0)
     count = requests if requests is not None else rate * (duration or 0.0)
     if count > MOST_REQUESTS:
         key = next(
@@ -275,6 +334,10 @@ def draw_of(evaluator: Evaluator, workload: Instance, key: str, value: Value | N
         )
     if known.get("min", 0) > known.get("max", float("inf")):
         raise evaluator.fail("E0522", f"`min` of `{key}` is above its `max`", place)
+    if value.name == "piecewise" and (not values or min(values) < 0 or not any(values)):
+        raise evaluator.fail(
+            "E0522", f"the rates of `{key}` are not negative, and not all zero", place
+        )
     if value.name == "on_off" and known["off"] == 0 and known["low"] == 0:
         known["low"] = known["rate"]
     weights = [weight for _, weight in value.weighted]

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 
 from msgspec import Struct
 
+from tsdl._resources import grammar_words
 from tsdl.formula import percentile_of
-from tsdl.schema import ACTIONS, BY_REQUEST, RECORDS
+from tsdl.schema import ACTIONS, BY_REQUEST, KINDS, RECORDS
 from tsdl.schema.shapes import quantity
 from tsdl.schema.studies import FORMS, PLOTS
 from tsdl.source import Source, Span
@@ -215,6 +217,17 @@ _PATTERNS = (
 )
 
 
+@cache
+def _reserved() -> _Pattern:
+    """Return how a declaration looks whose name is a word of the grammar."""
+    words = "|".join(grammar_words())
+    return _Pattern(
+        rf"(?P<kind>{'|'.join((*KINDS, 'param', 'let'))})\s+¦?(?P<sign>{words})\b.*$",
+        "a word of the grammar names nothing",
+        lambda found: f"give the {found['kind']} another name: `{found['sign']}_1`, for example",
+    )
+
+
 def slip_of(source: Source, place: int) -> Slip | None:
     """Return what was likely meant by the statement in which the parser gave up at a place."""
     text = source.text
@@ -225,7 +238,7 @@ def slip_of(source: Source, place: int) -> Slip | None:
         return None
     start += len(text[start:place]) - len(text[start:place].lstrip())
     shown = f"{text[start:place]}¦{text[place:end].rstrip()}"
-    for pattern in _PATTERNS:
+    for pattern in (_reserved(), *_PATTERNS):
         found = re.match(pattern.text, shown)
         if found:
             remedy = pattern.remedy(found)

@@ -149,8 +149,11 @@ class Actions:
         if swapped:
             self._lose_swapped(request, worker)
         elif request.held and request.source is None:
-            request.source = worker
-            worker.leaving.append(request)
+            if request.computed:
+                request.source = worker
+                worker.leaving.append(request)
+            else:  # it was admitted, and has no KV yet
+                worker.memory.release(request)
         self.system.wake(worker)
 
     def _lose_swapped(self, request: Request, worker: Worker) -> None:

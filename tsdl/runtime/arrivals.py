@@ -11,7 +11,8 @@ from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.plan import Draw, Table, Workload
 from tsdl.runtime.contents import Beginnings, Content, Names
-from tsdl.runtime.streams import stream
+from tsdl.runtime.mixing import mixed
+from tsdl.runtime.streams import seed_of, stream
 
 MOST_REQUESTS = 20_000_000  # that a duration is tried with
 LATEST = 1e9  # seconds: of a later time a double keeps no tenth of a microsecond
@@ -45,7 +46,10 @@ class Arrivals:
 
 
 def generate(workload: Workload, seed: int) -> Arrivals:
-    """Draw (or replay) the requests of a workload."""
+    """Draw (or replay) the requests of a workload, or of all that are mixed in it."""
+    if workload.parts:
+        seeds = [seed_of(seed, f"workload {part.name}") for part in workload.parts]
+        return mixed([generate(*each) for each in zip(workload.parts, seeds, strict=True)])
     found = _generate(workload, seed)
     return replace(found, contents=_contents(workload, found, seed))
 
@@ -238,6 +242,9 @@ def _drawn_times(arrivals: Draw, count: int, random: np.random.Generator) -> Flo
             return np.floor(index / size) * known.get("every", 0.0)
         case "on_off":
             return _on_off(np.cumsum(random.standard_exponential(count)), known)
+        case "piecewise":
+            work = np.cumsum(random.standard_exponential(count))
+            return _piecewise(work, np.array(arrivals.values), known["every"])
     raise AssertionError(arrivals.name)
 
 
@@ -250,6 +257,18 @@ def _on_off(work: Floats, known: dict[str, float]) -> Floats:
     rest = work - rounds * period
     late = on + (rest - busy) / low if low > 0 else np.full_like(rest, on)
     return rounds * (on + off) + np.where(rest < busy, rest / rate, late)
+
+
+def _piecewise(work: Floats, rates: Floats, every: float) -> Floats:
+    """Invert the integral of the rate, which is one of the rates in turn, for so many seconds."""
+    ends = np.cumsum(rates * every)
+    rounds = np.floor(work / ends[-1])
+    rest = work - rounds * ends[-1]
+    # Who comes at the very end of a round belongs to the last piece in which anybody comes.
+    piece = np.minimum(np.searchsorted(ends, rest, side="right"), np.flatnonzero(rates)[-1])
+    begin = ends[piece] - rates[piece] * every
+    times: Floats = (rounds * len(rates) + piece) * every + (rest - begin) / rates[piece]
+    return times
 
 
 # -- how long ----------------------------------------------------------------------------------

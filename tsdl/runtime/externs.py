@@ -10,6 +10,7 @@ from math import isnan, nan
 from operator import index
 from typing import TYPE_CHECKING, Any
 
+from tsdl.costs import Batch
 from tsdl.diagnostics.suggest import nearest
 from tsdl.errors import TsdlError
 from tsdl.runtime.batching import BatchView
@@ -31,9 +32,6 @@ OF_A_WORKER = (
     "start", "admit", "token", "finish", "preempt", "transferred", "iteration",
 )  # fmt: skip
 _OF_MEMORY = frozenset({"capacity", "used", "free", "fill", "block"})
-_OF_A_BATCH = frozenset(
-    {"tokens", "requests", "last_tokens", "prefills", "prefill_tokens", "decodes", "contexts"}
-)
 
 _UNREAD = "say in `reads` of the policy what it reads: r.… of requests, w.… of workers"
 _SILENT = "it must go on at every event; where there is nothing to do, it returns None"
@@ -157,7 +155,7 @@ class ExternActions:
                 f"fails: {named(error)}",
                 _UNREAD if isinstance(error, NotRead) else _SILENT,
                 where,
-                raised_at(error, __file__),
+                raised_at(error),
             ) from error
 
     def _do(self, action: Callable[..., None], *about: object) -> None:
@@ -226,7 +224,7 @@ def extern_hooks(
         Request: frozenset({"id", *written["r"]}),
         Worker: frozenset({"id", *written["w"]}),
         Memory: _OF_MEMORY,
-        BatchView: _OF_A_BATCH | {"prefilling", "decoding"},
+        BatchView: frozenset(Batch.__slots__) | {"prefilling", "decoding"},
     }
 
     def choose(request: Request) -> None:

@@ -84,7 +84,8 @@ class Guard:
 
     def see_room(self, workload: Workload) -> None:
         """See that the requests of a workload can be drawn. Raises TsdlError (E0905)."""
-        drawn = 0 if workload.replay else workload.sessions or workload.requests or 0
+        counts = [0 if k.replay else k.sessions or k.requests or 0 for k in workload.kinds]
+        drawn = sum(counts)
         needed = float(_DRAWN * drawn)
         room = _installed() if self.limits.memory is None else self.limits.memory
         if used() + needed > room:

@@ -62,7 +62,8 @@ class Result:
         self.plan = plan
         self.seed = seed
         self.timeline: Timeline | None = watch.timeline if watch else None
-        self.tokens: Tokens | None = watch.tokens if watch else None
+        tokens = watch.tokens if watch else None
+        self.tokens: Tokens | None = None if tokens is None else tokens.columns()
         self.columns = Requests(outcome.requests, [w.local.front_end for w in outcome.workers])
         self._samples, self._records = outcome.samples, outcome.notes.records
         self._states = outcome.states

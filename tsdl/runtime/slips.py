@@ -5,12 +5,15 @@ from traceback import extract_tb
 
 from tsdl.diagnostics import Diagnostic, Severity
 
+_OWN = PurePath(__file__).parents[1]  # the package
 _LONGEST = 100  # of what is shown of an answer or an error
 
 
 def slip(title: str, notes: tuple[str, ...], remedy: str) -> Diagnostic:
     """Return what is told of a slip."""
-    return Diagnostic("E0904", Severity.ERROR, title, None, notes=notes, help=(remedy,))
+    return Diagnostic(
+        "E0904", Severity.ERROR, title, None, notes=tuple(filter(None, notes)), help=(remedy,)
+    )
 
 
 def in_short(text: str) -> str:
@@ -25,8 +28,8 @@ def named(error: Exception) -> str:
     return f"{type(error).__name__}{said and ': '}{said}"
 
 
-def raised_at(error: Exception, shown_by: str = "") -> str:
-    """Say where something was raised, in a file other than the one that `shown_by` is."""
+def raised_at(error: Exception) -> str:
+    """Say where something was raised: the last place that is the program's, or "" without one."""
     frames = extract_tb(error.__traceback__)
-    frame = next((f for f in reversed(frames) if f.filename != shown_by), frames[-1])
-    return f"raised at {PurePath(frame.filename).name}:{frame.lineno}"
+    frame = next((f for f in reversed(frames) if _OWN not in PurePath(f.filename).parents), None)
+    return f"raised at {PurePath(frame.filename).name}:{frame.lineno}" if frame else ""

@@ -62,9 +62,11 @@ def growth_of(workload: Workload, columns: Requests, counted: NDArray[np.bool_])
 
 def _comes_steadily(workload: Workload) -> bool:
     """Tell whether requests come at a rate of their own, which does not change."""
-    drawn = workload.arrivals
-    if drawn is None or drawn.name not in _STEADY:
+    kinds = workload.kinds
+    if any(kind.arrivals is None or kind.arrivals.name not in _STEADY for kind in kinds):
         return False
+    if len({kind.duration for kind in kinds}) > 1 or (workload.parts and not kinds[0].duration):
+        return False  # once one of them has ended it is another rate
     # Users who wait come the later the longer it takes.
     return not workload.chained and workload.concurrency is None
 

@@ -113,7 +113,7 @@ def summary(result: Result) -> str:
 
 def _classes(result: Result) -> list[str]:
     """Tell of the requests of each priority, where these are few."""
-    if result.plan.workload.priority is None:
+    if not result.plan.workload.has_priorities:
         return []
     lines = []
     columns = [f"{s} {_TITLES[m]}" for m in ("ttft", "tpot") for s in ("mean", "p99")]

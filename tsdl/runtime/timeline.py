@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from tsdl.runtime.samples import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy.typing as npt
 
     from tsdl.runtime.batching import Iteration
     from tsdl.runtime.worker import Worker
@@ -63,12 +67,23 @@ class Iterations:
         return len(self.begin)
 
 
+class Tokens(NamedTuple):
+    """When each token came (s), in order of time, and of which request it is."""
+
+    request: npt.NDArray[np.int64]
+    time: npt.NDArray[np.float64]
+
+
 @dataclass(slots=True)
-class Tokens:
-    """When each token came, in order of time, and of which request it is."""
+class NotedTokens:
+    """The same while a run goes on."""
 
     request: array[int] = field(default_factory=lambda: array("q"))
     time: array[float] = field(default_factory=lambda: array("d"))
+
+    def columns(self) -> Tokens:
+        """Return them as columns of numpy."""
+        return Tokens(np.array(self.request, np.int64), np.array(self.time, np.float64))
 
 
 class Timeline:

@@ -100,9 +100,9 @@ def _detail(result: Result, tokens: Tokens) -> dict[str, Any]:
     status = columns["status"][chosen]
     finished = status == FINISHED
     # Stable: the tokens of each request stay in order of time.
-    request = np.asarray(tokens.request)
+    request = tokens.request
     order = np.argsort(request, kind="stable")
-    times = np.asarray(tokens.time)[order]
+    times = tokens.time[order]
     ends = np.searchsorted(request[order], np.arange(columns.count), side="right")
     begins = np.concatenate(([0], ends[:-1])) if len(ends) else ends
     # Of tokens that come together, out of drafts, one has a gap.

@@ -13,7 +13,7 @@ from tsdl.runtime.outcome import Outcome
 from tsdl.runtime.pipeline import PipelinedWorker
 from tsdl.runtime.programs import merged
 from tsdl.runtime.request import REJECTED
-from tsdl.runtime.timeline import Timeline, Tokens
+from tsdl.runtime.timeline import NotedTokens, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ class Watch:
     """What is noted of a run besides what every run leaves behind."""
 
     timeline: Timeline | None = None
-    tokens: Tokens | None = None
+    tokens: NotedTokens | None = None
 
 
 def watch(*, trace: bool | tuple[float, float], tokens: bool) -> Watch | None:
@@ -44,7 +44,9 @@ def watch(*, trace: bool | tuple[float, float], tokens: bool) -> Watch | None:
     if trace is False and not tokens:
         return None
     stretch = (0.0, inf) if isinstance(trace, bool) else trace
-    return Watch(Timeline(*stretch) if trace is not False else None, Tokens() if tokens else None)
+    return Watch(
+        Timeline(*stretch) if trace is not False else None, NotedTokens() if tokens else None
+    )
 
 
 class WatchedNetwork(Network):

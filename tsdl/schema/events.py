@@ -22,7 +22,7 @@ EVENTS: dict[str, Event] = {
     "token": Event("it has generated a token", BOTH, _BOTH),
     "finish": Event("it has generated its last token", BOTH, _BOTH),
     "preempt": Event("it had to give its place up", BOTH, _BOTH),
-    "transferred": Event("all of its KV has come to a worker", BOTH, _BOTH),
+    "transferred": Event("it was handed over: all of its KV has come to a worker", BOTH, _BOTH),
     "iteration": Event("an iteration has ended", BOTH, ("batch", "worker")),
     "evict": Event("KV that it stored had to leave a tier", ("global",), _REQUEST),
     "every": Event("`on every(5 s) { … }`: so much time has passed", BOTH, ()),

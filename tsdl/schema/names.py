@@ -142,6 +142,18 @@ CONSTRUCTORS: dict[str, dict[str, Constructor]] = {
                 "low": Field(quantity("requests/time"), "the rate while off", "0 req/s", low=0),
             },
         ),
+        "piecewise": Constructor(
+            "arrivals",
+            "Poisson at each of the rates for `every`, one after another, over and over",
+            {
+                "rates": Field(
+                    Sequence(quantity("requests/time")), "none negative, not all 0", required=True
+                ),
+                "every": Field(
+                    quantity("time"), "how long at each", required=True, low=0, above=True
+                ),
+            },
+        ),
     },
     "parallel": {
         "tp": Constructor(

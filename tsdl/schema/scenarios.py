@@ -5,6 +5,7 @@ from tsdl.types import (
     Choice,
     Construct,
     Reference,
+    Sequence,
     Text,
 )
 from tsdl.units import Dimension
@@ -75,6 +76,9 @@ WORKLOAD = Block(
         "prefix": Field(
             Construct("distribution", Dimension.of("tokens")),
             "tokens of each of these texts, as far as prompts are that long",
+        ),
+        "mix": Field(
+            Sequence(Reference("workload")), "workloads whose requests arrive together, as they are"
         ),
     },
     {

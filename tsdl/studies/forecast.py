@@ -117,14 +117,18 @@ def _share(workload: Workload, result: Result, now: float) -> float:
 
     It is of requests, or of conversations where it has these.
     """
+    column = result.requests["session" if workload.talks else "arrived"]
+    arrived = len(set(column.tolist())) if workload.talks else len(column)
+    known = [_known(kind) for kind in workload.kinds]
+    durations = [kind.duration for kind in workload.kinds if kind.duration is not None]
+    if None in known and durations:
+        return min(1.0, max(now, 1e-9) / max(durations))
+    return min(1.0, arrived / max(1, sum(n for n in known if n is not None) or arrived))
+
+
+def _known(workload: Workload) -> int | None:
+    """Return how many requests or conversations a workload has, where that is known."""
     table = workload.table if workload.replay else None  # else lengths to draw from
-    if workload.talks:
-        arrived = len(set(result.requests["session"].tolist()))
-        rows = len(table.turns) if table else None
-    else:
-        arrived = len(result.requests["arrived"])
-        rows = len(table.prompt) if table else None
+    rows = len(table.turns or table.prompt) if table else None
     known = [n for n in (workload.sessions, workload.requests, rows) if n is not None]
-    if not known and workload.duration is not None:
-        return min(1.0, max(now, 1e-9) / workload.duration)
-    return min(1.0, arrived / max(1, min(known, default=arrived)))
+    return min(known, default=None)
