@@ -124,7 +124,7 @@ OFTEN = (
     "paged", "token_wise", "contiguous", "windowed",
     "constant", "linear", "operators", "zero", "featured",
     "all at once", "bursts", "on boundaries", "on exact boundaries", "evenly", "poisson",
-    "in clusters", "on and off", "answers: one token", "answers: few", "answers: some",
+    "in clusters", "on and off", "piecewise", "answers: one token", "answers: few", "answers: some",
     "answers: long", "beyond the context", "sessions", "concurrency", "no time to think",
     "priority", "warmup",
     "until", "sample", "alone", "alike", "unlike", "apart", "both beside", "several devices",
