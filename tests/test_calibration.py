@@ -19,8 +19,11 @@ from tsdl.calibration.forward import log_ratios, replayed
 from tsdl.calibration.residuals import groups, residuals, split_of
 from tsdl.calibration.text import as_json, table
 from tsdl.cli import main
+from tsdl.cli.calibrating import _command
+from tsdl.cli.parsers import make_parser
 from tsdl.diagnostics import Sink
 from tsdl.measured import Request, Run
+from tsdl.plan import Draw
 from tsdl.session import Session, choose_scenario
 
 Capture = pytest.CaptureFixture[str]
@@ -113,6 +116,33 @@ def test_a_trace_keeps_what_it_knows_besides() -> None:
     other = replayed(workload, run_of(count=20)).table
     assert other is not None
     assert len(other.prompt) == 20
+
+
+def test_priorities_count_where_the_trace_has_the_same_requests() -> None:
+    workload = tsdl.compile(EXAMPLE).workload
+    assert workload.table is not None
+    rows = tuple(float(row % 2) for row in range(len(workload.table.prompt)))
+    workload = replace(workload, priority=Draw("rows", values=rows))
+    assert replayed(workload, run_of()).priority == workload.priority
+    assert replayed(workload, run_of(count=20)).priority is None
+
+
+@pytest.mark.usefixtures("scipy")
+def test_a_trace_of_other_requests_brings_no_priorities(few: Path, tmp_path: Path) -> None:
+    rows = "".join(f"{row},100,10,{row % 2}\n" for row in range(5))
+    (tmp_path / "own.csv").write_text(
+        f"arrived_at,num_prefill_tokens,num_decode_tokens,tier\n{rows}", "utf-8"
+    )
+    program = tmp_path / "own.tsim"
+    program.write_text(
+        """
+workload own { trace = "own.csv"; columns { priority = "tier" } }
+scenario s { model = llama3_1_8b; cluster = single(A100_80G); policy = priority_first
+  workload = own }
+""",
+        "utf-8",
+    )
+    assert tsdl.calibrate(program, [few], fit=[BANDWIDTHS]).fitted
 
 
 # All of it.
@@ -239,6 +269,35 @@ def test_the_command(few: Path, tmp_path: Path, capsys: Capture) -> None:
     assert "--holdout 0.2" in " ".join(written.split())
 
 
+OWN = """
+hardware own from A100_80G { efficiency.gemm.bandwidth = 70 % }
+workload any { requests = 1; arrivals = burst(); prompt = constant(9); output = constant(9) }
+scenario s { model = llama3_1_8b; cluster = single(own); workload = any }
+"""
+
+
+@pytest.mark.usefixtures("scipy")
+def test_what_comes_in_by_the_standard_input_cannot_be_imported(
+    few: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.tsim"
+    arguments = ["calibrate", "-", str(few), "--fit", BANDWIDTHS, "-o", str(path)]
+    monkeypatch.setattr("tsdl.cli.shared._stdin", lambda: OWN)
+    assert main(arguments) == 2
+    assert "-o writes imports hardware `own` from the program" in capsys.readouterr().err
+    assert not path.exists()
+    assert main(arguments[:-2]) == 0
+    monkeypatch.setattr("tsdl.cli.shared._stdin", lambda: OWN.replace("(own)", "(A100_80G)"))
+    assert main(arguments) == 0
+    assert "import" not in path.read_text("utf-8")
+
+
+def test_the_command_that_is_noted_is_the_one_that_was_given() -> None:
+    words = ["calibrate", "a.tsim", "r.csv", "--allow", "data", "-p", "n=1", "-o", "out.tsim"]
+    parsed = make_parser(["calibrate"]).parse_args(words)
+    assert "r.csv -p n=1 --allow data --holdout 0.3 -o out.tsim" in _command(parsed)
+
+
 @pytest.mark.usefixtures("scipy")
 def test_the_command_in_json(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     found = calibration()
@@ -287,6 +346,14 @@ def test_a_run_that_cannot_be_replayed(
     (tmp_path / "run.csv").write_text(text, "utf-8")
     assert main(["calibrate", str(EXAMPLE), str(tmp_path / "run.csv")]) == 2
     assert reason in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("scipy")
+def test_the_first_request_does_not_count() -> None:
+    with pytest.raises(ValueError, match="has 15 requests to fit, besides the first; 16 are"):
+        tsdl.calibrate(EXAMPLE, [run_of(count=16)], fit=[BANDWIDTHS], holdout=0)
+    found = tsdl.calibrate(EXAMPLE, [run_of(count=17)], fit=[BANDWIDTHS], holdout=0)
+    assert found.runs[0].split.last - found.runs[0].split.first == 16
 
 
 def test_what_is_left_to_fit_counts(capsys: Capture) -> None:

@@ -15,6 +15,7 @@ from tsdl.calibration.priors import USUAL, Factor, factor_of, matching
 from tsdl.calibration.residuals import Split, groups, residuals, split_of
 from tsdl.constants import Constant, report_unknown
 from tsdl.diagnostics import Sink
+from tsdl.diagnostics.words import several
 from tsdl.errors import TsdlError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 STATISTICS = (*METRICS, "throughput")
 IDENTIFIED, PARTLY = 0.5, 0.9
-_LEAST = 16  # requests of a run
+_LEAST = 16  # requests of a run that are fitted
 _NEAR = 0.02  # widths
 
 
@@ -174,10 +175,14 @@ def _check(runs: Sequence[Run], holdout: float) -> None:
     for run in runs:
         if not run.timed:
             raise ValueError(f"{run.name} does not say when requests arrived: it has no replay")
-        fitted = len(run.requests) - int(len(run.requests) * holdout)
+        split = split_of(len(run.requests), holdout)
+        fitted = split.last - split.first
         if fitted < _LEAST:
-            left = f" besides the share of {holdout:g} that is held out" if holdout else ""
-            raise ValueError(f"{run.name} has {fitted} requests{left}; {_LEAST} are the least")
+            left = f" and the share of {holdout:g} that is held out" if holdout else ""
+            raise ValueError(
+                f"{run.name} has {several(fitted, 'request')} to fit, besides the first{left}; "
+                f"{_LEAST} are the least"
+            )
 
 
 def _formulas(chosen: Chosen, wanted: Sequence[str] | None) -> tuple[str, ...]:

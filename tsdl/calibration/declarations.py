@@ -34,7 +34,7 @@ def declarations(found: Calibration, beside: str = "", command: str = "") -> str
         for value in values:
             _put(found, block, *value)
         blocks.append(block)
-    return _with_imports(render([], blocks), found, list(of.values()), beside)
+    return _with_imports(render([], blocks), list(of.values()), beside)
 
 
 def _title(declaration: Declaration) -> str:
@@ -89,7 +89,7 @@ def _put(
     block.members.append(Line(constant.written(float(f"{value:.4g}"), units), comment, key))
 
 
-def _with_imports(text: str, found: Calibration, values: list[list[_Value]], beside: str) -> str:
+def _with_imports(text: str, values: list[list[_Value]], beside: str) -> str:
     modules = {id(v[0][0].declaration.module): v[0][0].declaration.module for v in values}
     paths = [module.path for module in modules.values() if not module.library]
     if not paths:

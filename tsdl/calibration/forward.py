@@ -85,22 +85,35 @@ class Forward(Struct):
 def replayed(workload: Workload, run: Run) -> Workload:
     """Return a workload that replays a measured run.
 
-    Where the scenario's own trace has requests of the same lengths, it stays as it is but for the
-    arrivals: it may know more of them than the run does.
+    Where the scenario's own trace has requests of the same lengths, what it knows of them besides
+    their arrivals stays: it may be more than the run does. Else nothing of the workload counts.
     """
     arrived = tuple(request.arrived for request in run.requests)
     prompt = tuple(request.prompt for request in run.requests)
     output = tuple(request.output for request in run.requests)
-    table = workload.table
-    if workload.replay and table and (table.prompt, table.output) == (prompt, output):
-        table = replace(table, arrived=arrived)
-    else:
-        table = Table(arrived, prompt, output)
-    return replace(
-        workload, requests=None, duration=None, warmup=0.0, arrivals=None, prompt=None,
-        output=None, total=None, table=table, replay=True, sessions=None, turns=None, think=None,
-        prefixes=None, prefix=None,
-    )  # fmt: skip
+    own = workload.table if workload.replay else None
+    same = own is not None and (own.prompt, own.output) == (prompt, output)
+    # Every field is named, so that none can be forgotten.
+    return Workload(
+        name=workload.name,
+        requests=None,
+        duration=None,
+        warmup=0.0,
+        arrivals=None,
+        prompt=None,
+        output=None,
+        correlation=0.0,
+        total=None,
+        table=replace(own, arrived=arrived) if own and same else Table(arrived, prompt, output),
+        replay=True,
+        sessions=None,
+        turns=None,
+        think=None,
+        priority=workload.priority if same else None,
+        prefixes=None,
+        prefix=None,
+        concurrency=workload.concurrency if same else None,
+    )
 
 
 def log_ratios(found: Validation, metric: str) -> Floats:

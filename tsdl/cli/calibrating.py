@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tsdl.cli.options import add_measured, add_scenario, read_share
 from tsdl.cli.shared import (
@@ -17,6 +18,9 @@ from tsdl.cli.shared import (
     usage_error,
 )
 from tsdl.wholefiles import put_text
+
+if TYPE_CHECKING:
+    from tsdl.session import Chosen
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,10 +56,8 @@ def calibrate(arguments: argparse.Namespace) -> int:
     from tsdl.calibration import calibrate as fit
     from tsdl.calibration.declarations import declarations
 
-    if arguments.out:  # better now than after a long fit
-        reason = unwritable(Path(arguments.out))
-        if reason:
-            return usage_error(f"cannot write {arguments.out!r}: {reason}")
+    if arguments.out and (wrong := _no_place_for(arguments, chosen)):
+        return usage_error(wrong)  # better now than after a long fit
     known = [run for run in runs if run is not None]
     try:
         found = fit(chosen, known, arguments.fit, arguments.holdout)
@@ -73,6 +75,26 @@ def calibrate(arguments: argparse.Namespace) -> int:
     except OSError as error:
         return usage_error(f"cannot write {arguments.out!r}: {error.strerror or error}")
     return OK
+
+
+def _no_place_for(arguments: argparse.Namespace, chosen: Chosen) -> str:
+    """Return why declarations cannot be written; nothing where they can."""
+    reason = unwritable(Path(arguments.out))
+    if reason:
+        return f"cannot write {arguments.out!r}: {reason}"
+    if arguments.file != "-":
+        return ""
+    from tsdl.calibration.priors import USUAL, matching
+
+    known = [c for c in chosen.constants() if c.declaration.module is chosen.program.root]
+    own = [constant for name in arguments.fit or USUAL for constant in matching(name, known)]
+    if not own:
+        return ""
+    declared = f"{own[0].declaration.kind} `{own[0].declaration.name}`"
+    return (
+        f"what -o writes imports {declared} from the program, and the standard input has no name: "
+        "give a file, or leave -o out"
+    )
 
 
 def _command(arguments: argparse.Namespace) -> str:
@@ -93,6 +115,7 @@ def _command(arguments: argparse.Namespace) -> str:
     }
     for option, values in pairs.items():
         given += [part for name, value in values for part in (option, f"{name}={value}")]
+    given += [part for folder in arguments.allowed for part in ("--allow", folder)]
     if arguments.fit:
         given += ["--fit", ",".join(arguments.fit)]
     given += ["--holdout", f"{arguments.holdout:g}"]
