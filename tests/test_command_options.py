@@ -9,6 +9,8 @@ import pytest
 import tsdl
 from tests.command_line import Capture, several_in, small_in, usage_error, wrong_in
 from tsdl.cli import main
+from tsdl.cli.apart import APART
+from tsdl.cli.parsers import make_parser
 
 
 @pytest.fixture
@@ -158,10 +160,77 @@ def test_format_is_unknown(small: str, capsys: Capture) -> None:
     assert "--format" in usage_error(capsys, "run", small, "--format", "xml")
 
 
-@pytest.mark.parametrize("command", ["run", "plan"])
-def test_a_store_is_of_a_study(command: str, small: str, capsys: Capture) -> None:
-    assert main([command, small, "--store", "kept.sqlite"]) == 2
-    assert "of a study: add --study NAME" in capsys.readouterr().err
+STUDY = ("--study", "s")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--store", "kept.sqlite"], "of a study: add --study NAME"),
+        (["run", "--jobs", "2"], "of a study: add --study NAME"),
+        (["run", "--cluster", "tcp://host:1"], "of a study: add --study NAME"),
+        (["run", *STUDY, "--scenario", "small"], "a study names its scenario"),
+        (["run", *STUDY, "--trace", "t.json"], "are of one run"),
+        (["run", *STUDY, "--trace-window", "0..1"], "are of one run"),
+        (["run", *STUDY, "--format", "vllm"], "are of one run"),
+        (["run", *STUDY, "--table-format", "parquet"], "are of one run"),
+        (["run", "--table-format", "parquet"], "add --out DIR"),
+        (["run", "--trace-window", "0..1"], "add --trace FILE"),
+        (["check", "--explain-defaults", "--format", "json"], "--explain-defaults shows is text"),
+        (["check", "--explain-defaults", "--format", "concise"], "leave it or --format out"),
+        (["plan", "--store", "kept.sqlite"], "--store is of the runs of a study"),
+        (["plan", "--seed", "0"], "--seed is of the runs of a study"),
+        (["plan", *STUDY, "--scenario", "small"], "a study names its scenario"),
+        (["plan", *STUDY, "--format", "json"], "the plan of a study is text"),
+        (["plan", *STUDY, "--constants"], "--constants lists those of a scenario"),
+        (["plan", *STUDY, "--decodes", "2"], "--decodes chooses an iteration"),
+        (["plan", "--constants", "--context", "2"], "--context chooses an iteration"),
+        (["plan", "--format", "yaml", "--prefill", "2"], "--prefill chooses an iteration"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    words: list[str], said: str, small: str, capsys: Capture
+) -> None:
+    command, *options = words
+    assert main([command, small, *options]) == 2
+    told = capsys.readouterr()
+    assert said in told.err
+    assert told.err.startswith("tsdl: ")
+    assert told.out == ""
+
+
+def test_options_that_exclude_each_other_are_known() -> None:
+    for command, pairs in APART.items():
+        parsed = make_parser([command]).parse_args([command, "x.tsim"])
+        known = parsed.parser.format_help()
+        for one, other, _ in pairs:
+            for option in (one, other):
+                assert f"{option.removeprefix('no ').partition(' ')[0]} " in f"{known} ", option
+
+
+def test_options_as_they_are_without_them_exclude_nothing(small: str, capsys: Capture) -> None:
+    assert main(["check", small, "--explain-defaults", "--format", "text"]) == 0
+    assert capsys.readouterr().out.startswith("small: ")
+
+
+def test_a_check_with_params(small: str, capsys: Capture) -> None:
+    assert main(["check", small, "-p", "qps = 2 req/s"]) == 0
+    assert main(["check", small, "-p", "qps = 2 s"]) == 1
+    assert "requests per second" in capsys.readouterr().err
+
+
+def test_constants_as_json_are_what_python_takes(small: str, capsys: Capture) -> None:
+    assert main(["plan", small, "--constants", "--format", "json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["hardware.A100_80G.efficiency.gemm.compute"] < 1
+    source = Path(small)
+    assert tsdl.compile(source, constants=values).hash == tsdl.compile(source).hash
+    assert main(["plan", small, "--constants", "--format", "yaml"]) == 0
+    assert "hardware.A100_80G.memory.capacity: " in capsys.readouterr().out
+
+
+def test_wrong_usage_shows_that_of_the_command(small: str, capsys: Capture) -> None:
+    assert "usage: tsdl check" in usage_error(capsys, "check", small, "--fast")
 
 
 def test_out_writes_the_files(small: str, tmp_path: Path, capsys: Capture) -> None:

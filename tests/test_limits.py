@@ -293,3 +293,6 @@ def test_a_report_says_what_is_partial(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_limit_is_above_nothing() -> None:
     with pytest.raises(ValueError, match="above 0"):
         tsdl.compile(PROGRAM).run(max_seconds=0)
+    for wrong in ("1", [1.0], float("nan")):
+        with pytest.raises(ValueError, match="a limit is a number above 0, not"):
+            tsdl.compile(PROGRAM).run(max_memory=wrong)  # type: ignore[arg-type]

@@ -194,6 +194,17 @@ def test_without_it_the_run_is_refused() -> None:
     assert tsdl.check(EXTERN) == []
 
 
+@pytest.mark.parametrize(
+    ("given", "help_"),
+    [("mien", "did you mean `mine` by `mien`?"), ("other", "from Python: `tsdl.compile(")],
+)
+def test_what_is_handed_in_by_a_name_that_is_misspelt(given: str, help_: str) -> None:
+    with pytest.raises(tsdl.TsdlError) as caught:
+        tsdl.compile(EXTERN, externs={given: lambda r, workers: workers[0]}).run()
+    assert caught.value.diagnostics[0].help[0].startswith(help_)
+    assert caught.value.diagnostics[0].notes == (f"handed in: {given}",)
+
+
 def test_it_is_no_part_of_the_plan() -> None:
     with_it = tsdl.compile(EXTERN, externs={"mine": lambda r, workers: workers[0]})
     assert with_it.hash == tsdl.compile(EXTERN).hash

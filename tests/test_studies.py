@@ -129,6 +129,11 @@ study t from s { vary qps in [3] req/s; table finished; expect finished == 60 }
     [
         ("vary qps in [1, 1] req/s", "E0529"),
         ("vary gpus in [1, 2.5]", None),  # told of its point
+        ("vary gpus in 1.5..3", "E0503"),
+        ("vary gpus in 1..2 step 0.5", "E0503"),
+        ("vary gpus, qps in zip(1.5..2.5, [1, 2] req/s)", "E0503"),
+        ("maximize gpus in 1..2 step 0.5 while finished > 0", "E0503"),
+        ("vary gpus in 1.0..2.0 step 1.0", None),
         ("vary gpus in [2]; where gpus > 2", "E0529"),
         ("vary size, answer in zip([1, 2] tokens, [1] tokens)", "E0529"),
         ("vary size, answer in [1, 2] tokens", "E0422"),
@@ -179,6 +184,12 @@ def test_mistakes_are_found_before_anything_runs(study: str, code: str | None) -
 def test_a_study_says_what_it_tells() -> None:
     assert codes("study s { scenario = one; vary gpus in [1] }") == ["E0529"]
     assert codes("study s { vary gpus in [1]; table throughput }") == ["E0404"]
+
+
+@pytest.mark.parametrize("jobs", [0, -1, 1.5, "2"])
+def test_a_number_of_processes_that_there_cannot_be(jobs: object) -> None:
+    with pytest.raises(ValueError, match=r"there are no .* processes"):
+        tsdl.study(f"{PARTS} study s {{ scenario = one; table throughput }}", jobs=jobs)  # type: ignore[arg-type]
 
 
 def test_a_param_of_the_study_is_not_given_from_outside() -> None:

@@ -136,6 +136,12 @@ def test_the_command_line_tells_it(
     told = capsys.readouterr().out
     assert "  8 runs are known\n" in told
     assert "CPU time" not in told
+    assert main(["plan", "a.tsim", "--study", "grid", "--seed", "7"]) == 0
+    assert "are known" not in capsys.readouterr().out
+    assert main(["run", "a.tsim", "--study", "grid", "--jobs", "1", "--seed", "7"]) == 0
+    capsys.readouterr()
+    assert main(["plan", "a.tsim", "--study", "grid", "--seed", "7"]) == 0
+    assert "  8 runs are known\n" in capsys.readouterr().out
 
 
 def test_check_says_what_points_have_of_their_own(

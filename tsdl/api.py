@@ -156,18 +156,21 @@ def check(
     source: str | PathLike[str],
     constants: Mapping[str, object] | None = None,
     *,
+    params: Mapping[str, object] | None = None,
     files: Mapping[str, str] | None = None,
     allow: Iterable[str | PathLike[str]] | None = None,
 ) -> list[Diagnostic]:
     """Check a program (a `str` is its text, a `PathLike` a file); return what was found.
 
-    `constants` are those of `compile`, for all scenarios of the file that have such; `files` and
-    `allow`, too, are as there. Raises TsdlError where the file itself cannot be read.
+    `constants` are those of `compile`, for all scenarios of the file that have such, and `params`
+    those for all scenarios and for studies that do not vary them; `files` and `allow`, too, are as
+    there. Raises TsdlError where the file itself cannot be read.
     """
     session = _session(source, files, allow)
     program, sink = session.compile()
     if not sink.has_errors:
-        session.verify(program, sink, constants)
+        outside = session.outside(program, sink, params or {}, constants or {})
+        session.verify(program, sink, outside)
     return sink.sorted()
 
 
@@ -329,9 +332,10 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
     """
     from tsdl.runtime.limits import limits
     from tsdl.studies import Answer, Course, choose_study
+    from tsdl.studies.runners import jobs_of, runner
+    from tsdl.studies.store import opened
 
-    if jobs is not None and jobs < 1:
-        raise ValueError(f"there are no {jobs} processes")
+    jobs = None if jobs is None else jobs_of(jobs)
     if seed is not None:
         from tsdl.runtime.run import seed_of
 
@@ -339,9 +343,6 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
     if externs:
         _check_studied(externs, jobs, store, cluster)
         jobs = 1
-    from tsdl.studies.runners import runner
-    from tsdl.studies.store import opened
-
     sink = Sink()
     points = choose_study(_session(source, files, allow), sink, params or {}, name, constants)
     if points is None:

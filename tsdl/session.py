@@ -75,17 +75,33 @@ class Session(Struct):
             help=("a chain of some hundred definitions is the longest that can be followed",),
         )
 
-    def verify(
-        self, program: Program, sink: Sink, constants: Mapping[str, object] | None = None
-    ) -> list[Plan]:
-        """Report what only values show, for every scenario as its defaults have it.
+    def outside(
+        self,
+        program: Program,
+        sink: Sink,
+        params: Mapping[str, object],
+        constants: Mapping[str, object],
+    ) -> Evaluator:
+        """Return what people gave by name for all scenarios and studies; report mistakes in it.
 
-        `constants` are values that people gave by name, for all scenarios that have such. Returns
-        the plans of those that have one.
+        Constants are those that any scenario of the file has.
+        """
+        known = Evaluator(program, {}, sink)
+        try:
+            known.params = read_params(program, dict(params), sink)
+            known.constants = _given(known, constants) if constants else {}
+        except RecursionError:
+            self._too_deep(sink)
+        return known
+
+    def verify(self, program: Program, sink: Sink, outside: Evaluator | None = None) -> list[Plan]:
+        """Report what only values show, for every scenario and study.
+
+        Params and constants are as `outside` knows them, else as the file has them. Returns the
+        plans of the scenarios that have one.
         """
         try:
-            given = _given(program, constants, sink) if constants else {}
-            return verify(program, self.read_beside, sink, given)
+            return verify(outside or Evaluator(program, {}, sink), self.read_beside, sink)
         except RecursionError:
             self._too_deep(sink)
             return []
@@ -113,12 +129,12 @@ class Session(Struct):
             return None
 
 
-def _given(program: Program, constants: Mapping[str, object], sink: Sink) -> Mapping[Key, Binding]:
+def _given(outside: Evaluator, constants: Mapping[str, object]) -> Mapping[Key, Binding]:
     """Return other values for constants of any scenario of a file; report names that none has."""
-    evaluator = Evaluator(program, {}, Sink())
-    scenarios = program.own("scenario")
+    evaluator = outside.anew(Sink())
+    scenarios = outside.program.own("scenario")
     known = {c.key: c for scenario in scenarios for c in constants_of(evaluator, scenario)}
-    return read_constants(program, list(known.values()), constants, sink)
+    return read_constants(outside.program, list(known.values()), constants, outside.sink)
 
 
 class Chosen(Struct, frozen=True):
@@ -130,19 +146,21 @@ class Chosen(Struct, frozen=True):
     scenario: Declaration
     given: Mapping[Key, Binding] = field(default_factory=dict)
 
+    def evaluator(self, sink: Sink) -> Evaluator:
+        """Return an evaluator that knows these values."""
+        return Evaluator(self.program, dict(self.params), sink, self.given)
+
     def constants(self) -> list[Constant]:
         """Return the numbers of the scenario and of all that it uses."""
-        evaluator = Evaluator(self.program, dict(self.params), Sink(), self.given)
         try:
-            return constants_of(evaluator, self.scenario)
+            return constants_of(self.evaluator(Sink()), self.scenario)
         except RecursionError:
             return []  # which making the plan tells
 
     def formulas(self) -> list[str]:
         """Return the names of what could be a number, and is a formula that only the run knows."""
-        evaluator = Evaluator(self.program, dict(self.params), Sink(), self.given)
         try:
-            return formulas_of(evaluator, self.scenario)
+            return formulas_of(self.evaluator(Sink()), self.scenario)
         except RecursionError:
             return []
 

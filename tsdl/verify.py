@@ -1,12 +1,9 @@
 """What can be said before any run: scenarios that cannot work, names that nothing uses."""
 
-from collections.abc import Mapping
-
 from tsdl import ast
 from tsdl.attainable import best_of_all, bounded_below
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator
-from tsdl.evaluate.values import Binding
 from tsdl.lower import FileReader, lower
 from tsdl.operatorclasses import report_classes
 from tsdl.plan import Plan
@@ -19,18 +16,17 @@ from tsdl.types import Reference
 _SILENT = "E0505"
 
 
-def verify(
-    program: Program, read: FileReader, sink: Sink, constants: Mapping[tuple[int, str], Binding]
-) -> list[Plan]:
-    """Lower every scenario and study with the params' defaults, and look for what nothing uses.
+def verify(outside: Evaluator, read: FileReader, sink: Sink) -> list[Plan]:
+    """Lower every scenario and study, and look for what nothing uses.
 
-    `constants` stand in the place of numbers that declarations hold. Returns the plans of those
-    that have one.
+    `outside` knows which params and constants are given; other params have their defaults. Returns
+    the plans of those scenarios that have one.
     """
+    program = outside.program
     plans: list[Plan] = []
     for scenario in program.own("scenario"):
         found = Sink()
-        evaluator = Evaluator(program, {}, found, constants)
+        evaluator = outside.anew(found)
         plan = lower(evaluator, scenario, read)
         # What two scenarios have in common is told once.
         sink.found += [d for d in found.found if d.code != _SILENT and d not in sink.found]
@@ -39,10 +35,11 @@ def verify(
             _check_bounds(evaluator, scenario, plan, sink)
             _check_totals(evaluator, scenario, plan, sink)
     for study in program.own("study"):
-        from tsdl.verifystudies import verify_study  # only where there is a study
+        from tsdl.lower.studies import outside_of  # only where there is a study
+        from tsdl.verifystudies import verify_study
 
         found = Sink()
-        verify_study(program, study, read, found)
+        verify_study(outside_of(outside.anew(found), study), study, read)
         sink.found += [d for d in found.found if d.code != _SILENT]
     _report_unused(program, sink)
     report_classes(program, sink)

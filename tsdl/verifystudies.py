@@ -8,29 +8,30 @@ from tsdl.evaluate import Evaluator, Failed
 from tsdl.lower import FileReader, lower
 from tsdl.lower.questions import Study, evaluator_at
 from tsdl.lower.studies import lower_study
-from tsdl.program import Declaration, Program
+from tsdl.program import Declaration
 from tsdl.totals import check_priority, check_share, check_total
 
 
-def verify_study(program: Program, declaration: Declaration, read: FileReader, sink: Sink) -> None:
-    """Lower a study with the params' defaults, and look at its first point."""
-    asked = lower_study(Evaluator(program, {}, sink), declaration)
+def verify_study(outside: Evaluator, declaration: Declaration, read: FileReader) -> None:
+    """Lower a study with what is given from outside, and look at its first point."""
+    asked = lower_study(outside, declaration)
     if asked is not None:
         with suppress(Failed):  # it is told
-            _check_study(program, asked, read, sink)
+            _check_study(outside, asked, read)
 
 
-def _check_study(program: Program, study: Study, read: FileReader, sink: Sink) -> None:
+def _check_study(outside: Evaluator, study: Study, read: FileReader) -> None:
     """See that what a study asks has a meaning, and is not in vain, as far as a point tells.
 
     That is the first. Raises Failed.
     """
-    first = study.points(program, {}, sink)[0]
+    sink = outside.sink
+    first = study.points(outside)[0]
     found = study.search.values[0] if study.search else None
-    evaluator = evaluator_at(program, {}, study, first, found, sink)
+    evaluator = evaluator_at(outside, study, first, found)
     for asked in study.asked:
         asked.formula(evaluator)
-    evaluator = evaluator_at(program, {}, study, first, found, Sink())
+    evaluator = evaluator_at(outside.anew(Sink()), study, first, found)
     conditions = [("an `expect`", expected.asked) for expected in study.expects]
     conditions += [("a condition", study.search.condition)] if study.search else []
     plan = lower(evaluator, study.scenario, read)

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tsdl.cli.apart import wrong_together
 from tsdl.cli.parsers import make_parser
 from tsdl.errors import TsdlError
 
@@ -62,12 +63,15 @@ def main(arguments: list[str] | None = None) -> int:
             hint = _OTHERS_FLAGS if given[0] == "import" else ""
             if hint and parsed.format in ("vllm", "sglang") and len(parsed.files) > 1:
                 hint = _UNQUOTED
-            parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+            parsed.parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         if getattr(parsed, "allowed", None):
             from tsdl.cli.limiting import not_there
 
             if wrong := not_there(parsed.allowed):
-                parser.error(wrong)
+                parsed.parser.error(wrong)
+        if wrong := wrong_together(parsed):
+            print(f"tsdl: {wrong}", file=sys.stderr)
+            return USAGE
         if flags:
             parsed.flags = flags
         command: Callable[[argparse.Namespace], int] = parsed.command

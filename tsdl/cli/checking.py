@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tsdl.cli import defaults
 from tsdl.cli.limiting import add_allowed
-from tsdl.cli.options import add_constants
+from tsdl.cli.options import add_constants, add_params
 from tsdl.cli.rungs import rung_lines
 from tsdl.cli.shared import MISTAKE, OK, no_collector, open_file, programs, tell
 from tsdl.cli.studying import study_lines
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="or a folder: all .tsim beneath")
+    add_params(parser)
     add_constants(parser)
     add_allowed(parser)
     parser.add_argument(
@@ -47,8 +48,10 @@ def _check(path: str, arguments: argparse.Namespace) -> list[Diagnostic]:
     if session is None:
         return found
     program, sink = session.compile()
-    constants = dict(arguments.constants)
-    plans = [] if sink.has_errors else session.verify(program, sink, constants)
+    if sink.has_errors:
+        return sink.sorted()
+    outside = session.outside(program, sink, dict(arguments.params), dict(arguments.constants))
+    plans = session.verify(program, sink, outside)
     if sink.has_errors:
         return sink.sorted()
     if arguments.format == "text":
@@ -57,7 +60,7 @@ def _check(path: str, arguments: argparse.Namespace) -> list[Diagnostic]:
             lines = rung_lines(plan)
             told.update(lines)
             sys.stdout.writelines(f"{plan.scenario}: {line}\n" for line in lines)
-        sys.stdout.writelines(f"{line}\n" for line in study_lines(session, program, told))
+        sys.stdout.writelines(f"{line}\n" for line in study_lines(session, outside, told))
     if arguments.explain_defaults:
-        sys.stdout.write(defaults.explain(program))
+        sys.stdout.write(defaults.explain(outside))
     return sink.sorted()

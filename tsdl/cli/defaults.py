@@ -4,16 +4,18 @@ from collections.abc import Iterator
 
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator, Failed, Instance
-from tsdl.program import Program
 from tsdl.schema import Block
 from tsdl.types import Reference
 
 
-def explain(program: Program) -> str:
-    """Return the defaults of each scenario and of all that it uses, each declaration once."""
+def explain(outside: Evaluator) -> str:
+    """Return the defaults of each scenario and of all that it uses, each declaration once.
+
+    `outside` knows which params and constants are given.
+    """
     lines: list[str] = []
-    for declaration in program.own("scenario"):
-        evaluator = Evaluator(program, {}, Sink())
+    for declaration in outside.program.own("scenario"):
+        evaluator = outside.anew(Sink())
         scenario = evaluator.instance(declaration)
         lines.append(f"scenario {declaration.name}")
         lines += _fields(evaluator, scenario, "  ")

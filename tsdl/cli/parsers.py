@@ -55,6 +55,7 @@ def make_parser(called: Collection[str] = NAMES) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=told)
         if name in called:
             import_module(f"tsdl.cli.{module}").add_arguments(command)
+            command.set_defaults(called=name, parser=command)
     return parser
 
 

@@ -58,12 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a scenario."""
-    if arguments.study:
+    if arguments.study is not None:
         from tsdl.cli.studying import run_study
 
         return run_study(arguments)
-    if arguments.jobs or arguments.store or arguments.cluster:
-        return usage_error("--jobs, --store and --cluster are of a study: add --study NAME")
     plan = compile_scenario(arguments)
     if plan is None:
         return MISTAKE
@@ -110,14 +108,10 @@ def _no_place_for(arguments: argparse.Namespace) -> str:
     if arguments.table_format == "parquet":
         from tsdl.runtime.parquet import NoPyarrow, pyarrow
 
-        if not arguments.out:
-            return "--table-format is of the files that --out writes: add --out DIR"
         try:
             pyarrow()
         except NoPyarrow as error:
             return str(error)
-    if arguments.trace_window and not arguments.trace:
-        return "--trace-window is of the file that --trace writes: add --trace FILE"
     if arguments.trace and not Path(arguments.trace).parent.is_dir():
         return f"cannot write {arguments.trace!r}: there is no such folder"
     return ""

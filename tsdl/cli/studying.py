@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Container, Iterable, Iterator
 
+    from tsdl.evaluate import Evaluator
     from tsdl.plan import Plan
-    from tsdl.program import Program
     from tsdl.session import Session
     from tsdl.studies import Answer, Points
     from tsdl.studies.cluster import Cluster
@@ -40,12 +40,6 @@ _LOOKED_AT = 20  # points of a study that `check` makes a plan of
 
 def run_study(arguments: argparse.Namespace) -> int:
     """Run a study, or what is left of it."""
-    if arguments.scenario:
-        return usage_error("a study names its scenario: leave --scenario or --study out")
-    if arguments.trace or arguments.format == "vllm" or arguments.table_format != "csv":
-        return usage_error(
-            "--trace, --format vllm and --table-format are of one run: give --scenario NAME"
-        )
     if arguments.jobs != 1 and not arguments.cluster:
         from tsdl.studies.pool import prepare
 
@@ -109,16 +103,17 @@ def _tell(arguments: argparse.Namespace, answer: Answer) -> int:
     return PARTIAL if answer.met else EXPECTATION
 
 
-def study_lines(session: Session, program: Program, told: Container[str]) -> Iterator[str]:
+def study_lines(session: Session, outside: Evaluator, told: Container[str]) -> Iterator[str]:
     """Yield for each study of a file how much it would run, and what few points have of their own.
 
     That is which cannot be run, how others will be, and what is warned of: what is not in `told`,
-    the lines and titles of scenarios with the defaults of their params.
+    the lines and titles of scenarios. `outside` knows which params and constants are given.
     """
-    for declaration in program.own("study"):
-        from tsdl.studies.points import points_of  # only where there is a study
+    for declaration in outside.program.own("study"):
+        from tsdl.lower.studies import outside_of  # only where there is a study
+        from tsdl.studies.points import points_of
 
-        points = points_of(session, program, declaration, {}, Sink())
+        points = points_of(session, outside_of(outside.anew(Sink()), declaration), declaration)
         if points is None:
             continue
         yield f"{declaration.name}: {extent(points)}"
@@ -194,8 +189,6 @@ def _store_path(arguments: argparse.Namespace) -> Path:
 
 def plan_study(arguments: argparse.Namespace) -> int:
     """Tell what a study would run, what of it is known, and about how long the rest will take."""
-    if arguments.scenario or arguments.format != "text":
-        return usage_error("the plan of a study is text, and it names its scenario")
     points = _points(arguments)
     if points is None:
         return MISTAKE
@@ -204,18 +197,18 @@ def plan_study(arguments: argparse.Namespace) -> int:
     path = _store_path(arguments)
     if arguments.store or path.exists():  # nothing is made only to be looked into
         with Store(path) as store:
-            print(_described(points, store))
+            print(_described(points, store, arguments.seed))
     else:
-        print(_described(points, None))
+        print(_described(points, None, arguments.seed))
     return OK
 
 
-def _described(points: Points, store: Store | None) -> str:
+def _described(points: Points, store: Store | None, seed: int | None) -> str:
     from tsdl.studies.forecast import forecast
     from tsdl.studies.pool import cores
 
     study = points.study
-    told = forecast(points, store)
+    told = forecast(points, store, seed)
     lines = [f"{study.name}: {extent(points)}"]
     lines += [f"  {', '.join(axis.columns)}: {len(axis.levels)} values" for axis in study.axes]
     if told.known:

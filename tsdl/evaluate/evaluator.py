@@ -53,6 +53,13 @@ class Evaluator(Struct):
     steps: int = 0
     _arguments: dict[int, tuple[Binding, Value | None]] = field(default_factory=dict)
 
+    def anew(self, sink: Sink, params: Mapping[str, Value] | None = None) -> "Evaluator":
+        """Return one that was given the same from outside, and has computed nothing yet.
+
+        `params` are further values for params.
+        """
+        return Evaluator(self.program, {**self.params, **(params or {})}, sink, self.constants)
+
     def fail(
         self,
         code: str,

@@ -146,7 +146,7 @@ class Axes:
         if isinstance(values, ast.Interval):
             span = self.evaluator.value(values, place)
             assert isinstance(span, Range)
-            numbers = self._steps(values, span)
+            numbers = self._steps(name, values, span)
             return [Level((number,), {name: number}) for number in numbers]
         assert isinstance(values, ast.ListOf)
         levels = []
@@ -155,8 +155,11 @@ class Axes:
             levels.append(Level((shown(value, item.value),), {name: Binding(item.value, place)}))
         return levels
 
-    def _steps(self, values: ast.Interval, span: Range) -> list[float]:
-        """Return the values of a range; without a step, steps of one of the unit it is in."""
+    def _steps(self, name: str, values: ast.Interval, span: Range) -> list[float]:
+        """Return the values of a range; without a step, steps of one of the unit it is in.
+
+        A param that is an int takes whole ones. Raises Failed.
+        """
         step = span.step if span.step is not None else self._one(values)
         if step <= 0:
             raise self.evaluator.fail("E0503", "a step goes up", (values.step or values).span)
@@ -166,6 +169,9 @@ class Axes:
         # As people add up decimals: 0.1 and two steps of 0.1 are 0.3.
         low, exact = Fraction(str(span.low)), Fraction(str(step))
         found = [float(low + index * exact) for index in range(count)]
+        type_ = param_of(self.evaluator, name).clause.type
+        for value in found:
+            self.evaluator.check_whole(type_, value, values)
         return [int(v) if v == int(v) and isinstance(span.low, int) else v for v in found]
 
     def _one(self, values: ast.Interval) -> float:
@@ -195,7 +201,7 @@ class Axes:
         assert isinstance(span, Range)
         type_ = param_of(self.evaluator, name).clause.type
         if span.step is not None or (isinstance(type_, ast.Name) and type_.id == "int"):
-            return self._steps(values, span)
+            return self._steps(name, values, span)
         if span.low > 0:
             count = max(1, math.ceil(math.log(span.high / span.low) / math.log(RATIO)))
             inner = [span.low * (span.high / span.low) ** (i / count) for i in range(1, count)]

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from tsdl import ast
-from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator
 from tsdl.evaluate.values import Binding, Place, Value
 from tsdl.formula import Atom, Formula, chosen
 from tsdl.formula import Value as FormulaValue
-from tsdl.program import Declaration, Program
+from tsdl.program import Declaration
 from tsdl.source import Span
 from tsdl.units import Scale
 
@@ -147,8 +146,7 @@ class Expectation(Struct, frozen=True):
         """Tell whether it looks at a point. Raises Failed."""
         if self.where is None:
             return True
-        program, params, sink = evaluator.program, evaluator.params, evaluator.sink
-        return self.where.formula(evaluator_at(program, params, study, levels, None, sink)) is True
+        return self.where.formula(evaluator_at(evaluator, study, levels, None)) is True
 
 
 class Study(Struct, frozen=True):
@@ -169,13 +167,13 @@ class Study(Struct, frozen=True):
     expects: tuple[Expectation, ...]
     elsewhere: Mapping[str, Elsewhere | Along]  # by the names that stand for them in formulas
 
-    def points(self, program: Program, params: Mapping[str, Value], sink: Sink) -> list[Levels]:
+    def points(self, outside: Evaluator) -> list[Levels]:
         """Return the points that `where` leaves, the last axis changing fastest. Raises Failed."""
         return [
             levels
             for levels in itertools.product(*(axis.levels for axis in self.axes))
             if all(
-                asked.formula(evaluator_at(program, params, self, levels, None, sink)) is True
+                asked.formula(evaluator_at(outside, self, levels, None)) is True
                 for asked in self.where
             )
         ]
@@ -218,21 +216,16 @@ class Study(Struct, frozen=True):
 
 
 def evaluator_at(
-    program: Program,
-    params: Mapping[str, Value],
-    study: Study,
-    levels: Levels,
-    found: float | Formula | None,
-    sink: Sink,
+    outside: Evaluator, study: Study, levels: Levels, found: float | Formula | None
 ) -> Evaluator:
     """Return an evaluator that knows the params of a point, `found` being searched for.
 
-    Raises Failed.
+    `outside` knows what all points are given. Raises Failed.
     """
-    outside = Evaluator(program, dict(params), sink)
-    given = values_at(outside, levels, study.search, found)
-    evaluator = Evaluator(program, {**params, **given}, sink)
-    evaluator.instances = outside.instances  # so that `scheduler == static` knows its own
+    common = outside.anew(outside.sink)
+    given = values_at(common, levels, study.search, found)
+    evaluator = common.anew(common.sink, given)
+    evaluator.instances = common.instances  # so that `scheduler == static` knows its own
     return evaluator
 
 

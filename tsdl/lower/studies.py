@@ -27,6 +27,7 @@ from tsdl.types import Quantity
 from tsdl.units import Scale, base_unit
 
 MOST_REPLICATES = 1000
+SEARCHES = ("maximize", "minimize")
 
 
 def lower_study(evaluator: Evaluator, declaration: Declaration) -> Study | None:
@@ -42,9 +43,30 @@ def lower_study(evaluator: Evaluator, declaration: Declaration) -> Study | None:
     return study
 
 
+def scenario_of(evaluator: Evaluator, declaration: Declaration) -> Declaration | None:
+    """Return the scenario that a study runs, or None with the reason in the evaluator's sink."""
+    try:
+        return evaluator.required(evaluator.instance(declaration), "scenario").declaration
+    except Failed:
+        return None
+
+
+def outside_of(outside: Evaluator, declaration: Declaration) -> Evaluator:
+    """Return what a study has from outside: all but the params that it gives values itself."""
+    members = declaration.members
+    assert members is not None
+    own = {key for case in members.named(CASES) for key in case.fields}
+    for verb in ("vary", *SEARCHES):
+        for part in members.clauses(verb):
+            assert isinstance(part.item, ast.Clause)
+            own |= {name.span.text for name in part.item.objects}
+    params = {name: value for name, value in outside.params.items() if name not in own}
+    return Evaluator(outside.program, params, outside.sink, outside.constants)
+
+
 def _check_left(evaluator: Evaluator, study: Study) -> None:
     """See that conditions on points leave some. Raises Failed."""
-    points = study.points(evaluator.program, evaluator.params, evaluator.sink)
+    points = study.points(evaluator)
     if not points:
         where = study.where[0].expression.span
         raise evaluator.fail("E0529", f"no point of study `{study.name}` is left", where)
@@ -174,7 +196,7 @@ class _Lowering:
     # -- the search ----------------------------------------------------------------------------
 
     def _search(self) -> Search | None:
-        for verb in ("maximize", "minimize"):
+        for verb in SEARCHES:
             for clause, place in self._clauses(verb):
                 name = clause.objects[0].span.text
                 self.reader.check_own(name, place.owner, clause.objects[0].span)
@@ -265,7 +287,7 @@ class _Lowering:
         for axis in self.axes:
             if name in axis.columns:
                 return axis.scales[axis.columns.index(name)]
-        for verb in ("maximize", "minimize"):
+        for verb in SEARCHES:
             for clause, _ in self._clauses(verb):
                 if clause.objects[0].span.text == name:
                     return self.reader.scale(name, clause.within)

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from math import inf
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,9 @@ def limits(seconds: float | None, memory: float | None) -> Limits | None:
     """Return limits; None where none is given. Raises ValueError for one that is not above 0."""
     if seconds is None and memory is None:
         return None
-    if not all(limit is None or limit > 0 for limit in (seconds, memory)):
-        raise ValueError("a limit is a number above 0")
+    for limit in (seconds, memory):
+        if limit is not None and not (isinstance(limit, Real) and limit > 0):
+            raise ValueError(f"a limit is a number above 0, not {limit!r}")
     return Limits(seconds, memory)
 
 

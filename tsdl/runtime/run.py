@@ -7,6 +7,7 @@ from operator import index
 from threading import Lock
 
 from tsdl.diagnostics import Diagnostic, Severity
+from tsdl.diagnostics.suggest import nearest
 from tsdl.errors import TsdlError
 from tsdl.formulaerrors import formulas_told, nothing_to_choose
 from tsdl.plan import Extern, Global, Local, Plan
@@ -150,14 +151,17 @@ def _check_externs(plan: Plan, externs: Mapping[str, object]) -> None:
     for what, extern in _wanted(plan):
         name = extern.name
         if name not in externs:
-            known = ", ".join(externs) or "none"
+            known = ", ".join(map(str, externs)) or "none"
+            wanted = extern_names(plan)
+            near = nearest(name, [str(other) for other in externs if other not in wanted])
+            example = f'from Python: `tsdl.compile(source, externs={{"{name}": function}})`'
             missing = Diagnostic(
                 "E0519",
                 Severity.ERROR,
                 f"the {what} `{name}` is Python, and was not handed in",
                 None,
                 notes=(f"handed in: {known}",),
-                help=(f'from Python: `tsdl.compile(source, externs={{"{name}": function}})`',),
+                help=(f"did you mean `{name}` by `{near}`?" if near else example,),
             )
             raise TsdlError([missing])
         wrong = cannot_be_called if what == "cost" else cannot_decide

@@ -9,11 +9,10 @@ from msgspec.structs import replace
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.errors import TsdlError
 from tsdl.evaluate import Evaluator, Failed
-from tsdl.evaluate.values import Value
 from tsdl.formula import Atom, symbol
 from tsdl.formula import Value as FormulaValue
 from tsdl.lower.questions import Asked, Expectation, Levels, Study, evaluator_at, values_at
-from tsdl.lower.studies import lower_study
+from tsdl.lower.studies import lower_study, scenario_of
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
 from tsdl.session import Chosen, Session, checked
@@ -51,7 +50,7 @@ class Points(Struct, dict=True):
     @cached_property
     def all(self) -> list[Point]:
         """Return the points that `where` leaves, the last axis changing fastest."""
-        found = self.study.points(self.chosen.program, self.chosen.params, Sink())
+        found = self.study.points(self.chosen.evaluator(Sink()))
         return [Point(number, levels) for number, levels in enumerate(found)]
 
     @property
@@ -75,7 +74,7 @@ class Points(Struct, dict=True):
         sink = Sink()
         known = self.chosen.params
         try:
-            outside = Evaluator(self.chosen.program, dict(known), sink)
+            outside = self.chosen.evaluator(sink)
             given = values_at(outside, point.levels, self.study.search, found)
         except Failed:
             return _infeasible(sink)
@@ -103,8 +102,8 @@ class Points(Struct, dict=True):
             name = symbol(FOUND) if searched else None
             sink = Sink()
             try:
-                program, params = self.chosen.program, self.chosen.params
-                evaluator = evaluator_at(program, params, self.study, point.levels, name, sink)
+                outside = self.chosen.evaluator(sink)
+                evaluator = evaluator_at(outside, self.study, point.levels, name)
                 for one in lacking:
                     formula = one.formula(evaluator)
                     self._formulas[point.number, searched, id(one)] = formula
@@ -146,25 +145,25 @@ def choose_study(
     declaration = None if sink.has_errors else _choose(program, name, sink)
     if declaration is None:
         return None
-    points = points_of(session, program, declaration, values, sink)
-    chosen = points.chosen.with_constants(constants or {}, sink) if points else None
-    return Points(points.study, chosen) if points and chosen else None
+    scenario = scenario_of(Evaluator(program, dict(values), sink), declaration)
+    if scenario is None:
+        return None
+    chosen = Chosen(session, program, values, scenario).with_constants(constants or {}, sink)
+    return points_of(session, chosen.evaluator(sink), declaration) if chosen else None
 
 
-def points_of(
-    session: Session,
-    program: Program,
-    declaration: Declaration,
-    values: dict[str, Value],
-    sink: Sink,
-) -> Points | None:
-    """Return the points of a study of a checked program; None where there are mistakes."""
-    study = lower_study(Evaluator(program, dict(values), sink), declaration)
+def points_of(session: Session, outside: Evaluator, declaration: Declaration) -> Points | None:
+    """Return the points of a study of a checked program; None where there are mistakes.
+
+    `outside` knows what all points are given, and is told of the mistakes.
+    """
+    study = lower_study(outside, declaration)
     if study is None:
         return None
     # Files that a program names are read once for all points.
     session = Session(session.path, session.text, cache(session.read))
-    return Points(study, Chosen(session, program, values, study.scenario))
+    given = outside.constants
+    return Points(study, Chosen(session, outside.program, outside.params, study.scenario, given))
 
 
 def _choose(program: Program, name: str | None, sink: Sink) -> Declaration | None:
