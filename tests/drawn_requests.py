@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tsdl
-from tsdl.plan import Workload
+from tsdl.planworkload import Workload
 from tsdl.runtime.arrivals import Arrivals, generate
 
 Numbers = NDArray[np.float64] | NDArray[np.int64]

@@ -23,7 +23,7 @@ from tsdl.cli.calibrating import _command
 from tsdl.cli.parsers import make_parser
 from tsdl.diagnostics import Sink
 from tsdl.measured import Request, Run
-from tsdl.plan import Draw
+from tsdl.planworkload import Draw
 from tsdl.session import Session, choose_scenario
 
 Capture = pytest.CaptureFixture[str]

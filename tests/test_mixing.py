@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 import tsdl
 from tsdl.chance import is_certain
-from tsdl.plan import Table
+from tsdl.planworkload import Table
 from tsdl.runtime.arrivals import Arrivals, generate
 from tsdl.runtime.contents import keys
 from tsdl.runtime.request import Request

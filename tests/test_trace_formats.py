@@ -13,7 +13,7 @@ from tsdl.cli import main
 from tsdl.diagnostics import Sink
 from tsdl.diagnostics.text import render_all
 from tsdl.measured import read_run
-from tsdl.plan import Table
+from tsdl.planworkload import Table
 from tsdl.schema.scenarios import WORKLOAD
 from tsdl.traces import FORMATS, Columns, Counter, Recorded, read_requests
 from tsdl.types import Choice

@@ -3,7 +3,7 @@
 import pytest
 
 from tsdl.diagnostics import Sink
-from tsdl.plan import Table
+from tsdl.planworkload import Table
 from tsdl.traces import Columns, read_requests
 
 COLUMNS = Columns("arrived_at", "num_prefill_tokens", "num_decode_tokens")

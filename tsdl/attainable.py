@@ -2,7 +2,8 @@
 
 from tsdl.costs import Batch, compiled
 from tsdl.formula import Formula
-from tsdl.plan import Condition, Draw, Plan, Workers, Workload
+from tsdl.plan import Condition, Plan, Workers
+from tsdl.planworkload import Workload
 
 _TIMES = ("ttft", "tpot", "mtpot", "e2e")
 
@@ -100,13 +101,4 @@ def _shortest_of(workload: Workload) -> tuple[int, int]:
         return min(workload.table.prompt), min(workload.table.output)
     assert workload.prompt is not None
     assert workload.output is not None
-    return _lower_end(workload.prompt), _lower_end(workload.output)
-
-
-def _lower_end(draw: Draw) -> int:
-    known = dict(draw.parameters)
-    if draw.parts:
-        return min(_lower_end(part) for part in draw.parts)
-    if draw.values:
-        return max(1, round(draw.values[0]))
-    return max(1, round(known.get("value", known.get("low", known.get("min", 1.0)))))
+    return int(workload.prompt.ends[0]), int(workload.output.ends[0])

@@ -2,7 +2,8 @@
 
 from tsdl.facts import formulas
 from tsdl.formula import every_part
-from tsdl.plan import Draw, Global, Local, Plan, Workers, Workload
+from tsdl.plan import Global, Local, Plan, Workers
+from tsdl.planworkload import Workload
 
 _CERTAIN_ARRIVALS = ("uniform", "burst")
 
@@ -20,7 +21,7 @@ def _happens(kind: Workers) -> bool:
     """Tell whether workers fail, or drafted tokens are right, by chance."""
     speculation = kind.local.speculation
     by_chance = speculation is not None and speculation.acceptance not in (0, 1)
-    return by_chance or not _is_one(kind.failures)
+    return by_chance or not (kind.failures is None or kind.failures.one_value)
 
 
 def _is_replayed(workload: Workload) -> bool:
@@ -33,13 +34,8 @@ def _is_replayed(workload: Workload) -> bool:
             return False
         if workload.table and len(workload.table.prompt) > 1:
             return False
-    one_prefix = workload.prefix is None or (workload.prefixes == 1 and _is_one(workload.prefix))
-    return one_prefix and all(map(_is_one, draws))
-
-
-def _is_one(draw: Draw | None) -> bool:
-    """Tell whether a distribution has but one value, or one for each row of a file."""
-    return draw is None or draw.name in ("constant", "rows")
+    one_prefix = workload.prefix is None or (workload.prefixes == 1 and workload.prefix.one_value)
+    return one_prefix and all(draw is None or draw.one_value for draw in draws)
 
 
 def _chooses(stage: Global | Local) -> bool:

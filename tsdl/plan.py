@@ -15,6 +15,7 @@ from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planhandlers import Handler, State
 from tsdl.planjson import canonical, encoded, written
+from tsdl.planworkload import Draw, Workload
 
 FORMAT = 17
 WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
@@ -266,7 +267,7 @@ class Workers(Struct, frozen=True):
     count: int
     fewest: int | None
     start: float
-    failures: "Draw | None"
+    failures: Draw | None
     repair: float
     hardware: str
     devices: int
@@ -320,86 +321,6 @@ class Site(Struct, frozen=True):
     electricity: float | None
     carbon: float | None
     pue: float
-
-
-class Draw(Struct, frozen=True):
-    """A distribution, or a way to arrive: its name and parameters.
-
-    Priorities that a file brings are `rows`: a value for each row of the table.
-    """
-
-    name: str
-    parameters: tuple[tuple[str, float], ...] = ()
-    values: tuple[float, ...] = ()
-    parts: tuple["Draw", ...] = ()
-
-
-class Table(Struct, frozen=True):
-    """Requests from a file: arrivals in seconds from the first (empty if it has none), lengths.
-
-    `content` names what is in each prompt, `span` tokens a name; it is empty where nobody asks.
-    Where requests come in sessions, `turns` has the number of each session's, which stand one
-    after another, and `think` the seconds from the end of each to the next; a row's arrival is
-    that of its session, its prompt the whole of it.
-    """
-
-    arrived: tuple[float, ...]
-    prompt: tuple[int, ...]
-    output: tuple[int, ...]
-    content: tuple[tuple[int, ...], ...] = ()
-    span: int = 0
-    turns: tuple[int, ...] = ()
-    think: tuple[float, ...] = ()
-
-
-class Workload(Struct, frozen=True):
-    """What arrives. A table with `replay` is replayed as it is, else its lengths are drawn.
-
-    Of one that is mixed, what arrives is that of its `parts`, and only `warmup` is its own.
-    """
-
-    name: str
-    requests: int | None
-    duration: float | None
-    warmup: float
-    arrivals: Draw | None
-    prompt: Draw | None
-    output: Draw | None
-    correlation: float
-    total: int | None
-    table: Table | None
-    replay: bool
-    sessions: int | None
-    turns: Draw | None
-    think: Draw | None
-    priority: Draw | None
-    prefixes: int | None  # how many texts prompts begin with
-    prefix: Draw | None  # how long each of them is
-    concurrency: int | None  # how many requests are open at most
-    parts: tuple["Workload", ...] = ()
-
-    @property
-    def kinds(self) -> "tuple[Workload, ...]":
-        """Return the workloads whose requests arrive: the parts of a mixed one, else itself."""
-        return self.parts or (self,)
-
-    @property
-    def talks(self) -> bool:
-        """Tell whether there are conversations."""
-        if self.parts:
-            return any(part.talks for part in self.parts)
-        replayed = self.replay and self.table is not None and bool(self.table.turns)
-        return self.turns is not None or replayed
-
-    @property
-    def has_priorities(self) -> bool:
-        """Tell whether priorities are drawn for any of its requests, or brought by a file."""
-        return any(kind.priority is not None for kind in self.kinds)
-
-    @property
-    def chained(self) -> bool:
-        """Tell whether some requests wait for the answers of others."""
-        return self.talks or self.concurrency is not None
 
 
 class Condition(Struct, frozen=True):

@@ -5,9 +5,10 @@ from math import inf
 
 from tsdl import formula
 from tsdl.interpolation import check_grid
-from tsdl.plan import FORMAT, WORK, Channel, Cost, Draw, Global, Local, Plan, Workers, Workload
+from tsdl.plan import FORMAT, WORK, Channel, Cost, Global, Local, Plan, Workers
 from tsdl.planhandlers import DEEPEST, WORDS, Statement
 from tsdl.planjson import decoded, unshared
+from tsdl.planworkload import Draw, Workload
 from tsdl.pythonsource import TABLE, is_name
 from tsdl.schema import EVENTS, METRICS, TOTALS, Block
 from tsdl.schema.hardware import LINK

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tsdl.constants import plain
 from tsdl.diagnostics import Severity, Sink
 from tsdl.errors import TsdlError
-from tsdl.plan import Plan, Table, Workload
+from tsdl.plan import Plan
+from tsdl.planworkload import Table, Workload
 from tsdl.runtime.run import run as run_plan
 from tsdl.validation import Validation, beside
 

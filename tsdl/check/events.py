@@ -110,17 +110,10 @@ def _check_every(expression: ast.Expr, clause: ast.Clause, scope: Scope) -> None
 
 def _declared(body: ast.Body) -> Iterator[str]:
     """Yield the names that `let` and `for` declare anywhere in a body."""
-    for item in body.items:
-        match item:
-            case ast.Let(name=name):
+    for node in ast.walk(body):
+        match node:
+            case ast.Let(name=name) | ast.For(variable=name):
                 yield name
-            case ast.For(variable=variable, body=inner):
-                yield variable
-                yield from _declared(inner)
-            case ast.If(then=then, otherwise=otherwise):
-                yield from _declared(then)
-                if otherwise is not None:
-                    yield from _declared(otherwise)
 
 
 def _refuse_variables(clause: ast.Clause, name: str, about: tuple[str, ...], scope: Scope) -> None:

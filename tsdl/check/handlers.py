@@ -226,15 +226,4 @@ def _check_operator(item: ast.Field, state: State, scope: Scope) -> bool:
 
 def holds(body: ast.Body, verbs: tuple[str, ...]) -> bool:
     """Tell whether one of these actions stands anywhere in a body."""
-    for item in body.items:
-        match item:
-            case ast.Clause(verb=verb) if verb in verbs:
-                return True
-            case ast.If(then=then, otherwise=otherwise):
-                if holds(then, verbs) or (otherwise is not None and holds(otherwise, verbs)):
-                    return True
-            case ast.For(body=inner) if holds(inner, verbs):
-                return True
-            case _:
-                continue
-    return False
+    return any(isinstance(node, ast.Clause) and node.verb in verbs for node in ast.walk(body))

@@ -10,7 +10,6 @@ from tsdl.diagnostics.words import several
 from tsdl.formulaerrors import formulas_told
 from tsdl.plan import (
     Cost,
-    Draw,
     Efficiency,
     Local,
     Model,
@@ -22,8 +21,8 @@ from tsdl.plan import (
     Speculation,
     Tier,
     Workers,
-    Workload,
-)  # fmt: skip
+)
+from tsdl.planworkload import Draw, Workload
 
 USUAL = Iterations()
 

@@ -122,16 +122,11 @@ def _missing(
 
 
 def _tiers_in(item: object) -> Iterator[ast.Name]:
-    match item:
-        case ast.Clause(verb="store", within=ast.Name() as name):
-            yield name
-        case ast.Clause(
-            verb="fetch", prepositions=(ast.Preposition(objects=(ast.Name() as name,)),)
-        ):
-            yield name
-        case ast.Clause(body=ast.Body(items=items)) | ast.For(body=ast.Body(items=items)):
-            for inner in items:
-                yield from _tiers_in(inner)
-        case ast.If(then=then, otherwise=otherwise):
-            for inner in (*then.items, *(otherwise.items if otherwise else ())):
-                yield from _tiers_in(inner)
+    for node in ast.walk(item):
+        match node:
+            case ast.Clause(verb="store", within=ast.Name() as name):
+                yield name
+            case ast.Clause(
+                verb="fetch", prepositions=(ast.Preposition(objects=(ast.Name() as name,)),)
+            ):
+                yield name

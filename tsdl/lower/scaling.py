@@ -77,12 +77,7 @@ def _warn(evaluator: Evaluator, worker: Instance, policy: Instance) -> None:
 
 
 def _scaled_in(item: object) -> Iterator[ast.Name]:
-    match item:
-        case ast.Clause(verb="scale", objects=(ast.Name() as name,)):
-            yield name
-        case ast.Clause(body=ast.Body(items=items)) | ast.For(body=ast.Body(items=items)):
-            for inner in items:
-                yield from _scaled_in(inner)
-        case ast.If(then=then, otherwise=otherwise):
-            for inner in (*then.items, *(otherwise.items if otherwise else ())):
-                yield from _scaled_in(inner)
+    for node in ast.walk(item):
+        match node:
+            case ast.Clause(verb="scale", objects=(ast.Name() as name,)):
+                yield name

@@ -5,7 +5,8 @@ from msgspec.structs import replace
 from tsdl.diagnostics import Diagnostic, Label, Severity
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.facts import growth_of
-from tsdl.plan import Workers, Workload
+from tsdl.plan import Workers
+from tsdl.planworkload import Workload
 
 
 def check_sharing(evaluator: Evaluator, kv: Instance, policy: Instance) -> None:

@@ -9,7 +9,8 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.lower.clusters import standings
 from tsdl.lower.operators import looks_back
 from tsdl.lower.workloads import parts_of
-from tsdl.plan import Draw, Table, Workers, Workload
+from tsdl.plan import Workers
+from tsdl.planworkload import Table, Workload
 from tsdl.schema.scenarios import WORKLOAD
 
 
@@ -44,7 +45,7 @@ def _check_requests(
         return
     assert lowered.prompt is not None
     assert lowered.output is not None
-    prompt, output = _ends(lowered.prompt), _ends(lowered.output)
+    prompt, output = lowered.prompt.ends, lowered.output.ends
     longest, bound = _longest(lowered), _bound(context)
     if longest > context and (math.isfinite(longest) or prompt[0] + output[0] > context):
         evaluator.sink.warning(
@@ -85,7 +86,7 @@ def _longest(lowered: Workload) -> float:
         return math.inf  # the context accumulates
     assert lowered.prompt is not None
     assert lowered.output is not None
-    both = _ends(lowered.prompt)[1] + _ends(lowered.output)[1]
+    both = lowered.prompt.ends[1] + lowered.output.ends[1]
     return min(both, math.inf if lowered.total is None else lowered.total)
 
 
@@ -205,16 +206,3 @@ def _size(footprint: Footprint, tokens: int) -> int:
     if size < 0:
         raise ValueError(f"it is {size:,} bytes at {tokens:,} tokens")
     return size
-
-
-def _ends(draw: Draw) -> tuple[float, float]:
-    """Return the least and the greatest value that a distribution can yield, in whole tokens."""
-    known = dict(draw.parameters)
-    if draw.parts:
-        ends = [_ends(part) for part in draw.parts]
-        return min(e[0] for e in ends), max(e[1] for e in ends)
-    if draw.values:
-        return max(1, round(draw.values[0])), max(1, round(draw.values[-1]))
-    low = known.get("value", known.get("low", known.get("min", 1.0)))
-    high = known.get("value", known.get("high", known.get("max", math.inf)))
-    return max(1, round(low)), high if math.isinf(high) else max(1, round(high))

@@ -11,7 +11,7 @@ from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Constructed, Path, Range, Value
 from tsdl.lower.files import FileReader, check_unit, read_named
-from tsdl.plan import Draw, Table, Workload
+from tsdl.planworkload import Draw, Table, Workload
 from tsdl.traces import Columns, Counter, read_requests
 from tsdl.traces.tokenizer import NoTokenizer, counter
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
-from tsdl.plan import Draw, Table, Workload
+from tsdl.planworkload import Draw, Table, Workload
 from tsdl.runtime.contents import Beginnings, Content, Names
 from tsdl.runtime.mixing import mixed
 from tsdl.runtime.streams import seed_of, stream

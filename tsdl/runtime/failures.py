@@ -11,7 +11,7 @@ from tsdl.runtime.arrivals import values_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tsdl.plan import Draw
+    from tsdl.planworkload import Draw
     from tsdl.runtime.engine import Engine
     from tsdl.runtime.worker import Worker
 

@@ -24,7 +24,7 @@ from tsdl.errors import TsdlError
 if TYPE_CHECKING:
     import simpy
 
-    from tsdl.plan import Workload
+    from tsdl.planworkload import Workload
     from tsdl.runtime.engine import Engine
 
 SLICE = 0.02  # seconds that a slice should take

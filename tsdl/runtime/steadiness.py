@@ -14,7 +14,7 @@ from tsdl.runtime.request import FINISHED, UNFINISHED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tsdl.plan import Workload
+    from tsdl.planworkload import Workload
     from tsdl.runtime.columns import Requests
 
 PARTS = 8  # of the arrivals; the first, in which the system fills, says nothing

@@ -17,7 +17,7 @@ from tsdl.runtime.request import FINISHED
 from tsdl.runtime.sums import exact_sum
 
 if TYPE_CHECKING:
-    from tsdl.plan import Draw
+    from tsdl.planworkload import Draw
     from tsdl.runtime.result import Result
     from tsdl.runtime.timeline import Tokens
 

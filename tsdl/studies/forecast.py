@@ -23,7 +23,7 @@ from tsdl.studies.search import expected
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tsdl.plan import Workload
+    from tsdl.planworkload import Workload
     from tsdl.runtime.result import Result
     from tsdl.studies.points import Infeasible, Point, Points
     from tsdl.studies.store import Store

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from tsdl.diagnostics import Sink
 from tsdl.diagnostics.words import several
-from tsdl.plan import Table
+from tsdl.planworkload import Table
 from tsdl.source import Source, Span
 
 MOST_TOKENS = 100_000_000
