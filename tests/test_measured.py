@@ -106,6 +106,8 @@ def test_clocks_of_other_units_are_told() -> None:
         (f"{stamps(0, 0, 1, 2)}\n{stamps(0, 0, 1, 2, output=0)}", "E0603", "from 1"),
         (f"{stamps(0, 0, 1, 2)}\n" + '{"input_toks": "x"}', "E0603", "has no `output_toks`"),
         (stamps(1_767_225_600_000, 0, 1, 2), "E0603", "not seconds since 1970"),
+        (stamps(-9e10, 0, 1, 2), "E0603", "`arrival_time` is -90000000000.0: a time is not neg"),
+        (f"{stamps(0, 0, 1, 2)}\n{stamps(0, -1, 1, 2)}", "E0603", "`queued_ts` is -1: a time"),
     ],
 )
 def test_a_wrong_line_is_told(text: str, code: str, reason: str) -> None:
@@ -131,7 +133,8 @@ def test_vllm_end_to_end_is_the_first_token_and_all_gaps() -> None:
 
 def test_vllm_of_old_does_not_say_when_requests_started() -> None:
     old = {key: value for key, value in VLLM.items() if key != "start_times"}
-    assert not good(json.dumps(old)).timed
+    for without in (old, VLLM | {"start_times": []}, VLLM | {"start_times": None, "errors": None}):
+        assert not good(json.dumps(without)).timed
     assert good(json.dumps(old | {"request_rate": "inf"})).timed
     assert not good(json.dumps(old | {"request_rate": "inf", "max_concurrency": 2})).timed
 
@@ -151,8 +154,16 @@ def test_vllm_of_old_does_not_say_when_requests_started() -> None:
         ({"ttfts": [-1, 0, 0.25]}, "E0603", "not negative"),
         ({"output_lens": [0, 0, 0]}, "E0601", "3 failed"),
         ({"itls": [[-0.125, 0.5], [], []]}, "E0603", "request 0 (from 0): `itl` is -0.125 s"),
+        ({"ttfts": [], "itls": []}, "E0607", "`ttfts` 0"),
+        ({"output_lens": []}, "E0607", "`output_lens` 0"),
+        ({"errors": 5}, "E0607", "`errors` of a result is a list"),
+        ({"errors": {"a": 1}}, "E0607", "`errors` of a result is a list"),
+        ({"start_times": {"a": 1}}, "E0607", "`start_times` of a result is a list"),
+        ({"start_times": [1.0]}, "E0607", "`start_times` 1"),
         ({"duration": -3}, "E0607", "`duration` is -3"),
         ({"duration": "long"}, "E0607", "`duration` is long"),
+        ({"duration": True}, "E0607", "`duration` is True"),
+        ({"duration": 10**400}, "E0607", "`duration` is 1000"),
     ],
 )
 def test_a_wrong_result_is_told(changed: dict[str, object], code: str, reason: str) -> None:
@@ -166,9 +177,9 @@ def test_a_wrong_result_is_told(changed: dict[str, object], code: str, reason: s
     ("text", "reason"),
     [
         ("{", "property name"),
-        ("[1]", "no JSON object"),
+        ("[1]", "one JSON object"),
         ("{}", "no list"),
-        (json.dumps(VLLM) * 2, "several runs"),
+        (json.dumps(VLLM) * 2, "more than one JSON document"),
         ("[" * 100_000, "nested"),
         ('{"ttfts": [' + "9" * 5000 + "]}", "digits"),
     ],

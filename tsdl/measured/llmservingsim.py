@@ -52,7 +52,7 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
         name = ""
         try:
             lengths = [length(str(cells[name := key])) for key in _LENGTHS]
-            stamps = {key: number(str(cells[name := key])) for key in _STAMPS}
+            stamps = {key: _stamp(str(cells[name := key])) for key in _STAMPS}
         except ValueError as error:
             collector.wrong(line, f"`{name}` is {cells[name]!r}: {error}")
             continue
@@ -67,6 +67,14 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
     return collector.run("llmservingsim", date=day)
 
 
+def _stamp(cell: str) -> float:
+    """Read a time of either clock, which both count up from zero. Raises ValueError."""
+    value = number(cell)
+    if value < 0:
+        raise ValueError("a time is not negative")
+    return value
+
+
 def _check_units(
     found: list[tuple[int, list[int], dict[str, float]]], collector: Collector
 ) -> None:
@@ -74,7 +82,7 @@ def _check_units(
     if not found:
         return
     line, _, first = found[0]
-    if abs(first["arrival_time"]) > _LATEST:
+    if first["arrival_time"] > _LATEST:
         collector.wrong(
             line, f"`arrival_time` is {first['arrival_time']:g}: not seconds since 1970"
         )

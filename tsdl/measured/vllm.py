@@ -1,21 +1,18 @@
-"""The file of `vllm bench serve --save-result --save-detailed`: one JSON object of lists.
+"""The times in a result of `vllm bench serve --save-result --save-detailed`.
 
-The names are those of vllm/benchmarks/serve.py (vLLM 0.9 to 0.19). A request that failed has the
-output length 0 and an error; its end-to-end time is its `ttft` and all of its `itls`.
+The end-to-end time of a request is its `ttft` and all of its `itls`.
 """
 
-import json
 import math
+import sys
 from collections.abc import Mapping
-from typing import Any
 
 from tsdl.diagnostics import Sink
 from tsdl.measured.run import NOT_KNOWN, Collector, Request, Run
 from tsdl.source import Source, Span
-from tsdl.traces.lines import why_no_json
+from tsdl.traces.results import ERRORS, OUTPUTS, PROMPTS, STARTS, Result, read_result
 
-_LISTS = ("input_lens", "output_lens", "ttfts", "itls")
-_OPTIONAL = ("errors", "start_times")
+_LISTS = (PROMPTS, OUTPUTS, "ttfts", "itls")
 _SHOWN = 40  # characters of what is wrong
 _DAY = 8  # digits of a date like 20260425-184718
 
@@ -26,24 +23,24 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
     Older versions leave out when requests started: then arrivals are not known, unless all were
     sent at once (`request_rate` inf without `max_concurrency`).
     """
-    found = _object(source, sink)
-    if found is None or not _complete(found, source, sink):
+    result = read_result(source, (*_LISTS, STARTS, ERRORS), "E0607", sink)
+    if result is None or not _complete(result, source, sink):
         return None
     collector = Collector(source, sink)
-    count = len(found["input_lens"])
-    errors = found.get("errors") or [""] * count
+    lists, found = result.lists, result.told
+    count = len(lists[PROMPTS])
+    errors = lists.get(ERRORS, [""] * count)
     at_once = found.get("request_rate") == "inf" and found.get("max_concurrency") is None
-    if not found.get("start_times"):
-        found["start_times"] = [0.0 if at_once else NOT_KNOWN] * count
-    for i in range(count):
+    starts = lists.get(STARTS, [0.0 if at_once else NOT_KNOWN] * count)
+    for i, values in enumerate(zip(*(lists[name] for name in _LISTS), starts, strict=True)):
         if collector.full:
             break
-        if errors[i] or found["output_lens"][i] == 0:
+        if errors[i] or lists[OUTPUTS][i] == 0:
             collector.left_out += 1
             continue
         where = f"request {i} (from 0): "
         try:
-            request = _request(*(found[name][i] for name in (*_LISTS, "start_times")))
+            request = _request(*values)
         except OverflowError:
             collector.wrong(1, f"{where}its numbers are too large")
             continue
@@ -54,7 +51,7 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
     duration = found.get("duration")
     if duration is None:
         duration = NOT_KNOWN
-    elif not isinstance(duration, (int, float)) or not 0 < duration < math.inf:
+    elif type(duration) not in (int, float) or not 0 < duration <= sys.float_info.max:
         title = f"`duration` is {str(duration)[:_SHOWN]}: it is a time above zero, in seconds"
         sink.error("E0607", title, Span(source, 0, 0))
         return None
@@ -65,43 +62,17 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
     )
 
 
-def _object(source: Source, sink: Sink) -> dict[str, Any] | None:
-    try:
-        found = json.loads(source.text)
-    except json.JSONDecodeError as error:
-        more = error.msg == "Extra data"  # `--append-result` puts one object behind the other
-        reason = "several runs in one file; split it, one to a file" if more else why_no_json(error)
-        place = Span(source, error.pos, min(error.pos + 1, len(source.text)))
-    except (ValueError, RecursionError) as error:
-        reason, place = why_no_json(error), Span(source, 0, 0)
-    else:
-        if isinstance(found, dict):
-            return found
-        reason, place = "it is no JSON object", Span(source, 0, 0)
-    sink.error("E0607", f"not a result of `vllm bench serve`: {reason}", place)
-    return None
-
-
-def _complete(found: dict[str, Any], source: Source, sink: Sink) -> bool:
-    missing = [name for name in _LISTS if not isinstance(found.get(name), list)]
+def _complete(result: Result, source: Source, sink: Sink) -> bool:
+    """Tell whether a result has all lists that times take; report those that it lacks."""
+    missing = [f"`{name}`" for name in _LISTS if name not in result.lists]
     if missing:
         sink.error(
             "E0607",
-            f"the result has no list {' and no list '.join(f'`{name}`' for name in missing)}",
+            f"the result has no list {' and no list '.join(missing)}",
             Span(source, 0, 0),
             help=("measure with `vllm bench serve --save-result --save-detailed`",),
         )
-        return False
-    wrong = {
-        name: len(found[name])
-        for name in (*_LISTS, *_OPTIONAL)
-        if isinstance(found.get(name), list) and len(found[name])
-    }
-    if len({*wrong.values(), len(found["input_lens"])}) > 1:
-        told = ", ".join(f"`{name}` {count}" for name, count in wrong.items())
-        sink.error("E0607", f"its lists are not equally long: {told}", Span(source, 0, 0))
-        return False
-    return True
+    return not missing
 
 
 def _request(prompt: object, output: object, ttft: object, itls: object, start: object) -> Request:

@@ -11,8 +11,9 @@ from tsdl.diagnostics.suggest import nearest
 from tsdl.source import Source
 from tsdl.traces import documents
 from tsdl.traces.documents import Counter as Counter
-from tsdl.traces.documents import conversation_lines, result_lines
+from tsdl.traces.documents import conversation_lines
 from tsdl.traces.lines import Lines, csv_lines, first_names, has_once, json_lines
+from tsdl.traces.results import OUTPUTS, PROMPTS, STARTS, result_lines
 from tsdl.traces.rows import Columns as Columns
 from tsdl.traces.rows import Recorded as Recorded
 from tsdl.traces.rows import Rows, time_of_day
@@ -82,7 +83,7 @@ FORMATS: dict[str, tuple[Format, ...]] = {
     "vllm": (
         Format(
             result_lines,
-            Columns("start_times", "input_lens", "output_lens", any_order=True, left_out=_FAILED),
+            Columns(STARTS, PROMPTS, OUTPUTS, any_order=True, left_out=_FAILED),
         ),
     ),
     "sharegpt": (Format(partial(conversation_lines, count=None), _CONVERSATIONS),),
@@ -171,7 +172,7 @@ def _possible(form: str, source: Source, columns: Columns, count: Counter | None
     if start != "{":
         known = [way for ways in FORMATS.values() for way in ways if way.read is csv_lines]
         return [given, *known, given]
-    if "input_lens" in first_names(source.text):
+    if PROMPTS in first_names(source.text):
         return list(FORMATS["vllm"])
     return [*FORMATS["llmservingsim"], *FORMATS["mooncake"]]
 

@@ -1,4 +1,4 @@
-"""Files that are one JSON document: conversations of ShareGPT, pairs of lengths, vLLM's results."""
+"""Files that are one JSON document: conversations of ShareGPT, and pairs of lengths."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,38 +13,9 @@ Counter = Callable[[str], int]
 
 PROMPT, OUTPUT, ARRIVED = "prompt_len", "output_len", "start_time"
 _ASKED, _ANSWERED = ("human", "user"), ("gpt", "chatgpt", "assistant", "bing", "bard")
-_OUTPUTS, _ERRORS = "output_lens", "errors"
-_VLLM = ("input_lens", _OUTPUTS, "start_times", _ERRORS)
+OF_RESULT = "input_lens"  # a list that each result of `vllm bench serve` has
 _PAIR = 2
-_NONE = object()  # what a file holds that is no document: `null` is one
-
-
-def result_lines(source: Source, sink: Sink) -> Lines | None:
-    """Return the requests of a result of `vllm bench serve --save-result --save-detailed`.
-
-    The names are those of vllm/benchmarks/serve.py (vLLM 0.9 to 0.19). One that failed, which has
-    an error, has the output 0.
-    """
-    found = _document(source, sink)
-    if found is _NONE:
-        return None
-    if not isinstance(found, dict):
-        sink.error("E0601", "a result of `vllm bench serve` is one JSON object", _start(source))
-        return None
-    wrong = next((n for n in _VLLM if n in found and not isinstance(found[n], list)), None)
-    if wrong is not None:
-        sink.error("E0601", f"`{wrong}` of a result is a list, and here is none", _start(source))
-        return None
-    lists = {name: found[name] for name in _VLLM if name in found}
-    if not lists.get(_ERRORS):  # none failed
-        lists.pop(_ERRORS, None)
-    if len({len(values) for values in lists.values()}) > 1:
-        told = ", ".join(f"`{name}` {len(values)}" for name, values in lists.items())
-        sink.error("E0601", f"its lists are not equally long: {told}", _start(source))
-        return None
-    rows = (dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True))
-    answered = (row | {_OUTPUTS: 0} if row.get(_ERRORS) else row for row in rows)
-    return Lines(tuple(lists) or ("none of them",), 1, False, ((1, row) for row in answered), True)  # noqa: FBT003
+NONE = object()  # what a file holds that is no document: `null` is one
 
 
 def conversation_lines(source: Source, sink: Sink, count: Counter | None) -> Lines | None:
@@ -54,8 +25,8 @@ def conversation_lines(source: Source, sink: Sink, count: Counter | None) -> Lin
     `output_len`; or a pair of lengths. A conversation in which no question has an answer has the
     output 0.
     """
-    found = _document(source, sink)
-    if found is _NONE:
+    found = document(source, "E0601", sink)
+    if found is NONE:
         return None
     if not isinstance(found, list) or not found:
         sink.error("E0601", "the file is no JSON list of requests", _start(source))
@@ -67,7 +38,7 @@ def conversation_lines(source: Source, sink: Sink, count: Counter | None) -> Lin
         sink.error("E0602", title, _start(source), help=(help_,))
         return None
     first = found[0]
-    if isinstance(first, dict) and _VLLM[0] in first:
+    if isinstance(first, dict) and OF_RESULT in first:
         title = "a result of `vllm bench serve` is one JSON object, and this is a list of them"
         sink.error("E0601", title, _start(source), help=("split it, one to a file",))
         return None
@@ -105,16 +76,20 @@ def _conversation(turns: object, count: Counter) -> Cells | str:
     return {PROMPT: 0, OUTPUT: 0}
 
 
-def _document(source: Source, sink: Sink) -> object:
-    """Return what a JSON document holds; _NONE, with the reason in the sink, if it is none."""
+def document(source: Source, code: str, sink: Sink) -> object:
+    """Return what a JSON document holds; NONE, told by a code, if it is none."""
     try:
         return json.loads(source.text)
     except json.JSONDecodeError as error:
         place = Span(source, error.pos, min(error.pos + 1, len(source.text)))
-        sink.error("E0601", f"this is not JSON: {why_no_json(error)}", place)
+        if error.msg == "Extra data":  # vLLM's `--append-result` puts a result behind the other
+            title, help_ = "this file holds more than one JSON document", "split it, one to a file"
+            sink.error(code, title, place, "the second", help=(help_,))
+        else:
+            sink.error(code, f"this is not JSON: {why_no_json(error)}", place)
     except (ValueError, RecursionError) as error:
-        sink.error("E0601", f"this is not JSON: {why_no_json(error)}", _start(source))
-    return _NONE
+        sink.error(code, f"this is not JSON: {why_no_json(error)}", _start(source))
+    return NONE
 
 
 def _start(source: Source) -> Span:

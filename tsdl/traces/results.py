@@ -1,0 +1,63 @@
+"""A result of `vllm bench serve --save-result --save-detailed`: one JSON object of lists.
+
+The names are those of vllm/benchmarks/serve.py (vLLM 0.9 to 0.19). A request that failed has an
+error, and most often the output 0.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from tsdl.diagnostics import Sink
+from tsdl.source import Source, Span
+from tsdl.traces.documents import NONE, OF_RESULT, document
+from tsdl.traces.lines import Lines
+
+PROMPTS, OUTPUTS, STARTS, ERRORS = OF_RESULT, "output_lens", "start_times", "errors"
+_MAY_BE_EMPTY = (ERRORS, STARTS)  # of requests that did not fail, or whose start is not known
+
+
+class Result(Struct, frozen=True):
+    """What a result holds: those of the lists asked for that it has, all as long; and all of it."""
+
+    lists: dict[str, list[Any]]
+    told: dict[str, Any]
+
+
+def read_result(source: Source, names: Sequence[str], code: str, sink: Sink) -> Result | None:
+    """Return a result with its lists of some names; None, told by a code, where it is none."""
+    told = document(source, code, sink)
+    if told is NONE:
+        return None
+    if not isinstance(told, dict):
+        sink.error(code, "a result of `vllm bench serve` is one JSON object", Span(source, 0, 0))
+        return None
+    lists = _lists({name: told[name] for name in names if told.get(name) is not None})
+    if isinstance(lists, str):
+        sink.error(code, lists, Span(source, 0, 0))
+        return None
+    return Result(lists, told)
+
+
+def _lists(given: dict[str, Any]) -> dict[str, list[Any]] | str:
+    """Return lists by their names, without those that say nothing; or why they are none."""
+    wrong = next((name for name, values in given.items() if not isinstance(values, list)), None)
+    if wrong is not None:
+        return f"`{wrong}` of a result is a list, and here is none"
+    lists = {name: values for name, values in given.items() if values or name not in _MAY_BE_EMPTY}
+    if len({len(values) for values in lists.values()}) > 1:
+        told = ", ".join(f"`{name}` {len(values)}" for name, values in lists.items())
+        return f"its lists are not equally long: {told}"
+    return lists
+
+
+def result_lines(source: Source, sink: Sink) -> Lines | None:
+    """Return the requests of a result. One that failed has the output 0."""
+    found = read_result(source, (PROMPTS, OUTPUTS, STARTS, ERRORS), "E0601", sink)
+    if found is None:
+        return None
+    lists = found.lists
+    rows = (dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True))
+    answered = (row | {OUTPUTS: 0} if row.get(ERRORS) else row for row in rows)
+    return Lines(tuple(lists) or ("none of them",), 1, False, ((1, row) for row in answered), True)  # noqa: FBT003
