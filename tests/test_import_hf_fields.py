@@ -165,6 +165,28 @@ def test_layers_of_llama_4_without_experts() -> None:
     assert "# interleave_moe_layer_step: 4" in text
 
 
+@pytest.mark.parametrize(
+    ("changed", "differing", "value"),
+    [
+        ({"max_position_embeddings": 8192}, "context", "8192 tokens"),
+        ({"max_position_embeddings": 4096}, "context", "4096 tokens"),
+        ({"attention_chunk_size": None}, "window", "1_048_576 tokens"),
+    ],
+)
+def test_layers_of_llama_4_that_look_back_all_the_way(
+    changed: dict[str, Any], differing: str, value: str
+) -> None:
+    config = sample("llama4_maverick")
+    config["text_config"] |= changed
+    text, _ = imported(config)
+    assert "from llama4_maverick {" in text
+    assert field(text, differing) == value
+    config["text_config"] |= {"vocab_size": 1000}
+    text, _ = imported(config)
+    assert (field(text, "dense_layers"), field(text, "windowed_layers")) == ("24", "36")
+    assert field(text, "window") == field(text, "context")
+
+
 @pytest.mark.parametrize(("normed", "graph"), [(True, "glm4_moe"), (None, "glm4_moe_plain")])
 def test_norms_of_queries_and_keys_of_glm(normed: bool | None, graph: str) -> None:
     text, _ = imported(sample("glm4_moe") | {"vocab_size": 1000, "use_qk_norm": normed})

@@ -111,5 +111,15 @@ def test_llama_4_with_experts_in_every_third_layer_is_not_here() -> None:
     assert "`interleave_moe_layer_step` is 1, 2 or 4 in the graphs `llama4` and" in found.title
 
 
+def test_llama_4_with_fewer_windows_than_dense_layers_is_not_here() -> None:
+    config = sample("llama4_maverick")
+    config["text_config"] |= {"no_rope_layers": [0] * 48}
+    found = mistake(config)
+    assert (found.code, found.span is not None) == ("E0606", True)
+    assert (
+        found.title == "no model has these sizes: a block repeats a whole number of times, not -24"
+    )
+
+
 def test_glm_with_groups_of_experts_is_not_here() -> None:
     assert "`n_group` is 1 in the graph" in mistake(sample("glm4_moe") | {"n_group": 2}).title

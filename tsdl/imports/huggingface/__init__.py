@@ -50,7 +50,7 @@ def _text(path: str, root: Table, sink: Sink) -> str | None:
     members += [dtype(both), *quantization(both), *_tied(both, family)]
     _leave(root, text)
     named = PurePath(path).name, _name(path, root)
-    return None if sink.has_errors else _written(named, kind, family, members, sink)
+    return None if sink.has_errors else _written(named, kind, family, members, text)
 
 
 def _tied(tables: list[Table], family: Architecture) -> list[Line]:
@@ -71,17 +71,21 @@ def _leave(root: Table, text: Table) -> None:
 
 
 def _written(
-    named: tuple[str, str], kind: str, family: Architecture, members: list[Line], sink: Sink
-) -> str:
+    named: tuple[str, str], kind: str, family: Architecture, members: list[Line], table: Table
+) -> str | None:
     file, name = named
     called = name.lower()
     called = f"{called}_hf" if near("model", called) else called  # no spelling should mean another
-    called = Names(sink).declare("model", called)
+    called = Names(table.sink).declare("model", called)
     head = f"model {called} from "
     title = [f"Made from {visible(file)} by `{_COMMAND}`."]
     note = f"{visible(name)}. Source: {visible(file)} ({kind})."
     note += " Biases are not counted." if family.biases else ""
-    sizes, parameters = computed(render(title, [Block(head + family.graph, [*members])]), called)
+    whole = render(title, [Block(head + family.graph, [*members])])
+    found = computed(whole, called, table.span, table.sink)
+    if found is None:
+        return None
+    sizes, parameters = found
     comment = f"{_short(parameters)} parameters"
     twin = same(sizes)
     if twin:
@@ -90,7 +94,7 @@ def _written(
         but = f", but for {' and '.join(line.name for line in own)}" if own else ""
         notes = [note, f"It is `{base}` of the library{but}."]
         text = render(title, [Block(head + base, [*own], comment, notes)])
-        if computed(text, called)[0] == sizes:
+        if computed(text, called, table.span, Sink()) == found:
             return text
     return render(title, [Block(head + family.graph, [*members], comment, [note])])
 

@@ -4,11 +4,13 @@ from functools import cache
 
 from msgspec import Struct
 
-from tsdl.diagnostics import Sink
+from tsdl.diagnostics import Severity, Sink
 from tsdl.evaluate import Evaluator, Instance
+from tsdl.imports.tables import WRONG
 from tsdl.program import Declaration
 from tsdl.schema import KINDS
 from tsdl.session import Session
+from tsdl.source import Span
 
 # What a checkpoint may differ in from another of the same sizes.
 SERVING = (
@@ -39,13 +41,20 @@ class Sizes(Struct, frozen=True):
         return {key: value for key, value in self.fields.items() if key not in SERVING}
 
 
-def computed(text: str, name: str) -> tuple[Sizes, int]:
-    """Return what a model of a program is, and its number of parameters."""
+def computed(text: str, name: str, place: Span, sink: Sink) -> tuple[Sizes, int] | None:
+    """Return what a model of a program is, and its number of parameters.
+
+    None where no such model can be: this is told of the place that its sizes were read from.
+    """
     session = Session("<import>", text + _PROBE.format(name))
-    program, sink = session.compile()
-    assert not sink.has_errors, sink.found
-    plan = session.plan(program, sink, {}, program.own("scenario")[0])
-    assert plan is not None, sink.found
+    program, found = session.compile()
+    scenario = program.own("scenario")[0]
+    plan = None if found.has_errors else session.plan(program, found, {}, scenario)
+    if plan is None:
+        reason = next(d.title for d in found.sorted() if d.severity is Severity.ERROR)
+        help_ = "put in sizes that agree, or write the model as a program"
+        sink.error(WRONG, f"no model has these sizes: {reason}", place, help=(help_,))
+        return None
     model = next(model for model in program.own("model") if model.name == name)
     evaluator = Evaluator(program, {}, Sink())
     return _sizes(evaluator, evaluator.instance(model)), plan.model.parameters

@@ -46,17 +46,19 @@ def window(
     size = _size(text, family.defaults.get("sliding_window") if inner else None)
     used = text.flag("use_sliding_window")
     count = _count(text, family, layers)
-    if not size or used is False or size >= longest or not count:
-        size, count = longest, 0
+    if not size or used is False or not count:
+        size = longest
+    size = min(size, longest)
     back = Line(tokens(size), "", "window")
-    if family.mixed:
+    if family.mixed:  # how many there are tells layers apart, though a window may be all there is
         return family.graph, [Line(number(count), "", "windowed_layers"), back]
+    if size == longest:
+        return family.graph, []
     if count == layers and family.windowed:
         return family.windowed, [back]
-    if count:
-        key = next((key for key in _KEYS if text.has(key)), "layer_types")
-        reason = f"{count} of {layers} layers look back {size:,} tokens, here all layers look back"
-        text.unread(key, f"{reason} over the whole context", "KV and attention are overestimated")
+    key = next((key for key in _KEYS if text.has(key)), "layer_types")
+    reason = f"{count} of {layers} layers look back {size:,} tokens, here all layers look back"
+    text.unread(key, f"{reason} over the whole context", "KV and attention are overestimated")
     return family.graph, []
 
 
