@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+import tsdl
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.diagnostics.text import render_all
 from tsdl.imports import FORMATS, named_files
+from tsdl.imports.library import identifier
 from tsdl.parse import parse
 from tsdl.session import Session
 from tsdl.source import Source
@@ -177,6 +179,43 @@ def test_cards_in_the_name_of_a_device() -> None:
     assert text is not None
     assert "single(A100_40G, 8)" in text
     assert told("tokensim", CLUSTER.replace("A100", "A100-TP²"))[0][0] == "E0606"
+
+
+def test_pairs_of_lengths_are_drawn() -> None:
+    files, _ = case(HERE / "tokensim" / "pairs")
+    path = HERE.parent / "traces" / "pairs.json"
+    text, found = imported("tokensim", files, "--dataset_path", str(path))
+    assert text is not None
+    assert not found, render_all(found)
+    rows = tsdl.compile(text).run().requests
+    pairs = {(int(p), int(o)) for p, o in zip(rows["prompt"], rows["output"], strict=True)}
+    assert pairs == {(12, 7), (30, 1)}
+    assert len(rows["prompt"]) == 100
+    _, (warning,) = imported(
+        "tokensim", files, "--dataset_path", str(path), "--trace_timestamp_scale", "2"
+    )
+    assert warning.title == "`trace_timestamp_scale` has no counterpart"
+
+
+@pytest.mark.parametrize("name", ["gpu", "gpu_", "if", "9", "_", "é"])
+def test_a_name_that_is_made_stays_as_it_is(name: str) -> None:
+    taken: list[str] = []
+    for _ in range(3):
+        made = identifier(name, taken)
+        assert identifier(made) == made
+        assert made not in taken
+        parse(Source("name.tsim", f"cluster c {{ worker {made} {{}} }}"), sink := Sink())
+        assert not sink.found
+        taken.append(made)
+
+
+def test_nodes_without_a_network_are_one() -> None:
+    nodes = WORKERS + WORKERS.removeprefix("workers:\n").replace("name: a", "name: b")
+    text, (found,) = imported("tokensim", [("w.yaml", nodes)])
+    assert text is not None
+    assert not errors(text)
+    assert found.title == "`workers`: its nodes have no `network`: taken as one"
+    assert "node" not in text.partition("cluster")[2]
 
 
 def test_flags_that_are_wrong_are_told() -> None:

@@ -166,7 +166,8 @@ def _cluster(deployment: Deployment, cache: str, blocks: list[Block]) -> Line:
         workers: list[Member] = [*node.fields]
         workers += [_worker(group, cache, deployment) for group in node.groups]
         named = Block(f"node {node.name}", workers, node.comment)
-        members += [named] if node.name else workers
+        # Without a network all workers share one node: there can be no others.
+        members += [named] if node.name and deployment.network else workers
     blocks.append(Block(f"cluster {SERVERS}", [*members, *deployment.tiers]))
     return Line(SERVERS, "", "cluster")
 
@@ -183,7 +184,7 @@ def _worker(group: Group, cache: str, deployment: Deployment) -> Block:
         lines.append(Line(cache, "", "kv"))
     lines += group.extras
     count = f" * {group.count}" if group.count > 1 else ""
-    return Block(f"worker {identifier(group.name)}{count}", lines, group.comment)
+    return Block(f"worker {group.name}{count}", lines, group.comment)
 
 
 def _workload(workload: Line | list[Member], blocks: list[Block]) -> Line:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import chain, count
 
 from msgspec import Struct, field
 
@@ -181,11 +182,14 @@ def connection(name: str, hardware: str) -> str | None:
 
 def identifier(name: str, taken: Iterable[str] = ()) -> str:
     """Return a name as TSDL can declare it, unlike those that are taken."""
-    made = re.sub(r"[^A-Za-z0-9_]+", "_", name[:60]).strip("_") or "unnamed"
-    made = f"_{made}" if made[0].isdigit() else made
-    while made in _RESERVED or made in taken:
-        made += "_"
-    return made
+    stem = re.sub(r"[^A-Za-z0-9_]+", "_", name[:60]).strip("_") or "unnamed"
+    stems = chain([stem], (f"{stem}_{number}" for number in count(2)))
+    return next(made for made in map(_declarable, stems) if made not in taken)
+
+
+def _declarable(name: str) -> str:
+    """Return a name of letters, digits and underscores as one that no word of TSDL is."""
+    return f"_{name}" if name[0].isdigit() or name in _RESERVED else name
 
 
 # Writes a declaration out and returns its name.
@@ -198,6 +202,10 @@ class Names(Struct):
     sink: Sink
     declared: dict[tuple[str, str], str] = field(default_factory=dict)
     offers: dict[tuple[str, str], Offer] = field(default_factory=dict)
+
+    def known(self, kind: str, name: str) -> str | None:
+        """Return the name of a declaration that is written out, in whatever spelling."""
+        return self.declared.get((kind, folded(name)))
 
     def declare(self, kind: str, name: str) -> str:
         """Take up a declaration that is written out; return its name in TSDL."""
@@ -212,12 +220,12 @@ class Names(Struct):
 
     def find(self, kind: str, name: str, place: Span) -> str | None:
         """Return what a name is called in TSDL; report one that nothing has."""
-        found = self.declared.get((kind, folded(name))) or known(kind, name)
+        found = self.known(kind, name) or known(kind, name)
         return found or self._offered(kind, name, place)
 
     def link(self, name: str, hardware: str, place: Span) -> str | None:
         """Return the link that a name means for a device; report one that nothing has."""
-        found = self.declared.get(("link", folded(name))) or connection(name, hardware)
+        found = self.known("link", name) or connection(name, hardware)
         return found or self._offered("link", name, place)
 
     def _offered(self, kind: str, name: str, place: Span) -> str | None:

@@ -50,6 +50,7 @@ _PARALLEL = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_si
 # What its own files and flags leave out: these are its defaults, which differ.
 _FILE_DEFAULTS = {"max_input_length": 2048, "max_output_length": 512, "arrival_rate": 1.0}
 _FLAG_DEFAULTS = {"max_input_length": 1024, "max_output_length": 256, "arrival_rate": 2.0}
+# Its lengths, as fields here, with the mean and the deviation where it says nothing.
 _LENGTHS = (("input", "prompt", 512, 100), ("output", "output", 128, 50))
 # Both directions of NVLink in GB/s, as data sheets and its catalogue have them.
 _NVLINKS = {300: "NVLink2", 600: "NVLink3", 900: "NVLink4", 1800: "NVLink5"}
@@ -280,10 +281,7 @@ def _workload(config: _Config) -> None:
     rate = table.positive("arrival_rate") or config.defaults["arrival_rate"]
     kind = kinds.get(process, "poisson")
     members.append(Line(f"{kind}({quantity(rate, 'req/s')})", "", "arrivals"))
-    for side, field, usual, spread in (
-        ("input", "prompt", 512, 100),
-        ("output", "output", 128, 50),
-    ):
+    for side, field, usual, spread in _LENGTHS:
         mean = table.positive(f"avg_{side}_length") or usual
         deviation = table.number(f"{side}_length_std")
         deviation = spread if deviation is None else deviation

@@ -47,12 +47,13 @@ def _offer(parts: Parts, kind: str, table: Table, key: str, write: Writer) -> No
         parts.names.offer(kind, other, partial(_written, parts, kind, name, table, write))
 
 
-def _written(parts: Parts, kind: str, name: str, table: Table, write: Writer) -> str | None:
-    made = parts.names.declared.get((kind, name)) or parts.names.declare(kind, name)
-    base, members = write(parts, table)
-    head = f"{kind} {made} from {base}" if base else f"{kind} {made}"
-    notes = [f"From {table.span.source.name}."]
-    if not any(block.head == head for block in parts.deployment.declarations):
+def _written(parts: Parts, kind: str, name: str, table: Table, write: Writer) -> str:
+    made = parts.names.known(kind, name)
+    if made is None:  # else it was written out under another of its names
+        made = parts.names.declare(kind, name)
+        base, members = write(parts, table)
+        head = f"{kind} {made} from {base}" if base else f"{kind} {made}"
+        notes = [f"From {table.span.source.name}."]
         parts.deployment.declarations.append(Block(head, members, "", notes))
     return made
 

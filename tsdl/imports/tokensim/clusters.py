@@ -105,23 +105,21 @@ def _node(parts: Parts, network: str) -> Node:
 
 def _networks(parts: Parts, table: Table) -> None:
     """Read what is between nodes; where there is one node, nothing is."""
-    deployment = parts.deployment
     networks = table.table("networks")
-    kinds = list(networks.entries) if networks else []
-    if networks is None or len(deployment.nodes) < 2:  # noqa: PLR2004 (a network joins two)
-        for node in deployment.nodes:
-            node.name = ""
-        if networks:
-            networks.ignore(*kinds)
-        return
-    for key in kinds:
-        text = networks.text(key)
-        found = parts.names.find("link", text, networks.place(key)) if text else None
-        if found and deployment.network is None:
-            deployment.network = Line(found, quoted(key, text), "network")
-        elif found and deployment.network and found != deployment.network.text:
-            networks.unread(key, f"a cluster has one network, here {deployment.network.text}")
-    networks.finish()
+    if networks is not None and len(parts.deployment.nodes) > 1:
+        for key in networks.entries:
+            _network(parts, networks, key)
+        networks.finish()
+
+
+def _network(parts: Parts, networks: Table, key: str) -> None:
+    deployment = parts.deployment
+    text = networks.text(key)
+    found = parts.names.find("link", text, networks.place(key)) if text else None
+    if found and deployment.network is None:
+        deployment.network = Line(found, quoted(key, text), "network")
+    elif found and deployment.network and found != deployment.network.text:
+        networks.unread(key, f"a cluster has one network, here {deployment.network.text}")
 
 
 def _topology(parts: Parts, table: Table) -> None:

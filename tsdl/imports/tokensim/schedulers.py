@@ -61,13 +61,9 @@ def _params(parts: Parts, params: Table) -> float | None:
     if block and block != 16:  # noqa: PLR2004 (the default)
         deployment.memory.fields.append(Line(tokens(block), "block_size", "block"))
     mode = params.text("preemption_mode")
-    if mode:
-        chosen = _one_of(
-            {"swap": "swap", "recompute": "recompute"}, params, "preemption_mode", mode
-        )
-        if chosen == "swap":
-            lines = deployment.scheduler.local
-            lines.append(Line("swap", quoted("preemption_mode", mode), "preempt"))
+    if mode and _one_of(_MODES, params, "preemption_mode", mode) == "swap":
+        lines = deployment.scheduler.local
+        lines.append(Line("swap", quoted("preemption_mode", mode), "preempt"))
     share = params.positive("gpu_utilization", 1)
     if share and share != 0.9:  # noqa: PLR2004 (the default)
         deployment.memory.fields.append(Line(percent(share), "gpu_utilization", "utilization"))

@@ -30,6 +30,9 @@ def read(parts: Parts) -> None:
             if not node.groups:
                 parts.sink.error(WRONG, "a node without workers", table.span)
             table.finish()
+    if len(parts.deployment.nodes) > 1 and parts.deployment.network is None:
+        reason, help_ = "its nodes have no `network`: taken as one", "write `network: …` in each"
+        parts.all("workers")[0].unread("workers", reason, help_)
     _pool(parts, stored, fetched)
 
 

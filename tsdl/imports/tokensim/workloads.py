@@ -18,6 +18,12 @@ _MIXTURE = (
     "moe_routing", "hidden_size", "intermediate_size", "num_attention_heads",
     "num_key_value_heads",
 )  # fmt: skip
+_OF_LENGTHS = tuple(
+    f"{phase}_{what}"
+    for phase in ("prefill", "decode")
+    for what in ("mean_len", "range_len", "len_distribution")
+)
+_NO_PATH = '"\\'  # what a path here is written without
 # The names that flags had before.
 _FORMER = {
     "prompt_count": "request_count", "prompt_lens_mean": "prefill_mean_len",
@@ -123,10 +129,15 @@ def _goals(parts: Parts, table: Table) -> None:
 def _traffic(parts: Parts) -> Line | list[Member]:
     count = parts.flags.whole("request_count") or 100
     members: list[Member] = [Line(number(count), "", "requests")]
-    trace = parts.flags.text("dataset_path")
-    if trace:
-        return _trace(parts, trace, members)
+    path = parts.flags.text("dataset_path")
+    if path:
+        for table in (parts.flags, *parts.all("workload")):
+            table.ignore(*_OF_LENGTHS)  # the file has them, and wins
+    if path and parts.flags.text("workload_type") == "qwen_jsonl":
+        return [*members, *_trace(parts, path)]
     members += _arrivals(parts, count)
+    if path:
+        return [*members, Line(_path(path), "dataset_path; drawn, not in order", "lengths")]
     return [*members, *_lengths(parts)]
 
 
@@ -178,23 +189,19 @@ def _distribution(mean: int, width: int, word: str | None) -> str:
     return f"uniform({number(low)}..{tokens(high)})"
 
 
-def _trace(parts: Parts, path: str, members: list[Member]) -> Line | list[Member]:
-    """Write a replay; only one of its formats is one that TSDL reads."""
-    flags = parts.flags
-    kind = flags.text("workload_type") or "json_pairs"
-    clean = "".join(c for c in path if c.isprintable() and c not in '"\\')
-    if kind != "qwen_jsonl":
-        reason = "pairs of lengths in JSON are not read"
-        help_ = "write them as CSV with the columns num_prefill_tokens and num_decode_tokens"
-        flags.unread("dataset_path", reason, help_)
-    scale = flags.positive("trace_timestamp_scale") or 1.0
-    speed = 0.001 / scale if kind == "qwen_jsonl" else 1 / scale
-    if flags.has("trace_target_qps"):
-        flags.unread(
-            "trace_target_qps", "it takes the trace's own rate; set `speed` to their ratio"
-        )
-    members.append(Line(f'"{clean}"', "dataset_path", "trace"))
-    if kind == "qwen_jsonl":
-        members.append(Line("mooncake", "qwen_jsonl has the same members", "format"))
-        members.append(Line(number(speed), "its times are seconds, not milliseconds", "speed"))
-    return members
+def _trace(parts: Parts, path: str) -> list[Member]:
+    """Write a replay of requests with their times."""
+    scale = parts.flags.positive("trace_timestamp_scale") or 1.0
+    if parts.flags.has("trace_target_qps"):
+        reason = "it takes the trace's own rate; set `speed` to their ratio"
+        parts.flags.unread("trace_target_qps", reason)
+    return [
+        Line(_path(path), "dataset_path", "trace"),
+        Line("mooncake", "qwen_jsonl has the same members", "format"),
+        Line(number(0.001 / scale), "its times are seconds, not milliseconds", "speed"),
+    ]
+
+
+def _path(path: str) -> str:
+    """Write the path of a file as a text."""
+    return f'"{"".join(c for c in path if c.isprintable() and c not in _NO_PATH)}"'
