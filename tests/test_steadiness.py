@@ -165,3 +165,29 @@ def test_a_run_to_which_nobody_comes_is_told() -> None:
         "scenario s { model = llama2_7b; cluster = single(A100_80G); workload = w }"
     ).run()
     assert [(w.code, w.title) for w in nobody.warnings] == [("W0903", "no request arrives")]
+
+
+SEARCH = """
+study most {{ scenario = it; maximize rate in 0.5..3 step 0.5 req/s while {condition}; table rate }}
+"""
+
+
+def found(condition: str) -> float:
+    text = TEXT.format(**(USUAL | {"requests": 400})) + SEARCH.format(condition=condition)
+    answer = tsdl.study(text, name="most")
+    return answer.rows[0].figures["rate"].mean
+
+
+def test_a_search_may_ask_for_steady_runs() -> None:
+    lenient = "finished >= 1 req"
+    assert found(lenient) == 3.0
+    assert found(f"{lenient} and steady") <= 1.0  # which it can just serve
+
+
+def test_it_can_be_expected() -> None:
+    for rate, passes in ((0.5, True), (1.5, False)):
+        result = run(rate, more="expect steady\n  expect steady and finished >= 1 req")
+        assert [e.passed for e in result.expectations] == [passes, passes]
+    closed = run(1.5, arrivals="burst()", more="expect steady")
+    assert closed.steady is None
+    assert closed.passed  # nothing says that it is not

@@ -82,6 +82,7 @@ class Result:
         self.metrics = self.known.metrics
         self.totals = self.known.totals
         self.totals.update(self._of_the_run(outcome))
+        self.totals["steady"] = self.steady is not False
         self.expectations = [self._expectation(c) for c in plan.expects]
         self.summary = self._summary(outcome)
 

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from tsdl.schema.shapes import Constructor, Field, quantity
-from tsdl.types import Bounds, Choice, Quantity, Samples, Sequence, Type
+from tsdl.types import Boolean, Bounds, Choice, Quantity, Samples, Sequence, Type
 from tsdl.units import Dimension
 
 # Functions of numbers. `same`: arguments and result share a dimension; `number`: plain numbers.
@@ -243,6 +243,7 @@ TOTALS: dict[str, tuple[Type, str]] = {
     "cost_per_million_tokens": (quantity("money"), "cost over millions of generated tokens"),
     "carbon": (quantity("carbon"), "emissions of the electricity"),
     "carbon_per_token": (quantity("carbon/tokens"), "emissions over generated tokens"),
+    "steady": (Boolean(), "whether requests do not pile up, as far as a run can tell (W0902)"),
 }
 # Totals that may be of some requests alone: `attainment(where = priority == 0)`.
 BY_REQUEST = (
