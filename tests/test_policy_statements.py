@@ -114,3 +114,20 @@ def test_a_request_that_runs_may_be_rejected_at_the_end_of_an_iteration() -> Non
     result = run(policy=policy)
     assert result.requests["status"].tolist() == ["rejected", "finished", "finished"]
     assert result.requests["generated"].tolist() == [2, 3, 3]
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_among_equals_the_next_key_decides(engine: str) -> None:
+    """Keys of other dimensions, one after another: as one number in which the first weighs most."""
+    text = """
+policy chosen {{ global {{ on arrive(r) {{ dispatch r to pick(w by {by} for w in workers) }} }} }}
+workload some {{ requests = 60; arrivals = poisson(60 req/s); prompt = uniform(10..900 tokens)
+  output = uniform(1..40 tokens) }}
+scenario s {{ model = llama2_7b; cluster = replicas(A100_80G, 4); policy = chunked
+  router = chosen; workload = some }}
+"""
+    several = "w.outstanding, w.outstanding_tokens, -w.id"
+    weighed = "1e9 * w.outstanding / 1 req + w.outstanding_tokens / 1 tokens - w.id / 1000"
+    one, other = (tsdl.compile(text.format(by=by)).run(engine=engine) for by in (several, weighed))
+    assert one.requests["worker"].tolist() == other.requests["worker"].tolist()
+    assert one.requests["worker"][0] == 3  # all are empty: the last one has the least key

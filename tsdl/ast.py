@@ -72,10 +72,10 @@ class Index(Struct, frozen=True, eq=False):
 
 
 class Generator(Struct, frozen=True, eq=False):
-    """`element by key for variable in iterable if condition`."""
+    """`element by key, key for variable in iterable if condition`."""
 
     element: "Expr"
-    key: "Expr | None"
+    keys: "tuple[Expr, ...]"
     variable: str
     iterable: "Expr"
     condition: "Expr | None"

@@ -404,7 +404,9 @@ def _show(value: Value, level: int) -> str:
 
 def _show_selection(arguments: tuple[Value, ...]) -> str:
     function, variable, element, iterable, key, condition = arguments
-    by = f" by {_show(key, 0)}" if key != "" else ""
+    several = isinstance(key, Formula) and key.operation == "list"
+    keys = key.arguments if isinstance(key, Formula) and several else (key,)
+    by = f" by {', '.join(_show(each, 0) for each in keys)}" if key != "" else ""
     if_ = f" if {_show(condition, 0)}" if condition is not True else ""
     inside = f"{_show(element, 0)}{by} for {variable} in {_show(iterable, 0)}{if_}"
     return f"{function}({inside})"

@@ -280,7 +280,7 @@ def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
             help=(f"write `{name}(w for w in workers if …)`",),
         )
         return UNKNOWN
-    if (generator.key is not None) != (name == "pick"):
+    if bool(generator.keys) != (name == "pick"):
         scope.sink.error(
             "E0305",
             f"`pick` needs `by KEY`, `{name}` takes none"

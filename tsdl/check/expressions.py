@@ -229,8 +229,8 @@ def infer_generator(expression: ast.Generator, scope: Scope) -> Type:
     inner = scope.with_locals({expression.variable: item})
     if expression.condition:
         require(expression.condition, Boolean(), inner, "a condition")
-    if expression.key:
-        key = infer(expression.key, inner)
+    for written in expression.keys:
+        key = infer(written, inner)
         if not isinstance(key, (Quantity, Unknown)):
-            mismatch(expression.key, key, PLAIN, inner, "a key")
+            mismatch(written, key, PLAIN, inner, "a key")
     return infer(expression.element, inner)

@@ -211,7 +211,7 @@ def of_mean(expression: ast.Call) -> str:
     match expression:
         case ast.Call(
             function=ast.Name(id="mean" | "avg" | "average"),
-            arguments=[ast.Argument(value=ast.Generator(key=None) as listed)],
+            arguments=[ast.Argument(value=ast.Generator(keys=()) as listed)],
         ):
             rest = f"for {listed.variable} in {listed.iterable.span.text}"
             rest += f" if {listed.condition.span.text}" if listed.condition else ""

@@ -324,7 +324,9 @@ def _select(evaluator: Evaluator, function: str, generator: ast.Generator, place
         place.owner, place.instance, {**place.locals, generator.variable: symbol(variable)}
     )
     iterable = evaluator.formula(generator.iterable, place)
-    key = value_of(evaluator, generator.key, inner) if generator.key else ""
+    keys = tuple(value_of(evaluator, key, inner) for key in generator.keys)
+    # Of several the first that differs decides, as with lists of Python.
+    key = Formula("list", keys) if len(keys) > 1 else keys[0] if keys else ""  # type: ignore[arg-type]
     condition = value_of(evaluator, generator.condition, inner) if generator.condition else True
     element = value_of(evaluator, generator.element, inner)
     parts = (function, variable, element, iterable, key, condition)

@@ -225,11 +225,10 @@ class Builder:
     def _generator(self, tree: Branch) -> ast.Generator:
         parts = list(tree.children)
         at = next(i for i, part in enumerate(parts) if isinstance(part, Token))
-        key = self.expr(parts[1]) if at == 2 else None  # noqa: PLR2004 (element, key, variable)
         condition = self.expr(parts[at + 2]) if len(parts) > at + 2 else None
         return ast.Generator(
             self.expr(parts[0]),
-            key,
+            tuple(self.expr(part) for part in parts[1:at]),
             str(parts[at]),
             self.expr(parts[at + 1]),
             condition,

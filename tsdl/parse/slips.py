@@ -8,8 +8,7 @@ from msgspec import Struct
 
 from tsdl._resources import grammar_words
 from tsdl.formula import percentile_of
-from tsdl.schema import ACTIONS, BY_REQUEST, KINDS, RECORDS
-from tsdl.schema.shapes import quantity
+from tsdl.schema import ACTIONS, BY_REQUEST, KINDS
 from tsdl.schema.studies import FORMS, PLOTS
 from tsdl.source import Source, Span
 
@@ -68,16 +67,6 @@ def _percentile(found: re.Match[str]) -> str:
     return f"write `p{name}({found['rest']}`"
 
 
-def _weighed(found: re.Match[str]) -> str:
-    key, after = found["key"], found["next"]
-    if all(re.fullmatch(rf"\w+\.(?:{_PLAIN})", part) for part in (key, after)):
-        return f"weigh both in one number: `by 1000 * {key} + {after}`, for example"
-    return (
-        "weigh both in one number: `by 1000 * FIRST + SECOND`, for example; what has a unit is "
-        "divided by it before, as in `r.prompt / 1 token`"
-    )
-
-
 def _plotted(found: re.Match[str]) -> str:
     picture, named = found["picture"], _AXIS.findall(found["rest"])
     axes = dict(zip(("x", "color"), named, strict=False))
@@ -88,13 +77,6 @@ def _plotted(found: re.Match[str]) -> str:
     return f"write `plot {picture}({shown}, {channels})`"
 
 
-# Fields of the running system that are numbers of whatever has them, and so can be added.
-_ADDED = [quantity(), quantity("requests")]
-_PLAIN = "|".join(
-    name
-    for name in sorted({name for fields in RECORDS.values() for name in fields})
-    if all(fields[name][0] in _ADDED for fields in RECORDS.values() if name in fields)
-)
 _AXIS = re.compile(r"\b(?:by|over|x\s*=|color\s*=)\s*(\w+)\s*,?")
 
 
@@ -180,11 +162,6 @@ _PATTERNS = (
         rf"plot\s+(?P<picture>{'|'.join(PLOTS)})\s*¦(?P<rest>\w.*)$",
         "a picture has what it shows in brackets",
         _plotted,
-    ),
-    _Pattern(
-        r".*\bpick\s*\(\s*\w+\s+by\s+(?P<key>[^¦]+?)\s*¦,\s*(?P<next>.+?)\s+for\b.*$",
-        "`pick` has one key, and among equals takes the first of the list",
-        _weighed,
     ),
     _Pattern(
         rf"{_ASKED}{_STATISTIC}(?:\s+if\s+(?P<a>[^¦]+?)\s*¦|,?\s*{_WHERE}(?P<b>.+?))\).*$",

@@ -24,7 +24,7 @@ FUNCTIONS: dict[str, tuple[str, int, int | None, str]] = {
 
 # Functions of a generator over a list: what they choose or add up.
 SELECTORS = {
-    "pick": "the one with the least key; among equals the first",
+    "pick": "the one with the least key, among equals by the next one; at last the first",
     "random": "one of them, each as likely as the other",
     "round_robin": "the next in turn among those that qualify",
 }

@@ -279,7 +279,7 @@ class _Finder:
             case ast.Generator(iterable=iterable):
                 self._nodes((iterable,), scope)
                 inner = self._bind([variable_span(node)], scope)
-                self._nodes((node.element, node.key, node.condition), inner)
+                self._nodes((node.element, *node.keys, node.condition), inner)
             case _:
                 self._nodes((*ast.children(node),), scope, binds)
 
