@@ -3,6 +3,7 @@
 The notation is that of by_hand.py.
 """
 
+import tsdl
 from tests.by_hand import run
 from tsdl.runtime.streams import stream
 
@@ -65,3 +66,20 @@ def test_who_has_no_worker_ever_is_left_unfinished() -> None:
     two = run([(0, 9, 1), (3, 5, 1)], target="pick(w by w.id for w in workers if w.id > 5)")
     assert two.status == ["unfinished", "unfinished"]
     assert two.column("worker") == [-1, -1]
+
+
+def test_a_block_of_no_workers_is_none() -> None:
+    text = """
+param large: int = 0
+cluster some { worker h100 * large { hardware = H100_SXM }; worker l4 * 2 { hardware = L4 } }
+policy by_size from chunked { global { on arrive(r) {
+  dispatch r to pick(w by w.outstanding / (5 if w.group == "h100" else 1) for w in workers) } } }
+scenario s { model = llama3_1_8b; cluster = some; policy = by_size
+  workload = sharegpt(requests = 20) }
+"""
+    assert tsdl.check(text) == []  # it has the name, though there is none
+    plan = tsdl.compile(text)
+    assert [kind.name for kind in plan.workers] == ["l4"]
+    assert set(plan.run().requests["worker"].tolist()) == {0, 1}
+    both = tsdl.compile(text, params={"large": 1})
+    assert [kind.name for kind in both.workers] == ["h100", "l4"]

@@ -9,7 +9,7 @@ from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Place
 from tsdl.formula import Value
 from tsdl.lower.breakpoints import lower_breakpoints, names_of
-from tsdl.lower.clusters import check_ranks, devices_of, lower_tiers, standings
+from tsdl.lower.clusters import blocks_of, check_ranks, devices_of, lower_tiers, standings
 from tsdl.lower.devices import FORMATS
 from tsdl.lower.files import FileReader
 from tsdl.lower.formulas import lower_parts
@@ -107,7 +107,12 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     placed = list(standings(evaluator, cluster))
     check_scaled(evaluator, (router or policy, routed), placed, workers)
     asked, never = [*policies, router or policy], never_happening(workers, stage, tiers=bool(tiers))
-    report_idle(evaluator, asked, used, names_of(model), workers, never)
+    blocks = blocks_of(evaluator, cluster)
+    known = {
+        "group": list(dict.fromkeys(block.members.name for block in blocks)),
+        "hardware": list(dict.fromkeys(evaluator.required(b, "hardware").name for b in blocks)),
+    }
+    report_idle(evaluator, asked, used, names_of(model), known, never)
     _check_series(evaluator, scenario)
     lowered = lower_workload(evaluator, workload, read)
     for standing, kind in zip(placed, workers, strict=True):

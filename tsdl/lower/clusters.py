@@ -46,6 +46,8 @@ class Parallel(Struct, frozen=True):
 def standings(evaluator: Evaluator, cluster: Instance) -> Iterator[Standing]:
     """Yield the `worker` blocks of a cluster in order, those of a node once for each such node.
 
+    Those of which there are none are left out.
+
     Workers outside any node are nodes of their own where the cluster has a network; else they
     share one. Raises Failed where nodes lack a network.
     """
@@ -54,6 +56,8 @@ def standings(evaluator: Evaluator, cluster: Instance) -> Iterator[Standing]:
     outside = cluster.members.named("worker")
     for members in outside:
         worker = evaluator.inner(cluster, "worker", members.name)
+        if not count_of(evaluator, worker):
+            continue
         devices = devices_of(evaluator, worker)
         yield Standing(worker, "", devices, devices, network, network is not None)
     names = [name for members in nodes for name in _copies(evaluator, cluster, members.name)]
@@ -73,7 +77,19 @@ def standings(evaluator: Evaluator, cluster: Instance) -> Iterator[Standing]:
         for name in _copies(evaluator, cluster, members.name):
             for inner in members.named("worker"):
                 worker = evaluator.inner(node, "worker", inner.name)
+                if not count_of(evaluator, worker):
+                    continue
                 yield Standing(worker, name, devices, ports, network, alone=False)
+
+
+def blocks_of(evaluator: Evaluator, cluster: Instance) -> list[Instance]:
+    """Return the `worker` blocks of a cluster as they are written, also where there are none."""
+    nodes = [evaluator.inner(cluster, "node", m.name) for m in cluster.members.named("node")]
+    return [
+        evaluator.inner(holder, "worker", members.name)
+        for holder in (cluster, *nodes)
+        for members in holder.members.named("worker")
+    ]
 
 
 def parallel_of(evaluator: Evaluator, worker: Instance) -> Parallel:

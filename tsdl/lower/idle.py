@@ -19,13 +19,13 @@ def report_idle(
     policies: list[Instance],
     used: Container[Span],
     breakpoints: list[str],
-    workers: list[Workers],
+    known: Mapping[str, list[str]],
     never: Mapping[str, str],
 ) -> None:
     """Warn of handlers that can never fire in this scenario, and of names that no worker has.
 
     Of the last policy the global stage counts. `used` are the places of the handlers that may fire,
-    `never` the events that never happen.
+    `known` the names that there are, by field of a worker, `never` the events that never happen.
     """
     router = policies[-1]
     for policy in policies:
@@ -38,7 +38,7 @@ def report_idle(
                     continue
                 told = used, breakpoints, never, elsewhere
                 if clause.verb != "on" or not _idle(evaluator, clause, *told):
-                    _report_names(evaluator, part, workers)
+                    _report_names(evaluator, part, known)
 
 
 def report_unasked(evaluator: Evaluator, policy: Instance, local: Local, router: Global) -> None:
@@ -109,12 +109,8 @@ def _idle(
     return True
 
 
-def _report_names(evaluator: Evaluator, part: Part, workers: list[Workers]) -> None:
+def _report_names(evaluator: Evaluator, part: Part, known: Mapping[str, list[str]]) -> None:
     """Warn of a comparison with a name that no worker, or none of their devices, has."""
-    known = {
-        "group": list(dict.fromkeys(kind.name for kind in workers)),
-        "hardware": list(dict.fromkeys(kind.hardware for kind in workers)),
-    }
     for field, text in _comparisons(part.item):
         names = known.get(field.name)
         of_worker = evaluator.program.types.get(field.value) == Record("worker")

@@ -272,7 +272,7 @@ WORKER = Block(
         "swap": Field(
             Choice(()), "tier, or workers, whose memory takes victims in place of the host's"
         ),
-        "count": Field(_NUMBER, "how many workers", "1", low=1, high=10_000, whole=True),
+        "count": Field(_NUMBER, "how many workers", "1", low=0, high=10_000, whole=True),
         "scale": Field(
             Bounds(_NUMBER),
             "fewest and most workers, written `worker name * 2..8`; see `scale`",
