@@ -8,10 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 import tsdl
+from tests.test_plan_values import put
 from tsdl.chance import is_certain
 from tsdl.planworkload import Table
 from tsdl.runtime.arrivals import Arrivals, generate
-from tsdl.runtime.contents import keys
+from tsdl.runtime.contents import UNKNOWN, Beginning, Named, Parted, keys
 from tsdl.runtime.request import Request
 from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.streams import seed_of
@@ -183,3 +184,47 @@ def test_seeds_make_a_difference_where_any_part_is_drawn() -> None:
     )
     assert is_certain(plan_of("even", parts=sure))
     assert not is_certain(plan_of("even, quick", sure))
+
+
+def test_keys_of_parts_are_apart_whatever_their_spans() -> None:
+    """Names of 512 tokens and of 16 begin with the same numbers."""
+    parts: list[Named | Beginning] = [
+        Named((1, 2), 512),
+        Named(tuple(range(64)), 16),
+        Beginning(1, 640),
+    ]
+    known = [
+        set(Parted(content, part, 3).keys(16)) | set(Parted(content, part, 3).keys(32))
+        for part, content in enumerate(parts)
+    ]
+    assert known[0].isdisjoint(known[1])
+    assert known[0].isdisjoint(known[2])
+    assert known[1].isdisjoint(known[2])
+    said = keys(Parted(UNKNOWN, 1, 3), 7, 16, 640)
+    assert set(said).isdisjoint(set().union(*known))
+
+
+def test_constants_of_parts_can_be_given() -> None:
+    text = (
+        PARTS
+        + "workload all { mix = [quick, slow] }"
+        + SYSTEM.replace("CLUSTER", "single(A100_80G)")
+    )
+    plan = tsdl.compile(text, constants={"workload.slow.warmup": 3.0})
+    assert [part.warmup for part in plan.workload.parts] == [0.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        ("workload.concurrency", 5, "workloads that are mixed are no closed"),
+        ("workload.parts.0.concurrency", 5, "workloads that are mixed are no closed"),
+        ("workload.parts.1.name", "quick", "workloads that are mixed are no closed"),
+        ("workload.parts", [], "a workload says nothing of when"),
+    ],
+)
+def test_plans_with_other_mixes_are_refused(path: str, value: object, reason: str) -> None:
+    data = json.loads(plan_of("quick, slow").to_json())
+    put(data, path, value)
+    with pytest.raises(ValueError, match=f"not a plan: {reason}"):
+        tsdl.Plan.from_json(json.dumps(data))

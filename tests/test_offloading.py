@@ -1,9 +1,12 @@
 """Operators that other devices compute, worked out by hand: times, what crosses, memory, money."""
 
+import json
+
 import pytest
 
 import tsdl
 from tests.models_on_devices import amount, decodes, kernel, prompt
+from tests.test_plan_values import put
 from tsdl.costs import Batch, compiled
 from tsdl.plan import Kernel, Offload, Workers
 
@@ -183,8 +186,11 @@ def test_prefills_elsewhere_leave_their_kv_here() -> None:
     assert not worker.offloads[0].keeps_kv
     assert worker.kv.capacity < 40e9
     assert names(worker, "aside") == [
-        "attn.prefill.to_aside", "attn.prefill", "attn.prefill.from_aside", "attn.kv_aside",
+        "attn.prefill.to_aside", "attn.prefill", "attn.prefill.from_aside",
     ]  # fmt: skip
+    # Queries, keys and values of what is new, and the KV of what was computed before.
+    expected = (100 * (8 + 2 * 4) + 300 * 2 * 4) * 128 * 2
+    assert amount(kernel(worker.cost, "attn.prefill.to_aside").wire, prompt(100, 300)) == expected
 
 
 def test_a_window_bounds_what_comes_back() -> None:
@@ -305,3 +311,80 @@ def test_both_engines_give_the_same() -> None:
     alone = plan_of("").run()
     slower, faster = (result.summary["latency"]["tpot"]["mean"] for result in (fast, alone))
     assert slower > faster
+
+
+def test_what_crosses_is_of_those_that_are_launched() -> None:
+    more = """
+operator Early(width) { bytes = tokens * width; takes = 3 * tokens; gives = 5 * tokens
+  when = prefills > 0 }
+operator Always(width) { bytes = tokens * width; takes = 7 * tokens; gives = 11 * tokens }
+model other from tiny { graph { one: Early(hidden); two: Always(hidden); three: Early(hidden) } }
+"""
+    worker = worker_of(beside("Early, Always"), more=more, model="other")
+    there, back = (kernel(worker.cost, name, "") for name in ("one.to_aside", "three.from_aside"))
+    for batch, taken, given in ((prompt(100), 300, 500), (decodes(10, 50), 70, 110)):
+        assert amount(there.wire, batch) == taken
+        assert amount(back.wire, batch) == given
+        assert seconds(there, batch) == pytest.approx(3e-6 + taken / 10e9, rel=EXACT)
+
+
+def test_what_never_takes_time_parts_nothing() -> None:
+    """An all-reduce among one device stands between both."""
+    more = (
+        "model other from tiny { graph { a: GEMM(hidden, hidden); r: AllReduce(hidden)\n"
+        "  b: GEMM(hidden, hidden) } }"
+    )
+    worker = worker_of(beside("GEMM"), more=more, model="other")
+    found = [k.name for stage in worker.cost.stages for k in stage.kernels if k.time != 0]
+    assert found == ["a.to_aside", "a", "b", "b.from_aside"]
+
+
+def test_ends_that_a_drafter_shares_take_no_memory_elsewhere_either() -> None:
+    policy = (
+        "policy drafts from continuous {{ local {{ speculate {{ tokens = 2; drafter = small\n"
+        "  acceptance(r) = 0.5; shared_ends = {} }} }} }}\nmodel small from tiny {{ layers = 1 }}"
+    )
+    sizes = [
+        worker_of(beside("Embedding"), more=policy.format(shared), scenario="policy = drafts")
+        for shared in ("true", "false")
+    ]
+    weights = [worker.offloads[0].weights for worker in sizes]
+    assert weights == [2 * 32_000 * 1024, 2 * 2 * 32_000 * 1024]
+
+
+def test_an_offload_of_a_drafter_alone_is_no_idle_one() -> None:
+    text = """
+cluster one {{ worker gpu {{ hardware = H100_SXM
+  offload cpu {{ hardware = CPU_server; operators = [Routed] }} }} }}
+policy drafts from vllm {{ local {{ speculate {{ tokens = 2 tokens; drafter = {}
+  acceptance(r) = 0.5 }} }} }}
+scenario s {{ model = qwen3_8b; cluster = one; policy = drafts; workload = sharegpt }}
+"""
+    assert [d.code for d in tsdl.check(text.format("qwen3_30b_a3b"))] == []
+    assert [d.code for d in tsdl.check(text.format("qwen3_0_6b"))] == ["W0526"]
+
+
+def test_rent_is_not_known_where_neither_rent_nor_price_is() -> None:
+    more = (
+        "hardware rented from near { rent = 2 USD/h }\nhardware gift from far { price = 0 USD }\n"
+    )
+    offload = beside("GEMM").replace("far", "gift")
+    worker = worker_of(offload, more=more, hardware="rented")
+    assert (worker.rent, worker.price) == (None, 0)
+
+
+HOSTILE: tuple[tuple[str, object, str], ...] = (
+    ("workers.0.offloads.0.count", 0, "offloads have names of their own"),
+    ("workers.0.offloads.0.memory", -1, "offloads have names of their own"),
+    ("workers.0.offloads.0.name", "", "offloads have names of their own"),
+    ("workers.0.offloads.0.link.duplex", "hafl", "`duplex` is not 'hafl'"),
+    ("workers.0.offloads", [], "a kernel is where no offload is"),
+)
+
+
+@pytest.mark.parametrize(("path", "value", "reason"), HOSTILE)
+def test_plans_with_other_offloads_are_refused(path: str, value: object, reason: str) -> None:
+    data = json.loads(plan_of(beside("GEMM")).to_json())
+    put(data, path, value)
+    with pytest.raises(ValueError, match=f"not a plan: {reason}"):
+        tsdl.Plan.from_json(json.dumps(data))

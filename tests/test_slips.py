@@ -28,11 +28,6 @@ def told(program: str) -> list[str]:
         (SLO, "ttft <= 1 s if priority = 0 else 2 s", "ttft <= 1 s if priority == 0 else 2 s"),
         (EXPECT, "p99.9(ttft) <= 2 s", "p999(ttft) <= 2 s"),
         (
-            PICK,
-            "dispatch r to pick(w by w.queued, w.id for w in workers)",
-            "dispatch r to pick(w by 1000 * w.queued + w.id for w in workers)",
-        ),
-        (
             LOCAL,
             "for r in w.active if r.generated > 3 { log r.id }",
             "for r in w.active { if r.generated > 3 { log r.id } }",
@@ -53,15 +48,3 @@ def test_the_mean_of_a_list_is_written_as_a_sum_and_a_count() -> None:
     (help_,) = told(wrong)
     right = help_.removeprefix("write ").strip("`")
     assert told(program.replace("¦", right)) == []
-
-
-def test_two_keys_of_two_dimensions_are_divided_by_their_units() -> None:
-    keys = "-w.kv.cached(r)", "w.outstanding_tokens"
-    (help_,) = told(
-        PICK.replace("¦", f"dispatch r to pick(w by {', '.join(keys)} for w in workers)")
-    )
-    first, second = (f"{key} / 1 token" for key in keys)
-    assert "`by 1000 * FIRST + SECOND`" in help_
-    assert "`r.prompt / 1 token`" in help_
-    weighed = f"dispatch r to pick(w by 1000 * ({first}) + {second} for w in workers)"
-    assert told(PICK.replace("¦", weighed)) == []

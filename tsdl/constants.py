@@ -14,6 +14,7 @@ from tsdl.formula import Formula
 from tsdl.params import read_expression
 from tsdl.program import Declaration, Program
 from tsdl.schema import Block, Field
+from tsdl.schema.scenarios import MIXED
 from tsdl.source import Source, Span
 from tsdl.types import Quantity, Reference
 from tsdl.units import Units
@@ -125,7 +126,7 @@ def _quantities(
     if shape.open_field:
         specs |= {key: shape.open_field for key in members.fields if key not in specs}
     for key, spec in specs.items():
-        if not isinstance(spec.type, (Quantity, Reference)) or spec.whole:
+        if spec.whole or not (isinstance(spec.type, (Quantity, Reference)) or spec.type == MIXED):
             continue
         try:
             value = evaluator.get(instance, key)
@@ -133,6 +134,8 @@ def _quantities(
             continue
         if isinstance(value, Instance):
             used.append(value)
+        elif isinstance(value, list):
+            used += [part for part in value if isinstance(part, Instance)]
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             yield f"{instance.path}{key}", spec, float(value)
         elif isinstance(value, Formula):

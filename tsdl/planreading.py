@@ -75,6 +75,8 @@ def _check_workload(workload: Workload) -> None:
         raise ValueError("priorities are of other rows than those of the table")
     if workload.parts:
         raise ValueError("a workload that is mixed is no part of another")
+    if workload.arrivals is None and not (workload.replay and table is not None):
+        raise ValueError("a workload says nothing of when its requests arrive")
     drawn = [workload.prompt, workload.output, workload.turns, workload.think, workload.prefix]
     if workload.priority is not None and workload.priority.name != "rows":
         drawn.append(workload.priority)
@@ -103,6 +105,12 @@ def _check_draw(draw: Draw, known: dict[str, tuple[str, ...]]) -> None:
 
 def _check_workers(kind: Workers) -> None:
     """See that what workers do goes together. Raises ValueError."""
+    names = [offload.name for offload in kind.offloads]
+    if len({*names, ""}) <= len(names) or any(o.count < 1 or o.memory < 0 for o in kind.offloads):
+        raise ValueError("offloads have names of their own, devices and memory")
+    kernels = [k for stage in kind.cost.stages for k in stage.kernels]
+    if not {kernel.on for kernel in kernels} <= {*names, ""}:
+        raise ValueError("a kernel is where no offload is")
     if kind.ranks > MOST_DEVICES:
         raise ValueError("so many workers do not share experts")
     local = kind.local
@@ -144,6 +152,12 @@ def _check_ranges(plan: Plan) -> None:
             _check_draw(kind.failures, _DRAWN)
     for each in plan.workload.kinds:
         _check_workload(each)
+    mixed = plan.workload.parts
+    closed = any(each.concurrency is not None for each in (plan.workload, *mixed))
+    if mixed and (closed or len({part.name for part in mixed}) < len(mixed)):
+        raise ValueError(
+            "workloads that are mixed are no closed loops, and have names of their own"
+        )
     for condition in (*plan.slo, *plan.expects):
         if not formula.symbols(condition.formula) <= {*METRICS, *TOTALS}:
             raise ValueError(f"a condition asks for what no run has: {condition.text!r}")
@@ -176,7 +190,8 @@ def _check_words(plan: Plan) -> None:
     for kind in plan.workers:
         _check_choices(kind, WORKER, ("handoff",))
         _check_choices(kind.local, LOCAL, ("batching", "preempt", "queue"))
-        for link in filter(None, (kind.link, kind.port, kind.network, kind.host)):
+        others = (offload.link for offload in kind.offloads)
+        for link in filter(None, (kind.link, kind.port, kind.network, kind.host, *others)):
             _check_choices(link, LINK, ("duplex", "sharing"))
         here = {point.event for point in kind.breakpoints}
         _check_events(kind.local, "local", here)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.schema import Block
+from tsdl.schema.scenarios import MIXED
 from tsdl.types import Reference
 
 
@@ -42,6 +43,10 @@ def _used(evaluator: Evaluator, instance: Instance) -> Iterator[tuple[str, Insta
                 continue
             if part is not None:
                 yield key, part
+        elif field.type == MIXED:
+            parts = evaluator.get(instance, key)
+            assert parts is None or isinstance(parts, list)
+            yield from ((key, part) for part in parts or () if isinstance(part, Instance))
     for _, child in _children(evaluator, instance):
         yield from _used(evaluator, child)
 

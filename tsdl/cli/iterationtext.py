@@ -152,7 +152,7 @@ def _work(stage: Stage, kernel: Kernel, batch: Batch, seconds: float) -> tuple[s
     both = (kernel.flops, kernel.bytes) if seconds else (0, 0)
     flops, moved = (_at(work, features) for work in both)
     sends = kernel.wire != 0 or kernel.remote != 0
-    if not seconds or (kernel.roof is None and not kernel.on):
+    if not seconds or (kernel.roof is None and not (kernel.on and sends)):
         bound = ""
     elif kernel.roof is None or (halves and sends):
         bound = "link"  # what is left of it, behind the other half's computing

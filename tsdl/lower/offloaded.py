@@ -1,5 +1,7 @@
 """What a graph leaves to the offloads of a worker: their memory, and whether it fits."""
 
+from collections.abc import Sequence
+
 from tsdl.diagnostics import Label
 from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Instance
@@ -7,6 +9,7 @@ from tsdl.lower.clusters import channel
 from tsdl.lower.devices import Device, Offload
 from tsdl.lower.operators import Graph
 from tsdl.plan import Offload as Offloaded
+from tsdl.plan import Stage
 from tsdl.source import Span
 
 
@@ -43,26 +46,35 @@ def room_of(evaluator: Evaluator, worker: Instance, device: Device, graph: Graph
 
 
 def check_offloads(
-    evaluator: Evaluator, worker: Instance, model: Instance, device: Device, graph: Graph
+    evaluator: Evaluator,
+    worker: Instance,
+    model: Instance,
+    device: Device,
+    graph: Graph,
+    stages: Sequence[Stage],
 ) -> None:
     """See that all of the KV is in one place, and weights fit theirs; warn of idle offloads.
 
-    Raises Failed.
+    `stages` are those of the graph, and of its drafter. Raises Failed.
     """
+    kernels = [kernel for stage in stages for kernel in stage.kernels]
+    _check_names(evaluator, worker, device, {kernel.work_class for kernel in kernels})
     if len(graph.homes) > 1:
         (one, first), (other, second) = list(graph.homes.items())[:2]
+        drafted = f", with its drafter `{graph.drafter}`" if graph.drafter else ""
         where = [f"with `{name}`" if name else "on the worker's own" for name in (one, other)]
         raise evaluator.fail(
             "E0531",
             f"a worker has one KV cache, and that of `{first}` would be {where[0]}, that of "
             f"`{second}` {where[1]}",
             _place(evaluator, worker, one or other, "operators"),
-            secondary=(Label(evaluator.place_of(model), "this model has both"),),
+            secondary=(Label(evaluator.place_of(model), f"this model{drafted}"),),
             help=(f"let one offload compute both: `operators = [{first}, {second}]`",),
         )
     utilization = evaluator.real(evaluator.required(worker, "kv"), "utilization")
     for offload in device.offloads:
-        _check_use(evaluator, worker, model, offload, graph)
+        if not any(kernel.on == offload.name for kernel in kernels):
+            _warn_of_idle(evaluator, worker, model, offload, graph)
         usable, weights = _capacity(offload) * utilization, _weights(offload, graph)
         keeps = offload.name in graph.homes
         if weights < usable or (weights == usable and not keeps):
@@ -84,13 +96,23 @@ def check_offloads(
         )
 
 
-def _check_use(
+def _check_names(evaluator: Evaluator, worker: Instance, device: Device, classes: set[str]) -> None:
+    """See that no offload is called as a class of operators. Raises Failed."""
+    for offload in device.offloads:
+        if offload.name in classes:
+            raise evaluator.fail(
+                "E0531",
+                f"`{offload.name}` is a class of operators, and `hides` would mean both",
+                evaluator.place_of(evaluator.inner(worker, "offload", offload.name)),
+                help=("give the offload another name",),
+            )
+
+
+def _warn_of_idle(
     evaluator: Evaluator, worker: Instance, model: Instance, offload: Offload, graph: Graph
 ) -> None:
     """Warn of an offload that computes nothing."""
-    if any(kernel.on == offload.name for stage in graph.stages for kernel in stage.kernels):
-        return
-    named = " or ".join(f"`{kind.name}`" for kind in offload.kinds) or "nothing"
+    named = " or ".join(f"`{kind.name}`" for kind in offload.kinds) or "in `operators`"
     part = "" if offload.runs == "both" else f" with a part `{offload.runs}`"
     near = nearest(offload.kinds[0].name, sorted(graph.kinds)) if offload.kinds else None
     known = ", ".join(sorted(graph.kinds))

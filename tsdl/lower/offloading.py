@@ -3,7 +3,7 @@
 As experts on the host's processors, or attention where the KV cache is (SPEC.md, section 7.10).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from msgspec import Struct
@@ -13,6 +13,7 @@ from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Value, make, symbol
 from tsdl.lower.devices import Device, Offload
+from tsdl.lower.negatives import check_negative, iterations
 from tsdl.plan import Kernel
 
 TRANSFER = "transfer"  # the class of what goes there, and comes back
@@ -109,7 +110,7 @@ def keeps_kv(offload: Offload) -> bool:
 def crossing(device: Device, block: Instance, offload: Offload, kernels: list[Kernel]) -> Leg:
     """Return what an offload computes of an operator, or of its part. Raises Failed."""
     evaluator = device.evaluator
-    moved = {}
+    moved: dict[str, Value] = {}
     for key, verb in (("takes", "reads"), ("gives", "writes")):
         value = evaluator.get(block, key)
         if value is None:
@@ -123,6 +124,8 @@ def crossing(device: Device, block: Instance, offload: Offload, kernels: list[Ke
             )
         moved[key] = evaluator.known(block, key)
     when = evaluator.known(block, "when")
+    looked_at = iterations(device.decode_tokens, device.context)
+    check_negative(evaluator, block, kernels[0].name, moved, when, looked_at)
     named = tuple(replace(kernel, on=offload.name) for kernel in kernels)
     return Leg(named, offload, moved["takes"], moved["gives"], when)
 
@@ -130,27 +133,56 @@ def crossing(device: Device, block: Instance, offload: Offload, kernels: list[Ke
 def joined(device: Device, legs: Iterable[Leg]) -> list[Kernel]:
     """Return the kernels of legs in their order, with what goes to offloads and comes back."""
     found: list[Kernel] = []
-    for _, run in groupby(legs, lambda leg: leg.place):
-        there = list(run)
-        kernels = [kernel for leg in there for kernel in leg.kernels]
-        first, last = there[0], there[-1]
-        offload = first.offload
+    for _, run in groupby(_placed(legs), lambda placed: placed[0]):
+        all_of_them = [leg for _, leg in run]
+        kernels = [kernel for leg in all_of_them for kernel in leg.kernels]
+        there = [leg for leg in all_of_them if leg.offload]
+        offload = there[0].offload if there else None
         if offload is None:
             found += kernels
             continue
-        names = [kernel.name for kernel in (kernels[0], kernels[-1])]
-        found += transfer(device, offload, f"{names[0]}.to", first.takes, first.when)
+        names = [kernel.name for kernel in (there[0].kernels[0], there[-1].kernels[-1])]
+        found += transfer(device, offload, f"{names[0]}.to", *_edge(there, "takes"))
         found += kernels
-        found += transfer(device, offload, f"{names[1]}.from", last.gives, last.when)
+        found += transfer(device, offload, f"{names[1]}.from", *_edge(there[::-1], "gives"))
     return found
 
 
+def _placed(legs: Iterable[Leg]) -> Iterator[tuple[str, Leg]]:
+    """Yield legs with where they are; what never takes any time is where the one before it is."""
+    place = ""
+    for leg in legs:
+        idle = leg.offload is None and all(kernel.time == 0 for kernel in leg.kernels)
+        place = place if idle else leg.place
+        yield place, leg
+
+
+def _edge(legs: list[Leg], key: str) -> tuple[Value, Value]:
+    """Return what the first of legs that is launched takes, or gives, and when any of them is."""
+    seen: list[Leg] = []
+    for leg in legs:
+        if leg.when not in [other.when for other in seen]:
+            seen.append(leg)
+    size: Value = 0
+    for leg in reversed(seen):
+        size = (
+            getattr(leg, key) if len(seen) == 1 else make("if", leg.when, getattr(leg, key), size)
+        )
+    when = seen[0].when
+    for leg in seen[1:]:
+        when = make("or", when, leg.when)
+    return size, when
+
+
 def kv_between(device: Device, offload: Offload, operator: Instance, name: str) -> list[Kernel]:
-    """Return what goes between both where one computes prefills, and the other keeps their KV.
+    """Return what goes between both where an offload keeps the KV of what is prefilled here.
 
     What is new goes there, and what was computed before comes back: all of their contexts, or what
-    an operator that looks back a window sees of them.
+    an operator that looks back a window sees of them. The other way round it is a part of what the
+    prefill takes.
     """
+    if not keeps_kv(offload):
+        return []
     evaluator = device.evaluator
     contexts: Value = symbol("prefill_contexts")
     reach = evaluator.optional(operator, "reach")

@@ -23,10 +23,11 @@ _FAR_FEWER = 3 / 4
 
 
 class Kept(Struct):
-    """What one repeat of a stage keeps on a device."""
+    """What one repeat of a stage keeps on a device; `away` are weights that an offload has."""
 
     weight_bytes: float = 0
     kv_elements: float = 0
+    away: dict[str, float] = field(default_factory=dict)
 
 
 class Graph(Struct):
@@ -53,6 +54,7 @@ class Graph(Struct):
         here.kv_elements += kept.kv_elements
         self.kv_elements += repeat * kept.kv_elements
         if offload:
+            here.away[offload] = here.away.get(offload, 0) + kept.weight_bytes
             self.away[offload] = self.away.get(offload, 0) + repeat * kept.weight_bytes
         else:
             here.weight_bytes += kept.weight_bytes

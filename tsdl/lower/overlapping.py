@@ -141,6 +141,7 @@ def check_overlap(
     stages = [stage for _, cost in placed for stage in cost.stages]
     blocks = [stage for stage in stages if stage.repeat > 1]
     classes = {kernel.work_class for stage in blocks for kernel in _launched(stage)}
+    names = {kernel.on for stage in blocks for kernel in stage.kernels} - {""}
     place = evaluator.span(block, "hides" if "hides" in block.members.fields else "when")
     if not any(map(overlap.takes_turns, stages)):
         worker, _ = placed[0]
@@ -153,7 +154,7 @@ def check_overlap(
             notes=(
                 "ranks exchange tokens, of class `exchange`; all-reduces are of class `collective`",
             ),
-            help=(_remedy(overlap, classes),),
+            help=(_remedy(overlap, classes, names),),
         )
         return
     every = {name for stage in stages for k in stage.kernels for name in (k.work_class, k.on)}
@@ -185,6 +186,9 @@ def _why(overlap: Overlap, model: Instance, costs: list[Cost]) -> str:
     return f"no kernel is left that could be computed beside those of class {named}"
 
 
-def _remedy(overlap: Overlap, classes: set[str]) -> str:
+def _remedy(overlap: Overlap, classes: set[str], names: set[str]) -> str:
+    near = [nearest(name, sorted(names)) for name in overlap.hides]
+    if near and near[0]:
+        return f"did you mean `{near[0]}`?"
     others = [name for name in _EXCHANGED if name in classes and name not in overlap.hides]
     return f"hide what there is: `hides = [{', '.join(others)}]`" if others else "leave it out"

@@ -22,6 +22,7 @@ def owned(evaluator: Evaluator, device: Device, devices: int) -> dict[str, Any]:
     powers = [_power(evaluator, kind) for kind, _ in kinds]
     rented = evaluator.optional(hardware, "rent") is not None
     rents = [_rent(evaluator, kind) * count for kind, count in kinds]
+    rented = rented and all(rents)
     known = all(power["peak"] for power in powers)
     watts = {
         key: sum(power[key] * count for power, (_, count) in zip(powers, kinds, strict=True))

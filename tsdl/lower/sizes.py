@@ -13,6 +13,8 @@ from tsdl.plan import Workers
 from tsdl.planworkload import Table, Workload
 from tsdl.schema.scenarios import WORKLOAD
 
+_MORE = "share the model among more devices (`parallel = tp(…)`)"
+
 
 def check_sizes(
     evaluator: Evaluator,
@@ -68,14 +70,16 @@ def _check_requests(
             needed = min(whole, prompt[1] if math.isfinite(prompt[1]) else prompt[0])
         room = _longest_held(evaluator, standing.worker, kind, int(needed))
         if room < needed:
+            home = next((o.name for o in kind.offloads if o.keeps_kv), None)
+            holder = evaluator.inner(standing.worker, "offload", home) if home else standing.worker
+            more = f"have more devices in `{home}`" if home else _MORE
             raise evaluator.fail(
                 "E0512",
                 f"worker `{kind.name}` has no room for a request of {needed:,.0f} tokens",
-                evaluator.span(standing.worker, "hardware"),
+                evaluator.span(holder, "hardware"),
                 f"its KV cache holds {several(room, 'token')} of one request",
                 help=(
-                    "share the model among more devices (`parallel = tp(…)`)"
-                    + (f", or bound the requests: {bound}" if (bound := _bound(room)) else ""),
+                    more + (f", or bound the requests: {bound}" if (bound := _bound(room)) else ""),
                 ),
             )
 

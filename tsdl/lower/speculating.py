@@ -100,17 +100,17 @@ def drafted(
     for one, other in zip(mine, others, strict=True):  # they are the same devices
         one.efficiencies, one.peaks = other.efficiencies, other.peaks
     first = graph_of(evaluator, drafter, own, none)
-    for name, size in first.away.items():
+    kept, away = first.weight_bytes, first.away
+    if evaluator.get(block, "shared_ends"):  # what stands around repeats is the model's own
+        stages = zip(first.stages, first.kept, strict=False)  # one more is open
+        ends = [part for stage, part in stages if not stage.name]
+        kept -= sum(part.weight_bytes for part in ends)
+        away = {n: size - sum(part.away.get(n, 0) for part in ends) for n, size in away.items()}
+    for name, size in away.items():
         graph.away[name] = graph.away.get(name, 0) + size
     for name, kind in first.homes.items():
         graph.homes.setdefault(name, kind)
-    kept = first.weight_bytes
-    if evaluator.get(block, "shared_ends"):
-        kept -= sum(
-            part.weight_bytes
-            for stage, part in zip(first.stages, first.kept, strict=False)  # one more is open
-            if not stage.name
-        )
+    graph.kinds |= first.kinds
     graph.weight_bytes += kept
     graph.drafter, graph.drafter_bytes = drafter.name, kept
     graph.shares_experts |= first.shares_experts

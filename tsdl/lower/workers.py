@@ -83,7 +83,7 @@ def lower_workers(
     if tables.of_operators:
         graph.stages = marked(graph.stages, launching.overlap)
     drafts = drafted(evaluator, worker, policy, device, graph, tables)
-    check_offloads(evaluator, worker, model, device, graph)
+    check_offloads(evaluator, worker, model, device, graph, (*graph.stages, *drafts))
     parts = shares(evaluator, worker, graph, device.parallel.stages)
     kv = _kv_cache(evaluator, worker, model, device, graph, parts)
     cost = _cost(tables, device, graph, drafts, launching)
@@ -238,7 +238,7 @@ def _kv_cache(
     if given is not None:
         room = given * block * per_token
     elif away is not None:
-        _free_memory(evaluator, worker, model, device, graph, int(graph.weight_bytes))
+        _see_to_weights(evaluator, worker, model, device, graph)
         room = away
     else:
         room = min(
@@ -272,6 +272,17 @@ def _move(evaluator: Evaluator, kv: Instance, key: str) -> Value | None:
     """Return the seconds of a move to or from swap space, where the manager says them itself."""
     time = evaluator.function(kv, key, {"r": symbol("r")})
     return None if time is None else flattened(time, "r")
+
+
+def _see_to_weights(
+    evaluator: Evaluator, worker: Instance, model: Instance, device: Device, graph: Graph
+) -> None:
+    """See that weights fit devices whose KV is elsewhere. Raises Failed."""
+    kv = evaluator.required(worker, "kv")
+    capacity = evaluator.real(evaluator.inner(device.hardware, "memory"), "capacity")
+    usable = capacity * evaluator.real(kv, "utilization") - evaluator.real(kv, "reserve")
+    if graph.weight_bytes > usable:  # it tells how much that is
+        _free_memory(evaluator, worker, model, device, graph, int(graph.weight_bytes))
 
 
 def _free_memory(

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from tsdl.diagnostics import Label
-from tsdl.evaluate import Evaluator, Instance
+from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Constructed, Path, Range, Value
 from tsdl.lower.files import FileReader, check_unit, read_named
 from tsdl.planworkload import Draw, Table, Workload
@@ -106,11 +106,13 @@ def _mixed(evaluator: Evaluator, workload: Instance, read: FileReader) -> Worklo
     place = evaluator.span(workload, "mix")
     others = [k for k in workload.members.shape.fields if k not in ("mix", "warmup")]
     other = next((key for key in others if _is_set(workload, key)), None)
+    if ("columns", "") in workload.members.blocks:
+        other = other or "columns"
     if other is not None:
         raise evaluator.fail(
             "E0521",
             f"workload `{workload.name}` has both `mix` and `{other}`",
-            evaluator.span(workload, other),
+            evaluator.place_of(workload) if other == "columns" else evaluator.span(workload, other),
             "each of those that are mixed has its own",
             secondary=(Label(place, "set here"),),
             help=("leave one of them out",),
@@ -134,6 +136,9 @@ def _mixed(evaluator: Evaluator, workload: Instance, read: FileReader) -> Worklo
         names[found.name] += 1
         again = names[found.name]  # the same workload once more has requests of its own
         parts.append(found if again == 1 else replace(found, name=f"{found.name} {again}"))
+    count = sum(part.sessions or part.requests or 0 for part in parts)
+    if count > MOST_REQUESTS:
+        raise _too_many(evaluator, workload, "mix", count)
     own: dict[str, Any] = dict.fromkeys(Workload.__struct_fields__)
     own |= {"name": workload.name, "warmup": evaluator.real(workload, "warmup")}
     own |= {"correlation": 0.0, "replay": False, "parts": tuple(parts)}
@@ -230,18 +235,23 @@ def _check_count(
             )
     rates = known.get("rates", [known.get("rate", 0.0)])
     assert isinstance(rates, list)
-    rate = max((rate for rate in rates if isinstance(rate, (int, float))), default=0.0)
+    numbers = [rate for rate in rates if isinstance(rate, (int, float))]
+    rate = sum(numbers) / max(1, len(numbers))
     count = requests if requests is not None else rate * (duration or 0.0)
     if count > MOST_REQUESTS:
         key = next(
             (k for k in ("sessions", "requests", "duration") if _is_set(workload, k)), "arrivals"
         )
-        raise evaluator.fail(
-            "E0523",
-            f"{count:,.0f} requests are more than a run can hold",
-            evaluator.span(workload, key),
-            help=(f"at most {MOST_REQUESTS:,} are allowed",),
-        )
+        raise _too_many(evaluator, workload, key, count)
+
+
+def _too_many(evaluator: Evaluator, workload: Instance, key: str, count: float) -> Failed:
+    return evaluator.fail(
+        "E0523",
+        f"{count:,.0f} requests are more than a run can hold",
+        evaluator.span(workload, key),
+        help=(f"at most {MOST_REQUESTS:,} are allowed",),
+    )
 
 
 def _speed(evaluator: Evaluator, workload: Instance, table: Table) -> Table:

@@ -46,7 +46,20 @@ class Beginning(Struct, frozen=True):
         return _places(_BEGINNING, self.number, 0, self.tokens // block)
 
 
-Content = Unknown | Named | Beginning
+class Parted(Struct, frozen=True):
+    """What is in a request of one of so many workloads, none of which has what another has."""
+
+    content: "Unknown | Named | Beginning"
+    part: int
+    many: int
+
+    def keys(self, block: int) -> list[int]:
+        """Return its keys, which are those of its part alone."""
+        each = (divmod(key, _KINDS) for key in self.content.keys(block))
+        return [(place * self.many + self.part) * _KINDS + kind for place, kind in each]
+
+
+Content = Unknown | Named | Beginning | Parted
 UNKNOWN = Unknown()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import Struct
 
-from tsdl.runtime.contents import UNKNOWN, Beginning, Named
+from tsdl.runtime.contents import UNKNOWN, Parted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,13 +29,8 @@ class Contents(Struct, frozen=True):
         part = int(self.part[row])
         known = self.of_parts[part]
         content = UNKNOWN if known is None else known(int(self.row[row]))
-        many = len(self.of_parts)
-        match content:
-            case Beginning(number=number, tokens=tokens):
-                return Beginning(number * many + part, tokens)
-            case Named(names=names, span=span):
-                return Named(tuple(name * many + part for name in names), span)
-        return content
+        assert not isinstance(content, Parted), "a part is not mixed itself"
+        return Parted(content, part, len(self.of_parts))
 
 
 def mixed(parts: list[Arrivals]) -> Arrivals:

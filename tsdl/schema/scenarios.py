@@ -25,6 +25,7 @@ _FORMATS = (
     "llmservingsim", "vllm", "sharegpt",
 )  # fmt: skip
 
+MIXED = Sequence(Reference("workload"))
 WORKLOAD = Block(
     "workload",
     "What arrives, and when.",
@@ -77,9 +78,7 @@ WORKLOAD = Block(
             Construct("distribution", Dimension.of("tokens")),
             "tokens of each of these texts, as far as prompts are that long",
         ),
-        "mix": Field(
-            Sequence(Reference("workload")), "workloads whose requests arrive together, as they are"
-        ),
+        "mix": Field(MIXED, "workloads whose requests arrive together, as they are"),
     },
     {
         "columns": Nested(
