@@ -114,6 +114,7 @@ def replayed(workload: Workload, run: Run) -> Workload:
         prefixes=None,
         prefix=None,
         concurrency=workload.concurrency if same else None,
+        parts=(),
     )
 
 

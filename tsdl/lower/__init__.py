@@ -15,6 +15,7 @@ from tsdl.lower.files import FileReader
 from tsdl.lower.formulas import lower_parts
 from tsdl.lower.handingover import check_hand_over
 from tsdl.lower.idle import never_happening, report_idle, report_unasked
+from tsdl.lower.mixing import lower_requests, parts_of
 from tsdl.lower.overlapping import check_overlap
 from tsdl.lower.pipeline import check_pipeline
 from tsdl.lower.places import (
@@ -30,7 +31,6 @@ from tsdl.lower.scaling import check_scaled
 from tsdl.lower.sharing import check_blocks, check_sharing, without_contents
 from tsdl.lower.sizes import check_sizes
 from tsdl.lower.workers import lower_workers, tables_of
-from tsdl.lower.workloads import lower_workload, parts_of
 from tsdl.plan import (
     FORMAT,
     Breakpoint,
@@ -114,7 +114,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     }
     report_idle(evaluator, asked, used, names_of(model), known, never)
     _check_series(evaluator, scenario)
-    lowered = lower_workload(evaluator, workload, read)
+    lowered = lower_requests(evaluator, workload, read)
     for standing, kind in zip(placed, workers, strict=True):
         for part in lowered.kinds:
             check_blocks(evaluator, evaluator.required(standing.worker, "kv"), kind, part)

@@ -33,7 +33,7 @@ class Leg(Struct, frozen=True):
     when: Value = True
 
     @property
-    def place(self) -> str:
+    def where(self) -> str:
         """Return the name of the offload; "" for the worker's own devices."""
         return self.offload.name if self.offload else ""
 
@@ -153,7 +153,7 @@ def _placed(legs: Iterable[Leg]) -> Iterator[tuple[str, Leg]]:
     place = ""
     for leg in legs:
         idle = leg.offload is None and all(kernel.time == 0 for kernel in leg.kernels)
-        place = place if idle else leg.place
+        place = place if idle else leg.where
         yield place, leg
 
 

@@ -7,8 +7,8 @@ from tsdl.costs import Footprint, compiled_footprint, watermark
 from tsdl.diagnostics.words import several
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.lower.clusters import standings
+from tsdl.lower.mixing import parts_of
 from tsdl.lower.operators import looks_back
-from tsdl.lower.workloads import parts_of
 from tsdl.plan import Workers
 from tsdl.planworkload import Table, Workload
 from tsdl.schema.scenarios import WORKLOAD

@@ -1,9 +1,7 @@
 """Workloads to the plan: arrivals, lengths, tables from files."""
 
 import math
-from collections import Counter as Counted
 from itertools import pairwise
-from typing import Any
 
 from msgspec.structs import replace
 
@@ -20,8 +18,6 @@ MOST_REQUESTS = 50_000_000
 
 def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:
     """Return a workload; report what is missing in it or contradicts itself."""
-    if _is_set(workload, "mix"):
-        return _mixed(evaluator, workload, read)
     _check(evaluator, workload)
     replayed, first = _table(evaluator, workload, "trace", read)
     drawn, second = _table(evaluator, workload, "lengths", read)
@@ -93,65 +89,6 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
     )
 
 
-def parts_of(evaluator: Evaluator, workload: Instance) -> list[Instance]:
-    """Return the workloads whose requests arrive: what one mixes, or itself."""
-    parts = evaluator.get(workload, "mix")
-    if not isinstance(parts, list):
-        return [workload]
-    return [part for part in parts if isinstance(part, Instance)]
-
-
-def _mixed(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:
-    """Return a workload whose requests are those of others. Raises Failed."""
-    place = evaluator.span(workload, "mix")
-    others = [k for k in workload.members.shape.fields if k not in ("mix", "warmup")]
-    other = next((key for key in others if _is_set(workload, key)), None)
-    if ("columns", "") in workload.members.blocks:
-        other = other or "columns"
-    if other is not None:
-        raise evaluator.fail(
-            "E0521",
-            f"workload `{workload.name}` has both `mix` and `{other}`",
-            evaluator.place_of(workload) if other == "columns" else evaluator.span(workload, other),
-            "each of those that are mixed has its own",
-            secondary=(Label(place, "set here"),),
-            help=("leave one of them out",),
-        )
-    instances = parts_of(evaluator, workload)
-    if not instances:
-        raise evaluator.fail("E0532", f"workload `{workload.name}` mixes nothing", place)
-    for part in instances:
-        why = next((w for key, w in _UNMIXED.items() if _is_set(part, key)), None)
-        if why is not None:
-            raise evaluator.fail(
-                "E0532",
-                f"`{part.name}` cannot be a part of `{workload.name}`: {why}",
-                place,
-                secondary=(Label(evaluator.place_of(part), "this part"),),
-            )
-    names: Counted[str] = Counted()
-    parts = []
-    for part in instances:
-        found = lower_workload(evaluator, part, read)
-        names[found.name] += 1
-        again = names[found.name]  # the same workload once more has requests of its own
-        parts.append(found if again == 1 else replace(found, name=f"{found.name} {again}"))
-    count = sum(part.sessions or part.requests or 0 for part in parts)
-    if count > MOST_REQUESTS:
-        raise _too_many(evaluator, workload, "mix", count)
-    own: dict[str, Any] = dict.fromkeys(Workload.__struct_fields__)
-    own |= {"name": workload.name, "warmup": evaluator.real(workload, "warmup")}
-    own |= {"correlation": 0.0, "replay": False, "parts": tuple(parts)}
-    return Workload(**own)
-
-
-# What does not go into a mix, and why not.
-_UNMIXED = {
-    "mix": "it is mixed itself, so name its parts",
-    "concurrency": "its users send when others have their answers, which are those of all parts",
-}
-
-
 def _priority(evaluator: Evaluator, workload: Instance, rows: tuple[float, ...]) -> Draw | None:
     """Return how priorities are drawn; where a file brings them, they are those of its rows."""
     column = evaluator.inner(workload, "columns")
@@ -166,7 +103,7 @@ def _priority(evaluator: Evaluator, workload: Instance, rows: tuple[float, ...])
                 "write `trace = …` or `lengths = …`, or draw them: `priority = choice(0: 1, 1: 2)`",
             ),
         )
-    if _is_set(workload, "priority"):
+    if is_set(workload, "priority"):
         raise evaluator.fail(
             "E0521",
             f"workload `{workload.name}` has both `priority` and a column of priorities",
@@ -197,13 +134,13 @@ def _ends(workload: Instance, *, conversations: bool) -> tuple[str, ...]:
         return ("write `requests = 1000` or `duration = 10 min`",)
     ends = "write `sessions = 1000` or `duration = 10 min`"
     return (
-        f"{ends}: `requests` counts no conversations" if _is_set(workload, "requests") else ends,
+        f"{ends}: `requests` counts no conversations" if is_set(workload, "requests") else ends,
     )
 
 
 def _check_sessions(evaluator: Evaluator, workload: Instance, replayed: bool) -> None:  # noqa: FBT001
     """See that conversations are drawn, and not replayed."""
-    key = "turns" if _is_set(workload, "turns") else "sessions"
+    key = "turns" if is_set(workload, "turns") else "sessions"
     if replayed:
         raise evaluator.fail(
             "E0521",
@@ -240,12 +177,13 @@ def _check_count(
     count = requests if requests is not None else rate * (duration or 0.0)
     if count > MOST_REQUESTS:
         key = next(
-            (k for k in ("sessions", "requests", "duration") if _is_set(workload, k)), "arrivals"
+            (k for k in ("sessions", "requests", "duration") if is_set(workload, k)), "arrivals"
         )
-        raise _too_many(evaluator, workload, key, count)
+        raise too_many(evaluator, workload, key, count)
 
 
-def _too_many(evaluator: Evaluator, workload: Instance, key: str, count: float) -> Failed:
+def too_many(evaluator: Evaluator, workload: Instance, key: str, count: float) -> Failed:
+    """Return the failure of a workload whose field brings more requests than a run can hold."""
     return evaluator.fail(
         "E0523",
         f"{count:,.0f} requests are more than a run can hold",
@@ -271,7 +209,8 @@ def _speed(evaluator: Evaluator, workload: Instance, table: Table) -> Table:
     return replace(table, arrived=arrived)
 
 
-def _is_set(instance: Instance, key: str) -> bool:
+def is_set(instance: Instance, key: str) -> bool:
+    """Tell whether a field is set, by the declaration or by an argument."""
     return key in instance.overrides or key in instance.members.fields
 
 
@@ -283,7 +222,7 @@ def _check(evaluator: Evaluator, workload: Instance) -> None:
     }
     for source, others in sources.items():
         for other in others:
-            if _is_set(workload, source) and _is_set(workload, other):
+            if is_set(workload, source) and is_set(workload, other):
                 raise evaluator.fail(
                     "E0521",
                     f"workload `{workload.name}` has both `{source}` and `{other}`",
@@ -292,12 +231,12 @@ def _check(evaluator: Evaluator, workload: Instance) -> None:
                     secondary=(Label(evaluator.span(workload, source), "set here"),),
                     help=("leave one of them out",),
                 )
-    if _is_set(workload, "trace"):
+    if is_set(workload, "trace"):
         return
-    needed = [] if _is_set(workload, "concurrency") else ["arrivals"]
-    needed += [] if _is_set(workload, "lengths") else ["prompt", "output"]
+    needed = [] if is_set(workload, "concurrency") else ["arrivals"]
+    needed += [] if is_set(workload, "lengths") else ["prompt", "output"]
     for key in needed:
-        if not _is_set(workload, key):
+        if not is_set(workload, key):
             raise evaluator.fail(
                 "E0404",
                 f"`{key}` of workload `{workload.name}` is not set",

@@ -1,0 +1,77 @@
+"""Workloads whose requests arrive together, to the plan: what each part is, and what is no part."""
+
+from collections import Counter
+from typing import Any
+
+from msgspec.structs import replace
+
+from tsdl.diagnostics import Label
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.lower.files import FileReader
+from tsdl.lower.workloads import MOST_REQUESTS, is_set, lower_workload, too_many
+from tsdl.planworkload import Workload
+
+# What does not go into a mix, and why not.
+_UNMIXED = {
+    "mix": "it is mixed itself, so name its parts",
+    "concurrency": "its users send when others have their answers, which are those of all parts",
+}
+
+
+def lower_requests(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:
+    """Return a workload, or one of all those that it mixes. Raises Failed."""
+    if is_set(workload, "mix"):
+        return _mixed(evaluator, workload, read)
+    return lower_workload(evaluator, workload, read)
+
+
+def parts_of(evaluator: Evaluator, workload: Instance) -> list[Instance]:
+    """Return the workloads whose requests arrive: what one mixes, or itself."""
+    parts = evaluator.get(workload, "mix")
+    if not isinstance(parts, list):
+        return [workload]
+    return [part for part in parts if isinstance(part, Instance)]
+
+
+def _mixed(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:
+    """Return a workload whose requests are those of others. Raises Failed."""
+    place = evaluator.span(workload, "mix")
+    others = [k for k in workload.members.shape.fields if k not in ("mix", "warmup")]
+    other = next((key for key in others if is_set(workload, key)), None)
+    if ("columns", "") in workload.members.blocks:
+        other = other or "columns"
+    if other is not None:
+        raise evaluator.fail(
+            "E0521",
+            f"workload `{workload.name}` has both `mix` and `{other}`",
+            evaluator.place_of(workload) if other == "columns" else evaluator.span(workload, other),
+            "each of those that are mixed has its own",
+            secondary=(Label(place, "set here"),),
+            help=("leave one of them out",),
+        )
+    instances = parts_of(evaluator, workload)
+    if not instances:
+        raise evaluator.fail("E0532", f"workload `{workload.name}` mixes nothing", place)
+    for part in instances:
+        why = next((w for key, w in _UNMIXED.items() if is_set(part, key)), None)
+        if why is not None:
+            raise evaluator.fail(
+                "E0532",
+                f"`{part.name}` cannot be a part of `{workload.name}`: {why}",
+                place,
+                secondary=(Label(evaluator.place_of(part), "this part"),),
+            )
+    names: Counter[str] = Counter()
+    parts = []
+    for part in instances:
+        found = lower_workload(evaluator, part, read)
+        names[found.name] += 1
+        again = names[found.name]  # the same workload once more has requests of its own
+        parts.append(found if again == 1 else replace(found, name=f"{found.name} {again}"))
+    count = sum(part.sessions or part.requests or 0 for part in parts)
+    if count > MOST_REQUESTS:
+        raise too_many(evaluator, workload, "mix", count)
+    own: dict[str, Any] = dict.fromkeys(Workload.__struct_fields__)
+    own |= {"name": workload.name, "warmup": evaluator.real(workload, "warmup")}
+    own |= {"correlation": 0.0, "replay": False, "parts": tuple(parts)}
+    return Workload(**own)
