@@ -331,7 +331,7 @@ def test_every_division_by_zero_is_told_alike(quotient: str, engine: str) -> Non
 
 
 NUMBERS = {
-    "zero workers": (workers("n: int = 1", "0"), ["E0503"]),
+    "zero workers": (workers("n: int = 1", "0"), ["E0513"]),
     "less than zero workers": (workers("n: int = 1", "-1"), ["E0503"]),
     "half a worker": (workers("n: int = 1", "0.5"), ["E0503"]),
     "zero requests": (workload("requests = 0"), ["E0503"]),

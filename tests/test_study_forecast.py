@@ -49,7 +49,7 @@ def points(name: str) -> Points:
 def test_runs_that_are_known_are_told_and_points_without() -> None:
     told = forecast(points("grid"), None)
     assert (told.known, told.left, told.measured) == (0, 8, 3)
-    assert [(p.number, why.code) for p, why in told.infeasible] == [(0, "E0503"), (3, "E0503")]
+    assert [(p.number, why.code) for p, why in told.infeasible] == [(0, "E0513"), (3, "E0513")]
 
 
 def test_runs_of_a_search_are_known_as_far_as_it_has_come(tmp_path: Path) -> None:
@@ -124,10 +124,10 @@ def test_the_command_line_tells_it(
     Path("a.tsim").write_text(TEXT)
     assert main(["check", "a.tsim"]) == 0
     told = capsys.readouterr().out
-    assert "\n  2 points are infeasible:\n    qps = 2 req/s, gpus = 0: E0503: " in told
+    assert "\n  2 points are infeasible:\n    qps = 2 req/s, gpus = 0: E0513: " in told
     assert main(["plan", "a.tsim", "--study", "grid"]) == 0
     told = capsys.readouterr().out
-    assert "  2 points are infeasible:\n    qps = 2 req/s, gpus = 0: E0503: " in told
+    assert "  2 points are infeasible:\n    qps = 2 req/s, gpus = 0: E0513: " in told
     assert "of CPU time, on " in told
     assert "as 3 runs tell\n" in told
     assert main(["run", "a.tsim", "--study", "grid", "--jobs", "1"]) == 0

@@ -44,7 +44,7 @@ def test_a_study_has_its_constants_in_what_it_tells_too() -> None:
 
 def test_a_check_with_params_has_them_where_a_study_does_not_vary_them() -> None:
     assert tsdl.check(TEXT, ENOUGH, params={"count": 3}) == []
-    assert [d.code for d in tsdl.check(TEXT, ENOUGH, params={"count": 0})] == ["E0503"]
+    assert [d.code for d in tsdl.check(TEXT, ENOUGH, params={"count": 0})] == ["E0513"]
     assert [d.code for d in tsdl.check(TEXT, ENOUGH, params={"counts": 1})] == ["E0507"]
 
 

@@ -20,9 +20,9 @@ def owned(evaluator: Evaluator, device: Device, devices: int) -> dict[str, Any]:
     kinds = list(_kinds(device, devices))
     prices = [evaluator.real(kind, "price") * count for kind, count in kinds]
     powers = [_power(evaluator, kind) for kind, _ in kinds]
-    rented = evaluator.optional(hardware, "rent") is not None
-    rents = [_rent(evaluator, kind) * count for kind, count in kinds]
-    rented = rented and all(rents)
+    rents = [(_rent(evaluator, kind), count) for kind, count in kinds]
+    hired = evaluator.optional(hardware, "rent") is not None
+    known_rents = [rent * count for rent, count in rents if rent is not None]
     known = all(power["peak"] for power in powers)
     watts = {
         key: sum(power[key] * count for power, (_, count) in zip(powers, kinds, strict=True))
@@ -31,7 +31,7 @@ def owned(evaluator: Evaluator, device: Device, devices: int) -> dict[str, Any]:
     return {
         "price": sum(prices) if all(prices) else 0.0,
         "lifetime": evaluator.real(hardware, "lifetime"),
-        "rent": sum(rents) if rented else None,
+        "rent": sum(known_rents) if hired and len(known_rents) == len(kinds) else None,
         **{f"{key}_power": watts[key] if known else 0.0 for key in _POWER},
     }
 
@@ -42,11 +42,13 @@ def _kinds(device: Device, devices: int) -> Iterator[tuple[Instance, int]]:
         yield offload.device.hardware, offload.count
 
 
-def _rent(evaluator: Evaluator, hardware: Instance) -> float:
+def _rent(evaluator: Evaluator, hardware: Instance) -> float | None:
+    """Return USD/s, of the price where no rent is said, or None: neither is. Raises Failed."""
     rent = evaluator.optional(hardware, "rent")
     if rent is not None:
-        return rent
-    return evaluator.real(hardware, "price") / evaluator.real(hardware, "lifetime")
+        return rent  # of nothing, too
+    price = evaluator.real(hardware, "price")
+    return price / evaluator.real(hardware, "lifetime") if price else None
 
 
 def _power(evaluator: Evaluator, hardware: Instance) -> dict[str, float]:
