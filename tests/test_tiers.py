@@ -99,3 +99,49 @@ def test_a_hand_over_through_a_pool() -> None:
     assert column(result, "e2e") == pytest.approx([20 + moves + 4 * 0.25], rel=1e-12)
     assert column(result, "worker") == [1]
     assert column(result, "cached") == [20]
+
+
+def asking(local: str, **given: object) -> tuple[list[int], float]:
+    """Return the tokens that the tiers `pool` and `far` were asked for, and the rate of hits."""
+    text = FILE.replace("  tier pool", "  tier far {{ capacity = 1 GiB }}\n  tier pool")
+    more = given | {"policy": "continuous", "local": local}
+    result = watched(tsdl.compile(text.format(**(USUAL | CHAT | more))))
+    asked = {tier["name"]: tier["tokens_asked"] for tier in result.summary["tiers"]}
+    return [asked["pool"], asked["far"]], result.totals["hit_rate"]
+
+
+def test_what_several_tiers_are_asked_for_in_turn_counts_once() -> None:
+    """All 24 tokens that there are of 44 are found, in the second that is asked."""
+    asked, rate = asking("""
+    on start(r, w) when r.turn > 0 { fetch r from far; fetch r from pool }
+    on finish(r, w) { store r in pool }""")
+    assert asked == [44, 44]
+    assert rate == 24 / 44
+
+
+def test_what_the_first_tier_has_the_second_is_not_asked_for() -> None:
+    """Of 44 and of 69 tokens the near one has 24, and the far one 25 more for the last."""
+    local = """
+    on start(r, w) when r.turn > 0 { fetch r from pool; fetch r from far }
+    on finish(r, w) { store r in far; if r.turn == 0 { store r in pool } }"""
+    asked, rate = asking(local, size="sessions = 1; turns = constant(3); think = constant(1 s)")
+    assert asked == [44 + 69, (44 - 24) + (69 - 24)]
+    assert rate == (24 + 24 + 25) / (44 + 69)
+
+
+def test_who_has_lost_its_kv_asks_anew() -> None:
+    """19 of 20 tokens are asked for; 10 are computed, stored, dropped; then 19 are asked for."""
+    asked, rate = asking(
+        """
+    batching = chunked; max_requests = 1
+    state dropped = 0
+    on admit(r, w) { fetch r from pool }
+    on iteration(batch, w) when dropped == 0 {
+      dropped = 1
+      for r in w.active { store r in pool; drop r }
+    }""",
+        size="requests = 1",
+        most=10,
+    )
+    assert asked == [19 + 19, 0]
+    assert rate == 10 / 38

@@ -162,8 +162,8 @@ class Actions:
             worker.swapper.give_up(request)
         else:
             worker.memory.swapped -= request.held
-        request.held = request.computed = 0
-        request.prefilled = False
+        request.held = 0
+        request.lose()
 
     def give_up_swap(self, request: Request) -> None:
         """Have a swapped request wait at the head of its worker's queue, to be computed anew."""
@@ -342,7 +342,7 @@ class Actions:
             return
         if size > request.held:
             worker.memory.grow(request, size)
-        tier.hit(entry, gained)
+        tier.hit(entry, request, gained)
         request.busy = True
 
         def done() -> None:

@@ -110,6 +110,7 @@ class PrefixMemory(Memory):
         request.cached += request.computed
         self.asked += request.length
         self.found += request.computed
+        request.missed = request.length - 1 - request.computed
         request.held = len(chain) * self._unit
         self.grow(request, size)
 

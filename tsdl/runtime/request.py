@@ -45,6 +45,7 @@ class Request:
     under_way: int = 0  # tokens that are in the stages of a pipeline
     furthest: int = 0  # the most tokens that were ever computed
     cached: int = 0  # tokens that were fetched
+    missed: int = -1  # tokens that it lacks still, of those that it last asked caches or tiers for
     prefilled: bool = False  # has computed all that it had when it was admitted
     active: bool = False  # among those that run on a worker
     held: int = 0  # bytes of KV on the device, or in swap space
@@ -80,6 +81,12 @@ class Request:
     def resting(self) -> bool:
         """Tell whether actions on it are under way, so that it is not computed on."""
         return self.busy or self.chain is not None
+
+    def lose(self) -> None:
+        """Have none of its KV, and all to compute anew."""
+        self.computed = 0
+        self.prefilled = False
+        self.missed = -1
 
     def blocks(self, block: int) -> list[int]:
         """Return what is in each of its full blocks of so many tokens, and in all before it."""

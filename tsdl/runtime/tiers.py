@@ -36,6 +36,7 @@ class Tier:
     fetches: int = 0
     hits: int = 0
     asked: int = 0  # tokens
+    again: int = 0  # those of them that a KV cache or another tier had been asked for just before
     found: int = 0  # tokens
     stores: int = 0
     refused: int = 0  # stores for which there was no room
@@ -64,15 +65,19 @@ class Tier:
 
         Asked for is what the request lacks; its last token is always computed.
         """
+        lacking = request.length - 1 - request.computed
         self.fetches += 1
-        self.asked += request.length - 1 - request.computed
+        self.asked += lacking
+        self.again += lacking if lacking == request.missed else 0
+        request.missed = lacking
         entry = self.entries.get(request.session)
         tokens = min(entry.tokens, request.length - 1) if entry else 0
         return (entry, tokens) if tokens > request.computed else (None, 0)
 
-    def hit(self, entry: Entry, tokens: int) -> None:
+    def hit(self, entry: Entry, request: Request, tokens: int) -> None:
         """Note that so many tokens of an entry are fetched."""
         self.hits += 1
+        request.missed -= tokens
         self.found += tokens
         entry.uses += 1
         entry.pinned += 1

@@ -26,7 +26,7 @@ def totals(outcome: Outcome, site: Site, tokens: int) -> dict[str, float]:
     `tokens` are those that the run generated. What the plan does not say is NaN.
     """
     places: list[Tier | Memory] = [*outcome.tiers, *(w.memory for w in outcome.workers)]
-    asked = sum(place.asked for place in places)
+    asked = sum(place.asked for place in places) - sum(tier.again for tier in outcome.tiers)
     found = sum(place.found for place in places)
     drafts = [worker.drafts for worker in outcome.workers if worker.drafts is not None]
     made, accepted = (sum(getattr(d, key) for d in drafts) for key in ("made", "accepted"))

@@ -300,8 +300,7 @@ class Worker(Shown):
         """Take a request's memory back; it waits at the head, to be computed anew."""
         self.forgotten(request)
         self.memory.release(request)
-        request.computed = 0
-        request.prefilled = False
+        request.lose()
         self.waiting.appendleft(request)
 
     # -- iterations ----------------------------------------------------------------------------
