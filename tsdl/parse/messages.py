@@ -70,6 +70,7 @@ _AT_MOST = 6
 _WHOLE = re.compile(r"[^;{}#\n]*[=:][^;{}#\n]*$|\}[ \t]*$")
 _ESCAPE = re.compile(r'"[^"\\\n]*\\(?=[^\n]*")')  # in a text that is closed, up to the first
 _DOTTED = re.compile(r"\b(\w+)\.(\w+)[ \t]*$")
+_NAME = re.compile(r"[A-Za-z_]\w*")
 _ENTRY = re.compile(r"[A-Za-z_][\w.]*[ \t]*(=(?!=)|\{)")
 
 
@@ -122,8 +123,10 @@ def _unexpected_token(error: UnexpectedToken, source: Source, end: int, sink: Si
         span = Span(source, start, start)
     else:
         opened = None
-        title, label = f"`{token}` cannot stand here", "unexpected"
-        span = Span(source, start, token.end_pos or start + 1)
+        # A word of the grammar may be the beginning of what was written: `to` of `tokens`.
+        word = _NAME.match(source.text, start)
+        span = Span(source, start, word.end() if word else token.end_pos or start + 1)
+        title, label = f"`{word[0] if word else token}` cannot stand here", "unexpected"
     if token.type == "RBRACE" and not _open_bracket(source, start, 0):
         sink.error("E0101", "this `}` closes nothing", span, "no `{` is open here")
         return
