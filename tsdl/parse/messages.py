@@ -66,11 +66,11 @@ _LOOKALIKES = {
 }  # fmt: skip
 
 _AT_MOST = 6
+_OPERATORS = {"PLUS", "STAR"}  # what can stand behind an operand
 # An entry that is whole, and what begins one.
 _WHOLE = re.compile(r"[^;{}#\n]*[=:][^;{}#\n]*$|\}[ \t]*$")
 _ESCAPE = re.compile(r'"[^"\\\n]*\\(?=[^\n]*")')  # in a text that is closed, up to the first
 _DOTTED = re.compile(r"\b(\w+)\.(\w+)[ \t]*$")
-_NAME = re.compile(r"[A-Za-z_]\w*")
 _ENTRY = re.compile(r"[A-Za-z_][\w.]*[ \t]*(=(?!=)|\{)")
 
 
@@ -123,10 +123,8 @@ def _unexpected_token(error: UnexpectedToken, source: Source, end: int, sink: Si
         span = Span(source, start, start)
     else:
         opened = None
-        # A word of the grammar may be the beginning of what was written: `to` of `tokens`.
-        word = _NAME.match(source.text, start)
-        span = Span(source, start, word.end() if word else token.end_pos or start + 1)
-        title, label = f"`{word[0] if word else token}` cannot stand here", "unexpected"
+        span = Span(source, start, token.end_pos or start + 1)
+        title, label = f"`{token}` cannot stand here", "unexpected"
     if token.type == "RBRACE" and not _open_bracket(source, start, 0):
         sink.error("E0101", "this `}` closes nothing", span, "no `{` is open here")
         return
@@ -173,6 +171,10 @@ def _expected_text(expected: set[str]) -> str:
     names = sorted({_NAMES.get(name, f"`{name.lower()}`") for name in expected if name[:2] != "__"})
     if len(names) > _AT_MOST:
         plain = [name for name in names if name.startswith("a ")]
+        if expected >= _OPERATORS:
+            plain.append("an operator")
+        if "COMMA" in expected and "_NL" not in expected:  # inside brackets
+            plain.append("`,`")
         names = plain or names[:_AT_MOST]
         return f"{', '.join(names)}, … can stand here"
     return f"{' or '.join(names)} can stand here"

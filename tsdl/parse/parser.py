@@ -13,6 +13,7 @@ from lark import Lark, Token, Tree
 from lark import __version__ as lark_version
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from lark.grammar import Rule
+from lark.lexer import PatternRE, PatternStr, TerminalDef
 
 from tsdl import _cache
 from tsdl._resources import grammar_text, parser_code
@@ -20,6 +21,7 @@ from tsdl._resources import grammar_text, parser_code
 _Build = Callable[[list[Any]], Tree[Any]]
 
 _OPEN = {"LPAR": "(", "LSQB": "[", "LBRACE": "{"}
+_OURS = {"postlex", "lexer_callbacks", "edit_terminals"}  # options that are code
 _CLOSE = {"RPAR": "(", "RSQB": "[", "RBRACE": "{"}
 
 
@@ -42,6 +44,14 @@ class _LineEnds:
             yield token
 
 
+def _whole_word(terminal: TerminalDef) -> None:
+    """Have a word of the grammar end where the word ends: `ifx` is a name, also where none fits."""
+    word = terminal.pattern.value
+    if isinstance(terminal.pattern, PatternStr) and word.isalpha():
+        terminal.pattern = PatternRE(rf"{word}(?![A-Za-z0-9_])")
+        terminal.priority = 1  # before NAME, which fits as well
+
+
 def new_parser(*, strict: bool = False) -> Lark:
     """Build a parser; a strict one refuses any ambiguity (needs the package interegular)."""
     return Lark(
@@ -49,6 +59,7 @@ def new_parser(*, strict: bool = False) -> Lark:
         parser="lalr",
         strict=strict,
         postlex=_LineEnds(),
+        edit_terminals=_whole_word,
         maybe_placeholders=False,
     )
 
@@ -129,7 +140,7 @@ def _kept_parser(keep: Callable[[Token], Token]) -> Lark:
         with suppress(Exception):  # whoever made them, they are as good as none
             return _with_tables(kept, keep)
     written = io.BytesIO()
-    new_parser().save(written, exclude_options={"postlex", "lexer_callbacks"})
+    new_parser().save(written, exclude_options=_OURS)
     _cache.save("grammar", key, written.getvalue())
     return _with_tables(written.getvalue(), keep)
 
