@@ -76,6 +76,7 @@ ROWS = {
         Row("eight_workers", (Goal("simulation", 1.2),), "eight_workers"),
         Row("disaggregated", (Goal("simulation", 2.0),), "disaggregated"),
         Row("sessions", (Goal("microseconds_each", 25),), "sessions"),
+        Row("elastic", (), "elastic"),
         Row("ranks", (), "ranks", 20_000),
         Row("prefix_cache", (Goal("microseconds_each", 60),), "prefix_cache", 10_000),
         Row(

@@ -12,6 +12,8 @@ WANTED = (
     "3 if now < 60 ms else 1",
     "mod(now / 17 ms, 4)",
 )
+# Beside a timer, what else may have it looked at; in the same handler of an event it stands once.
+EVENTS = ("finish(r, w)", "start(r, w)", "token(r, w) when r.generated == 1", "ready(w)", "fail(w)")
 FAILURES = ("exponential(mean = 80 ms)", "uniform(5 ms..40 ms)", "constant(51 ms)")
 
 
@@ -44,6 +46,11 @@ def scaled(cluster: str, policy: str, chance: Random) -> tuple[str, str]:
         return cluster, policy
     wanted = "; ".join(f"scale {name} to {chance.choice(WANTED)}" for name in dict.fromkeys(names))
     handler = f"on every({chance.choice(('19 ms', '53 ms', '0.31 s'))}) {{ {wanted} }}"
+    if chance.random() < 0.5:
+        event = chance.choice(EVENTS)
+        if f"on {event.partition('(')[0]}(" not in policy:
+            wanted = f"scale {chance.choice(names)} to {chance.choice(WANTED)}"
+            handler += f"\n    on {event} {{ {wanted} }}"
     if "  global {\n" in policy:
         return cluster, policy.replace("  global {\n", f"  global {{\n    {handler}\n", 1)
     return cluster, f"{policy[:-1]}  global {{\n    {handler}\n  }}\n}}"

@@ -104,7 +104,10 @@ def test_the_engines_agree_on_many_more_routers_that_look(first: int) -> None:
     ("path", "scenario"),
     [
         pytest.param(
-            path, name, id=f"{path.stem}-{name}", marks=[pytest.mark.long] * (name in SLOW)
+            path,
+            name,
+            id=f"{path.stem}-{name}",
+            marks=pytest.mark.long if name in SLOW else pytest.mark.examples,
         )
         for path, name in SCENARIOS
     ],

@@ -24,7 +24,12 @@ STUDY = re.compile(r"^study (\w+)", re.MULTILINE)
 RUNS = [
     (path, study) for path in EXAMPLES for study in STUDY.findall(path.read_text("utf-8")) or [""]
 ]
-SLOW = ("studies-ratio", "tokensim_figure2-")  # `.ci/run` runs them among the examples
+SLOW = (
+    "servers-ways_to_compute",
+    "servers-ways_to_stand",
+    "studies-ratio",
+    "tokensim_figure2-",
+)  # `.ci/run` runs them among the examples
 PROGRAMS = sorted((ROOT / "examples").glob("*.py"))
 SMALLEST = min(EXAMPLES, key=lambda path: (path.stat().st_size, path.name))
 QUICKSTART = ROOT / "examples" / "quickstart.tsim"

@@ -179,7 +179,7 @@ scenario it { model = llama2_7b; cluster = frail; policy = by_queue; workload = 
     for name in ("worker", "started", "first_token", "last_token", "preemptions"):
         assert fast.requests[name].tolist() == reference.requests[name].tolist()
     assert fast.summary["requests"]["finished"] == 400
-    assert [rung.name for rung in plan.rungs] == ["stepped", "lazy"]
+    assert [rung.name for rung in plan.rungs] == ["lazy", "lazy"]
 
 
 def test_failures_are_counted() -> None:

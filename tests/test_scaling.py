@@ -252,7 +252,7 @@ scenario it {{ model = llama2_7b; cluster = elastic; policy = by_queue; workload
     for name in ("worker", "started", "first_token", "last_token"):
         assert fast.requests[name].tolist() == reference.requests[name].tolist()
     assert max(value for _, value in ups(fast)) > 2
-    assert plan.rungs[0].name == "stepped"
+    assert plan.rungs[0].name == "lazy"
 
 
 class Scaler:

@@ -36,6 +36,7 @@ def editor() -> Iterator[Editor]:
     assert editor.status == 0
 
 
+@pytest.mark.examples
 @pytest.mark.parametrize("path", [*EXAMPLES, *PAPER], ids=named)
 def test_an_example_is_well(editor: Editor, path: Path) -> None:
     editor.open(path)

@@ -40,7 +40,7 @@ class Reason(Struct, frozen=True):
     """What keeps a group from a better rung: the rung it is kept to, what decides it, and why.
 
     `part` names what decides: `on token`, `admit when`, `resume when`, `kvcache`, `speculate`,
-    `scale`, `failures`, `parallel`, `swap`, `extern`, `cost`, `turns`, `concurrency`; of a handler
+    `parallel`, `swap`, `extern`, `cost`, `turns`, `concurrency`; of a handler
     `handler` is which.
     """
 
@@ -90,10 +90,6 @@ def reasons_of(plan: Plan, kind: Workers) -> tuple[Reason, ...]:
     if local.speculation is not None:
         why = "each request gains another number of tokens in each iteration"
         reasons.append(Reason("reference", "speculate", why))
-    if kind.fewest is not None:
-        reasons.append(Reason("stepped", "scale", "its workers come and go"))
-    if kind.failures is not None:
-        reasons.append(Reason("stepped", "failures", "its workers fail"))
     if kind.ranks > 1:
         why = "its ranks begin their iterations together"
         reasons.append(Reason("stepped", "parallel", why))
@@ -109,11 +105,6 @@ def reasons_of(plan: Plan, kind: Workers) -> tuple[Reason, ...]:
     if kind.cost.externs:
         reasons.append(Reason("reference", "cost", "nothing is known of what Python answers"))
     return tuple(sorted(reasons, key=lambda reason: -LADDER.index(reason.rung)))
-
-
-def has_process(kind: Workers) -> bool:
-    """Tell whether a process sees to each boundary: ranks share theirs, others come and go."""
-    return kind.ranks > 1 or kind.fewest is not None or kind.failures is not None
 
 
 def victims_may_wait(kind: Workers) -> bool:

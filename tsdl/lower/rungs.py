@@ -56,7 +56,7 @@ def _place(
             )
         case ["kvcache"]:
             return evaluator.place_of(evaluator.required(worker, "kv"))
-        case [("parallel" | "swap" | "cost" | "scale" | "failures") as field]:
+        case [("parallel" | "swap" | "cost") as field]:
             return evaluator.span(worker, field)
         case ["mix" | "turns" | "concurrency" as key]:
             return evaluator.span(evaluator.required(scenario, "workload"), key)

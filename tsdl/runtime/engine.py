@@ -111,7 +111,7 @@ class Engine:
         actions.closed = lambda request, status: self._close(request, status, self.clock.now)
         actions.evicted, actions.lost = self._evicted, self._lost
         self.handover.changed = scaling.changed = self.dispatch_pending
-        scaling.ready, scaling.over = self._ready, lambda: not self.open
+        scaling.ready, scaling.over = self._ready, self.all_closed
 
     def _clock(self) -> Clock:
         return Clock()
@@ -487,6 +487,10 @@ class Engine:
         """Bring all workers up to date."""
         for worker in self.workers:
             worker.catch_up()
+
+    def all_closed(self) -> bool:
+        """Tell whether no request is open any more."""
+        return not self.open
 
     def is_over(self) -> bool:
         """Tell whether nothing else will ever happen."""

@@ -168,6 +168,7 @@ class Scaling:
         if self.states[worker.id] == STARTING:
             self._switch_off(worker, DOWN)
             return
+        worker.catch_up()
         self._put(worker, DRAINING)
         self.rest(worker)
 
@@ -177,6 +178,7 @@ class Scaling:
 
     def _put(self, worker: Worker, state: str) -> None:
         self.states[worker.id] = state
+        worker.await_rest(awaited=state in (DRAINING, BROKEN))
         self.history.append((self.system.clock.now, worker.id, state))
 
     def _see(self) -> None:

@@ -248,6 +248,9 @@ class Worker(Shown):
     def awaited(self) -> None:
         """Note that somebody waits for what happens here next, or that it comes otherwise now."""
 
+    def await_rest(self, *, awaited: bool) -> None:
+        """Note whether somebody waits until it holds nothing any more."""
+
     def catch_up(self) -> None:
         """Bring it up to date: somebody looks at it, or changes something here."""
 

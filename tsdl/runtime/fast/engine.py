@@ -8,7 +8,7 @@ from array import array
 from functools import partial
 from math import inf, nextafter
 
-from tsdl.facts import Facts, facts_of, has_process, victims_may_wait
+from tsdl.facts import Facts, facts_of, victims_may_wait
 from tsdl.runtime.clock import TIMER, Clock
 from tsdl.runtime.engine import Engine
 from tsdl.runtime.fast import bounds, lean
@@ -29,7 +29,7 @@ class FastEngine(Engine):
     def _clock(self) -> Clock:
         self.facts: tuple[Facts, ...] = facts_of(self.plan)
         self.fast: list[FastWorker] = []
-        self.driven: list[CohortWorker] = []  # whose boundaries are a process's
+        self.driven: list[CohortWorker] = []  # that share their boundaries, which are a process's
         self.fast_clock = FastClock()
         return self.fast_clock
 
@@ -38,7 +38,7 @@ class FastEngine(Engine):
         if facts.rung == "reference":
             return super()._worker(index, group, node)
         kind = self.plan.workers[group]
-        if has_process(kind):
+        if kind.ranks > 1:
             self.driven.append(CohortWorker(index, kind, node, self.times[group], facts))
             return self.driven[-1]
         worker = FastWorker(index, kind, node, self.times[group], facts)
@@ -161,8 +161,11 @@ class FastEngine(Engine):
                 self.clock.call(back, TIMER, lambda: self._end_window(worker))
         if worker.current is None and worker.inbox:
             worker.due = min(worker.due, worker.inbox[0][0])
-        if worker.due == inf and self.victims_wait:
-            self._see_to_deadlock()
+        if worker.due == inf:
+            if worker.rest_awaited:
+                self.scaling.rest(worker)
+            if self.victims_wait:
+                self._see_to_deadlock()
 
     def _woken(self, worker: FastWorker) -> None:
         """Let a worker look at its queues: at once if it is idle, else at its next boundary."""
@@ -182,8 +185,7 @@ class FastEngine(Engine):
         super()._wait(request, event)
         self.watching = True
         for worker in self.fast:  # any to come may be what it waits for
-            worker.heeded, worker.lean = True, False
-            self._arm(worker)
+            worker.watch(watched=True)
 
     def dispatch_pending(self) -> None:
         """Have those dispatched who wait, as far as anybody does."""
@@ -193,7 +195,7 @@ class FastEngine(Engine):
         if not self.pending and not self.submitted:
             self.watching = False
             for worker in self.fast:
-                worker.listen()
+                worker.watch(watched=False)
 
     def _arm(self, worker: FastWorker) -> None:
         """See that there is an event for what others wait for at a worker."""
@@ -238,6 +240,11 @@ class FastEngine(Engine):
         if worker.admissions_heeded:  # a victim is admitted again, maybe before anybody ends
             first = min(first, bounds.earliest_preemption(worker))
         return first
+
+    def all_closed(self) -> bool:
+        """Tell whether no request is open any more."""
+        self.catch_up()
+        return super().all_closed()
 
     def is_over(self) -> bool:
         """Tell whether nothing else will ever happen, in an event or without one."""

@@ -52,11 +52,14 @@ class FastWorker(CohortWorker):
         "noted",
         "own_iteration",
         "rank",
+        "rest_awaited",
         "stepped",
         "stirred_after",
         "stirred_at",
+        "suits_lean",
         "tools",
         "turn",
+        "watched",
     )  # fmt: skip
 
     def __init__(
@@ -72,7 +75,7 @@ class FastWorker(CohortWorker):
         self.armed = self.turn = inf
         self.boundary: Callable[[FastWorker], None]  # lets happen what is due
         self.clock: FastClock
-        self.lean_begin = False
+        self.suits_lean = self.lean_begin = False
         self.look: Callable[[FastWorker, float], None]  # looks for the next iteration at a time
         self.heed: Callable[[FastWorker], None]  # sees to an event for what others wait for
         self.gap_length: Callable[[float], None]  # notes the length of a gap, and how many had it
@@ -89,6 +92,8 @@ class FastWorker(CohortWorker):
         if facts.monotone:
             self.least = times.of_one_token
         self.stepped = facts.rung == "stepped"
+        # Whether requests wait for any boundary, and somebody until this worker holds nothing.
+        self.watched = self.rest_awaited = False
         # Whether others wait for what happens here; turns of conversations for what is before them;
         # handlers for anything; for ends; for admissions, and so for victims.
         self.heeded = self.in_turns = self.hooks_heeded = False
@@ -98,18 +103,35 @@ class FastWorker(CohortWorker):
         """Get to know who listens, once all hooks are set, and whether each boundary is noted."""
         self.noted = noted
         self.in_turns = in_turns
-        self.hooks_heeded = not self.hooks.keys().isdisjoint(_HEEDED)
-        self.ends_heeded = "finish" in self.hooks
         self.admissions_heeded = "start" in self.hooks or "admit" in self.hooks
-        # With hooks it ends iterations itself; where none is told of admissions, lean begins them.
-        self.lean_begin = lean.suits(self) and not noted
+        self.suits_lean = lean.suits(self) and not noted
         self.tools = tools.tools(self)
-        self.listen()
+        self._listen()
 
-    def listen(self) -> None:
-        """Heed what handlers and later turns wait for, and nothing else."""
-        self.heeded = self.stepped or self.in_turns or self.hooks_heeded
-        self.lean = self.lean_begin and self.decodes and not self.hooks
+    def _listen(self) -> None:
+        """Heed what somebody waits for, and nothing else."""
+        rest, hooks = self.rest_awaited, self.hooks
+        self.hooks_heeded = rest or not hooks.keys().isdisjoint(_HEEDED)
+        self.ends_heeded = rest or "finish" in hooks
+        self.heeded = self.stepped or self.in_turns or self.watched or self.hooks_heeded
+        # With hooks it ends iterations itself; where none is told of admissions, lean begins them.
+        self.lean_begin = self.suits_lean and not rest
+        self.lean = self.lean_begin and self.decodes and not (hooks or self.watched)
+
+    def watch(self, *, watched: bool) -> None:
+        """Note whether requests wait for any boundary."""
+        if watched != self.watched:
+            self.watched = watched
+            self._listen()
+        if watched:
+            self.heed(self)
+
+    def await_rest(self, *, awaited: bool) -> None:
+        """Note whether somebody waits until it holds nothing any more."""
+        if awaited != self.rest_awaited:
+            self.rest_awaited = awaited
+            self._listen()
+            self.heed(self)
 
     # -- queues --------------------------------------------------------------------------------
 
