@@ -138,6 +138,9 @@ class PolicyWriter:
             if not scope.tiers:
                 return f"log {request}.id"
             place = "in" if verb == "store" else "from"
+            if verb == "fetch" and len(scope.tiers) > 1 and chance.random() < 0.5:
+                one, other = chance.sample(scope.tiers, 2)
+                return f"fetch {request} from {one} to {other}"
             return f"{verb} {request} {place} {chance.choice(scope.tiers)}"
         if verb in ("dispatch", "transfer"):
             return f"{verb} {request} to {self.worker(scope)}"

@@ -99,7 +99,7 @@ class Writer(PolicyWriter):
         names = ["one", "two", "three"][: len(runs)]
         pooled = chance.random() < 0.6
         tiers = ["pool"] if pooled else []
-        tiers += ["near"] if pooled and chance.random() < 0.3 else []
+        tiers += ["near"] if pooled and chance.random() < 0.6 else []
         swaps = [*tiers, *names[:1], *names[-1:]]
         groups = [self.group(n, r, swaps) for n, r in zip(names, runs, strict=True)]
         kept = [self.tier(name) for name in tiers]

@@ -161,6 +161,13 @@ BESIDE = (
     'on start(r, w) { log "begun", r.id }',
     'on token(r, w) when r.generated == 1 { log "first", r.id }',
 )
+BETWEEN = ("on finish(r, w) { store r in pool }", "on evict(r) { store r in far }")
+# What is fetched from tier to tier: for who is about to start, and for who waits.
+AHEAD = (
+    "on start(r, w) { fetch r from far to pool }",
+    "on every(37 ms) { for w in workers { for r in w.waiting { fetch r from far to pool } } }",
+    "on iteration(batch, w) { for r in w.waiting { fetch r from far to pool } }",
+)
 SUBMIT = "on submit(r) { dispatch r to pick(v by v.kv.fill for v in workers if v.decodes) }"
 
 
@@ -336,6 +343,9 @@ class TamePolicyWriter(FeatureWriter):
             line = f"on {event} {{ {what} }}"
             if pool and chance.random() < 0.3 and not names_in([line]) & names_in(shared):
                 shared.append(self.noted("stores who has ended", line))
+        for line in (*BETWEEN, chance.choice(AHEAD)):
+            if pool and chance.random() < 0.7 and not names_in([line]) & names_in(shared):
+                shared.append(self.noted("between tiers", line))
 
 
 def names_in(lines: Iterable[str]) -> set[str]:

@@ -136,18 +136,18 @@ class TameWriter(TamePolicyWriter):
             fields.append("parallel = tp(2)")
         return f"worker {name} * {count} {{ {'; '.join(fields)} }}"
 
-    def tier(self) -> str:
-        """Return the tier `pool`."""
+    def tier(self, name: str) -> str:
+        """Return a tier."""
         chance = self.chance
         self.features.add("tier")
-        fields = [f"capacity = {chance.choice((0, 30, 100, 1000, 10000))} MiB"]
+        fields = [f"capacity = {chance.choice((0, 30, 100, 100, 1000))} MiB"]
         if self.maybe(0.6):
             fields.append(f"latency = {chance.choice(('800 ns/block', '1 ms/block'))}")
         if self.maybe(0.5):
             fields.append("link = one")
         if self.maybe(0.5):
             fields.append(f"evict by {chance.choice(('last_used', 'uses', '-size', 'stored'))}")
-        return f"tier pool {{ {'; '.join(fields)} }}"
+        return f"tier {name} {{ {'; '.join(fields)} }}"
 
     def cluster(self, shape: str, *, pool: bool) -> str:
         """Return a cluster of a shape."""
@@ -172,7 +172,7 @@ class TameWriter(TamePolicyWriter):
                 self.features.add("nodes")
                 lines = ["node rack * 2 {", *(f"  {line}" for line in lines), "}"]
             lines.insert(0, "network = wide")
-        lines += [self.tier()] if pool else []
+        lines += [self.tier("pool"), self.tier("far")] if pool else []
         return "\n".join(("cluster some {", *(f"  {line}" for line in lines), "}"))
 
     # -- what arrives ------------------------------------------------------------------------

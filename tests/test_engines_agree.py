@@ -139,6 +139,7 @@ OFTEN = (
 )  # fmt: skip
 SELDOM = (
     "stores who has ended",
+    "between tiers",
     "large",
     "front_end",
     "eager",

@@ -58,7 +58,7 @@ ITERATIONS = ("prefill", "decode", "mixed", "dummy")
 def test_traces_of_random_systems_are_sound(kind: str) -> None:
     """They change nothing, and hold each iteration, hand-over and preemption once."""
     done: Counter[str] = Counter()
-    for seed in range(30):
+    for seed in range(200, 230):
         try:
             plan = tsdl.compile(KINDS[kind].write(seed))
             with cut_off(KINDS[kind].most_events):

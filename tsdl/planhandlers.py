@@ -35,7 +35,7 @@ class Statement(Struct, frozen=True):
 WORDS: dict[str, int | None] = {
     "let": 1, "if": 1, "for": 1, "set": None, "add": None, "dispatch": 2, "transfer": 2,
     "submit": 1, "preempt": 1, "reject": 1, "drop": 1, "delay": 1, "store": 1, "fetch": 1,
-    "record": 1, "scale": 1, "log": None,
+    "demote": 1, "prefetch": 2, "record": 1, "scale": 1, "log": None,
 }  # fmt: skip
 
 

@@ -38,7 +38,10 @@ _ARRIVING = {
     "piecewise": ("every",),
 }
 # Statements that are about things of the running system, and so hold no number.
-_OF_THINGS = ("dispatch", "transfer", "submit", "preempt", "reject", "drop", "store", "fetch")
+_OF_THINGS = (
+    "dispatch", "transfer", "submit", "preempt", "reject", "drop", "store", "fetch", "demote",
+    "prefetch",
+)  # fmt: skip
 
 
 def read_plan(text: str) -> Plan:
@@ -258,6 +261,8 @@ def _check_names(stage: Local | Global) -> None:
         of_things = statement.word in _OF_THINGS
         if of_things and any(type(v) in (int, float, bool) for v in statement.values):
             raise ValueError(f"`{statement.word}` is about a request or a worker, not a number")
+        if statement.word == "prefetch" and not isinstance(statement.values[1], str):
+            raise ValueError("`prefetch` names the tier to which it copies")
     for name in names:
         if not is_name(name):
             raise ValueError(f"{name!r} is not a name")

@@ -103,8 +103,9 @@ def _well_formed(item: ast.Clause) -> bool:
     if item.verb == "scale" and not isinstance(item.objects[0], ast.Name):
         return False
     wanted = {"fetch": ["from"], "scale": ["to"], "dispatch": ["to"], "transfer": ["to"]}
-    if item.verb == "fetch" and words == ["from"]:
-        return item.within is None and isinstance(item.prepositions[0].objects[0], ast.Name)
+    if item.verb == "fetch" and words in (["from"], ["from", "to"]):
+        named = [isinstance(p.objects[0], ast.Name) for p in item.prepositions]
+        return item.within is None and all(named)
     return item.within is None and words == wanted.get(item.verb, [])
 
 

@@ -67,10 +67,12 @@ def _statement(statement: Statement, depth: int) -> Iterator[str]:
             yield f"{front}{name}{f'[{key[0]}]' if key else ''} {sign} {value}"
         case "dispatch" | "transfer" as word:
             yield f"{front}{word} {values[0]} to {values[1]}"
-        case "store":
+        case "store" | "demote":
             yield f"{front}store {values[0]} in {name}"
         case "fetch":
             yield f"{front}fetch {values[0]} from {name}"
+        case "prefetch":
+            yield f"{front}fetch {values[0]} from {name} to {statement.values[1]}"
         case "record":
             yield f'{front}record "{name}", {values[0]}'
         case "delay":

@@ -1,5 +1,7 @@
 """Handlers and state to the plan: statements with their formulas, variables under safe names."""
 
+from msgspec.structs import replace
+
 from tsdl import ast
 from tsdl.check.events import event_of, variables_of
 from tsdl.check.states import form_of
@@ -112,12 +114,13 @@ def _handler(evaluator: Evaluator, stage: Instance, part: Part) -> Handler:
         names[written] = symbol(variables[-1])
     every = clause.preposition("every")
     place = Place(part.owner, stage, names)
+    body = lower_body(evaluator, clause.body, place)
     return Handler(
         event,
         tuple(variables),
         _span(evaluator, every.objects[0], place) if every else None,
         guard(evaluator, clause, place),
-        lower_body(evaluator, clause.body, place),
+        _demoted(body, symbol(variables[0])) if event == "evict" else body,
     )
 
 
@@ -208,10 +211,39 @@ def _action(evaluator: Evaluator, item: ast.Clause, place: Place) -> Statement:
         _refuse_negative(evaluator, values[0], item.objects[0].span)
     tier = item.within
     if item.verb == "fetch":
-        tier = item.prepositions[0].objects[0]
+        tier, *into = [preposition.objects[0] for preposition in item.prepositions]
+        if into:
+            return _prefetch(evaluator, item, values[0])
     elif item.prepositions:
         values += (formula_here(evaluator, item.prepositions[0].objects[0], place),)
     return _statement(item.verb, tier.id if isinstance(tier, ast.Name) else "", values)
+
+
+def _prefetch(evaluator: Evaluator, item: ast.Clause, request: Value) -> Statement:
+    """Return what copies from one tier to another: the second is a text among the values."""
+    near, far = [preposition.objects[0] for preposition in reversed(item.prepositions)]
+    assert isinstance(near, ast.Name)
+    assert isinstance(far, ast.Name)
+    if near.id == far.id:
+        raise evaluator.fail(
+            "E0416", f"`{near.id}` is both where the KV is and where it goes", item.span,
+            help=(f"to fetch it to the worker: `fetch {item.objects[0].span.text} from {far.id}`",),
+        )  # fmt: skip
+    return _statement("prefetch", far.id, (request, near.id))
+
+
+def _demoted(body: tuple[Statement, ...], leaving: Value) -> tuple[Statement, ...]:
+    """Return statements that store what leaves a tier as such: it goes from there."""
+    return tuple(
+        replace(
+            statement,
+            word="demote" if stored else statement.word,
+            body=_demoted(statement.body, leaving),
+            otherwise=_demoted(statement.otherwise, leaving),
+        )
+        for statement in body
+        for stored in [statement.word == "store" and statement.values == (leaving,)]
+    )
 
 
 def _refuse_negative(evaluator: Evaluator, value: Value, span: Span) -> None:

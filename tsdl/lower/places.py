@@ -8,6 +8,7 @@ from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.lower.clusters import Standing
 from tsdl.plan import Tier, Workers
+from tsdl.planhandlers import Statement
 from tsdl.source import Span
 
 
@@ -93,18 +94,29 @@ def check_reach(evaluator: Evaluator, place: Span, kind: Workers, tiers: tuple[T
     """See that a worker reaches the tiers that its own handlers name. Raises Failed."""
     reached = {tier.name for tier in tiers if tier.node in ("", kind.node)}
     for statement in (s for handler in kind.local.handlers for s in handler.statements()):
-        if statement.word in ("store", "fetch") and statement.name not in reached:
+        missing = [name for name in _named(statement) if name not in reached]
+        if missing:
             where = f" of node `{kind.node}`" if kind.node else ""
-            near = nearest(statement.name, sorted(reached))
+            near = nearest(missing[0], sorted(reached))
             raise evaluator.fail(
-                "E0515", f"worker `{kind.name}`{where} reaches no tier `{statement.name}`", place,
+                "E0515", f"worker `{kind.name}`{where} reaches no tier `{missing[0]}`", place,
                 f"a handler has it {statement.word} KV there",
                 help=(
                     f"did you mean `{near}`?"
                     if near
-                    else f"write `tier {statement.name} {{ … }}` in the cluster, or in its node",
+                    else f"write `tier {missing[0]} {{ … }}` in the cluster, or in its node",
                 ),
             )  # fmt: skip
+
+
+def _named(statement: Statement) -> list[str]:
+    """Return the tiers that a statement names."""
+    match statement.word:
+        case "store" | "fetch" | "demote":
+            return [statement.name]
+        case "prefetch":
+            return [statement.name, str(statement.values[1])]
+    return []
 
 
 def _missing(
@@ -126,7 +138,6 @@ def _tiers_in(item: object) -> Iterator[ast.Name]:
         match node:
             case ast.Clause(verb="store", within=ast.Name() as name):
                 yield name
-            case ast.Clause(
-                verb="fetch", prepositions=(ast.Preposition(objects=(ast.Name() as name,)),)
-            ):
-                yield name
+            case ast.Clause(verb="fetch", prepositions=prepositions):
+                named = (preposition.objects[0] for preposition in prepositions)
+                yield from (name for name in named if isinstance(name, ast.Name))

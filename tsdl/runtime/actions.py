@@ -12,6 +12,7 @@ from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
 from tsdl.runtime.scaling import Scaling
 from tsdl.runtime.system import System
+from tsdl.runtime.tiermoves import TierMoves
 from tsdl.runtime.worker import Worker
 
 
@@ -24,11 +25,11 @@ class Actions:
         self.handover = handover
         self.submitted: Callable[[Request], None] = lambda request: None
         self.closed: Callable[[Request, str], None] = lambda request, status: None
-        self.evicted: Callable[[Request], None] = lambda request: None
         self.lost: Callable[[Request], None] = lambda request: None
         self.deferred: dict[int, list[Request]] = {}  # by worker: who waits for an iteration's end
         handover.settle = self.go_on
         self.scaling = Scaling(system)
+        self.tier_moves = TierMoves(system)
 
     # -- chains ----------------------------------------------------------------------------------
 
@@ -300,14 +301,14 @@ class Actions:
 
     def _store(self, name: str, request: Request) -> None:
         worker = request.source or self._worker_of(request)
-        tier = self.system.tier(name, worker) if worker is not None else None
+        tier = self.system.tier(name, worker.id) if worker is not None else None
         if worker is None or tier is None or not request.held or request.swapped_to is not None:
             return
         tokens = request.computed
         fresh = tokens - tier.tokens_of(request)
         size = int(fresh * worker.memory.bytes_per_token)
         request.busy = True  # handlers of what has to go may have actions on it, which wait
-        entry = tier.make_room(request, tokens, max(size, 0), self.evicted)
+        entry = tier.make_room(request, tokens, max(size, 0), self.tier_moves.leave)
         if entry is None or fresh <= 0:
             request.busy = False
             if entry is not None:
@@ -332,8 +333,11 @@ class Actions:
         worker = self._worker_of(request)
         if worker is None or not request.active or request.prefilled or request.done:
             return
-        tier = self.system.tier(name, worker)
+        tier = self.system.tier(name, worker.id)
         if tier is None or worker.in_flight(request):
+            return
+        if tier.awaits(request, lambda: self._come(name, request)):
+            request.busy = True
             return
         entry, tokens = tier.look_up(request)
         gained = tokens - request.computed
@@ -361,6 +365,22 @@ class Actions:
         moved = int(gained * worker.memory.bytes_per_token)
         about = ("fetch", request.id)
         self.system.network.send(moved, ports, tier.latency(gained), done, about)
+
+    def demote(self, name: str, request: Request) -> None:
+        """Have what a tier lets go of, and handlers are told of, go to another one."""
+        self.tier_moves.demote(name)
+
+    def prefetch(self, name: str, request: Request, into: str) -> None:
+        """Copy what a tier has of a request's conversation to another one."""
+        self.tier_moves.prefetch(name, request, into)
+
+    def _come(self, name: str, request: Request) -> None:
+        """Fetch what a request has waited for, as far as it still may."""
+        self.system.workers[request.worker].catch_up()
+        request.busy = False
+        self._fetch(name, request)
+        if not request.busy:
+            self.go_on(request)
 
     # -- what is told ----------------------------------------------------------------------------
 

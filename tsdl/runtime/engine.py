@@ -109,7 +109,7 @@ class Engine:
         actions, scaling = self.actions, self.actions.scaling
         actions.submitted = partial(self._ask_or_wait, "submit")
         actions.closed = lambda request, status: self._close(request, status, self.clock.now)
-        actions.evicted, actions.lost = self._evicted, self._lost
+        actions.lost, actions.tier_moves.told = self._lost, self._evicted
         self.handover.changed = scaling.changed = self.dispatch_pending
         scaling.ready, scaling.over = self._ready, self.all_closed
 

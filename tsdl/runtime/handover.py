@@ -232,7 +232,7 @@ class RemoteSwap:
 
     def _room(self, worker: Worker, size: int) -> Tier | Worker | None:
         """Return the tier, or of the workers with room the one with the most."""
-        tier = self.system.tier(self.name, worker)
+        tier = self.system.tier(self.name, worker.id)
         if tier is not None:
             return tier if tier.used + size <= tier.plan.capacity else None
         others = [w for w in self.system.up if w.kind.name == self.name and w is not worker]

@@ -53,7 +53,7 @@ def _statement(statement: Statement, depth: int) -> list[str]:
             *key, value = values
             method = "put" if word == "set" else "add"
             line = f"{formula.STATE}{name}.{method}({', '.join([value, *key])})"
-        case "store" | "fetch" | "record" | "scale" as word:
+        case "store" | "fetch" | "demote" | "prefetch" | "record" | "scale" as word:
             line = f"do.{word}({', '.join([repr(name), *values])})"
         case word:  # an action: the plan has no others
             line = f"do.{word}({', '.join(values)})"

@@ -93,10 +93,14 @@ class System:
             return (host.out,) if into else (host.into,)
         return (host.out, tier.line.into) if into else (tier.line.out, host.into)
 
-    def tier(self, name: str, worker: Worker) -> Tier | None:
-        """Return the tier of a name that a worker reaches: its node's, else that of all."""
+    def tier(self, name: str, worker: int, node: str = "") -> Tier | None:
+        """Return the tier of a name that a worker reaches: its node's, else that of all.
+
+        The worker is given by its number, below 0 for none; where a node is given, that counts.
+        """
         found = [t for t in self.tiers if t.plan.name == name]
-        own = (t for t in found if t.plan.node == self.nodes[worker.id] and t.plan.node)
+        node = node or (self.nodes[worker] if worker >= 0 else "")
+        own = (t for t in found if t.plan.node == node and node)
         return next(own, next((t for t in found if not t.plan.node), None))
 
     def wake(self, worker: Worker) -> None:

@@ -23,6 +23,8 @@ class Entry:
     last_used: float = 0.0
     uses: int = 0
     pinned: int = 0
+    copies: int = 0  # from other tiers that are on their way
+    awaited: list[Callable[[], None]] = field(default_factory=list)  # what is done once they come
 
 
 @dataclass(slots=True, eq=False)
@@ -82,13 +84,21 @@ class Tier:
         entry.uses += 1
         entry.pinned += 1
 
+    def awaits(self, request: Request, come: Callable[[], None]) -> bool:
+        """Call `come` once what another tier has of a conversation is here, if it is on its way."""
+        entry = self.entries.get(request.session)
+        if entry is None or not entry.copies:
+            return False
+        entry.awaited.append(come)
+        return True
+
     def tokens_of(self, request: Request) -> int:
         """Return how many tokens are kept of a conversation, or are just copied."""
         entry = self.entries.get(request.session)
         return entry.coming if entry else 0
 
     def make_room(
-        self, request: Request, tokens: int, growth: int, evicted: Callable[[Request], None]
+        self, request: Request, tokens: int, growth: int, leave: Callable[["Tier", Entry], None]
     ) -> Entry | None:
         """Return the entry of a conversation, pinned, with room for `growth` more bytes.
 
@@ -115,10 +125,10 @@ class Tier:
             del self.entries[entry.key]
             self.used -= entry.size
             self.evictions += 1
-            gone.append(entry.request)
+            gone.append(entry)
         self.peak = max(self.peak, self.used)
-        for evicted_request in gone:  # what handlers do finds everything in its place
-            evicted(evicted_request)
+        for entry in gone:  # what handlers do finds everything in its place
+            leave(self, entry)
         return own
 
     def keep(self, entry: Entry, request: Request, tokens: int, now: float) -> None:

@@ -70,7 +70,10 @@ class WatchedNetwork(Network):
         about: tuple[str, int] = NOBODY,
     ) -> None:
         """Send bytes; they are shown with the worker that they come to or, to a tier, leave."""
-        worker = next(self.owners[port] for port in reversed(ports) if port in self.owners)
+        worker = next((self.owners[port] for port in reversed(ports) if port in self.owners), None)
+        if worker is None:  # between tiers: no worker has a part in it
+            super().send(size, ports, extra, done, about)
+            return
         way = tuple(dict.fromkeys(port.name for port in ports))
         number = self.timeline.begin_transfer(worker, *about, size, way, self.clock.now)
         if number is None:

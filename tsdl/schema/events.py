@@ -51,7 +51,9 @@ ACTIONS: dict[str, Action] = {
         "transfer r to WORKER", "what is computed of its KV is sent ahead", ("global",)
     ),
     "store": Action("store r in TIER", "its KV is copied to a tier"),
-    "fetch": Action("fetch r from TIER", "KV that a tier has of it is copied to its worker"),
+    "fetch": Action(
+        "fetch r from TIER", "KV that a tier has of it is copied to its worker, or `to TIER`"
+    ),
     "drop": Action("drop r", "it gives its KV back, and waits on its worker"),
     "delay": Action("delay 5 ms", "the worker does nothing for so long", ("local",)),
     "scale": Action("scale WORKERS to NUMBER", "more workers, or fewer", ("global",)),
