@@ -202,6 +202,9 @@ class PolicyWriter:
             "launch = 100 us",
         ]
         if self.last.random() < 0.15:
+            few = self.last.choice(("w.running / 1 request", "3", "100 * kv.fill"))
+            lines.append(f"budget(w) = {few} * 1 token")
+        if self.last.random() < 0.15:
             hides = self.last.choice(("norm", "collective, exchange", "gemm"))
             lines.append(f"overlap {{ when = tokens > 3; hides = [{hides}] }}")
         lines += self.some(

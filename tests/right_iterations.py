@@ -56,11 +56,11 @@ def could_decode(worker: Worker, iteration: Iteration) -> list[Request]:
 
 
 def chunked_iteration_is_right(worker: Worker, iteration: Iteration) -> None:
-    assert iteration.batch.tokens <= worker.local.max_tokens
+    assert iteration.batch.tokens <= worker.budget
     left_out = {r.id for r in could_decode(worker, iteration)}
     left_out -= {r.id for r in iteration.decodes}
     # One that rested between two chunks of its prompt may have those behind it wait.
-    used_up = iteration.batch.tokens == worker.local.max_tokens
+    used_up = iteration.batch.tokens == worker.budget
     assert not left_out or used_up, "one token for all that decode"
 
 
@@ -68,7 +68,7 @@ def separate_iteration_is_right(worker: Worker, iteration: Iteration) -> None:
     if iteration.prefills:
         assert not iteration.decodes
         assert all(chunk == r.length - r.computed for r, chunk in iteration.prefills)
-        within = iteration.batch.tokens <= worker.local.max_tokens
+        within = iteration.batch.tokens <= worker.budget
         assert within or len(iteration.prefills) == 1, "a prompt beyond the budget runs alone"
     else:
         # Actions may have begun since they were put together.

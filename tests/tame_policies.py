@@ -155,6 +155,12 @@ ROUTING = {
     ),
 }
 # What is told beside other handlers: of whom one hears, and when, may hang on the others.
+BUDGETS = (
+    "16 tokens if w.running > 2 else 512 tokens", "w.queued / 1 request * 8 tokens",
+    "100 tokens * kv.fill", "4 tokens if now < 80 ms else 64 tokens",
+    "8 tokens if kv.fill > 50 % else 64 tokens", "sum(r.prompt for r in w.waiting) / 2",
+    "count(r for r in w.active if r.generated > 0) * 2", "random(n for n in [1, 20, 300])",
+)  # fmt: skip
 BESIDE = (
     'on admit(r, w) { log "in", r.id, w.running }',
     'on finish(r, w) { log "out", r.id, kv.fill }',
@@ -244,6 +250,8 @@ class TamePolicyWriter(FeatureWriter):
             self.features.add("eager")
         if self.last.random() < 0.1:
             lines.append(f"{self.noted('gap')} = 2 us")
+        if self.latest.random() < 0.15:
+            lines.append(f"{self.noted('budget')}(w) = {self.latest.choice(BUDGETS)}")
         if self.last.random() < 0.15:
             when, hides = self.last.choice(WHEN_DIVIDED), self.last.choice(HIDDEN)
             busy = self.last.choice(("", "; occupies = 0 %", "; occupies = decodes / requests"))

@@ -3,6 +3,8 @@
 The notation is that of by_hand.py.
 """
 
+import pytest
+
 import tsdl
 from tests.by_hand import FILE, USUAL, run
 
@@ -141,3 +143,64 @@ def test_an_iteration_ahead_of_its_results_memory_is_free_one_later() -> None:
     few = "scheduling = asynchronous; max_requests = 8; max_tokens = 20 tokens"
     three = run([(0, 16, 2), (0, 4, 5), (0, 12, 1)], policy="chunked", local=few, blocks=24)
     assert three.iterations[0] == ["0 A+16 B+4", "1 A B", "2 B", "3 C+12 B", "4 B"]
+
+
+# -- a budget that changes ------------------------------------------------------------------------
+
+
+def test_a_budget_is_asked_for_every_iteration() -> None:
+    """While A alone runs, chunks have 8 tokens; once B waits, 4 of them: as A's and B's chunks."""
+    local = "max_tokens = 20 tokens; max_requests = 2; budget(w) = 8 tokens if w.queued < 2 else 4"
+    two = run([(0, 20, 2), (0, 6, 2)], policy="chunked", local=local)
+    assert two.iterations[0] == ["0 A+4", "1 A+8", "2 A+8", "3 B+6 A", "4 B"]
+
+
+def test_a_budget_is_at_most_that_of_the_policy_and_at_least_a_token() -> None:
+    much = "max_tokens = 20 tokens; max_requests = 2; budget(w) = 1000 tokens"
+    assert run(FOUR, policy="chunked", local=much).iterations == (
+        run(FOUR, policy="chunked", local=TWENTY_TOKENS).iterations
+    )
+    none = "max_tokens = 20 tokens; max_requests = 2; budget(w) = -3 tokens"
+    one = run([(0, 3, 2)], policy="chunked", local=none)
+    assert one.iterations[0] == ["0 A+1", "1 A+1", "2 A+1", "3 A"]
+
+
+def test_whoever_has_no_budget_does_not_decode() -> None:
+    local = "max_tokens = 20 tokens; max_requests = 3; budget(w) = 1 token if w.running > 1 else 20"
+    two = run([(0, 8, 3), (0, 8, 3)], policy="chunked", local=local)
+    assert two.iterations[0] == ["0 A+8 B+8", "1 A", "2 A", "3 B", "4 B"]
+
+
+def test_a_prompt_beyond_a_budget_runs_alone() -> None:
+    local = "max_requests = 4; budget(w) = 16 tokens if w.running == 0 else 20 tokens"
+    four = run(FOUR, policy="continuous", local=local)
+    assert [each for each in four.iterations[0] if "+" in each] == [
+        "0 A+16",
+        "1 B+16",
+        "2 C+16",
+        "3 D+16",
+    ]
+
+
+def test_a_budget_without_a_value_ends_the_run() -> None:
+    local = "budget(w) = 8 tokens / (w.running / 1 request)"
+    plan = tsdl.compile(FILE.format(**(USUAL | {"policy": "chunked", "local": local})))
+    with pytest.raises(tsdl.TsdlError) as error:
+        plan.run()
+    (found,) = error.value.diagnostics
+    assert found.code == "E0901"
+    assert "`budget` of policy" in found.title
+
+
+def test_a_budget_costs_a_rung_where_it_depends_on_more_than_its_worker() -> None:
+    rungs = {
+        "8 tokens if w.queued > 2 else 100 tokens": "lazy",
+        "8 tokens if now > 2 s else 100 tokens": "stepped",
+        "1 token * random(n for n in [8, 100])": "reference",
+    }
+    for budget, rung in rungs.items():
+        local = f"budget(w) = {budget}"
+        plan = tsdl.compile(FILE.format(**(USUAL | {"policy": "chunked", "local": local})))
+        assert plan.rungs[0].name == rung
+        decides = [because.part for because in plan.rungs[0].because]
+        assert decides == (["budget"] if rung != "lazy" else [])

@@ -140,6 +140,7 @@ OFTEN = (
 SELDOM = (
     "stores who has ended",
     "between tiers",
+    "budget",
     "large",
     "front_end",
     "eager",

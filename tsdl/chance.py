@@ -43,6 +43,7 @@ def _chooses(stage: Global | Local) -> bool:
     values = [value for handler in stage.handlers for value in formulas(handler)]
     if isinstance(stage, Local):
         values += [stage.admit_when, stage.evict_when, stage.resume_when]
+        values += [] if stage.budget is None else [stage.budget]
         values += [*stage.admit_by, *stage.evict_by, *stage.resume_by]
     return any(
         part.operation == "select" and part.arguments[0] == "random"

@@ -40,7 +40,7 @@ class Reason(Struct, frozen=True):
     """What keeps a group from a better rung: the rung it is kept to, what decides it, and why.
 
     `part` names what decides: `on token`, `admit when`, `resume when`, `kvcache`, `speculate`,
-    `parallel`, `swap`, `extern`, `cost`, `turns`, `concurrency`; of a handler
+    `budget`, `parallel`, `swap`, `extern`, `cost`, `turns`, `concurrency`; of a handler
     `handler` is which.
     """
 
@@ -124,7 +124,9 @@ def _facts(plan: Plan, kind: Workers) -> Facts:
         reasons,
         growth_of(kind.kv),
         # Others may bring the blocks of whoever waits, while they are prefilled.
+        # Nor is it where there is more budget than there was.
         refusal_stays=not kind.kv.shares
+        and local.budget is None
         and is_falling(local.admit_when)
         and _stay_first(local.admit_by),
         return_stays=local.resume_when is True and _stay_first(local.resume_by),
@@ -200,6 +202,7 @@ def _of_clauses(local: Local) -> Iterator[Reason]:
         "evict by": local.evict_by,
         "resume when": (local.resume_when,),
         "resume by": local.resume_by,
+        "budget": () if local.budget is None else (local.budget,),
     }
     for part, values in clauses.items():
         for value in values:
@@ -208,7 +211,9 @@ def _of_clauses(local: Local) -> Iterator[Reason]:
             elif reads := _reads_others(value):
                 yield Reason("stepped", part, f"it depends on {reads}")
             elif not _is_pure(value):
-                yield Reason("stepped", part, "it draws at random, or in turn")
+                # A budget is asked for whenever a worker looks: a fast one may do that more often.
+                rung = "reference" if part == "budget" else "stepped"
+                yield Reason(rung, part, "it draws at random, or in turn")
 
 
 def is_falling(value: Value) -> bool:

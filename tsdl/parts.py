@@ -28,6 +28,11 @@ def of_clause(policy: str, clause: str) -> str:
     return f"`{clause}` of policy {policy}"
 
 
+def of_budget(policy: str) -> str:
+    """Return what the tokens are called that a policy gives an iteration."""
+    return f"`budget` of policy {policy}"
+
+
 def of_acceptance(policy: str) -> str:
     """Return what the chance that a policy gives to drafted tokens is called."""
     return f"`acceptance` of policy {policy}"

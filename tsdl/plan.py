@@ -180,6 +180,7 @@ class Local(Struct, frozen=True):
     batching: str
     max_tokens: int
     max_requests: int
+    budget: Value | None  # tokens of the next iteration, over what the stage knows
     watermark: float
     preempt: str
     queue: str

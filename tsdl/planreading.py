@@ -117,6 +117,8 @@ def _check_workers(kind: Workers) -> None:
     if kind.ranks > MOST_DEVICES:
         raise ValueError("so many workers do not share experts")
     local = kind.local
+    if type(local.budget) in (bool, str):
+        raise ValueError("the budget of a policy is no number")
     conditions = (local.admit_when, local.evict_when, local.resume_when)
     if any(type(condition) in (int, float, str) for condition in conditions):
         raise ValueError("a condition of a policy is a number or a text")

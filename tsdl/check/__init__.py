@@ -14,9 +14,9 @@ from tsdl.check.measures import agrees, mismatch
 from tsdl.check.names import let_type
 from tsdl.check.parameters import param_type, parameter_type
 from tsdl.check.policies import check_keys, check_rule
-from tsdl.check.scope import Scope
+from tsdl.check.scope import Place, Scope
 from tsdl.check.slips import of_requests
-from tsdl.check.states import check_state
+from tsdl.check.states import check_state, known_states
 from tsdl.check.studies import check_case, check_question
 from tsdl.diagnostics import Label, Severity, Sink
 from tsdl.parse import parse
@@ -85,21 +85,8 @@ def _members(members: Members, scope: Scope, path: str = "") -> None:
             continue
         place = scope.defining(key)
         subject = f"`{_full_name(scope, key)}`"
-        function = members.shape.functions.get(key)
-        if function is not None:
-            (_, record), result = function
-            names: dict[str, Type] = {}
-            for written in definition.parameters[:1]:
-                names[written] = Record(record)
-            if len(definition.parameters) != 1 or "?" in definition.parameters:
-                scope.sink.error(
-                    "E0408",
-                    f"`{key}` takes one name in brackets",
-                    definition.span,
-                    help=(f"write `{key}(r) = …`",),
-                )
-                continue
-            require(definition.value, result, place.with_locals(names), subject)
+        if key in members.shape.functions:
+            _function(definition, members, place, subject)
             continue
         field = members.shape.fields.get(key) or members.shape.open_field
         if field is not None:
@@ -120,6 +107,27 @@ def _members(members: Members, scope: Scope, path: str = "") -> None:
         for part in parts:
             if part.owner is scope.owner:
                 _part(part, members, scope)
+
+
+def _function(definition: Definition, members: Members, place: Scope, subject: str) -> None:
+    """Check a formula of one thing: `footprint(r) = …`, `budget(w) = …`."""
+    key = definition.key
+    (usual, record), result = members.shape.functions[key]
+    if len(definition.parameters) != 1 or "?" in definition.parameters:
+        place.sink.error(
+            "E0408",
+            f"`{key}` takes one name in brackets",
+            definition.span,
+            help=(f"write `{key}({usual}) = …`",),
+        )
+        return
+    (written,) = definition.parameters
+    names: dict[str, Type] = {**AMBIENT.get(members.shape.kind, {})}
+    if names:  # in a stage it knows what clauses do, and no features of a batch
+        names |= known_states({written: definition.span}, members, place)
+        place = place._replace(symbols={}, place=Place(members.shape.kind, key))
+    names[written] = Record(record)
+    require(definition.value, result, place.with_locals(names), subject)
 
 
 def _apart(members: Members, scope: Scope) -> None:

@@ -101,6 +101,8 @@ def _local(local: Local) -> list[str]:
     if local.queue != "arrival":
         told.append(f"queue in the order of a {local.queue}")
     lines = [f"    policy    {local.policy}: {'; '.join(told)}"]
+    if local.budget is not None:
+        lines.append(f"              budget(w) = {local.budget}")
     for verb in ("admit", "evict", "resume"):
         when, by = getattr(local, f"{verb}_when"), getattr(local, f"{verb}_by")
         if not isinstance(when, bool):

@@ -41,6 +41,9 @@ def _parts(
         yield from _of_stage(evaluator, kind.local, policy, spans)
         for clause, preposition, span in _clauses(evaluator, policy):
             yield parts.of_clause(kind.local.policy, f"{clause} {preposition}"), span.place
+        if kind.local.budget is not None:
+            said = evaluator.inner(policy, "local").members.fields["budget"].value.span
+            yield parts.of_budget(kind.local.policy), said.place
         if kind.local.speculation is not None:
             drafts = evaluator.inner(evaluator.inner(policy, "local"), "speculate")
             said = drafts.members.fields["acceptance"].value.span

@@ -28,6 +28,7 @@ def lower_local(
         batching=evaluator.word(local, "batching"),
         max_tokens=evaluator.whole(local, "max_tokens"),
         max_requests=evaluator.whole(local, "max_requests"),
+        budget=_budget(evaluator, local, known),
         watermark=evaluator.real(local, "watermark"),
         preempt=evaluator.word(local, "preempt"),
         queue=evaluator.word(local, "queue"),
@@ -112,6 +113,18 @@ def _rule(evaluator: Evaluator, local: Instance, verb: str, word: str) -> tuple[
         place = Place(part.owner, local, names)
         found += [formula_here(evaluator, expression, place) for expression in preposition.objects]
     return tuple(found)
+
+
+def _budget(evaluator: Evaluator, local: Instance, known: dict[Formula, Value]) -> Value | None:
+    """Return the tokens of the next iteration; None where they are always `max_tokens`."""
+    definition = local.members.fields.get("budget")
+    if definition is None:
+        return None
+    names = names_around(local)
+    (written,) = definition.parameters
+    names[written] = symbol("w")
+    place = Place(definition.owner, local, names)
+    return substituted(formula_here(evaluator, definition.value, place), known)
 
 
 def _all(conditions: tuple[Value, ...], *, empty: bool = True) -> Value:

@@ -50,6 +50,8 @@ def _place(
         case [("admit" | "evict" | "resume") as verb, preposition]:
             parts = evaluator.inner(policy, "local").members.parts.get((verb, preposition), ())
             return parts[0].item.span if parts else None
+        case ["budget"]:
+            return evaluator.inner(policy, "local").members.fields["budget"].value.span
         case ["speculate"]:
             return evaluator.place_of(
                 evaluator.inner(evaluator.inner(policy, "local"), "speculate")

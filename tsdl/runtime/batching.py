@@ -131,7 +131,7 @@ def chunked(worker: Worker) -> Iteration:
     """One token for all that decode; chunks of prompts fill the rest of the budget."""
     iteration = Iteration(drafted=worker.drafted)
     join(worker)
-    budget, each = worker.local.max_tokens, 1 + worker.drafted
+    budget, each = worker.budget, 1 + worker.drafted
     decode_all(worker, iteration, budget // each)
     budget -= len(iteration.decodes) * each
     for request in [r for r in worker.active if not r.prefilled]:
@@ -196,7 +196,7 @@ def admit_whole_prompts(worker: Worker, iteration: Iteration) -> None:
         more = memory.match(request)
         tokens = iteration.batch.tokens + request.length - request.computed
         # A prompt beyond the budget runs alone.
-        full = iteration.prefills and tokens > local.max_tokens
+        full = iteration.prefills and tokens > worker.budget
         if full or not memory.admits(more) or not worker.may_admit(request):
             memory.unmatch(request)
             return
@@ -219,7 +219,7 @@ def prefill_the_rest(worker: Worker, iteration: Iteration) -> None:
             continue
         chunk = request.length - request.computed
         tokens = iteration.batch.tokens + chunk
-        if iteration.prefills and tokens > worker.local.max_tokens:
+        if iteration.prefills and tokens > worker.budget:
             return
         if _make_room(worker, request, request.length, iteration):
             iteration.prefill(request, chunk)

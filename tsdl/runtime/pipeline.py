@@ -8,8 +8,8 @@ from tsdl.formulaerrors import cannot_be
 from tsdl.plan import Workers
 from tsdl.runtime.batching import Iteration
 from tsdl.runtime.request import Request
-from tsdl.runtime.times import IterationTimes
-from tsdl.runtime.worker import Worker, no_time
+from tsdl.runtime.times import IterationTimes, no_time
+from tsdl.runtime.worker import Worker
 
 
 class PipelinedWorker(Worker):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tsdl import pythonsource
-from tsdl.parts import of_clause
+from tsdl.parts import of_budget, of_clause
 
 if TYPE_CHECKING:
     from tsdl.formula import Value
@@ -26,6 +26,11 @@ class Rules:
         self.admit_when = self._condition("admit when", local.admit_when, usual=True)
         self.evict_when = self._condition("evict when", local.evict_when, usual=False)
         self.resume_when = self._condition("resume when", local.resume_when, usual=True)
+        self.budget = None
+        if local.budget is not None:
+            source = pythonsource.python(local.budget)
+            part = of_budget(local.policy)
+            self.budget = pythonsource.function(part, "kv, w", source, names())
         self.admit_by = [self._rule("admit by", key) for key in local.admit_by]
         self.evict_by = [self._rule("evict by", key) for key in local.evict_by]
         self.resume_by = [self._rule("resume by", key) for key in local.resume_by]

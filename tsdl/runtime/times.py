@@ -17,8 +17,10 @@ from tsdl.costs import (
     growing_features,
     nobody,
 )
+from tsdl.formulaerrors import NoTimeError
 from tsdl.interpolation import Unmeasured
-from tsdl.plan import Workers
+from tsdl.parts import of_cost
+from tsdl.plan import Cost, Workers
 
 
 class IterationTimes:
@@ -59,3 +61,13 @@ class IterationTimes:
     def of_stages(self) -> list[Callable[[Batch], float]]:
         """Return the function of each stage of a pipeline."""
         return [compiled(cost, self.asked, self._ask) for cost in self._kind.pipeline]
+
+
+def no_time(duration: float, batch: Batch, cost: Cost) -> NoTimeError:
+    """Return what is raised where no iteration can take so long as a cost says."""
+    return NoTimeError(
+        of_cost(cost),
+        f"an iteration would take {duration:g} seconds",
+        "see to it that no formula of the cost, nor the policy's overhead, is ever negative",
+        f"of {batch.tokens:,} tokens: {batch.prefills} prefills, {batch.decodes} decodes",
+    )

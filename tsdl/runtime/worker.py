@@ -6,9 +6,8 @@ from math import inf
 from typing import Any, Protocol
 
 from tsdl.costs import Batch
-from tsdl.formulaerrors import NoTimeError, cannot_be
-from tsdl.parts import of_cost
-from tsdl.plan import Cost, Workers
+from tsdl.formulaerrors import cannot_be
+from tsdl.plan import Workers
 from tsdl.runtime.batching import BATCHING, Iteration
 from tsdl.runtime.drafts import Drafts
 from tsdl.runtime.prefixes import memory_of
@@ -16,7 +15,7 @@ from tsdl.runtime.programs import Program
 from tsdl.runtime.request import FINISHED, Request, Running
 from tsdl.runtime.rules import Rules, heap_order
 from tsdl.runtime.shown import Shown
-from tsdl.runtime.times import IterationTimes
+from tsdl.runtime.times import IterationTimes, no_time
 
 
 class Swapper(Protocol):
@@ -27,16 +26,6 @@ class Swapper(Protocol):
 
     def back(self, worker: "Worker", request: Request) -> None:
         """Begin to bring it back."""
-
-
-def no_time(duration: float, batch: Batch, cost: Cost) -> NoTimeError:
-    """Return what is raised where no iteration can take so long as a cost says."""
-    return NoTimeError(
-        of_cost(cost),
-        f"an iteration would take {duration:g} seconds",
-        "see to it that no formula of the cost, nor the policy's overhead, is ever negative",
-        f"of {batch.tokens:,} tokens: {batch.prefills} prefills, {batch.decodes} decodes",
-    )
 
 
 class Worker(Shown):
@@ -52,7 +41,7 @@ class Worker(Shown):
     """
 
     __slots__ = (
-        "__dict__", "_batching", "active", "advanced", "arriving", "busy", "composing",
+        "__dict__", "_batching", "active", "advanced", "arriving", "budget", "busy", "composing",
         "current", "decodes", "due", "ended", "engaged", "forgotten", "free_at",
         "fresh", "gave_way", "hooks", "id", "inbox", "incoming", "iterations",
         "kind", "kv", "late", "leader", "leaving", "local", "looked_at", "memory", "node", "opened",
@@ -93,7 +82,9 @@ class Worker(Shown):
         self.current: Iteration | None = None  # in flight
         self.advanced = False  # whether the last iteration went further than any before
         self.gave_way = False  # whether it has room for others since it looked for an iteration
-        self.share = 1.0  # of the layers that the iteration in flight has computed, at a breakpoint
+        # Tokens that the next iteration may have; of the layers that the one in flight has computed
+        # the share, at a breakpoint.
+        self.budget, self.share = kind.local.max_tokens, 1.0
         self.free_at = 0.0  # until when it does nothing, as handlers have said
         # At a breakpoint: whether it stopped there, and for how many seconds.
         self.stopped, self.late = False, 0.0
@@ -335,6 +326,9 @@ class Worker(Shown):
 
     def _put_together(self, now: float) -> Iteration | None:
         self.order_newcomers()
+        if self.rules.budget is not None:
+            most, least = self.local.max_tokens, self.local.decode_tokens
+            self.budget = int(max(least, min(self.rules.budget(self.kv, self), most)))
         self.composing = True
         iteration = self.compose()
         self.composing = False

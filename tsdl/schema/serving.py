@@ -189,6 +189,7 @@ LOCAL = Block(
         "on": ClauseShape(_ON, ("when", "every"), body=True),
         "state": ClauseShape(_STATE, ("over",)),
     },
+    functions={"budget": (("w", "worker"), _TOKENS)},
     symbols=FEATURE_TYPES | dict.fromkeys(OF_A_WORKER, _NUMBER),
 )
 GLOBAL = Block(

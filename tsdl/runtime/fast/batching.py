@@ -57,7 +57,7 @@ def chunked(worker: CohortWorker) -> Iteration | None:
     if worker.loners and not worker.gather():
         return None
     cohort = worker.cohort
-    budget = worker.local.max_tokens
+    budget = worker.budget
     partial = [r for r in worker.loners if not r.prefilled and not r.resting]
     if cohort.size > budget or (partial and not _is_last(worker, partial)):
         return None

@@ -32,6 +32,7 @@ def suits(worker: FastWorker) -> bool:
         and local.queue == "arrival"
         and not local.window
         and local.admit_when is True
+        and local.budget is None
         and not local.admit_by
         and not worker.stepped  # who ends may have sent KV ahead, which goes with it
         and worker.facts.never_negative

@@ -14,8 +14,7 @@ from tsdl.runtime.fast.clock import FastClock
 from tsdl.runtime.fast.cohort import BITS
 from tsdl.runtime.fast.cohortworker import CohortWorker
 from tsdl.runtime.request import Request
-from tsdl.runtime.times import IterationTimes
-from tsdl.runtime.worker import no_time
+from tsdl.runtime.times import IterationTimes, no_time
 
 _HEEDED = ("token", "start", "admit", "finish")
 
@@ -214,6 +213,7 @@ class FastWorker(CohortWorker):
             and not (iteration.prefills or iteration.decodes or iteration.preempted)
             and not self.cohort.fresh
             and "iteration" not in self.hooks
+            and self.rules.budget is None
             and not self.noted
             and not self.saw
             and not self.ready
