@@ -26,7 +26,7 @@ class Rules:
         self.admit_when = self._condition("admit when", local.admit_when, usual=True)
         self.evict_when = self._condition("evict when", local.evict_when, usual=False)
         self.resume_when = self._condition("resume when", local.resume_when, usual=True)
-        self.budget = None
+        self.budget: Callable[[Memory, Worker], Any] | None = None
         if local.budget is not None:
             source = pythonsource.python(local.budget)
             part = of_budget(local.policy)
