@@ -104,6 +104,10 @@ def test_sglang_overlaps_scheduling_from_0_4_on(
         ("meta-llama/Meta-Llama-3-8B", "llama3_8b", ()),
         ("/models/Llama-2-7b-chat-hf/", "llama2_7b", ()),
         ("Qwen/Qwen2.5-72B-Instruct-GPTQ-Int4", "qwen2_5_72b", ("int4_group",)),
+        ("Qwen/Qwen3-8B-GPTQ-Int8", "qwen3_8b", ("int8",)),
+        ("Qwen/Qwen3-8B-GPTQ-Int8 --quantization gptq_marlin", "qwen3_8b", ("int8",)),
+        ("cognitivecomputations/DeepSeek-V3-AWQ", "deepseek_v3", ("int4_group",)),
+        ("moonshotai/Kimi-K2-Instruct --quantization bitsandbytes", "kimi_k2", ("int4",)),
         ("RedHatAI/Meta-Llama-3.1-8B-Instruct-FP8-dynamic", "llama3_1_8b", ("fp8",)),
         ("RedHatAI/Llama-3.1-8B-Instruct-quantized.w8a8", "llama3_1_8b", ("int8",)),
         ("Qwen/Qwen3-30B-A3B-Instruct-2507", "qwen3_30b_a3b", ()),
@@ -143,11 +147,15 @@ def test_checkpoints_are_known(name: str, model: str, formats: tuple[str, ...]) 
     text, found = made("vllm", f"vllm serve {name}")
     assert text is not None, render_all(found)
     assert not found, render_all(found)
-    derived = f"served from {model} " if formats else f"model    = {model}"
+    longer = "2507" in name and "qwen3" in model
+    assert ("{ context = 262_144 tokens }" in text) == longer
+    derived = f"served from {model} " if formats or longer else f"model    = {model}"
     assert derived in text, text
     assert all(
         f"weight_dtype  = {form}" in text or f"weight_dtype = {form}" in text for form in formats
     )
+    widened = model in ("deepseek_v3", "kimi_k2") and formats and formats[0].startswith("int4")
+    assert ("compute_dtype = bf16" in text) == bool(widened)  # which is fp8 in the library's
 
 
 @pytest.mark.parametrize(

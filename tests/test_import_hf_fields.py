@@ -83,6 +83,7 @@ def test_number_formats(changed: dict[str, Any], dtype: str) -> None:
 
 
 FP8 = {"num_bits": 8, "type": "float"}
+MODELOPT = {"quant_method": "modelopt", "quant_algo": "NVFP4"}
 NVFP4 = {"num_bits": 4, "type": "float", "group_size": 16}
 
 
@@ -100,6 +101,9 @@ NVFP4 = {"num_bits": 4, "type": "float", "group_size": 16}
         ({"quant_method": "mxfp4"}, ("", "", "", "mxfp4")),
         ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, ("nvfp4", "nvfp4", "", "")),
         ({"quant_method": "modelopt", "quant_algo": "FP8"}, ("fp8", "fp8", "", "")),
+        (MODELOPT | {"kv_cache_scheme": FP8}, ("nvfp4", "nvfp4", "fp8", "")),
+        (MODELOPT | {"kv_cache_quant_algo": "FP8"}, ("nvfp4", "nvfp4", "fp8", "")),
+        (MODELOPT | {"kv_cache_scheme": None}, ("nvfp4", "nvfp4", "", "")),
         (compressed(4, "float", NVFP4, among=16), ("nvfp4", "nvfp4", "", "")),
         (compressed(4, "float", among=32), ("mxfp4", "", "", "")),
         (compressed(8, "float", FP8), ("fp8", "fp8", "", "")),
@@ -130,6 +134,21 @@ def test_a_quantization_that_is_not_known_is_told(quantized: dict[str, Any]) -> 
     _, (found,) = imported(sample("llama") | {"quantization_config": quantized})
     assert found.code == "W0606"
     assert "taken as not quantized" in found.title
+
+
+@pytest.mark.parametrize(
+    "quantized",
+    [
+        MODELOPT | {"kv_cache_scheme": {"num_bits": 3, "type": "int"}},
+        MODELOPT | {"kv_cache_quant_algo": "INT3"},
+        compressed(8, "float", FP8, {"num_bits": 3, "type": "int"}),
+    ],
+)
+def test_a_kv_cache_in_a_format_that_is_not_known_is_told(quantized: dict[str, Any]) -> None:
+    text, (found,) = imported(sample("llama") | {"quantization_config": quantized})
+    assert found.code == "W0606"
+    assert "KV is taken to be in the format of the model" in found.title
+    assert field(text, "weight_dtype")
 
 
 # -- sizes -------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def test_failed_requests_are_left_out_and_told(name: str) -> None:
 
 def test_columns_that_a_program_names_come_first() -> None:
     sink = Sink()
-    columns = Columns("timestamp", "input_tokens", "output_tokens", unit=1e-3)
+    columns = Columns("timestamp", "input_tokens", "output_tokens", per_second=1e3)
     found = read_requests("t", sample("servegen.csv"), "auto", columns, sink, arrivals=True)
     assert found is not None
     assert found.table.arrived == pytest.approx((0.0, 0.0007))

@@ -321,7 +321,7 @@ def _table(
         evaluator.word(block, "arrived"),
         evaluator.word(block, "prompt"),
         evaluator.word(block, "output"),
-        unit=evaluator.real(block, "unit"),
+        per_second=_per_second(evaluator.real(block, "unit")),
         priority=str(evaluator.get(block, "priority") or ""),
     )
     form = evaluator.word(workload, "format")
@@ -339,6 +339,12 @@ def _table(
             help=("what is wrong with it is said above, row by row",),
         )
     return found.table, found.priority
+
+
+def _per_second(unit: float) -> float:
+    """Return how many of a unit of time a second has: 10^9 of 1 ns, and not a little less."""
+    count = 1 / unit
+    return float(round(count)) if math.isclose(count, round(count), rel_tol=1e-15) else count
 
 
 def _counter(evaluator: Evaluator, workload: Instance, read: FileReader) -> Counter | None:

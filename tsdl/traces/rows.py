@@ -84,13 +84,13 @@ def time_of_day(cell: str) -> float:
 
 
 class Columns(Struct, frozen=True):
-    """Names of the columns, how an arrival is read, and the seconds that one unit of it has."""
+    """Names of the columns, how an arrival is read, and how many of its units a second has."""
 
     arrived: str
     prompt: str
     output: str
     time: Callable[[str], float] = number
-    unit: float = 1.0
+    per_second: float = 1.0  # to be divided by: that rounds once
     content: str = ""  # a list of names of what is in so many tokens each, where there is one
     span: int = 0
     any_order: bool = False  # rows need not be in order of time
@@ -154,7 +154,7 @@ class Rows:
         time = 0.0
         try:
             if self.arrivals:
-                time = self._cell(cells, columns.arrived, columns.time) * columns.unit
+                time = self._cell(cells, columns.arrived, columns.time) / columns.per_second
                 if not math.isfinite(2 * time):  # nor would times from the first be
                     shown = _shown(cells, columns.arrived)
                     raise ValueError(f"`{columns.arrived}` is {shown}: a time is finite")  # noqa: TRY301
@@ -206,7 +206,7 @@ class Rows:
         output = int(self._cell(cells, columns.output, length))
         wait = 0.0
         if columns.wait and columns.wait in cells:
-            wait = self._cell(cells, columns.wait, number) * columns.unit
+            wait = self._cell(cells, columns.wait, number) / columns.per_second
             if wait < 0:
                 raise ValueError(f"`{columns.wait}` is below zero")
         column = columns.content

@@ -22,6 +22,7 @@ _TRAINED = {
     "instruct", "chat", "it", "hf", "base", "meta", "inst", "dynamic", "quantized", "g128",
     "unsloth",
 }  # fmt: skip
+_EIGHT = {"int8", "8bit", "w8a16"}  # bits of GPTQ's weights, which are four else
 _DATED = re.compile(r"v0\.1|\d{4}|fp16|bf16")
 _WIDE = ("fp16", "bf16")  # no copy in these has the format that the library has the model in
 
@@ -98,6 +99,8 @@ def checkpoint(path: str) -> Checkpoint:
     quantized = ""
     for word in reversed(words):
         quantized = _QUANTIZED.get(word.lower().rpartition(".")[2], quantized)
+    if quantized == "gptq" and not _EIGHT.isdisjoint(word.lower() for word in words):
+        quantized = "gptq_8"
     widened = any(word.lower() in _WIDE for word in words)
     kept = words
     for leave in (None, _QUANTIZED.__contains__, _TRAINED.__contains__, _DATED.fullmatch):
@@ -106,6 +109,8 @@ def checkpoint(path: str) -> Checkpoint:
         found = known("model", name) or _SIZES_OF.get(folded(name))
         if found and not (widened and found.startswith(tuple(_OWN))):
             context = _CONTEXTS.get(folded(name), 0)
+            if found.startswith("qwen3") and "2507" in words:
+                context = 262_144
             return Checkpoint(found, quantized, bool(_LONGER.search(path)), context)
     return Checkpoint("", quantized)
 
@@ -131,6 +136,8 @@ def formats(model: Checkpoint, flags: Table) -> None:
 def _quantization(model: Checkpoint, flags: Table) -> None:
     given = flags.text("--quantization")
     way = model.quantized if given not in _FORMATS and model.quantized else given
+    if way and way.startswith("gptq") and model.quantized == "gptq_8":  # flags do not tell the bits
+        way = model.quantized
     if not way:
         return
     weights, computed = _FORMATS.get(way, ("", ""))
@@ -145,5 +152,7 @@ def _quantization(model: Checkpoint, flags: Table) -> None:
     if model.has(value):
         return
     model.members.append(Line(value, told, key))
+    if not computed and key == "weight_dtype" and model.has("fp8"):
+        computed = "bf16"  # weights are widened to it, and no longer multiplied as the library's
     if computed:
         model.members.append(Line(computed, "", "compute_dtype"))

@@ -57,9 +57,7 @@ def _quantized(given: Table) -> list[Line]:
         few = any(given.flag(key) for key in ("load_in_4bit", "_load_in_4bit"))
         return [Line("int4" if few else "int8", "bitsandbytes", "weight_dtype")]
     if method == "modelopt":
-        name = _ALGORITHMS.get(given.text("quant_algo") or "")
-        told = f"quant_algo: {given.text('quant_algo')}"
-        return [Line(name, told, "weight_dtype"), Line(name, "", "compute_dtype")] if name else []
+        return _modelopt(given)
     if method in _METHODS:
         weights, arithmetic = _METHODS[method]
         block = given.value("weight_block_size")
@@ -99,6 +97,31 @@ def _weights(name: str | None, given: Table, method: str) -> list[Line]:
     ]
 
 
+def _modelopt(given: Table) -> list[Line]:
+    """Return the formats of NVIDIA's ModelOpt: of weights, of arithmetic, and of the KV cache."""
+    algorithm = given.text("quant_algo") or ""
+    name = _ALGORITHMS.get(algorithm)
+    if name is None:
+        return []
+    found = [
+        Line(name, f"quant_algo: {algorithm}", "weight_dtype"),
+        Line(name, "", "compute_dtype"),
+    ]
+    return found + _of_cache(given)
+
+
+def _of_cache(given: Table) -> list[Line]:
+    """Return the format of the KV cache that a checkpoint asks for, if it does."""
+    scheme, algorithm = given.table("kv_cache_scheme"), given.text("kv_cache_quant_algo") or ""
+    name = _named(scheme) if scheme else _ALGORITHMS.get(algorithm)
+    if name is None and (scheme or algorithm):
+        key = "kv_cache_scheme" if scheme else "kv_cache_quant_algo"
+        given.unread(
+            key, "KV is taken to be in the format of the model", "write `kv_dtype` by hand"
+        )
+    return [Line(name, "", "kv_dtype")] if name else []
+
+
 def _compressed(given: Table) -> list[Line]:
     """Return the formats of compressed-tensors: those of its first group of matrices."""
     groups = given.table("config_groups")
@@ -107,9 +130,9 @@ def _compressed(given: Table) -> list[Line]:
     if first is None or weights is None:
         return []
     found = _weights(_named(weights), weights, "compressed-tensors")
-    inputs, cache = first.table("input_activations"), given.table("kv_cache_scheme")
-    for table, field in ((inputs, "compute_dtype"), (cache, "kv_dtype")):
-        if found and table:
-            name = _named(table)
-            found += [Line(name, "", field)] if name else []
-    return found
+    if not found:
+        return []
+    inputs = first.table("input_activations")
+    name = _named(inputs) if inputs else None
+    computed = [Line(name, "", "compute_dtype")] if name else []
+    return [*found, *computed, *_of_cache(given)]
