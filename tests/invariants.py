@@ -220,6 +220,7 @@ def iterations_begin_when_they_are_said_to(
 def tier_is_what_is_kept(tier: Tier, by_place: dict[int, list[tuple[str, Request]]]) -> None:
     swapped = sum(request.held for _, request in by_place.get(id(tier), ()))
     assert tier.used == sum(e.size for e in tier.entries.values()) + swapped
+    assert tier.loose == sum(e.size for e in tier.entries.values() if not e.pinned)
     assert 0 <= tier.used <= tier.peak <= tier.plan.capacity
     assert tier.found <= tier.asked
     assert tier.hits <= tier.fetches

@@ -31,6 +31,28 @@ workload asked {
 }
 scenario it { model = short; cluster = some; workload = asked; sample = 7.8125 ms }
 """,
+    # Who starts has KV fetched ahead; whoever's has to leave for it decodes, in the iteration that
+    # is being put together.
+    "an eviction while an iteration is put together": """
+cluster some {
+  worker gpu { hardware = A100_80G; cost = lengthy }
+  tier near { capacity = 100 MiB }
+  tier far { capacity = 10 GiB }
+}
+cost lengthy { iteration = 10 ms * prefill_tokens + 3 ms * decodes + 1 ms }
+policy mine from chunked {
+  local {
+    on start(r, w) { fetch r from far to near }
+    on finish(r, w) { store r in far }
+  }
+  global { on evict(r) { log r.id, r.generated } }
+}
+workload asked {
+  sessions = 10; turns = constant(3); think = exponential(mean = 3 s); arrivals = poisson(2 req/s)
+  prompt = constant(20 tokens); output = uniform(1..20 tokens); total = 60 tokens
+}
+scenario it { model = short; cluster = some; workload = asked; policy = mine }
+""",
     # Workers in step: an answer ends on one when the boundary of another has just been.
     "the next turn on a boundary": """
 cluster some { worker gpu * 3 { hardware = A100_80G; cost = exact } }

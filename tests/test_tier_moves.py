@@ -120,3 +120,92 @@ def test_what_is_read_is_not_let_go() -> None:
     result = watched(tsdl.compile(small.format(**(USUAL | given))))
     assert all(tier["peak"] <= tier["capacity"] for tier in result.summary["tiers"])
     assert sum(tier["refused"] for tier in result.summary["tiers"]) > 0
+
+
+def test_a_copy_of_what_is_just_growing_is_of_what_is_there() -> None:
+    """At 146 s the far tier has 24 tokens, and room for the 25 more that flow until 171 s."""
+    local = "on finish(r, w) { store r in far; fetch r from far to pool }"
+    result, tiers = kept(f"{ARRIVE} }}", f"; max_requests = 1\n{local}")
+    assert column(result, "e2e") == [21, 46]
+    assert tiers["pool"]["peak"] == 24 * TOKEN
+    assert tiers["far"]["peak"] == 49 * TOKEN
+
+
+def test_nothing_is_fetched_for_who_is_rejected() -> None:
+    stage = "on arrive(r) { if r.turn > 0 { reject r; fetch r from far to pool } else { FIRST } }"
+    first = "dispatch r to pick(w by w.id for w in workers)"
+    _, tiers = kept(stage.replace("FIRST", first), AHEAD)
+    assert (tiers["far"]["stores"], tiers["pool"]["stores"]) == (1, 0)
+
+
+def test_what_is_fetched_back_whenever_it_leaves_ends() -> None:
+    """Each of a thousand that are kept pushes another out, which comes back in its turn."""
+    local = "; max_requests = 1000\n on finish(r, w) { store r in far; store r in pool }"
+    stage = f"{ARRIVE} }}; on evict(r) {{ fetch r from far to pool }}"
+    many = {"size": "requests = 2000", "prompt": 1, "output": 1, "pool": 64 * 1000}
+    result, tiers = kept(stage, local, **many)
+    assert result.summary["requests"]["finished"] == 2000
+    assert tiers["pool"]["peak"] <= tiers["pool"]["capacity"]
+    assert tiers["pool"]["evictions"] >= 1000
+
+
+def test_a_tier_of_the_node_where_a_request_is_comes_next() -> None:
+    """KV leaves a tier of the prefilling node, and goes to one of the node where its request is."""
+    nodes = """cluster apart {{ network = no_time
+  node a {{
+    worker one {{ hardware = box; cost = by_hand; kv = exact; runs = prefill }}
+    tier x {{ capacity = 1920 KiB }}
+  }}
+  node b {{
+    worker two {{ hardware = box; cost = by_hand; kv = exact; runs = decode }}
+    tier y {{ capacity = 1 GiB }}
+  }}
+}}
+"""
+    stage = """global {
+    on arrive(r) { dispatch r to pick(w by w.id for w in workers if w.prefills) }
+    on submit(r) { dispatch r to pick(w by w.id for w in workers if w.decodes) }
+    on evict(r) { store r in y }
+  }"""
+    local = "\n on token(r, w) when not w.decodes { store r in x; submit r }"
+    size = "requests = 3; arrivals = uniform(0.02 req/s)"
+    text = FILE.replace("cluster pair", f"{nodes}cluster pair").replace("arrivals = burst(); ", "")
+    given = {"cluster": "apart", "policy": "continuous", "size": size, "prompt": 20, "output": 400}
+    given |= {"stage": stage, "local": local}
+    result = watched(tsdl.compile(text.format(**(USUAL | given))))
+    tiers = {tier["name"]: tier for tier in result.summary["tiers"]}
+    assert tiers["x"]["evictions"] == tiers["y"]["stores"] == 2
+
+
+def test_who_waits_on_a_worker_that_fails_fetches_nothing_there() -> None:
+    """It fails at 130 s; at 145 s the copy that was waited for is there, and the request lost."""
+    failing = TEXT.replace(
+        "worker gpu {{", "worker gpu {{ failures = constant(130 s); repair = 1 s;"
+    )
+    size = "sessions = 1; turns = constant(2); think = constant(100 s)"
+    stage = (
+        f"global {{ {ARRIVE}; fetch r from far to pool }}; on lost(r) {{ log r.id, r.computed }} }}"
+    )
+    given = {"cluster": "alone", "policy": "continuous", "size": size, "prompt": 20, "output": 5}
+    given |= {"stage": stage, "local": AHEAD}
+    result = watched(tsdl.compile(failing.format(**(USUAL | given))))
+    ((time, text),) = result.log
+    assert text == "1 0"
+    assert time == pytest.approx(145, abs=1e-5)
+    assert result.summary["tiers"][1]["hits"] == 0
+
+
+def test_who_drains_beyond_the_end_is_on_until_the_end() -> None:
+    """The last token is there at 21 s; what is stored of its KV flows until 45 s."""
+    scaled = TEXT.replace("worker gpu {{", "worker gpu * 0..1 {{")
+    local = "; max_requests = 1\n on finish(r, w) { store r in far }"
+    stage = """global {
+    on arrive(r) { scale gpu to 1; dispatch r to pick(w by w.id for w in workers) }
+    on ready(w) { }
+    on token(r, w) when r.generated == 1 { scale gpu to 0 }
+  }"""
+    given = {"cluster": "alone", "policy": "continuous", "size": "requests = 1", "prompt": 20}
+    given |= {"stage": stage, "local": local}
+    result = watched(tsdl.compile(scaled.format(**(USUAL | given))))
+    (worker,) = result.summary["workers"]
+    assert result.summary["makespan"] == worker["on"] == 21

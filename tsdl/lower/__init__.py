@@ -21,6 +21,7 @@ from tsdl.lower.pipeline import check_pipeline
 from tsdl.lower.places import (
     check_names,
     check_reach,
+    check_stored,
     check_swap,
     check_tiers,
     named_at,
@@ -98,7 +99,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         evaluator, cluster, any(w.prefills for w in workers), any(w.decodes for w in workers)
     )
     tiers = lower_tiers(evaluator, cluster)
-    _check_places(evaluator, scenario, cluster, workers, tiers)
+    _check_places(evaluator, scenario, cluster, workers, stage, tiers)
     place = named_at(evaluator, scenario, "cluster", cluster)
     check_hand_over(evaluator, place, workers, policies, stage, used)
     for kind in workers:
@@ -246,6 +247,7 @@ def _check_places(
     scenario: Instance,
     cluster: Instance,
     workers: list[Workers],
+    stage: Global,
     tiers: tuple[Tier, ...],
 ) -> None:
     """See that tiers and workers that are named are there, and mean one thing. Raises Failed."""
@@ -260,6 +262,8 @@ def _check_places(
         if (policy := evaluator.reference(user, key)) is not None
     ]
     check_tiers(evaluator, policies, tiers, cluster)
+    handlers = [*stage.handlers, *(h for kind in workers for h in kind.local.handlers)]
+    check_stored(evaluator, policies, handlers)
 
 
 def _facts(evaluator: Evaluator, worker: Instance) -> dict[str, Value]:

@@ -213,15 +213,16 @@ def _action(evaluator: Evaluator, item: ast.Clause, place: Place) -> Statement:
     if item.verb == "fetch":
         tier, *into = [preposition.objects[0] for preposition in item.prepositions]
         if into:
-            return _prefetch(evaluator, item, values[0])
+            return _prefetch(evaluator, item, values[0], tier, into[0])
     elif item.prepositions:
         values += (formula_here(evaluator, item.prepositions[0].objects[0], place),)
     return _statement(item.verb, tier.id if isinstance(tier, ast.Name) else "", values)
 
 
-def _prefetch(evaluator: Evaluator, item: ast.Clause, request: Value) -> Statement:
+def _prefetch(
+    evaluator: Evaluator, item: ast.Clause, request: Value, far: ast.Expr, near: ast.Expr
+) -> Statement:
     """Return what copies from one tier to another: the second is a text among the values."""
-    near, far = [preposition.objects[0] for preposition in reversed(item.prepositions)]
     assert isinstance(near, ast.Name)
     assert isinstance(far, ast.Name)
     if near.id == far.id:
@@ -232,18 +233,22 @@ def _prefetch(evaluator: Evaluator, item: ast.Clause, request: Value) -> Stateme
     return _statement("prefetch", far.id, (request, near.id))
 
 
-def _demoted(body: tuple[Statement, ...], leaving: Value) -> tuple[Statement, ...]:
-    """Return statements that store what leaves a tier as such: it goes from there."""
-    return tuple(
-        replace(
-            statement,
-            word="demote" if stored else statement.word,
-            body=_demoted(statement.body, leaving),
-            otherwise=_demoted(statement.otherwise, leaving),
+def _demoted(body: tuple[Statement, ...], *leaving: Value) -> tuple[Statement, ...]:
+    """Return statements that store what leaves a tier, by one of its names: it goes from there."""
+    found = []
+    for statement in body:
+        own = statement.values[0] in leaving if statement.values else False
+        if statement.word == "let" and own:
+            leaving = (*leaving, symbol(statement.name))
+        found.append(
+            replace(
+                statement,
+                word="demote" if statement.word == "store" and own else statement.word,
+                body=_demoted(statement.body, *leaving),
+                otherwise=_demoted(statement.otherwise, *leaving),
+            )
         )
-        for statement in body
-        for stored in [statement.word == "store" and statement.values == (leaving,)]
-    )
+    return tuple(found)
 
 
 def _refuse_negative(evaluator: Evaluator, value: Value, span: Span) -> None:

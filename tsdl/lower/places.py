@@ -1,6 +1,7 @@
 """What policies and workers count on in a cluster: tiers, and places to swap to."""
 
 from collections.abc import Iterator
+from operator import itemgetter
 
 from tsdl import ast
 from tsdl.diagnostics import Label
@@ -8,8 +9,11 @@ from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.lower.clusters import Standing
 from tsdl.plan import Tier, Workers
-from tsdl.planhandlers import Statement
+from tsdl.planhandlers import Handler, Statement
 from tsdl.source import Span
+
+# What statements of a plan about tiers are called in programs.
+_SAID = {"store": "store", "demote": "store", "fetch": "fetch", "prefetch": "fetch"}
 
 
 def named_at(evaluator: Evaluator, user: Instance, key: str, used: Instance) -> Span:
@@ -100,7 +104,7 @@ def check_reach(evaluator: Evaluator, place: Span, kind: Workers, tiers: tuple[T
             near = nearest(missing[0], sorted(reached))
             raise evaluator.fail(
                 "E0515", f"worker `{kind.name}`{where} reaches no tier `{missing[0]}`", place,
-                f"a handler has it {statement.word} KV there",
+                f"a handler has it {_SAID[statement.word]} KV there",
                 help=(
                     f"did you mean `{near}`?"
                     if near
@@ -111,12 +115,46 @@ def check_reach(evaluator: Evaluator, place: Span, kind: Workers, tiers: tuple[T
 
 def _named(statement: Statement) -> list[str]:
     """Return the tiers that a statement names."""
-    match statement.word:
-        case "store" | "fetch" | "demote":
-            return [statement.name]
-        case "prefetch":
-            return [statement.name, str(statement.values[1])]
-    return []
+    if statement.word not in _SAID:
+        return []
+    into = [str(statement.values[1])] if statement.word == "prefetch" else []
+    return [statement.name, *into]
+
+
+def check_stored(
+    evaluator: Evaluator, policies: list[tuple[Instance, Span]], handlers: list[Handler]
+) -> None:
+    """Warn of tiers that are asked for KV, or that pass it on, and into which none ever comes."""
+    statements = [s for handler in handlers for s in handler.statements() if s.word in _SAID]
+    stored = {s.name for s in statements if s.word == "store"}
+    while (
+        more := {
+            _named(s)[-1]
+            for s in statements
+            if (s.word == "demote" and stored - {s.name})
+            or (s.word == "prefetch" and s.name in stored)
+        }
+        - stored
+    ):
+        stored |= more
+    asked = {s.name for s in statements if s.word in ("fetch", "prefetch")}
+    alone = {s.name for s in statements if s.word == "demote" and not stored - {s.name}}
+    for name in sorted((asked - stored) | alone):
+        found = [  # what the library wrote is told where it is named, and only if nothing else is
+            (part.owner.module.library, named if part.owner.module.library else written.span)
+            for policy, named in policies
+            for stage in ("local", "global")
+            for part in evaluator.inner(policy, stage).members.clauses("on")
+            for written in _tiers_in(part.item)
+            if written.id == name
+        ]
+        places = [span for _, span in sorted(found, key=itemgetter(0))]
+        title = f"nothing is ever stored in `{name}`"
+        remedy = f"store there what is to be found: `on finish(r, w) {{ store r in {name} }}`"
+        if name in stored:
+            title = f"KV leaves no tier but `{name}`, and does not go back there"
+            remedy = "name another tier, or leave the statement out"
+        evaluator.sink.warning("W0527", title, places[0] if places else None, help=(remedy,))
 
 
 def _missing(
@@ -125,7 +163,11 @@ def _missing(
     near = nearest(name, known)
     block = f"tier {name} {{ capacity = 256 GiB }}"
     remedy = f"write `{block}` there"
-    if cluster.declaration.module.library:
+    holders = (cluster.members, *cluster.members.named("node"))
+    if any(worker.name == name for holder in holders for worker in holder.named("worker")):
+        near = None
+        remedy = f"`{name}` is a worker: name a tier, `tier pool {{ capacity = 256 GiB }}`"
+    elif cluster.declaration.module.library:
         remedy = f"derive one that has: `cluster own from {cluster.name}(…) {{ {block} }}`"
     return evaluator.fail(
         "E0515", f"cluster `{cluster.name}` has no tier `{name}`", place,

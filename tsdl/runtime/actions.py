@@ -351,8 +351,8 @@ class Actions:
 
         def done() -> None:
             worker.catch_up()
-            entry.pinned -= 1
             entry.last_used = self.system.clock.now
+            tier.unpin(entry)
             request.computed = tokens
             request.cached += gained
             # A request that has generated needs no more than what it had computed: it decodes.
@@ -376,9 +376,11 @@ class Actions:
 
     def _come(self, name: str, request: Request) -> None:
         """Fetch what a request has waited for, as far as it still may."""
-        self.system.workers[request.worker].catch_up()
+        worker = self.system.workers[request.worker]
+        worker.catch_up()
         request.busy = False
-        self._fetch(name, request)
+        if self.scaling.runs(worker):
+            self._fetch(name, request)
         if not request.busy:
             self.go_on(request)
 

@@ -36,7 +36,7 @@ class Scaling:
         self.states: dict[int, str] = {}  # by number, of those that are not always up
         self.history: list[tuple[float, int, str]] = []
         self._since: dict[int, float] = {}  # when those that are on were switched on
-        self._before: dict[int, float] = {}  # for how many seconds each was on before that
+        self._spans: dict[int, list[tuple[float, float]]] = {}  # from when to when each was before
         self._repaired: set[int] = set()  # who is, and still holds something
         self._groups: list[list[Worker]] = []  # of each block, node by node
         self._wanted: list[int] = []  # how many there are to be of each
@@ -48,7 +48,7 @@ class Scaling:
                 self._groups.append([])
                 self._wanted.append(kind.count if kind.fewest is None else kind.fewest)
             group = self._groups[-1]
-            self._before[worker.id] = 0.0
+            self._spans[worker.id] = []
             up = len(group) < self._wanted[-1]
             self._put(worker, UP if up else DOWN)
             if up:
@@ -66,10 +66,12 @@ class Scaling:
 
     def seconds_on(self, end: float) -> dict[int, float]:
         """Return for how many seconds workers that may be scaled have been on, at the end."""
-        return {
-            number: before + max(end - self._since.get(number, end), 0.0)
-            for number, before in self._before.items()
-        }
+        found = {}
+        for number, spans in self._spans.items():
+            last = [(self._since[number], end)] if number in self._since else []
+            shares = (max(min(until, end) - since, 0.0) for since, until in spans + last)
+            found[number] = sum(shares, 0.0)
+        return found
 
     def to(self, name: str, number: float) -> None:
         """Have so many workers of a group on each node, as far as its bounds let it."""
@@ -112,18 +114,24 @@ class Scaling:
 
     def meet(self) -> None:
         """Have as many workers of each group as are wanted."""
-        if self.over():
+        pairs = zip(self._groups, self._wanted, strict=True)
+        lacking = [(group, number) for group, number in pairs if self._lacks(group, number)]
+        if not lacking or self.over():
             return
         before = len(self.system.up)
-        for group, number in zip(self._groups, self._wanted, strict=True):
+        for group, number in lacking:
             self._set(group, number)
         self._see()
         if len(self.system.up) > before:
             self.changed()
 
+    def _lacks(self, group: list[Worker], number: int) -> int:
+        """Return how many more are wanted of a group; below 0 where there are too many."""
+        return number - sum(self.states[worker.id] in (UP, STARTING) for worker in group)
+
     def _set(self, group: list[Worker], number: int) -> None:
         states, now = self.states, self.system.clock.now
-        more = number - sum(states[worker.id] in (UP, STARTING) for worker in group)
+        more = self._lacks(group, number)
         started = []
         for state in (DRAINING, DOWN):
             for worker in group:
@@ -174,7 +182,7 @@ class Scaling:
 
     def _switch_off(self, worker: Worker, state: str) -> None:
         self._put(worker, state)
-        self._before[worker.id] += self.system.clock.now - self._since.pop(worker.id)
+        self._spans[worker.id].append((self._since.pop(worker.id), self.system.clock.now))
 
     def _put(self, worker: Worker, state: str) -> None:
         self.states[worker.id] = state

@@ -94,14 +94,13 @@ class System:
         return (host.out, tier.line.into) if into else (tier.line.out, host.into)
 
     def tier(self, name: str, worker: int, node: str = "") -> Tier | None:
-        """Return the tier of a name that a worker reaches: its node's, else that of all.
+        """Return the tier of a name: of a node, if one is given, of a worker's, else that of all.
 
-        The worker is given by its number, below 0 for none; where a node is given, that counts.
+        The worker is given by its number, below 0 for none.
         """
-        found = [t for t in self.tiers if t.plan.name == name]
-        node = node or (self.nodes[worker] if worker >= 0 else "")
-        own = (t for t in found if t.plan.node == node and node)
-        return next(own, next((t for t in found if not t.plan.node), None))
+        found = {t.plan.node: t for t in self.tiers if t.plan.name == name}
+        nodes = [node, self.nodes[worker] if worker >= 0 else ""]
+        return next((found[n] for n in nodes if n and n in found), found.get(""))
 
     def wake(self, worker: Worker) -> None:
         """Let a worker look at its queues: at once if it is idle, else at its next boundary."""

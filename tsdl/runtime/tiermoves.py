@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
+
+from tsdl.runtime.request import REJECTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,52 +29,55 @@ class TierMoves:
         self.system = system
         self.told: Callable[[Request], None] = lambda request: None
         self._leaving: tuple[Tier, Entry] | None = None  # of whom handlers are told just now
-        self._demoted: deque[tuple[str, Tier, Entry]] = deque()
-        self._going_on = False
+        self._moves: deque[Callable[[], None]] = deque()
+        self._moving = False
 
     def leave(self, tier: Tier, entry: Entry) -> None:
         """Tell handlers that an entry leaves a tier, and move it where they want it."""
         outer, self._leaving = self._leaving, (tier, entry)
         self.told(entry.request)
         self._leaving = outer
-        if self._going_on:
-            return  # one by one: what comes to a tier has others leave it
-        self._going_on = True
-        while self._demoted:
-            self._demote(*self._demoted.popleft())
-        self._going_on = False
+        self._move()
 
     def demote(self, name: str) -> None:
         """Have what leaves a tier just now go to another."""
         if self._leaving is not None:
-            self._demoted.append((name, *self._leaving))
-
-    def _demote(self, name: str, near: Tier, entry: Entry) -> None:
-        far = self._tier(name, near, entry.request)
-        if far is not None and far is not near:
-            self._copy(near, entry, far, entry.request)
+            self._moves.append(partial(self._demote, name, *self._leaving))
 
     def prefetch(self, name: str, request: Request, into: str) -> None:
         """Copy what a tier has of a conversation to another one."""
+        if request.status != REJECTED:
+            self._moves.append(partial(self._prefetch, name, request, into))
+            self._move()
+
+    def _move(self) -> None:
+        """Begin the moves that are asked for, one by one: what comes has others leave in turn."""
+        if self._moving or self._leaving is not None:
+            return
+        self._moving = True
+        while self._moves:
+            self._moves.popleft()()
+        self._moving = False
+
+    def _demote(self, name: str, near: Tier, entry: Entry) -> None:
+        far = self.system.tier(name, entry.request.worker, near.plan.node)
+        if far is not None and far is not near:
+            self._copy(near, entry, far, entry.request)
+
+    def _prefetch(self, name: str, request: Request, into: str) -> None:
         far = self.system.tier(name, request.worker)
         entry = far.entries.get(request.session) if far is not None else None
         if far is None or entry is None or not entry.tokens:
             return
-        near = self._tier(into, far, request)
+        near = self.system.tier(into, request.worker, far.plan.node)
         if near is None or near is far:
             return
-        entry.pinned += 1  # no room is made for it by letting it go
+        far.pin(entry)  # no room is made for it by letting it go
+        entry.last_used = self.system.clock.now
 
-        def done() -> None:
-            entry.pinned -= 1
-            entry.last_used = self.system.clock.now
-
+        done = partial(far.unpin, entry)
         if not self._copy(far, entry, near, request, done):
-            entry.pinned -= 1
-
-    def _tier(self, name: str, other: Tier, request: Request) -> Tier | None:
-        """Return the tier of a name: in the node of another one, else in that of a request."""
-        return self.system.tier(name, request.worker, other.plan.node)
+            done()
 
     def _copy(
         self,
@@ -85,8 +91,9 @@ class TierMoves:
         tokens = entry.tokens
         fresh = tokens - target.tokens_of(request)
         if fresh <= 0:
+            target.use(request, self.system.clock.now)
             return False
-        size = entry.size * fresh // tokens
+        size = entry.size * fresh // entry.coming  # it has room for those that are coming, too
         copy = target.make_room(request, tokens, size, self.leave)
         if copy is None:
             return False

@@ -1,13 +1,17 @@
 """Tiers: memory beside the devices in which the KV of conversations is kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from itertools import count
 
 from tsdl import formula, pythonsource
 from tsdl.parts import of_tier
 from tsdl.plan import Tier as TierPlan
 from tsdl.runtime.network import Line, line
 from tsdl.runtime.request import Request
+
+_MANY = 4  # places of an entry that no longer hold, until all are found anew
 
 
 @dataclass(slots=True, eq=False)
@@ -16,6 +20,7 @@ class Entry:
 
     key: int
     request: Request  # that stored it last
+    number: int  # of all entries that there were
     tokens: int = 0
     coming: int = 0  # tokens for which there is room; those beyond `tokens` are being copied
     size: int = 0  # bytes
@@ -25,6 +30,7 @@ class Entry:
     pinned: int = 0
     copies: int = 0  # from other tiers that are on their way
     awaited: list[Callable[[], None]] = field(default_factory=list)  # what is done once they come
+    version: int = 0  # of what decides when it has to leave
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +40,7 @@ class Tier:
     plan: TierPlan
     entries: dict[int, Entry] = field(default_factory=dict)
     used: int = 0
+    loose: int = 0  # bytes of those entries that are not pinned
     peak: int = 0
     fetches: int = 0
     hits: int = 0
@@ -45,6 +52,10 @@ class Tier:
     evictions: int = 0
     line: Line | None = None
     _keys: list[Callable[[Entry], float]] = field(default_factory=list)
+    # The entries that are not pinned, as a heap: who has to leave first, and its version then, by
+    # which it is known whether that still holds. None until somebody has to leave.
+    _order: list[tuple[tuple[float, ...], int, int, Entry]] | None = None
+    _numbers: Iterator[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
         """Compile the order of eviction."""
@@ -82,7 +93,7 @@ class Tier:
         request.missed -= tokens
         self.found += tokens
         entry.uses += 1
-        entry.pinned += 1
+        self.pin(entry)
 
     def awaits(self, request: Request, come: Callable[[], None]) -> bool:
         """Call `come` once what another tier has of a conversation is here, if it is on its way."""
@@ -91,6 +102,14 @@ class Tier:
             return False
         entry.awaited.append(come)
         return True
+
+    def use(self, request: Request, now: float) -> None:
+        """Note that what is kept of a conversation is of use now."""
+        entry = self.entries.get(request.session)
+        if entry is not None:
+            self.pin(entry)
+            entry.last_used = now
+            self.unpin(entry)
 
     def tokens_of(self, request: Request) -> int:
         """Return how many tokens are kept of a conversation, or are just copied."""
@@ -106,30 +125,59 @@ class Tier:
         even that is not enough.
         """
         own = self.entries.get(request.session)
-        others = [e for e in self.entries.values() if e is not own and not e.pinned]
-        if self.used - sum(e.size for e in others) + growth > self.plan.capacity:
+        if own is not None:
+            self.pin(own)
+        if self.used - self.loose + growth > self.plan.capacity:
             self.refused += 1
+            if own is not None:
+                self.unpin(own)
             return None
         if own is None:
-            own = self.entries[request.session] = Entry(request.session, request)
-        own.pinned += 1
+            number = next(self._numbers)
+            own = self.entries[request.session] = Entry(request.session, request, number, pinned=1)
         own.coming = max(own.coming, tokens)
         own.size += growth
         self.used += growth
         gone = []
-        if self.used <= self.plan.capacity:
-            others.clear()  # there is room: nobody needs an order
-        for entry in sorted(others, key=lambda e: tuple(key(e) for key in self._keys)):
-            if self.used <= self.plan.capacity:
-                break
+        while self.used > self.plan.capacity:
+            entry = self._first()
             del self.entries[entry.key]
             self.used -= entry.size
+            self.loose -= entry.size
             self.evictions += 1
             gone.append(entry)
         self.peak = max(self.peak, self.used)
         for entry in gone:  # what handlers do finds everything in its place
             leave(self, entry)
         return own
+
+    def pin(self, entry: Entry) -> None:
+        """Keep an entry from having to leave: it is being read or written."""
+        if not entry.pinned:
+            self.loose -= entry.size
+        entry.pinned += 1
+
+    def unpin(self, entry: Entry) -> None:
+        """Let an entry leave if it has to, once nobody else reads or writes it."""
+        entry.pinned -= 1
+        if not entry.pinned:
+            self.loose += entry.size
+            entry.version += 1
+            if self._order is not None:
+                heappush(self._order, self._place(entry))
+
+    def _place(self, entry: Entry) -> tuple[tuple[float, ...], int, int, Entry]:
+        return tuple([key(entry) for key in self._keys]), entry.number, entry.version, entry
+
+    def _first(self) -> Entry:
+        """Return who has to leave: the least by the order, among equals the oldest."""
+        if self._order is None or len(self._order) > _MANY * len(self.entries):
+            self._order = [self._place(e) for e in self.entries.values() if not e.pinned]
+            heapify(self._order)
+        while True:
+            *_, version, entry = heappop(self._order)
+            if version == entry.version and not entry.pinned:
+                return entry
 
     def keep(self, entry: Entry, request: Request, tokens: int, now: float) -> None:
         """Note that the KV of so many tokens is there now."""
@@ -138,4 +186,4 @@ class Tier:
             entry.stored = now
         entry.tokens = max(entry.tokens, tokens)
         entry.request, entry.last_used = request, now
-        entry.pinned -= 1
+        self.unpin(entry)

@@ -52,7 +52,8 @@ ACTIONS: dict[str, Action] = {
     ),
     "store": Action("store r in TIER", "its KV is copied to a tier"),
     "fetch": Action(
-        "fetch r from TIER", "KV that a tier has of it is copied to its worker, or `to TIER`"
+        "fetch r from TIER",
+        "KV that a tier has of it is copied to its worker; `fetch r from TIER to TIER`: to another",
     ),
     "drop": Action("drop r", "it gives its KV back, and waits on its worker"),
     "delay": Action("delay 5 ms", "the worker does nothing for so long", ("local",)),

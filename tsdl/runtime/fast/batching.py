@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def prefill_first(worker: CohortWorker) -> Iteration | None:
     """Admit and prefill whoever fits; only when nobody does, decode all that run."""
-    iteration = Iteration()
+    iteration = worker.building = Iteration()
     reference.join(worker)
     if worker.loners and not worker.gather():
         return None
@@ -30,7 +30,11 @@ def prefill_first(worker: CohortWorker) -> Iteration | None:
         _note_refusal(worker, iteration)
     if iteration.prefills:
         return iteration
-    _decode(worker, iteration)
+    if worker.loners and not worker.gather():  # who was admitted had handlers undo the cohort
+        worker.settle()
+        reference.decode_all(worker, iteration)
+    else:
+        _decode(worker, iteration)
     if worker.swapped and not iteration.preempted:
         back = reference.swap_in(worker, iteration)
         if back and iteration.empty and not worker.swapped:
@@ -45,14 +49,14 @@ def static(worker: CohortWorker) -> Iteration | None:
         return None
     if not cohort.growing or cohort.needed() > worker.memory.free:
         return None
-    iteration = Iteration()
+    iteration = worker.building = Iteration()
     _decode(worker, iteration)
     return iteration
 
 
 def chunked(worker: CohortWorker) -> Iteration | None:
     """One token for all that decode; chunks of prompts fill the rest of the budget."""
-    iteration = Iteration()
+    iteration = worker.building = Iteration()
     reference.join(worker)
     if worker.loners and not worker.gather():
         return None

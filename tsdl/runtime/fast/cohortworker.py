@@ -33,6 +33,7 @@ class CohortWorker(Worker):
         "_compose",
         "_fixed_order",
         "admissions",
+        "building",
         "cohort",
         "counts_blocks",
         "facts",
@@ -53,6 +54,7 @@ class CohortWorker(Worker):
         self.loners: dict[Request, None] = {}  # in order of admission
         self.steady = False
         self.refused = self.saw = False
+        self.building: Iteration | None = None  # which is being put together
         self.admissions = 0
         self.counts_blocks = "context_blocks" in times.growing
         self.looks_far = "longest_context" in times.growing
@@ -148,7 +150,7 @@ class CohortWorker(Worker):
         self.steady = False
         if not cohort.size:
             return
-        iteration = self.current
+        iteration = self.building if self.composing else self.current
         if iteration is not None and iteration.grouped:
             decoding = {id(r) for r in (*cohort.members.values(), *cohort.padding)}
             decodes = [r for r in self.active if id(r) in decoding]
@@ -177,6 +179,7 @@ class CohortWorker(Worker):
     def compose(self) -> Iteration:
         """Return the next iteration, which may be empty."""
         self.steady = False
+        self.building = None
         iteration = self._compose(self)
         if iteration is None:
             self.settle()
