@@ -4,7 +4,9 @@ import re
 import unicodedata
 from typing import cast
 
+from tsdl._resources import grammar_words
 from tsdl.diagnostics import Edit, Fix, Label, Sink
+from tsdl.diagnostics.suggest import nearest
 from tsdl.parse.parser import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from tsdl.parse.slips import slip_of
 from tsdl.source import Source, Span
@@ -129,6 +131,8 @@ def _unexpected_token(error: UnexpectedToken, source: Source, end: int, sink: Si
         sink.error("E0101", "this `}` closes nothing", span, "no `{` is open here")
         return
     helps = [_expected_text(expected)] if expected else []
+    if near := _near(str(token), expected):
+        helps = [f"did you mean `{near}`?"]
     fix = None
     if str(token) in _SLIPS:
         helps = [_SLIPS[str(token)]]
@@ -178,6 +182,13 @@ def _expected_text(expected: set[str]) -> str:
         names = plain or names[:_AT_MOST]
         return f"{', '.join(names)}, … can stand here"
     return f"{' or '.join(names)} can stand here"
+
+
+def _near(written: str, expected: set[str]) -> str | None:
+    """Return the word of the grammar that was likely meant, of those that can stand there."""
+    words = sorted(name.lower() for name in expected if name.lower() in grammar_words())
+    begins = [word for word in words if len(word) > 2 and written.startswith(word)]  # noqa: PLR2004
+    return nearest(written, words) or (begins[-1] if begins else None)
 
 
 def _open_bracket(source: Source, end: int, start: int) -> Span | None:
