@@ -209,3 +209,31 @@ def test_who_drains_beyond_the_end_is_on_until_the_end() -> None:
     result = watched(tsdl.compile(scaled.format(**(USUAL | given))))
     (worker,) = result.summary["workers"]
     assert result.summary["makespan"] == worker["on"] == 21
+
+
+def test_who_has_all_of_its_kv_fetched_where_nobody_decodes_computes_its_last_token() -> None:
+    """It drops its KV once it has its first token: all but that is in the pool."""
+    both = """cluster split {{
+  worker one {{ hardware = box; cost = by_hand; kv = exact; runs = prefill }}
+  worker two {{ hardware = box; cost = by_hand; kv = exact; runs = decode }}
+  tier pool {{ capacity = 1 GiB }}
+}}
+"""
+    stage = """global {
+    on arrive(r) { dispatch r to pick(w by w.id for w in workers if w.prefills) }
+    on submit(r) { dispatch r to pick(w by w.id for w in workers if w.decodes) }
+  }"""
+    local = """
+    on admit(r, w) { fetch r from pool }
+    on token(r, w) when not w.decodes {
+      store r in pool
+      if r.generated == 1 { drop r } else { submit r }
+    }"""
+    given = {"cluster": "split", "policy": "continuous", "size": "requests = 1", "prompt": 20}
+    given |= {"stage": stage, "local": local}
+    text = FILE.replace("cluster pair", f"{both}cluster pair")
+    result = watched(tsdl.compile(text.format(**(USUAL | given))))
+    assert result.summary["requests"]["finished"] == 1
+    assert column(result, "cached") == [20]
+    assert column(result, "ttft") == [20]
+    assert column(result, "e2e") == [pytest.approx(20 + 1 + 0.25 * 3, abs=1e-3)]

@@ -356,7 +356,8 @@ class Actions:
             request.computed = tokens
             request.cached += gained
             # A request that has generated needs no more than what it had computed: it decodes.
-            request.prefilled = request.generated > 0 and tokens == request.length - 1
+            complete = request.generated > 0 and tokens == request.length - 1
+            request.prefilled = complete and worker.decodes
             worker.partial |= not request.prefilled
             request.busy = False
             self.go_on(request)
