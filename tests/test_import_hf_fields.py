@@ -92,7 +92,7 @@ NVFP4 = {"num_bits": 4, "type": "float", "group_size": 16}
     [
         ({"quant_method": "gptq", "bits": 4, "group_size": 128}, ("int4_group", "", "", "")),
         ({"quant_method": "gptq", "bits": 4, "group_size": -1}, ("int4", "", "", "")),
-        ({"quant_method": "awq", "bits": 4, "group_size": 64}, ("int4", "", "", "")),
+        ({"quant_method": "awq", "bits": 4, "group_size": 64}, ("int4_group(64)", "", "", "")),
         ({"quant_method": "gptq", "bits": 8, "group_size": 32}, ("int8", "", "", "")),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, ("int4", "", "", "")),
         ({"quant_method": "bitsandbytes", "load_in_8bit": True}, ("int8", "", "", "")),

@@ -92,9 +92,9 @@ def _weights(name: str | None, given: Table, method: str) -> list[Line]:
     if name is None:
         return []
     comment = f"{method}, groups of {group}" if group else method
-    return [
-        Line("int4_group" if name == "int4" and group == _GROUP else name, comment, "weight_dtype")
-    ]
+    if name == "int4" and group:
+        name = "int4_group" if group == _GROUP else f"int4_group({group})"
+    return [Line(name, comment, "weight_dtype")]
 
 
 def _modelopt(given: Table) -> list[Line]:
