@@ -111,6 +111,12 @@ def _well_formed(item: ast.Clause) -> bool:
 
 def _arguments(item: ast.Clause, scope: Scope) -> None:
     subject = item.objects[0]
+    tiers = [p.objects[0].span.text for p in item.prepositions if item.verb == "fetch"]
+    if len(tiers) > len(set(tiers)):
+        scope.sink.error(
+            "E0416", f"`{tiers[0]}` is both where the KV is and where it goes", item.span,
+            help=(f"to fetch it to the worker: `fetch {subject.span.text} from {tiers[0]}`",),
+        )  # fmt: skip
     if item.verb == "delay":
         require(subject, TIME, scope, "a delay", "ms")
         return

@@ -212,25 +212,12 @@ def _action(evaluator: Evaluator, item: ast.Clause, place: Place) -> Statement:
     tier = item.within
     if item.verb == "fetch":
         tier, *into = [preposition.objects[0] for preposition in item.prepositions]
-        if into:
-            return _prefetch(evaluator, item, values[0], tier, into[0])
+        values += tuple(near.id for near in into if isinstance(near, ast.Name))
     elif item.prepositions:
         values += (formula_here(evaluator, item.prepositions[0].objects[0], place),)
-    return _statement(item.verb, tier.id if isinstance(tier, ast.Name) else "", values)
-
-
-def _prefetch(
-    evaluator: Evaluator, item: ast.Clause, request: Value, far: ast.Expr, near: ast.Expr
-) -> Statement:
-    """Return what copies from one tier to another: the second is a text among the values."""
-    assert isinstance(near, ast.Name)
-    assert isinstance(far, ast.Name)
-    if near.id == far.id:
-        raise evaluator.fail(
-            "E0416", f"`{near.id}` is both where the KV is and where it goes", item.span,
-            help=(f"to fetch it to the worker: `fetch {item.objects[0].span.text} from {far.id}`",),
-        )  # fmt: skip
-    return _statement("prefetch", far.id, (request, near.id))
+    ahead = item.verb == "fetch" and len(values) > 1  # the second tier is a text among the values
+    word = "prefetch" if ahead else item.verb
+    return _statement(word, tier.id if isinstance(tier, ast.Name) else "", values)
 
 
 def _demoted(body: tuple[Statement, ...], *leaving: Value) -> tuple[Statement, ...]:

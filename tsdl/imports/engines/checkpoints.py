@@ -76,7 +76,7 @@ _DTYPES = {
 
 
 # Of the sizes of a model of the library, and trained on longer contexts.
-_LONGER = re.compile(r"-2507|-0905|-1M\b|llama-?4-?scout.*instruct", re.IGNORECASE)
+_LONGER = re.compile(r"-0905|-1M\b|llama-?4-?scout.*instruct", re.IGNORECASE)
 
 
 class Checkpoint(Struct):
