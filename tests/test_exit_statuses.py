@@ -70,6 +70,17 @@ def test_status_2_the_wrong_usage(small: str, capsys: Capture) -> None:
     assert "--hardware H100_SXM (flags about what is imported follow after `--`)" in told
     told = usage_error(capsys, "import", "vllm", "vllm", "serve", "x", "-tp", "2")
     assert "-tp 2 (put all of the engine's command in quotes)" in told
+    told = usage_error(capsys, "check", small, "--fast", small)
+    assert f"unrecognized arguments: --fast {small}\n" in told
+
+
+def test_flags_may_stand_between_files(tmp_path: Path, small: str, capsys: Capture) -> None:
+    assert main(["check", small, "--format", "json", small]) == 0
+    assert capsys.readouterr().out == "[]\n"
+    written = tmp_path / "written.tsim"
+    command = "vllm serve meta-llama/Llama-3.1-8B"
+    assert main(["import", "vllm", "-o", str(written), command, "--", "--hardware", "L40S"]) == 0
+    assert "L40S" in written.read_text()
 
 
 def test_status_2_a_misspelt_command_or_choice(capsys: Capture) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
+from copy import copy
 from importlib import import_module
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from tsdl.diagnostics.suggest import nearest
 
@@ -60,6 +61,19 @@ def make_parser(called: Collection[str] = NAMES) -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
+    _mixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
+        """Parse what a command was given: flags may stand between its files."""
+        if not self._mixing and self._subparsers is None:
+            self._mixing = True  # before Python 3.12 the next line calls this method
+            found, unknown = self.parse_known_intermixed_args(args, copy(namespace))
+            self._mixing = False
+            if not unknown:
+                return found, unknown
+        # What nobody knows is told with the words that follow it: they may be its value.
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Tell of a wrong usage; of a word that is no choice, also what was likely meant."""
         found = _NO_CHOICE.search(message)
