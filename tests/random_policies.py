@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 REQUEST_KEYS = (
     "r.id", "-r.id", "r.prompt", "-r.arrived", "r.generated", "r.context - r.computed", "r.held",
     "r.preemptions", "r.priority", "r.session, -r.turn", "r.history", "mod(r.id, 3), r.output",
-    "r.cached", "-r.computed", "abs(r.target)",
+    "r.cached", "-r.computed", "abs(r.target)", "r.tier, r.id", "r.arrived + r.patience",
 )  # fmt: skip
 WORKER_KEYS = (
     "{v}.id", "-{v}.id", "{v}.outstanding", "{v}.outstanding_tokens", "{v}.kv.fill", "{v}.load",
@@ -24,6 +24,7 @@ REQUEST_TESTS = (
     "{r}.generated == 1", "mod({r}.id, 3) == 0", "mod({r}.id, 5) == 1", "{r}.turn > 0",
     "{r}.computed > 0", "{r}.target >= 0", "{r}.cached == 0", "{r}.prompt < 20 tokens",
     "{r}.held > 0 GB", "{r}.priority > 1", "{r}.node == 1", "mod({r}.generated, 4) == 3",
+    "{r}.tier == 1",
 )  # fmt: skip
 BATCH_TESTS = ("{b}.prefills > 0", "{b}.decodes > 1", "{b}.tokens > 8", "{b}.longest_context > 9")
 GUARDED = 0.75  # how often an action stands behind a condition

@@ -11,6 +11,7 @@ from tests.drafted_tokens import with_drafts
 from tests.measured_costs import with_tables
 from tests.mixed_workloads import with_others
 from tests.offloaded_groups import with_offloads
+from tests.own_attributes import ATTRIBUTES, DECLARED
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
 from tests.random_policies import PolicyWriter
@@ -149,6 +150,8 @@ class Writer(PolicyWriter):
                 fields.append(f"concurrency = {chance.choice((1, 2, 5))}")
         if chance.random() < 0.5:
             fields.append("priority = uniform(0..3)")
+        if self.later.random() < 0.5:
+            fields.append(ATTRIBUTES)
         total = context if chance.random() < 0.8 else 2 * context
         fields.append(f"total = {total} tokens")
         return "workload asked { " + "; ".join(fields) + " }"
@@ -191,6 +194,7 @@ class Writer(PolicyWriter):
         return "\n".join(
             (
                 'edition "2026"',
+                DECLARED,
                 f"model short from llama2_7b {{\n  context = {context} tokens\n{points}\n}}",
                 *(
                     f"kvcache {name} from {chance.choice(kinds)} {{ block = {block} tokens; "

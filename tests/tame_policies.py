@@ -16,7 +16,7 @@ ROUTERS = (
 REQUEST_KEYS = (
     "r.prompt, r.arrived", "-r.arrived", "r.priority, r.id", "-r.computed", "r.generated",
     "r.preemptions, -r.id", "r.output - r.generated", "r.held", "mod(r.id, 4), -r.prompt",
-    "r.turn", "-r.context",
+    "r.turn", "-r.context", "r.tier, -r.arrived", "r.arrived + r.patience",
 )  # fmt: skip
 KEYS_OF_MEMORY = (
     "r.prompt if kv.fill > 80 % else -r.prompt", "mod(r.id + w.running, 3)", "kv.needed(r)",

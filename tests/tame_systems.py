@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.measured_costs import with_tables
+from tests.own_attributes import ATTRIBUTES, DECLARED
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
 from tests.scaled_groups import scaled
@@ -261,6 +262,9 @@ class TameWriter(TamePolicyWriter):
         if self.maybe(0.3):
             fields.append("priority = uniform(0..3)")
             self.features.add("priority")
+        if self.later.random() < 0.4:
+            fields.append(ATTRIBUTES)
+            self.features.add("attributes")
         if self.maybe(0.15):
             fields.append(f"warmup = {chance.choice((10, 55, 300))} ms")
             self.features.add("warmup")
@@ -314,6 +318,7 @@ class TameWriter(TamePolicyWriter):
         text = "\n".join(
             (
                 'edition "2026"',
+                DECLARED,
                 f"model short from llama2_7b {{ context = {lengths.context} tokens{point} }}",
                 self.memory("one_kv", lengths, watermark),
                 self.memory("other_kv", lengths, watermark),

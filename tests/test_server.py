@@ -410,6 +410,8 @@ def test_what_cannot_be_renamed(
         ("policy p { global { on arrive(r) { dispatch r to pick(v by v.kv.|", ["capacity", "used"]),
         ("policy p { global { on arrive(q) { if q.| > 1 { reject q } } } }", ["id", "arrived"]),
         ("param x: |", ["int", "number"]),
+        ("attribute x: |", ["int", "number"]),
+        ("attribute tier: int\nworkload w { attributes { | } }", ["tier"]),
         ("param h: hardware = A100_80G\nparam x = h.memory.| * 2", ["capacity", "bandwidth"]),
         ('import "lib.tsim" as lib\nscenario s { cluster = single(lib.|', ["ours"]),
         ("param n = 3\nstudy s { vary | }", ["n", "min"]),
@@ -450,3 +452,23 @@ def test_columns_are_counted_as_agreed(tmp_path: Path, encoding: str, column: in
 
 def test_every_word_of_the_grammar_is_explained() -> None:
     assert {*words.GRAMMAR, *words.STATEMENTS, "expect", "table"} >= {*grammar_words()}
+
+
+ATTRIBUTES = """\
+attribute tenant: int  # whose it is
+workload own from sharegpt { attributes { tenant = zipf(3) } }
+policy fair from chunked { local { admit r by r.tenant } }
+slo both { ttft <= (1 s if tenant == 1 else 2 s) }
+"""
+
+
+def test_attributes_are_found_wherever_they_are_read(editor: Editor, tmp_path: Path) -> None:
+    path = tmp_path / "own.tsim"
+    editor.open(path, ATTRIBUTES)
+    starts = [(0, 10), (1, 42), (2, 48), (3, 27)]
+    for place in starts:
+        assert "attribute tenant: int" in hovered(editor, path, place)
+        changes = editor.at("rename", path, place, newName="who")["changes"][path.as_uri()]
+        assert sorted(start_of(edit) for edit in changes) == starts
+    behind = ATTRIBUTES.replace("r.tenant", "r.|")
+    assert "tenant" in labels(editor, tmp_path / "typed.tsim", behind)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tests.drafted_tokens import with_drafts
 from tests.measured_costs import with_tables
+from tests.own_attributes import DECLARED
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
 from tests.tame_systems import TERMS
@@ -227,6 +228,7 @@ class TiedWriter(TiedPolicyWriter):
         return "\n".join(
             (
                 'edition "2026"',
+                DECLARED,
                 f"model short from llama2_7b {{ context = {asked.longest} tokens }}",
                 *(group.memory for group in groups),
                 *self.costs(),

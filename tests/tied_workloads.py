@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass
 
 from tests.brought_files import brought
+from tests.own_attributes import ATTRIBUTES
 from tests.tame_policies import FeatureWriter
 
 STEP = 7.8125  # ms
@@ -131,6 +132,9 @@ class TiedWorkloadWriter(FeatureWriter):
             fields.append(f"prefix = {self.length(prefix)}")
         if self.maybe(0.3):
             fields.append(f"{self.noted('priority')} = uniform(0..3)")
+        if self.maybe(0.3):
+            self.features.add("attributes")
+            fields.append(ATTRIBUTES)
         fields += [f"total = {longest} tokens", *more]
         text = "\n  ".join(("workload asked {", *fields)) + "\n}"
         return Asked(text, "", longest)

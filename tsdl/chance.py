@@ -1,6 +1,6 @@
 """Whether anything in a run of a plan is drawn at random: else its seed makes no difference."""
 
-from tsdl.facts import formulas
+from tsdl.facts import of_stage
 from tsdl.formula import every_part
 from tsdl.plan import Global, Local, Plan, Workers
 from tsdl.planworkload import Workload
@@ -27,6 +27,7 @@ def _happens(kind: Workers) -> bool:
 def _is_replayed(workload: Workload) -> bool:
     """Tell whether all seeds have the same requests."""
     draws = [workload.turns, workload.think, workload.priority]
+    draws += [attribute.draw for attribute in workload.attributes]
     if not (workload.replay and workload.table):
         draws += [workload.prompt, workload.output]
         arrivals = workload.arrivals
@@ -40,13 +41,7 @@ def _is_replayed(workload: Workload) -> bool:
 
 def _chooses(stage: Global | Local) -> bool:
     """Tell whether a stage of a policy chooses at random."""
-    values = [value for handler in stage.handlers for value in formulas(handler)]
-    if isinstance(stage, Local):
-        values += [stage.admit_when, stage.evict_when, stage.resume_when]
-        values += [] if stage.budget is None else [stage.budget]
-        values += [*stage.admit_by, *stage.evict_by, *stage.resume_by]
     return any(
         part.operation == "select" and part.arguments[0] == "random"
-        for value in values
-        for part in every_part(value)
+        for part in every_part(*of_stage(stage))
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Set
 from msgspec import Struct
 
 from tsdl.formula import NOW, STATE, Formula, Value, every_part, symbol
-from tsdl.plan import KVCache, Local, Plan, Workers
+from tsdl.plan import Global, KVCache, Local, Plan, Workers
 from tsdl.planhandlers import Handler, statements
 from tsdl.rising import never_falls, never_falls_on, never_negative
 
@@ -250,6 +250,8 @@ def _moves(value: Value) -> int | None:
             return 1 if name in FILLING else -1 if name in EMPTYING else 0
         case "field", (record, name) if record in _HERE:
             return 0 if name in STEADY else None
+        case "attribute", (record, _) if record in _HERE:
+            return 0
         case "call", (record, "fill_with", request) if record in _KV and request == _HERE[0]:
             return 1
         case "call", (record, "needed" | "final", request) if record in _KV and request == _HERE[0]:
@@ -368,6 +370,19 @@ def formulas(handler: Handler) -> Iterator[Value]:
     yield handler.when
     for statement in handler.statements():
         yield from statement.values
+
+
+def of_stage(stage: Local | Global) -> Iterator[Value]:
+    """Yield all formulas of a stage: of its handlers, and of its clauses."""
+    for handler in stage.handlers:
+        yield from formulas(handler)
+    if isinstance(stage, Local):
+        yield from (stage.admit_when, stage.evict_when, stage.resume_when)
+        yield from (*stage.admit_by, *stage.evict_by, *stage.resume_by)
+        if stage.budget is not None:
+            yield stage.budget
+        if stage.speculation is not None:
+            yield stage.speculation.acceptance
 
 
 def fields(handler: Handler) -> set[str]:

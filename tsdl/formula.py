@@ -65,12 +65,18 @@ def chosen(of: Value, condition: Value) -> Value:
 
 
 STATE = "state_"  # what the symbols of declared state begin with
+ATTRIBUTE = "attribute_"  # and those of attributes, where results are asked about
 NOW = Formula("field", (symbol("clock"), "now"))
 
 
 def state(name: str, *key: Value) -> Formula:
     """Return the formula of what a declared state holds now, at a key where it has one."""
     return Formula("call", (symbol(f"{STATE}{name}"), "get", *key))
+
+
+def own(name: str) -> Formula:
+    """Return the formula of an attribute of requests, as a metric of theirs."""
+    return symbol(f"{ATTRIBUTE}{name}")
 
 
 def make(operation: str, *arguments: Value) -> Value:
@@ -358,7 +364,7 @@ def _show(value: Value, level: int) -> str:
     operation, arguments = value.operation, value.arguments
     match operation:
         case "symbol":
-            return str(arguments[0])
+            return str(arguments[0]).removeprefix(ATTRIBUTE)
         case "call" if arguments[1] == "get":  # declared state
             name = _show(arguments[0], 9).removeprefix(STATE)
             return f"{name}[{_show(arguments[2], 0)}]" if arguments[2:] else name
@@ -367,7 +373,7 @@ def _show(value: Value, level: int) -> str:
             return f"{_show(arguments[0], 9)}.{arguments[1]}({inner})"
         case "field" if arguments == NOW.arguments:
             return "now"
-        case "field":
+        case "field" | "attribute":
             return f"{_show(arguments[0], 9)}.{arguments[1]}"
         case "if":
             text = " ".join(

@@ -52,8 +52,10 @@ def from_json(data: object) -> Value:
     match operation, parts:
         case ("symbol", [str(name)]) if is_name(name) and not hasattr(builtins, name):
             return symbol(name)
-        case ("field", [list(record), str(name)]) if is_name(name):
-            return Formula("field", (from_json(record), name))
+        case ("field" | "attribute", [list(record), str(name)]) if (
+            operation == "attribute" or is_name(name)
+        ):
+            return Formula(operation, (from_json(record), name))
         case ("call", [list(record), str(name), *arguments]) if name in METHODS:
             values = (from_json(argument) for argument in arguments)
             return Formula("call", (from_json(record), name, *values))

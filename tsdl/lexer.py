@@ -28,6 +28,7 @@ from tsdl.schema import (
     STATISTICS,
     TOTALS,
     UNITS_KINDS,
+    VALUES,
     Block,
 )
 from tsdl.schema.names import REDUCTIONS, SELECTORS
@@ -35,7 +36,7 @@ from tsdl.session import library
 from tsdl.unitdeclarations import declare_units
 from tsdl.units import Units
 
-_DIRECTIVES = ("edition", "import", "param")
+_DIRECTIVES = ("edition", "import", *VALUES)
 
 
 def _terminal(name: str) -> str:

@@ -9,7 +9,7 @@ from tsdl import ast
 from tsdl.diagnostics import Edit, Fix, Label, Sink
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Declaration, Definition, Members, Part
-from tsdl.schema import KINDS, Block
+from tsdl.schema import KINDS, VALUES, Block
 from tsdl.source import Span
 from tsdl.types import with_article
 
@@ -21,7 +21,7 @@ def merge_all(declarations: list[Declaration], sink: Sink) -> None:
 
 
 def _merge(declaration: Declaration, ring: list[Declaration], sink: Sink) -> None:
-    if declaration.members is not None or declaration.kind == "param":
+    if declaration.members is not None or declaration.kind in VALUES:
         return
     if declaration in ring:
         names = [d.name for d in ring[ring.index(declaration) :]]

@@ -17,7 +17,7 @@ from tsdl.planhandlers import Handler, State
 from tsdl.planjson import canonical, encoded, written
 from tsdl.planworkload import Draw, Workload
 
-FORMAT = 17
+FORMAT = 18
 WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
 
 

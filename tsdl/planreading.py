@@ -4,6 +4,7 @@ import json
 from math import inf
 
 from tsdl import formula
+from tsdl.formula import ATTRIBUTE
 from tsdl.interpolation import check_grid
 from tsdl.plan import FORMAT, WORK, Channel, Cost, Global, Local, Plan, Workers
 from tsdl.planhandlers import DEEPEST, WORDS, Statement
@@ -26,6 +27,7 @@ _DRAWN = {
     "normal": ("mean", "deviation"),
     "lognormal": ("mean", "sigma"),
     "exponential": ("mean",),
+    "zipf": ("n", "exponent"),
     "quantiles": (),
     "choice": (),
 }
@@ -72,17 +74,17 @@ def _refuse(constant: str) -> float:
 
 def _check_workload(workload: Workload) -> None:
     """See that what is drawn can be. Raises ValueError."""
-    priority, table = workload.priority, workload.table
-    of_rows = len(priority.values) if priority is not None and priority.name == "rows" else None
-    if of_rows is not None and (table is None or of_rows != len(table.prompt)):
-        raise ValueError("priorities are of other rows than those of the table")
+    own = [attribute.draw for attribute in workload.attributes]
+    for draw in (workload.priority, *own):
+        rows = len(draw.values) if draw is not None and draw.name == "rows" else None
+        if rows is not None and (workload.table is None or rows != len(workload.table.prompt)):
+            raise ValueError("priorities or attributes are of other rows than those of the table")
     if workload.parts:
         raise ValueError("a workload that is mixed is no part of another")
-    if workload.arrivals is None and not (workload.replay and table is not None):
+    if workload.arrivals is None and not (workload.replay and workload.table is not None):
         raise ValueError("a workload says nothing of when its requests arrive")
     drawn = [workload.prompt, workload.output, workload.turns, workload.think, workload.prefix]
-    if workload.priority is not None and workload.priority.name != "rows":
-        drawn.append(workload.priority)
+    drawn += [draw for draw in (workload.priority, *own) if draw and draw.name != "rows"]
     for draw in drawn:
         if draw is not None:
             _check_draw(draw, _DRAWN)
@@ -100,7 +102,7 @@ def _check_draw(draw: Draw, known: dict[str, tuple[str, ...]]) -> None:
         raise ValueError("rates are not negative, and not all zero")
     if draw.name == "choice" and not 0 < len(draw.parts) == len(draw.values):
         raise ValueError("a choice is one of several, each with its weight")
-    if any(given.get(name, 1) <= 0 for name in ("step", "rate", "cv", "size", "every")):
+    if any(given.get(name, 1) <= 0 for name in ("step", "rate", "cv", "size", "every", "n")):
         raise ValueError(f"`{draw.name}` cannot have such a number")
     for part in draw.parts:
         _check_draw(part, known)
@@ -163,9 +165,7 @@ def _check_ranges(plan: Plan) -> None:
         raise ValueError(
             "workloads that are mixed are no closed loops, and have names of their own"
         )
-    for condition in (*plan.slo, *plan.expects):
-        if not formula.symbols(condition.formula) <= {*METRICS, *TOTALS}:
-            raise ValueError(f"a condition asks for what no run has: {condition.text!r}")
+    _check_asked(plan)
     costs = [cost for kind in plan.workers for cost in (kind.cost, *kind.pipeline)]
     for cost in costs:
         kernels = [kernel for stage in cost.stages for kernel in stage.kernels]
@@ -183,6 +183,17 @@ def _check_ranges(plan: Plan) -> None:
     for stage in everything:
         _check_names(stage)
     _check_words(plan)
+
+
+def _check_asked(plan: Plan) -> None:
+    """See that conditions ask for what runs have, and that requests have it. Raises ValueError."""
+    names = [[a.name for a in each.attributes] for each in plan.workload.kinds]
+    if any(each != sorted({*names[0]}) for each in names):
+        raise ValueError("attributes stand in the order of their names, the same in all workloads")
+    known = {*METRICS, *TOTALS, *(f"{ATTRIBUTE}{name}" for name in names[0])}
+    for condition in (*plan.slo, *plan.expects):
+        if not formula.symbols(condition.formula) <= known:
+            raise ValueError(f"a condition asks for what no run has: {condition.text!r}")
 
 
 def _check_words(plan: Plan) -> None:

@@ -31,8 +31,19 @@ class Draw(Struct, frozen=True):
         if self.values:
             return max(1, round(self.values[0])), max(1, round(self.values[-1]))
         low = known.get("value", known.get("low", known.get("min", 1.0)))
-        high = known.get("value", known.get("high", known.get("max", inf)))
+        high = known.get("value", known.get("high", known.get("n", known.get("max", inf))))
         return max(1, round(low)), high if isinf(high) else max(1, round(high))
+
+
+class Attribute(Struct, frozen=True):
+    """A number that each request has, as policies and questions know it; `whole` ones are rounded.
+
+    What a workload says nothing of is a constant.
+    """
+
+    name: str
+    whole: bool
+    draw: Draw
 
 
 class Table(Struct, frozen=True):
@@ -77,6 +88,7 @@ class Workload(Struct, frozen=True):
     prefixes: int | None  # how many texts prompts begin with
     prefix: Draw | None  # how long each of them is
     concurrency: int | None  # how many requests are open at most
+    attributes: tuple[Attribute, ...]  # by name
     parts: tuple["Workload", ...] = ()
 
     @property
@@ -93,9 +105,20 @@ class Workload(Struct, frozen=True):
         return self.turns is not None or replayed
 
     @property
+    def own(self) -> tuple[Attribute, ...]:
+        """Return the attributes of its requests; all parts of a mixed one have the same."""
+        return self.kinds[0].attributes
+
+    @property
     def has_priorities(self) -> bool:
         """Tell whether priorities are drawn for any of its requests, or brought by a file."""
         return any(kind.priority is not None for kind in self.kinds)
+
+    @property
+    def classes(self) -> list[str]:
+        """Return what may tell classes of its requests apart: priorities, and whole attributes."""
+        whole = [attribute.name for attribute in self.own if attribute.whole]
+        return [*(["priority"] if self.has_priorities else []), *whole]
 
     @property
     def chained(self) -> bool:

@@ -71,6 +71,8 @@ def written(value: Formula, parts: list[str]) -> str:
             return f"power({parts[0]}, {parts[1]})"
         case "field":
             return f"{parts[0]}.{value.arguments[1]}"
+        case "attribute":
+            return f"{parts[0]}.attributes[{parts[1]}]"
         case "call" | "table" | "extern":
             return _python_call(value, parts)
         case operation if operation in ARITHMETIC | COMPARISONS:

@@ -6,7 +6,7 @@ from tsdl.diagnostics.suggest import meant, nearest
 from tsdl.merge import merge_all
 from tsdl.modules import Module
 from tsdl.program import Base, Declaration, Parameter, Program
-from tsdl.schema import BATCH_FEATURES, KINDS, UNITS_KINDS
+from tsdl.schema import BATCH_FEATURES, KINDS, UNITS_KINDS, VALUES
 from tsdl.source import Source, Span
 from tsdl.types import with_article
 from tsdl.unitdeclarations import declare_units
@@ -84,8 +84,8 @@ def _collect(program: Program, module: Module, sink: Sink) -> None:
 
 def _declaration(clause: ast.Clause, module: Module, sink: Sink) -> Declaration | None:
     kind = clause.verb
-    if kind not in KINDS and kind != "param":
-        near = nearest(kind, [*KINDS, *UNITS_KINDS, "param", "import", "edition"])
+    if kind not in KINDS and kind not in VALUES:
+        near = nearest(kind, [*KINDS, *UNITS_KINDS, *VALUES, "import", "edition"])
         sink.error(
             "E0401",
             f"there is no kind of block called `{kind}`",
@@ -97,7 +97,7 @@ def _declaration(clause: ast.Clause, module: Module, sink: Sink) -> Declaration 
         return None
     head = clause.head
     parameters: tuple[Parameter, ...] = ()
-    if isinstance(head, ast.Call) and isinstance(head.function, ast.Name) and kind != "param":
+    if isinstance(head, ast.Call) and isinstance(head.function, ast.Name) and kind in KINDS:
         parameters = tuple(p for a in head.arguments if (p := _parameter(a, sink)))
         _check_distinct(parameters, kind, sink)
         head = head.function
@@ -107,7 +107,9 @@ def _declaration(clause: ast.Clause, module: Module, sink: Sink) -> Declaration 
             f"{with_article(kind)} needs one name",
             clause.objects[0].span if clause.objects else clause.verb_span,
             help=(
-                "write `param name = value`" if kind == "param" else f"write `{kind} name {{ … }}`",
+                f"write `{kind} name = value`"
+                if kind in VALUES
+                else f"write `{kind} name {{ … }}`",
             ),
         )
         return None
@@ -151,7 +153,7 @@ def _check_distinct(parameters: tuple[Parameter, ...], kind: str, sink: Sink) ->
 
 def _check_form(clause: ast.Clause, kind: str, sink: Sink) -> None:
     """Check the form: `kind name(parameters) from bases { … }`, or `param name: type = value`."""
-    if kind == "param":
+    if kind in VALUES:
         extra: ast.Expr | ast.Preposition | ast.Body | None = next(
             iter(clause.prepositions), clause.body or clause.count or clause.within
         )
@@ -167,8 +169,8 @@ def _check_form(clause: ast.Clause, kind: str, sink: Sink) -> None:
             extra.span,
             "does not belong here",
             help=(
-                "write `param name: type = value`"
-                if kind == "param"
+                f"write `{kind} name: type = value`"
+                if kind in VALUES
                 else f"write `{kind} name from base {{ … }}`",
             ),
         )

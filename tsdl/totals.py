@@ -1,8 +1,9 @@
 """What somebody asks of a run in vain: shares beyond 1, and what a plan does not say."""
 
 from tsdl.diagnostics import Sink
-from tsdl.formula import Value, symbols
+from tsdl.formula import ATTRIBUTE, Value, symbols
 from tsdl.plan import Plan
+from tsdl.planworkload import Draw, Workload
 from tsdl.shares import beyond
 from tsdl.source import Span
 from tsdl.spending import unknown
@@ -14,7 +15,7 @@ def check_total(condition: Value, place: Span, what: str, plan: Plan, sink: Sink
     `what` it is a condition of stands at `place`.
     """
     check_share(condition, place, sink)
-    check_priority(condition, place, plan, sink)
+    check_drawn(condition, place, plan, sink)
     found = unknown(condition, plan)
     if found is not None:
         name, why, remedy = found
@@ -42,9 +43,13 @@ def check_share(condition: Value, place: Span, sink: Sink) -> None:
         )
 
 
-def check_priority(asked: Value, place: Span, plan: Plan, sink: Sink) -> None:
-    """Warn of what reads the priorities of requests that have none."""
-    if not plan.workload.has_priorities and "priority" in symbols(asked):
+def check_drawn(asked: Value, place: Span, plan: Plan, sink: Sink) -> None:
+    """Warn of what reads priorities or attributes of requests that have none."""
+    read = symbols(asked)
+    for name in undrawn(plan.workload):
+        if f"{ATTRIBUTE}{name}" in read:
+            tell_undrawn(name, plan.workload, place, sink)
+    if not plan.workload.has_priorities and "priority" in read:
         sink.warning(
             "W0521",
             f"the requests of `{plan.workload.name}` have no priorities",
@@ -55,3 +60,26 @@ def check_priority(asked: Value, place: Span, plan: Plan, sink: Sink) -> None:
                 'or name a column of the trace: `columns { priority = "tier" }`',
             ),
         )
+
+
+_NOTHING = Draw("constant", (("value", 0.0),))
+
+
+def undrawn(workload: Workload) -> list[str]:
+    """Return the attributes that are 0 for all requests of a workload."""
+    draws = zip(*(kind.attributes for kind in workload.kinds), strict=True)
+    return [each[0].name for each in draws if all(a.draw == _NOTHING for a in each)]
+
+
+def tell_undrawn(name: str, workload: Workload, place: Span, sink: Sink) -> None:
+    """Warn of an attribute that is read, and that no request has."""
+    sink.warning(
+        "W0521",
+        f"the requests of `{workload.name}` have no `{name}`",
+        place,
+        f"`{name}` is 0 for all of them",
+        help=(
+            f"draw it: `attributes {{ {name} = zipf(10) }}`",
+            f"or say what it is without: `attribute {name} = 1`",
+        ),
+    )

@@ -4,12 +4,14 @@ from tsdl import ast
 from tsdl.attainable import best_of_all, bounded_below
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator
+from tsdl.facts import of_stage
+from tsdl.formula import every_part
 from tsdl.lower import FileReader, lower
 from tsdl.operatorclasses import report_classes
-from tsdl.plan import Plan
+from tsdl.plan import Global, Local, Plan
 from tsdl.program import Declaration, Program
 from tsdl.resolve import find
-from tsdl.totals import check_priority, check_total
+from tsdl.totals import check_drawn, check_total, tell_undrawn, undrawn
 from tsdl.types import Reference
 
 # Found by lowering, but no reason to fail a check: a value that only the command line gives.
@@ -34,6 +36,7 @@ def verify(outside: Evaluator, read: FileReader, sink: Sink) -> list[Plan]:
             plans.append(plan)
             _check_bounds(evaluator, scenario, plan, sink)
             _check_totals(evaluator, scenario, plan, sink)
+            _check_read(evaluator, scenario, plan, sink)
     for study in program.own("study"):
         from tsdl.lower.studies import outside_of  # only where there is a study
         from tsdl.verifystudies import verify_study
@@ -61,7 +64,7 @@ def _check_bounds(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink:
                 help=("turn it round: `<=` asks for at most so much time",),
             )
     for condition, part, best in zip(plan.slo, parts, best_of_all(plan), strict=True):
-        check_priority(condition.formula, part.item.span, plan, sink)
+        check_drawn(condition.formula, part.item.span, plan, sink)
         if best is not None:
             name, value, bound = best
             sink.warning(
@@ -115,6 +118,17 @@ def _report_unused(program: Program, sink: Sink) -> None:
             )
 
 
+def _check_read(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink: Sink) -> None:
+    """Warn of attributes that a policy reads, and that no request has."""
+    stages: tuple[Global | Local, ...] = (plan.router, *(kind.local for kind in plan.workers))
+    parts = (part for stage in stages for part in every_part(*of_stage(stage)))
+    read = {part.arguments[1] for part in parts if part.operation == "attribute"}
+    for name in undrawn(plan.workload):
+        if name in read:
+            place = evaluator.span(evaluator.instance(scenario), "workload")
+            tell_undrawn(name, plan.workload, place, sink)
+
+
 def _kind_of_param(program: Program, declaration: Declaration) -> set[str]:
     """Return the kind of block that a param stands for, if it does."""
     head = declaration.clause.head
@@ -129,6 +143,9 @@ def _mentioned(program: Program, declaration: Declaration) -> list[Declaration]:
         if not isinstance(node, (ast.Name, ast.Attribute)):
             continue
         named = find(program, declaration.module, node)
+        if named is None and isinstance(node, ast.Attribute):  # `r.tenant`
+            own = program.lookup(declaration.module, node.name)
+            named = own if own is not None and own.kind == "attribute" else None
         if named is not None and named is not declaration:
             found.append(named)
     return found

@@ -9,7 +9,7 @@ from tsdl.lower import FileReader, lower
 from tsdl.lower.questions import Study, evaluator_at
 from tsdl.lower.studies import lower_study
 from tsdl.program import Declaration
-from tsdl.totals import check_priority, check_share, check_total
+from tsdl.totals import check_drawn, check_share, check_total
 
 
 def verify_study(outside: Evaluator, declaration: Declaration, read: FileReader) -> None:
@@ -42,7 +42,7 @@ def _check_study(outside: Evaluator, study: Study, read: FileReader) -> None:
     for what, asked in conditions:
         check_total(asked.formula(evaluator), asked.expression.span, what, plan, sink)
     for asked in (*study.asked, *study.distributions):
-        check_priority(asked.formula(evaluator), asked.expression.span, plan, sink)
+        check_drawn(asked.formula(evaluator), asked.expression.span, plan, sink)
     if study.seeds is not None and study.replicates > 1 and is_certain(plan):
         sink.warning(
             "W0512",

@@ -13,7 +13,7 @@ from tsdl.constants import plain
 from tsdl.diagnostics import Severity, Sink
 from tsdl.errors import TsdlError
 from tsdl.plan import Plan
-from tsdl.planworkload import Table, Workload
+from tsdl.planworkload import Attribute, Draw, Table, Workload
 from tsdl.runtime.run import run as run_plan
 from tsdl.validation import Validation, beside
 
@@ -114,8 +114,15 @@ def replayed(workload: Workload, run: Run) -> Workload:
         prefixes=None,
         prefix=None,
         concurrency=workload.concurrency if same else None,
+        attributes=workload.own if same else tuple(map(_without_rows, workload.own)),
         parts=(),
     )
+
+
+def _without_rows(attribute: Attribute) -> Attribute:
+    """Return an attribute that no row of a file brings."""
+    constant = Draw("constant", (("value", 0.0),))
+    return replace(attribute, draw=constant) if attribute.draw.name == "rows" else attribute
 
 
 def log_ratios(found: Validation, metric: str) -> Floats:

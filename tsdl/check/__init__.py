@@ -5,6 +5,7 @@ from functools import cache
 from tsdl import ast
 from tsdl.bounds import broken
 from tsdl.check.arguments import check_derived
+from tsdl.check.attributes import check_attribute, check_columns, check_drawn
 from tsdl.check.clauses import check_form
 from tsdl.check.events import check_handler
 from tsdl.check.expressions import infer, require
@@ -33,6 +34,9 @@ def check(program: Program, sink: Sink) -> None:
         scope = Scope(program, sink, declaration)
         if declaration.kind == "param":
             param_type(declaration, scope)
+            continue
+        if declaration.kind == "attribute":
+            check_attribute(declaration, scope)
             continue
         for parameter in declaration.parameters:
             parameter_type(declaration, parameter, scope)
@@ -101,6 +105,11 @@ def _members(members: Members, scope: Scope, path: str = "") -> None:
         if block.shape.kind == "case":
             check_case(block, scope)
             continue
+        if block.shape.kind == "attributes":
+            check_drawn(block, scope)
+            continue
+        if block.shape.kind == "columns":
+            check_columns(block, scope)
         symbols = {**scope.symbols, **block.shape.symbols}
         _members(block, scope._replace(symbols=symbols), f"{path}{name or verb}.")
     for parts in members.parts.values():

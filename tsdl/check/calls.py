@@ -19,6 +19,7 @@ from tsdl.resolve import find, report_unknown
 from tsdl.schema import (
     CONSTRUCTORS,
     FUNCTIONS,
+    KINDS,
     METRICS,
     RECORD_FUNCTIONS,
     RECORDS,
@@ -83,11 +84,11 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
     if chooses or (goes_over and (name in SELECTORS or name in REDUCTIONS)):
         return _selection(expression, name, scope)
     declaration = scope.program.lookup(scope.owner.module, name)
-    if declaration and declaration.kind != "param":
+    if declaration and declaration.kind in KINDS:
         scope.program.meanings[function] = DeclarationName(declaration)
         return arguments.check_derived(expression, declaration, scope)
     if declaration:
-        _called_param(function, declaration, scope)
+        _called_value(function, declaration, scope)
         return UNKNOWN
     if scope.metrics and is_statistic(name):
         return infer_statistic(expression, name, scope)
@@ -105,14 +106,14 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
     return UNKNOWN
 
 
-def _called_param(function: ast.Name, param: Declaration, scope: Scope) -> None:
+def _called_value(function: ast.Name, param: Declaration, scope: Scope) -> None:
     hidden = scope.program.prelude.get(param.name)
     helps: tuple[str, ...] = ()
     if hidden:
-        helps = (f"it hides the library's {hidden.kind} of that name: rename the param",)
+        helps = (f"it hides the library's {hidden.kind} of that name: rename the {param.kind}",)
     scope.sink.error(
         "E0305",
-        f"`{param.name}` is a param here, and cannot be called",
+        f"`{param.name}` is {with_article(param.kind)} here, and cannot be called",
         function.span,
         secondary=(Label(param.span, "declared here"),),
         help=helps,

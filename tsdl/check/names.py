@@ -1,7 +1,7 @@
 """Types of names and attributes: what each stands for, from the inside out."""
 
 from tsdl import ast
-from tsdl.check import calls, expressions, slips, states
+from tsdl.check import attributes, calls, expressions, slips, states
 from tsdl.check.parameters import param_type, parameter_type
 from tsdl.check.scope import Place, Scope
 from tsdl.check.slips import of_requests
@@ -112,10 +112,14 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
     if name in ("true", "false"):
         return ChoiceName(name), Boolean()
     declaration = scope.program.lookup(scope.owner.module, name)
+    if declaration is None and scope.metrics:
+        declaration = attributes.declared(name, scope)
     if declaration is None:
         return None
     if declaration.kind == "param":
         return DeclarationName(declaration), param_type(declaration, scope)
+    if declaration.kind == "attribute":
+        return DeclarationName(declaration), attributes.of_result(declaration, expression, scope)
     return DeclarationName(declaration), Reference(declaration.kind)
 
 
@@ -223,6 +227,8 @@ def infer_attribute(expression: ast.Attribute, scope: Scope) -> Type:
         scope.program.meanings[expression] = DeclarationName(declaration)
         if declaration.kind == "param":
             return param_type(declaration, scope)
+        if declaration.kind == "attribute":
+            return attributes.of_result(declaration, expression, scope)
         return Reference(declaration.kind)
     if isinstance(expression.value, ast.Attribute):  # hardware.memory.bandwidth
         inner = _referred(expression.value, scope)
@@ -234,7 +240,11 @@ def infer_attribute(expression: ast.Attribute, scope: Scope) -> Type:
             fields = RECORDS[record]
             if expression.name in fields:
                 return fields[expression.name][0]
-            _no_field(expression, record, list(fields), scope)
+            own = attributes.of_request(expression, scope) if record == "request" else None
+            if own is not None:
+                return own
+            others = attributes.names(scope) if record == "request" else []
+            _no_field(expression, record, [*fields, *others], scope)
         case Reference(kind=kind) if kind in KINDS:
             return _field_of(KINDS[kind], expression, scope)
         case Unknown():
@@ -253,8 +263,10 @@ def infer_read(expression: ast.Expr, scope: Scope) -> Type:
     match expression:
         case ast.Attribute(value=ast.Name(id="w" | "r" as holder), name=name):
             record = {"w": "worker", "r": "request"}[holder]
-            if name not in RECORDS[record]:
-                _no_field(expression, record, list(RECORDS[record]), scope)
+            own = attributes.declared(name, scope) if record == "request" else None
+            if name not in RECORDS[record] and own is None:
+                others = attributes.names(scope) if record == "request" else []
+                _no_field(expression, record, [*RECORDS[record], *others], scope)
             return Read()
         case _:
             scope.sink.error(
@@ -286,12 +298,13 @@ def _field_of(shape: Block, expression: ast.Attribute, scope: Scope) -> Type:
 def _no_field(expression: ast.Attribute, what: str, names: list[str], scope: Scope) -> None:
     slip = slips.of_field(expression, what, scope)
     near = None if slip else nearest(expression.name, names)
+    more = f"; or declare it: `attribute {expression.name}: int`" if what == "request" else ""
     scope.sink.error(
         "E0307",
         f"a {what} has no `{expression.name}`",
         expression.name_span,
         "unknown",
-        help=(slip or (f"did you mean `{near}`?" if near else f"it has {', '.join(names)}"),),
+        help=(slip or (f"did you mean `{near}`?" if near else f"it has {', '.join(names)}{more}"),),
         fix=Fix(f"write `{near}`", (Edit(expression.name_span, near),)) if near else None,
     )
 

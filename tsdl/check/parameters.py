@@ -49,7 +49,7 @@ def parameter_type(owner: Declaration, parameter: Parameter, scope: Scope) -> Ty
 
 
 def param_type(declaration: Declaration, scope: Scope) -> Type:
-    """Return the type of a `param`, from its written type or its value."""
+    """Return the type of a param or an attribute, from its written type or its value."""
     clause = declaration.clause
     head = clause.head
     assert head is not None
@@ -68,7 +68,10 @@ def param_type(declaration: Declaration, scope: Scope) -> Type:
             "E0308",
             f"nothing says what `{declaration.name}` is",
             declaration.span,
-            help=(f"write `param {declaration.name}: int` or `param {declaration.name} = 8`",),
+            help=(
+                f"write `{declaration.kind} {declaration.name}: int` or "
+                f"`{declaration.kind} {declaration.name} = 8`",
+            ),
         )
         result = UNKNOWN
     scope.program.types[head] = result

@@ -171,6 +171,7 @@ def _workload(workload: Workload) -> str:
         told.append(f"lengths drawn from {len(workload.table.prompt):,} pairs")
     draws = {name: getattr(workload, name) for name in _DRAWN}
     told += [f"{name} {_draw(draw)}" for name, draw in draws.items() if draw]
+    told += [f"{own.name} {_draw(own.draw)}" for own in workload.attributes]
     if workload.prefix:
         one = "one text" if workload.prefixes == 1 else f"one of {workload.prefixes:,} texts"
         told.append(f"prompts begin with {one} of {_draw(workload.prefix)} tokens")

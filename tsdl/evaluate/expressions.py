@@ -21,7 +21,7 @@ from tsdl.program import (
 )
 from tsdl.pythonsource import fresh_name
 from tsdl.schema import CONSTRUCTORS
-from tsdl.types import Samples, Text
+from tsdl.types import Record, Samples, Text
 
 if TYPE_CHECKING:
     from tsdl.evaluate.evaluator import Evaluator
@@ -194,6 +194,11 @@ def _parameter(
 def _attribute(evaluator: Evaluator, expression: ast.Attribute, place: Place) -> Value:
     meaning = evaluator.program.meanings.get(expression)
     if isinstance(meaning, DeclarationName):
+        holder = evaluator.program.types.get(expression.value)
+        if meaning.declaration.kind == "attribute" and isinstance(holder, Record):
+            request = value_of(evaluator, expression.value, place)
+            assert isinstance(request, Formula), expression.span.text
+            return Formula("attribute", (request, meaning.declaration.name))
         return evaluator.declaration_value(meaning.declaration)
     path = ast.path_of(expression)
     if path and path.startswith("base."):

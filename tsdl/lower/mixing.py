@@ -38,13 +38,13 @@ def _mixed(evaluator: Evaluator, workload: Instance, read: FileReader) -> Worklo
     place = evaluator.span(workload, "mix")
     others = [k for k in workload.members.shape.fields if k not in ("mix", "warmup")]
     other = next((key for key in others if is_set(workload, key)), None)
-    if ("columns", "") in workload.members.blocks:
-        other = other or "columns"
+    blocks = (name for name, _ in workload.members.blocks)
+    other = other or next(blocks, None)
     if other is not None:
         raise evaluator.fail(
             "E0521",
             f"workload `{workload.name}` has both `mix` and `{other}`",
-            evaluator.place_of(workload) if other == "columns" else evaluator.span(workload, other),
+            evaluator.span(workload, other),
             "each of those that are mixed has its own",
             secondary=(Label(place, "set here"),),
             help=("leave one of them out",),
@@ -73,5 +73,5 @@ def _mixed(evaluator: Evaluator, workload: Instance, read: FileReader) -> Worklo
         raise too_many(evaluator, workload, "mix", count)
     own: dict[str, Any] = dict.fromkeys(Workload.__struct_fields__)
     own |= {"name": workload.name, "warmup": evaluator.real(workload, "warmup")}
-    own |= {"correlation": 0.0, "replay": False, "parts": tuple(parts)}
+    own |= {"correlation": 0.0, "replay": False, "parts": tuple(parts), "attributes": ()}
     return Workload(**own)

@@ -1,16 +1,18 @@
 """Workloads to the plan: arrivals, lengths, tables from files."""
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 
 from msgspec.structs import replace
 
+from tsdl import ast
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Failed, Instance
-from tsdl.evaluate.values import Constructed, Path, Range, Value
+from tsdl.evaluate.values import Constructed, Path, Place, Range, Value
 from tsdl.lower.files import FileReader, check_unit, read_named
-from tsdl.planworkload import Draw, Table, Workload
-from tsdl.traces import Columns, Counter, read_requests
+from tsdl.planworkload import Attribute, Draw, Table, Workload
+from tsdl.traces import Columns, Counter, Recorded, read_requests
 from tsdl.traces.tokenizer import NoTokenizer, counter
 
 MOST_REQUESTS = 50_000_000
@@ -19,8 +21,11 @@ MOST_REQUESTS = 50_000_000
 def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:
     """Return a workload; report what is missing in it or contradicts itself."""
     _check(evaluator, workload)
-    replayed, first = _table(evaluator, workload, "trace", read)
-    drawn, second = _table(evaluator, workload, "lengths", read)
+    traced = _recorded(evaluator, workload, "trace", read)
+    listed = _recorded(evaluator, workload, "lengths", read)
+    replayed = traced.table if traced is not None else None
+    drawn = listed.table if listed is not None else None
+    recorded = traced or listed or Recorded(Table((), (), ()))
     arrivals = evaluator.get(workload, "arrivals")
     prompt, output = evaluator.get(workload, "prompt"), evaluator.get(workload, "output")
     requests = evaluator.optional(workload, "requests")
@@ -82,11 +87,39 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         if sessions is not None
         else None,
         think=draw_of(evaluator, workload, "think", think),
-        priority=_priority(evaluator, workload, first or second),
+        priority=_priority(evaluator, workload, recorded.priority),
         prefixes=_prefixes(evaluator, workload),
         prefix=draw_of(evaluator, workload, "prefix", evaluator.get(workload, "prefix")),
         concurrency=int(concurrency) if concurrency is not None else None,
+        attributes=_attributes(evaluator, workload, recorded.own),
     )
+
+
+def _attributes(
+    evaluator: Evaluator, workload: Instance, rows: tuple[tuple[float, ...], ...]
+) -> tuple[Attribute, ...]:
+    """Return all attributes that the program declares, and what is drawn for each.
+
+    `rows` are those that a file brings, in the order of `_of_file`. Raises Failed.
+    """
+    block = evaluator.inner(workload, "attributes")
+    declared = {d.name: d for d in evaluator.program.declarations if d.kind == "attribute"}
+    brought = dict(zip(_of_file(evaluator, workload), rows, strict=bool(rows)))
+    for name in _of_file(evaluator, workload):
+        _check_brought(evaluator, workload, name, brought)
+    found = []
+    for name in sorted(declared):
+        clause = declared[name].clause
+        draw = draw_of(evaluator, block, name, evaluator.get(block, name))
+        if name in brought:
+            draw = Draw("rows", values=brought[name])
+        if draw is None:
+            place = Place(declared[name], None)
+            usual = 0.0 if clause.value is None else evaluator.number(clause.value, place)
+            draw = Draw("constant", (("value", float(usual)),))
+        whole = isinstance(clause.type, ast.Name) and clause.type.id == "int"
+        found.append(Attribute(name, whole, draw))
+    return tuple(found)
 
 
 def _priority(evaluator: Evaluator, workload: Instance, rows: tuple[float, ...]) -> Draw | None:
@@ -113,6 +146,36 @@ def _priority(evaluator: Evaluator, workload: Instance, rows: tuple[float, ...])
             help=("leave one of them out",),
         )
     return Draw("rows", values=rows)
+
+
+def _of_file(evaluator: Evaluator, workload: Instance) -> list[str]:
+    """Return the attributes of which a column of a file is named."""
+    columns = evaluator.inner(workload, "columns").members
+    return [key for key in columns.fields if key not in columns.shape.fields]
+
+
+def _check_brought(
+    evaluator: Evaluator, workload: Instance, name: str, brought: Mapping[str, object]
+) -> None:
+    """See that an attribute of which a column is named is of a file, and of nothing else."""
+    column = evaluator.inner(workload, "columns")
+    if name not in brought:
+        raise evaluator.fail(
+            "E0404",
+            f"workload `{workload.name}` names a column of `{name}`, and no file",
+            evaluator.span(column, name),
+            help=(f"write `trace = …` or `lengths = …`, or draw it: `{name} = zipf(10)`",),
+        )
+    block = evaluator.inner(workload, "attributes")
+    if is_set(block, name):
+        raise evaluator.fail(
+            "E0521",
+            f"workload `{workload.name}` both draws `{name}` and names a column of it",
+            evaluator.span(block, name),
+            "the file brings its own",
+            secondary=(Label(evaluator.span(column, name), "named here"),),
+            help=("leave one of them out",),
+        )
 
 
 def _prefixes(evaluator: Evaluator, workload: Instance) -> int | None:
@@ -304,13 +367,13 @@ def draw_of(evaluator: Evaluator, workload: Instance, key: str, value: Value | N
     return Draw(value.name, tuple(parameters), values, parts)
 
 
-def _table(
+def _recorded(
     evaluator: Evaluator, workload: Instance, key: str, read: FileReader
-) -> tuple[Table | None, tuple[float, ...]]:
-    """Return the requests of a file, and the priority of each if a column brings them."""
+) -> Recorded | None:
+    """Return what a file brings; None where there is none. Raises Failed."""
     path = evaluator.get(workload, key)
     if path is None:
-        return None, ()
+        return None
     if isinstance(path, str):
         path = Path(path, evaluator.span(workload, key).source.name)
     assert isinstance(path, Path)
@@ -323,6 +386,7 @@ def _table(
         evaluator.word(block, "output"),
         per_second=_per_second(evaluator.real(block, "unit")),
         priority=str(evaluator.get(block, "priority") or ""),
+        own=tuple(str(evaluator.get(block, name)) for name in _of_file(evaluator, workload)),
     )
     form = evaluator.word(workload, "format")
     if key == "trace" and form in ("auto", "csv"):
@@ -338,7 +402,7 @@ def _table(
             place,
             help=("what is wrong with it is said above, row by row",),
         )
-    return found.table, found.priority
+    return found
 
 
 def _per_second(unit: float) -> float:

@@ -111,8 +111,10 @@ def _of_runs(runs: list[Run], describe: Callable[[Plan], str]) -> Iterator[Secti
         "Summary",
         (*_some("Expectations", tables.expectations(runs)), Named("", tables.summary(runs))),
     )
-    latencies = (Named("", tables.latency(runs)), *_some("By priority", tables.priorities(runs)))
-    yield Section("Latency", latencies, (charts.pop("latency"),))
+    latencies = [Named("", tables.latency(runs))]
+    for name in dict.fromkeys(name for run in runs for name in run.plan.workload.classes):
+        latencies += _some(f"By {name}", tables.classes(name, runs))
+    yield Section("Latency", tuple(latencies), (charts.pop("latency"),))
     yield Section("Throughput", (), (charts.pop("throughput"),))
     if "attainment" in charts:
         yield Section(

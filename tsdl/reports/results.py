@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
+from tsdl.formula import ATTRIBUTE
 from tsdl.plan import Plan
 from tsdl.planreading import read_plan
 from tsdl.reports.shapes import STUDY, SUMMARY, check
@@ -94,7 +95,11 @@ def _read(folder: Path, name: str) -> Result:
     summary = _json(folder / "summary.json", SUMMARY)
     plan = _plan(folder, {summary["plan"]})
     priority = {PRIORITY: _number} if plan.workload.priority is not None else {}
-    requests = _table(folder, "requests", {**_REQUESTS, **priority, "status": _is_finished})
+    own = {attribute.name: _number for attribute in plan.workload.own}
+    columns = {**_REQUESTS, **priority, **own, "status": _is_finished}
+    requests = _table(folder, "requests", columns)
+    for key in own:  # as conditions call it
+        requests[f"{ATTRIBUTE}{key}"] = requests.pop(key)
     samples = _table(folder, "timeseries", _SAMPLES)
     states = {}
     if any((folder / f"states.{kind}").is_file() for kind in FORMATS):

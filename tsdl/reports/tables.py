@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tsdl.formula import ATTRIBUTE
 from tsdl.reports import series
 from tsdl.reports.marks import Table
 from tsdl.reports.runcharts import LATENCIES
@@ -84,26 +85,28 @@ def latency(runs: Sequence[Run]) -> Table:
     return _without_lone_run(runs, Table(("latency", "run", *statistics), tuple(rows), words=2))
 
 
-def priorities(runs: Sequence[Run]) -> Table:
-    """Return what came of the requests of each priority, of runs in which these are few.
+def classes(name: str, runs: Sequence[Run]) -> Table:
+    """Return what came of the requests of each priority, or by an attribute, of runs with few.
 
     Raises ValueError.
     """
     rows = []
     for run in runs:
         counted = series.counted(run)
-        found = run.requests["priority"]
+        found = run.requests.get("priority" if name == "priority" else f"{ATTRIBUTE}{name}")
+        if found is None:
+            continue
         good = np.full(len(counted), bool(run.plan.slo))
         for condition in run.plan.slo:
             good &= series.met(run, condition)
-        for priority in few(found[counted]):
-            those = counted & (found == priority)
+        for one in few(found[counted]):
+            those = counted & (found == one)
             times = [run.requests[m][those & run.finished] for m in ("ttft", "tpot")]
             cells = [told(t, "s") for values in times for t in statistics(values, (99,))]
             share = told(float(np.mean(good[those])), "share") if run.plan.slo else "–"
-            rows.append((f"{priority:g}", run.name, f"{int(those.sum()):,}", *cells, share))
+            rows.append((f"{one:g}", run.name, f"{int(those.sum()):,}", *cells, share))
     headers = ("mean TTFT", "p99 TTFT", "mean TPOT", "p99 TPOT", "in SLO")
-    table = Table(("priority", "run", "requests", *headers), tuple(rows), words=2)
+    table = Table((name, "run", "requests", *headers), tuple(rows), words=2)
     return _without_lone_run(runs, table)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsdl.formula import Formula, symbol, symbols
+from tsdl.formula import ATTRIBUTE, Formula, own, symbol, symbols
 from tsdl.runtime.columns import METRICS, PRIORITY, Metrics, Requests
 from tsdl.runtime.ledger import STATUSES
 from tsdl.runtime.metrics import Floats, Known, Nothing, Weighted, evaluate, holds_each
@@ -79,10 +79,11 @@ class Among(Known):
             chosen[:] = False
         return Among(self._requests, chosen, self._gaps, self._slo, self.totals)
 
-    def by_priority(self) -> list[tuple[float, Among]]:
-        """Return what is known of the requests of each priority, where they are classes."""
-        found = few(self._part(PRIORITY))
-        return [(one, self.where(Formula("==", (symbol(PRIORITY), one)))) for one in found]
+    def by(self, name: str) -> list[tuple[float, Among]]:
+        """Return what is known of the requests of each priority, or by an attribute, where few."""
+        asked = symbol(PRIORITY) if name == PRIORITY else own(name)
+        found = few(self._part(name))
+        return [(one, self.where(Formula("==", (asked, one)))) for one in found]
 
     # -- totals --------------------------------------------------------------------------------
 
@@ -134,12 +135,12 @@ class Among(Known):
         return int(good.sum())
 
 
-def few(priorities: NDArray[np.generic]) -> list[float]:
-    """Return the priorities that requests have, from the least; none unless they are two to eight.
+def few(values: NDArray[np.generic]) -> list[float]:
+    """Return the values that requests have, from the least; none unless they are two to eight.
 
     So many are classes, which a table tells apart.
     """
-    found: list[float] = np.unique(priorities).tolist()
+    found: list[float] = np.unique(values).tolist()
     return found if 2 <= len(found) <= MOST_CLASSES else []  # noqa: PLR2004
 
 
@@ -150,9 +151,9 @@ class _Columns(Mapping[str, Floats]):
         self._requests = requests
 
     def __getitem__(self, name: str) -> Floats:
-        if name not in _OF_REQUESTS:
+        if name not in _OF_REQUESTS and not name.startswith(ATTRIBUTE):
             raise KeyError(name)
-        return self._requests.part(name).astype(np.float64, copy=False)
+        return self._requests.part(name.removeprefix(ATTRIBUTE)).astype(np.float64, copy=False)
 
     def __iter__(self) -> Iterator[str]:
         return iter(_OF_REQUESTS)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,8 @@ class Arrivals:
     turns: Whole | None = None
     think: Floats = field(default_factory=lambda: np.zeros(0))
     whole: bool = field(default=False, kw_only=True)
+    # The attributes of each row, by name: those of all turns of a conversation are the same.
+    attributes: dict[str, NDArray[Any]] = field(default_factory=dict, kw_only=True)
     # What is in the prompt of a row.
     contents: Callable[[int], Content] | None = field(default=None, kw_only=True)
 
@@ -51,7 +54,28 @@ def generate(workload: Workload, seed: int) -> Arrivals:
         seeds = [seed_of(seed, f"workload {part.name}") for part in workload.parts]
         return mixed([generate(*each) for each in zip(workload.parts, seeds, strict=True)])
     found = _generate(workload, seed)
-    return replace(found, contents=_contents(workload, found, seed))
+    return replace(
+        found,
+        contents=_contents(workload, found, seed),
+        attributes=_attributes(workload, found, seed),
+    )
+
+
+def _attributes(workload: Workload, arrivals: Arrivals, seed: int) -> dict[str, NDArray[Any]]:
+    """Draw the attributes of each conversation, and return them for each row."""
+    turns = arrivals.turns
+    count = len(arrivals.arrived if turns is None else turns)
+    found: dict[str, NDArray[Any]] = {}
+    for attribute in workload.attributes:
+        draw, rows = attribute.draw, len(arrivals.arrived)
+        if draw.name == "rows":
+            values = _of_rows(workload, draw, rows, seed)[:rows]
+        else:
+            drawn = values_of(draw, count, seed, f"attribute {attribute.name}")
+            assert drawn is not None
+            values = drawn if turns is None else np.repeat(drawn, turns)
+        found[attribute.name] = np.rint(values).astype(np.int64) if attribute.whole else values
+    return found
 
 
 def _contents(workload: Workload, arrivals: Arrivals, seed: int) -> Callable[[int], Content] | None:
@@ -149,8 +173,13 @@ def _priorities(workload: Workload, drawn: int, count: int, seed: int) -> Floats
     draw = workload.priority
     if draw is None or draw.name != "rows":
         return values_of(draw, count, seed, "priority")
+    return _of_rows(workload, draw, drawn, seed)[:count]
+
+
+def _of_rows(workload: Workload, draw: Draw, drawn: int, seed: int) -> Floats:
+    """Return what a file says of its rows, of each request; of so many whose lengths were drawn."""
     of_rows = np.array(draw.values, dtype=np.float64)
-    return (of_rows if workload.replay else of_rows[_rows(workload, drawn, seed)])[:count]
+    return of_rows if workload.replay else of_rows[_rows(workload, drawn, seed)]
 
 
 def _pauses(workload: Workload, count: int, seed: int) -> Floats:
@@ -318,6 +347,11 @@ def _quantile(draw: Draw, normal: Floats, seed: int, purpose: str) -> Floats:
             values = known["mean"] * np.exp(sigma * normal - sigma * sigma / 2)
         case "exponential":
             values = -known["mean"] * np.log1p(-_probability(normal))
+        case "zipf":
+            ranks = np.arange(1.0, known["n"] + 1)
+            shares = np.cumsum(ranks ** -known["exponent"])
+            smaller = np.searchsorted(shares / shares[-1], _probability(normal), side="right")
+            return smaller.astype(np.float64) + 1.0
         case "quantiles":
             places = np.linspace(0, 1, len(draw.values))
             values = np.interp(_probability(normal), places, np.array(draw.values))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tsdl.formula import ATTRIBUTE
 from tsdl.runtime.ledger import STATUSES, Ledger
 from tsdl.runtime.metrics import Floats, Metric, Weighted
 from tsdl.runtime.request import FINISHED
@@ -42,7 +43,8 @@ class Requests(Mapping[str, Column]):
         self._ledger = ledger
         self._front_ends = np.array(front_ends) if any(front_ends) else None
         self._arrivals = ledger.sessions.arrivals
-        self._names = NAMES if self._arrivals.priority is None else (*NAMES, PRIORITY)
+        priority = () if self._arrivals.priority is None else (PRIORITY,)
+        self._names = (*NAMES, *priority, *self._arrivals.attributes)
         self._kept: dict[str, Column] = {}
         self.count = ledger.count
 
@@ -79,6 +81,10 @@ class Requests(Mapping[str, Column]):
             return np.zeros(len(range(*rows.indices(self.count))), dtype=np.float64)
         if name in ("arrived", "prompt", "output", "session", "turn", PRIORITY):
             return self._asked(name, rows)
+        if name in self._arrivals.attributes:
+            own = self._arrivals.attributes[name]
+            asked = None if self._ledger.row is None else np.asarray(self._ledger.row)
+            return (own if asked is None else own[asked[: self.count]])[: self.count][rows]
         return self._time(name, rows)
 
     @cached_property
@@ -216,11 +222,12 @@ class Metrics(Mapping[str, Metric]):
         """Return a metric. Raises KeyError for a name that there is not."""
         if name == "itl":
             return self._gaps
-        if name not in METRICS:
+        if name not in METRICS and not name.startswith(ATTRIBUTE):
             raise KeyError(name)
-        found = self._requests.part(name)
+        found = self._requests.part(name.removeprefix(ATTRIBUTE))
         if self._chosen is not None:
             found = found[self._chosen]
         # Of the others no part is anybody else's.
-        shared = self._chosen is None and name in ("prompt", "output", "transfer", PRIORITY)
+        own = name.startswith(ATTRIBUTE) or name in ("prompt", "output", "transfer", PRIORITY)
+        shared = self._chosen is None and own
         return found.astype(np.float64, copy=shared)

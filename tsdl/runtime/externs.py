@@ -60,6 +60,9 @@ class View:
         """Return a field that the policy has declared to read."""
         known = _readable(self._thing, self._reads) or frozenset()
         if name in known:
+            own = self._thing.attributes if isinstance(self._thing, Request) else None
+            if own is not None and name in own:
+                return own[name]
             return shown(getattr(self._thing, name), self._reads)
         raise NotRead(
             f"the policy does not say that it reads `{name}`; "

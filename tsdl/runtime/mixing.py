@@ -59,6 +59,10 @@ def mixed(parts: list[Arrivals]) -> Arrivals:
         prompt=np.concatenate(prompts)[rows],
         output=np.concatenate([each.output for each in parts])[rows],
         priority=_priorities(parts, rows),
+        attributes={
+            name: np.concatenate([each.attributes[name] for each in parts])[rows]
+            for name in parts[0].attributes
+        },
         turns=turns[order] if talks else None,
         think=_thinks(parts)[rows] if talks else np.zeros(0),
         whole=whole,

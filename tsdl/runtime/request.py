@@ -40,6 +40,7 @@ class Request:
     think: float = 0.0  # from its answer to the next turn
     priority: float = 0.0
     content: Content = UNKNOWN  # what its prompt begins with
+    attributes: dict[str, float] | None = None  # by name; None where there are none
     generated: int = 0
     computed: int = 0  # tokens whose KV is held
     under_way: int = 0  # tokens that are in the stages of a pipeline

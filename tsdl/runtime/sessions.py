@@ -66,6 +66,8 @@ class Sessions:
                 )
                 if found.contents is not None:
                     request.content = found.contents(self.row_of(request))
+                if found.attributes:
+                    request.attributes = self._attributes(self.row_of(request))
                 yield request
 
     def send(self, now: float) -> Request | None:
@@ -85,6 +87,8 @@ class Sessions:
         )  # fmt: skip
         if found.contents is not None:
             request.content = found.contents(row)
+        if found.attributes:
+            request.attributes = self._attributes(row)
         return request
 
     def after(self, request: Request) -> Request | None:
@@ -106,7 +110,11 @@ class Sessions:
         )  # fmt: skip
         if found.contents is not None:
             following.content = found.contents(row)
+        following.attributes = request.attributes
         return following
+
+    def _attributes(self, row: int) -> dict[str, float]:
+        return {name: column[row].item() for name, column in self.arrivals.attributes.items()}
 
     def row_of(self, request: Request) -> int:
         """Return the row that a request was built from."""

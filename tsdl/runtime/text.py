@@ -112,19 +112,24 @@ def summary(result: Result) -> str:
 
 
 def _classes(result: Result) -> list[str]:
-    """Tell of the requests of each priority, where these are few."""
-    if not result.plan.workload.has_priorities:
-        return []
+    """Tell of the requests of each class: by priorities and attributes of which there are few."""
+    lines = []
+    for name in result.plan.workload.classes:
+        lines += _class(result, name)
+    return lines
+
+
+def _class(result: Result, name: str) -> list[str]:
     lines = []
     columns = [f"{s} {_TITLES[m]}" for m in ("ttft", "tpot") for s in ("mean", "p99")]
     of_slo = ["in SLO"] if result.plan.slo else []
-    for priority, of in result.known.by_priority():
+    for one, of in result.known.by(name):
         times = [t for m in ("ttft", "tpot") for t in statistics(of.metrics[m], (99,))]
         cells = [f"{of.totals['arrived']:,}", *map(duration, times)]
         cells += [_percent(of.totals["attainment"])] if of_slo else []
-        lines.append(_row(f"{priority:g}", "".join(f"{cell:>11}" for cell in cells)))
+        lines.append(_row(f"{one:g}", "".join(f"{cell:>11}" for cell in cells)))
     heads = ("requests", *columns, *of_slo)
-    head = _row("priority", "".join(f"{head:>11}" for head in heads))
+    head = _row(name, "".join(f"{head:>11}" for head in heads))
     return ["", head, *lines] if lines else []
 
 

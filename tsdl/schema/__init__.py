@@ -10,11 +10,12 @@ from tsdl.schema.features import (
     OF_PEERS,
     OF_PREFILLS,
 )
-from tsdl.schema.kinds import KINDS, UNITS_KINDS
+from tsdl.schema.kinds import KINDS, UNITS_KINDS, VALUES
 from tsdl.schema.names import (
     BY_REQUEST,
     CONSTRUCTORS,
     FUNCTIONS,
+    KNOWN_OF_REQUESTS,
     METRICS,
     SHARES,
     STATISTICS,
@@ -36,6 +37,7 @@ __all__ = [
     "FUNCTIONS",
     "GROWING",
     "KINDS",
+    "KNOWN_OF_REQUESTS",
     "METRICS",
     "OF_A_WORKER",
     "OF_PEERS",
@@ -47,6 +49,7 @@ __all__ = [
     "STATISTICS",
     "TOTALS",
     "UNITS_KINDS",
+    "VALUES",
     "Block",
     "ClauseShape",
     "Constructor",

@@ -15,6 +15,12 @@ KINDS: dict[str, Block] = {
     )
 }  # fmt: skip
 
+# Kinds that are declared by a value, `param NAME: TYPE = VALUE`, and have no members.
+VALUES = {
+    "param": "A value that a run can set.",
+    "attribute": "A number that each request has, and its value where a workload says nothing.",
+}
+
 # Kinds whose members are fixed by the language rather than by fields.
 UNITS_KINDS = {
     "dimension": "A kind of quantity: a base one, or a formula over others.",

@@ -81,6 +81,15 @@ WORKLOAD = Block(
         "mix": Field(MIXED, "workloads whose requests arrive together, as they are"),
     },
     {
+        "attributes": Nested(
+            Block(
+                "attributes",
+                "What is drawn for the attributes of requests, by their names.",
+                open_field=Field(
+                    Construct("distribution"), "of what it measures; drawn for each conversation"
+                ),
+            )
+        ),
         "columns": Nested(
             Block(
                 "columns",
@@ -92,8 +101,9 @@ WORKLOAD = Block(
                     "unit": Field(_TIME, "of the arrival column", "1 s", low=0, above=True),
                     "priority": Field(Text(), "priority; a member of each object of JSON, too"),
                 },
+                open_field=Field(Text(), "an attribute, by its name; a member of JSON, too"),
             )
-        )
+        ),
     },
 )
 

@@ -27,6 +27,7 @@ from tsdl.schema import (
     STATISTICS,
     TOTALS,
     UNITS_KINDS,
+    VALUES,
     Block,
 )
 from tsdl.schema.names import DRAWN, REDUCTIONS, SELECTORS
@@ -114,6 +115,8 @@ def _beginnings(here: Context, program: Program) -> Iterator[CompletionItem]:
         yield from _of_block(block, program)
         if block.kind == "case":
             yield from _declared(program, "param")
+        if block.kind in ("attributes", "columns"):
+            yield from _declared(program, "attribute")
 
 
 def _of_block(block: Block, program: Program) -> Iterator[CompletionItem]:
@@ -135,7 +138,7 @@ def _of_block(block: Block, program: Program) -> Iterator[CompletionItem]:
     if block.kind in ("compute", "attained"):
         yield from _declared(program, "dtype")
     if block.bounds:
-        yield from _metrics(totals=False)
+        yield from _metrics(program, totals=False)
 
 
 def _stage(here: Context) -> str:
@@ -159,7 +162,7 @@ def _values(here: Context, written: str, program: Program) -> Iterator[Completio
         yield from (_item(n, _KIND.Event, words.event_text(n)) for n in EVENTS)
         yield from (_item(name, _KIND.Event) for name in breakpoints_of(program))
         return
-    if re.fullmatch(r"(param|state)\s+\w+\s*:", written.strip()):
+    if re.fullmatch(r"(param|attribute|state)\s+\w+\s*:", written.strip()):
         names = (*SIMPLE_TYPES, *KINDS, *program.units.dimensions)
         yield from (_item(name, _KIND.TypeParameter) for name in names)
         return
@@ -175,7 +178,7 @@ def _values(here: Context, written: str, program: Program) -> Iterator[Completio
         yield from _declared(program, "param")
         return
     if first in _RESULT_VERBS:
-        yield from _metrics(totals=True)
+        yield from _metrics(program, totals=True)
     seen = [*here.parameters(), *here.variables()]
     if special == HANDLER or (block and block.kind in AMBIENT):
         seen += AMBIENT[_stage(here)]
@@ -308,13 +311,14 @@ def _declared(program: Program, kind: str | None) -> Iterator[CompletionItem]:
 
 def _declaration(name: str, found: Declaration) -> CompletionItem:
     shown = f"({', '.join(p.span.text for p in found.parameters)})" if found.parameters else ""
-    kind = _KIND.Variable if found.kind == "param" else _KIND.Class
+    kind = _KIND.Variable if found.kind in VALUES else _KIND.Class
     return _item(name, kind, f"{found.kind} {name}{shown}\n\n{found.clause.doc}".rstrip())
 
 
-def _metrics(*, totals: bool) -> Iterator[CompletionItem]:
+def _metrics(program: Program, *, totals: bool) -> Iterator[CompletionItem]:
     for name in METRICS:
         yield _item(name, _KIND.Variable, words.word_text(name))
+    yield from _declared(program, "attribute")
     if totals:
         for name in TOTALS:
             yield _item(name, _KIND.Variable, words.word_text(name))

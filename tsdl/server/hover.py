@@ -2,7 +2,7 @@
 
 from tsdl import ast
 from tsdl.program import Declaration, Program
-from tsdl.schema import CONSTRUCTORS, KINDS, Block
+from tsdl.schema import CONSTRUCTORS, KINDS, VALUES, Block
 from tsdl.server import words
 from tsdl.server.documents import Checked
 from tsdl.server.occurrences import Occurrence
@@ -80,12 +80,12 @@ def _told(written: str, what: str, type_: Type | None, checked: Checked) -> str 
 
 
 def _declaration(found: Declaration, program: Program) -> str:
-    """Return how a declaration begins, what a param is, and its doc comment."""
+    """Return how a declaration begins, what a value is, and its doc comment."""
     clause = found.clause
     end = clause.body.span.start if clause.body else clause.span.end
     head = " ".join(clause.span.source.text[clause.span.start : end].split())
     parts = [f"```tsim\n{head}\n```"]
-    if found.kind == "param":
+    if found.kind in VALUES:
         type_ = program.types.get(clause.head) if clause.head else None
         if type_ is not None and not isinstance(type_, Unknown):
             parts.append(words.type_text(type_, program.units))

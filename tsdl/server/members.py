@@ -33,6 +33,10 @@ def members_of(holder: str, here: Context, checked: Checked) -> Iterator[tuple[s
         case Record(name=record):
             for name in (*RECORDS[record], *RECORD_FUNCTIONS.get(record, {})):
                 yield name, words.record_text(record, name, program.units)
+            if record == "request":
+                for found in program.declarations:
+                    if found.kind == "attribute":
+                        yield found.name, found.clause.doc
         case Reference(kind=kind) if kind in KINDS:
             for name, field in KINDS[kind].fields.items():
                 yield name, words.field_text(name, field, program.units)

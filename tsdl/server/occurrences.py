@@ -241,7 +241,11 @@ class _Finder:
             if inner is None:
                 return
             scope = replace(scope, blocks=(inner, *scope.blocks))
-        self._field(_name_span(target), _holder(scope), key, scope.blocks[0])
+        own = self.program.lookup(scope.owner.module, key)
+        if scope.blocks[0].shape.kind in ("attributes", "columns") and own is not None:
+            self._declared(_name_span(target), own, target)
+        else:
+            self._field(_name_span(target), _holder(scope), key, scope.blocks[0])
         if isinstance(item.target, ast.Call):
             scope = self._bind([a.value.span for a in item.target.arguments], scope)
         self._nodes((item.value,), scope)

@@ -3,12 +3,12 @@
 from lsprotocol.types import DocumentSymbol, SymbolKind
 
 from tsdl import ast
-from tsdl.schema import UNITS_KINDS
+from tsdl.schema import UNITS_KINDS, VALUES
 from tsdl.server.positions import range_of
 from tsdl.source import Span
 
 _KINDS = {
-    "param": SymbolKind.Variable,
+    **dict.fromkeys(VALUES, SymbolKind.Variable),
     "operator": SymbolKind.Function,
     "scenario": SymbolKind.Event,
     "study": SymbolKind.Event,

@@ -34,6 +34,7 @@ STATEMENTS = {
 }
 FILE_WORDS = {
     "param": "param NAME = VALUE: a value that a run can set",
+    "attribute": "attribute NAME = VALUE: a number that each request has, else this value",
     "import": 'import "FILE": the declarations of another file',
     "edition": 'edition "2026": on the first line',
 }

@@ -7,7 +7,7 @@ condition on every request. It is a formula itself, and known by how it is writt
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from tsdl.formula import COMPARISONS, Formula, Value, compute, make, percentile_of
+from tsdl.formula import ATTRIBUTE, COMPARISONS, Formula, Value, compute, make, percentile_of
 from tsdl.schema import METRICS, STATISTICS, TOTALS
 
 UNDEFINED = math.nan
@@ -68,7 +68,8 @@ def of_requests(value: Value) -> bool:
     if not isinstance(value, Formula):
         return False
     if value.operation == "symbol":
-        return value.arguments[0] in METRICS
+        name = str(value.arguments[0])
+        return name in METRICS or name.startswith(ATTRIBUTE)
     if value.operation == "where":
         return of_requests(value.arguments[0])
     if len(value.arguments) == 1 and (

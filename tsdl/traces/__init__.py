@@ -104,7 +104,8 @@ def read_requests(  # noqa: PLR0913
 
     `form` is a name of FORMATS, `csv` (with the given columns), or `auto`, which knows a format by
     its columns. With `arrivals`, times count from the first row. `count` counts the tokens of the
-    texts of conversations. The column of priorities that is given is one of whatever format it is.
+    texts of conversations. The columns of priorities and attributes
+    are of whatever format it is.
     """
     source = Source(name, text.removeprefix("\ufeff"))
     possible = _possible(form, source, columns, count)
@@ -116,8 +117,10 @@ def read_requests(  # noqa: PLR0913
         _missing(lines, possible[-1].columns, source, sink, arrivals=arrivals)
         return None
     chosen = (fitting or [possible[-1].columns])[0]
-    chosen = replace(chosen, priority=columns.priority)
-    if not _has_priority(lines, chosen.priority, source, sink):
+    chosen = replace(chosen, priority=columns.priority, own=columns.own)
+    brought = {chosen.priority: "priorities"} if chosen.priority else {}
+    brought |= dict.fromkeys(chosen.own, "an attribute")
+    if not all(_has_column(lines, *column, source, sink) for column in brought.items()):
         return None
     if not has_once(lines, chosen.names(arrivals=arrivals), source, sink):
         return None
@@ -138,16 +141,14 @@ def _fits(lines: Lines, columns: Columns, *, arrivals: bool) -> bool:
     return session or lines.has(columns.names(arrivals=arrivals))
 
 
-def _has_priority(lines: Lines, name: str, source: Source, sink: Sink) -> bool:
-    """Tell whether a column of priorities is there, once, if one is asked for; else report it."""
-    if not name:
-        return True
+def _has_column(lines: Lines, name: str, what: str, source: Source, sink: Sink) -> bool:
+    """Tell whether a column that is to bring something is there, once; else report it."""
     if name in lines.names:
         return has_once(lines, [name], source, sink)
     near = nearest(name, lines.names)
-    help_ = f"did you mean `{near}`?" if near else "leave `priority` of `columns` out, or draw it"
+    help_ = f"did you mean `{near}`?" if near else "leave it out of `columns`, or draw it"
     sink.error(
-        "E0602", f"the file has no column `{name}`, which is to bring priorities",
+        "E0602", f"the file has no column `{name}`, which is to bring {what}",
         source.line_span(lines.first), f"it has {', '.join(lines.names)}",
         help=(help_,),
     )  # fmt: skip

@@ -98,6 +98,7 @@ class Columns(Struct, frozen=True):
     calls: str = ""  # the list of calls of a session, where a row may be one
     wait: str = ""  # from the end of a call to the next, in the unit of arrivals
     priority: str = ""  # where it counts
+    own: tuple[str, ...] = ()  # those of attributes
 
     def names(self, *, arrivals: bool, session: bool = False) -> list[str]:
         """Return those that a file must have; in a row that is a session it may have others."""
@@ -106,10 +107,14 @@ class Columns(Struct, frozen=True):
 
 
 class Recorded(Struct, frozen=True):
-    """What a file brings: requests, and the priority of each where a column of them counts."""
+    """What a file brings: requests, and their priorities and attributes where columns say them.
+
+    `own` are the attributes, in the order of their columns.
+    """
 
     table: Table
     priority: tuple[float, ...] = ()
+    own: tuple[tuple[float, ...], ...] = ()
 
 
 class _Call(NamedTuple):
@@ -118,6 +123,7 @@ class _Call(NamedTuple):
     content: tuple[int, ...]
     wait: float = 0.0
     priority: float = 0.0
+    own: tuple[str, ...] = ()
 
 
 class Rows:
@@ -162,6 +168,9 @@ class Rows:
             if columns.priority:
                 of_all = self._cell(cells, columns.priority, priority)
                 calls = [call._replace(priority=of_all) for call in calls]
+            if columns.own:
+                own = tuple(self._named(cells, column) for column in columns.own)
+                calls = [call._replace(own=own) for call in calls]
         except (ValueError, OverflowError) as error:
             self.wrong(line, f"{where}{error}")
             return
@@ -180,6 +189,13 @@ class Rows:
             return read(_text(cells, column))
         except (ValueError, OverflowError) as error:
             raise ValueError(f"`{column}` is {_shown(cells, column)}: {error}") from None
+
+    def _named(self, cells: Mapping[str, object], column: str) -> str:
+        """Return what a cell says of an attribute. Raises ValueError."""
+        found = _text(cells, column)
+        if not found:
+            raise ValueError(f"`{column}` is empty")
+        return found
 
     def _calls(self, cells: Mapping[str, object]) -> list[_Call]:
         """Return the calls of a session, or the one of a plain row. Raises ValueError."""
@@ -297,7 +313,27 @@ class Rows:
             tuple(call.wait for call in calls) if chained and self.arrivals else (),
         )
         of_each = (call.priority for call in calls)
-        return Recorded(table, tuple(of_each) if self.columns.priority else ())
+        own = zip(*(call.own for call in calls), strict=True) if self.columns.own else ()
+        return Recorded(
+            table,
+            tuple(of_each) if self.columns.priority else (),
+            tuple(_numbers(cells) for cells in own),
+        )
+
+
+def _numbers(cells: tuple[str, ...]) -> tuple[float, ...]:
+    """Return what a column of an attribute has: numbers, else a number for each text, from 0.
+
+    Texts are counted as they come.
+    """
+    try:
+        found = tuple(map(float, cells))
+    except ValueError:
+        found = (math.nan,)
+    if all(map(math.isfinite, found)):
+        return found
+    known: dict[str, int] = {}
+    return tuple(float(known.setdefault(cell, len(known))) for cell in cells)
 
 
 def _text(cells: Mapping[str, object], column: str) -> str:
