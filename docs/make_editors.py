@@ -29,6 +29,7 @@ from tsdl.schema import (
     STATISTICS,
     TOTALS,
     UNITS_KINDS,
+    VALUES,
     Block,
 )
 from tsdl.schema.names import REDUCTIONS, SELECTORS
@@ -46,7 +47,7 @@ GRAMMAR = (
 _CONTROL = ("if", "else", "for", "in", "let", "and", "or", "not", "step")
 _STATEMENTS = ("expect", "where", "table", "log", "record")
 _PREPOSITIONS = {*grammar_words(), "where"} - {*_CONTROL, *_STATEMENTS[:1], *_STATEMENTS[2:]}
-_DECLARED = ("param", *UNITS_KINDS, *KINDS)
+_DECLARED = (*VALUES, *UNITS_KINDS, *KINDS)
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _NUMBER = r"(?<![A-Za-z0-9_])(?<![A-Za-z0-9_]\.)[0-9][0-9_]*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9]+)?"
 

@@ -129,7 +129,7 @@ OFTEN = (
     "all at once", "bursts", "on boundaries", "on exact boundaries", "evenly", "poisson",
     "in clusters", "on and off", "piecewise", "answers: one token", "answers: few", "answers: some",
     "answers: long", "beyond the context", "sessions", "concurrency", "no time to think",
-    "priority", "warmup",
+    "priority", "attributes", "warmup",
     "until", "sample", "alone", "alike", "unlike", "apart", "both beside", "several devices",
     "policies of their own", "network", "nodes", "fair", "fifo", "half duplex", "slow", "instant",
     "sequential", "buffer", "tier", "swaps elsewhere", "kv_ready", "submits the first token",
@@ -172,15 +172,16 @@ TIED_OFTEN = (
     "admit when", "admit by", "evict by", "resume by", "resume when",
     *(f"on {event} of a group" for event in ("start", "admit", "token", "finish", "preempt")),
     *(f"on {event} of a group" for event in ("iteration", "every", "transferred")),
-    *(f"on {event} of all" for event in ("start", "token", "finish", "every")),
+    *(f"on {event} of all" for event in ("token", "finish", "every")),
     "a router of the library", "blind", "picks", "draws", "takes turns", "takes not all",
     "asks in vain", "draws, then looks", "all at once", "in bursts", "on boundaries",
     "poisson", "evenly", "in clusters", "sessions", "concurrency", "prefixes", "priority", "warmup",
+    "attributes",
     *(f"file of {kind}" for kind in ("table", "agents", "blocks", "tokens")),
     "until", "sample on the grid", "sample off the grid", "sample once", "changes",
 )  # fmt: skip
 TIED_SELDOM = tuple(
-    f"on {event} of all" for event in ("admit", "preempt", "iteration", "transferred")
+    f"on {event} of all" for event in ("start", "admit", "preempt", "iteration", "transferred")
 )
 
 

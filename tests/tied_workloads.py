@@ -6,6 +6,7 @@ same time does so to the bit.
 
 import json
 from dataclasses import dataclass
+from random import Random
 
 from tests.brought_files import brought
 from tests.own_attributes import ATTRIBUTES
@@ -132,7 +133,7 @@ class TiedWorkloadWriter(FeatureWriter):
             fields.append(f"prefix = {self.length(prefix)}")
         if self.maybe(0.3):
             fields.append(f"{self.noted('priority')} = uniform(0..3)")
-        if self.maybe(0.3):
+        if Random(f"attributes {fields}").random() < 0.3:
             self.features.add("attributes")
             fields.append(ATTRIBUTES)
         fields += [f"total = {longest} tokens", *more]

@@ -90,7 +90,8 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
     if declaration:
         _called_value(function, declaration, scope)
         return UNKNOWN
-    if scope.metrics and is_statistic(name):
+    # `min` and `max` of one thing are statistics; of several, the function, of each request.
+    if scope.metrics and is_statistic(name) and not (name in FUNCTIONS and _several(expression)):
         return infer_statistic(expression, name, scope)
     if scope.metrics and name in TOTALS:
         return infer_total(expression, name, scope)
@@ -104,6 +105,11 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
         return _selection(expression, name, scope)
     _not_callable(expression, function, scope, expected)
     return UNKNOWN
+
+
+def _several(expression: ast.Call) -> bool:
+    """Tell whether a call has several arguments, none of which is named."""
+    return len(expression.arguments) > 1 and not any(a.name for a in expression.arguments)
 
 
 def _called_value(function: ast.Name, param: Declaration, scope: Scope) -> None:
@@ -151,6 +157,7 @@ def _not_callable(
         if near is None and not isinstance(expected, Construct):
             kind = expected.kind if isinstance(expected, Reference) else None
             slip = slips.of_a_run(name, scope) or _percentiles(name) or slips.of_mean(expression)
+            slip = slip or _INSTEAD.get(name, "")
             module = scope.owner.module
             report_unknown(scope.program, module, function, kind, scope.sink, slip=slip)
             return
@@ -159,6 +166,18 @@ def _not_callable(
         scope.sink.error(
             "E0201", f"there is no function `{name}` here", function.span, "unknown", help=helps
         )
+
+
+# Functions of other languages, and what says the same here.
+_INSTEAD = {
+    "exp": "`exp(x)` is `2 ** (1.442695 * x)`",
+    "ln": "`ln(x)` is `0.6931472 * log2(x)`",
+    "log": "`log(x)` is `0.6931472 * log2(x)`, the natural one",
+    "pow": "`pow(x, y)` is `x ** y`",
+    "len": "how many there are says `count(q for q in …)`",
+    "size": "how many there are says `count(q for q in …)`",
+    "round": "`floor(x + 0.5)` rounds",
+}
 
 
 def _percentiles(name: str) -> str:
@@ -243,11 +262,17 @@ def _function(expression: ast.Call, name: str, scope: Scope) -> Type:
         expressions.require(values[1], Sequence(first), scope, f"the second argument of `{name}`")
         return first
     result: Type = UNKNOWN
+    each = ""  # of what there is a value, where one of them is a metric: numbers go with it
     for value in values:
         found = expressions.infer(value, scope)
+        if isinstance(found, Samples):
+            if each and found.each != each:
+                mismatch(value, found, Samples(PLAIN, each), scope, f"an argument of `{name}`")
+                return UNKNOWN
+            each, found = found.each, found.of
         if isinstance(found, Unknown):
             continue
-        if not isinstance(found, (Quantity, Samples)):
+        if not isinstance(found, Quantity):
             mismatch(value, found, PLAIN, scope, f"an argument of `{name}`")
             return UNKNOWN
         if isinstance(result, Unknown):
@@ -258,7 +283,7 @@ def _function(expression: ast.Call, name: str, scope: Scope) -> Type:
                 continue
             mismatch(value, found, result, scope, f"an argument of `{name}`")
             return UNKNOWN
-    return result
+    return Samples(result, each) if each and isinstance(result, Quantity) else result
 
 
 def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
@@ -298,6 +323,13 @@ def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
             expression.span,
             help=("choose in a handler: `let w = …` is chosen once there",),
         )
+    if name == "round_robin" and not isinstance(of, (Record, Unknown)):
+        scope.sink.error(
+            "E0304", "`round_robin` goes round workers, or requests, by their numbers",
+            generator.element.span, describe(of),
+            help=("choose among others by a key, `pick(… by … for …)`, or by `random`",),
+        )  # fmt: skip
+        return UNKNOWN
     if name in SELECTORS or isinstance(of, Unknown):
         return of
     if name == "count":

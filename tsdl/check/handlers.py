@@ -200,7 +200,8 @@ def _refuse_target(name: ast.Expr, target: ast.Expr, scope: Scope) -> None:
             title = f"`{name.span.text}` is no declared state, and nothing else can be assigned to"
             states = [n for n, type_ in scope.locals.items() if isinstance(type_, State)]
             near = nearest(name.span.text, states)
-            remedy = (
+            elsewhere = slips.of_other_stage(name.span.text, scope)
+            remedy = elsewhere or (
                 f"did you mean `{near}`?"
                 if near
                 else f"declare it in the stage: `state {name.span.text}: number = 0`, "

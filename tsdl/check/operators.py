@@ -208,7 +208,15 @@ def _short(expression: ast.Expr) -> str:
 
 
 def same(expression: ast.Expr, one: Type, other: Type, scope: Scope, what: str) -> Type:
-    """Return the type that two sides share; report where they share none."""
+    """Return the type that two sides share; report where they share none.
+
+    A number goes with a metric: it is the same for each request.
+    """
+    if isinstance(one, Samples) != isinstance(other, Samples):
+        each = one.each if isinstance(one, Samples) else other.each  # type: ignore[union-attr]
+        one, other = (side.of if isinstance(side, Samples) else side for side in (one, other))
+        found = same(expression, one, other, scope, what)
+        return Samples(found, each) if isinstance(found, Quantity) else found
     if agrees(one, other) or agrees(other, one):
         return other if isinstance(one, Unknown) else one
     scope.sink.error(

@@ -38,6 +38,8 @@ def of_name(name: str, scope: Scope) -> str | None:
     place = scope.place
     if place is None:
         return _of_a_running_stage(name, scope) or _of_a_request(name, scope)
+    if place.event == "budget" and name in _OF_THOSE_WHO_RUN:
+        return f"no batch is known while it is asked: {_OF_THOSE_WHO_RUN[name]}"
     holders = [
         f"`{variable}.{name}`"
         for variable, type_ in reversed(scope.locals.items())
@@ -60,6 +62,14 @@ def of_name(name: str, scope: Scope) -> str | None:
         or _ELSEWHERE.get(("*", name))
         or _of_a_group(name, scope.program)
     )
+
+
+# What `budget` may ask of a worker in place of features of a batch that is not put together yet.
+_OF_THOSE_WHO_RUN = {
+    "decodes": "`count(q for q in w.active if q.generated > 0)`, or `w.running`",
+    "prefills": "`count(q for q in w.active if q.generated == 0)`, or `w.queued`",
+    "requests": "`w.running`",
+}
 
 
 def _of_a_running_stage(name: str, scope: Scope) -> str | None:
@@ -93,6 +103,11 @@ def _of_a_request(name: str, scope: Scope) -> str | None:
 def of_requests() -> list[str]:
     """Return the metrics that have a value for each request."""
     return [n for n, (type_, _) in METRICS.items() if getattr(type_, "each", "") == "request"]
+
+
+def of_other_stage(name: str, scope: Scope) -> str | None:
+    """Say that a name is state of the policy's other stage, where it is."""
+    return _of_a_state(name, scope.place.stage, scope) if scope.place else None
 
 
 def _of_a_state(name: str, stage: str, scope: Scope) -> str | None:
@@ -260,4 +275,5 @@ def of_index(expression: ast.Index, scope: Scope) -> str:
                 f"`pick(w by 0 for w in {listed} if w.id == {number})`"
             )
         return f"a list has no numbers: choose by a key, `pick(w by w.id for w in {listed})`"
-    return "`[…]` after a name reads declared state, in a handler"
+    state = of_other_stage(name.id, scope) if isinstance(name, ast.Name) else None
+    return state or "`[…]` after a name reads declared state, in handlers and clauses of a stage"

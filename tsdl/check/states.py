@@ -206,11 +206,14 @@ def _check_type(form: Form, scope: Scope) -> None:
     written = form.type
     if written is None or _is_type(form, scope):
         return
-    near = nearest(written.span.text, _types(form, scope))
+    name = written.span.text
+    near = nearest(name, _types(form, scope))
     scope.sink.error(
-        "E0309", f"there is no type `{written.span.text}` of state", written.span, "unknown type",
+        "E0309", f"there is no type `{name}` of state", written.span, "unknown type",
         help=(
-            f"did you mean `{near}`?"
+            f"a state keeps numbers: `number`, and the `id` of a {name}"
+            if name in ("worker", "request")
+            else f"did you mean `{near}`?"
             if near
             else "it is a dimension"
             if form.kind

@@ -237,6 +237,8 @@ def _kv_cache(
     away = room_of(evaluator, worker, device, graph)
     if given is not None:
         room = given * block * per_token
+        if room:
+            _see_to_blocks(evaluator, worker, device, graph, divided, room, away)
     elif away is not None:
         _see_to_weights(evaluator, worker, model, device, graph)
         room = away
@@ -262,6 +264,39 @@ def _kv_cache(
         swap_out=_move(evaluator, fresh, "swap_out"),
         swap_in=_move(evaluator, fresh, "swap_in"),
     )
+
+
+def _see_to_blocks(  # noqa: PLR0913, PLR0917 (what takes memory, and where)
+    evaluator: Evaluator,
+    worker: Instance,
+    device: Device,
+    graph: Graph,
+    divided: list[Share],
+    room: float,
+    away: float | None,
+) -> None:
+    """Warn of blocks for which no device has the memory, whatever part of it may be used."""
+    capacity = evaluator.real(evaluator.inner(device.hardware, "memory"), "capacity")
+    there = (
+        away
+        if away is not None
+        else min(
+            (capacity - share.weight_bytes) * device.devices * graph.kv_elements / share.kv_elements
+            for share in divided
+            if share.kv_elements
+        )
+    )
+    if room > there:
+        kv = evaluator.required(worker, "kv")
+        evaluator.sink.warning(
+            "W0528",
+            f"the blocks of `{kv.name}` are more than its memory holds",
+            evaluator.span(kv, "blocks"),
+            f"{room / 2**30:,.4g} GiB of KV",
+            secondary=(Label(evaluator.place_of(worker), "on this worker"),),
+            notes=("`blocks` is taken as it stands: the run is one that no such worker can do",),
+            help=(f"there is room for {max(there, 0) / 2**30:,.4g} GiB beside the weights",),
+        )
 
 
 def _whole(number: float) -> float:

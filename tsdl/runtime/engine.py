@@ -80,10 +80,8 @@ class Engine:
         for worker in self.workers:
             worker.forgotten = self.handover.forget_copy
             if worker.kind.swap:
-                swap = self.swaps.setdefault(
-                    worker.kind.swap, RemoteSwap(self.system, worker.kind.swap)
-                )
-                worker.swapper = swap
+                swap = RemoteSwap(self.system, worker.kind.swap)
+                worker.swapper = self.swaps.setdefault(worker.kind.swap, swap)
         workload = plan.workload
         self.requests = Sessions(arrivals, workload.warmup, workload.concurrency)
         self.ledger = Ledger(self.requests)
@@ -224,7 +222,7 @@ class Engine:
         self.coming -= 1
         request.arrived = self.clock.now
         self.ledger.open(request)
-        self.system.progress()
+        self.system.progress(self.clock.now)
         if request.prompt + request.output > self.longest:
             self._close(request, REJECTED, self.clock.now)
         else:
@@ -283,7 +281,7 @@ class Engine:
             self.ended = now
         self.ledger.close(request)
         if status == REJECTED:  # the conversation ends
-            self.system.progress()
+            self.system.progress(self.clock.now)
             self.open -= self.requests.left(request)
         elif self.in_turns and (following := self.requests.after(request)) is not None:
             self.coming += 1
@@ -462,9 +460,9 @@ class Engine:
                 self.handover.forget_copy(request)
             self._close(request, request.status, now)
         if worker.advanced:
-            self.system.progress()
+            self.system.progress(now)
         else:
-            self.system.tire()
+            self.system.tire(now)
         if gaps:
             self.gap_length.extend(gaps.keys())
             self.gap_count.extend(gaps.values())
@@ -479,9 +477,13 @@ class Engine:
     @property
     def quiet(self) -> bool:
         """Tell whether nothing is to come but timers."""
+        return self.still and not self.scaling.coming
+
+    @property
+    def still(self) -> bool:
+        """Tell whether nothing is to come but timers, and workers that fail or start."""
         waiting = len(self.system.idle) == self.serving and not self.system.stirred
-        coming = self.coming or self.scaling.coming
-        return waiting and not coming and self.system.network.quiet
+        return waiting and not self.coming and self.system.network.quiet
 
     def catch_up(self) -> None:
         """Bring all workers up to date."""

@@ -54,7 +54,7 @@ class Failures:
         if engine.quiet and (engine.timers.over or not engine.stages.timers):
             return
         engine.system.count("worker", worker.id, "fails")
-        engine.system.tire()
+        engine.system.tire(engine.clock.now)
         scaling.breaks(worker)
         time = engine.clock.now + worker.kind.repair
         engine.clock.call(time, scaling.place_of(worker), partial(scaling.mended, worker))

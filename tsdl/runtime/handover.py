@@ -108,7 +108,7 @@ class Handover:
             system.wake(source)
             system.wake(worker)
             self.changed()
-            system.tire()
+            system.tire(now)
 
         about = ("hand-over", request.id)
         system.network.send(rest, system.route(source, worker), 0.0, done, about)

@@ -85,7 +85,7 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
         except TsdlError as error:
             again = engine == "fast" and watch is None and not extern_names(plan)
             if again and error.diagnostics[0].code in _IN_TIME:
-                simulated("reference", None)  # which raises what is to be told
+                return simulated("reference", None)  # it decides, and says what is to be told
             raise
     except MemoryError:
         raise no_room("the system gives it no more") from None

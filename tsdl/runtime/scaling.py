@@ -149,7 +149,7 @@ class Scaling:
         if started:  # together they are up
             first = started[0]
             self.system.count("worker", first.id, "is started again and again")
-            self.system.tire()
+            self.system.tire(now)
             ended = partial(self._end, started, now)
             self.system.clock.call(now + first.kind.start, self.place_of(first), ended)
 

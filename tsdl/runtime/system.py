@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import simpy
 
@@ -74,8 +75,11 @@ class System:
         # By the leader of a gang: what wakes it; and about which something changed since it looked.
         self.idle: dict[int, simpy.Event] = {}
         self.stirred: set[int] = set()
-        self.fruitless = 0  # iterations and hand-overs since anything got further, or arrived
-        self.progress_unseen: Callable[[], bool] = lambda: False
+        # When there were iterations and hand-overs since anything got further, or arrived; when
+        # that was last, as far as it is seen; and how to look for what is not.
+        self.vain: list[float] = []
+        self.progressed = -inf
+        self.progress_unseen: Callable[[], float] = lambda: -inf
         self._instant = -1.0
         self._dealt: dict[tuple[str, int], int] = {}
 
@@ -141,17 +145,26 @@ class System:
         if worker.woken is None:
             self._wake(worker)
 
-    def progress(self) -> None:
-        """Note that something has come of what was done: a token, an arrival, an end."""
-        self.fruitless = 0
-        self._dealt.clear()
+    def progress(self, time: float) -> None:
+        """Note that something has come of what was done: a token, an arrival, an end.
 
-    def tire(self) -> None:
-        """Count what may be in vain. Raises TsdlError where nothing comes of it for too long."""
-        self.fruitless += 1
-        if self.fruitless > MOST_IN_VAIN and self.progress_unseen():
-            self.fruitless = 0
-        if self.fruitless > MOST_IN_VAIN:
+        Who tells of it behind the clock takes nothing off what has been in vain since then.
+        """
+        if time >= self.clock.now:
+            self.vain.clear()
+            self._dealt.clear()
+        self.progressed = max(self.progressed, time)
+
+    def tire(self, time: float) -> None:
+        """Count what may be in vain. Raises TsdlError where nothing comes of it for too long.
+
+        Behind the clock it may be told too early: not in which order things were at one time.
+        """
+        self.vain.append(time)
+        if len(self.vain) > MOST_IN_VAIN:
+            last = max(self.progressed, self.progress_unseen())
+            self.vain = [time for time in self.vain if time >= last]
+        if len(self.vain) > MOST_IN_VAIN:
             here = sorted(
                 r.id for w in self.workers for r in (*w.waiting, *w.unseen, *w.active, *w.incoming)
             )

@@ -174,6 +174,8 @@ def _moves(summary: dict[str, Any]) -> list[str]:
                 f"{tier['hits']:,} hits of {tier['fetches']:,}, {_percent(found)} of tokens"
             )
         told.append(several(tier["evictions"], "eviction"))
+        if tier["refused"]:
+            told.append(f"{several(tier['refused'], 'store')} without room")
         lines.append(_row(where, ", ".join(told)))
     return lines
 

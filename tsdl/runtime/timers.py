@@ -48,10 +48,16 @@ class Timers:
                 self.over = not engine.break_deadlock()
 
     def _count_round(self) -> None:
-        """Count the rounds in a row before which nothing has happened since the last one."""
+        """Count the rounds in a row before which nothing has happened since the last one.
+
+        That workers fail and start between them changes nothing; until one is up is no round.
+        """
         engine = self.engine
         iterations = sum([worker.iterations for worker in engine.workers])
-        self._rounds = self._rounds + 1 if engine.quiet and iterations == self._iterated else 0
+        if iterations != self._iterated or not engine.still:
+            self._rounds = 0
+        elif engine.quiet:
+            self._rounds += 1
         self._looked, self._iterated = engine.clock.now, iterations
 
     def _have_conditions_asked(self) -> None:

@@ -326,7 +326,7 @@ class Worker(Shown):
 
     def _put_together(self, now: float) -> Iteration | None:
         self.order_newcomers()
-        if self.rules.budget is not None:
+        if self.rules.budget is not None and (self.active or self.waiting or self.ready):
             most, least = self.local.max_tokens, self.local.decode_tokens
             self.budget = int(max(least, min(self.rules.budget(self.kv, self), most)))
         self.composing = True

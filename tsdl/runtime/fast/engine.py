@@ -57,7 +57,7 @@ class FastEngine(Engine):
 
     def _begin(self) -> None:
         """Let the workers begin to serve."""
-        self.iterations = self.arms = 0
+        self.arms = 0
         self.watching = False  # whether requests wait for any boundary
         self.victims_wait = any(victims_may_wait(kind) for kind in self.plan.workers)
         self.system.progress_unseen = self._progress_unseen
@@ -69,7 +69,7 @@ class FastEngine(Engine):
                 worker.gap_length = self.gap_length.append
                 worker.gap_count = self.gap_count.append
                 worker.note_gaps = self._note_gaps
-                worker.close = self._close
+                worker.close, worker.tire = self._close, self.system.tire
                 in_turns = self.plan.workload.chained
                 worker.prepare(in_turns=in_turns, noted=bool(self.changes))
             else:
@@ -102,11 +102,10 @@ class FastEngine(Engine):
         self.fast_clock.pass_to(time)
         self.catch_up()
 
-    def _progress_unseen(self) -> bool:
-        """Tell whether workers of whose iterations nobody is told have gone on since asked last."""
+    def _progress_unseen(self) -> float:
+        """Return when a worker of whose iterations nobody is told has got anything further last."""
         self.catch_up()
-        before, self.iterations = self.iterations, sum(w.iterations for w in self.fast if w.lean)
-        return self.iterations > before
+        return max([max(w.cohort.last, w.moved) for w in self.fast], default=-inf)
 
     def _note_gaps(self, gaps: list[float], count: int) -> None:
         """Note gaps that so many requests had, each of them."""
@@ -254,6 +253,6 @@ class FastEngine(Engine):
         )
 
     @property
-    def quiet(self) -> bool:
-        """Tell whether nothing is to come but timers."""
-        return super().quiet and all(worker.due == inf for worker in self.fast)
+    def still(self) -> bool:
+        """Tell whether nothing is to come but timers, and workers that fail or start."""
+        return super().still and all(worker.due == inf for worker in self.fast)

@@ -74,7 +74,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     outstanding = worker.outstanding_tokens
     now, duration, busy, begun = worker.due, worker.duration, worker.busy, worker.begun
     iterations, refused, prefilling = worker.iterations, worker.refused, worker.prefilling
-    landed = worker.landed
+    landed, moved = worker.landed, worker.moved
     ahead, engaged = worker.local.asynchronous, worker.engaged
     gone, freed = worker.ended, memory.retired  # slots and bytes not known to be free
     saw = worker.saw  # whether there is more than what the iteration in flight was put together of
@@ -100,8 +100,6 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
         if flying:
             landed = now
             busy += duration
-            if prefills:
-                prefilling += duration
             if grouped:
                 gap = now - last
                 steps += 1
@@ -118,8 +116,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                     peak_steps.append(steps)
                 if fresh:
                     for request in fresh:
-                        assert request.last is not None
-                        own = now - request.last
+                        own = now - request.last  # type: ignore[operator]
                         if request.counted:
                             gap_length(own)
                             gap_count(1)
@@ -130,59 +127,67 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                         request.joined = steps
                     fresh.clear()
                 last = now
-            for request, chunk in prefills:
-                request.computed = computed = request.computed + chunk
-                generated = request.generated + 1
-                context = request.prompt + generated
-                if computed + 1 < context:
-                    continue
-                request.prefilled = True
-                request.generated = generated
-                if request.last is None:
-                    request.first = now
-                    outstanding -= request.prompt + 1
-                else:
-                    outstanding -= 1
-                    own = now - request.last
-                    if request.counted:
-                        gap_length(own)
-                        gap_count(1)
-                    if own > request.largest_gap:
-                        request.largest_gap = own
-                request.last = now
-                del loners[request]
-                rest = request.output - generated
-                if rest <= 0:
-                    del active[request]
-                    request.active = False
-                    gone += 1
-                    if shares:
-                        memory.retire(request)
+            if prefills:
+                prefilling += duration
+                for request, chunk in prefills:
+                    request.computed = computed = request.computed + chunk
+                    if computed > request.furthest:
+                        request.furthest = computed
+                        moved = now
+                    generated = request.generated + 1
+                    context = request.prompt + generated
+                    if computed + 1 < context:
+                        continue
+                    moved = now
+                    request.prefilled = True
+                    request.generated = generated
+                    if request.last is None:
+                        request.first = now
+                        outstanding -= request.prompt + 1
                     else:
-                        freed += request.held
-                        request.held = 0
-                    close(request, FINISHED, now)
-                    somebody_ended = until_end
-                    continue
-                request.distance = distance = context - steps
-                request.joined = steps
-                request.ends = end = steps + rest
-                number = request.number
-                members[number] = request
-                heappush(ends, end << BITS | number)
-                if end < first_end:
-                    first_end = end
-                size += 1
-                contexts += context
-                entering[distance % block] += 1
-                if in_blocks:
-                    cohort.blocks[distance & 15] += 1
-                if far is not None and distance > far:
-                    far = distance
-                if now != last:
-                    fresh.append(request)
-                else:
-                    counted += request.counted
+                        outstanding -= 1
+                        own = now - request.last
+                        if request.counted:
+                            gap_length(own)
+                            gap_count(1)
+                        if own > request.largest_gap:
+                            request.largest_gap = own
+                    request.last = now
+                    del loners[request]
+                    rest = request.output - generated
+                    if rest <= 0:
+                        del active[request]
+                        request.active = False
+                        gone += 1
+                        if shares:
+                            memory.retire(request)
+                        else:
+                            freed += request.held
+                            request.held = 0
+                        close(request, FINISHED, now)
+                        somebody_ended = until_end
+                        continue
+                    request.distance = distance = context - steps
+                    request.joined = steps
+                    request.ends = end = steps + rest
+                    number = request.number
+                    members[number] = request
+                    heappush(ends, end << BITS | number)
+                    if end < first_end:
+                        first_end = end
+                    size += 1
+                    contexts += context
+                    entering[distance % block] += 1
+                    if in_blocks:
+                        cohort.blocks[distance & 15] += 1
+                    if far is not None and distance > far:
+                        far = distance
+                    if now != last:
+                        fresh.append(request)
+                    else:
+                        counted += request.counted
+                if moved != now and not grouped:
+                    worker.tire(now)
             while steps >= first_end:
                 found = members.pop(heappop(ends) & NUMBER, None)
                 first_end = ends[0] >> BITS if ends else NEVER
@@ -273,7 +278,11 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 request = waiting[0]
                 prompt, output = request.prompt, request.output
                 chunk = prompt + request.generated
-                held = more = footprint(chunk, prompt, output)
+                held = more = (
+                    (chunk - 1 + block) // block * unit
+                    if unit
+                    else footprint(chunk, prompt, output)
+                )
                 here = 0  # of it is computed, as it begins
                 if shares:
                     memory.used = used
@@ -377,7 +386,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                     products, squares, size, contexts, blocks, longest, tokens + size, count,
                     tokens + size,
                 )  # fmt: skip
-            if not 0 <= duration < inf:
+            if not duration < inf:
                 worker.check(duration, prefills, size if grouped else 0)
             now += duration
             if somebody_ended:
@@ -395,7 +404,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 far = max([r.distance for r in members.values()]) if far is None else far
                 longest = far + steps
             duration = growing(contexts, blocks, longest)
-        if not 0 <= duration < inf:
+        if not duration < inf:
             worker.check(duration, (), size)
         now += duration
         if somebody_ended:
@@ -404,7 +413,9 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
             continue
 
         # -- and others that differ in nothing but time, until one changes more
-        until = min(first_end - 1, steps + MOST)
+        until = first_end - 1
+        if until > steps + MOST:
+            until = steps + MOST
         next_look: float = inbox[0][0] if inbox and inbox[0][0] < limit else limit
         if steps >= until or now >= next_look:
             continue
@@ -436,6 +447,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     worker.iterations, worker.prefilling, worker.landed = iterations, prefilling, landed
     worker.refused = refused and worker.facts.refusal_stays
     worker.engaged, worker.ended, worker.saw, memory.retired = engaged, gone, saw, freed
+    worker.moved = moved
     worker.steady = False
     if flying:
         flown = worker.own_iteration

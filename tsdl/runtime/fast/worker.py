@@ -47,6 +47,7 @@ class FastWorker(CohortWorker):
         "least",
         "look",
         "loops",
+        "moved",
         "note_gaps",
         "noted",
         "own_iteration",
@@ -56,6 +57,7 @@ class FastWorker(CohortWorker):
         "stirred_after",
         "stirred_at",
         "suits_lean",
+        "tire",
         "tools",
         "turn",
         "watched",
@@ -81,6 +83,8 @@ class FastWorker(CohortWorker):
         self.gap_count: Callable[[int], None]
         self.note_gaps: Callable[[list[float], int], None]  # notes gaps, and how many had each
         self.close: Callable[[Request, str, float], None]  # tells that a request is done
+        self.tire: Callable[[float], None]  # tells of an iteration that was in vain
+        self.moved = -inf  # when a prompt got further last, of those iterations
         self.landed = 0.0  # when an iteration ended last, of those that no event has ended
         self.lean = False
         self.noted = False  # whether its state is noted at every boundary
