@@ -1,7 +1,7 @@
 """Types of names and attributes: what each stands for, from the inside out."""
 
 from tsdl import ast
-from tsdl.check import attributes, calls, expressions, slips, states
+from tsdl.check import attributes, calls, expressions, slips, states, studies
 from tsdl.check.parameters import param_type, parameter_type
 from tsdl.check.scope import Place, Scope
 from tsdl.check.slips import of_requests
@@ -87,7 +87,7 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
     for up, block in enumerate(scope.blocks):
         if up == 0 and name == scope.own:
             continue
-        field = block.shape.fields.get(name)
+        field = None if block.shape.kind == "study" else block.shape.fields.get(name)
         if field is None and name in block.lets:
             block.lets[name].read = True
             return FieldName(up, name), let_type(block.lets[name], scope, up)
@@ -140,7 +140,9 @@ def let_type(definition: Definition, scope: Scope, up: int) -> Type:
     found = Scope(scope.program, scope.sink, definition.owner, blocks, definition.key, {}, symbols)
     around = states.known_around(blocks[0], found)
     stage = Place(blocks[0].shape.kind, "let") if around else None
-    found = found._replace(locals=around, lets=lets, place=stage)
+    found = found._replace(locals=around, lets=lets, place=stage, metrics=blocks[0].shape.asks)
+    if blocks[0].shape.kind == "study":
+        found = found._replace(axes=studies.axes_of(blocks[0], found._replace(blocks=())))
     return expressions.infer(definition.value, found)
 
 

@@ -43,7 +43,7 @@ def check_question(clause: ast.Clause, members: Members, scope: Scope) -> None:
     if not _formed(clause, scope):
         return
     plain = scope._replace(blocks=(), own=None, symbols={})
-    asked = plain._replace(metrics=True, axes=axes_of(members, plain))
+    asked = plain._replace(blocks=(members,), metrics=True, axes=axes_of(members, plain))
     match clause.verb:
         case "vary":
             _vary(clause, plain)

@@ -150,6 +150,9 @@ def _name(evaluator: Evaluator, expression: ast.Name, place: Place) -> Value:
                 assert holder is not None
                 holder = holder.parent
             assert holder is not None
+            if holder.members.shape.kind == "study":  # which is asked at many points
+                named = holder.members.lets[key]
+                return value_of(evaluator, named.value, Place(named.owner, holder))
             return _set_field(evaluator, holder, key, expression)
         case ParameterName(owner=owner, name=name):
             return _parameter(evaluator, owner, name, expression, place)

@@ -91,6 +91,8 @@ class _Lowering:
         self._check_scenario(scenario)
         self.reader = Axes(self.evaluator, self.instance)
         self.axes = self.reader.all
+        for named in self.instance.members.lets.values():  # what other points say in them, too
+            self._asked(named.value, Place(named.owner, self.instance))
         search = self._search()
         self._check_once(search)
         self._check_points(search)

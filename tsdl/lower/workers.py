@@ -266,6 +266,9 @@ def _kv_cache(
     )
 
 
+_MORE = 1.1  # of the memory there is: beyond it no count of blocks is taken to be right
+
+
 def _see_to_blocks(  # noqa: PLR0913, PLR0917 (what takes memory, and where)
     evaluator: Evaluator,
     worker: Instance,
@@ -275,7 +278,10 @@ def _see_to_blocks(  # noqa: PLR0913, PLR0917 (what takes memory, and where)
     room: float,
     away: float | None,
 ) -> None:
-    """Warn of blocks for which no device has the memory, whatever part of it may be used."""
+    """Warn of blocks for which no device has the memory, whatever part of it may be used.
+
+    A tenth more is let pass: people and drivers may differ by that in what a device has.
+    """
     capacity = evaluator.real(evaluator.inner(device.hardware, "memory"), "capacity")
     there = (
         away
@@ -286,7 +292,7 @@ def _see_to_blocks(  # noqa: PLR0913, PLR0917 (what takes memory, and where)
             if share.kv_elements
         )
     )
-    if room > there:
+    if room > _MORE * there:
         kv = evaluator.required(worker, "kv")
         evaluator.sink.warning(
             "W0528",

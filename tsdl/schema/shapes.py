@@ -72,8 +72,13 @@ class Block(Struct, frozen=True):
 
     @property
     def names_values(self) -> bool:
-        """Tell whether a `let` may stand in it: others take any name, or see no fields."""
-        return self.open_field is None and self.kind not in ("study", "case")
+        """Tell whether a `let` may stand in it: others take any name."""
+        return self.open_field is None
+
+    @property
+    def asks(self) -> bool:
+        """Tell whether it asks about results, so that a `let` in it may name what it asks."""
+        return self.kind in ("scenario", "study")
 
 
 class Constructor(Struct, frozen=True):
