@@ -11,8 +11,13 @@ import pytest
 import tsdl
 from tests.engines import compared
 from tests.test_plan_values import put
+from tests.told import records
 from tsdl.facts import facts_of
+from tsdl.reports.results import Run
+from tsdl.reports.results import read as read_results
+from tsdl.reports.tables import classes
 from tsdl.runtime.arrivals import generate
+from tsdl.runtime.files import write
 from tsdl.runtime.text import summary
 
 # Names that Python has, or the engine: whatever people call them, they are only names.
@@ -30,7 +35,7 @@ workload own {
   output   = uniform(1..40 tokens)
   attributes {
     tenant = zipf(4, exponent = 0.5)
-    active = uniform(1 s..9 s)
+    active = uniform(1 s..9 s step 1 s)
     type = uniform(0..1 step 0.25)
   }
 }
@@ -82,6 +87,25 @@ def test_they_change_nothing_else_that_is_drawn(result: tsdl.Result) -> None:
         wanted = result.requests[name].tolist()
         assert plain.run().requests[name].tolist() == less.run().requests[name].tolist() == wanted
     assert less.run().requests["type"].tolist() == [0.0] * 200
+
+
+def test_a_range_without_a_step_is_continuous_but_of_an_int() -> None:
+    drawn = WORKLOAD.replace("1 s..9 s step 1 s", "1 s..2 s").replace(
+        "zipf(4, exponent = 0.5)", RANGE
+    )
+    found = generate(plan_of(workload=drawn).workload, 0).attributes
+    assert len(set(found["active"].tolist())) == 200
+    assert 1 <= found["active"].min() < found["active"].max() <= 2
+    assert set(found["tenant"].tolist()) == {1, 2, 3, 9}
+
+
+RANGE = "choice(uniform(1..3): 1, 9: 1)"
+
+
+def test_what_is_drawn_beyond_all_measure_is_cut() -> None:
+    wide = WORKLOAD.replace("zipf(4, exponent = 0.5)", "lognormal(mean = 1e20, sigma = 1)")
+    found = generate(plan_of(workload=wide).workload, 0).attributes["tenant"]
+    assert set(found.tolist()) == {2**53}
 
 
 def test_zipf_draws_each_as_often_as_it_says() -> None:
@@ -252,6 +276,14 @@ def test_a_plan_that_says_otherwise_is_refused(path: str, value: object, told: s
 
 # -- files -----------------------------------------------------------------------------------------
 
+
+def test_a_workload_reads_its_own_fields_and_names() -> None:
+    own = WORKLOAD.replace("attributes {", "let many = 3; prefixes = 4; attributes {")
+    own = own.replace("zipf(4, exponent = 0.5)", "zipf(many * prefixes)")
+    own = own.replace("output ", "prefix = constant(9 tokens); output ")
+    assert plan_of(workload=own).run().requests["tenant"].max() > 8
+
+
 TRACE = """arrived_at,num_prefill_tokens,num_decode_tokens,user,weight
 0,100,4,alice,0.5
 1,101,4,bob,1e3
@@ -278,6 +310,44 @@ def test_a_column_brings_numbers_or_texts_that_become_numbers(tmp_path: Path) ->
     assert requests["tenant"].tolist() == [0, 1, 0, 2]
     assert requests["weight"].tolist() == [0.5, 1000.0, -7.0, 0.0]
     assert tsdl.Plan.from_json(plan.to_json()).hash == plan.hash
+
+
+@pytest.mark.parametrize(
+    "ids", [("1234567890123456789", "1234567890123456788"), ("3", "x"), ("nan", "3")]
+)
+def test_what_no_double_tells_apart_are_texts(tmp_path: Path, ids: tuple[str, str]) -> None:
+    text = TRACE.replace("alice", ids[0]).replace("bob", ids[1])
+    assert compiled(tmp_path, text).run().requests["tenant"].tolist() == [0, 1, 0, 2]
+
+
+def test_policies_and_results_see_the_same_of_turns_whose_lengths_are_drawn(tmp_path: Path) -> None:
+    program = """attribute tenant: int
+policy told from chunked {
+  local { on finish(r, w) { record "tenant", r.tenant; record "id", r.id } }
+}
+workload own {
+  lengths = "t.csv"; columns { tenant = "user" }; arrivals = poisson(5 req/s)
+  sessions = 20; turns = constant(3); think = constant(1 s)
+}
+scenario s { model = llama2_7b; cluster = single(A100_80G); workload = own; policy = told }
+"""
+    plan = compiled(tmp_path, program=program)
+    assert compared(plan).how == "done"
+    result = plan.run()
+    tenants, ids = ([value for _, value in records(result, name)] for name in ("tenant", "id"))
+    wanted = result.requests["tenant"]
+    assert tenants == [wanted[int(number)] for number in ids]
+    assert wanted.tolist() == np.array([0, 1, 0, 2])[own(result)].tolist()
+
+
+def own(result: tsdl.Result) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return the row of the file that each request is of, which its own new tokens tell."""
+    turn, session = result.requests["turn"], result.requests["session"]
+    prompt, output = result.requests["prompt"], result.requests["output"]
+    before = {(s, t): p + o for s, t, p, o in zip(session, turn, prompt, output, strict=True)}
+    said = [before.get((s, t - 1), 0) for s, t in zip(session, turn, strict=True)]
+    found: np.ndarray[tuple[int], np.dtype[np.int64]] = prompt - np.array(said) - 100
+    return found
 
 
 def test_times_that_are_sped_up_leave_them(tmp_path: Path) -> None:
@@ -315,6 +385,14 @@ def test_objects_of_json_bring_them_and_so_do_sessions(tmp_path: Path) -> None:
         (TRACE.replace("user", "user,user"), "", "E0601", "2 columns `user`"),
         (TRACE, "attributes { tenant = zipf(3) }", "E0521", "both draws `tenant` and names a col"),
         (TRACE, 'columns { user = "user" }', "E0201", "no attribute called `user`"),
+        (
+            TRACE.replace("1e3", "NaN"),
+            "",
+            "E0603",
+            "`weight` is 'NaN': an attribute is from",
+        ),
+        (TRACE.replace("1e3", "1e400"), "", "E0603", "an attribute is from"),
+        (TRACE.replace("1e3", "much"), "", "E0603", "only an attribute of `int` takes texts"),
     ],
 )
 def test_what_a_file_lacks_is_told(
@@ -325,6 +403,24 @@ def test_what_a_file_lacks_is_told(
     told = [found for found in error.value.diagnostics if found.code == code]
     assert told
     assert title in told[0].title
+
+
+def test_a_cell_of_json_that_is_nothing_is_told(tmp_path: Path) -> None:
+    rows = [{"timestamp": 0, "input_length": 9, "output_length": 2, "user": u} for u in (None, [1])]
+    text = "\n".join(json.dumps(row | {"weight": 1}) for row in rows)
+    with pytest.raises(tsdl.TsdlError) as error:
+        compiled(tmp_path, text)
+    titles = [found.title for found in error.value.diagnostics if found.code == "E0603"]
+    assert titles == ["`user` is empty", "`user` is [1]: a number or a text is wanted"]
+
+
+def test_a_derived_workload_takes_back_what_its_base_names(tmp_path: Path) -> None:
+    taken = 'columns { tenant = "" }; attributes { tenant = constant(7) }'
+    more = f"}}\nworkload drawn from own {{ {taken} "
+    program = REPLAY.replace("workload = own", "workload = drawn")
+    requests = compiled(tmp_path, more=more, program=program).run().requests
+    assert requests["tenant"].tolist() == [7] * 4
+    assert requests["weight"].tolist() == [0.5, 1000.0, -7.0, 0.0]
 
 
 def test_a_column_without_a_file_is_told(tmp_path: Path) -> None:
@@ -347,7 +443,48 @@ policy both from lib.fair { local { evict r by -r.tenant } }
 scenario s { model = llama2_7b; cluster = single(A100_80G); policy = both; workload = own
   expect max(tenant) <= 3 and max(lib.tenant) <= 3 }
 """
-    for more in ("", "attribute tenant: int"):
-        assert compiled(tmp_path, more=more, program=program).run().expectations[0].passed
-    with pytest.raises(tsdl.TsdlError, match="is another attribute in another file"):
-        compiled(tmp_path, more="attribute tenant: int = 1", program=program)
+    bare = program.replace(" as lib", "").replace("lib.", "")
+    for text in (program, bare):
+        for more in ("", "attribute tenant: int", "attribute tenant:  int = 0"):
+            assert compiled(tmp_path, more=more, program=text).run().expectations[0].passed
+        for more in ("attribute tenant: int = 1", "attribute tenant: number"):
+            with pytest.raises(tsdl.TsdlError, match="is another attribute in another file"):
+                compiled(tmp_path, more=more, program=text)
+    with pytest.raises(tsdl.TsdlError, match="is an attribute here, and a param in another file"):
+        compiled(tmp_path, more="param tenant = 3", program=program)
+
+
+# -- results ---------------------------------------------------------------------------------------
+
+
+def test_results_in_a_folder_have_them(tmp_path: Path) -> None:
+    more = "slo in_time { e2e <= active; ttft <= (1 s if tenant == 1 else 5 s) }\n"
+    plan = plan_of(slo="slo = in_time", more=more + "attribute attribute_tenant: int = 3\n")
+    result = plan.run()
+    for form in ("csv", "parquet"):
+        write(result, tmp_path / form, form)
+        [read] = read_results([str(tmp_path / form)])
+        assert isinstance(read, Run)
+        for name in ("active", "class", "tenant", "type", "attribute_tenant"):
+            kept = read.requests[f"attribute_{name}"].tolist()
+            assert kept == result.requests[name].tolist()
+        table = classes("tenant", [read])
+        counts = Counter(result.requests["tenant"].tolist())
+        assert [(row[0], row[1]) for row in table.rows] == [
+            (str(tenant), str(count)) for tenant, count in sorted(counts.items())
+        ]
+
+
+def test_running_requests_have_them_for_policies_in_python() -> None:
+    source = DECLARED + WORKLOAD + """
+policy shown from chunked { extern = "own"; reads = [w.active, w.waiting, r.tenant] }
+scenario s { model = llama2_7b; cluster = single(A100_80G); policy = shown; workload = own }
+"""  # fmt: skip
+    seen: set[int] = set()
+
+    class Looking:
+        def finish(self, _act: object, request: Any, worker: Any) -> None:  # noqa: ANN401
+            seen.update(other.tenant for other in (*worker.active, *worker.waiting, request))
+
+    tsdl.compile(source, externs={"own": Looking()}).run()
+    assert seen == {1, 2, 3, 4}

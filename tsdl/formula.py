@@ -74,7 +74,7 @@ def state(name: str, *key: Value) -> Formula:
     return Formula("call", (symbol(f"{STATE}{name}"), "get", *key))
 
 
-def own(name: str) -> Formula:
+def attribute(name: str) -> Formula:
     """Return the formula of an attribute of requests, as a metric of theirs."""
     return symbol(f"{ATTRIBUTE}{name}")
 

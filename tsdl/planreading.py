@@ -4,6 +4,7 @@ import json
 from math import inf
 
 from tsdl import formula
+from tsdl.facts import of_stage
 from tsdl.formula import ATTRIBUTE
 from tsdl.interpolation import check_grid
 from tsdl.plan import FORMAT, WORK, Channel, Cost, Global, Local, Plan, Workers
@@ -11,7 +12,7 @@ from tsdl.planhandlers import DEEPEST, WORDS, Statement
 from tsdl.planjson import decoded, unshared
 from tsdl.planworkload import Draw, Workload
 from tsdl.pythonsource import TABLE, is_name
-from tsdl.schema import EVENTS, METRICS, TOTALS, Block
+from tsdl.schema import CONSTRUCTORS, EVENTS, METRICS, TAKEN, TOTALS, Block
 from tsdl.schema.hardware import LINK
 from tsdl.schema.names import MOST_DEVICES
 from tsdl.schema.scenarios import SCENARIO, SHORTEST
@@ -27,6 +28,7 @@ _DRAWN = {
     "normal": ("mean", "deviation"),
     "lognormal": ("mean", "sigma"),
     "exponential": ("mean",),
+    "between": ("low", "high"),
     "zipf": ("n", "exponent"),
     "quantiles": (),
     "choice": (),
@@ -102,10 +104,20 @@ def _check_draw(draw: Draw, known: dict[str, tuple[str, ...]]) -> None:
         raise ValueError("rates are not negative, and not all zero")
     if draw.name == "choice" and not 0 < len(draw.parts) == len(draw.values):
         raise ValueError("a choice is one of several, each with its weight")
+    if draw.name == "zipf" and not _is_zipf(given["n"], given["exponent"]):
+        raise ValueError("`zipf` cannot have such a number")
     if any(given.get(name, 1) <= 0 for name in ("step", "rate", "cv", "size", "every", "n")):
         raise ValueError(f"`{draw.name}` cannot have such a number")
     for part in draw.parts:
         _check_draw(part, known)
+
+
+def _is_zipf(n: float, exponent: float) -> bool:
+    bounds = CONSTRUCTORS["distribution"]["zipf"].parameters
+    most, steepest = bounds["n"].high, bounds["exponent"].high
+    assert most is not None
+    assert steepest is not None
+    return 1 <= n <= most and n == int(n) and 0 <= exponent <= steepest
 
 
 def _check_workers(kind: Workers) -> None:
@@ -190,6 +202,12 @@ def _check_asked(plan: Plan) -> None:
     names = [[a.name for a in each.attributes] for each in plan.workload.kinds]
     if any(each != sorted({*names[0]}) for each in names):
         raise ValueError("attributes stand in the order of their names, the same in all workloads")
+    if not all(name.isidentifier() and name not in TAKEN for name in names[0]):
+        raise ValueError("an attribute has a name of its own")
+    stages: tuple[Global | Local, ...] = (plan.router, *(kind.local for kind in plan.workers))
+    for part in formula.every_part(*(value for stage in stages for value in of_stage(stage))):
+        if part.operation == "attribute" and part.arguments[1] not in names[0]:
+            raise ValueError(f"requests have no {part.arguments[1]!r}")
     known = {*METRICS, *TOTALS, *(f"{ATTRIBUTE}{name}" for name in names[0])}
     for condition in (*plan.slo, *plan.expects):
         if not formula.symbols(condition.formula) <= known:

@@ -105,7 +105,7 @@ class Workload(Struct, frozen=True):
         return self.turns is not None or replayed
 
     @property
-    def own(self) -> tuple[Attribute, ...]:
+    def known_attributes(self) -> tuple[Attribute, ...]:
         """Return the attributes of its requests; all parts of a mixed one have the same."""
         return self.kinds[0].attributes
 
@@ -117,7 +117,7 @@ class Workload(Struct, frozen=True):
     @property
     def classes(self) -> list[str]:
         """Return what may tell classes of its requests apart: priorities, and whole attributes."""
-        whole = [attribute.name for attribute in self.own if attribute.whole]
+        whole = [attribute.name for attribute in self.known_attributes if attribute.whole]
         return [*(["priority"] if self.has_priorities else []), *whole]
 
     @property

@@ -45,6 +45,11 @@ class Declaration(Struct, eq=False):
             return head.function.span
         return head.span if head else self.clause.span
 
+    @property
+    def whole(self) -> bool:
+        """Tell whether a value is declared as `int`."""
+        return isinstance(self.clause.type, ast.Name) and self.clause.type.id == "int"
+
     def parameter(self, name: str) -> Parameter | None:
         """Return a parameter by name."""
         return next((p for p in self.parameters if p.name == name), None)
@@ -184,6 +189,21 @@ class Program(Struct):
     def lookup(self, module: Module, name: str) -> Declaration | None:
         """Return what a name means at the top of a module."""
         return self.scopes[module].get(name) or self.prelude.get(name)
+
+    def attributes(self) -> dict[str, list[Declaration]]:
+        """Return the declarations of attributes by name; files may say the same of one."""
+        found: dict[str, list[Declaration]] = {}
+        for declaration in self.declarations:
+            if declaration.kind == "attribute":
+                found.setdefault(declaration.name, []).append(declaration)
+        return found
+
+    def attribute(self, module: Module, name: str) -> Declaration | None:
+        """Return the attribute of a name, as a module sees it; all files mean the same by it."""
+        seen = self.lookup(module, name)
+        if seen is not None and seen.kind == "attribute":
+            return seen
+        return next(iter(self.attributes().get(name, ())), None)
 
     def own(self, kind: str) -> list[Declaration]:
         """Return the declarations of a kind in the file itself, in order."""

@@ -189,6 +189,8 @@ def _import_names(program: Program, module: Module, sink: Sink) -> None:
             if declaration.module is not item.module:
                 continue  # imports are not passed on
             earlier = scope.get(clause_name)
+            if earlier and {earlier.kind, declaration.kind} == {"attribute"}:
+                continue  # the checker sees that they are the same
             if earlier and earlier is not declaration:
                 sink.error(
                     "E0202",

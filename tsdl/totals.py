@@ -79,7 +79,7 @@ def tell_undrawn(name: str, workload: Workload, place: Span, sink: Sink) -> None
         place,
         f"`{name}` is 0 for all of them",
         help=(
-            f"draw it: `attributes {{ {name} = zipf(10) }}`",
-            f"or say what it is without: `attribute {name} = 1`",
+            f"draw it in the workload: `attributes {{ {name} = … }}`",
+            f"or say what it is without: `attribute {name}: … = …`",
         ),
     )

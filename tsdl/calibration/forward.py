@@ -94,6 +94,7 @@ def replayed(workload: Workload, run: Run) -> Workload:
     output = tuple(request.output for request in run.requests)
     own = workload.table if workload.replay else None
     same = own is not None and (own.prompt, own.output) == (prompt, output)
+    known = workload.known_attributes
     # Every field is named, so that none can be forgotten.
     return Workload(
         name=workload.name,
@@ -114,7 +115,7 @@ def replayed(workload: Workload, run: Run) -> Workload:
         prefixes=None,
         prefix=None,
         concurrency=workload.concurrency if same else None,
-        attributes=workload.own if same else tuple(map(_without_rows, workload.own)),
+        attributes=known if same else tuple(map(_without_rows, known)),
         parts=(),
     )
 

@@ -6,40 +6,33 @@ from tsdl import ast
 from tsdl.check import expressions
 from tsdl.check.parameters import param_type
 from tsdl.check.scope import Scope
-from tsdl.diagnostics import Edit, Fix, Label
+from tsdl.diagnostics import Edit, Fix, Label, Sink
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Declaration, DeclarationName, Members
-from tsdl.schema import KNOWN_OF_REQUESTS
+from tsdl.schema import TAKEN
 from tsdl.source import Span
-from tsdl.types import Construct, Quantity, Samples, Type, Unknown, describe
+from tsdl.types import Construct, Quantity, Samples, Type, Unknown, describe, with_article
 
 UNKNOWN = Unknown()
 
 
 def declared(name: str, scope: Scope) -> Declaration | None:
-    """Return the attribute of a name; all files of a program mean the same one by it."""
-    found = scope.program.lookup(scope.owner.module, name)
-    if found is not None and found.kind == "attribute":
-        return found
-    return next((d for d in _all(scope) if d.name == name), None)
-
-
-def _all(scope: Scope) -> list[Declaration]:
-    return [d for d in scope.program.declarations if d.kind == "attribute"]
+    """Return the attribute of a name; None where there is none."""
+    return scope.program.attribute(scope.owner.module, name)
 
 
 def names(scope: Scope) -> list[str]:
     """Return the names of all attributes of a program."""
-    return list(dict.fromkeys(d.name for d in _all(scope)))
+    return list(scope.program.attributes())
 
 
 def check_attribute(declaration: Declaration, scope: Scope) -> None:
     """Check a declaration: its name, its type, and that no other file says otherwise."""
     found = param_type(declaration, scope)
-    if declaration.name in KNOWN_OF_REQUESTS:
+    if declaration.name in TAKEN:
         scope.sink.error(
             "E0206",
-            f"requests have `{declaration.name}` already: {KNOWN_OF_REQUESTS[declaration.name]}",
+            f"`{declaration.name}` is {TAKEN[declaration.name]}",
             declaration.span,
             help=("give the attribute another name",),
         )
@@ -52,22 +45,39 @@ def check_attribute(declaration: Declaration, scope: Scope) -> None:
             told.span if told else declaration.span,
             help=("numbers tell classes apart: `attribute tier: int`",),
         )
-    first = next(d for d in _all(scope) if d.name == declaration.name)
-    if first is not declaration and _said(first) != _said(declaration):
-        scope.sink.error(
-            "E0202",
-            f"`{declaration.name}` is another attribute in another file",
-            declaration.span,
-            secondary=(Label(first.span, "declared here"),),
-            help=("say the same in both, or give one of them another name",),
-        )
+    if isinstance(found, Quantity):
+        _see_to_others(declaration, found, scope)
 
 
-def _said(declaration: Declaration) -> tuple[str, str]:
-    clause = declaration.clause
-    return (
-        clause.type.span.text if clause.type else "", clause.value.span.text if clause.value else ""
-    )  # fmt: skip
+def _see_to_others(declaration: Declaration, found: Quantity, scope: Scope) -> None:
+    """See that the name means nothing else in any file of the program. Library files have none."""
+    program, name = scope.program, declaration.name
+    first = program.attributes()[name][0]
+    if first is not declaration and (
+        first.whole != declaration.whole or param_type(first, scope) != found
+    ):
+        refuse_other(declaration, first, scope.sink)
+    for module in program.modules:
+        other = program.scopes[module].get(name)
+        if other is not None and other.kind != "attribute" and not module.library:
+            scope.sink.error(
+                "E0202",
+                f"`{name}` is an attribute here, and {with_article(other.kind)} in another file",
+                declaration.span,
+                secondary=(Label(other.span, "declared here"),),
+                help=("all files know attributes by their names: give one of them another",),
+            )
+
+
+def refuse_other(declaration: Declaration, first: Declaration, sink: Sink) -> None:
+    """Report an attribute that another file declares in another way."""
+    sink.error(
+        "E0202",
+        f"`{declaration.name}` is another attribute in another file",
+        declaration.span,
+        secondary=(Label(first.span, "declared here"),),
+        help=("say the same in both, or give one of them another name",),
+    )
 
 
 def of_request(expression: ast.Attribute, scope: Scope) -> Type | None:
@@ -90,8 +100,8 @@ def of_result(declaration: Declaration, expression: ast.Expr, scope: Scope) -> T
         f"`{name}` is an attribute of requests, and this is about none",
         expression.span,
         help=(
-            f"policies read it as `r.{name}`; SLOs, and what is asked of results, by its name: "
-            f"`p99(ttft, where = {name} == 1)`",
+            f"policies read it as `r.{name}`; SLOs, and what is asked of results, by its name, as "
+            "they do `ttft`",
         ),
     )
     return UNKNOWN
@@ -99,7 +109,6 @@ def of_result(declaration: Declaration, expression: ast.Expr, scope: Scope) -> T
 
 def check_drawn(members: Members, scope: Scope) -> None:
     """Check what a workload draws for attributes."""
-    outside = scope._replace(own=None)
     for key, definition in members.fields.items():
         if definition.owner is not scope.owner:
             continue
@@ -110,7 +119,8 @@ def check_drawn(members: Members, scope: Scope) -> None:
         type_ = param_type(found, scope)
         if isinstance(type_, Quantity):
             wanted = Construct("distribution", type_.dimension)
-            expressions.require(definition.value, wanted, outside, f"`{key}`")
+            place = scope.inside(members).defining(key)
+            expressions.require(definition.value, wanted, place, f"`{key}`")
 
 
 def check_columns(members: Members, scope: Scope) -> None:
@@ -125,8 +135,8 @@ def _not_declared(key: str, span: Span, scope: Scope, others: Iterable[str] = ()
     if span.text.startswith(key):  # the name alone, of `key = value`
         span = Span(span.source, span.start, span.start + len(key))
     near = nearest(key, [*others, *names(scope)])
-    if key in KNOWN_OF_REQUESTS:
-        near, help_ = None, f"`{key}` is no attribute: {KNOWN_OF_REQUESTS[key]}"
+    if key in TAKEN:
+        near, help_ = None, f"`{key}` is {TAKEN[key]}"
     else:
         help_ = f"did you mean `{near}`?" if near else f"declare it: `attribute {key}: int`"
     scope.sink.error(

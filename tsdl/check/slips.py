@@ -97,6 +97,8 @@ def _of_a_request(name: str, scope: Scope) -> str | None:
     """Say what a condition on each request may read, where it asks for something else of it."""
     if not scope.each or name not in {*RECORDS["request"], "r"}:
         return None
+    if name == "r":
+        return f"{scope.each}: write its metrics and attributes by their names, `tenant == 1`"
     return f"{scope.each}, by its metrics: {', '.join(of_requests())}"
 
 

@@ -98,13 +98,16 @@ def _param(name: ast.Expr, scope: Scope) -> Declaration | None:
         shown = name.id if isinstance(name, ast.Name) else name.span.text
         params = [d.name for d in scope.program.declarations if d.kind == "param"]
         near = nearest(shown, params)
+        attribute = shown in scope.program.attributes()
         scope.sink.error(
             "E0422",
             f"`{shown}` is no param, and a study varies params",
             name.span,
             "not a param",
             help=(
-                f"did you mean `{near}`?" if near
+                f"`{shown}` is an attribute: vary a param that its distribution or default reads"
+                if attribute
+                else f"did you mean `{near}`?" if near
                 else f"declare it: `param {shown} = …`, and use it in the scenario",
             ),
         )  # fmt: skip

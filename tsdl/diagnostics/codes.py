@@ -141,7 +141,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0518", Severity.WARNING, "a condition that time changes, and nobody asks"),
         Code("W0519", Severity.WARNING, "collectives beyond their link"),
         Code("W0520", Severity.WARNING, "workers that nobody scales"),
-        Code("W0521", Severity.WARNING, "priorities that no request has"),
+        Code("W0521", Severity.WARNING, "priorities or attributes that no request has"),
         Code("W0522", Severity.WARNING, "an exchange of tokens among no ranks"),
         Code("W0523", Severity.WARNING, "halves of a batch that wait for nothing"),
         Code("W0524", Severity.WARNING, "a latency that collectives do not have"),

@@ -13,7 +13,7 @@ from tsdl.bounds import broken
 from tsdl.diagnostics import Label, Sink
 from tsdl.evaluate.expressions import value_of
 from tsdl.evaluate.values import Binding, Instance, Place, Value, names_of_stage, read_of_stage
-from tsdl.formula import Formula, own, size, symbol
+from tsdl.formula import Formula, attribute, size, symbol
 from tsdl.formula import Value as FormulaValue
 from tsdl.program import (
     Declaration,
@@ -331,7 +331,7 @@ class Evaluator(Struct):
     def declaration_value(self, declaration: Declaration) -> Value:
         """Return a param's value, or the instance of a declaration."""
         if declaration.kind == "attribute":  # of each request; only a run knows it
-            return own(declaration.name)
+            return attribute(declaration.name)
         if declaration.kind != "param":
             return self.instance(declaration)
         if declaration.name in self.params and declaration.module is self.program.root:

@@ -6,12 +6,12 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
-from tsdl import ast
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Constructed, Path, Place, Range, Value
 from tsdl.lower.files import FileReader, check_unit, read_named
 from tsdl.planworkload import Attribute, Draw, Table, Workload
+from tsdl.program import Declaration
 from tsdl.traces import Columns, Counter, Recorded, read_requests
 from tsdl.traces.tokenizer import NoTokenizer, counter
 
@@ -91,7 +91,7 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         prefixes=_prefixes(evaluator, workload),
         prefix=draw_of(evaluator, workload, "prefix", evaluator.get(workload, "prefix")),
         concurrency=int(concurrency) if concurrency is not None else None,
-        attributes=_attributes(evaluator, workload, recorded.own),
+        attributes=_attributes(evaluator, workload, recorded.attributes),
     )
 
 
@@ -103,23 +103,39 @@ def _attributes(
     `rows` are those that a file brings, in the order of `_of_file`. Raises Failed.
     """
     block = evaluator.inner(workload, "attributes")
-    declared = {d.name: d for d in evaluator.program.declarations if d.kind == "attribute"}
+    declared = evaluator.program.attributes()
     brought = dict(zip(_of_file(evaluator, workload), rows, strict=bool(rows)))
     for name in _of_file(evaluator, workload):
         _check_brought(evaluator, workload, name, brought)
     found = []
     for name in sorted(declared):
-        clause = declared[name].clause
-        draw = draw_of(evaluator, block, name, evaluator.get(block, name))
+        first = declared[name][0]
+        usual = _usual(evaluator, first)
+        for other in declared[name][1:]:
+            if _usual(evaluator, other) != usual:
+                raise evaluator.fail(
+                    "E0202", f"`{name}` is another attribute in another file", other.span,
+                    secondary=(Label(first.span, "declared here"),),
+                    help=("say the same in both, or give one of them another name",),
+                )  # fmt: skip
+        value = evaluator.get(block, name)
+        draw = draw_of(evaluator, block, name, value, whole=first.whole)
         if name in brought:
             draw = Draw("rows", values=brought[name])
         if draw is None:
-            place = Place(declared[name], None)
-            usual = 0.0 if clause.value is None else evaluator.number(clause.value, place)
-            draw = Draw("constant", (("value", float(usual)),))
-        whole = isinstance(clause.type, ast.Name) and clause.type.id == "int"
-        found.append(Attribute(name, whole, draw))
+            draw = Draw("constant", (("value", usual),))
+        found.append(Attribute(name, first.whole, draw))
     return tuple(found)
+
+
+def _usual(evaluator: Evaluator, attribute: Declaration) -> float:
+    """Return what an attribute is where nothing is said of it. Raises Failed."""
+    value = attribute.clause.value
+    if value is None:
+        return 0.0
+    found = evaluator.number(value, Place(attribute, None))
+    evaluator.check_whole(attribute.clause.type, found, value)
+    return float(found)
 
 
 def _priority(evaluator: Evaluator, workload: Instance, rows: tuple[float, ...]) -> Draw | None:
@@ -150,8 +166,10 @@ def _priority(evaluator: Evaluator, workload: Instance, rows: tuple[float, ...])
 
 def _of_file(evaluator: Evaluator, workload: Instance) -> list[str]:
     """Return the attributes of which a column of a file is named."""
-    columns = evaluator.inner(workload, "columns").members
-    return [key for key in columns.fields if key not in columns.shape.fields]
+    columns = evaluator.inner(workload, "columns")
+    usual = columns.members.shape.fields
+    named = (key for key in columns.members.fields if key not in usual)
+    return [key for key in named if evaluator.get(columns, key)]  # "" takes back what a base names
 
 
 def _check_brought(
@@ -174,7 +192,7 @@ def _check_brought(
             evaluator.span(block, name),
             "the file brings its own",
             secondary=(Label(evaluator.span(column, name), "named here"),),
-            help=("leave one of them out",),
+            help=(f'leave one of them out; what a base names is taken back by `{name} = ""`',),
         )
 
 
@@ -316,8 +334,13 @@ _EXAMPLES = {
 }
 
 
-def draw_of(evaluator: Evaluator, workload: Instance, key: str, value: Value | None) -> Draw | None:
-    """Return a distribution as the plan has it; None where there is none. Raises Failed."""
+def draw_of(
+    evaluator: Evaluator, workload: Instance, key: str, value: Value | None, *, whole: bool = True
+) -> Draw | None:
+    """Return a distribution as the plan has it; None where there is none. Raises Failed.
+
+    A range without a step has one of a unit, but for values that need not be `whole`.
+    """
     if value is None:
         return None
     if isinstance(value, (int, float)):
@@ -330,6 +353,8 @@ def draw_of(evaluator: Evaluator, workload: Instance, key: str, value: Value | N
         match part:
             case Range(low=low, high=high, step=step):
                 parameters += [("low", float(low)), ("high", float(high))]
+                if step is None and not whole:
+                    return Draw("between", tuple(parameters))
                 parameters.append(("step", float(step if step is not None else 1)))
             case list():
                 values = tuple(float(v) for v in part if isinstance(v, (int, float)))
@@ -360,7 +385,7 @@ def draw_of(evaluator: Evaluator, workload: Instance, key: str, value: Value | N
     parts = tuple(
         found
         for part, _ in value.weighted
-        if (found := draw_of(evaluator, workload, key, part)) is not None
+        if (found := draw_of(evaluator, workload, key, part, whole=whole)) is not None
     )
     if value.name == "choice":
         values = tuple(weight / sum(weights) for weight in weights)
@@ -380,13 +405,17 @@ def _recorded(
     place = evaluator.span(workload, key)
     name, text = read_named(evaluator, path, place, read)
     block = evaluator.inner(workload, "columns")
+    declared = evaluator.program.attributes()
     columns = Columns(
         evaluator.word(block, "arrived"),
         evaluator.word(block, "prompt"),
         evaluator.word(block, "output"),
         per_second=_per_second(evaluator.real(block, "unit")),
         priority=str(evaluator.get(block, "priority") or ""),
-        own=tuple(str(evaluator.get(block, name)) for name in _of_file(evaluator, workload)),
+        attributes=tuple(
+            (str(evaluator.get(block, name)), declared[name][0].whole)
+            for name in _of_file(evaluator, workload)
+        ),
     )
     form = evaluator.word(workload, "format")
     if key == "trace" and form in ("auto", "csv"):

@@ -94,12 +94,12 @@ def _read(folder: Path, name: str) -> Result:
         return StudyAnswer(name, data, plan)
     summary = _json(folder / "summary.json", SUMMARY)
     plan = _plan(folder, {summary["plan"]})
-    priority = {PRIORITY: _number} if plan.workload.priority is not None else {}
-    own = {attribute.name: _number for attribute in plan.workload.own}
+    priority = {PRIORITY: _number} if plan.workload.has_priorities else {}
+    own = {attribute.name: _number for attribute in plan.workload.known_attributes}
     columns = {**_REQUESTS, **priority, **own, "status": _is_finished}
     requests = _table(folder, "requests", columns)
-    for key in own:  # as conditions call it
-        requests[f"{ATTRIBUTE}{key}"] = requests.pop(key)
+    brought = {key: requests.pop(key) for key in own}
+    requests |= {f"{ATTRIBUTE}{key}": column for key, column in brought.items()}
     samples = _table(folder, "timeseries", _SAMPLES)
     states = {}
     if any((folder / f"states.{kind}").is_file() for kind in FORMATS):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsdl.formula import ATTRIBUTE, Formula, own, symbol, symbols
+from tsdl.formula import ATTRIBUTE, Formula, attribute, symbol, symbols
 from tsdl.runtime.columns import METRICS, PRIORITY, Metrics, Requests
 from tsdl.runtime.ledger import STATUSES
 from tsdl.runtime.metrics import Floats, Known, Nothing, Weighted, evaluate, holds_each
@@ -81,7 +81,7 @@ class Among(Known):
 
     def by(self, name: str) -> list[tuple[float, Among]]:
         """Return what is known of the requests of each priority, or by an attribute, where few."""
-        asked = symbol(PRIORITY) if name == PRIORITY else own(name)
+        asked = symbol(PRIORITY) if name == PRIORITY else attribute(name)
         found = few(self._part(name))
         return [(one, self.where(Formula("==", (asked, one)))) for one in found]
 

@@ -18,6 +18,7 @@ from tsdl.runtime.streams import seed_of, stream
 MOST_REQUESTS = 20_000_000  # that a duration is tried with
 LATEST = 1e9  # seconds: of a later time a double keeps no tenth of a microsecond
 MOST_TURNS = 1000
+MOST_WHOLE, MOST_NUMBER = 2**53, 1e100  # that attributes are, whatever is drawn
 MOST_TOKENS = 1_000_000_000  # of a drawn length: longer ones are cut, and rejected anyhow
 _CHUNK = 1 << 14
 
@@ -42,7 +43,7 @@ class Arrivals:
     turns: Whole | None = None
     think: Floats = field(default_factory=lambda: np.zeros(0))
     whole: bool = field(default=False, kw_only=True)
-    # The attributes of each row, by name: those of all turns of a conversation are the same.
+    # The attributes of each row, by name; those that are drawn are alike in all turns of one.
     attributes: dict[str, NDArray[Any]] = field(default_factory=dict, kw_only=True)
     # What is in the prompt of a row.
     contents: Callable[[int], Content] | None = field(default=None, kw_only=True)
@@ -74,6 +75,8 @@ def _attributes(workload: Workload, arrivals: Arrivals, seed: int) -> dict[str, 
             drawn = values_of(draw, count, seed, f"attribute {attribute.name}")
             assert drawn is not None
             values = drawn if turns is None else np.repeat(drawn, turns)
+        most = MOST_WHOLE if attribute.whole else MOST_NUMBER
+        values = np.clip(values, -most, most)
         found[attribute.name] = np.rint(values).astype(np.int64) if attribute.whole else values
     return found
 
@@ -347,6 +350,8 @@ def _quantile(draw: Draw, normal: Floats, seed: int, purpose: str) -> Floats:
             values = known["mean"] * np.exp(sigma * normal - sigma * sigma / 2)
         case "exponential":
             values = -known["mean"] * np.log1p(-_probability(normal))
+        case "between":
+            return known["low"] + (known["high"] - known["low"]) * _probability(normal)
         case "zipf":
             ranks = np.arange(1.0, known["n"] + 1)
             shares = np.cumsum(ranks ** -known["exponent"])

@@ -15,7 +15,7 @@ from tsdl.diagnostics.suggest import nearest
 from tsdl.errors import TsdlError
 from tsdl.runtime.batching import BatchView
 from tsdl.runtime.memory import Memory
-from tsdl.runtime.request import Request
+from tsdl.runtime.request import Request, Running
 from tsdl.runtime.slips import in_short, named, raised_at, slip
 from tsdl.runtime.worker import Worker
 
@@ -84,7 +84,7 @@ def shown(thing: object, reads: Reads) -> object:
     """Return a thing as a policy in Python may see it."""
     if _readable(thing, reads) is not None:
         return View(thing, reads)
-    if isinstance(thing, (list, tuple, deque)):
+    if isinstance(thing, (list, tuple, deque, Running)):
         return [shown(item, reads) for item in thing]
     return thing
 

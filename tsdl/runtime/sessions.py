@@ -110,7 +110,8 @@ class Sessions:
         )  # fmt: skip
         if found.contents is not None:
             following.content = found.contents(row)
-        following.attributes = request.attributes
+        if found.attributes:
+            following.attributes = self._attributes(row)
         return following
 
     def _attributes(self, row: int) -> dict[str, float]:

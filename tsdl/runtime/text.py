@@ -127,7 +127,7 @@ def _class(result: Result, name: str) -> list[str]:
         times = [t for m in ("ttft", "tpot") for t in statistics(of.metrics[m], (99,))]
         cells = [f"{of.totals['arrived']:,}", *map(duration, times)]
         cells += [_percent(of.totals["attainment"])] if of_slo else []
-        lines.append(_row(f"{one:g}", "".join(f"{cell:>11}" for cell in cells)))
+        lines.append(_row(f"{one:.15g}", "".join(f"{cell:>11}" for cell in cells)))
     heads = ("requests", *columns, *of_slo)
     head = _row(name, "".join(f"{head:>11}" for head in heads))
     return ["", head, *lines] if lines else []

@@ -1,5 +1,6 @@
 """Which blocks, fields, clauses and names exist, as data: drives check, completion and docs."""
 
+from tsdl.schema.attributes import TAKEN
 from tsdl.schema.events import ACTIONS, AGGREGATES, BREAKPOINT, EVENTS, STATE_KEYS
 from tsdl.schema.features import (
     BATCH_FEATURES,
@@ -15,7 +16,6 @@ from tsdl.schema.names import (
     BY_REQUEST,
     CONSTRUCTORS,
     FUNCTIONS,
-    KNOWN_OF_REQUESTS,
     METRICS,
     SHARES,
     STATISTICS,
@@ -37,7 +37,6 @@ __all__ = [
     "FUNCTIONS",
     "GROWING",
     "KINDS",
-    "KNOWN_OF_REQUESTS",
     "METRICS",
     "OF_A_WORKER",
     "OF_PEERS",
@@ -47,6 +46,7 @@ __all__ = [
     "SHARES",
     "STATE_KEYS",
     "STATISTICS",
+    "TAKEN",
     "TOTALS",
     "UNITS_KINDS",
     "VALUES",

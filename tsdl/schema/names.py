@@ -2,7 +2,6 @@
 
 from msgspec.structs import replace
 
-from tsdl.schema.records import RECORDS
 from tsdl.schema.shapes import Constructor, Field, quantity
 from tsdl.types import Boolean, Bounds, Choice, Quantity, Samples, Sequence, Type
 from tsdl.units import Dimension
@@ -257,15 +256,6 @@ TOTALS: dict[str, tuple[Type, str]] = {
     "carbon": (quantity("carbon"), "emissions of the electricity"),
     "carbon_per_token": (quantity("carbon/tokens"), "emissions over generated tokens"),
     "steady": (Boolean(), "whether requests do not pile up, as far as a run can tell (W0902)"),
-}
-# What requests have besides attributes, which therefore no attribute is called.
-KNOWN_OF_REQUESTS: dict[str, str] = {
-    **{name: doc for name, (_, doc) in (RECORDS["request"] | TOTALS | METRICS).items()},
-    "worker": "the worker that it went to last",
-    "status": "whether it finished",
-    "started": "when it was first computed on",
-    "first_token": "when its user had the first token",
-    "last_token": "when its user had the last token",
 }
 # Totals that may be of some requests alone: `attainment(where = priority == 0)`.
 BY_REQUEST = (

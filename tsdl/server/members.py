@@ -34,9 +34,8 @@ def members_of(holder: str, here: Context, checked: Checked) -> Iterator[tuple[s
             for name in (*RECORDS[record], *RECORD_FUNCTIONS.get(record, {})):
                 yield name, words.record_text(record, name, program.units)
             if record == "request":
-                for found in program.declarations:
-                    if found.kind == "attribute":
-                        yield found.name, found.clause.doc
+                for name, declared in program.attributes().items():
+                    yield name, declared[0].clause.doc
         case Reference(kind=kind) if kind in KINDS:
             for name, field in KINDS[kind].fields.items():
                 yield name, words.field_text(name, field, program.units)

@@ -241,9 +241,11 @@ class _Finder:
             if inner is None:
                 return
             scope = replace(scope, blocks=(inner, *scope.blocks))
-        own = self.program.lookup(scope.owner.module, key)
-        if scope.blocks[0].shape.kind in ("attributes", "columns") and own is not None:
-            self._declared(_name_span(target), own, target)
+        attribute = None
+        if scope.blocks[0].shape.kind in ("attributes", "columns"):
+            attribute = self.program.attribute(scope.owner.module, key)
+        if attribute is not None and key not in scope.blocks[0].shape.fields:
+            self._declared(_name_span(target), attribute, target)
         else:
             self._field(_name_span(target), _holder(scope), key, scope.blocks[0])
         if isinstance(item.target, ast.Call):

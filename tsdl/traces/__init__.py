@@ -117,9 +117,9 @@ def read_requests(  # noqa: PLR0913
         _missing(lines, possible[-1].columns, source, sink, arrivals=arrivals)
         return None
     chosen = (fitting or [possible[-1].columns])[0]
-    chosen = replace(chosen, priority=columns.priority, own=columns.own)
+    chosen = replace(chosen, priority=columns.priority, attributes=columns.attributes)
     brought = {chosen.priority: "priorities"} if chosen.priority else {}
-    brought |= dict.fromkeys(chosen.own, "an attribute")
+    brought |= {name: "an attribute" for name, _ in chosen.attributes}
     if not all(_has_column(lines, *column, source, sink) for column in brought.items()):
         return None
     if not has_once(lines, chosen.names(arrivals=arrivals), source, sink):

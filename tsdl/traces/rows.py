@@ -14,6 +14,7 @@ from tsdl.source import Source, Span
 
 MOST_TOKENS = 100_000_000
 MOST_PRIORITY = 1e100
+_MOST_WHOLE = 2**53
 MOST_MISTAKES = 10
 MOST_CALLS = 1000  # of a session
 _SHOWN = 80  # characters of a cell
@@ -33,6 +34,17 @@ def number(cell: str) -> float:
         raise ValueError("not a number") from None
     if not math.isfinite(value):
         raise ValueError("a time is finite")
+    return value
+
+
+def quantity(cell: str) -> float:
+    """Read an attribute that is no whole number. Raises ValueError."""
+    try:
+        value = float(cell)
+    except ValueError:
+        raise ValueError("not a number, and only an attribute of `int` takes texts") from None
+    if not abs(value) <= MOST_PRIORITY:  # also refuses NaN
+        raise ValueError(f"an attribute is from -{MOST_PRIORITY:g} to {MOST_PRIORITY:g}")
     return value
 
 
@@ -98,7 +110,7 @@ class Columns(Struct, frozen=True):
     calls: str = ""  # the list of calls of a session, where a row may be one
     wait: str = ""  # from the end of a call to the next, in the unit of arrivals
     priority: str = ""  # where it counts
-    own: tuple[str, ...] = ()  # those of attributes
+    attributes: tuple[tuple[str, bool], ...] = ()  # those of them, and whether each is whole
 
     def names(self, *, arrivals: bool, session: bool = False) -> list[str]:
         """Return those that a file must have; in a row that is a session it may have others."""
@@ -109,12 +121,12 @@ class Columns(Struct, frozen=True):
 class Recorded(Struct, frozen=True):
     """What a file brings: requests, and their priorities and attributes where columns say them.
 
-    `own` are the attributes, in the order of their columns.
+    `attributes` are in the order of their columns.
     """
 
     table: Table
     priority: tuple[float, ...] = ()
-    own: tuple[tuple[float, ...], ...] = ()
+    attributes: tuple[tuple[float, ...], ...] = ()
 
 
 class _Call(NamedTuple):
@@ -123,7 +135,7 @@ class _Call(NamedTuple):
     content: tuple[int, ...]
     wait: float = 0.0
     priority: float = 0.0
-    own: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
 
 
 class Rows:
@@ -168,9 +180,9 @@ class Rows:
             if columns.priority:
                 of_all = self._cell(cells, columns.priority, priority)
                 calls = [call._replace(priority=of_all) for call in calls]
-            if columns.own:
-                own = tuple(self._named(cells, column) for column in columns.own)
-                calls = [call._replace(own=own) for call in calls]
+            if columns.attributes:
+                said = tuple(self._said(cells, *column) for column in columns.attributes)
+                calls = [call._replace(attributes=said) for call in calls]
         except (ValueError, OverflowError) as error:
             self.wrong(line, f"{where}{error}")
             return
@@ -190,12 +202,16 @@ class Rows:
         except (ValueError, OverflowError) as error:
             raise ValueError(f"`{column}` is {_shown(cells, column)}: {error}") from None
 
-    def _named(self, cells: Mapping[str, object], column: str) -> str:
+    def _said(self, cells: Mapping[str, object], column: str, whole: bool) -> str:  # noqa: FBT001
         """Return what a cell says of an attribute. Raises ValueError."""
-        found = _text(cells, column)
-        if not found:
+        found = cells.get(column)
+        if found is None or not _text(cells, column):
             raise ValueError(f"`{column}` is empty")
-        return found
+        if isinstance(found, (bool, list, dict)):
+            raise ValueError(f"`{column}` is {_shown(cells, column)}: a number or a text is wanted")  # noqa: TRY004
+        if not whole:
+            self._cell(cells, column, quantity)
+        return _text(cells, column)
 
     def _calls(self, cells: Mapping[str, object]) -> list[_Call]:
         """Return the calls of a session, or the one of a plain row. Raises ValueError."""
@@ -313,24 +329,29 @@ class Rows:
             tuple(call.wait for call in calls) if chained and self.arrivals else (),
         )
         of_each = (call.priority for call in calls)
-        own = zip(*(call.own for call in calls), strict=True) if self.columns.own else ()
+        said = zip(*(call.attributes for call in calls), strict=True)
         return Recorded(
             table,
             tuple(of_each) if self.columns.priority else (),
-            tuple(_numbers(cells) for cells in own),
+            tuple(
+                _numbers(cells, whole=whole)
+                for (_, whole), cells in zip(self.columns.attributes, said, strict=True)
+            ),
         )
 
 
-def _numbers(cells: tuple[str, ...]) -> tuple[float, ...]:
-    """Return what a column of an attribute has: numbers, else a number for each text, from 0.
+def _numbers(cells: tuple[str, ...], *, whole: bool) -> tuple[float, ...]:
+    """Return what a column of an attribute has, of an `int` a number for each text, from 0.
 
-    Texts are counted as they come.
+    Texts are counted as they come; numbers that no double holds, those of accounts, say, are texts.
     """
+    if not whole:  # each has been looked at
+        return tuple(map(float, cells))
     try:
         found = tuple(map(float, cells))
     except ValueError:
         found = (math.nan,)
-    if all(map(math.isfinite, found)):
+    if all(abs(number) <= _MOST_WHOLE for number in found):
         return found
     known: dict[str, int] = {}
     return tuple(float(known.setdefault(cell, len(known))) for cell in cells)
