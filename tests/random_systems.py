@@ -15,6 +15,7 @@ from tests.own_attributes import ATTRIBUTES, DECLARED
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
 from tests.random_policies import PolicyWriter
+from tests.swapped_beside import beside_swapped
 
 MOST_EVENTS = 12_000  # of a run; beyond it, a wild policy is taken to go on for ever
 WILD = "state turns"  # stands in policies that were thrown together, and in no other
@@ -213,5 +214,6 @@ class Writer(PolicyWriter):
 
 def a_system(seed: int) -> str:
     """Return the text of a random system."""
-    priced = with_python(with_tables(Writer(seed).system(), seed), seed, refusing=True)
+    text = beside_swapped(Writer(seed).system(), seed)
+    priced = with_python(with_tables(text, seed), seed, refusing=True)
     return with_others(with_drafts(with_offloads(priced, seed), seed), seed)

@@ -16,6 +16,7 @@ from tests.own_attributes import ATTRIBUTES, DECLARED
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
 from tests.scaled_groups import scaled
+from tests.swapped_beside import beside_swapped
 from tests.tame_policies import TamePolicyWriter
 
 MOST_EVENTS = 400_000  # of a run: none has that many
@@ -346,7 +347,8 @@ class TameWriter(TamePolicyWriter):
 
 def a_tame_system(seed: int) -> str:
     """Return the text of a tame system."""
-    text = with_python(with_tables(TameWriter(seed).system(), seed), seed)
+    text = beside_swapped(TameWriter(seed).system(), seed)
+    text = with_python(with_tables(text, seed), seed)
     if other := other_model(seed):
         text = text.replace("from llama2_7b", f"from {other}").replace("tp(2)", "ep(2)")
     return text.replace(SCENARIO, f"{SCENARIO}; timeseries = changes") if changes(seed) else text

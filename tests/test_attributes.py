@@ -488,3 +488,11 @@ scenario s { model = llama2_7b; cluster = single(A100_80G); policy = shown; work
 
     tsdl.compile(source, externs={"own": Looking()}).run()
     assert seen == {1, 2, 3, 4}
+
+
+def test_what_is_beyond_all_measure_keeps_no_state() -> None:
+    far = WORKLOAD.replace("uniform(0..1 step 0.25)", "constant(1e100)")
+    policy = POLICY.replace("served[r.tenant]", "served[r.type * r.type * r.type * r.type]")
+    text = DECLARED + far + policy.replace("ORDER", "r.id") + SCENARIO.replace("SLO", "")
+    with pytest.raises(tsdl.TsdlError, match="`on finish` of policy picky has no value"):
+        tsdl.compile(text).run()

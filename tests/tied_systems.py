@@ -15,6 +15,7 @@ from tests.measured_costs import with_tables
 from tests.own_attributes import DECLARED
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
+from tests.swapped_beside import beside_swapped
 from tests.tame_systems import TERMS
 from tests.tied_policies import TiedPolicyWriter
 
@@ -247,7 +248,7 @@ class TiedWriter(TiedPolicyWriter):
 def written(seed: int) -> tuple[str, set[str]]:
     """Return the text of a tied system, and what is in it by the names that its writer has."""
     writer = TiedWriter(f"tied {seed}")
-    text = writer.system()
+    text = beside_swapped(writer.system(), seed)
     drafted = with_drafts(text, seed)
     if writer.on_grid:
         return drafted, writer.features | ({"drafts"} if drafted != text else set())

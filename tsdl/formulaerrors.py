@@ -33,6 +33,9 @@ def cannot_be(seconds: float) -> bool:
     return not 0 <= seconds < inf
 
 
+OF_FORMULAS = {formula.__file__}  # files of functions that formulas call
+
+
 @contextmanager
 def formulas_told(places: Iterable[Place]) -> Iterator[None]:
     """Raise TsdlError where a formula raises anything; what others raise is left as it is.
@@ -58,8 +61,8 @@ def _formula_error(error: BaseException, places: Iterable[Place]) -> Diagnostic 
     """Return what went wrong in a formula of the plan; None where it was no formula."""
     error = _first(error)
     divided = isinstance(error, ZeroDivisionError)
-    files = [file for file in _files(error) if file != formula.__file__]
     # Functions of formulas fail in the name of who calls them.
+    files = [file for file in _files(error) if file not in OF_FORMULAS]
     if not files or not files[-1].startswith(SOURCE_NAME):
         return None
     part = _part(files[-1])

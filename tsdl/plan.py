@@ -183,6 +183,7 @@ class Local(Struct, frozen=True):
     budget: Value | None  # tokens of the next iteration, over what the stage knows
     watermark: float
     preempt: str
+    swapped_first: bool  # whether nobody is admitted while anyone is swapped out
     queue: str
     asynchronous: bool
     window: float

@@ -31,6 +31,7 @@ def lower_local(
         budget=_budget(evaluator, local, known),
         watermark=evaluator.real(local, "watermark"),
         preempt=evaluator.word(local, "preempt"),
+        swapped_first=evaluator.get(local, "swapped_first") is True,
         queue=evaluator.word(local, "queue"),
         asynchronous=evaluator.word(local, "scheduling") == "asynchronous",
         window=evaluator.real(local, "window"),

@@ -90,7 +90,7 @@ def prefill_first(worker: Worker) -> Iteration:
     iteration = Iteration(drafted=worker.drafted)
     join(worker)
     prefill_the_rest(worker, iteration)
-    if not worker.swapped:
+    if not worker.keeps_out:
         admit_whole_prompts(worker, iteration)
     if iteration.prefills:
         return iteration
@@ -98,7 +98,7 @@ def prefill_first(worker: Worker) -> Iteration:
     if not iteration.preempted:
         back = swap_in(worker, iteration)
         # Whoever came back may rest at once: then others are not kept waiting for it.
-        if back and iteration.empty and not worker.swapped:
+        if back and iteration.empty and not worker.keeps_out:
             admit_whole_prompts(worker, iteration)
     return iteration
 
@@ -122,7 +122,7 @@ def static(worker: Worker) -> Iteration:
         return iteration
     decode_all(worker, iteration)
     swap_in(worker, iteration)
-    if iteration.empty and not worker.swapped:
+    if iteration.empty and not worker.keeps_out:
         admit_whole_prompts(worker, iteration)
     return iteration
 
@@ -138,7 +138,7 @@ def chunked(worker: Worker) -> Iteration:
         budget -= chunk(worker, request, budget, iteration)
     if not iteration.preempted:
         budget -= swap_in(worker, iteration, budget // each) * each
-        if not worker.swapped:
+        if not worker.keeps_out:
             admit_chunks(worker, iteration, budget)
     return iteration
 

@@ -55,7 +55,7 @@ class Handover:
             return None  # all are on their way
         worker.catch_up()
         waiting = [r for r in worker.incoming if not r.busy]
-        if not waiting or worker.swapped:
+        if not waiting or worker.keeps_out:
             return None
         request = worker.next_incoming(waiting)
         size = worker.memory.needed(request)

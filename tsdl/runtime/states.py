@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tsdl.formulaerrors import OF_FORMULAS
 from tsdl.planhandlers import State as StatePlan
 from tsdl.runtime.clock import Clock
 
@@ -115,6 +116,7 @@ class Totals:
 
 
 State = Values | Aggregates | Totals
+OF_FORMULAS.add(__file__)
 
 
 def _identity(key: Any) -> int:  # noqa: ANN401 (None, or a plain number)

@@ -162,6 +162,11 @@ class Worker(Shown):
     def _key(self, keys: list[Callable[..., Any]]) -> Callable[[Request], tuple[Any, ...]]:
         return lambda request: tuple(key(request, self.kv, self) for key in keys)
 
+    @property
+    def keeps_out(self) -> bool:
+        """Tell whether nobody is admitted, since others wait to be swapped back."""
+        return bool(self.swapped) and self.local.swapped_first
+
     def may_admit(self, request: Request) -> bool:
         """Ask the policy's own condition."""
         rule = self.rules.admit_when

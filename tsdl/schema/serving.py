@@ -131,6 +131,9 @@ LOCAL = Block(
             _NUMBER, "share of the KV cache that admission leaves free", "1 %", low=0, high=0.9
         ),
         "preempt": Field(Choice(("recompute", "swap")), "what becomes of a victim", "recompute"),
+        "swapped_first": Field(
+            Boolean(), "whether nobody is admitted while anyone is swapped out", "true"
+        ),
         "queue": Field(
             Choice(("arrival", "heap")),
             "how those wait that came in one iteration: `heap` is TokenSim's order (section 8.5)",

@@ -25,7 +25,7 @@ def prefill_first(worker: CohortWorker) -> Iteration | None:
     if worker.loners and not worker.gather():
         return None
     reference.prefill_the_rest(worker, iteration)
-    if worker.waiting and not worker.swapped and not worker.refused:
+    if worker.waiting and not worker.refused and not worker.keeps_out:
         reference.admit_whole_prompts(worker, iteration)
         _note_refusal(worker, iteration)
     if iteration.prefills:
@@ -37,7 +37,7 @@ def prefill_first(worker: CohortWorker) -> Iteration | None:
         _decode(worker, iteration)
     if worker.swapped and not iteration.preempted:
         back = reference.swap_in(worker, iteration)
-        if back and iteration.empty and not worker.swapped:
+        if back and iteration.empty and not worker.keeps_out:
             reference.admit_whole_prompts(worker, iteration)
     return iteration
 
@@ -73,7 +73,7 @@ def chunked(worker: CohortWorker) -> Iteration | None:
         return iteration
     if worker.swapped:
         budget -= reference.swap_in(worker, iteration, budget)
-    if worker.waiting and not worker.swapped and not worker.refused:
+    if worker.waiting and not worker.refused and not worker.keeps_out:
         reference.admit_chunks(worker, iteration, budget)
         _note_refusal(worker, iteration)
     return iteration
