@@ -1,8 +1,7 @@
 """Whether anything in a run of a plan is drawn at random: else its seed makes no difference."""
 
-from tsdl.facts import of_stage
 from tsdl.formula import every_part
-from tsdl.plan import Global, Local, Plan, Workers
+from tsdl.plan import Global, Local, Plan, Workers, of_stage
 from tsdl.planworkload import Workload
 
 _CERTAIN_ARRIVALS = ("uniform", "burst")

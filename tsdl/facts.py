@@ -10,8 +10,8 @@ from collections.abc import Iterator, Set
 from msgspec import Struct
 
 from tsdl.formula import NOW, STATE, Formula, Value, every_part, symbol
-from tsdl.plan import Global, KVCache, Local, Plan, Workers
-from tsdl.planhandlers import Handler, statements
+from tsdl.plan import KVCache, Local, Plan, Workers
+from tsdl.planhandlers import Handler, formulas, statements
 from tsdl.rising import never_falls, never_falls_on, never_negative
 
 LADDER = ("lazy", "eager", "stepped", "reference")
@@ -363,26 +363,6 @@ def _is_first(condition: Value, request: str) -> bool:
 
 
 # -- what formulas read ------------------------------------------------------------------------
-
-
-def formulas(handler: Handler) -> Iterator[Value]:
-    """Yield all formulas of a handler."""
-    yield handler.when
-    for statement in handler.statements():
-        yield from statement.values
-
-
-def of_stage(stage: Local | Global) -> Iterator[Value]:
-    """Yield all formulas of a stage: of its handlers, and of its clauses."""
-    for handler in stage.handlers:
-        yield from formulas(handler)
-    if isinstance(stage, Local):
-        yield from (stage.admit_when, stage.evict_when, stage.resume_when)
-        yield from (*stage.admit_by, *stage.evict_by, *stage.resume_by)
-        if stage.budget is not None:
-            yield stage.budget
-        if stage.speculation is not None:
-            yield stage.speculation.acceptance
 
 
 def fields(handler: Handler) -> set[str]:

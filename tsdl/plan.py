@@ -5,6 +5,7 @@ machine as it is. Times are in seconds, sizes in bytes, rates per second.
 """
 
 import hashlib
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,7 @@ from msgspec import Struct
 from tsdl import formula
 from tsdl.formula import Value
 from tsdl.interpolation import Grid
-from tsdl.planhandlers import Handler, State
+from tsdl.planhandlers import Handler, State, formulas
 from tsdl.planjson import canonical, encoded, written
 from tsdl.planworkload import Draw, Workload
 
@@ -415,3 +416,16 @@ class Plan(Struct, frozen=True, dict=True):  # where it keeps its hash
         said = ("docs", "rungs", "places")
         content = {key: value for key, value in encoded(self).items() if key not in said}
         return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+def of_stage(stage: Local | Global) -> Iterator[Value]:
+    """Yield all formulas of a stage: of its handlers, and of its clauses."""
+    for handler in stage.handlers:
+        yield from formulas(handler)
+    if isinstance(stage, Local):
+        yield from (stage.admit_when, stage.evict_when, stage.resume_when)
+        yield from (*stage.admit_by, *stage.evict_by, *stage.resume_by)
+        if stage.budget is not None:
+            yield stage.budget
+        if stage.speculation is not None:
+            yield stage.speculation.acceptance

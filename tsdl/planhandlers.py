@@ -63,3 +63,10 @@ class Handler(Struct, frozen=True):
     def statements(self) -> Iterator[Statement]:
         """Yield its statements and all inside their braces, in the order of the text."""
         return statements(self.body)
+
+
+def formulas(handler: Handler) -> Iterator[Value]:
+    """Yield all formulas of a handler."""
+    yield handler.when
+    for statement in handler.statements():
+        yield from statement.values

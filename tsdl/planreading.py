@@ -4,10 +4,9 @@ import json
 from math import inf
 
 from tsdl import formula
-from tsdl.facts import of_stage
 from tsdl.formula import ATTRIBUTE
 from tsdl.interpolation import check_grid
-from tsdl.plan import FORMAT, WORK, Channel, Cost, Global, Local, Plan, Workers
+from tsdl.plan import FORMAT, WORK, Channel, Cost, Global, Local, Plan, Workers, of_stage
 from tsdl.planhandlers import DEEPEST, WORDS, Statement
 from tsdl.planjson import decoded, unshared
 from tsdl.planworkload import Draw, Workload

@@ -4,11 +4,10 @@ from tsdl import ast
 from tsdl.attainable import best_of_all, bounded_below
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator
-from tsdl.facts import of_stage
 from tsdl.formula import every_part
 from tsdl.lower import FileReader, lower
 from tsdl.operatorclasses import report_classes
-from tsdl.plan import Global, Local, Plan
+from tsdl.plan import Global, Local, Plan, of_stage
 from tsdl.program import Declaration, Program
 from tsdl.resolve import find
 from tsdl.totals import check_drawn, check_total, tell_undrawn, undrawn

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from tsdl import formula, pythonsource
-from tsdl.facts import LIVE, fields, formulas
+from tsdl.facts import LIVE, fields
 from tsdl.formula import Formula, Value, symbol
 from tsdl.parts import of_policy
-from tsdl.planhandlers import Handler, Statement
+from tsdl.planhandlers import Handler, Statement, formulas
 from tsdl.runtime.worker import Worker
 
 FIXED = frozenset(

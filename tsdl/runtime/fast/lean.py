@@ -50,7 +50,10 @@ def takes(worker: FastWorker) -> bool:
         return not worker.loners
     if len(worker.loners) != len(iteration.prefills) or iteration.decodes:
         return False
-    return not any(request.resting for request in worker.loners)  # something waits for its end
+    for request in worker.loners:  # noqa: SIM110 (often: `all` and the property are slower)
+        if request.busy or request.chain is not None:  # something waits for its end
+            return False
+    return True
 
 
 def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
