@@ -261,10 +261,12 @@ class _Merger:
             f"{with_article(shape.kind)} has no `{name}`",
             span,
             "unknown",
-            help=(f"did you mean `{near}`?",)
+            help=(f"it is a block: `{name} {{ … }}`",)
+            if name in shape.blocks
+            else (f"did you mean `{near}`?",)
             if near
             else (_within(shape, name) or _elsewhere(name) or _allowed(shape),),
-            fix=Fix(f"write `{near}`", (Edit(span, near),)) if near else None,
+            fix=Fix(f"write `{near}`", (Edit(span, near),)) if near and near != name else None,
         )
 
     # -- clauses and blocks --------------------------------------------------------------------

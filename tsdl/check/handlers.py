@@ -8,6 +8,7 @@ from tsdl.check.measures import agrees, mismatch
 from tsdl.check.scope import Scope
 from tsdl.diagnostics.suggest import nearest
 from tsdl.schema import STATE_KEYS
+from tsdl.source import Span
 from tsdl.types import (
     Boolean,
     Quantity,
@@ -92,8 +93,11 @@ def _let(item: ast.Let, value: ast.Expr, scope: Scope) -> Type:
 
 def _refuse_taken(name: str, item: ast.Let | ast.For, scope: Scope) -> None:
     if name in scope.locals:
+        span = item.span
+        begin = span.start + span.text.index(name, len("let"))  # as long as `for`
         scope.sink.error(
-            "E0202", f"`{name}` is declared twice here", item.span,
+            "E0202", f"`{name}` is declared twice here",
+            Span(span.source, begin, begin + len(name)),
             help=("give it another name: a variable keeps its value",),
         )  # fmt: skip
 

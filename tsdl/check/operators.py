@@ -175,7 +175,7 @@ def _common(
     if better is None and measured is not None:
         helps: tuple[str, ...] = (f"write its unit: `{measured}`",)
     else:
-        work = "" if better else slips.of_work(expression, scope)
+        work = "" if better else slips.of_work(expression, scope) or _of_all(expression, one, other)
         helps = (f"did you mean `{better}`?",) if better else (work,) if work else ()
     doing = {"+": "added", "-": "subtracted"}.get(expression.operator, "compared")
     left, right = describe(Quantity(one)), describe(Quantity(other))
@@ -187,6 +187,14 @@ def _common(
         help=helps,
     )
     return None
+
+
+def _of_all(expression: ast.Binary, one: Dimension, other: Dimension) -> str:
+    """Return how a count of requests is compared with a share; "" for anything else."""
+    if one != Dimension.of("requests") or other != NUMBER:
+        return ""
+    shown, share = expression.left.span.text, expression.right.span.text
+    return f"of those that arrived: `{shown} / arrived {expression.operator} {share}`"
 
 
 # Of latencies that people write in milliseconds, and below which number they mean seconds.
