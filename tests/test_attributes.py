@@ -389,10 +389,10 @@ def test_objects_of_json_bring_them_and_so_do_sessions(tmp_path: Path) -> None:
             TRACE.replace("1e3", "NaN"),
             "",
             "E0603",
-            "`weight` is 'NaN': an attribute is from",
+            "`weight` is 'NaN': an attribute that is no `int` is from",
         ),
-        (TRACE.replace("1e3", "1e400"), "", "E0603", "an attribute is from"),
-        (TRACE.replace("1e3", "much"), "", "E0603", "only an attribute of `int` takes texts"),
+        (TRACE.replace("1e3", "1e400"), "", "E0603", "that is no `int` is from"),
+        (TRACE.replace("1e3", "much"), "", "E0603", "an attribute that is no `int` is a number"),
     ],
 )
 def test_what_a_file_lacks_is_told(

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -37,26 +38,19 @@ def number(cell: str) -> float:
     return value
 
 
-def quantity(cell: str) -> float:
-    """Read an attribute that is no whole number. Raises ValueError."""
+def _bounded(what: str, cell: str) -> float:
+    """Read a number that is not beyond all measure. Raises ValueError."""
     try:
         value = float(cell)
     except ValueError:
-        raise ValueError("not a number, and only an attribute of `int` takes texts") from None
+        raise ValueError(f"{what} is a number") from None
     if not abs(value) <= MOST_PRIORITY:  # also refuses NaN
-        raise ValueError(f"an attribute is from -{MOST_PRIORITY:g} to {MOST_PRIORITY:g}")
+        raise ValueError(f"{what} is from -{MOST_PRIORITY:g} to {MOST_PRIORITY:g}")
     return value
 
 
-def priority(cell: str) -> float:
-    """Read a priority. Raises ValueError."""
-    try:
-        value = float(cell)
-    except ValueError:
-        raise ValueError("a priority is a number") from None
-    if not abs(value) <= MOST_PRIORITY:  # also refuses NaN
-        raise ValueError(f"a priority is from -{MOST_PRIORITY:g} to {MOST_PRIORITY:g}")
-    return value
+priority = partial(_bounded, "a priority")
+quantity = partial(_bounded, "an attribute that is no `int`")
 
 
 def length(cell: str) -> int:
