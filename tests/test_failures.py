@@ -195,3 +195,12 @@ def test_failures_are_counted() -> None:
     assert result.passed
     counts = {w["id"]: w["failures"] for w in result.summary["workers"]}
     assert counts == {number: broken.count(number) for number in range(3)}
+
+
+def test_workers_may_fail_at_any_time_of_a_range() -> None:
+    """Without a step; it had gone by whole seconds, so that all failed at its beginning."""
+    cluster = ONE.replace("constant({at})", "uniform(100 ms..900 ms)")
+    result = run(cluster.format(n=8, more="repair = 100 s; start = 0 s"), requests=8)
+    times = [time for time, _ in records(result, "fail")][:8]
+    assert len(set(times)) == 8
+    assert 0.1 <= min(times) < 0.4 < max(times) <= 0.9

@@ -29,6 +29,17 @@ def test_uniform_with_a_step_has_the_multiples_within_its_range() -> None:
     assert all(share_of(found == value, 1 / 3) for value in (3, 8, 13))
 
 
+def test_a_range_of_times_has_all_that_lie_in_it_and_with_a_step_its_multiples() -> None:
+    thinks = "sessions = 20_000; turns = constant(5); think = uniform({})"
+    found = drawn(more=thinks.format("900 ms..1200 ms")).think
+    assert len(found) == MANY
+    assert 0.9 <= found.min() <= found.max() <= 1.2
+    assert farthest(found, (np.sort(found) - 0.9) / 0.3) < 2
+    stepped = drawn(more=thinks.format("900 ms..1200 ms step 100 ms")).think
+    assert sorted(set(np.round(stepped, 9).tolist())) == [0.9, 1.0, 1.1, 1.2]
+    assert share_of(stepped > 1.15, 1 / 4)
+
+
 def test_normal() -> None:
     found = tokens("normal(mean = 10_000 tokens, deviation = 1000 tokens)")
     assert close(found, 10_000, 1000)

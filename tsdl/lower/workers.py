@@ -101,7 +101,9 @@ def lower_workers(
         count=count_of(evaluator, worker),
         fewest=fewest_of(evaluator, worker),
         start=evaluator.real(worker, "start"),
-        failures=draw_of(evaluator, worker, "failures", evaluator.get(worker, "failures")),
+        failures=draw_of(
+            evaluator, worker, "failures", evaluator.get(worker, "failures"), whole=False
+        ),
         repair=evaluator.real(worker, "repair"),
         hardware=hardware.name,
         devices=devices,

@@ -86,7 +86,7 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         else Draw("constant", (("value", 1.0),))
         if sessions is not None
         else None,
-        think=draw_of(evaluator, workload, "think", think),
+        think=draw_of(evaluator, workload, "think", think, whole=False),
         priority=_priority(evaluator, workload, recorded.priority),
         prefixes=_prefixes(evaluator, workload),
         prefix=draw_of(evaluator, workload, "prefix", evaluator.get(workload, "prefix")),

@@ -341,7 +341,8 @@ def _quantile(draw: Draw, normal: Floats, seed: int, purpose: str) -> Floats:
             return np.full(len(normal), known["value"])
         case "uniform":
             step = known["step"]
-            count = math.floor((known["high"] - known["low"]) / step) + 1
+            steps = (known["high"] - known["low"]) / step
+            count = math.floor(steps + 1e-9) + 1  # of times, 0.3 / 0.1 is just below 3
             return known["low"] + step * np.floor(_probability(normal) * count)
         case "normal":
             values = known["mean"] + known["deviation"] * normal
