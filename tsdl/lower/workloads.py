@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
+from tsdl.check.attributes import refuse_other
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Constructed, Path, Place, Range, Value
@@ -113,11 +114,8 @@ def _attributes(
         usual = _usual(evaluator, first)
         for other in declared[name][1:]:
             if _usual(evaluator, other) != usual:
-                raise evaluator.fail(
-                    "E0202", f"`{name}` is another attribute in another file", other.span,
-                    secondary=(Label(first.span, "declared here"),),
-                    help=("say the same in both, or give one of them another name",),
-                )  # fmt: skip
+                refuse_other(other, first, evaluator.sink)
+                raise Failed(f"two defaults of `{name}`")
         value = evaluator.get(block, name)
         draw = draw_of(evaluator, block, name, value, whole=first.whole)
         if name in brought:
