@@ -21,6 +21,7 @@ ROOT = HERE.parent
 LONGEST = 60.0  # seconds that the reference engine may take
 _MEGABYTE = 1e6
 _HIDING = "hiding"  # a folder whose modules say that there are none
+_NOT_OURS = ("interegular", "typing_extensions")  # Lark and msgspec import them where they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +197,9 @@ def bench(runs: int, engine: str = "fast", *, installed: bool = False) -> Iterat
         (found.folder / "long.tsim").write_text(long_program(), encoding="utf-8")
         (found.folder / _HIDING).mkdir()
         copytree(HERE, found.folder / HERE.name)
-        hidden = found.folder / _HIDING / "interegular.py"
-        hidden.write_text("raise ImportError  # users have no such package\n", encoding="utf-8")
+        for package in _NOT_OURS:
+            hidden = found.folder / _HIDING / f"{package}.py"
+            hidden.write_text("raise ImportError  # users have no such package\n", encoding="utf-8")
         scenario = str(HERE / "one_worker.tsim")
         found.process(["-m", "tsdl", "run", scenario, "-p", "requests=10"])
         yield found

@@ -7,7 +7,7 @@ from lark import TextSlice
 
 from tsdl import ast
 from tsdl.diagnostics import Sink
-from tsdl.parse.build import Branch, Builder
+from tsdl.parse.build import Builder
 from tsdl.parse.messages import report
 from tsdl.parse.parser import Tree, UnexpectedInput, parse_text
 from tsdl.source import Source, Span
@@ -37,7 +37,7 @@ def parse(source: Source, sink: Sink) -> ast.File:
     return ast.File(source, _build(source, tree, comments, sink))
 
 
-def _build(source: Source, tree: Branch, comments: list, sink: Sink) -> tuple[ast.Item, ...]:  # type: ignore[type-arg]
+def _build(source: Source, tree: Tree, comments: list, sink: Sink) -> tuple[ast.Item, ...]:  # type: ignore[type-arg]
     deep = _deepest(tree)
     if deep is not None:
         sink.error(
@@ -66,14 +66,14 @@ def _too_deep(source: Source, sink: Sink) -> bool:
     return False
 
 
-def _deepest(tree: Branch) -> int | None:
+def _deepest(tree: Tree) -> int | None:
     """Return a place that lies deeper than allowed, if any. Must not recurse itself."""
     # A level of the language is at most a few levels of Lark's tree: block, clause, field.
-    waiting: list[tuple[Branch, int]] = [(tree, 0)]
+    waiting: list[tuple[Tree, int]] = [(tree, 0)]
     while waiting:
         node, depth = waiting.pop()
         if depth > 3 * MAX_DEPTH:
-            return int(node.meta.start_pos)
+            return node.start_pos or 0
         waiting.extend((child, depth + 1) for child in node.children if isinstance(child, Tree))
     return None
 

@@ -1,13 +1,11 @@
 """Lark's tree to our syntax tree. Knows the grammar's rule names and `ast`."""
 
 from collections.abc import Callable
-from typing import Any
 
 from tsdl import ast
 from tsdl.parse.parser import Token, Tree
 from tsdl.source import Source, Span
 
-Branch = Tree[Any]
 _MOST_DIGITS = 30
 
 
@@ -25,21 +23,17 @@ class Builder:
             and source.line(token.line).lstrip().startswith("##")
         }
 
-    def items(self, trees: list[Branch]) -> tuple[ast.Item, ...]:
+    def items(self, trees: list[Tree]) -> tuple[ast.Item, ...]:
         """Build the items of a file or of a body."""
         return tuple(self._item(tree) for tree in trees)
 
     # -- places --------------------------------------------------------------------------------
 
-    def _span(self, tree: Branch | Token) -> Span:
-        place = tree if isinstance(tree, Token) else tree.meta
-        if getattr(place, "empty", False):
-            return Span(self.source, 0, 0)
-        start, end = place.start_pos, place.end_pos
-        return Span(self.source, start or 0, end or 0)
+    def _span(self, tree: Tree | Token) -> Span:
+        return Span(self.source, tree.start_pos or 0, tree.end_pos or 0)
 
-    def _doc(self, tree: Branch) -> str:
-        start = tree.meta.start_pos
+    def _doc(self, tree: Tree) -> str:
+        start = tree.start_pos or 0
         line, column = self.source.position(start)
         found: list[str] = []
         while line - 1 in self.docs:
@@ -51,7 +45,7 @@ class Builder:
 
     # -- items ---------------------------------------------------------------------------------
 
-    def _item(self, tree: Branch) -> ast.Item:
+    def _item(self, tree: Tree) -> ast.Item:
         match tree.data:
             case "field":
                 target, operator, value = tree.children
@@ -90,10 +84,10 @@ class Builder:
             case _:  # expect, where, table, log, record: their keyword is not among the children
                 return self._keyword(tree)
 
-    def _body(self, tree: Branch) -> ast.Body:
+    def _body(self, tree: Tree) -> ast.Body:
         return ast.Body(self.items(tree.children), self._span(tree))
 
-    def _if(self, tree: Branch) -> ast.If:
+    def _if(self, tree: Tree) -> ast.If:
         test, then, *rest = tree.children
         otherwise = None
         if rest:
@@ -105,7 +99,7 @@ class Builder:
             )
         return ast.If(self.expr(test), self._body(then), otherwise, self._span(tree))
 
-    def _keyword(self, tree: Branch) -> ast.Clause:
+    def _keyword(self, tree: Tree) -> ast.Clause:
         verb, span = str(tree.data), self._span(tree)
         objects = [child for child in tree.children if child.data != "only"]
         only = [child for child in tree.children if child.data == "only"]
@@ -126,7 +120,7 @@ class Builder:
             verb_span=Span(self.source, span.start, span.start + len(verb)),
         )
 
-    def _clause(self, tree: Branch) -> ast.Clause:
+    def _clause(self, tree: Tree) -> ast.Clause:
         verb, *parts = tree.children
         objects: list[ast.Expr] = []
         prepositions: list[ast.Preposition] = []
@@ -164,7 +158,7 @@ class Builder:
             verb_span=self._span(verb),
         )
 
-    def _preposition(self, tree: Branch) -> ast.Preposition:
+    def _preposition(self, tree: Tree) -> ast.Preposition:
         word, *objects = tree.children
         return ast.Preposition(
             str(word), tuple(self.expr(child) for child in objects), self._span(tree)
@@ -172,37 +166,37 @@ class Builder:
 
     # -- expressions ---------------------------------------------------------------------------
 
-    def expr(self, tree: Branch) -> ast.Expr:
+    def expr(self, tree: Tree) -> ast.Expr:
         """Build an expression."""
         return _EXPRESSIONS[tree.data](self, tree)
 
-    def _name(self, tree: Branch) -> ast.Expr:
+    def _name(self, tree: Tree) -> ast.Expr:
         return ast.Name(str(tree.children[0]), self._span(tree))
 
     def _text(self, token: Token) -> ast.Text:
         return ast.Text(str(token)[1:-1], self._span(token))
 
-    def _quoted(self, tree: Branch) -> ast.Expr:
+    def _quoted(self, tree: Tree) -> ast.Expr:
         token = tree.children[0]
         assert isinstance(token, Token)
         return self._text(token)
 
-    def _attribute(self, tree: Branch) -> ast.Expr:
+    def _attribute(self, tree: Tree) -> ast.Expr:
         value, name = tree.children
         return ast.Attribute(self.expr(value), str(name), self._span(tree), self._span(name))
 
-    def _call(self, tree: Branch) -> ast.Expr:
+    def _call(self, tree: Tree) -> ast.Expr:
         function, *arguments = tree.children
         return ast.Call(self.expr(function), self._arguments(arguments), self._span(tree))
 
-    def _index(self, tree: Branch) -> ast.Expr:
+    def _index(self, tree: Tree) -> ast.Expr:
         value, *arguments = tree.children
         return ast.Index(self.expr(value), self._arguments(arguments), self._span(tree))
 
-    def _arguments(self, trees: list[Branch]) -> tuple[ast.Argument, ...]:
+    def _arguments(self, trees: list[Tree]) -> tuple[ast.Argument, ...]:
         return tuple(self._argument(tree) for tree in trees)
 
-    def _argument(self, tree: Branch) -> ast.Argument:
+    def _argument(self, tree: Tree) -> ast.Argument:
         span = self._span(tree)
         match tree.data:
             case "keyword_argument":
@@ -218,11 +212,11 @@ class Builder:
             case _:
                 return ast.Argument(None, self._generator(tree), None, None, span)
 
-    def _across(self, tree: Branch) -> ast.Across:
+    def _across(self, tree: Tree) -> ast.Across:
         element, axis, *condition = (self.expr(child) for child in tree.children)
         return ast.Across(element, axis, condition[0] if condition else None, self._span(tree))
 
-    def _generator(self, tree: Branch) -> ast.Generator:
+    def _generator(self, tree: Tree) -> ast.Generator:
         parts = list(tree.children)
         at = next(i for i, part in enumerate(parts) if isinstance(part, Token))
         condition = self.expr(parts[at + 2]) if len(parts) > at + 2 else None
@@ -235,12 +229,12 @@ class Builder:
             self._span(tree),
         )
 
-    def _list(self, tree: Branch) -> ast.Expr:
+    def _list(self, tree: Tree) -> ast.Expr:
         parts = list(tree.children)
         unit = str(parts.pop()) if parts and isinstance(parts[-1], Token) else None
         return ast.ListOf(self._arguments(parts), unit, self._span(tree))
 
-    def _quantity(self, tree: Branch) -> ast.Expr:
+    def _quantity(self, tree: Tree) -> ast.Expr:
         number, *unit = (str(child) for child in tree.children)
         digits = number.replace("_", "")
         # Beyond any count a whole number is kept as a float: Python reads only so many digits.
@@ -248,40 +242,40 @@ class Builder:
         value = int(digits) if whole else float(digits)
         return ast.Number(value, unit[0] if unit else None, self._span(tree))
 
-    def _binary(self, tree: Branch) -> ast.Expr:
+    def _binary(self, tree: Tree) -> ast.Expr:
         left, operator, right = tree.children
         return ast.Binary(str(operator), self.expr(left), self.expr(right), self._span(tree))
 
-    def _membership(self, tree: Branch) -> ast.Expr:
+    def _membership(self, tree: Tree) -> ast.Expr:
         left, right = tree.children
         return ast.Binary("in", self.expr(left), self.expr(right), self._span(tree))
 
-    def _logic(self, tree: Branch) -> ast.Expr:
+    def _logic(self, tree: Tree) -> ast.Expr:
         left, right = tree.children
         operator = str(tree.data).rstrip("_")
         return ast.Binary(operator, self.expr(left), self.expr(right), self._span(tree))
 
-    def _power(self, tree: Branch) -> ast.Expr:
+    def _power(self, tree: Tree) -> ast.Expr:
         left, right = tree.children
         return ast.Binary("**", self.expr(left), self.expr(right), self._span(tree))
 
-    def _sign(self, tree: Branch) -> ast.Expr:
+    def _sign(self, tree: Tree) -> ast.Expr:
         operator, operand = tree.children
         return ast.Unary(str(operator), self.expr(operand), self._span(tree))
 
-    def _negation(self, tree: Branch) -> ast.Expr:
+    def _negation(self, tree: Tree) -> ast.Expr:
         return ast.Unary("not", self.expr(tree.children[0]), self._span(tree))
 
-    def _conditional(self, tree: Branch) -> ast.Expr:
+    def _conditional(self, tree: Tree) -> ast.Expr:
         then, test, otherwise = (self.expr(child) for child in tree.children)
         return ast.Conditional(then, test, otherwise, self._span(tree))
 
-    def _interval(self, tree: Branch) -> ast.Expr:
+    def _interval(self, tree: Tree) -> ast.Expr:
         low, high, *step = (self.expr(child) for child in tree.children)
         return ast.Interval(low, high, step[0] if step else None, self._span(tree))
 
 
-_EXPRESSIONS: dict[str, Callable[[Builder, Branch], ast.Expr]] = {
+_EXPRESSIONS: dict[str, Callable[[Builder, Tree], ast.Expr]] = {
     "name": Builder._name,
     "attribute": Builder._attribute,
     "call": Builder._call,

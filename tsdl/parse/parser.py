@@ -9,7 +9,8 @@ from operator import itemgetter
 from threading import Lock
 from typing import Any
 
-from lark import Lark, Token, Tree
+from lark import Lark, Token
+from lark import Tree as LarkTree
 from lark import __version__ as lark_version
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from lark.grammar import Rule
@@ -17,8 +18,18 @@ from lark.lexer import PatternRE, PatternStr, TerminalDef
 
 from tsdl import _cache
 from tsdl._resources import grammar_text, parser_code
+from tsdl.parse.scan import WORD_END, OneScan
 
-_Build = Callable[[list[Any]], Tree[Any]]
+
+class Tree(LarkTree[Any]):
+    """What a rule has found, and its place: from the first of its tokens to the last, if any."""
+
+    children: list[Any]
+    start_pos: int | None = None
+    end_pos: int | None = None
+
+
+_Build = Callable[[list[Any]], Tree]
 
 _OPEN = {"LPAR": "(", "LSQB": "[", "LBRACE": "{"}
 _OURS = {"postlex", "lexer_callbacks", "edit_terminals"}  # options that are code
@@ -48,7 +59,7 @@ def _whole_word(terminal: TerminalDef) -> None:
     """Have a word of the grammar end where the word ends: `ifx` is a name, also where none fits."""
     word = terminal.pattern.value
     if isinstance(terminal.pattern, PatternStr) and word.isalpha():
-        terminal.pattern = PatternRE(rf"{word}(?![A-Za-z0-9_])")
+        terminal.pattern = PatternRE(word + WORD_END)
         terminal.priority = 1  # before NAME, which fits as well
 
 
@@ -91,18 +102,15 @@ def _note_places(parser: Lark) -> None:
 def _with_place(build: _Build) -> _Build:
     """Return what builds a tree and notes its place: from the first of its children to the last."""
 
-    def placed(children: list[Any]) -> Tree[Any]:
+    def placed(children: list[Any]) -> Tree:
         tree = build(children)
-        meta = tree.meta
         for child in children:
-            place: Any = child if isinstance(child, Token) else child.meta
-            if place is child or not place.empty:
-                meta.start_pos, meta.empty = place.start_pos, False
+            if child.start_pos is not None:
+                tree.start_pos = child.start_pos
                 break
         for child in reversed(children):
-            place = child if isinstance(child, Token) else child.meta
-            if place is child or not place.empty:
-                meta.end_pos = place.end_pos
+            if child.end_pos is not None:
+                tree.end_pos = child.end_pos
                 break
         return tree
 
@@ -120,7 +128,11 @@ def _with_tables(written: bytes, keep: Callable[[Token], Token]) -> Lark:
     """Return a parser of tables that Lark wrote, as the modules do that Lark writes."""
     tables = _Plain(io.BytesIO(written)).load()
     parser: Lark = Lark._load_from_dict(  # type: ignore[no-untyped-call]
-        **tables, postlex=_LineEnds(), lexer_callbacks={"COMMENT": keep}
+        **tables,
+        tree_class=Tree,
+        postlex=_LineEnds(),
+        lexer_callbacks={"COMMENT": keep},
+        _plugins={"ContextualLexer": OneScan},
     )
     _note_places(parser)
     return parser
@@ -159,12 +171,12 @@ def _shared() -> tuple[Lark, list[Token]]:
     return _kept_parser(keep), comments
 
 
-def parse_text(text: str) -> tuple[Tree[Any], list[Token]]:
+def parse_text(text: str) -> tuple[Tree, list[Token]]:
     """Parse a whole file; return the tree and the comments. Raises Lark's UnexpectedInput."""
     parser, comments = _shared()
     with _PARSING:
         comments.clear()
-        tree = parser.parse(text)
+        tree: Any = parser.parse(text)
         return tree, list(comments)
 
 
