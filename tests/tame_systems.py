@@ -16,6 +16,7 @@ from tests.own_attributes import ATTRIBUTES, DECLARED
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
 from tests.scaled_groups import scaled
+from tests.sent_in_turn import sent_in_turn
 from tests.swapped_beside import beside_swapped
 from tests.tame_policies import TamePolicyWriter
 
@@ -347,7 +348,7 @@ class TameWriter(TamePolicyWriter):
 
 def a_tame_system(seed: int) -> str:
     """Return the text of a tame system."""
-    text = beside_swapped(TameWriter(seed).system(), seed)
+    text = sent_in_turn(beside_swapped(TameWriter(seed).system(), seed), seed)
     text = with_python(with_tables(text, seed), seed)
     if other := other_model(seed):
         text = text.replace("from llama2_7b", f"from {other}").replace("tp(2)", "ep(2)")

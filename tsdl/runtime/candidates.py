@@ -44,6 +44,23 @@ class Candidates:
             lists.append(self._workers)
         return [w for w in self._workers if any(w in found for found in lists)]
 
+    def in_turn(self, handler: Handler) -> Sequence[Worker]:
+        """Return the workers that arrivals are sent to in turn; none where more is done with them.
+
+        `handler` is one that chooses from these lists.
+        """
+        body = handler.body
+        if (handler.event, handler.when) != ("arrive", True) or len(body) != 1:
+            return ()
+        request, target = symbol(handler.variables[0]), body[0].values[-1]
+        if body[0].word != "dispatch" or body[0].values[0] != request:
+            return ()
+        if not isinstance(target, Formula) or target.operation != "select":
+            return ()
+        function, variable, element, iterable, _, condition = target.arguments
+        plain = function == "round_robin" and element == symbol(str(variable)) and condition is True
+        return next((self.names[n] for n in self.names if plain and iterable == symbol(n)), ())
+
     def _body(self, body: tuple[Statement, ...]) -> tuple[Statement, ...]:
         return tuple(
             replace(

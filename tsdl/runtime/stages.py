@@ -66,7 +66,8 @@ class Stages:
         self.actions = actions
         self.externs = externs
         self.timers: list[Timer] = []
-        selections = Selections(stream(seed, "dispatch"))
+        self.selections = selections = Selections(stream(seed, "dispatch"))
+        self.in_turn: Sequence[Worker] = ()  # where arrivals go in turn, whatever goes on there
         everywhere = {"workers": system.up, "clock": system.clock}
         router = system.plan.router
         found = self._stage(router, actions, selections.names() | everywhere)
@@ -86,6 +87,8 @@ class Stages:
         candidates = Candidates(stage.policy, self.system.workers)
         fixed = [candidates.handler(handler) for handler in stage.handlers]
         names |= candidates.names
+        if isinstance(stage, Global) and len(fixed) == 1 and stage.extern is None:
+            self.in_turn = candidates.in_turn(fixed[0])
         handlers: list[tuple[Handler | None, str, Program]] = [
             (
                 handler,

@@ -10,6 +10,10 @@ from simpy.core import EmptySchedule
 from tsdl.runtime.clock import ARRIVAL, OBSERVER, Clock
 from tsdl.runtime.request import Request
 
+# Lets those arrive at once who come before a time, as far as that changes nothing else. It takes
+# the next, and all after it; it returns the last that has come, if one has, and the next.
+LetIn = Callable[[Request, Iterator[Request], float], tuple[Request | None, Request | None]]
+
 
 class FastClock(Clock):
     """A clock that knows when requests arrive: they come in order, and need no event each."""
@@ -26,6 +30,7 @@ class FastClock(Clock):
         self._rank: Callable[[Request], float]
         self._coming = inf  # when the next request arrives
         self._request: Request | None = None
+        self.let_in: LetIn | None = None
 
     def let_arrive(
         self,
@@ -104,8 +109,23 @@ class FastClock(Clock):
         if request is not None:
             self._next_request()
             self._arrive(request)
+            if self.let_in is not None and self._request is not None:
+                self._let_in(self.let_in, self._request, queue[0][0] if queue else inf)
         elif callable(function := queue[0][3]):
             heappop(queue)
             function()
         else:
             super().step()
+
+    def _let_in(self, let_in: LetIn, request: Request, until: float) -> None:
+        """Let many arrive at once, before a time when something else happens."""
+        last, self._request = let_in(request, self._requests, until)
+        if last is None:
+            return
+        self._coming = inf if self._request is None else self._request.arrived
+        if last.arrived != self.now:
+            self._begin(last.arrived)
+        rank = self._rank(last)
+        self.happened.append(rank)
+        self.highest = max(self.highest, rank)
+        self._now = self.now = last.arrived

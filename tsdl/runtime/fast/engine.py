@@ -11,7 +11,7 @@ from math import inf, nextafter
 from tsdl.facts import Facts, facts_of, victims_may_wait
 from tsdl.runtime.clock import TIMER, Clock
 from tsdl.runtime.engine import Engine
-from tsdl.runtime.fast import bounds, lean
+from tsdl.runtime.fast import bounds, inflow, lean
 from tsdl.runtime.fast.clock import FastClock
 from tsdl.runtime.fast.cohortworker import CohortWorker
 from tsdl.runtime.fast.worker import FastWorker
@@ -54,6 +54,7 @@ class FastEngine(Engine):
 
     def _let_arrive(self) -> None:
         self.fast_clock.let_arrive(self.requests.first(), self._rank, self._arrive)
+        self.fast_clock.let_in = inflow.of(self)
 
     def _begin(self) -> None:
         """Let the workers begin to serve."""
