@@ -38,7 +38,7 @@ def of(engine: FastEngine) -> LetIn | None:
         request: Request | None, coming: Iterator[Request], until: float
     ) -> tuple[Request | None, Request | None]:
         """Let those arrive who come before a time; return the last of them, and the next."""
-        last = None
+        last: Request | None = None
         if len(turns) != 1 or engine.watching or any(w.heeded for w in workers):
             return last, request  # with no turn yet nobody has been sent anywhere
         ((place, before),) = turns.items()
