@@ -76,6 +76,10 @@ def _refuse(constant: str) -> float:
 def _check_workload(workload: Workload) -> None:
     """See that what is drawn can be. Raises ValueError."""
     own = [attribute.draw for attribute in workload.attributes]
+    for attribute in workload.attributes:
+        known = range(len(attribute.names))
+        if known and not (attribute.draw.name == "rows" and {*attribute.draw.values} <= {*known}):
+            raise ValueError(f"{attribute.name!r} has numbers that stand for no text")
     for draw in (workload.priority, *own):
         rows = len(draw.values) if draw is not None and draw.name == "rows" else None
         if rows is not None and (workload.table is None or rows != len(workload.table.prompt)):
@@ -201,6 +205,9 @@ def _check_asked(plan: Plan) -> None:
     names = [[a.name for a in each.attributes] for each in plan.workload.kinds]
     if any(each != sorted({*names[0]}) for each in names):
         raise ValueError("attributes stand in the order of their names, the same in all workloads")
+    told = [[a.names for a in each.attributes] for each in plan.workload.kinds]
+    if any(each != told[0] for each in told):
+        raise ValueError("texts of attributes are numbered alike in all workloads")
     if not all(name.isidentifier() and name not in TAKEN for name in names[0]):
         raise ValueError("an attribute has a name of its own")
     stages: tuple[Global | Local, ...] = (plan.router, *(kind.local for kind in plan.workers))

@@ -4,6 +4,8 @@ from math import inf, isinf
 
 from msgspec import Struct
 
+_SHOWN = 24  # characters of a text
+
 
 class Draw(Struct, frozen=True):
     """A distribution, or a way to arrive: its name and parameters.
@@ -38,12 +40,14 @@ class Draw(Struct, frozen=True):
 class Attribute(Struct, frozen=True):
     """A number that each request has, as policies and questions know it; `whole` ones are rounded.
 
-    What a workload says nothing of is a constant.
+    What a workload says nothing of is a constant. Where a file has texts, `names` are those that
+    the numbers from 0 on stand for.
     """
 
     name: str
     whole: bool
     draw: Draw
+    names: tuple[str, ...] = ()
 
 
 class Table(Struct, frozen=True):
@@ -108,6 +112,15 @@ class Workload(Struct, frozen=True):
     def known_attributes(self) -> tuple[Attribute, ...]:
         """Return the attributes of its requests; all parts of a mixed one have the same."""
         return self.kinds[0].attributes
+
+    def told(self, name: str, value: float) -> str:
+        """Return what a class of its requests is called: a number, and the text it stands for."""
+        names = next((each.names for each in self.known_attributes if each.name == name), ())
+        number = f"{value:.15g}"
+        if not names:
+            return number
+        text = names[int(value)]
+        return f"{number} {text if len(text) <= _SHOWN else f'{text[: _SHOWN - 1]}…'}"
 
     @property
     def has_priorities(self) -> bool:

@@ -22,7 +22,7 @@ from tsdl.plan import (
     Tier,
     Workers,
 )
-from tsdl.planworkload import Draw, Workload
+from tsdl.planworkload import Attribute, Draw, Workload
 
 USUAL = Iterations()
 
@@ -144,6 +144,7 @@ def _tier(tier: Tier) -> str:
     return f"  tier      {tier.name}{where}: {', '.join(told)}"
 
 
+_FEW_TEXTS = 8
 _DRAWN = ("turns", "think", "prompt", "output", "priority")
 
 
@@ -171,13 +172,22 @@ def _workload(workload: Workload) -> str:
         told.append(f"lengths drawn from {len(workload.table.prompt):,} pairs")
     draws = {name: getattr(workload, name) for name in _DRAWN}
     told += [f"{name} {_draw(draw)}" for name, draw in draws.items() if draw]
-    told += [f"{own.name} {_draw(own.draw)}" for own in workload.attributes]
+    told += [f"{own.name} {_draw(own.draw)}{_texts(own)}" for own in workload.attributes]
     if workload.prefix:
         one = "one text" if workload.prefixes == 1 else f"one of {workload.prefixes:,} texts"
         told.append(f"prompts begin with {one} of {_draw(workload.prefix)} tokens")
     if workload.warmup:
         told.append(f"the first {workload.warmup:g} s not counted")
     return ", ".join(told)
+
+
+def _texts(attribute: Attribute) -> str:
+    """Tell which numbers stand for which texts, of the first of them."""
+    if not attribute.names:
+        return ""
+    shown = [f"{at} {text}" for at, text in enumerate(attribute.names[:_FEW_TEXTS])]
+    more = len(attribute.names) - len(shown)
+    return f" ({', '.join(shown)}{f' and {more:,} more' if more else ''})"
 
 
 def _draw(draw: Draw) -> str:

@@ -1,6 +1,7 @@
 """Workloads whose requests arrive together, to the plan: what each part is, and what is no part."""
 
 from collections import Counter
+from itertools import chain
 from typing import Any
 
 from msgspec.structs import replace
@@ -9,7 +10,7 @@ from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.lower.files import FileReader
 from tsdl.lower.workloads import MOST_REQUESTS, is_set, lower_workload, too_many
-from tsdl.planworkload import Workload
+from tsdl.planworkload import Attribute, Workload
 
 # What does not go into a mix, and why not.
 _UNMIXED = {
@@ -68,6 +69,7 @@ def _mixed(evaluator: Evaluator, workload: Instance, read: FileReader) -> Worklo
         names[found.name] += 1
         again = names[found.name]  # the same workload once more has requests of its own
         parts.append(found if again == 1 else replace(found, name=f"{found.name} {again}"))
+    parts = _numbered_alike(parts)
     count = sum(part.sessions or part.requests or 0 for part in parts)
     if count > MOST_REQUESTS:
         raise too_many(evaluator, workload, "mix", count)
@@ -75,3 +77,28 @@ def _mixed(evaluator: Evaluator, workload: Instance, read: FileReader) -> Worklo
     own |= {"name": workload.name, "warmup": evaluator.real(workload, "warmup")}
     own |= {"correlation": 0.0, "replay": False, "parts": tuple(parts), "attributes": ()}
     return Workload(**own)
+
+
+def _numbered_alike(parts: list[Workload]) -> list[Workload]:
+    """Return workloads in which the texts of an attribute have the same numbers in all files.
+
+    Where one says of it anything but texts, numbers of another stand for none.
+    """
+    for at in range(len(parts[0].attributes)):
+        alike = _alike([part.attributes[at] for part in parts])
+        for number, found in enumerate(alike):
+            own = parts[number].attributes
+            parts[number] = replace(parts[number], attributes=(*own[:at], found, *own[at + 1 :]))
+    return parts
+
+
+def _alike(attributes: list[Attribute]) -> list[Attribute]:
+    if not all(each.names for each in attributes):
+        return [replace(each, names=()) for each in attributes]
+    names = tuple(dict.fromkeys(chain.from_iterable(each.names for each in attributes)))
+    numbers = {name: float(number) for number, name in enumerate(names)}
+    found = []
+    for each in attributes:
+        values = tuple(numbers[each.names[int(value)]] for value in each.draw.values)
+        found.append(replace(each, draw=replace(each.draw, values=values), names=names))
+    return found

@@ -13,7 +13,7 @@ from tsdl.evaluate.values import Constructed, Path, Place, Range, Value
 from tsdl.lower.files import FileReader, check_unit, read_named
 from tsdl.planworkload import Attribute, Draw, Table, Workload
 from tsdl.program import Declaration
-from tsdl.traces import Columns, Counter, Recorded, read_requests
+from tsdl.traces import Columns, Counter, Named, Recorded, read_requests
 from tsdl.traces.tokenizer import NoTokenizer, counter
 
 MOST_REQUESTS = 50_000_000
@@ -97,7 +97,7 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
 
 
 def _attributes(
-    evaluator: Evaluator, workload: Instance, rows: tuple[tuple[float, ...], ...]
+    evaluator: Evaluator, workload: Instance, rows: tuple[Named, ...]
 ) -> tuple[Attribute, ...]:
     """Return all attributes that the program declares, and what is drawn for each.
 
@@ -118,11 +118,12 @@ def _attributes(
                 raise Failed(f"two defaults of `{name}`")
         value = evaluator.get(block, name)
         draw = draw_of(evaluator, block, name, value, whole=first.whole)
+        names: tuple[str, ...] = ()
         if name in brought:
-            draw = Draw("rows", values=brought[name])
+            draw, names = Draw("rows", values=brought[name].values), brought[name].names
         if draw is None:
             draw = Draw("constant", (("value", usual),))
-        found.append(Attribute(name, first.whole, draw))
+        found.append(Attribute(name, first.whole, draw, names))
     return tuple(found)
 
 

@@ -104,7 +104,8 @@ def classes(name: str, runs: Sequence[Run]) -> Table:
             times = [run.requests[m][those & run.finished] for m in ("ttft", "tpot")]
             cells = [told(t, "s") for values in times for t in statistics(values, (99,))]
             share = told(float(np.mean(good[those])), "share") if run.plan.slo else "–"
-            rows.append((f"{one:.15g}", run.name, f"{int(those.sum()):,}", *cells, share))
+            told_of = run.plan.workload.told(name, one)
+            rows.append((told_of, run.name, f"{int(those.sum()):,}", *cells, share))
     headers = ("mean TTFT", "p99 TTFT", "mean TPOT", "p99 TPOT", "in SLO")
     table = Table((name, "run", "requests", *headers), tuple(rows), words=2)
     return _without_lone_run(runs, table)

@@ -21,6 +21,7 @@ _TITLES = {
 _MANY = 10_000  # from here on, no decimals
 _HUGE = 1e15  # from here on, powers of ten
 _SHOWN = 10  # requests that are named
+_WIDTH = 12  # of titles
 _COLUMNS = ("mean", "p50", "p90", "p99", "max")
 
 
@@ -120,17 +121,17 @@ def _classes(result: Result) -> list[str]:
 
 
 def _class(result: Result, name: str) -> list[str]:
-    lines = []
     columns = [f"{s} {_TITLES[m]}" for m in ("ttft", "tpot") for s in ("mean", "p99")]
     of_slo = ["in SLO"] if result.plan.slo else []
+    rows = [(name, ["requests", *columns, *of_slo])]
     for one, of in result.known.by(name):
         times = [t for m in ("ttft", "tpot") for t in statistics(of.metrics[m], (99,))]
         cells = [f"{of.totals['arrived']:,}", *map(duration, times)]
         cells += [_percent(of.totals["attainment"])] if of_slo else []
-        lines.append(_row(f"{one:.15g}", "".join(f"{cell:>11}" for cell in cells)))
-    heads = ("requests", *columns, *of_slo)
-    head = _row(name, "".join(f"{head:>11}" for head in heads))
-    return ["", head, *lines] if lines else []
+        rows.append((result.plan.workload.told(name, one), cells))
+    width = max(_WIDTH, *(len(title) for title, _ in rows))
+    lines = [_row(title.ljust(width), "".join(f"{c:>11}" for c in cells)) for title, cells in rows]
+    return ["", *lines] if len(lines) > 1 else []
 
 
 def _asks_nobody(expectation: Expectation) -> bool:
@@ -240,7 +241,7 @@ def _workers(result: Result) -> list[str]:
 
 
 def _row(title: str, text: str) -> str:
-    return f"  {title:<12} {text}"
+    return f"  {title:<{_WIDTH}} {text}"
 
 
 def _figure(value: float | None) -> str:

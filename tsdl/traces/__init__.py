@@ -15,6 +15,7 @@ from tsdl.traces.documents import conversation_lines
 from tsdl.traces.lines import Lines, csv_lines, first_names, has_once, json_lines
 from tsdl.traces.results import OUTPUTS, PROMPTS, STARTS, result_lines
 from tsdl.traces.rows import Columns as Columns
+from tsdl.traces.rows import Named as Named
 from tsdl.traces.rows import Recorded as Recorded
 from tsdl.traces.rows import Rows, time_of_day
 

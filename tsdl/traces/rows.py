@@ -112,6 +112,13 @@ class Columns(Struct, frozen=True):
         return [*([self.arrived] if arrivals else []), *lengths]
 
 
+class Named(Struct, frozen=True):
+    """What a column of an attribute has; where it has texts, those that the numbers stand for."""
+
+    values: tuple[float, ...]
+    names: tuple[str, ...] = ()
+
+
 class Recorded(Struct, frozen=True):
     """What a file brings: requests, and their priorities and attributes where columns say them.
 
@@ -120,7 +127,7 @@ class Recorded(Struct, frozen=True):
 
     table: Table
     priority: tuple[float, ...] = ()
-    attributes: tuple[tuple[float, ...], ...] = ()
+    attributes: tuple[Named, ...] = ()
 
 
 class _Call(NamedTuple):
@@ -334,21 +341,22 @@ class Rows:
         )
 
 
-def _numbers(cells: tuple[str, ...], *, whole: bool) -> tuple[float, ...]:
+def _numbers(cells: tuple[str, ...], *, whole: bool) -> Named:
     """Return what a column of an attribute has, of an `int` a number for each text, from 0.
 
     Texts are counted as they come; numbers that no double holds, those of accounts, say, are texts.
     """
     if not whole:  # each has been looked at
-        return tuple(map(float, cells))
+        return Named(tuple(map(float, cells)))
     try:
         found = tuple(map(float, cells))
     except ValueError:
         found = (math.nan,)
     if all(abs(number) <= _MOST_WHOLE for number in found):
-        return found
+        return Named(found)
     known: dict[str, int] = {}
-    return tuple(float(known.setdefault(cell, len(known))) for cell in cells)
+    numbers = tuple(float(known.setdefault(cell, len(known))) for cell in cells)
+    return Named(numbers, tuple(known))
 
 
 def _text(cells: Mapping[str, object], column: str) -> str:
