@@ -8,6 +8,7 @@ import pytest
 import tsdl
 from tests.test_plan_values import put
 from tsdl.cli.plantext import describe
+from tsdl.reports.results import Run
 from tsdl.reports.results import read as read_results
 from tsdl.reports.tables import classes
 from tsdl.runtime.files import write
@@ -58,7 +59,8 @@ def test_a_long_text_is_cut_and_columns_stay_in_line(tmp_path: Path) -> None:
 
 def test_a_report_tells_them(tmp_path: Path) -> None:
     write(plan_of(tmp_path).run(), tmp_path / "out")
-    run = read_results([tmp_path / "out"])[0]
+    (run,) = read_results([str(tmp_path / "out")])
+    assert isinstance(run, Run)
     assert [row[0] for row in classes("tenant", [run]).rows] == ["0 acme", "1 globex"]
 
 

@@ -111,3 +111,46 @@ def test_the_command_line(tmp_path: object, capsys: Capture) -> None:
     assert found.hash == plan_of(**{name.replace(".", "__"): 0.5}).hash
     assert main(["run", path, "--set", "hardware.gpo.price=1 USD"]) == 1
     assert "E0508" in capsys.readouterr().err
+
+
+GIVEN = """
+param hw: hardware = H100_SXM
+param place: cluster = single(H100_SXM)
+param fast: bool = hw == H100_SXM
+cluster own { worker gpu { hardware = hw } }
+workload few {
+  requests = 3; arrivals = burst(); prompt = constant(9 tokens); output = constant(9 tokens)
+}
+scenario s { model = llama3_1_8b; cluster = own; workload = few; until = 90 s if fast else 95 s }
+scenario t { model = llama3_1_8b; cluster = place; workload = few }
+study both { scenario = s; vary hw in [H100_SXM, A100_80G]; table mean(tpot) }
+"""
+SLOW = {"hardware.efficiency.gemm.bandwidth": "20 %"}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "params"),
+    [("s", {"hw": "H100_SXM"}), ("t", {"place": "single(H100_SXM)"})],
+)
+def test_what_a_param_chooses_has_the_constants_that_are_given(
+    scenario: str, params: dict[str, object]
+) -> None:
+    slow = tsdl.compile(GIVEN, scenario=scenario, constants=SLOW)
+    assert tsdl.compile(GIVEN, scenario=scenario, constants=SLOW, params=params).hash == slow.hash
+    usual = tsdl.compile(GIVEN, scenario=scenario)
+    assert tsdl.compile(GIVEN, scenario=scenario, params=params).hash == usual.hash != slow.hash
+
+
+def test_a_param_that_is_given_is_what_it_names() -> None:
+    for name, until in (("H100_SXM", 90), ("A100_80G", 95)):
+        assert tsdl.compile(GIVEN, scenario="s", params={"hw": name}).until == until
+
+
+def test_a_study_knows_constants_of_what_it_varies() -> None:
+    def times(constants: dict[str, object]) -> list[float]:
+        return list(tsdl.study(GIVEN, constants=constants).table["mean(tpot)"])
+
+    usual, all_slow = times({}), times(dict(SLOW))
+    one_slow = times({"hardware.A100_80G.efficiency.gemm.bandwidth": "20 %"})
+    assert all(slow > 2 * time for slow, time in zip(all_slow, usual, strict=True))
+    assert one_slow == [usual[0], all_slow[1]]

@@ -79,13 +79,13 @@ class Constant(Struct, frozen=True, eq=False):
         return f"{number(value)} {token.removeprefix('*')}"
 
 
-def constants_of(evaluator: Evaluator, scenario: Declaration) -> list[Constant]:
-    """Return the numbers of a scenario and of all that it uses, each once, in order.
+def constants_in(evaluator: Evaluator, instances: list[Instance]) -> list[Constant]:
+    """Return the numbers of declarations and of all that they use, each once, in order.
 
     Numbers that must be whole are left out, and formulas that only the run can compute.
     """
     found: dict[Key, Constant] = {}
-    for declaration, path, spec, value in _used(evaluator, scenario):
+    for declaration, path, spec, value in _used(evaluator, instances):
         if not isinstance(value, Formula):
             constant = Constant(declaration, path, value, spec)
             found.setdefault(constant.key, constant)
@@ -96,18 +96,18 @@ def formulas_of(evaluator: Evaluator, scenario: Declaration) -> list[str]:
     """Return the short names of what could be constants of a scenario, and are formulas there."""
     found = (
         f"{declaration.kind}.{path}"
-        for declaration, path, _, value in _used(evaluator, scenario)
+        for declaration, path, _, value in _used(evaluator, [evaluator.instance(scenario)])
         if isinstance(value, Formula)
     )
     return list(dict.fromkeys(found))
 
 
 def _used(
-    evaluator: Evaluator, scenario: Declaration
+    evaluator: Evaluator, instances: list[Instance]
 ) -> Iterator[tuple[Declaration, str, Field, float | Formula]]:
-    """Yield the quantities of a scenario and of all that it uses, by declaration and path."""
+    """Yield the quantities of declarations and of all that they use, by declaration and path."""
     seen: set[int] = set()
-    waiting = [evaluator.instance(scenario)]
+    waiting = list(instances)
     while waiting:
         instance = waiting.pop(0)
         if id(instance) in seen:

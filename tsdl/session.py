@@ -1,6 +1,6 @@
 """Runs the stages in order. The only one to know them all, and the only one to read files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path as FilePath
 
@@ -9,9 +9,9 @@ from msgspec.structs import replace
 
 from tsdl._resources import library_files
 from tsdl.check import check, check_defaults
-from tsdl.constants import Constant, Key, constants_of, formulas_of, read_constants
+from tsdl.constants import Constant, Key, constants_in, formulas_of, read_constants
 from tsdl.diagnostics import Sink
-from tsdl.evaluate import Evaluator
+from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Binding, Path, Value
 from tsdl.kept import kept
 from tsdl.lower import lower
@@ -130,10 +130,17 @@ class Session(Struct):
 
 
 def _given(outside: Evaluator, constants: Mapping[str, object]) -> Mapping[Key, Binding]:
-    """Return other values for constants of any scenario of a file; report names that none has."""
+    """Return other values for constants of any scenario of a file; report names that none has.
+
+    Those of what its studies vary are among them.
+    """
+    from tsdl.lower.studies import varied  # only where constants are given
+
     evaluator = outside.anew(Sink())
-    scenarios = outside.program.own("scenario")
-    known = {c.key: c for scenario in scenarios for c in constants_of(evaluator, scenario)}
+    used = [evaluator.instance(scenario) for scenario in outside.program.own("scenario")]
+    for study in outside.program.own("study"):
+        used += varied(outside.anew(Sink()), study)
+    known = {c.key: c for c in constants_in(evaluator, used)}
     return read_constants(outside.program, list(known.values()), constants, outside.sink)
 
 
@@ -150,10 +157,11 @@ class Chosen(Struct, frozen=True):
         """Return an evaluator that knows these values."""
         return Evaluator(self.program, dict(self.params), sink, self.given)
 
-    def constants(self) -> list[Constant]:
-        """Return the numbers of the scenario and of all that it uses."""
+    def constants(self, varied: Iterable[Instance] = ()) -> list[Constant]:
+        """Return the numbers of the scenario, of what else is varied, and of all that these use."""
+        evaluator = self.evaluator(Sink())
         try:
-            return constants_of(self.evaluator(Sink()), self.scenario)
+            return constants_in(evaluator, [evaluator.instance(self.scenario), *varied])
         except RecursionError:
             return []  # which making the plan tells
 
@@ -164,12 +172,14 @@ class Chosen(Struct, frozen=True):
         except RecursionError:
             return []
 
-    def with_constants(self, constants: Mapping[str, object], sink: Sink) -> "Chosen | None":
+    def with_constants(
+        self, constants: Mapping[str, object], sink: Sink, varied: Iterable[Instance] = ()
+    ) -> "Chosen | None":
         """Return it with values that people gave by name; None where one cannot be given."""
         if not constants:
             return self
         before = len(sink.found)
-        given = read_constants(self.program, self.constants(), constants, sink)
+        given = read_constants(self.program, self.constants(varied), constants, sink)
         return replace(self, given=given) if len(sink.found) == before else None
 
     def plan(self, sink: Sink, constants: Mapping[Key, Binding] | None = None) -> Plan | None:

@@ -334,11 +334,13 @@ class Evaluator(Struct):
             return attribute(declaration.name)
         if declaration.kind != "param":
             return self.instance(declaration)
-        if declaration.name in self.params and declaration.module is self.program.root:
-            return self.params[declaration.name]
         known = self._param_values.get(id(declaration))
         if known is not None:
             return known
+        if declaration.name in self.params and declaration.module is self.program.root:
+            value = self._own(self.params[declaration.name])
+            self._param_values[id(declaration)] = value
+            return value
         if declaration.clause.value is None:
             raise self.fail(
                 "E0505",
@@ -358,6 +360,21 @@ class Evaluator(Struct):
         self.check_whole(declaration.clause.type, value, declaration.clause.value)
         self._param_values[id(declaration)] = value
         return value
+
+    def _own(self, value: Value) -> Value:
+        """Return a value that another has computed: its instances know nothing of constants here.
+
+        One that is used by its name is that of all who use it so: it may be compared with it.
+        """
+        if isinstance(value, list):
+            return [self._own(item) for item in value]
+        if not isinstance(value, Instance):
+            return value
+        bound = value.bindings[id(value.declaration)]
+        usual = all(bound[p.name].expression is p.default for p in value.declaration.parameters)
+        if usual and not value.overrides:
+            return self.instance(value.declaration)
+        return self.again(value)
 
     def forget(self, instance: Instance) -> None:
         """Compute the values of an instance and of its arguments anew when they are asked for."""

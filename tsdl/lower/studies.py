@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from tsdl import ast
 from tsdl.evaluate import Evaluator, Failed, Instance
-from tsdl.evaluate.values import Place
+from tsdl.evaluate.values import Binding, Place
 from tsdl.formula import COMPARISONS, Atom
 from tsdl.lower.axes import Axes, shown
 from tsdl.lower.questions import (
@@ -62,6 +62,19 @@ def outside_of(outside: Evaluator, declaration: Declaration) -> Evaluator:
             own |= {name.span.text for name in part.item.objects}
     params = {name: value for name, value in outside.params.items() if name not in own}
     return Evaluator(outside.program, params, outside.sink, outside.constants)
+
+
+def varied(outside: Evaluator, declaration: Declaration) -> list[Instance]:
+    """Return the declarations among the values of a study's axes; none where they are wrong."""
+    evaluator = outside_of(outside, declaration)
+    try:
+        axes = Axes(evaluator, evaluator.instance(declaration)).all
+        given = [each for axis in axes for level in axis.levels for each in level.given.values()]
+        bound = [each for each in given if isinstance(each, Binding)]
+        values = [evaluator.value(each.expression, each.place) for each in bound]
+    except Failed:
+        return []
+    return [value for value in values if isinstance(value, Instance)]
 
 
 def _check_left(evaluator: Evaluator, study: Study) -> None:

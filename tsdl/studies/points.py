@@ -12,7 +12,7 @@ from tsdl.evaluate import Evaluator, Failed
 from tsdl.formula import Atom, symbol
 from tsdl.formula import Value as FormulaValue
 from tsdl.lower.questions import Asked, Expectation, Levels, Study, evaluator_at, values_at
-from tsdl.lower.studies import lower_study, scenario_of
+from tsdl.lower.studies import lower_study, scenario_of, varied
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
 from tsdl.session import Chosen, Session, checked
@@ -148,7 +148,10 @@ def choose_study(
     scenario = scenario_of(Evaluator(program, dict(values), sink), declaration)
     if scenario is None:
         return None
-    chosen = Chosen(session, program, values, scenario).with_constants(constants or {}, sink)
+    outside = Evaluator(program, dict(values), Sink())
+    chosen = Chosen(session, program, values, scenario).with_constants(
+        constants or {}, sink, varied(outside, declaration) if constants else ()
+    )
     return points_of(session, chosen.evaluator(sink), declaration) if chosen else None
 
 
