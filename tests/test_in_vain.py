@@ -4,6 +4,8 @@ A fast worker tells of its tokens late, or not at all. Where that makes it seem 
 of what is done, the reference engine decides.
 """
 
+from pathlib import Path
+
 import pytest
 
 import tsdl
@@ -162,3 +164,29 @@ def test_workers_that_fail_keep_no_run_of_the_stuck_going(every: str) -> None:
     plan = put(STUCK, EVERY=every)
     assert compared(plan).how == "done"
     assert plan.run().summary["requests"]["stuck"] == [0, 1, 2]
+
+
+RECOMPUTING = """
+model far from llama2_7b { context = 10_000 tokens }
+workload w { trace = "t.csv" }
+kvcache small from paged { blocks = 264 }
+kvcache big from paged { blocks = 2000 }
+cluster c {
+  worker g { hardware = A100_80G; kv = small }
+  worker h { hardware = A100_80G; kv = big }
+}
+policy p from chunked {
+  local { max_tokens = 2 tokens; max_requests = 2; watermark = 0 %; ADMIT }
+}
+scenario s { model = far; cluster = c; workload = w; policy = p }
+"""
+ROWS = ("0,10,2150", "0.001,1,9000", "0.002,4200,3", "0.003,1,9000")
+
+
+@pytest.mark.parametrize("admit", ["", "admit r by r.arrived"])
+def test_a_worker_is_left_alone_while_what_it_does_is_counted(admit: str, tmp_path: Path) -> None:
+    """It computes a long prompt anew; to count that, all others were to catch up, and it did."""
+    rows = ("arrived_at,num_prefill_tokens,num_decode_tokens", *ROWS, "")
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    (tmp_path / "a.tsim").write_text(RECOMPUTING.replace("ADMIT", admit))
+    assert compared(tsdl.compile(tmp_path / "a.tsim")).how == "done"

@@ -80,6 +80,7 @@ class System:
         self.vain: list[float] = []
         self.progressed = -inf
         self.progress_unseen: Callable[[], float] = lambda: -inf
+        self._asking = False
         self._instant = -1.0
         self._dealt: dict[tuple[str, int], int] = {}
 
@@ -162,9 +163,12 @@ class System:
         Behind the clock it may be told too early: not in which order things were at one time.
         """
         self.vain.append(time)
-        if len(self.vain) > MOST_IN_VAIN:
-            last = max(self.progressed, self.progress_unseen())
-            self.vain = [time for time in self.vain if time >= last]
+        if len(self.vain) <= MOST_IN_VAIN or self._asking:
+            return
+        self._asking = True  # workers that catch up may tell of more
+        last = max(self.progressed, self.progress_unseen())
+        self._asking = False
+        self.vain = [time for time in self.vain if time >= last]
         if len(self.vain) > MOST_IN_VAIN:
             here = sorted(
                 r.id for w in self.workers for r in (*w.waiting, *w.unseen, *w.active, *w.incoming)

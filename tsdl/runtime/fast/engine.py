@@ -105,7 +105,9 @@ class FastEngine(Engine):
 
     def _progress_unseen(self) -> float:
         """Return when a worker of whose iterations nobody is told has got anything further last."""
-        self.catch_up()
+        for worker in self.fast:
+            if not worker.ending:
+                worker.catch_up()
         return max([max(w.cohort.last, w.moved) for w in self.fast], default=-inf)
 
     def _note_gaps(self, gaps: list[float], count: int) -> None:
@@ -123,7 +125,9 @@ class FastEngine(Engine):
         iteration = worker.current
         if iteration is not None:
             worker.spent(iteration, worker.duration)
+            worker.ending = True
             self._end_iteration(worker, iteration, now)
+            worker.ending = False
         if worker.lean_begin and lean.takes(worker):
             worker.current, worker.due = None, now
             lean.run(worker, now, until_end=True)

@@ -91,7 +91,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     credit, far = cohort.credit, cohort.farthest
     first_end = ends[0] >> BITS if ends else NEVER  # a step before which nobody ends
     somebody_ended = False
-    first = until_end
+    first, tired = until_end, inf
     while (now < limit or first) and not general:
         first = False
         if not engaged:
@@ -190,7 +190,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                     else:
                         counted += request.counted
                 if moved != now and not grouped:
-                    worker.tire(now)
+                    tired, limit = now, -inf  # to be told of once all is given back
             while steps >= first_end:
                 found = members.pop(heappop(ends) & NUMBER, None)
                 first_end = ends[0] >> BITS if ends else NEVER
@@ -462,6 +462,8 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     if general:
         worker.open_inbox(now)
         worker.look(worker, now)
+    if tired < inf:
+        worker.tire(tired)
 
 
 def _freed(memory: Memory, used: int) -> int:

@@ -34,6 +34,7 @@ class FastWorker(CohortWorker):
         "clock",
         "close",
         "duration",
+        "ending",
         "ends_heeded",
         "gap_count",
         "gap_length",
@@ -85,6 +86,7 @@ class FastWorker(CohortWorker):
         self.close: Callable[[Request, str, float], None]  # tells that a request is done
         self.tire: Callable[[float], None]  # tells of an iteration that was in vain
         self.moved = -inf  # when a prompt got further last, of those iterations
+        self.ending = False  # whether an iteration ends just now
         self.landed = 0.0  # when an iteration ended last, of those that no event has ended
         self.lean = False
         self.noted = False  # whether its state is noted at every boundary
