@@ -50,6 +50,7 @@ LINKS = {
     "half duplex": "bandwidth = 4 GB/s; latency = 1 ms; duplex = half; most = 2 devices",
     "slow": "bandwidth = 20 MB/s; latency = 10 ms",
     "instant": "bandwidth = 1000 PB/s; latency = 0 s",
+    "in pairs": "bandwidth = 1 GB/s; latency = 10 us; pair = 300 MB/s; transfer = 75 %",
 }
 
 

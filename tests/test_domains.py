@@ -69,6 +69,26 @@ def test_within_a_domain_nothing_goes_over_the_network() -> None:
     assert math.isclose(seconds(part, 512), 2e-6 + wire / 50e9 + LAUNCH, rel_tol=1e-12)
 
 
+@pytest.mark.parametrize(("devices", "reached"), [(2, 30e9), (4, 90e9), (8, 90e9)])
+def test_where_each_has_a_way_to_each_other_few_have_few_ways(devices: int, reached: float) -> None:
+    """Of eight in two domains, too, each has three ways within its own."""
+    text = f"""edition "2026"
+{LINKS}
+hardware huge from H100_SXM {{ memory.capacity = 4 TiB }}
+link paired from near {{ pair = 30 GB/s }}
+link instant from far {{ bandwidth = 1 PB/s; collective {{ latency = 0 s }} }}
+cluster apart {{
+  network = instant; worker gpu {{ hardware = huge; link = paired; parallel = tp({devices}) }}
+}}
+scenario s {{ model = llama3_8b; cluster = apart; policy = continuous; workload = sharegpt }}
+"""
+    part = kernel(tsdl.compile(text).workers[0].cost, "out.all_reduce")
+    near = min(devices, 4)
+    wire = 2 * (near - 1) / near * 512 * 4096 * 2
+    expected = 2e-6 + wire / (0.5 * reached) + LAUNCH
+    assert math.isclose(seconds(part, 512), expected, rel_tol=1e-12)
+
+
 def test_a_link_that_is_slower_than_the_network_decides() -> None:
     slow = "worker gpu { hardware = huge; link = crawling; parallel = tp(8) }"
     text = f"""edition "2026"

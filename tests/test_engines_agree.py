@@ -132,6 +132,7 @@ OFTEN = (
     "priority", "attributes", "warmup",
     "until", "sample", "alone", "alike", "unlike", "apart", "both beside", "several devices",
     "policies of their own", "network", "nodes", "fair", "fifo", "half duplex", "slow", "instant",
+    "in pairs",
     "sequential", "buffer", "tier", "swaps elsewhere", "kv_ready", "submits the first token",
     "a handler", "changes", "another model", "tables", "python", "asynchronous", "ranks", "stages",
     "scaled", "failures",

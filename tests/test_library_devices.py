@@ -21,7 +21,7 @@ def test_a_prompt_takes_what_kernels_reach_and_not_what_a_data_sheet_promises(
             prompt = constant(8000 tokens); output = constant(1 token)
           }}
           scenario s {{
-            model = llama; cluster = single({device}, 2); policy = vllm; workload = alone
+            model = llama; cluster = single({device}, 8); policy = vllm; workload = alone
           }}
         """)
         return float(plan.run().summary["latency"]["ttft"]["mean"])
@@ -44,7 +44,7 @@ def test_devices_of_a_disaggregated_worker_talk_by_their_own_link() -> None:
     for kind in plan.workers:
         assert kind.alone
         assert kind.network is not None
-        assert (kind.network.name, kind.network.bandwidth) == ("InfiniBand_HDR", 4 * 25e9)
+        assert (kind.network.name, kind.network.bandwidth) == ("InfiniBand_HDR", 4 * 0.87 * 25e9)
 
 
 @pytest.mark.parametrize(

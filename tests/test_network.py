@@ -238,8 +238,9 @@ scenario it {{ model = llama2_7b; cluster = racks; workload = some }}
 """
 
 
-def racks(duplex: str = "full", ports: str = "") -> System:
-    plan = tsdl.compile(CLUSTER.format(duplex=duplex, ports=ports))
+def racks(duplex: str = "full", ports: str = "", more: str = "") -> System:
+    text = CLUSTER.format(duplex=duplex, ports=ports)
+    plan = tsdl.compile(text.replace("bandwidth = 1 GB/s", f"bandwidth = 1 GB/s{more}"))
     return System(
         plan,
         Clock(),
@@ -254,6 +255,26 @@ def test_workers_of_a_node_reach_each_other_by_their_ports() -> None:
     left, right = system.workers[:2]
     assert system.route(left, right) == (system.ports[0].out, system.ports[1].into)
     assert [p.bandwidth for p in system.route(left, right)] == [2e9, 1e9]
+
+
+@pytest.mark.parametrize("duplex", ["full", "half"])
+def test_two_of_a_node_have_what_their_devices_have_between_them(duplex: str) -> None:
+    system = racks(more=f"; pair = 0.25 GB/s; duplex = {duplex}")
+    left, right, other = system.workers[:3]
+    way, back = system.route(left, right), system.route(right, left)
+    assert way[0] is system.ports[0].out
+    assert way[2] is system.ports[1].into
+    assert [port.bandwidth for port in way] == [2e9, 2 * 0.25e9, 1e9]
+    assert way is not back
+    assert (way[1] is back[1]) == (duplex == "half")
+    assert system.route(left, right)[1] is way[1]
+    assert len(system.route(left, other)) == 4  # over the network no two have a way of their own
+
+
+def test_transfers_reach_a_share_of_a_link() -> None:
+    system = racks(more="; transfer = 80 %; pair = 0.5 GB/s")
+    way = system.route(*system.workers[:2])
+    assert [port.bandwidth for port in way] == pytest.approx([1.6e9, 2 * 0.4e9, 0.8e9])
 
 
 def test_other_nodes_are_reached_through_both_gates() -> None:
@@ -290,8 +311,8 @@ def test_a_node_has_a_port_to_the_network_for_each_of_its_devices_or_as_many_as_
     """
     for ports, wanted in (("", 7), ("ports = 2;", 2)):
         plan = tsdl.compile(text.format(ports=ports))
-        gates = [kind.network.bandwidth / 1.25e9 for kind in plan.workers if kind.network]
-        assert gates == [wanted, wanted, 1]
+        gates = [kind.network.bandwidth / (0.83 * 1.25e9) for kind in plan.workers if kind.network]
+        assert gates == pytest.approx([wanted, wanted, 1])
 
 
 def test_a_half_duplex_gate_is_one_port() -> None:

@@ -128,13 +128,17 @@ class KVCache(Struct, frozen=True):
 
 
 class Channel(Struct, frozen=True):
-    """A link as the runtime needs it: bytes per second in one direction, seconds."""
+    """A link as the runtime needs it: bytes per second in one direction, seconds.
+
+    `pair` is what two devices have of it between them, where that is less.
+    """
 
     name: str
     bandwidth: float
     latency: float
     duplex: str = "full"
     sharing: str = "fair"
+    pair: float | None = None
 
 
 class Peak(Struct, frozen=True):

@@ -199,13 +199,15 @@ def _copies(evaluator: Evaluator, cluster: Instance, name: str) -> list[str]:
 
 
 def channel(evaluator: Evaluator, link: Instance, ports: int) -> Channel:
-    """Return a link of so many ports that are used at once."""
+    """Return a link of so many ports that are used at once, as KV on its way finds it."""
+    share, pair = evaluator.real(link, "transfer"), evaluator.optional(link, "pair")
     return Channel(
         link.name,
-        evaluator.real(link, "bandwidth") * ports,
+        evaluator.real(link, "bandwidth") * share * ports,
         evaluator.real(link, "latency"),
         evaluator.word(link, "duplex"),
         evaluator.word(link, "sharing"),
+        pair * share if pair is not None else None,
     )
 
 

@@ -55,9 +55,18 @@ def _sent(evaluator: Evaluator, link: Instance, group: Group, sent: Value, ports
         evaluator.real(blocks[key], key) for key in ("latency", "bandwidth", "sharpness")
     )
     latency *= _among(evaluator, blocks["latency_factor"], "latency_factor", group)
-    rate = evaluator.real(link, "bandwidth") * ports * share
+    rate = _reached(evaluator, link, group) * ports * share
     rate *= _among(evaluator, blocks["bandwidth_factor"], "bandwidth_factor", group)
     return norm(latency, make("/", sent, rate), sharpness)
+
+
+def _reached(evaluator: Evaluator, link: Instance, group: Group) -> float:
+    """Return the bandwidth of a link among those that take part: one way to each other, or all."""
+    bandwidth, pair = evaluator.real(link, "bandwidth"), evaluator.optional(link, "pair")
+    if pair is None:
+        return bandwidth
+    near = min(group.parallel.devices * group.parallel.ranks, group.reach.size)
+    return min(bandwidth, pair * max(near - 1, 1))
 
 
 def _block(evaluator: Evaluator, link: Instance, work_class: str, key: str) -> Instance:

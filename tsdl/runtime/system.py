@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 import simpy
+from msgspec.structs import replace
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
@@ -61,6 +62,7 @@ class System:
         self.hosts: list[Line] = []  # of each worker, to memory beside the devices
         self.gates: dict[int, Line] = {}  # of each node, to the network
         self.nodes: list[str] = []  # the name of each worker's node
+        self._ways: dict[tuple[int, int], Port] = {}  # of two workers alone
         for index, (group, node) in enumerate(_nodes(plan.workers)):
             kind = plan.workers[group]
             self.workers.append(made(index, group, node))
@@ -88,8 +90,23 @@ class System:
         """Return the ports that a transfer between two workers takes, in order."""
         out, into = self.ports[source.id].out, self.ports[target.id].into
         if source.node == target.node:
-            return (out, into)
+            between = self._between(source, target)
+            return (out, into) if between is None else (out, between, into)
         return (out, self.gates[source.node].out, self.gates[target.node].into, into)
+
+    def _between(self, source: Worker, target: Worker) -> Port | None:
+        """Return what two workers have between them alone; None where ports are all there is."""
+        one, other = source.kind, target.kind
+        if one.port.pair is None and other.port.pair is None:
+            return None
+        ends = source.id, target.id
+        if one.port.duplex == "half":
+            ends = min(ends), max(ends)
+        if ends not in self._ways:
+            pair = min(port.pair for port in (one.port, other.port) if port.pair is not None)
+            way = replace(one.port, bandwidth=pair * one.devices * other.devices)
+            self._ways[ends] = line(f"{one.name} {ends[0]} to {other.name} {ends[1]}", way).out
+        return self._ways[ends]
 
     def way_to(self, tier: Tier, worker: Worker, *, into: bool) -> tuple[Port, ...]:
         """Return the ports between a worker and a tier: that to its host, and the tier's link."""

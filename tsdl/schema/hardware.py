@@ -46,6 +46,20 @@ LINK = Block(
             _BANDWIDTH, "bytes per second in one direction", required=True, low=0, above=True
         ),
         "latency": Field(_TIME, "time until the first byte", "0 s", low=0, unit="us"),
+        "pair": Field(
+            _BANDWIDTH,
+            "of that, what two devices have between them, where each has a way to each other",
+            low=0,
+            above=True,
+        ),
+        "transfer": Field(
+            _NUMBER,
+            "share of the bandwidth that KV on its way reaches",
+            "100 %",
+            low=0,
+            above=True,
+            high=1,
+        ),
         "most": Field(quantity("devices"), "devices that it connects at most", low=2, whole=True),
         "duplex": Field(Choice(("full", "half")), "whether both directions go at once", "full"),
         "sharing": Field(
