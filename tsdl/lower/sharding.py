@@ -58,6 +58,7 @@ def divide(
             int(share) if share == int(share) else share, None, bound.expression.span
         )
         operator.bindings[id(operator.declaration)][name] = Binding(number, bound.place)
+    operator.symbols["expert_devices"] = devices if way == "expert" else 1
     return way
 
 

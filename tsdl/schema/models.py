@@ -41,6 +41,7 @@ _OPERATOR_SYMBOLS = FEATURE_TYPES | {
     "ranks": _NUMBER,
     "domains": _NUMBER,
     "rank_domains": _NUMBER,
+    "expert_devices": _NUMBER,
     "all_to_all": Boolean(),
     "decode_tokens": _NUMBER,
 }
