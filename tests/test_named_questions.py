@@ -79,3 +79,34 @@ def test_what_cannot_be_named_is_told(more: str, code: str) -> None:
     with pytest.raises(tsdl.TsdlError) as error:
         tsdl.compile(PROGRAM.replace("MORE", more))
     assert code in {found.code for found in error.value.diagnostics}
+
+
+BARE = PROGRAM.replace("MORE", "")
+
+
+def told(study: str) -> list[tuple[str, str]]:
+    """Return the code and the text of what is said of a study and of what is derived from it."""
+    return [(d.code, d.span.text if d.span else "") for d in tsdl.check(BARE + study)]
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        "{ S; maximize qps in 1..4 req/s while mean(ttft) <= 1 s; L; table qps, throughput }",
+        "{ S; vary qps in [1, 2] req/s; L; table qps }",
+        "{ S; let status = mean(ttft); table status }",
+        "{ S; L; table qps }\nstudy u from t { vary qps in [1, 2] req/s }",
+        "{ S; vary qps in [1, 2] req/s; table throughput }\nstudy u from t { L; table qps }",
+    ],
+)
+def test_no_column_of_an_answer_is_named_again(study: str) -> None:
+    text = study.replace("S;", "scenario = s;").replace("L;", "let qps = mean(ttft);")
+    named = "status" if "status" in text else "qps"
+    more = "\nstudy v from u { table throughput }" if "study u" in text else ""
+    assert told(f"study t {text}{more}") == [("E0206", named)]
+
+
+def test_a_name_of_a_param_that_does_not_vary_is_free() -> None:
+    study = "study t { scenario = s; let qps = mean(ttft); table qps, mean(ttft) }"
+    table = tsdl.study(BARE + study, jobs=1).table
+    assert list(table["qps"]) == list(table["mean(ttft)"])

@@ -18,7 +18,7 @@ from tsdl.check.policies import check_keys, check_rule
 from tsdl.check.scope import Place, Scope
 from tsdl.check.slips import of_requests
 from tsdl.check.states import check_state, known_states
-from tsdl.check.studies import check_case, check_question
+from tsdl.check.studies import check_case, check_names, check_question
 from tsdl.diagnostics import Label, Severity, Sink
 from tsdl.parse import parse
 from tsdl.program import Declaration, Definition, Members, Part, Program
@@ -57,6 +57,8 @@ def check(program: Program, sink: Sink) -> None:
             for block in declaration.members.blocks.values():
                 if block.shape.kind in AMBIENT:
                     _apart(block, scope)
+            if declaration.kind == "study":
+                check_names(declaration.members, scope)
     if any(found.severity is Severity.ERROR for found in sink.found):
         return  # what was to read a name may be misspelt
     for declaration in program.declarations[program.known :]:

@@ -7,11 +7,13 @@ from tsdl.check.measures import agrees, mismatch
 from tsdl.check.parameters import param_type
 from tsdl.check.scope import Scope
 from tsdl.check.statistics import WHERE, check_where
+from tsdl.diagnostics import Label
 from tsdl.diagnostics.suggest import nearest
 from tsdl.formula import percentile_of
 from tsdl.program import Declaration, Members
 from tsdl.schema import STATISTICS
-from tsdl.schema.studies import CASES, FORMS, NEEDS_X, PLOTS
+from tsdl.schema.studies import CASES, FORMS, NEEDS_X, OWN_COLUMNS, PLOTS
+from tsdl.source import Span
 from tsdl.types import (
     Boolean,
     Bounds,
@@ -36,6 +38,35 @@ def check_case(members: Members, scope: Scope) -> None:
             if param:
                 wanted = param_type(param, outside)
                 expressions.require(definition.value, wanted, outside, f"param `{key}`")
+
+
+def check_names(members: Members, scope: Scope) -> None:
+    """See that no `let` is called like another column of the answer, whoever wrote either."""
+    columns = _columns(members)
+    bases = [base.declaration.members for base in scope.owner.bases]
+    told = {name for base in bases if base for name in base.lets if name in _columns(base)}
+    for name, let in members.lets.items():
+        if name not in columns or name in told:
+            continue
+        places = [*columns[name], (let.owner, let.span)]
+        own = [place for owner, place in places if owner is scope.owner]
+        scope.sink.error(
+            "E0206",
+            f"`{name}` is a column of the study's table already",
+            own[-1] if own else scope.owner.span,
+            secondary=tuple(Label(place, "here") for _, place in places if place not in own[-1:]),
+            help=("give the value another name",),
+        )
+
+
+def _columns(members: Members) -> dict[str, tuple[tuple[Declaration, Span], ...]]:
+    """Return the columns that an answer has by itself, each with who writes it, and where."""
+    found: dict[str, tuple[tuple[Declaration, Span], ...]] = dict.fromkeys(OWN_COLUMNS, ())
+    for verb in ("vary", *_SEARCHES):
+        for part in members.clauses(verb):
+            assert isinstance(part.item, ast.Clause)
+            found |= {name.span.text: ((part.owner, name.span),) for name in part.item.objects}
+    return found
 
 
 def check_question(clause: ast.Clause, members: Members, scope: Scope) -> None:

@@ -10,7 +10,7 @@ from tsdl.evaluate.values import Binding, Instance, Place, Range, Value
 from tsdl.formula import Atom
 from tsdl.lower.questions import Axis, Level, param_of
 from tsdl.program import Declaration
-from tsdl.schema.studies import CASES
+from tsdl.schema.studies import CASES, OWN_COLUMNS
 from tsdl.source import Span
 from tsdl.types import Quantity
 from tsdl.units import Dimension, Scale, Unit, base_unit
@@ -20,9 +20,6 @@ MOST_POINTS = 100_000
 RATIO = 1.02  # between the candidates of a search without a step
 PARTS = 128  # of a search without a step that begins at zero or below
 DIGITS = 3  # that a candidate is rounded to, where the study gives no step
-
-
-OWN_COLUMNS = ("status", "pareto")  # of tables, which no param may have
 
 
 class Axes:

@@ -4,6 +4,7 @@ from tsdl.schema.shapes import Block, ClauseShape, Field, Nested
 from tsdl.types import Reference, Unknown
 
 CASES = "case"  # how cases begin, and the axis that they make
+OWN_COLUMNS = ("status", "pareto")  # of tables, which no param may have, and no `let`
 CASE = Block(
     CASES,
     "A named set of values for params.",
