@@ -110,3 +110,46 @@ def test_a_name_of_a_param_that_does_not_vary_is_free() -> None:
     study = "study t { scenario = s; let qps = mean(ttft); table qps, mean(ttft) }"
     table = tsdl.study(BARE + study, jobs=1).table
     assert list(table["qps"]) == list(table["mean(ttft)"])
+
+
+@pytest.mark.parametrize(
+    ("lets", "condition", "code", "direct"),
+    [
+        ("let x = ttft > 1 s; let y = attainment(where = x)", "x and y > 0.5", "E0304", ""),
+        ("let y = mean(ttft)", "ttft > y", "E0304", "ttft > mean(ttft)"),
+        ("let x = mean(ttft); let y = x", "ttft > y", "E0304", "ttft > mean(ttft)"),
+        ("let y = throughput", "e2e * y > 9", "E0304", "e2e * throughput > 9"),
+        ("let y = p50(e2e)[qps = 2 req/s]", "ttft > y", "E0306", "ttft > p50(e2e)[qps = 2 req/s]"),
+        ("let y = max(p50(e2e) over qps)", "ttft > y", "E0304", "ttft > max(p50(e2e) over qps)"),
+        ("let y = sum(mean(ttft) over qps)", "ttft > y", "E0305", ""),
+    ],
+)
+def test_what_is_asked_of_each_request_is_no_name_of_what_is_of_all(
+    lets: str, condition: str, code: str, direct: str
+) -> None:
+    study = f"study t {{ scenario = s; vary qps in [1, 2] req/s; {lets}; table TOLD }}"
+    [found] = tsdl.check(BARE + study.replace("TOLD", f"mean(ttft, where = {condition})"))
+    assert (found.code, found.span and found.span.text) == (code, "y")
+    assert found.notes[0].startswith("`y` is `")
+    if direct:
+        plain = study.replace("TOLD", f"mean(ttft, where = {direct})")
+        assert (code, found.title) in {(d.code, d.title) for d in tsdl.check(BARE + plain)}
+
+
+def test_a_name_of_a_base_that_asks_each_request_is_replaced_by_no_other() -> None:
+    base = "study t { scenario = s; let y = 1 s; let x = ttft > y; table finished(where = x) }"
+    assert told(f"{base}\nstudy u from t {{ let y = 2 s }}") == []
+    derived = "study u from t { let y = mean(ttft) }"
+    assert told(f"{base}\n{derived}") == [("E0304", "mean(ttft)")]
+    assert told(f"{base}\n{derived}\nstudy v from u {{ let z = base.y; table z }}") == [
+        ("E0304", "mean(ttft)")
+    ]
+
+
+def test_what_each_request_has_goes_by_a_name() -> None:
+    lets = "let y = ttft * 2; let z = y + 1 s; let x = z > 1.1 s and prompt < 500 tokens"
+    study = f"study t {{ scenario = s; {lets}; table finished(where = x), mean(z, where = x), "
+    study += "finished(where = ttft * 2 + 1 s > 1.1 s and prompt < 500 tokens) }"
+    row = tsdl.study(BARE + study, jobs=1).data["rows"][0]
+    named, _, plain = (figure["mean"] for figure in row["values"].values())
+    assert 0 < named == plain

@@ -65,6 +65,8 @@ class Definition(Struct, eq=False):
     base: "Definition | None" = None
     parameters: tuple[str, ...] = ()
     read: bool = False  # whether an expression names it: of a `let`, nothing else reads it
+    # What reads a `let` to ask something of each request, and in which blocks.
+    each: "tuple[tuple[Members, str], ...]" = ()
 
 
 class Part(Struct, eq=False):

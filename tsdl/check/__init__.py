@@ -12,7 +12,7 @@ from tsdl.check.expressions import infer, require
 from tsdl.check.graphs import check_graph
 from tsdl.check.hooks import check_hook
 from tsdl.check.measures import agrees, mismatch
-from tsdl.check.names import let_type
+from tsdl.check.names import let_type, see_to_each
 from tsdl.check.parameters import param_type, parameter_type
 from tsdl.check.policies import check_keys, check_rule
 from tsdl.check.scope import Place, Scope
@@ -176,6 +176,17 @@ def _named(definition: Definition, scope: Scope) -> None:
         wanted = let_type(definition.base, scope, 0)
         if not agrees(found, wanted, definition.value):
             mismatch(definition.value, found, wanted, scope, f"`{definition.key}`")
+        _of_each(definition, definition.base, scope)
+
+
+def _of_each(definition: Definition, replaced: Definition | None, scope: Scope) -> None:
+    """See that a `let` may be asked of each request, as what it takes the place of is."""
+    while replaced is not None:
+        for _, what in replaced.each[:1]:
+            note = f"`{replaced.key}` of `{replaced.owner.name}`, which this replaces, is read so"
+            place = definition.value.span
+            see_to_each(definition, place, note, scope._replace(each=what), 0)
+        replaced = replaced.base
 
 
 def _bounded(expression: ast.Expr, field: Field, subject: str, scope: Scope) -> None:

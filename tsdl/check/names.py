@@ -5,7 +5,7 @@ from tsdl.check import attributes, calls, expressions, slips, states, studies
 from tsdl.check.parameters import param_type, parameter_type
 from tsdl.check.scope import Place, Scope
 from tsdl.check.slips import of_requests
-from tsdl.diagnostics import Edit, Fix, Label
+from tsdl.diagnostics import Edit, Fix, Label, Sink
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import (
     ChoiceName,
@@ -20,6 +20,7 @@ from tsdl.program import (
 )
 from tsdl.resolve import declared_in_vain, find, report_unknown
 from tsdl.schema import KINDS, METRICS, RECORDS, TOTALS, Block
+from tsdl.source import Span
 from tsdl.types import (
     Boolean,
     Choice,
@@ -90,7 +91,7 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
         field = None if block.shape.kind == "study" else block.shape.fields.get(name)
         if field is None and name in block.lets:
             block.lets[name].read = True
-            return FieldName(up, name), let_type(block.lets[name], scope, up)
+            return FieldName(up, name), _read_let(block.lets[name], expression, scope, up)
         if field is None and block.shape.open_field and name in block.fields:
             field = block.shape.open_field
         if field is not None:
@@ -134,6 +135,10 @@ def let_type(definition: Definition, scope: Scope, up: int) -> Type:
             "needs its own value",
         )  # fmt: skip
         return UNKNOWN
+    return expressions.infer(definition.value, _scope_of_let(definition, scope, up))
+
+
+def _scope_of_let(definition: Definition, scope: Scope, up: int) -> Scope:
     blocks = scope.blocks[up:]
     symbols = {n: t for block in reversed(blocks) for n, t in block.shape.symbols.items()}
     lets = (*scope.lets, definition)
@@ -143,7 +148,34 @@ def let_type(definition: Definition, scope: Scope, up: int) -> Type:
     found = found._replace(locals=around, lets=lets, place=stage, metrics=blocks[0].shape.asks)
     if blocks[0].shape.kind == "study":
         found = found._replace(axes=studies.axes_of(blocks[0], found._replace(blocks=())))
-    return expressions.infer(definition.value, found)
+    return found
+
+
+def _read_let(definition: Definition, reader: ast.Expr, scope: Scope, up: int) -> Type:
+    """Return the type of a `let` that an expression reads."""
+    found = let_type(definition, scope, up)
+    asked = scope.each and scope.blocks[up].shape.asks
+    if asked and not isinstance(found, Unknown) and definition not in scope.lets:
+        text = " ".join(definition.value.span.text.split())
+        see_to_each(definition, reader.span, f"`{definition.key}` is `{text}`", scope, up)
+    return found
+
+
+def see_to_each(definition: Definition, place: Span, note: str, scope: Scope, up: int) -> None:
+    """Refuse a `let` of what is no value of each request, where something is asked of each.
+
+    It is looked at once more, as if it were written there.
+    """
+    block = scope.blocks[up]
+    if any(known is block for known, _ in definition.each):
+        return
+    definition.each = (*definition.each, (block, scope.each))
+    heard = Sink()
+    inside = _scope_of_let(definition, scope, up)
+    expressions.infer(definition.value, inside._replace(sink=heard, each=scope.each, axes=None))
+    for found in heard.found[:1]:
+        notes = (note, *found.notes)
+        scope.sink.error(found.code, found.title, place, help=found.help, notes=notes)
 
 
 def _refuse_total(expression: ast.Name, scope: Scope) -> None:
@@ -312,13 +344,13 @@ def _no_field(expression: ast.Attribute, what: str, names: list[str], scope: Sco
 
 
 def _base_attribute(expression: ast.Attribute, path: str, scope: Scope) -> Type:
-    found = _set_by_base(path, scope)
+    found = _set_by_base(path, expression, scope)
     if found is not None:
         return found
     helps = [f"`{scope.owner.name}` is derived from nothing"] if not scope.owner.bases else []
     for block in scope.blocks:  # a path begins at the declaration, wherever it stands
         whole = f"{block.shape.kind}.{path}"
-        if _set_by_base(whole, scope) is not None:
+        if _set_by_base(whole, expression, scope) is not None:
             helps.append(f"did you mean `base.{whole}`?")
     scope.sink.error(
         "E0208",
@@ -329,7 +361,7 @@ def _base_attribute(expression: ast.Attribute, path: str, scope: Scope) -> Type:
     return UNKNOWN
 
 
-def _set_by_base(path: str, scope: Scope) -> Type | None:
+def _set_by_base(path: str, reader: ast.Expr, scope: Scope) -> Type | None:
     """Return the type of what a base sets at a path; None where no base does."""
     *blocks, key = path.split(".")
     for base in scope.owner.bases:
@@ -343,5 +375,5 @@ def _set_by_base(path: str, scope: Scope) -> Type | None:
             return field.type if field else UNKNOWN
         if holder and key in holder.lets:
             holder.lets[key].read = True
-            return let_type(holder.lets[key], scope._replace(blocks=around), 0)
+            return _read_let(holder.lets[key], reader, scope._replace(blocks=around), 0)
     return None
