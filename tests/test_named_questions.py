@@ -153,3 +153,31 @@ def test_what_each_request_has_goes_by_a_name() -> None:
     row = tsdl.study(BARE + study, jobs=1).data["rows"][0]
     named, _, plain = (figure["mean"] for figure in row["values"].values())
     assert 0 < named == plain
+
+
+def test_what_a_base_says_of_other_points_is_known_in_what_is_derived() -> None:
+    asked = "let y = mean(ttft) / mean(ttft)[qps = 2 req/s]; let z = max(mean(ttft) over qps)"
+    base = f"study t {{ scenario = s; vary qps in [2, 6] req/s; {asked}; table y, z }}"
+    derived = """
+study u from t { let y = base.y * 2; table y }
+study v from u { let y = base.y + base.y; let z = base.z * 1; table y, z }
+"""
+    first, second, third = (
+        tsdl.study(BARE + base + derived, name, jobs=1).table for name in ("t", "u", "v")
+    )
+    assert list(second["y"]) == [2 * y for y in first["y"]]
+    assert list(third["y"]) == [4 * y for y in first["y"]]
+    assert list(third["z"]) == list(first["z"])
+
+
+def test_points_of_a_name_that_is_replaced_need_not_be() -> None:
+    base = "study t { scenario = s; vary qps in [2, 6] req/s; "
+    base += "let y = mean(ttft)[qps = 2 req/s]; table y }"
+    derived = "study u from t { vary qps in [1, 3] req/s; let y = p50(ttft); table y }"
+    assert told(f"{base}\n{derived}") == []
+
+
+def test_what_a_base_says_is_computed_at_each_point() -> None:
+    base = "study t { scenario = s; vary qps in [2, 6] req/s; let y = qps * 1 s; table y }"
+    derived = "study u from t { let y = base.y * 2; table y }"
+    assert list(tsdl.study(f"{BARE}{base}\n{derived}", "u", jobs=1).table["y"]) == [4, 12]

@@ -264,16 +264,16 @@ def _stands_in(inner: Instance | None, outer: Instance) -> bool:
 
 
 def _base_value(evaluator: Evaluator, definition: Definition, instance: Instance | None) -> Value:
-    """Return what a base says, computed once for each instance."""
+    """Return what a base says, computed once for each instance; of a study, at each point."""
+    if instance is None:
+        return value_of(evaluator, definition.value, Place(definition.owner, None))
+    place = evaluator.place_in(instance, definition.key, definition.owner)
+    if instance.members.shape.kind == "study":
+        return value_of(evaluator, definition.value, place)
     key = f"base {id(definition)}"
-    known = instance.known.get(key) if instance else None
+    known = instance.known.get(key)
     if known is None:
-        place = Place(definition.owner, None)
-        if instance:
-            place = evaluator.place_in(instance, definition.key, definition.owner)
-        known = value_of(evaluator, definition.value, place)
-        if instance:
-            instance.known[key] = known
+        known = instance.known[key] = value_of(evaluator, definition.value, place)
     return known
 
 

@@ -21,7 +21,7 @@ from tsdl.lower.questions import (
     Search,
     Study,
 )
-from tsdl.program import Declaration, DeclarationName, SymbolName
+from tsdl.program import Declaration, DeclarationName, Definition, SymbolName
 from tsdl.schema.studies import CASES, PLOTS
 from tsdl.types import Quantity
 from tsdl.units import Scale, base_unit
@@ -98,6 +98,7 @@ class _Lowering:
         self.declaration = declaration
         self.instance = evaluator.instance(declaration)
         self.elsewhere: dict[str, Elsewhere | Along] = {}
+        self.replaced: list[Definition] = []  # of bases, those that are read
 
     def study(self) -> Study:
         scenario = self.evaluator.required(self.instance, "scenario")
@@ -282,6 +283,8 @@ class _Lowering:
                 self._elsewhere(node, place)
             elif isinstance(node, ast.Call) and _across(node):
                 self._along(node, place)
+            elif isinstance(node, ast.Attribute):
+                self._replaced(node, place)
         type_ = self.evaluator.program.types.get(expression)
         of = getattr(type_, "of", type_)
         unit = base_unit(of.dimension) if isinstance(of, Quantity) else ""
@@ -347,6 +350,19 @@ class _Lowering:
                 )
         self.evaluator.program.meanings[node] = SymbolName(name)
         self.elsewhere[name] = Elsewhere(self._asked(node.value, place), cells)
+
+    def _replaced(self, node: ast.Attribute, place: Place) -> None:
+        """Look at what a base says of a `let`: it may ask for other points, too."""
+        holder, _, key = (ast.path_of(node) or "").partition(".")
+        if holder != "base":
+            return
+        bases = (base.declaration.members for base in place.owner.bases)
+        said = next(
+            (members.lets[key] for members in bases if members and key in members.lets), None
+        )
+        if said is not None and said not in self.replaced:
+            self.replaced.append(said)
+            self._asked(said.value, Place(said.owner, self.instance))
 
     def _along(self, node: ast.Call, place: Place) -> None:
         """Give what is made of values along an axis a name, which its expression stands for."""
