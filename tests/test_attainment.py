@@ -25,6 +25,9 @@ def test_rejected_and_unfinished_requests_miss_the_slo() -> None:
         ("output >= 2 tokens", 2),
         ("ttft <= 100 ms/token * prompt", 2),
         ("e2e <= 3 * ttft", 2),
+        ("ttft <= max(500 ms, 100 ms/token * prompt)", 2),
+        ("ttft <= clamp(100 ms/token * prompt, 500 ms, 1 h)", 2),
+        ("max(ttft, e2e / 3) < 500 ms", 0),
     ],
 )
 def test_a_bound_holds_request_by_request(slo: str, good: int) -> None:

@@ -68,7 +68,9 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
     if isinstance(expected, Construct) and name in CONSTRUCTORS[expected.family]:
         scope.program.meanings[function] = ChoiceName(name)
         return arguments.check_constructor(expression, name, expected, scope)
-    if scope.each and (is_statistic(name) or name in TOTALS):
+    # `min` and `max` of one thing are statistics; of several, the function, of each request.
+    statistic = is_statistic(name) and not (name in FUNCTIONS and _several(expression))
+    if scope.each and (statistic or name in TOTALS):
         shown = expression.span.text
         scope.sink.error(
             "E0304",
@@ -90,8 +92,7 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
     if declaration:
         _called_value(function, declaration, scope)
         return UNKNOWN
-    # `min` and `max` of one thing are statistics; of several, the function, of each request.
-    if scope.metrics and is_statistic(name) and not (name in FUNCTIONS and _several(expression)):
+    if scope.metrics and statistic:
         return infer_statistic(expression, name, scope)
     if scope.metrics and name in TOTALS:
         return infer_total(expression, name, scope)
