@@ -181,3 +181,24 @@ def test_what_a_base_says_is_computed_at_each_point() -> None:
     base = "study t { scenario = s; vary qps in [2, 6] req/s; let y = qps * 1 s; table y }"
     derived = "study u from t { let y = base.y * 2; table y }"
     assert list(tsdl.study(f"{BARE}{base}\n{derived}", "u", jobs=1).table["y"]) == [4, 12]
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        "vary qps in [1 req/s, x]", "vary qps in [1, 2] req/s; where qps < x", "replicate x",
+        "case one { qps = x }", "maximize qps in 1 req/s..x while attainment > 0.9",
+        "vary qps in [1, 2] req/s; expect throughput > x where qps < x", "vary x in [1, 2] req/s",
+    ],
+)  # fmt: skip
+def test_what_makes_points_knows_params_alone(study: str) -> None:
+    text = f"study t {{ scenario = s; let x = 2 req/s; {study}; table throughput / x }}"
+    [found] = tsdl.check(BARE + text)
+    assert found.code == ("E0422" if "vary x" in study else "E0201")
+    told = "`x` is a `let`, computed at each point; params alone say which points there are"
+    assert found.help == (told,)
+
+
+def test_a_study_may_name_its_scenario() -> None:
+    assert told("study t { let x = s; scenario = x; table throughput }") == []
+    assert tsdl.study(BARE + "study t { let x = s; scenario = x; table throughput }", jobs=1).passed

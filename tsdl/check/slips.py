@@ -37,7 +37,8 @@ def of_name(name: str, scope: Scope) -> str | None:
     """Return what to write in place of a name that means nothing here."""
     place = scope.place
     if place is None:
-        return _of_a_running_stage(name, scope) or _of_a_request(name, scope)
+        running = _of_a_running_stage(name, scope) or _of_a_request(name, scope)
+        return running or of_points(name, scope)
     if place.event == "budget" and name in _OF_THOSE_WHO_RUN:
         return f"no batch is known while it is asked: {_OF_THOSE_WHO_RUN[name]}"
     holders = [
@@ -100,6 +101,14 @@ def _of_a_request(name: str, scope: Scope) -> str | None:
     if name == "r":
         return f"{scope.each}: write its metrics and attributes by their names, `tenant == 1`"
     return f"{scope.each}, by its metrics: {', '.join(of_requests())}"
+
+
+def of_points(name: str, scope: Scope) -> str | None:
+    """Say why what makes the points of a study does not know a `let` of it."""
+    members = scope.owner.members if scope.owner.kind == "study" else None
+    if members is None or scope.blocks or name not in members.lets:
+        return None
+    return f"`{name}` is a `let`, computed at each point; params alone say which points there are"
 
 
 def of_requests() -> list[str]:

@@ -6,6 +6,7 @@ from tsdl.check.asked import check_axis, check_keys, check_number
 from tsdl.check.measures import agrees, mismatch
 from tsdl.check.parameters import param_type
 from tsdl.check.scope import Scope
+from tsdl.check.slips import of_points
 from tsdl.check.statistics import WHERE, check_where
 from tsdl.diagnostics import Label
 from tsdl.diagnostics.suggest import nearest
@@ -42,9 +43,9 @@ def check_case(members: Members, scope: Scope) -> None:
 
 def check_names(members: Members, scope: Scope) -> None:
     """See that no `let` is called like another column of the answer, whoever wrote either."""
-    columns = _columns(members)
+    columns = _columns(members, scope)
     bases = [base.declaration.members for base in scope.owner.bases]
-    told = {name for base in bases if base for name in base.lets if name in _columns(base)}
+    told = {name for base in bases if base for name in base.lets if name in _columns(base, scope)}
     for name, let in members.lets.items():
         if name not in columns or name in told:
             continue
@@ -59,13 +60,15 @@ def check_names(members: Members, scope: Scope) -> None:
         )
 
 
-def _columns(members: Members) -> dict[str, tuple[tuple[Declaration, Span], ...]]:
+def _columns(members: Members, scope: Scope) -> dict[str, tuple[tuple[Declaration, Span], ...]]:
     """Return the columns that an answer has by itself, each with who writes it, and where."""
     found: dict[str, tuple[tuple[Declaration, Span], ...]] = dict.fromkeys(OWN_COLUMNS, ())
     for verb in ("vary", *_SEARCHES):
         for part in members.clauses(verb):
             assert isinstance(part.item, ast.Clause)
-            found |= {name.span.text: ((part.owner, name.span),) for name in part.item.objects}
+            place = scope._replace(owner=part.owner)
+            params = [name for name in part.item.objects if _declared(name, place)]
+            found |= {name.span.text: ((part.owner, name.span),) for name in params}
     return found
 
 
@@ -130,6 +133,7 @@ def _param(name: ast.Expr, scope: Scope) -> Declaration | None:
         params = [d.name for d in scope.program.declarations if d.kind == "param"]
         near = nearest(shown, params)
         attribute = shown in scope.program.attributes()
+        named = of_points(shown, scope)
         scope.sink.error(
             "E0422",
             f"`{shown}` is no param, and a study varies params",
@@ -138,6 +142,7 @@ def _param(name: ast.Expr, scope: Scope) -> Declaration | None:
             help=(
                 f"`{shown}` is an attribute: vary a param that its distribution or default reads"
                 if attribute
+                else named if named
                 else f"did you mean `{near}`?" if near
                 else f"declare it: `param {shown} = …`, and use it in the scenario",
             ),
