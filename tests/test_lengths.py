@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import tsdl
 from tests.drawn_requests import MANY, STEP, close, drawn, farthest, share_of
 
 
@@ -38,6 +39,24 @@ def test_a_range_of_times_has_all_that_lie_in_it_and_with_a_step_its_multiples()
     stepped = drawn(more=thinks.format("900 ms..1200 ms step 100 ms")).think
     assert sorted(set(np.round(stepped, 9).tolist())) == [0.9, 1.0, 1.1, 1.2]
     assert share_of(stepped > 1.15, 1 / 4)
+
+
+def test_no_time_is_beyond_its_range() -> None:
+    thinks = "sessions = 200; turns = constant(2); think = uniform(0 s..0.3 s step 0.1 s)"
+    assert set(drawn(more=thinks).think.tolist()) == {0.0, 0.1, 0.2, 0.3}
+
+
+HUGE = "(1e99 / 1e-99)"
+
+
+@pytest.mark.parametrize(
+    "steps", ["0 s..1e9 s step 1e-9 s", f"0 s..1 s * {HUGE} step 1 s / {HUGE}"]
+)
+def test_a_range_of_too_many_steps_is_refused(steps: str) -> None:
+    with pytest.raises(tsdl.TsdlError) as error:
+        drawn(more=f"sessions = 20; turns = constant(2); think = uniform({steps})")
+    [found] = error.value.diagnostics
+    assert (found.code, found.title) == ("E0503", "the range of `think` has more than 2^53 steps")
 
 
 def test_normal() -> None:

@@ -215,12 +215,14 @@ def put(data: Any, path: str, value: object) -> None:  # noqa: ANN401 (JSON)
     data[int(last) if last.isdigit() else last] = value
 
 
+WIDE = [["low", 0], ["high", 1e270], ["step", 1e-90]]
 MEANT = (
     ("workload.prompt.name", "nope", "there is no 'nope' of"),
     ("workload.prompt.parameters.0.0", "means", "there is no 'lognormal' of"),
     ("workload.arrivals.parameters.0.1", -1, "`poisson` cannot have such a number"),
     ("workload.output", {"name": "choice"}, "a choice is one of several"),
     ("workload.output", {"name": "quantiles"}, "quantiles need values"),
+    ("workload.output", {"name": "uniform", "parameters": WIDE}, "a range has too many steps"),
     ("slo.0.formula", ["<=", ["symbol", "tokens"], 2], "a condition asks for what no run has"),
     ("workers.0.handoff", "overlaped", "`handoff` is not 'overlaped'"),
     ("workers.0.local.preempt", "swop", "`preempt` is not 'swop'"),

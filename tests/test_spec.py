@@ -146,7 +146,8 @@ def test_the_members_of_a_plan_are_those_of_the_tool() -> None:
     assert f"| `format` | {plan.FORMAT}; a tool" in section
     told = set(re.findall(r"`([a-z_]+)`", section))
     assert members <= told
-    assert told - members == {"operators", "worker"}  # a source, and a block
+    others = {"operators", "worker", "between"}  # a source, a block, a distribution
+    assert told - members == others
 
 
 def test_every_code_that_is_named_exists() -> None:

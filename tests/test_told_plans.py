@@ -33,7 +33,7 @@ def test_a_plan_tells_what_prompts_and_conversations_are(capsys: Capture, tmp_pa
         """
 param what: workload
 workload talks from sharegpt {
-  sessions = 20; turns = constant(3); think = exponential(5 s)
+  sessions = 20; turns = constant(3); think = uniform(5 s..9 s)
   prefixes = 4; prefix = constant(500 tokens)
 }
 workload named { trace = "rows.jsonl" }
@@ -45,7 +45,7 @@ scenario it { model = llama2_7b; cluster = one; policy = vllm; workload = what }
     assert main(["plan", str(program), "-p", "what=talks"]) == 0
     text = capsys.readouterr().out
     assert "20 conversations" in text
-    assert "turns constant(value = 3), think exponential(mean = 5)" in text
+    assert "turns constant(value = 3), think uniform(low = 5, high = 9)" in text
     assert "prompts begin with one of 4 texts of constant(value = 500) tokens" in text
     assert main(["plan", str(program), "-p", "what=named"]) == 0
     assert "with names of what is in each 512 tokens of a prompt" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from tsdl.interpolation import check_grid
 from tsdl.plan import FORMAT, WORK, Channel, Cost, Global, Local, Plan, Workers, of_stage
 from tsdl.planhandlers import DEEPEST, WORDS, Statement
 from tsdl.planjson import decoded, unshared
-from tsdl.planworkload import Draw, Workload
+from tsdl.planworkload import MOST_STEPS, Draw, Workload
 from tsdl.pythonsource import TABLE, is_name
 from tsdl.schema import CONSTRUCTORS, EVENTS, METRICS, TAKEN, TOTALS, Block
 from tsdl.schema.hardware import LINK
@@ -111,6 +111,8 @@ def _check_draw(draw: Draw, known: dict[str, tuple[str, ...]]) -> None:
         raise ValueError("`zipf` cannot have such a number")
     if any(given.get(name, 1) <= 0 for name in ("step", "rate", "cv", "size", "every", "n")):
         raise ValueError(f"`{draw.name}` cannot have such a number")
+    if not 0 <= draw.steps <= MOST_STEPS:
+        raise ValueError("a range has too many steps, or none")
     for part in draw.parts:
         _check_draw(part, known)
 

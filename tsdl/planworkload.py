@@ -4,6 +4,7 @@ from math import inf, isinf
 
 from msgspec import Struct
 
+MOST_STEPS = 2**53  # of a range: beyond them not every number of steps is a double
 _SHOWN = 24  # characters of a text
 
 
@@ -22,6 +23,14 @@ class Draw(Struct, frozen=True):
     def one_value(self) -> bool:
         """Tell whether a distribution has but one value, or one for each row of a file."""
         return self.name in ("constant", "rows")
+
+    @property
+    def steps(self) -> float:
+        """Return how many steps there are in the range of a distribution; 0 where it has none."""
+        known = dict(self.parameters)
+        if "step" not in known:
+            return 0.0
+        return (float(known["high"]) - float(known["low"])) / known["step"]
 
     @property
     def ends(self) -> tuple[float, float]:

@@ -198,7 +198,8 @@ def _draw(draw: Draw) -> str:
         inside += [f"{_draw(p)}: {w:.0%}" for p, w in zip(draw.parts, draw.values, strict=True)]
     elif draw.values:
         inside.append(f"{len(draw.values)} values")
-    return f"{draw.name}({', '.join(inside)})"
+    name = {"between": "uniform"}.get(draw.name, draw.name)  # as people write it
+    return f"{name}({', '.join(inside)})"
 
 
 def _workers(

@@ -11,7 +11,7 @@ from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Constructed, Path, Place, Range, Value
 from tsdl.lower.files import FileReader, check_unit, read_named
-from tsdl.planworkload import Attribute, Draw, Table, Workload
+from tsdl.planworkload import MOST_STEPS, Attribute, Draw, Table, Workload
 from tsdl.program import Declaration
 from tsdl.traces import Columns, Counter, Named, Recorded, read_requests
 from tsdl.traces.tokenizer import NoTokenizer, counter
@@ -388,7 +388,11 @@ def draw_of(
     )
     if value.name == "choice":
         values = tuple(weight / sum(weights) for weight in weights)
-    return Draw(value.name, tuple(parameters), values, parts)
+    found = Draw(value.name, tuple(parameters), values, parts)
+    if found.steps > MOST_STEPS:
+        title = f"the range of `{key}` has more than 2^53 steps"
+        raise evaluator.fail("E0503", title, place, help=("take a longer step",))
+    return found
 
 
 def _recorded(

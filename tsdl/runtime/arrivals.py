@@ -340,10 +340,9 @@ def _quantile(draw: Draw, normal: Floats, seed: int, purpose: str) -> Floats:
         case "constant":
             return np.full(len(normal), known["value"])
         case "uniform":
-            step = known["step"]
-            steps = (known["high"] - known["low"]) / step
-            count = math.floor(steps + 1e-9) + 1  # of times, 0.3 / 0.1 is just below 3
-            return known["low"] + step * np.floor(_probability(normal) * count)
+            count = math.floor(draw.steps + 1e-9) + 1  # of times, 0.3 / 0.1 is just below 3
+            drawn = known["low"] + known["step"] * np.floor(_probability(normal) * count)
+            return np.minimum(drawn, known["high"])  # and 3 * 0.1 just above 0.3
         case "normal":
             values = known["mean"] + known["deviation"] * normal
         case "lognormal":
