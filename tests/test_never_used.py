@@ -18,8 +18,8 @@ scenario s { model = served; cluster = single(DEVICE); policy = chunked; workloa
 """
 
 
-def unused(text: str) -> set[str]:
-    found = tsdl.check(text)
+def unused(text: str, **files: str) -> set[str]:
+    found = tsdl.check(text, files={f"{name}.tsim": file for name, file in files.items()})
     assert {diagnostic.code for diagnostic in found} <= {"W0201"}
     return {diagnostic.title.split("`")[1] for diagnostic in found}
 
@@ -32,3 +32,23 @@ def test_what_an_alternative_of_a_param_names_is_used() -> None:
 def test_what_only_an_unused_declaration_names_is_not() -> None:
     text = PROGRAM.replace("MODEL", "llama3_8b").replace("DEVICE", "H100_SXM")
     assert unused(text) == {"device", "slow", "thread"}
+
+
+def test_an_attribute_that_an_imported_file_reads_is_used() -> None:
+    text = """
+import "lib.tsim" as lib
+attribute tenant: int
+attribute deadline: time
+attribute idle: int
+workload few from sharegpt(rate = 1 req/s) {
+  requests = 5
+  attributes { tenant = zipf(3); deadline = uniform(1 s..9 s) }
+}
+scenario s {
+  model = llama3_8b; cluster = single(A100_80G); policy = lib.fair; workload = few
+  slo = lib.in_time
+}
+"""
+    lib = "policy fair from chunked { local { admit r by r.tenant } }\n"
+    lib += "slo in_time { e2e <= deadline }\n"
+    assert unused(text, lib=lib) == {"idle"}

@@ -1,5 +1,7 @@
 """What can be said before any run: scenarios that cannot work, names that nothing uses."""
 
+from collections.abc import Container
+
 from tsdl import ast
 from tsdl.attainable import best_of_all, bounded_below
 from tsdl.diagnostics import Sink
@@ -63,7 +65,7 @@ def _check_bounds(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink:
                 help=("turn it round: `<=` asks for at most so much time",),
             )
     for condition, part, best in zip(plan.slo, parts, best_of_all(plan), strict=True):
-        check_drawn(condition.formula, part.item.span, plan, sink)
+        check_drawn(condition.formula, part.item.span, plan, evaluator.program, sink)
         if best is not None:
             name, value, bound = best
             sink.warning(
@@ -83,8 +85,9 @@ def _check_totals(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink:
     """Warn of an `expect` that asks for a total of which the cluster does not say enough."""
     parts = evaluator.instance(scenario).members.clauses("expect")
     asked = [e for part in parts if isinstance(part.item, ast.Clause) for e in part.item.objects]
+    program = evaluator.program
     for condition, expression in zip(plan.expects, asked, strict=True):
-        check_total(condition.formula, expression.span, "an `expect`", plan, sink)
+        check_total(condition.formula, expression.span, "an `expect`", plan, program, sink)
 
 
 # -- what nothing uses -------------------------------------------------------------------------
@@ -94,6 +97,7 @@ def _report_unused(program: Program, sink: Sink) -> None:
     roots = [*program.own("scenario"), *program.own("study")]
     if not roots:
         return  # a file of declarations, for others to import
+    attributes = program.attributes()
     reached: set[int] = set()
     open_kinds: set[str] = set()
     waiting = list(roots)
@@ -102,7 +106,7 @@ def _report_unused(program: Program, sink: Sink) -> None:
         if id(declaration) not in reached:
             reached.add(id(declaration))
             if not declaration.module.library:  # which knows nothing of the file
-                waiting += _mentioned(program, declaration)
+                waiting += _mentioned(program, declaration, attributes)
             kinds = _kind_of_param(program, declaration) - open_kinds
             open_kinds |= kinds  # of which the command line may choose any
             waiting += [d for d in program.declarations if d.kind in kinds] if kinds else []
@@ -121,8 +125,10 @@ def _check_read(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink: S
     """Warn of attributes that a policy reads, and that no request has."""
     stages: tuple[Global | Local, ...] = (plan.router, *(kind.local for kind in plan.workers))
     parts = (part for stage in stages for part in every_part(*of_stage(stage)))
-    read = {part.arguments[1] for part in parts if part.operation == "attribute"}
-    for name in undrawn(plan.workload):
+    read = {str(part.arguments[1]) for part in parts if part.operation == "attribute"}
+    shown = [name for stage in stages if stage.extern for name in stage.extern.reads]
+    read |= {name.removeprefix("r.") for name in shown}  # by what Python is shown
+    for name in undrawn(plan.workload, evaluator.program):
         if name in read:
             place = evaluator.span(evaluator.instance(scenario), "workload")
             tell_undrawn(name, plan.workload, place, sink)
@@ -135,16 +141,21 @@ def _kind_of_param(program: Program, declaration: Declaration) -> set[str]:
     return {type_.kind} if isinstance(type_, Reference) else set()
 
 
-def _mentioned(program: Program, declaration: Declaration) -> list[Declaration]:
-    """Return the declarations that the text of one names, wherever in it."""
+def _mentioned(
+    program: Program, declaration: Declaration, attributes: Container[str]
+) -> list[Declaration]:
+    """Return the declarations that the text of one names, wherever in it.
+
+    `attributes` of requests have names that all files know, one that does not import them, too.
+    """
     found = []
     for node in ast.walk(declaration.clause):
         if not isinstance(node, (ast.Name, ast.Attribute)):
             continue
         named = find(program, declaration.module, node)
-        if named is None and isinstance(node, ast.Attribute):  # `r.tenant`
-            own = program.lookup(declaration.module, node.name)
-            named = own if own is not None and own.kind == "attribute" else None
+        name = node.id if isinstance(node, ast.Name) else node.name  # `tenant`, `r.tenant`
+        if named is None and name in attributes:
+            named = program.attribute(declaration.module, name)
         if named is not None and named is not declaration:
             found.append(named)
     return found

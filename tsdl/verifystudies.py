@@ -25,7 +25,7 @@ def _check_study(outside: Evaluator, study: Study, read: FileReader) -> None:
 
     That is the first. Raises Failed.
     """
-    sink = outside.sink
+    sink, program = outside.sink, outside.program
     first = study.points(outside)[0]
     found = study.search.values[0] if study.search else None
     evaluator = evaluator_at(outside, study, first, found)
@@ -40,9 +40,9 @@ def _check_study(outside: Evaluator, study: Study, read: FileReader) -> None:
             check_share(asked.formula(evaluator), asked.expression.span, sink)
         return
     for what, asked in conditions:
-        check_total(asked.formula(evaluator), asked.expression.span, what, plan, sink)
+        check_total(asked.formula(evaluator), asked.expression.span, what, plan, program, sink)
     for asked in (*study.asked, *study.distributions):
-        check_drawn(asked.formula(evaluator), asked.expression.span, plan, sink)
+        check_drawn(asked.formula(evaluator), asked.expression.span, plan, program, sink)
     if study.seeds is not None and study.replicates > 1 and is_certain(plan):
         sink.warning(
             "W0512",
