@@ -2,9 +2,11 @@
 
 from tsdl.schema.names import METRICS, TOTALS
 from tsdl.schema.records import RECORDS
-from tsdl.schema.scenarios import SCENARIO
+from tsdl.schema.scenarios import SCENARIO, WORKLOAD
 
+_COLUMNS = WORKLOAD.blocks["columns"].block.fields
 TAKEN: dict[str, str] = {
+    **dict.fromkeys(_COLUMNS, "a field of `columns` in workloads"),
     **dict.fromkeys(SCENARIO.fields, "a field of scenarios, which `expect` lines read"),
     **{name: f"a total of a run: {doc}" for name, (_, doc) in TOTALS.items()},
     **{name: f"a metric: {doc}" for name, (_, doc) in METRICS.items()},
@@ -18,4 +20,5 @@ TAKEN: dict[str, str] = {
     **dict.fromkeys(
         ("expect", "where", "table", "log", "record"), "a word that begins lines of the language"
     ),
+    **dict.fromkeys(("true", "false"), "a truth value"),
 }
