@@ -38,14 +38,14 @@ def _mixed(evaluator: Evaluator, workload: Instance, read: FileReader) -> Worklo
     """Return a workload whose requests are those of others. Raises Failed."""
     place = evaluator.span(workload, "mix")
     others = [k for k in workload.members.shape.fields if k not in ("mix", "warmup")]
-    other = next((key for key in others if is_set(workload, key)), None)
-    blocks = (name for name, _ in workload.members.blocks)
-    other = other or next(blocks, None)
-    if other is not None:
+    said = {key: evaluator.span(workload, key) for key in others if is_set(workload, key)}
+    said |= {name: block.span for (name, _), block in workload.members.blocks.items() if block.span}
+    if said:
+        other, where = next(iter(said.items()))
         raise evaluator.fail(
             "E0521",
             f"workload `{workload.name}` has both `mix` and `{other}`",
-            evaluator.span(workload, other),
+            where,
             "each of those that are mixed has its own",
             secondary=(Label(place, "set here"),),
             help=("leave one of them out",),
