@@ -215,6 +215,25 @@ def put(data: Any, path: str, value: object) -> None:  # noqa: ANN401 (JSON)
     data[int(last) if last.isdigit() else last] = value
 
 
+TTFT, LATE = ["symbol", "ttft"], ["<", 1, ["symbol", "ttft"]]
+ASKED = (
+    ("slo.0", ["list"]),
+    ("slo.0", ["<=", TTFT, ["attribute", TTFT, "dl"]]),
+    ("slo.0", ["<=", TTFT, ["mean", TTFT]]),
+    ("slo.0", ["<=", TTFT, ["where", TTFT, LATE]]),
+    ("slo.0", ["<=", ["symbol", "itl"], 1]),
+    ("slo.0", ["<=", TTFT, ["symbol", "makespan"]]),
+    ("slo.0", ["==", TTFT, "late"]),
+    ("slo.0", ["<=", TTFT, ["-", LATE, LATE]]),
+    ("expects.0", ["==", ["list", TTFT], 1]),
+    ("expects.0", ["<=", ["table", "t", TTFT], 1]),
+    ("expects.0", ["<=", ["max", 3], 1]),
+    ("expects.0", ["<=", ["p50", ["symbol", "makespan"]], 1]),
+    ("expects.0", ["<=", ["mean", ["*", TTFT, ["symbol", "itl"]]], 1]),
+    ("expects.0", ["<=", ["where", ["symbol", "makespan"], LATE], 1]),
+    ("expects.0", ["<=", ["where", ["mean", ["symbol", "itl"]], ["<", ["mean", TTFT], 1]], 1]),
+    ("expects.0", ["<=", ["mean", ["where", ["symbol", "itl"], LATE]], 1]),
+)
 WIDE = [["low", 0], ["high", 1e270], ["step", 1e-90]]
 MEANT = (
     ("workload.prompt.name", "nope", "there is no 'nope' of"),
@@ -224,6 +243,7 @@ MEANT = (
     ("workload.output", {"name": "quantiles"}, "quantiles need values"),
     ("workload.output", {"name": "uniform", "parameters": WIDE}, "a range has too many steps"),
     ("slo.0.formula", ["<=", ["symbol", "tokens"], 2], "a condition asks for what no run has"),
+    *((f"{where}.formula", formula, "a condition asks for") for where, formula in ASKED),
     ("workers.0.handoff", "overlaped", "`handoff` is not 'overlaped'"),
     ("workers.0.local.preempt", "swop", "`preempt` is not 'swop'"),
     ("workers.0.local.queue", "list", "`queue` is not 'list'"),
@@ -250,8 +270,9 @@ def test_what_no_run_could_do_is_refused(path: str, value: object, reason: str) 
           output = choice(constant(4 tokens): 50 %, uniform(2..9 tokens): 50 %)
         }
         slo quick { ttft <= 2 s }
-        scenario s { model = llama2_7b; cluster = single(A100_80G); workload = w; slo = quick }
-        """
+        scenario s { model = llama2_7b; cluster = single(A100_80G); workload = w; slo = quick
+          expect ASKED }
+        """.replace("ASKED", "mean(max(ttft, e2e), where = ttft < 1 s or prompt in 1..9) <= 1 s")
     )
     data = json.loads(plan.to_json())
     assert tsdl.Plan.from_json(json.dumps(data)).hash == plan.hash

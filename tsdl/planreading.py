@@ -4,14 +4,14 @@ import json
 from math import inf
 
 from tsdl import formula
-from tsdl.formula import ATTRIBUTE
 from tsdl.interpolation import check_grid
 from tsdl.plan import FORMAT, WORK, Channel, Cost, Global, Local, Plan, Workers, of_stage
+from tsdl.planconditions import check_condition
 from tsdl.planhandlers import DEEPEST, WORDS, Statement
 from tsdl.planjson import decoded, unshared
 from tsdl.planworkload import MOST_STEPS, Draw, Workload
 from tsdl.pythonsource import TABLE, is_name
-from tsdl.schema import CONSTRUCTORS, EVENTS, METRICS, TAKEN, TOTALS, Block
+from tsdl.schema import CONSTRUCTORS, EVENTS, TAKEN, Block
 from tsdl.schema.hardware import LINK
 from tsdl.schema.names import MOST_DEVICES
 from tsdl.schema.scenarios import SCENARIO, SHORTEST
@@ -216,10 +216,10 @@ def _check_asked(plan: Plan) -> None:
     for part in formula.every_part(*(value for stage in stages for value in of_stage(stage))):
         if part.operation == "attribute" and part.arguments[1] not in names[0]:
             raise ValueError(f"requests have no {part.arguments[1]!r}")
-    known = {*METRICS, *TOTALS, *(f"{ATTRIBUTE}{name}" for name in names[0])}
-    for condition in (*plan.slo, *plan.expects):
-        if not formula.symbols(condition.formula) <= known:
-            raise ValueError(f"a condition asks for what no run has: {condition.text!r}")
+    for bound in plan.slo:
+        check_condition(bound, names[0], each=True)
+    for expected in plan.expects:
+        check_condition(expected, names[0], each=False)
 
 
 def _check_words(plan: Plan) -> None:
