@@ -75,6 +75,23 @@ def test_a_text_is_the_same_number_in_all_files_of_a_mix(tmp_path: Path) -> None
     assert tsdl.Plan.from_json(plan.to_json()).hash == plan.hash
 
 
+@pytest.mark.parametrize("use", ["trace", "lengths"])
+def test_texts_are_counted_as_the_file_has_them_and_not_by_time(tmp_path: Path, use: str) -> None:
+    rows = [(5, "zoe"), (1, "adam"), (2, "zoe")]
+    lines = (
+        json.dumps({"arrival_time": at, "input_toks": 9, "output_toks": 2, "user": user})
+        for at, user in rows
+    )
+    (tmp_path / "f.jsonl").write_text("\n".join(lines))
+    more = "" if use == "trace" else "; arrivals = poisson(1 req/s)"
+    asked = f'asked {{ {use} = "f.jsonl"; columns {{ tenant = "user" }}{more} }}'
+    (tmp_path / "a.tsim").write_text(PROGRAM.replace("asked from first {}", asked))
+    (tmp_path / "first.csv").write_text(FIRST)
+    (tmp_path / "second.csv").write_text(SECOND)
+    plan = tsdl.compile(tmp_path / "a.tsim")
+    assert plan.workload.attributes[0].names == ("zoe", "adam")
+
+
 def test_beside_numbers_that_are_drawn_texts_are_not_told(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, "first, drawn")
     assert plan.workload.told("tenant", 1) == "1"

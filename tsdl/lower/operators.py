@@ -255,7 +255,11 @@ def _symbols(device: Device) -> dict[str, Any]:
     features = {name: symbol(name) for name in BATCH_FEATURES}
     known: dict[str, Any] = {"devices": device.devices, "ranks": device.parallel.ranks}
     known |= {"domains": device.reach.domains, "rank_domains": device.reach.rank_domains}
-    known |= {"expert_devices": 1, "all_to_all": device.parallel.all_to_all, "decode_tokens": device.decode_tokens}
+    known |= {
+        "expert_devices": 1,
+        "all_to_all": device.parallel.all_to_all,
+        "decode_tokens": device.decode_tokens,
+    }
     known["hardware"] = device.hardware
     return {**features, **known, **device.formats}
 

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -313,6 +313,10 @@ class Rows:
         for count, why in left_out:
             title = f"{count:,} of {rows:,} rows are left out: {why}"
             self.sink.warning("W0603", title, whole)
+        texts = [
+            _texts(cells, whole=whole)
+            for (_, whole), cells in zip(self.columns.attributes, self._said_of_all(), strict=True)
+        ]
         if self.columns.any_order:
             self.found.sort(key=lambda session: session[0])
         first = self.found[0][0]
@@ -330,33 +334,39 @@ class Rows:
             tuple(call.wait for call in calls) if chained and self.arrivals else (),
         )
         of_each = (call.priority for call in calls)
-        said = zip(*(call.attributes for call in calls), strict=True)
         return Recorded(
             table,
             tuple(of_each) if self.columns.priority else (),
-            tuple(
-                _numbers(cells, whole=whole)
-                for (_, whole), cells in zip(self.columns.attributes, said, strict=True)
-            ),
+            tuple(map(_numbers, self._said_of_all(), texts)),
         )
 
+    def _said_of_all(self) -> Iterator[tuple[str, ...]]:
+        """Yield what all calls say of each attribute, in the order of sessions."""
+        calls = (call for _, session in self.found for call in session)
+        return zip(*(call.attributes for call in calls), strict=True)
 
-def _numbers(cells: tuple[str, ...], *, whole: bool) -> Named:
-    """Return what a column of an attribute has, of an `int` a number for each text, from 0.
 
-    Texts are counted as they come; numbers that no double holds, those of accounts, say, are texts.
+def _texts(cells: tuple[str, ...], *, whole: bool) -> tuple[str, ...]:
+    """Return the texts in a column of an attribute, as they come; none where it has numbers.
+
+    Numbers that no double holds, those of accounts, say, are texts of an `int`.
     """
     if not whole:  # each has been looked at
-        return Named(tuple(map(float, cells)))
+        return ()
     try:
         found = tuple(map(float, cells))
     except ValueError:
         found = (math.nan,)
-    if all(abs(number) <= _MOST_WHOLE for number in found):
-        return Named(found)
-    known: dict[str, int] = {}
-    numbers = tuple(float(known.setdefault(cell, len(known))) for cell in cells)
-    return Named(numbers, tuple(known))
+    numbers = all(abs(number) <= _MOST_WHOLE for number in found)
+    return () if numbers else tuple(dict.fromkeys(cells))
+
+
+def _numbers(cells: tuple[str, ...], texts: tuple[str, ...]) -> Named:
+    """Return what a column of an attribute has: numbers, or for each text its own, from 0."""
+    if not texts:
+        return Named(tuple(map(float, cells)))
+    known = {text: float(number) for number, text in enumerate(texts)}
+    return Named(tuple(known[cell] for cell in cells), texts)
 
 
 def _text(cells: Mapping[str, object], column: str) -> str:

@@ -7,7 +7,7 @@ the engine, and goes on after that.
 
 from __future__ import annotations
 
-from itertools import cycle, islice
+from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from tsdl.runtime.fast.worker import FastWorker
@@ -31,7 +31,7 @@ def of(engine: FastEngine) -> LetIn | None:
         or not all(worker.prefills and worker.memory.holds_all for worker in workers)
     ):
         return None
-    turns = engine.stages.selections.turns
+    ids, turns = [worker.id for worker in workers], engine.stages.selections.turns
     ledger, longest, system = engine.ledger, engine.longest, engine.system
 
     def let_in(
@@ -39,17 +39,15 @@ def of(engine: FastEngine) -> LetIn | None:
     ) -> tuple[Request | None, Request | None]:
         """Let those arrive who come before a time; return the last of them, and the next."""
         last: Request | None = None
-        if len(turns) != 1 or engine.watching or any(w.heeded for w in workers):
+        if len(turns) != 1 or engine.watching:
             return last, request  # with no turn yet nobody has been sent anywhere
         ((place, before),) = turns.items()
-        behind = next((n for n, worker in enumerate(workers) if worker.id > before), 0)
-        number = ledger.count
-        for worker in islice(cycle(workers), behind, None):
-            if request is None or request.arrived >= until:
-                break
+        at, number = bisect_right(ids, before), ledger.count
+        while request is not None and request.arrived < until:
+            worker = workers[at % len(workers)]
             now, due = request.arrived, worker.due
-            if due == now or (worker.current is None and due > now):
-                break  # a boundary at this time; or an idle worker, which looks at it
+            if worker.heeded or due == now or (worker.current is None and due > now):
+                break  # it listens, or has a boundary now, or is idle and looks at it
             if request.prompt + request.output > longest:
                 break
             request.id = number
@@ -58,6 +56,7 @@ def of(engine: FastEngine) -> LetIn | None:
             request.worker, request.node = worker.id, worker.node
             worker.inbox.append((now, request))
             last, request = request, next(coming, None)
+            at += 1
         if last is not None:
             engine.coming -= number - ledger.count
             ledger.count = number
