@@ -83,7 +83,7 @@ def test_texts_are_counted_as_the_file_has_them_and_not_by_time(tmp_path: Path, 
         for at, user in rows
     )
     (tmp_path / "f.jsonl").write_text("\n".join(lines))
-    more = "" if use == "trace" else "; arrivals = poisson(1 req/s)"
+    more = "" if use == "trace" else "; arrivals = poisson(1 req/s); requests = 3"
     asked = f'asked {{ {use} = "f.jsonl"; columns {{ tenant = "user" }}{more} }}'
     (tmp_path / "a.tsim").write_text(PROGRAM.replace("asked from first {}", asked))
     (tmp_path / "first.csv").write_text(FIRST)
