@@ -130,9 +130,17 @@ def _interval(evaluator: Evaluator, expression: ast.Interval, place: Place) -> V
     step = evaluator.number(expression.step, place) if expression.step else None
     if low > high:
         raise evaluator.fail(
-            "E0503", f"this range is empty: {low:g} is more than {high:g}", expression.span
+            "E0503",
+            f"this range is empty: {_shown(expression.low, low)} is more than "
+            f"{_shown(expression.high, high)}",
+            expression.span,
         )
     return Range(low, high, step)
+
+
+def _shown(expression: ast.Expr, value: float) -> str:
+    """Return a number as it is written, with its unit; its value where that is computed."""
+    return expression.span.text if isinstance(expression, ast.Number) else f"{value:g}"
 
 
 def _name(evaluator: Evaluator, expression: ast.Name, place: Place) -> Value:
