@@ -173,6 +173,7 @@ def test_constants_are_found_again() -> None:
         assert abs(check.before) > 0.1
         assert check.after_each < 0.02
     assert all(0 < p.deviation < 0.1 for p in on_run.predictions)
+    assert on_run.warnings == ()
 
 
 @pytest.mark.usefixtures("scipy")
@@ -183,6 +184,21 @@ def test_a_measured_zero_has_no_error() -> None:
     checks = [check for check in found.runs[0].checks if check.statistic == "ttft"]
     assert all(math.isnan(check.before) and math.isnan(check.after) for check in checks)
     assert "TTFT                   –" in table(found)
+
+
+@pytest.mark.usefixtures("scipy")
+def test_a_run_that_no_constants_explain_is_warned_of() -> None:
+    found = tsdl.calibrate(EXAMPLE, [run_of(1000.0, 40)], fit=[BANDWIDTHS])
+    (warning,), (on_run,) = found.warnings, found.runs
+    assert warning.code == "W0904"
+    assert warning.title.startswith("the fitted constants do not explain `run.csv`: held out, TPOT")
+    assert "are they in ms?" in warning.help[0]
+    sure = {p.statistic: p.deviation for p in on_run.predictions}
+    for check in on_run.checks[-len(sure) :]:
+        assert sure[check.statistic] >= abs(math.log(1 + check.after))
+    written, told = declarations(found).replace("\n## ", " "), json.loads(as_json(found))
+    assert f"Warning: {warning.title}." in written
+    assert told["runs"][0]["warnings"] == [warning.title]
 
 
 @pytest.mark.long

@@ -88,6 +88,15 @@ def test_a_page_has_its_headings(code: str) -> None:
         assert len(line) <= 100 or set("((") <= set(line), line
 
 
+@pytest.fixture(autouse=True)
+def scipy(request: pytest.FixtureRequest) -> None:
+    """Skip what calibrates where there is no scipy."""
+    if "code" in request.fixturenames and "$ tsdl calibrate" in page(
+        request.getfixturevalue("code")
+    ):
+        pytest.importorskip("scipy", reason="needs scipy: pip install -e '.[calibrate]'")
+
+
 @pytest.mark.parametrize("code", CATALOGUE)
 def test_the_example_yields_the_code_and_no_other(
     code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture

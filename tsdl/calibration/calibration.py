@@ -11,10 +11,11 @@ from msgspec import Struct
 
 from tsdl.calibration.fit import Posterior, fit
 from tsdl.calibration.forward import METRICS, Floats, Forward
+from tsdl.calibration.misfit import misfit, widened
 from tsdl.calibration.priors import USUAL, Factor, factor_of, matching
 from tsdl.calibration.residuals import Split, groups, residuals, split_of
 from tsdl.constants import Constant, report_unknown
-from tsdl.diagnostics import Sink
+from tsdl.diagnostics import Diagnostic, Sink
 from tsdl.diagnostics.words import several
 from tsdl.errors import TsdlError
 
@@ -59,7 +60,11 @@ class Fitted(Struct, frozen=True):
 
 
 class Prediction(Struct, frozen=True):
-    """A mean (seconds) or throughput (requests/s) of a run, and the relative deviation of it."""
+    """A mean (seconds) or throughput (requests/s) of a run, and the relative deviation of it.
+
+    The deviation is what that of the constants makes of it, and no less than the error of a mean
+    that the fit leaves far off.
+    """
 
     statistic: str
     value: float
@@ -88,6 +93,12 @@ class OnRun(Struct, frozen=True):
     predictions: tuple[Prediction, ...]
     checks: tuple[Check, ...]
 
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """Return what is wrong with the fit to this run."""
+        found = misfit(self)
+        return (found,) if found else ()
+
 
 class Calibration(Struct, frozen=True):
     """Constants that were fitted to measured runs.
@@ -103,6 +114,11 @@ class Calibration(Struct, frozen=True):
     simulations: int
     idle: tuple[str, ...]
     formulas: tuple[str, ...]
+
+    @property
+    def warnings(self) -> list[Diagnostic]:
+        """Return what is wrong with the fit, run by run."""
+        return [warning for on_run in self.runs for warning in on_run.warnings]
 
     @property
     def values(self) -> dict[str, float]:
@@ -145,15 +161,7 @@ def calibrate(
     before, after = forward.unchanged(), forward.compare(posterior.mean)
     deviations = _deviations(forward, posterior).reshape(len(runs), len(STATISTICS))
     on_runs = tuple(
-        OnRun(
-            run,
-            split,
-            tuple(
-                Prediction(name, _statistic(ours.simulated, name), float(deviation))
-                for name, deviation in zip(STATISTICS, of_run, strict=True)
-            ),
-            tuple(_checks(split, theirs, ours)),
-        )
+        _on_run(run, split, of_run, theirs, ours)
         for run, split, of_run, theirs, ours in zip(
             runs, splits, deviations, before, after, strict=True
         )
@@ -165,6 +173,17 @@ def calibrate(
         )
     )
     return Calibration(chosen, fitted, on_runs, holdout, forward.simulations, idle, formulas)
+
+
+def _on_run(
+    run: Run, split: Split, deviations: Floats, before: Validation, after: Validation
+) -> OnRun:
+    checks = tuple(_checks(split, before, after))
+    predictions = (
+        Prediction(name, _statistic(after.simulated, name), float(deviation))
+        for name, deviation in zip(STATISTICS, deviations, strict=True)
+    )
+    return OnRun(run, split, widened(predictions, checks), checks)
 
 
 def _check(runs: Sequence[Run], holdout: float) -> None:

@@ -6,7 +6,8 @@ from pathlib import PurePath
 from textwrap import wrap
 
 from tsdl.calibration.calibration import Calibration, Fitted
-from tsdl.calibration.text import TITLES, deviation, divided, of_run, share
+from tsdl.calibration.text import deviation, divided, of_run
+from tsdl.calibration.titles import TITLES, share
 from tsdl.constants import Constant
 from tsdl.program import Declaration
 from tsdl.writing import Block, Line, render
@@ -48,6 +49,7 @@ def _origin(found: Calibration, command: str) -> Iterator[str]:
     for on_run in found.runs:
         yield f"Run: {of_run(on_run.run)}."
         yield f"{divided(on_run)}."
+        yield from (f"Warning: {warning.title}." for warning in on_run.warnings)
         deviations = [f"{TITLES[p.statistic]} {deviation(p.deviation)}" for p in on_run.predictions]
         yield f"Predicted means, standard deviation from these constants: {', '.join(deviations)}."
         for part in dict.fromkeys(check.part for check in on_run.checks):

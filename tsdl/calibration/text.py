@@ -9,11 +9,10 @@ from typing import Any
 from msgspec.structs import asdict
 
 from tsdl.calibration.calibration import Calibration, Check, Fitted, OnRun
+from tsdl.calibration.titles import TITLES, share
 from tsdl.diagnostics.words import several
 from tsdl.measured import Run
 from tsdl.runtime.text import duration
-
-TITLES = {"ttft": "TTFT", "tpot": "TPOT", "e2e": "E2E", "throughput": "requests/s"}
 
 
 def of_run(run: Run) -> str:
@@ -30,17 +29,12 @@ def divided(on_run: OnRun) -> str:
     return f"{told}; the first met a cold engine"
 
 
-def share(value: float, *, sign: bool = False) -> str:
-    """Show a share in percent."""
-    if math.isnan(value):
-        return "–"
-    return f"{value:{'+' if sign else ''}.1%}".replace("%", " %")
-
-
 def deviation(logarithm: float) -> str:
     """Show the standard deviation of a logarithm: a share, or a factor where it is large."""
     few = 0.5
-    return f"± {share(logarithm)}" if logarithm < few else f"×÷ {math.exp(logarithm):.2g}"
+    if logarithm < few:
+        return f"± {share(logarithm)}"
+    return f"×÷ {float(f'{math.exp(logarithm):.2g}'):,.4g}"
 
 
 def table(found: Calibration) -> str:
@@ -154,6 +148,7 @@ def _run(on_run: OnRun) -> dict[str, Any]:
         "held_out": on_run.split.count - on_run.split.last,
         "predictions": [_known(asdict(prediction)) for prediction in on_run.predictions],
         "errors": [_known(asdict(check)) for check in on_run.checks],
+        "warnings": [warning.title for warning in on_run.warnings],
     }
 
 

@@ -14,6 +14,7 @@ from tsdl.cli.shared import (
     chosen_scenario,
     is_read,
     measured_run,
+    tell,
     unwritable,
     usage_error,
 )
@@ -63,6 +64,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
         found = fit(chosen, known, arguments.fit, arguments.holdout)
     except (NoScipy, ValueError) as error:
         return usage_error(str(error))
+    tell(found.warnings, "text")
     if arguments.format == "json":
         sys.stdout.write(text.as_json(found))
     else:
