@@ -102,6 +102,26 @@ def test_what_a_file_says_of_tables_is_compared(
     assert codes(program(f'{ABOUT}; folder = "kernels"; operator qkv {{ {QKV} }}', worker)) == found
 
 
+@pytest.mark.parametrize(
+    ("about", "found"),
+    [
+        ('hardware = "a100-80gb"; model = "llama2-7b"', []),
+        ('hardware = "a100-40gb"', ["W0609"]),
+        ('hardware = "h100-80gb"', ["W0609"]),
+        ('hardware = "x"; model = "llama2-70b"', ["W0609", "W0609"]),
+    ],
+)
+def test_a_cost_may_say_itself_where_its_tables_are_from(about: str, found: list[str]) -> None:
+    text = program(f'about {{ {about} }}; folder = "kernels"; operator qkv {{ {QKV} }}')
+    assert codes(text) == found
+
+
+def test_a_size_of_memory_that_the_device_does_not_name() -> None:
+    about = 'about { hardware = "h100-80gb" }; iteration = 20 ms'
+    text = program(about).replace("A100_80G", "H100_SXM")
+    assert codes(text) == []
+
+
 def test_a_file_about_tables_that_is_missing() -> None:
     assert codes(program(f'{ABOUT}; folder = "kernels"; operator qkv {{ {QKV} }}')) == ["E0604"]
     assert codes(program(f'{ABOUT}; operator qkv {{ file = "kernels/{QKV[8:]} }}')) == []

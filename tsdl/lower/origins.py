@@ -17,16 +17,18 @@ from tsdl.source import Source, Span
 _MOST_CHARACTERS = 1_000_000
 _WORD = re.compile(r"[a-z]+|\d+")
 _DEGREE = re.compile(r"tp(\d+)")  # how profiles of several degrees name the folders of each
+_MEMORY = "g"  # the unit in `A100_80G`
 _COMPUTED_IN = ("dtype", "weight_dtype", "compute_dtype")
 
 
 class Origin(Struct, frozen=True):
-    """What a file says of the tables in a folder, by its keys."""
+    """What a file says of the tables in a folder, by its keys; or what the cost says itself."""
 
     source: Source
     said: Mapping[str, object]
     folder: str
     place: Span  # where the folder is named
+    said_by: str = "the file that says so"
 
     def text(self, key: str) -> str:
         """Return what a key says; "" where that is no text."""
@@ -58,11 +60,10 @@ def check_origin(
     names may differ and mean the same.
     """
     cost = evaluator.reference(worker, "cost")
-    origin = _origin(evaluator, cost, read) if cost else None
+    origin = _origin(evaluator, worker, cost, read) if cost else None
     if cost is None or origin is None:
         return
-    about = evaluator.inner(cost, "about")
-    keys = {key: str(evaluator.get(about, key) or "") for key in about.members.shape.fields}
+    keys = _keys(evaluator, cost)
     name = worker.members.name
     for key, title in _differing(evaluator, origin, keys, model, device):
         evaluator.sink.warning(
@@ -71,7 +72,7 @@ def check_origin(
             origin.place,
             f"the tables of worker `{name}`",
             secondary=origin.line_of(key),
-            help=("take tables of what is simulated, or mend the file that says so",),
+            help=(f"take tables of what is simulated, or mend {origin.said_by}",),
         )
     degrees, own = origin.degrees(keys["devices"]), device.parallel.devices
     if degrees and own not in degrees:
@@ -116,9 +117,9 @@ def _differing(
 
 def _alike(said: str, declaration: Declaration) -> bool:
     """Tell whether a name may mean a declaration, or one of the library that it is derived from."""
-    words = _words(said)
     for name in _names(declaration):
         known = _words(name)
+        words = _words(said) if _MEMORY in known else _without_memory(_words(said))
         if "".join(words) == "".join(known) or _within(words, known) or _within(known, words):
             return True
     return False
@@ -132,7 +133,13 @@ def _names(declaration: Declaration) -> Iterator[str]:
 
 
 def _words(name: str) -> list[str]:
-    return _WORD.findall(name.lower())
+    return [word.replace("gb", _MEMORY) for word in _WORD.findall(name.lower())]
+
+
+def _without_memory(words: list[str]) -> list[str]:
+    """Return words without a size of memory: `h100`, `80`, `g` is any H100 that has no size."""
+    at = words.index(_MEMORY) if _MEMORY in words else 0
+    return words[: at - 1] + words[at + 1 :] if at > 1 else words
 
 
 def _within(few: list[str], many: list[str]) -> bool:
@@ -142,9 +149,22 @@ def _within(few: list[str], many: list[str]) -> bool:
 # -- the file --------------------------------------------------------------------------------------
 
 
-def _origin(evaluator: Evaluator, cost: Instance, read: FileReader) -> Origin | None:
+def _keys(evaluator: Evaluator, cost: Instance) -> dict[str, str]:
+    """Return what the fields of `about` have: keys of its file, or without one what they name."""
+    about = evaluator.inner(cost, "about")
+    return {key: str(evaluator.get(about, key) or "") for key in about.members.shape.fields}
+
+
+def _origin(
+    evaluator: Evaluator, worker: Instance, cost: Instance, read: FileReader
+) -> Origin | None:
     about, folder = evaluator.inner(cost, "about"), evaluator.get(cost, "folder")
     name, place = evaluator.get(about, "file"), evaluator.span(cost, "folder")
+    if name is None:
+        own = _keys(evaluator, cost).values()
+        place = evaluator.span(worker, "cost")
+        said_by = f"`{cost.name}`, which says so"
+        return Origin(place.source, {text: text for text in own if text}, "", place, said_by)
     if isinstance(folder, str):
         folder = Path(folder, place.source.name)
     if not isinstance(folder, Path) or not isinstance(name, str):

@@ -247,10 +247,12 @@ COST = Block(
         "about": Nested(
             Block(
                 "about",
-                "A file that says where the tables are from: which of its keys say what.",
+                "Where tables are from: a file and its keys that say so, or the names themselves.",
                 {
                     "file": Field(Text(), "a YAML file, in `folder` or the folder above it"),
-                    "hardware": Field(Text(), "its key for the name of the device"),
+                    "hardware": Field(
+                        Text(), "its key for the name of the device; without `file`, that name"
+                    ),
                     "model": Field(Text(), "for that of the model"),
                     "dtype": Field(Text(), "for that of the number format"),
                     "devices": Field(Text(), "for a list: how many devices share the model"),
