@@ -120,6 +120,58 @@ def test_quantization(quantized: dict[str, Any], formats: tuple[str, ...]) -> No
     assert field(text, "dtype") == ""
 
 
+LEFT_OUT = ["lm_head", "re:.*mlp\\.gate$", "model.norm", "model.embed_tokens", "vision_tower"]
+ATTENTION = ["re:.*self_attn.*", "re:.*shared_experts.*", "re:.*mlp\\.(gate|up|down)_proj.*"]
+
+
+@pytest.mark.parametrize(
+    ("case", "left", "formats", "told"),
+    [
+        ("qwen3_moe", LEFT_OUT, ("int4_group(32, zero = 0)", ""), ""),
+        ("qwen3_moe", [*LEFT_OUT, *ATTENTION], ("", "int4_group(32, zero = 0)"), ""),
+        (
+            "qwen3_moe",
+            [f"model.layers.{layer}.self_attn*" for layer in range(94)],
+            ("", "int4_group(32, zero = 0)"),
+            "",
+        ),
+        (
+            "qwen3_moe",
+            ["model.layers.0.self_attn", "model.layers.1.self_attn"],
+            ("int4_group(32, zero = 0)", ""),
+            "`model.layers.*.self_attn`",
+        ),
+        (
+            "qwen3_moe",
+            ["*self_attn", "model.layers.3.mlp.experts.7.up_proj"],
+            ("", "int4_group(32, zero = 0)"),
+            "`model.layers.*.mlp.experts.*.up_proj`",
+        ),
+        ("llama", ["*self_attn"], ("int4_group(32, zero = 0)", ""), "`*self_attn`"),
+    ],
+)
+def test_matrices_that_are_not_quantized(
+    case: str, left: list[str], formats: tuple[str, str], told: str
+) -> None:
+    weights = {"num_bits": 4, "type": "int", "group_size": 32, "symmetric": True}
+    quantized = {
+        "quant_method": "compressed-tensors",
+        "config_groups": {"group_0": {"weights": weights}},
+        "ignore": left,
+    }
+    text, found = imported(sample(case) | {"quantization_config": quantized})
+    assert (field(text, "weight_dtype"), field(text, "expert_dtype")) == formats
+    title = f"`ignore`: what it leaves out is taken as quantized, too: {told}"
+    assert [warning.title for warning in found] == ([title] if told else [])
+
+
+def test_attention_that_is_computed_as_experts_are_is_told() -> None:
+    quantized = MODELOPT | {"exclude_modules": ["lm_head", "*self_attn*"]}
+    text, (found,) = imported(sample("qwen3_moe") | {"quantization_config": quantized})
+    assert (field(text, "expert_dtype"), field(text, "compute_dtype")) == ("nvfp4", "nvfp4")
+    assert "attention is stored in the model's format, and computed in nvfp4" in found.title
+
+
 @pytest.mark.parametrize(
     "quantized",
     [

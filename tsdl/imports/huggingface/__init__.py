@@ -47,7 +47,7 @@ def _text(path: str, root: Table, sink: Sink) -> str | None:
     graph, members = Sizes(text, family, within is not None).read()
     family = replace(family, graph=graph)
     both = [text, root] if within else [root]
-    members += [dtype(both), *quantization(both), *_tied(both, family)]
+    members += [dtype(both), *quantization(both, members), *_tied(both, family)]
     _leave(root, text)
     named = PurePath(path).name, _name(path, root)
     return None if sink.has_errors else _written(named, kind, family, members, text)

@@ -1,5 +1,6 @@
 """The number formats of a configuration: what it computes in, and how weights are quantized."""
 
+from tsdl.imports.huggingface.leftout import but_for_those_left_out
 from tsdl.imports.tables import WRONG, Table
 from tsdl.writing import Line
 
@@ -32,8 +33,11 @@ def dtype(tables: list[Table]) -> Line:
     return Line("bf16", "no torch_dtype: assumed", "dtype")
 
 
-def quantization(tables: list[Table]) -> list[Line]:
-    """Return the number formats of quantized matrices; tell of a way that is not known."""
+def quantization(tables: list[Table], sizes: list[Line]) -> list[Line]:
+    """Return the number formats of quantized matrices; tell of a way that is not known.
+
+    `sizes` are those of the model: how many layers it has, and whether experts.
+    """
     for table in tables:
         given = table.table("quantization_config")
         if given is not None:
@@ -43,7 +47,7 @@ def quantization(tables: list[Table]) -> list[Line]:
                 reason = f"matrices of `{method[:60]}` are taken as not quantized"
                 help_ = "write `weight_dtype` of the model by hand"
                 table.unread("quantization_config", reason, help_)
-            return found
+            return but_for_those_left_out(given, found, sizes)
     return []
 
 
@@ -93,7 +97,10 @@ def _weights(name: str | None, given: Table, method: str) -> list[Line]:
         return []
     comment = f"{method}, groups of {group}" if group else method
     if name == "int4" and group:
-        name = "int4_group" if group == _GROUP else f"int4_group({group})"
+        # Those who pack symmetric weights for compressed-tensors keep no zero points.
+        symmetric = method == "compressed-tensors" and given.flag("symmetric")
+        own = ([] if group == _GROUP else [str(group)]) + (["zero = 0"] if symmetric else [])
+        name = f"int4_group({', '.join(own)})" if own else "int4_group"
     return [Line(name, comment, "weight_dtype")]
 
 
