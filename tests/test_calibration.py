@@ -364,6 +364,13 @@ def test_a_run_that_cannot_be_replayed(
     assert reason in capsys.readouterr().err
 
 
+def test_a_result_without_arrivals_is_compared_by_its_lengths() -> None:
+    run = Run("old.json", "vllm", run_of().requests, 1.0, instead="`lengths = …`")
+    first = replace(run.requests[0], arrived=math.nan)
+    with pytest.raises(ValueError, match="compares it with a workload of `lengths = …`"):
+        tsdl.calibrate(EXAMPLE, [replace(run, requests=(first, *run.requests[1:]))])
+
+
 @pytest.mark.usefixtures("scipy")
 def test_the_first_request_does_not_count() -> None:
     with pytest.raises(ValueError, match="has 15 requests to fit, besides the first; 16 are"):

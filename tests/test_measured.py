@@ -262,3 +262,10 @@ def test_a_column_that_is_named_must_be_there() -> None:
 def test_the_sample_beside_the_examples() -> None:
     run = good((ROOT / "examples" / "data" / "measured_sample.jsonl").read_text("utf-8"))
     assert len(run.requests) == 120
+
+
+def test_rows_that_are_separated_otherwise_have_too_few_cells() -> None:
+    run, sink = read("arrived,prompt,output,ttft,e2e\n0;5;6;0.1;0.5\n")
+    (error,) = sink.found
+    assert (run, error.code) == (None, "E0603")
+    assert error.title == "the row has 1 cell, and none for `prompt`"

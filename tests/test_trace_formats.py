@@ -292,3 +292,32 @@ def test_a_result_as_vllm_writes_it_is_replayed(
     assert again["start_times"] == pytest.approx(
         [t - start for t in first["start_times"]], abs=1e-6
     )
+
+
+@pytest.mark.parametrize(
+    ("header", "later"), [("arrived", "0.5"), ("arrived_s", "0.5"), ("arrived_ms", "500")]
+)
+def test_a_measured_run_is_replayed_as_it_is(header: str, later: str) -> None:
+    text = f"{header},prompt,output,ttft\n{later},7,8,0.1\n0,5,6,0.1\n1,9,0,\n"
+    found, sink = read(text)
+    assert found == Table((0.0, 0.5), (5, 7), (6, 8))
+    assert [warning.code for warning in sink.found] == ["W0603"]
+
+
+@pytest.mark.parametrize(
+    ("told", "load"),
+    [
+        ({"request_rate": 4.0}, "arrivals = poisson(4 req/s)"),
+        ({"request_rate": "inf", "max_concurrency": 16}, "concurrency = 16"),
+        ({}, "arrivals = poisson(RATE req/s)"),
+    ],
+)
+def test_a_result_without_arrivals_has_lengths(told: dict[str, object], load: str) -> None:
+    text = json.dumps({"input_lens": [5], "output_lens": [6]} | told)
+    found, sink = read(text)
+    (error,) = sink.found
+    assert found is None
+    assert error.code == "E0602"
+    assert error.title.startswith("this result has no `start_times`")
+    assert error.help == (f'take its lengths alone, under such a load: `lengths = "t"; {load}`',)
+    assert read(text, arrivals=False)[0] == Table((), (5,), (6,))

@@ -193,7 +193,9 @@ def _check(runs: Sequence[Run], holdout: float) -> None:
         raise ValueError(f"the share that is held out is from 0 to below 1, not {holdout:g}")
     for run in runs:
         if not run.timed:
-            raise ValueError(f"{run.name} does not say when requests arrived: it has no replay")
+            told = f"{run.name} does not say when requests arrived: it has no replay"
+            load = f"; `tsdl validate` compares it with a workload of {run.instead}"
+            raise ValueError(told + (load if run.instead else ""))
         split = split_of(len(run.requests), holdout)
         fitted = split.last - split.first
         if fitted < _LEAST:

@@ -36,7 +36,8 @@ class Run(Struct, frozen=True):
     """Requests in the order of their arrival, which counts from the first.
 
     `duration` is from the first arrival to the last token, in seconds. `left_out` counts those that
-    failed. `date` is the day that the file gives, "" where it gives none.
+    failed. `date` is the day that the file gives, "" where it gives none; so is `model`, what was
+    served. `instead` is what a workload can say of a run whose arrivals are not known.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Run(Struct, frozen=True):
     duration: float
     left_out: int = 0
     date: str = ""
+    model: str = ""
+    instead: str = ""
 
     @property
     def timed(self) -> bool:
@@ -84,7 +87,15 @@ class Collector(Struct):
             help=("mend the file or leave the request out",),
         )  # fmt: skip
 
-    def run(self, form: str, *, duration: float = NOT_KNOWN, date: str = "") -> Run | None:
+    def run(
+        self,
+        form: str,
+        *,
+        duration: float = NOT_KNOWN,
+        date: str = "",
+        model: str = "",
+        instead: str = "",
+    ) -> Run | None:
         """Return the run; None where any request is wrong or none was answered."""
         if self.mistakes:
             return None
@@ -101,7 +112,7 @@ class Collector(Struct):
         if math.isnan(duration):
             ends = [request.arrived + request.e2e for request in requests]
             duration = max((end for end in ends if not math.isnan(end)), default=NOT_KNOWN)
-        return Run(self.source.name, form, requests, duration, self.left_out, date)
+        return Run(self.source.name, form, requests, duration, self.left_out, date, model, instead)
 
 
 def _wrong(request: Request) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 from tsdl.diagnostics import Sink
+from tsdl.diagnostics.words import several
 from tsdl.measured.run import NOT_KNOWN, Collector, Request, Run
 from tsdl.source import Source
 from tsdl.tables import SECONDS
@@ -94,6 +95,11 @@ def _complete(
 def _add(collector: Collector, line: int, cells: Cells, headers: Mapping[str, str]) -> None:
     known = {name: str(cells.get(header, "")).strip() for name, header in headers.items()}
     if not any(known.get(name) for name in ("ttft", "e2e", "tpot")):
+        lost = next((header for header in headers.values() if header not in cells), None)
+        if lost is not None:
+            count = several(len(cells), "cell")
+            collector.wrong(line, f"the row has {count}, and none for `{lost}`")
+            return
         collector.left_out += 1
         return
     name = "prompt"

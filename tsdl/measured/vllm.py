@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from tsdl.diagnostics import Sink
 from tsdl.measured.run import NOT_KNOWN, Collector, Request, Run
 from tsdl.source import Source, Span
-from tsdl.traces.results import ERRORS, OUTPUTS, PROMPTS, STARTS, Result, read_result
+from tsdl.traces.results import (
+    ERRORS,
+    OUTPUTS,
+    PROMPTS,
+    STARTS,
+    Result,
+    read_result,
+    without_arrivals,
+)
 
 _LISTS = (PROMPTS, OUTPUTS, "ttfts", "itls")
 _SHOWN = 40  # characters of what is wrong
@@ -59,6 +67,8 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
         "vllm",
         duration=duration,
         date=_day(found.get("date")),
+        model=str(found.get("model_id") or ""),
+        instead=without_arrivals(source.name, found),
     )
 
 

@@ -28,6 +28,12 @@ class Format(Struct, frozen=True):
 
 
 _FAILED = "they failed, and have no answer"
+# What measured runs have in CSV (SPEC.md, section 12.3): they may be replayed as they are.
+_MEASURED = tuple(
+    Columns(f"arrived{unit}", "prompt", "output", per_second=per_second, any_order=True,
+            left_out=_FAILED)
+    for unit, per_second in (("", 1.0), ("_s", 1.0), ("_ms", 1e3), ("_us", 1e6), ("_ns", 1e9))
+)  # fmt: skip
 _CONVERSATIONS = Columns(
     documents.ARRIVED,
     documents.PROMPT,
@@ -173,7 +179,7 @@ def _possible(form: str, source: Source, columns: Columns, count: Counter | None
         return alike or list(ways)
     if start != "{":
         known = [way for ways in FORMATS.values() for way in ways if way.read is csv_lines]
-        return [given, *known, given]
+        return [given, *known, *(Format(csv_lines, each) for each in _MEASURED), given]
     if PROMPTS in first_names(source.text):
         return list(FORMATS["vllm"])
     return [*FORMATS["llmservingsim"], *FORMATS["mooncake"]]
@@ -181,6 +187,9 @@ def _possible(form: str, source: Source, columns: Columns, count: Counter | None
 
 def _missing(lines: Lines, columns: Columns, source: Source, sink: Sink, *, arrivals: bool) -> None:
     wanted = columns.names(arrivals=arrivals)
+    if lines.instead and lines.has(columns.names(arrivals=False)):
+        _without_arrivals(lines, source, sink)
+        return
     missing = [f"`{name}`" for name in wanted if name not in lines.names]
     fields = ("arrived", "prompt", "output")[-len(wanted) :]
     others = [name for name in lines.names if name not in wanted]
@@ -197,4 +206,14 @@ def _missing(lines: Lines, columns: Columns, source: Source, sink: Sink, *, arri
         source.line_span(lines.first),
         f"it has {', '.join(lines.names)}",
         help=(help_,),
+    )
+
+
+def _without_arrivals(lines: Lines, source: Source, sink: Sink) -> None:
+    sink.error(
+        "E0602",
+        f"this result has no `{STARTS}`, as older versions of vLLM write it: it has no arrivals",
+        source.line_span(lines.first),
+        f"it has {', '.join(lines.names)}",
+        help=(f"take its lengths alone, under such a load: {lines.instead}",),
     )

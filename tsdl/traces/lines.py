@@ -26,7 +26,7 @@ class Lines(Struct, frozen=True):
     `names` are those of the header, or of the first object (none where it is no object); `first`
     is where they stand, `named` tells whether a header gives them. Requests of a file that is one
     document are `counted` in messages: a line may hold several. `empty` is the number of rows whose
-    cells are all empty; they are not among `rows`.
+    cells are all empty; they are not among `rows`. `instead` is what to write where arrivals lack.
     """
 
     names: tuple[str, ...]
@@ -35,6 +35,7 @@ class Lines(Struct, frozen=True):
     rows: Iterable[tuple[int, Cells | str]]
     counted: bool = False
     empty: int = 0
+    instead: str = ""
 
     def has(self, names: Iterable[str]) -> bool:
         """Tell whether all these names are there."""

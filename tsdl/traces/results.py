@@ -4,7 +4,9 @@ The names are those of vllm/benchmarks/serve.py (vLLM 0.9 to 0.19). A request th
 error, and most often the output 0.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from msgspec import Struct
@@ -60,4 +62,19 @@ def result_lines(source: Source, sink: Sink) -> Lines | None:
     lists = found.lists
     rows = (dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True))
     answered = (row | {OUTPUTS: 0} if row.get(ERRORS) else row for row in rows)
-    return Lines(tuple(lists) or ("none of them",), 1, False, ((1, row) for row in answered), True)  # noqa: FBT003
+    names = tuple(lists) or ("none of them",)
+    instead = without_arrivals(source.name, found.told)
+    return Lines(
+        names, 1, named=False, rows=((1, row) for row in answered), counted=True, instead=instead
+    )
+
+
+def without_arrivals(name: str, told: Mapping[str, Any]) -> str:
+    """Return what a workload can say of a result that has no arrivals: lengths, and its load."""
+    rate, users = told.get("request_rate"), told.get("max_concurrency")
+    load = "arrivals = poisson(RATE req/s)"
+    if isinstance(rate, int | float) and math.isfinite(rate):
+        load = f"arrivals = poisson({rate:g} req/s)"
+    elif isinstance(users, int):
+        load = f"concurrency = {users}"
+    return f'`lengths = "{PurePath(name).name}"; {load}`'

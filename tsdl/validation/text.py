@@ -75,7 +75,7 @@ def _remarks(validation: Validation) -> Iterator[str]:
         yield "these are not the same requests, so that only distributions are compared:"
         yield f"  measured   {_described(validation.measured)}"
         yield f"  simulated  {_described(validation.simulated)}"
-        if run.format != "vllm":  # which is no trace
+        if run.timed:
             yield f'to compare one by one, replay them: `trace = "{PurePath(run.name).name}"`'
     if validation.latest > _FEW:
         far = validation.latest > _FAR * validation.simulated.values["arrived"].max()
