@@ -84,9 +84,9 @@ class Search(Struct, frozen=True):
 
 
 class Best(Struct, frozen=True):
-    """Of the points that differ in a column only, the one with the least key."""
+    """Of the points that differ in the columns of an axis only, the one with the least key."""
 
-    column: str
+    columns: tuple[str, ...]
     key: Asked
 
 

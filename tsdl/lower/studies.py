@@ -128,7 +128,7 @@ class _Lowering:
             self._replicates(),
             next((clause.span for clause, _ in self._clauses("replicate")), None),
             tuple(
-                Best(self._alone(clause.objects[0]), self._keys(clause, place)[0])
+                Best(self._axis(clause.objects[0]).columns, self._keys(clause, place)[0])
                 for clause, place in self._clauses("best")
             ),
             tuple(
@@ -312,10 +312,13 @@ class _Lowering:
         own = meaning.declaration.module is self.evaluator.program.root
         return self.reader.scale(name, None) if own else None
 
+    def _axis(self, name: ast.Expr) -> Axis:
+        """Return the axis that a column is of."""
+        return next(axis for axis in self.axes if name.span.text in axis.columns)
+
     def _alone(self, name: ast.Expr) -> str:
         """Return a column that is an axis of its own."""
-        column = name.span.text
-        axis = next(axis for axis in self.axes if column in axis.columns)
+        column, axis = name.span.text, self._axis(name)
         if len(axis.columns) > 1:
             raise self.evaluator.fail(
                 "E0529",

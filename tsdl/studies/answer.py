@@ -205,7 +205,7 @@ class Answer:
     def _best(self, rows: list[Row]) -> list[Row]:
         gone: tuple[str, ...] = ()  # axes that tell no points apart any more
         for best in self.study.best:
-            gone = (*gone, best.column)
+            gone = (*gone, *best.columns)
             groups = grouped(rows, gone).values()
             rows = [min(group, key=lambda row: self._key(row, best.key)) for group in groups]
         return rows

@@ -95,7 +95,7 @@ class Values:
 
         From now on another point is one of these, unless such a column is named.
         """
-        self._reduced = tuple(best.column for best in self.study.best)
+        self._reduced = tuple(c for best in self.study.best for c in best.columns)
         self._kept = rows
         self._groups.clear()
         self._known.clear()
