@@ -269,3 +269,20 @@ def test_rows_that_are_separated_otherwise_have_too_few_cells() -> None:
     (error,) = sink.found
     assert (run, error.code) == (None, "E0603")
     assert error.title == "the row has 1 cell, and none for `prompt`"
+
+
+@pytest.mark.parametrize(
+    ("changed", "title"),
+    [
+        ({"ttfts": [500.0, 0.0, 0.25]}, "a request took 500.5 s, and the whole run 12.5 s"),
+        (
+            {"start_times": [-1e6, 101.0, 102.0]},
+            "between two arrivals 1e+06 s pass, and all the rest takes 1 s",
+        ),
+    ],
+)
+def test_a_run_that_contradicts_itself_is_told(changed: dict[str, Any], title: str) -> None:
+    run, sink = read(json.dumps(VLLM | changed))
+    (warning,) = sink.found
+    assert run is not None
+    assert (warning.code, warning.title) == ("W0611", title)

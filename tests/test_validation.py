@@ -12,6 +12,7 @@ from msgspec.structs import replace
 import tsdl
 from tests.conftest import ROOT
 from tsdl.cli import main
+from tsdl.cli.measuring import tell_of_another_model
 from tsdl.measured import Request, Run
 from tsdl.validation import Validation
 from tsdl.validation.files import as_csv, as_json
@@ -270,3 +271,20 @@ def test_what_the_run_cannot_answer_is_wrong_usage(tmp_path: Path, capsys: Captu
     assert main(arguments) == 0
     assert main([*arguments, "--after", "1"]) == 2
     assert "does not say when requests arrived" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("served", "told"),
+    [
+        ("meta-llama/Llama-2-7b-chat-hf", False),
+        ("meta-llama/Llama-3.1-8B-Instruct", True),
+        ("own/finetuned", False),
+    ],
+)
+def test_a_run_of_another_model_is_told(served: str, told: bool, capsys: Capture) -> None:
+    run = Run("run.json", "vllm", (), 1.0, model=served)
+    tell_of_another_model([run], "llama2_7b")
+    said = capsys.readouterr().err
+    assert ("W0611" in said) == told
+    tell_of_another_model([run], "mine")
+    assert capsys.readouterr().err == ""

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tsdl.cli.measuring import tell_of_another_model
 from tsdl.cli.options import add_measured, add_scenario, read_share
 from tsdl.cli.shared import (
     MISTAKE,
@@ -18,6 +19,7 @@ from tsdl.cli.shared import (
     unwritable,
     usage_error,
 )
+from tsdl.diagnostics import Sink
 from tsdl.wholefiles import put_text
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ def calibrate(arguments: argparse.Namespace) -> int:
     if arguments.out and (wrong := _no_place_for(arguments, chosen)):
         return usage_error(wrong)  # better now than after a long fit
     known = [run for run in runs if run is not None]
+    plan = chosen.plan(Sink())
+    if plan is not None:
+        tell_of_another_model(known, plan.model.name)
     try:
         found = fit(chosen, known, arguments.fit, arguments.holdout)
     except (NoScipy, ValueError) as error:

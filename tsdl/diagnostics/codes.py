@@ -154,6 +154,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0608", Severity.WARNING, "a table that is faster than the device"),
         Code("W0609", Severity.WARNING, "a table of something else"),
         Code("W0610", Severity.WARNING, "times in another unit than their column says"),
+        Code("W0611", Severity.WARNING, "a measured run that contradicts itself or the scenario"),
         Code("W0901", Severity.WARNING, "asked beyond what a table has measured"),
         Code("W0902", Severity.WARNING, "requests that pile up"),
         Code("W0903", Severity.WARNING, "few requests that count"),

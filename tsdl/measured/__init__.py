@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 
 from tsdl.diagnostics import Sink
 from tsdl.measured import llmservingsim, table, vllm
+from tsdl.measured.doubts import doubt as doubt
+from tsdl.measured.doubts import doubts
 from tsdl.measured.run import Request as Request
 from tsdl.measured.run import Run as Run
 from tsdl.source import Source
@@ -25,7 +27,10 @@ def read_run(name: str, text: str, form: str, columns: Mapping[str, str], sink: 
     `form` is a name of FORMATS or `auto`; `columns` names those of a CSV file.
     """
     source = Source(name, text.removeprefix("\ufeff"))
-    return FORMATS[_format(source.text) if form == "auto" else form](source, columns, sink)
+    found = FORMATS[_format(source.text) if form == "auto" else form](source, columns, sink)
+    for warning in doubts(found, source) if found is not None else ():
+        sink.add(warning)
+    return found
 
 
 def _format(text: str) -> str:
