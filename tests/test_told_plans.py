@@ -105,3 +105,32 @@ def test_a_plan_tells_the_formats_and_their_peaks(tmp_path: Path, capsys: Captur
     assert "billion parameters in bf16 (weights in fp8, compute in fp8, KV in fp8), context" in told
     peaks = "989 TFLOPS in bf16 (100 % attained), 2000 TFLOPS in fp8 (60 % attained), 3.35 TB/s"
     assert f"peaks     {peaks} a device\n" in told
+
+
+@pytest.mark.parametrize(
+    ("model", "worker", "told"),
+    [
+        (
+            "deepseek_v3",
+            "kv = vllm_shared; parallel = tp(8)",
+            "(vllm_shared, 68.62 KiB a token on each of 8 devices: 691,456 tokens)",
+        ),
+        (
+            "gemma3_12b",
+            "kv = vllm_hybrid",
+            "384 KiB a token, 66.5 in the mean of 131,072: 12 requests of that length)",
+        ),
+        ("llama3_1_8b", "kv = vllm_shared", "(vllm_shared, 128 KiB a token: "),
+    ],
+)
+def test_a_plan_tells_what_is_held_of_a_token(
+    model: str, worker: str, told: str, capsys: Capture, tmp_path: Path
+) -> None:
+    path = tmp_path / "held.tsim"
+    path.write_text(
+        f"cluster one {{ worker gpu {{ hardware = H200; {worker} }} }}\n"
+        f"scenario it {{ model = {model}; cluster = one; policy = vllm; workload = sharegpt }}\n",
+        "utf-8",
+    )
+    assert main(["plan", str(path)]) == 0
+    assert told in capsys.readouterr().out

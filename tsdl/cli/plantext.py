@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from tsdl.cli.heldtext import held_text
 from tsdl.cli.iterationtext import Iterations, halves_lines, iteration_lines
 from tsdl.cli.policytext import stage_lines
 from tsdl.cli.rungs import rung_text
@@ -207,16 +208,12 @@ def _workers(
 ) -> list[str]:
     kv = workers.kv
     gib = 2**30
-    tokens = int(kv.capacity / kv.bytes_per_token) if kv.bytes_per_token else 0
     devices = f"{workers.devices} × " if workers.devices > 1 else ""
     together = f", {workers.ranks} in lock-step" if workers.ranks > 1 else ""
     together += f", in {len(workers.pipeline)} stages" if workers.pipeline else ""
     many = f" in each of {len(nodes)} nodes" if len(nodes) > 1 else ""
     where = f" in node {workers.node}" if workers.node and not many else many
-    held = (
-        f", KV {kv.capacity / gib:.2f} ({kv.name}, {kv.bytes_per_token / 1024:g} KiB a token: "
-        f"{several(tokens, 'token')})"
-    )
+    held = f", KV {kv.capacity / gib:.2f} ({kv.name}, {held_text(workers, model)})"
     away = any(offload.keeps_kv for offload in workers.offloads)
     lines = [
         f"  worker {workers.name} × {workers.count}{where}: {devices}{workers.hardware}{together}",

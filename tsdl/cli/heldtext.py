@@ -1,0 +1,31 @@
+"""What a plan tells of KV caches: how much memory a token takes, and how many there is room for."""
+
+from tsdl.costs import compiled_footprint
+from tsdl.diagnostics.words import several
+from tsdl.plan import KVCache, Model, Workers
+
+_ALL = 0.99  # of what a token takes at first: where windows end, later ones take less
+
+
+def held_text(workers: Workers, model: Model) -> str:
+    """Tell what a token takes and how many fit; of windows, how many requests of full context."""
+    kv = workers.kv
+    whole = not workers.pipeline and not any(offload.keeps_kv for offload in workers.offloads)
+    each = workers.devices if whole else 1
+    where = f" on each of {each} devices" if each > 1 else ""
+    a_token = f"{kv.bytes_per_token / each / 1024:.4g} KiB a token{where}"
+    full = _of_full_context(kv, model.context)
+    if 0 < full < _ALL * kv.bytes_per_token * model.context:
+        requests = several(int(kv.capacity / full), "request")
+        mean = f"{full / model.context / each / 1024:.4g} in the mean of {model.context:,}"
+        return f"{a_token}, {mean}: {requests} of that length"
+    tokens = int(kv.capacity / kv.bytes_per_token) if kv.bytes_per_token else 0
+    return f"{a_token}: {several(tokens, 'token')}"
+
+
+def _of_full_context(kv: KVCache, context: int) -> int:
+    """Return the bytes of a request that is as long as can be; 0 where its formula has no value."""
+    try:
+        return compiled_footprint(kv)(max(context - 1, 1), context, 1)
+    except (ArithmeticError, NameError, TypeError, ValueError):
+        return 0
