@@ -302,3 +302,10 @@ def test_a_language_model_beside_its_encoder() -> None:
     text, (found,) = imported(sample("qwen2") | changed)
     assert "from qwen2_5_7b" in text
     assert found.title.startswith("`vision_config`: what is done with images is left out")
+
+
+def test_keys_that_are_off_are_no_news() -> None:
+    off = {"moe_layers": None, "use_new_kind_of_attention": False}
+    assert imported(sample("llama") | off) == imported(sample("llama"))
+    _, (found,) = imported(sample("llama") | {"new_layers": 0} | off)
+    assert found.title == "`new_layers` has no counterpart"

@@ -149,10 +149,14 @@ class Table(Struct, eq=False):
         place = self.keys.get(key, self.span)
         self.sink.warning(UNREAD, f"`{key}`: {reason}", place, help=(help_,) if help_ else ())
 
+    def _is_off(self, key: str) -> bool:
+        data = self.entries[key].data if key in self.entries else True
+        return data is None or data is False
+
     def finish(self) -> None:
-        """Warn of every key that nobody has asked for."""
+        """Warn of every key that nobody has asked for, but for those that are null or false."""
         for key, place in self.keys.items():
-            if key not in self.known:
+            if key not in self.known and not self._is_off(key):
                 near = nearest(key, sorted(self.known - set(self.keys)))
                 help_ = f"did you mean `{near}`?" if near else "it is left out"
                 self.sink.warning(UNREAD, f"`{key}` has no counterpart", place, help=(help_,))
