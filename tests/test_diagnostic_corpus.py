@@ -29,7 +29,7 @@ Capture = pytest.CaptureFixture[str]
 
 HERE = Path(__file__).resolve().parent
 GOOD, POOR = HERE / "diagnostics", HERE / "messages_to_improve"
-COMMANDS = ("check", "import", "plan", "report", "run", "validate")
+COMMANDS = ("calibrate", "check", "import", "plan", "report", "run", "validate")
 TOLD = re.compile(r"^(error|warning|note)\[(\w+)\]: (.+)$", re.MULTILINE)
 
 
@@ -114,6 +114,8 @@ def test_a_mistake_is_told(
 ) -> None:
     if name(path) in LIMITS:
         LIMITS[name(path)](monkeypatch)
+    if arguments(path)[0] == "calibrate":
+        pytest.importorskip("scipy", reason="needs scipy: pip install -e '.[calibrate]'")
     monkeypatch.chdir(path.parent)
     status = main(arguments(path))
     told = capsys.readouterr().err
