@@ -124,3 +124,16 @@ def test_status_70_a_bug(small: str, capsys: Capture, monkeypatch: pytest.Monkey
     assert said.out == ""
     assert "ZeroDivisionError" in said.err
     assert f"This is a bug in tsdl {tsdl.__version__}" in said.err
+
+
+def test_who_interrupts_while_a_class_is_made_is_not_told_of_a_bug(
+    small: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python before 3.12 makes a RuntimeError of what comes out of `__set_name__`."""
+
+    def interrupted(*_: object) -> None:
+        raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
+
+    monkeypatch.setattr("tsdl.cli.checking._check", interrupted)
+    assert main(["check", small]) == 130
+    assert capsys.readouterr().err == "interrupted\n"

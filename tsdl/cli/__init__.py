@@ -83,9 +83,10 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads us has seen enough
         _write_nowhere()
     except KeyboardInterrupt as error:
-        print("interrupted", file=sys.stderr)
-        return TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
+        return _interrupted(error)
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # while a class was made: Python < 3.12
+            return _interrupted(error.__cause__)
         if isinstance(error, OSError) and error.errno in _FULL:
             _write_nowhere()
             print(f"tsdl: cannot write all of this: {error.strerror}", file=sys.stderr)
@@ -100,6 +101,11 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return BUG
     return status
+
+
+def _interrupted(error: KeyboardInterrupt) -> int:
+    print("interrupted", file=sys.stderr)
+    return TERMINATED if isinstance(error, _Terminated) else INTERRUPTED
 
 
 def _open_closed() -> None:
