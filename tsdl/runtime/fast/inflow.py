@@ -42,7 +42,7 @@ def of(engine: FastEngine) -> LetIn | None:
         if len(turns) != 1 or engine.watching:
             return last, request  # with no turn yet nobody has been sent anywhere
         ((place, before),) = turns.items()
-        at, number = bisect_right(ids, before), ledger.count
+        at, known = bisect_right(ids, before), ledger.count
         while request is not None and request.arrived < until:
             worker = workers[at % len(workers)]
             now, due = request.arrived, worker.due
@@ -50,16 +50,13 @@ def of(engine: FastEngine) -> LetIn | None:
                 break  # it listens, or has a boundary now, or is idle and looks at it
             if request.prompt + request.output > longest:
                 break
-            request.id = number
-            ledger.live[number] = request
-            number += 1
+            ledger.open(request)
             request.worker, request.node = worker.id, worker.node
             worker.inbox.append((now, request))
             last, request = request, next(coming, None)
             at += 1
         if last is not None:
-            engine.coming -= number - ledger.count
-            ledger.count = number
+            engine.coming -= ledger.count - known
             turns[place] = last.worker
             system.progress(last.arrived)
         return last, request
