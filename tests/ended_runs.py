@@ -66,12 +66,13 @@ def nothing_is_under_way(engine: Engine, arrived: list[Request]) -> None:
 
 def entries_are_as_large_as_their_tokens(engine: Engine) -> None:
     """Check what is kept, once nothing is copied any more: each token once."""
-    sizes = {w.memory.bytes_per_token for w in engine.workers}
+    sizes = {(w.memory.bytes_per_token, w.memory.state) for w in engine.workers}
     for tier in engine.system.tiers:
         for entry in tier.entries.values():
             assert entry.pinned == 0, "nobody copies it, and it is pinned"
             if len(sizes) == 1:
-                assert entry.size == int(entry.tokens * next(iter(sizes)))
+                of_a_token, state = next(iter(sizes))
+                assert entry.size == int(entry.tokens * of_a_token) + state
 
 
 def times_are_in_order(request: Request, end: float) -> None:

@@ -12,6 +12,7 @@ from tests.measured_costs import with_tables
 from tests.mixed_workloads import with_others
 from tests.offloaded_groups import with_offloads
 from tests.own_attributes import ATTRIBUTES, DECLARED
+from tests.own_states import with_states
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
 from tests.random_policies import PolicyWriter
@@ -214,6 +215,6 @@ class Writer(PolicyWriter):
 
 def a_system(seed: int) -> str:
     """Return the text of a random system."""
-    text = beside_swapped(Writer(seed).system(), seed)
+    text = with_states(beside_swapped(Writer(seed).system(), seed), seed)
     priced = with_python(with_tables(text, seed), seed, refusing=True)
     return with_others(with_drafts(with_offloads(priced, seed), seed), seed)

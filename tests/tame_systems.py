@@ -13,6 +13,7 @@ from random import Random
 
 from tests.measured_costs import with_tables
 from tests.own_attributes import ATTRIBUTES, DECLARED
+from tests.own_states import with_states
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
 from tests.scaled_groups import scaled
@@ -353,6 +354,7 @@ def a_tame_system(seed: int) -> str:
     text = with_python(with_tables(text, seed), seed)
     if other := other_model(seed):
         text = text.replace("from llama2_7b", f"from {other}").replace("tp(2)", "ep(2)")
+    text = with_states(text, seed)
     return text.replace(SCENARIO, f"{SCENARIO}; timeseries = changes") if changes(seed) else text
 
 

@@ -139,7 +139,9 @@ def test_conversations_wait_for_answers() -> None:
         ("r.context * kv_per_token + r.prompt * kv_per_token", None),
         ("r.prompt * kv_per_token + r.context * kv_per_token", None),
         ("r.prompt * kv_per_token + min(r.context, 9 tokens) * kv_per_token", None),
-        ("min(r.context, 9 tokens) * kv_per_token + 1 MiB", None),
+        ("min(r.context, 9 tokens) * kv_per_token + 1 MiB", Growth(1, 0, 524288, 9, 1 << 20)),
+        ("round_up(r.context, 8) * kv_per_token + 1 MiB", Growth(8, 8 * 524288, fixed=1 << 20)),
+        ("round_up(r.context, 8) * kv_per_token - 1 MiB", None),
         ("(r.context + 1 token) * kv_per_token", None),
     ],
 )

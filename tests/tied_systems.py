@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tests.drafted_tokens import with_drafts
 from tests.measured_costs import with_tables
 from tests.own_attributes import DECLARED
+from tests.own_states import with_states
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
 from tests.swapped_beside import beside_swapped
@@ -248,7 +249,7 @@ class TiedWriter(TiedPolicyWriter):
 def written(seed: int) -> tuple[str, set[str]]:
     """Return the text of a tied system, and what is in it by the names that its writer has."""
     writer = TiedWriter(f"tied {seed}")
-    text = beside_swapped(writer.system(), seed)
+    text = with_states(beside_swapped(writer.system(), seed), seed)
     drafted = with_drafts(text, seed)
     if writer.on_grid:
         return drafted, writer.features | ({"drafts"} if drafted != text else set())

@@ -8,6 +8,7 @@ of a *stepped* one, every iteration; the *reference* loops over all requests of 
 from collections.abc import Iterator, Set
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tsdl.formula import NOW, STATE, Formula, Value, every_part, symbol
 from tsdl.plan import KVCache, Local, Plan, Workers
@@ -53,13 +54,15 @@ class Reason(Struct, frozen=True):
 class Growth(Struct, frozen=True):
     """How a request's KV grows while it is decoded: by so many bytes with every `block` tokens.
 
-    As long as its context is within a window, `near` bytes come to these.
+    As long as its context is within a window, `near` bytes come to these, and `fixed` ones at any
+    context.
     """
 
     block: int
     size: int
     near: int = 0
     window: int = 0
+    fixed: int = 0
 
 
 class Facts(Struct, frozen=True):
@@ -147,6 +150,16 @@ def _stay_first(order: tuple[Value, ...]) -> bool:
 def growth_of(kv: KVCache) -> Growth | None:
     """Return how a footprint grows with the context; None where it is not by whole blocks."""
     match kv.footprint:
+        case Formula("+", (growing, int(fixed))) if fixed >= 0:
+            growth = _summed(growing)
+            return growth if growth is None else replace(growth, fixed=fixed)
+        case value:
+            return _summed(value)
+
+
+def _summed(value: Value) -> Growth | None:
+    """Return the growth of a formula that may be the sum of all of a context and a window of it."""
+    match value:
         case Formula("+", (far, near)):
             one, other = _growth_of(far), _growth_of(near)
             if one is None or other is None or one.block != other.block:
@@ -154,7 +167,7 @@ def growth_of(kv: KVCache) -> Growth | None:
             if not (one.size and other.near) or one.near or other.size:
                 return None
             return Growth(one.block, one.size, other.near, other.window)
-        case value:
+        case _:
             return _growth_of(value)
 
 

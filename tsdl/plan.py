@@ -18,7 +18,7 @@ from tsdl.planhandlers import Handler, State, formulas
 from tsdl.planjson import canonical, encoded, written
 from tsdl.planworkload import Draw, Workload
 
-FORMAT = 18
+FORMAT = 19
 WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
 
 
@@ -112,14 +112,16 @@ class Cost(Struct, frozen=True):
 class KVCache(Struct, frozen=True):
     """KV memory of one worker; `shares` says that blocks of equal content are kept once.
 
-    `footprint` is bytes, over the symbols of a request; `swap_out` and `swap_in` are the seconds
-    that a move takes where the host's link does not say it.
+    `footprint` is bytes, over the symbols of a request: its `state`, which its context does not
+    change, is a part of it. `swap_out` and `swap_in` are the seconds that a move takes where the
+    host's link does not say it.
     """
 
     name: str
     capacity: int
     block_tokens: int
     bytes_per_token: int | float
+    state: int
     footprint: Value
     shares: bool
     swap_space: int
@@ -339,7 +341,7 @@ class Condition(Struct, frozen=True):
 
 
 class Model(Struct, frozen=True):
-    """What is served, and its number formats: of activations, weights, experts, products, KV."""
+    """What is served, and its formats: of activations, weights, experts, products, KV, states."""
 
     name: str
     dtype: str
@@ -347,6 +349,7 @@ class Model(Struct, frozen=True):
     expert_dtype: str
     compute_dtype: str
     kv_dtype: str
+    state_dtype: str
     parameters: int
     context: int
     layers: int

@@ -143,6 +143,8 @@ def _check_workers(kind: Workers) -> None:
         raise ValueError("a condition of a policy is a number or a text")
     if isinstance(kind.kv.footprint, (int, float)) and kind.kv.footprint < 0:
         raise ValueError("a request holds less than no memory")
+    if kind.kv.state < 0:
+        raise ValueError("the state of a request takes less than no memory")
     if kind.breakpoints and (kind.ranks > 1 or kind.pipeline):
         raise ValueError("workers in lock-step, or of several stages, stop at no breakpoint")
     if kind.pipeline and (kind.ranks > 1 or kind.local.asynchronous or kind.swap):

@@ -1,4 +1,4 @@
-"""What a plan tells of KV caches: how much memory a token takes, and how many there is room for."""
+"""What a plan tells of KV caches: what a token takes, what a request, and how many have room."""
 
 from tsdl.costs import compiled_footprint
 from tsdl.diagnostics.words import several
@@ -8,13 +8,20 @@ _ALL = 0.99  # of what a token takes at first: where windows end, later ones tak
 
 
 def held_text(workers: Workers, model: Model) -> str:
-    """Tell what a token takes and how many fit; of windows, how many requests of full context."""
+    """Tell what a token takes and how many fit.
+
+    Where windows end, or requests keep a state beside, it is how many requests of full context.
+    """
     kv = workers.kv
     whole = not workers.pipeline and not any(offload.keeps_kv for offload in workers.offloads)
     each = workers.devices if whole else 1
     where = f" on each of {each} devices" if each > 1 else ""
     a_token = f"{kv.bytes_per_token / each / 1024:.4g} KiB a token{where}"
     full = _of_full_context(kv, model.context)
+    if kv.state:
+        beside = f"{kv.state / each / 2**20:.4g} MiB a request"
+        requests = several(int(kv.capacity / full), "request") if full else "requests"
+        return f"{a_token}, and {beside}: {requests} of {model.context:,} tokens"
     if 0 < full < _ALL * kv.bytes_per_token * model.context:
         requests = several(int(kv.capacity / full), "request")
         mean = f"{full / model.context / each / 1024:.4g} in the mean of {model.context:,}"

@@ -116,7 +116,7 @@ class Offload(Struct):
         return False
 
 
-FORMATS = ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype")
+FORMATS = ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype", "state_dtype")
 
 
 def device_of(

@@ -27,6 +27,7 @@ class Kept(Struct):
 
     weight_bytes: float = 0
     kv_elements: float = 0
+    state_bytes: float = 0  # of each request
     away: dict[str, float] = field(default_factory=dict)
 
 
@@ -43,6 +44,7 @@ class Graph(Struct):
     shares_experts: bool = False  # whether any of them is divided among devices or ranks
     drafter: str = ""  # the model that drafts for it, if one does,
     drafter_bytes: float = 0  # and its part of the weights on one device
+    state_bytes: float = 0  # of each request on one device, whatever its context
     reach: float = 0  # the longest of those that look back a window only; 0 without one
     away: dict[str, float] = field(default_factory=dict)  # bytes of weights that offloads keep
     homes: dict[str, str] = field(default_factory=dict)  # where KV is: a kind of operator of each
@@ -53,6 +55,7 @@ class Graph(Struct):
         here = self.kept[-1]
         here.kv_elements += kept.kv_elements
         self.kv_elements += repeat * kept.kv_elements
+        self.state_bytes += repeat * kept.state_bytes
         if offload:
             here.away[offload] = here.away.get(offload, 0) + kept.weight_bytes
             self.away[offload] = self.away.get(offload, 0) + repeat * kept.weight_bytes
@@ -128,16 +131,17 @@ def looks_back(evaluator: Evaluator, model: Instance) -> bool:
 
 def _check_sizes(evaluator: Evaluator, model: Instance) -> None:
     """See that heads and experts of a model go together. Raises Failed."""
-    heads, kv_heads = evaluator.whole(model, "heads"), evaluator.whole(model, "kv_heads")
-    if heads % kv_heads:
-        raise evaluator.fail(
-            "E0503",
-            f"`kv_heads` must divide `heads`, and {kv_heads} does not divide {heads}",
-            evaluator.span(model, "kv_heads"),
-            secondary=(Label(evaluator.span(model, "heads"), "heads are set here"),),
-        )
+    for groups, of in (("kv_heads", "heads"), ("state_groups", "state_heads")):
+        heads, kv_heads = evaluator.whole(model, of), evaluator.whole(model, groups)
+        if heads % kv_heads:
+            raise evaluator.fail(
+                "E0503",
+                f"`{groups}` must divide `{of}`, and {kv_heads} does not divide {heads}",
+                evaluator.span(model, groups),
+                secondary=(Label(evaluator.span(model, of), "heads are set here"),),
+            )
     layers = evaluator.whole(model, "layers")
-    for key in ("dense_layers", "windowed_layers"):
+    for key in ("dense_layers", "windowed_layers", "recurrent_layers", "ffn_layers"):
         if evaluator.whole(model, key) > layers:
             raise evaluator.fail(
                 "E0503",
@@ -202,12 +206,12 @@ def _node(
     evaluator.forget(operator)  # sizes and rows are others now
     offload = offload_of(device, operator)
     legs = _legs(operator, item.name, device, offload, rows, tables)
-    kept = Kept(0, evaluator.whole(operator, "kv"))
+    kept = Kept(0, evaluator.whole(operator, "kv"), evaluator.real(operator, "state"))
     if stored:
         size = evaluator.real(evaluator.required(operator, "stored_in"), "size")
         kept.weight_bytes = evaluator.whole(operator, "weights") * size
     graph.keep(kept, repeat, offload.name if offload and offload.runs == "both" else "")
-    if kept.kv_elements:
+    if kept.kv_elements or kept.state_bytes:
         home = offload.name if offload and keeps_kv(offload) else ""
         graph.homes.setdefault(home, operator.name)
     reach = evaluator.optional(operator, "reach")

@@ -26,9 +26,18 @@ def check_blocks(evaluator: Evaluator, kv: Instance, lowered: Workers, workload:
     """See that blocks are what the footprint is made of, and fit those that a file names."""
     if not lowered.kv.shares:
         return
+    if lowered.kv.state:
+        raise evaluator.fail(
+            "E0526",
+            f"`{kv.name}` shares blocks, and recurrent layers keep a state beside them",
+            evaluator.span(kv, "share"),
+            f"{lowered.kv.state / 2**20:,.4g} MiB of each request",
+            notes=("it is that of a request's last token: none is kept of where prefixes end",),
+            help=("write `share = none`, or take `vllm_blocks` in place of `vllm_shared`",),
+        )
     growth = growth_of(lowered.kv)
     block = lowered.kv.block_tokens
-    if growth is None or growth.block != block or not growth.size or growth.near:
+    if growth is None or growth.block != block or not growth.size or growth.near or growth.fixed:
         raise evaluator.fail(
             "E0526",
             f"`{kv.name}` shares blocks, and its footprint is not by whole blocks of the context",

@@ -1,9 +1,11 @@
 """Workers to the plan: what fits their memory, and what an iteration costs on them."""
 
+from math import ceil
+
 from tsdl.costs import features
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.formula import Value, flattened, symbol
+from tsdl.formula import Value, flattened, make, symbol
 from tsdl.lower.clusters import Standing, channel, check_exchange, count_of, devices_of, fewest_of
 from tsdl.lower.devices import Device, device_of, with_peak
 from tsdl.lower.files import FileReader
@@ -217,6 +219,7 @@ def _kv_cache(
     per_token, windowed = (
         _whole(elements * size) for elements in (graph.kv_elements, graph.windowed_kv_elements)
     )
+    state = ceil(graph.state_bytes * device.devices)
     context = evaluator.whole(model, "context")
     # The same manager may serve workers on which a token takes other amounts of memory.
     fresh = evaluator.again(kv)
@@ -260,7 +263,8 @@ def _kv_cache(
         capacity=int(room),
         block_tokens=block,
         bytes_per_token=per_token,
-        footprint=flattened(footprint, "r"),
+        state=state,
+        footprint=make("+", flattened(footprint, "r"), state),
         shares=evaluator.word(kv, "share") == "prefix",
         swap_space=evaluator.whole(kv, "swap_space") * devices_of(evaluator, worker),
         swap_out=_move(evaluator, fresh, "swap_out"),

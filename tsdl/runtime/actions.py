@@ -306,9 +306,9 @@ class Actions:
             return
         tokens = request.computed
         fresh = tokens - tier.tokens_of(request)
-        size = int(fresh * worker.memory.bytes_per_token)
+        size, state = int(fresh * worker.memory.bytes_per_token), worker.memory.state
         request.busy = True  # handlers of what has to go may have actions on it, which wait
-        entry = tier.make_room(request, tokens, max(size, 0), self.tier_moves.leave)
+        entry = tier.make_room(request, tokens, max(size, 0), state, self.tier_moves.leave)
         if entry is None or fresh <= 0:
             request.busy = False
             if entry is not None:
@@ -323,7 +323,7 @@ class Actions:
 
         ports = self.system.way_to(tier, worker, into=True)
         about = ("store", request.id)
-        self.system.network.send(size, ports, tier.latency(fresh), done, about)
+        self.system.network.send(size + state, ports, tier.latency(fresh), done, about)
 
     def fetch(self, name: str, request: Request) -> None:
         """Copy what a tier has of a request's KV to its worker, where it runs."""
@@ -363,7 +363,7 @@ class Actions:
             self.go_on(request)
 
         ports = self.system.way_to(tier, worker, into=False)
-        moved = int(gained * worker.memory.bytes_per_token)
+        moved = int(gained * worker.memory.bytes_per_token) + worker.memory.state
         about = ("fetch", request.id)
         self.system.network.send(moved, ports, tier.latency(gained), done, about)
 

@@ -14,8 +14,8 @@ class Memory:
 
     __slots__ = (
         "_host", "_in", "_of_context_only", "_out", "block", "block_tokens", "bytes_per_token",
-        "capacity", "footprint", "holds_all", "name", "peak", "retired", "rises", "swap_space",
-        "swapped", "used", "watermark",
+        "capacity", "footprint", "holds_all", "name", "peak", "retired", "rises", "state",
+        "swap_space", "swapped", "used", "watermark",
     )  # fmt: skip
 
     shares = False  # whether equal blocks are kept once
@@ -29,7 +29,7 @@ class Memory:
         self.footprint = compiled_footprint(kv)
         self.block = kv.block_tokens * kv.bytes_per_token
         self.block_tokens = kv.block_tokens
-        self.bytes_per_token = kv.bytes_per_token
+        self.bytes_per_token, self.state = kv.bytes_per_token, kv.state
         self._of_context_only = formula.symbols(kv.footprint) <= {"context"}
         self.rises = growth_of(kv) is not None  # never less for a longer context
         self.holds_all = False  # any request that the model takes fits here, were it alone

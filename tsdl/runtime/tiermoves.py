@@ -93,8 +93,9 @@ class TierMoves:
         if fresh <= 0:
             target.use(request, self.system.clock.now)
             return False
-        size = entry.size * fresh // entry.coming  # it has room for those that are coming, too
-        copy = target.make_room(request, tokens, size, self.leave)
+        kept = entry.size - entry.state  # it has room for tokens that are coming, too
+        size = kept * fresh // entry.coming
+        copy = target.make_room(request, tokens, size, entry.state, self.leave)
         if copy is None:
             return False
 
@@ -111,7 +112,8 @@ class TierMoves:
 
         extra = source.latency(fresh) + target.latency(fresh)
         about = ("between tiers", request.id)
-        self.system.network.send(size, _ports(source, target), extra, come, about)
+        ports = _ports(source, target)
+        self.system.network.send(size + entry.state, ports, extra, come, about)
         return True
 
 

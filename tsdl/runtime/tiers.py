@@ -23,7 +23,8 @@ class Entry:
     number: int  # of all entries that there were
     tokens: int = 0
     coming: int = 0  # tokens for which there is room; those beyond `tokens` are being copied
-    size: int = 0  # bytes
+    size: int = 0  # bytes,
+    state: int = 0  # and those of them that it takes whatever its length
     stored: float = 0.0
     last_used: float = 0.0
     uses: int = 0
@@ -117,14 +118,20 @@ class Tier:
         return entry.coming if entry else 0
 
     def make_room(
-        self, request: Request, tokens: int, growth: int, leave: Callable[["Tier", Entry], None]
+        self,
+        request: Request,
+        tokens: int,
+        size: int,
+        state: int,
+        leave: Callable[["Tier", Entry], None],
     ) -> Entry | None:
-        """Return the entry of a conversation, pinned, with room for `growth` more bytes.
+        """Return the entry of a conversation, pinned, with room for `size` more bytes of KV.
 
-        Others are evicted for it, the least by the order first, among equals the oldest; None where
-        even that is not enough.
+        A state takes the place of the one before it. Others are evicted for it, the least by the
+        order first, among equals the oldest; None where even that is not enough.
         """
         own = self.entries.get(request.session)
+        growth = size + state - (own.state if own is not None else 0)
         if own is not None:
             self.pin(own)
         if self.used - self.loose + growth > self.plan.capacity:
@@ -137,6 +144,7 @@ class Tier:
             own = self.entries[request.session] = Entry(request.session, request, number, pinned=1)
         own.coming = max(own.coming, tokens)
         own.size += growth
+        own.state = state
         self.used += growth
         gone = []
         while self.used > self.plan.capacity:

@@ -34,7 +34,8 @@ _WORK: dict[str, Field] = {
 }
 _OPERATOR_SYMBOLS = FEATURE_TYPES | {
     **dict.fromkeys(
-        ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype"), Reference("dtype")
+        ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype", "state_dtype"),
+        Reference("dtype"),
     ),
     "hardware": Reference("hardware"),
     "devices": _NUMBER,
@@ -58,6 +59,13 @@ OPERATOR = Block(
             Reference("dtype"), "number format that it computes in: whose peak counts", "dtype"
         ),
         "kv": Field(_NUMBER, "elements of KV cache a token holds on one device", "0", low=0),
+        "state": Field(
+            _NUMBER,
+            "bytes that a request keeps on one device whatever its context: the state of a "
+            "recurrence",
+            "0",
+            low=0,
+        ),
         "reach": Field(
             _NUMBER, "tokens of a request's KV that it looks back, where that is bounded", low=1
         ),
@@ -114,6 +122,7 @@ MODEL = Block(
             Reference("dtype"), "that these matrices are multiplied in", "dtype"
         ),
         "kv_dtype": Field(Reference("dtype"), "of the KV cache", "dtype"),
+        "state_dtype": Field(Reference("dtype"), "of what recurrent layers keep", "fp32"),
         "tied": Field(Boolean(), "whether lm_head shares the embedding's weights", "false"),
         "positions": Field(_NUMBER, "learned positions", "0", low=0, whole=True),
         "window": Field(_TOKENS, "attention looks back this far", low=1, whole=True),
@@ -125,9 +134,37 @@ MODEL = Block(
             whole=True,
             plain=True,
         ),
+        "recurrent_layers": Field(
+            quantity("layers"),
+            "layers that keep a state in place of a KV cache: linear attention, state spaces",
+            "0",
+            low=0,
+            whole=True,
+            plain=True,
+        ),
+        "ffn_layers": Field(
+            quantity("layers"),
+            "layers that are a feed-forward network and nothing else, where others have none",
+            "0",
+            low=0,
+            whole=True,
+            plain=True,
+        ),
+        "state_heads": Field(_NUMBER, "heads of a recurrent layer", "heads", low=1, whole=True),
+        "state_groups": Field(
+            _NUMBER, "heads of its queries and keys", "state_heads", low=1, whole=True
+        ),
+        "key_dim": Field(_NUMBER, "width of these", low=1, whole=True),
+        "value_dim": Field(_NUMBER, "width of its values", low=1, whole=True),
+        "convolution": Field(
+            _NUMBER, "tokens that its convolution sees at a time", "4", low=1, whole=True
+        ),
         "experts": Field(_NUMBER, "experts of a layer", low=1, whole=True),
         "active_experts": Field(_NUMBER, "experts that a token goes to", low=1, whole=True),
         "expert_ffn": Field(_NUMBER, "width of an expert", "ffn", low=1, whole=True),
+        "expert_hidden": Field(
+            _NUMBER, "width of the stream that experts see", "hidden", low=1, whole=True
+        ),
         "shared_experts": Field(
             _NUMBER, "experts that every token goes to besides", "0", low=0, whole=True
         ),

@@ -113,12 +113,12 @@ def _decode(worker: CohortWorker, iteration: Iteration) -> None:
             worker.settle()
             reference.decode_all(worker, iteration)
             return
-        memory.peak = max(memory.peak, memory.capacity - free % cohort.unit)
         iteration.preempted = True
-        while needed > memory.capacity - memory.used:
+        while needed > free:
+            memory.peak = max(memory.peak, memory.capacity - free % cohort.unit)
             last = next(r for r in reversed(worker.active) if not (r.done or r.resting))
             iteration.swap_delay += worker.preempt(last)
-            needed = cohort.needed()
+            needed, free = cohort.needed(), memory.capacity - memory.used
         if not cohort.growing:
             return
     memory.used += needed

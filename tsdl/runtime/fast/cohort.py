@@ -24,15 +24,16 @@ class Cohort:
     """
 
     __slots__ = (
-        "block", "blocks", "contexts", "counted", "credit", "ends", "farthest", "fresh", "growing",
-        "in_flight", "last", "leaving", "members", "near", "near_credit", "on_blocks", "on_near",
-        "padding", "peak_gaps", "peak_steps", "size", "steps", "unit", "window",
+        "block", "blocks", "contexts", "counted", "credit", "ends", "farthest", "fixed", "fresh",
+        "growing", "in_flight", "last", "leaving", "members", "near", "near_credit", "on_blocks",
+        "on_near", "padding", "peak_gaps", "peak_steps", "size", "steps", "unit", "window",
     )  # fmt: skip
 
     def __init__(self, growth: Growth) -> None:
         """Begin empty."""
         self.block, self.unit = growth.block, growth.size
         self.near, self.window = growth.near, growth.window  # bytes of a block within the window
+        self.fixed = growth.fixed  # bytes that a member holds at any context
         self.steps = 0
         self.members: dict[int, Request] = {}  # by number, in the order of joining
         self.ends: list[int] = []  # heap of last step and number as one number; some are gone
@@ -128,7 +129,7 @@ class Cohort:
             return request.held
         context = request.distance + self.steps - (not (self.in_flight or request.ahead))
         near = -(-min(context, self.window) // self.block) * self.near
-        return -(-context // self.block) * self.unit + near
+        return -(-context // self.block) * self.unit + near + self.fixed
 
     def dissolve(self) -> None:
         """Take all out; the padding stays what it is."""
