@@ -153,7 +153,7 @@ def test_a_command_without_quotes_is_one_mistake(
         ("meta-llama/Llama-4-Behemoth", "llama4_maverick"),
         ("meta-llama/Llama-3.2-11B-Vision-Instruct", "llama3_1_8b"),
         ("mistralai/Mistral-7B-Instruct-v0.2", "mistral_7b_v03"),
-        ("Qwen/Qwen3-Next-80B-A3B-Instruct", "qwen3_30b_a3b"),
+        ("Qwen/Qwen3-Next-70B-A3B-Instruct", "qwen3_next_80b_a3b"),
         ("Qwen/Qwen2.5-Math-7B-Instruct", "qwen2_5_7b"),  # its context is 4,096 tokens
         ("Qwen/Qwen2-1.5B", "qwen2_5_1_5b"),
         ("Qwen/Qwen3-1.7B-mine", "qwen3_1_7b"),

@@ -35,6 +35,12 @@ PUBLISHED = {
     "kimi_k2": 1026.5,
     "phi4": 14.66,
     "glm4_moe_air": 106.85,
+    "qwen3_next": 79.67,
+    "qwen3_5": 26.9,
+    "qwen3_5_moe": 34.66,
+    "nemotron_h": 56.3,
+    "nemotron3_nano": 31.6,
+    "nemotron3_ultra": 550,
 }
 
 

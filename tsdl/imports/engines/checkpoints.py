@@ -20,7 +20,7 @@ _QUANTIZED = {
 }  # fmt: skip
 _TRAINED = {
     "instruct", "chat", "it", "hf", "base", "meta", "inst", "dynamic", "quantized", "g128",
-    "unsloth",
+    "unsloth", "nvidia",
 }  # fmt: skip
 _EIGHT = {"int8", "8bit", "w8a16"}  # bits of GPTQ's weights, which are four else
 _DATED = re.compile(r"v0\.1|\d{4}|fp16|bf16")
@@ -36,7 +36,9 @@ _SIZES_OF = {
     "deepseekr1distillllama70b": "llama3_1_70b", "kimik2instruct0905": "kimi_k2",
     "deepseekr1distillqwen15b": "r1_distill_qwen_1_5b", "glm46": "glm4_5", "glm47": "glm4_5",
     "qwen34bthinking": "qwen3_4b", "qwen330ba3bthinking": "qwen3_30b_a3b",
-    "qwen3235ba22bthinking": "qwen3_235b_a22b",
+    "qwen3235ba22bthinking": "qwen3_235b_a22b", "qwen3next80ba3bthinking": "qwen3_next_80b_a3b",
+    "qwen3codernext": "qwen3_next_80b_a3b", "qwen3627b": "qwen3_5_27b",
+    "qwen3635ba3b": "qwen3_5_35b_a3b", "nemotronh56b8k": "nemotron_h_56b",
     **{f"deepseekr1distillqwen{size}b": f"qwen2_5_{size}b" for size in (7, 14, 32)},
     **{f"qwen25coder{size.replace('_', '')}b": f"qwen2_5_{size}b"
        for size in ("0_5", "1_5", "3", "7", "14", "32")},
@@ -131,6 +133,17 @@ def formats(model: Checkpoint, flags: Table) -> None:
         model.members.append(Line(_DTYPES[kept], told, "kv_dtype"))
     elif kept != "auto":
         flags.unread("--kv-cache-dtype", f"`{kept[:60]}` is not known: that of the model is taken")
+    _states(model, flags)
+
+
+def _states(model: Checkpoint, flags: Table) -> None:
+    """Add the format of states, which vLLM and SGLang have different flags for."""
+    for key in ("--mamba-ssm-cache-dtype", "--mamba-ssm-dtype"):
+        given = flags.text(key) or "auto"
+        if given in _DTYPES:
+            model.members.append(Line(_DTYPES[given], f"{key} {given}", "state_dtype"))
+        elif given != "auto":
+            flags.unread(key, f"`{given[:60]}` is not known: that of the model is taken")
 
 
 def _quantization(model: Checkpoint, flags: Table) -> None:

@@ -23,7 +23,7 @@ from tsdl.imports.engines.serving import (
     memory,
     open_command,
 )
-from tsdl.imports.library import has_experts
+from tsdl.imports.library import declares, has_experts
 from tsdl.imports.tables import WRONG, Table
 from tsdl.writing import Line, number, percent, tokens
 
@@ -154,6 +154,8 @@ def _memory(serving: Serving, devices: int) -> None:
         fields.append(Line(tokens(page), "--page-size", "block"))
     if flags.flag("--disable-radix-cache"):
         fields.append(Line("none", "--disable-radix-cache", "share"))
+    elif declares(serving.model.name, "recurrent_layers"):
+        fields.append(Line("none", "prefixes of a model with recurrent layers: left out", "share"))
     most = flags.whole("--max-total-tokens", 1, 10**12)
     if most:
         fields.append(Line(number(max(most // page, 1)), "--max-total-tokens", "blocks"))

@@ -169,6 +169,10 @@ def _memory(serving: Serving, version: tuple[int, int]) -> None:
         if shared:
             what = "vLLM shares prefixes beside windows, too: left out"
             fields.append(Line("none", what, "share"))
+    elif declares(serving.model.name, "recurrent_layers"):  # which share nothing unless asked to
+        if sharing:
+            what = "prefixes of a model with recurrent layers are not shared here"
+            flags.unread("--enable-prefix-caching", what)
     elif shared and version >= _ONE:
         base = "vllm_shared"
     elif shared:

@@ -11,6 +11,7 @@ from tsdl.imports.huggingface.architectures import Architecture, architecture
 from tsdl.imports.huggingface.computed import computed, same
 from tsdl.imports.huggingface.effectless import effectless
 from tsdl.imports.huggingface.formats import dtype, quantization
+from tsdl.imports.huggingface.recurrent import states
 from tsdl.imports.huggingface.sizes import Sizes
 from tsdl.imports.huggingface.variants import variant
 from tsdl.imports.library import Names, near
@@ -47,7 +48,7 @@ def _text(path: str, root: Table, sink: Sink) -> str | None:
     graph, members = Sizes(text, family, within is not None).read()
     family = replace(family, graph=graph)
     both = [text, root] if within else [root]
-    members += [dtype(both), *quantization(both, members), *_tied(both, family)]
+    members += [dtype(both), *states(text), *quantization(both, members), *_tied(both, family)]
     _leave(root, text)
     named = PurePath(path).name, _name(path, root)
     return None if sink.has_errors else _written(named, kind, family, members, text)

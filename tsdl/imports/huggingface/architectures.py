@@ -88,6 +88,25 @@ _DEEPSEEK = _SHARED | {
     "kv_rank": ("kv_lora_rank",),
     "rope_dim": ("qk_rope_head_dim",),
 }
+_LINEAR = {
+    "state_heads": ("linear_num_value_heads",),
+    "state_groups": ("linear_num_key_heads",),
+    "key_dim": ("linear_key_head_dim",),
+    "value_dim": ("linear_value_head_dim",),
+    "convolution": ("linear_conv_kernel_dim",),
+}
+# No layer of these is dense: their `ffn` is for none, and may be left out.
+_QWEN_NEXT = _EXPERTS | _LINEAR | {"ffn": ("intermediate_size", "moe_intermediate_size")}
+_NEMOTRON = _EXPERTS | {
+    "head_dim": ("head_dim", "attention_head_dim"),
+    "experts": ("n_routed_experts",),
+    "expert_hidden": ("moe_latent_size",),
+    "state_heads": ("mamba_num_heads",),
+    "state_groups": ("n_groups",),
+    "key_dim": ("ssm_state_size",),
+    "value_dim": ("mamba_head_dim",),
+    "convolution": ("conv_kernel",),
+}
 _LLAMA = _sizes(32, 4096, 32, 0, 0, 11_008, 32_000, 2048)
 _QWEN2 = _sizes(32, 4096, 32, 32, 0, 22_016, 151_936, 32_768)
 
@@ -136,6 +155,14 @@ KNOWN = {
     "Qwen3MoeForCausalLM": Architecture(
         ("qwen3_moe", "qwen3_vl_moe_text"), "qwen3_moe", _EXPERTS,
         only={"decoder_sparse_step": 1},
+    ),
+    "Qwen3NextForCausalLM": Architecture(
+        ("qwen3_next",), "qwen3_next", _QWEN_NEXT, only={"decoder_sparse_step": 1}
+    ),
+    "Qwen3_5ForCausalLM": Architecture(("qwen3_5_text",), "qwen3_5", USUAL | _LINEAR),
+    "Qwen3_5MoeForCausalLM": Architecture(("qwen3_5_moe_text",), "qwen3_next", _QWEN_NEXT),
+    "NemotronHForCausalLM": Architecture(
+        ("nemotron_h",), "nemotron_h", _NEMOTRON, only={"n_group": 1, "topk_group": 1}
     ),
     "GptOssForCausalLM": Architecture(
         ("gpt_oss",), "gpt_oss", _MIXTRAL, biases=True, mixed=True, full=2

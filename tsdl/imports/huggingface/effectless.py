@@ -7,7 +7,7 @@ _ENDS = (
 )  # fmt: skip
 _STARTS = (
     "summary_", "scale_attn_", "output_", "return_dict", "mm_", "image_token", "projector_",
-    "multimodal_", "vision_", "router_", "topk_", "rotary_", "hidden_act",
+    "multimodal_", "vision_", "router_", "topk_", "rotary_", "hidden_act", "time_step_", "mtp_",
 )  # fmt: skip
 _WHOLE = {
     "architectures", "model_type", "_name_or_path", "auto_map", "use_cache", "pretraining_tp",
@@ -20,7 +20,9 @@ _WHOLE = {
     "query_pre_attn_scalar",
     "norm_topk_prob", "scoring_func", "routed_scaling_factor", "ep_size", "swiglu_limit",
     "initial_context_length", "attn_scale", "attn_temperature_tuning", "floor_scale",
-    "for_llm_compressor", "use_qk_norm", "aux_loss_alpha", "seq_aux",
+    "for_llm_compressor", "use_qk_norm", "aux_loss_alpha", "seq_aux", "use_mamba_kernels", "expand",
+    "chunk_size", "mamba_hidden_act", "num_logits_to_keep", "rescale_prenorm_residual",
+    "residual_in_fp32", "moe_shared_expert_overlap",
 }  # fmt: skip
 
 

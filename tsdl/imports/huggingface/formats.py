@@ -4,7 +4,7 @@ from tsdl.imports.huggingface.leftout import but_for_those_left_out
 from tsdl.imports.tables import WRONG, Table
 from tsdl.writing import Line
 
-_DTYPES = {
+DTYPES = {
     "float16": "fp16", "half": "fp16", "bfloat16": "bf16", "float32": "fp32", "float": "fp32",
 }  # fmt: skip
 # Of the methods that say it by their name alone: the format of weights, and what they compute in.
@@ -25,9 +25,9 @@ def dtype(tables: list[Table]) -> Line:
             name = table.text(key)
             if name is None or name == "auto":
                 continue
-            found = _DTYPES.get(name.removeprefix("torch."))
+            found = DTYPES.get(name.removeprefix("torch."))
             if found is None:
-                title = f"`{key}` is one of {', '.join(_DTYPES)}; this is `{name[:60]}`"
+                title = f"`{key}` is one of {', '.join(DTYPES)}; this is `{name[:60]}`"
                 table.sink.error(WRONG, title, table.place(key))
             return Line(found or "fp16", "", "dtype")
     return Line("bf16", "no torch_dtype: assumed", "dtype")

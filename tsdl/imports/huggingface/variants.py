@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from tsdl.imports.huggingface.architectures import Architecture
+from tsdl.imports.huggingface.recurrent import nemotron, qwen
 from tsdl.imports.tables import WRONG, Table
 
 
@@ -27,16 +28,32 @@ def variant(name: str, family: Architecture, text: Table) -> Architecture:
         case "DeepseekV2ForCausalLM" | "DeepseekV3ForCausalLM":
             _deepseek(text)
         case "Qwen3MoeForCausalLM":
-            dense = text.value("mlp_only_layers")
-            if dense and dense.data != []:
-                title = "layers without experts are not in the graph `qwen3_moe`"
-                help_ = (
-                    "write `model own from qwen3_moe { … }` with a `graph` that has a second "
-                    "`repeat`, of such layers, as that of `deepseek` has; with `[]` here all "
-                    "layers have experts, which is another model"
-                )
-                text.sink.error(WRONG, title, dense.span, help=(help_,))
+            _all_have_experts(family, text)
+        case "Qwen3NextForCausalLM" | "Qwen3_5MoeForCausalLM":
+            _all_have_experts(family, text)
+            _leave_further(text)
+            return qwen(family, text)
+        case "Qwen3_5ForCausalLM":
+            text.ignore("mlp_only_layers")
+            _leave_further(text)
+            return qwen(family, text)
+        case "NemotronHForCausalLM":
+            _leave_further(text)
+            return nemotron(family, text)
     return family
+
+
+def _all_have_experts(family: Architecture, text: Table) -> None:
+    """Refuse a mixture of experts some of whose layers have none."""
+    dense = text.value("mlp_only_layers")
+    if dense and dense.data != []:
+        title = f"layers without experts are not in the graph `{family.graph}`"
+        help_ = (
+            f"write `model own from {family.graph} {{ … }}` with a `graph` that has a second "
+            "`repeat`, of such layers, as that of `deepseek` has; with `[]` here all "
+            "layers have experts, which is another model"
+        )
+        text.sink.error(WRONG, title, dense.span, help=(help_,))
 
 
 def _falcon(family: Architecture, text: Table) -> Architecture:
@@ -106,6 +123,6 @@ def _deepseek(text: Table) -> None:
 
 def _leave_further(text: Table) -> None:
     """Tell of a module that predicts further tokens, which a model here has not."""
-    key = "num_nextn_predict_layers"
-    if text.whole(key, 0):
-        text.unread(key, "the module that predicts further tokens is left out")
+    for key in ("num_nextn_predict_layers", "mtp_num_hidden_layers"):
+        if text.whole(key, 0):
+            text.unread(key, "the module that predicts further tokens is left out")
