@@ -2,11 +2,12 @@
 
     python docs/make_published.py [GPU…]
     python docs/make_published.py held_out [GPU…]
+    python docs/make_published.py recurrent [GPU…]
 
 Each row of docs/accuracy/published.csv is one figure: where it stands, what was run, what had to be
-assumed. Those of held_out.csv were looked for once the library stood, and written down before they
-were predicted; their column `error` is what came out then. With names of GPUs each row of theirs is
-shown. Needs the checkout on the path.
+assumed. Those of held_out.csv and recurrent.csv were looked for once the library stood, and written
+down before they were predicted; their column `error` is what came out then. With names of GPUs each
+row of theirs is shown. Needs the checkout on the path.
 """
 
 import csv
@@ -116,27 +117,21 @@ def errors(name: str) -> Iterator[tuple[dict[str, str], float]]:
             yield row, -error if row["measure"] in RATES else error
 
 
-def held_out(shown: list[str]) -> None:
+def held_out(name: str, shown: list[str]) -> None:
     """Print the table of figures that were held out: what came out then, and what does now."""
     groups: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for row, error in errors("held_out.csv"):
+    for row, error in errors(f"{name}.csv"):
         then = float(row["error"])
-        measure = row["measure"].split()[0]
-        four_bits = row["model"].startswith("gpt_oss")
-        model = "gpt-oss" if four_bits else "DeepSeek R1" if "deepseek" in row["model"] else ""
-        kinds = {"TPOT": "TPOT, ITL", "ITL": "TPOT, ITL", "TTFT": "TTFT"}
-        groups["all"].append((then, error))
-        groups[model or "others"].append((then, error))
-        if not model:
-            groups[f"others: {kinds.get(measure, 'throughput, E2E')}"].append((then, error))
+        for group in ("all", *groups_of(name, row)):
+            groups[group].append((then, error))
         if row["gpu"] in shown:
             print(f"{100 * then:+7.1f} % {100 * error:+7.1f} %  {row['measure']:13} {row['name']}")
     print(
         "| figures | | median error | too slow by | within 20 % | now | too slow by | within 20 % |"
     )
     print("| --- " * 8 + "|")
-    for name, found in sorted(groups.items()):
-        cells = [name, str(len(found))]
+    for group, found in sorted(groups.items()):
+        cells = [group, str(len(found))]
         for errors_ in zip(*found, strict=True):
             cells.append(f"{100 * statistics.median(map(abs, errors_)):.0f} %")
             cells.append(f"{100 * statistics.median(errors_):+.0f} %")
@@ -144,10 +139,23 @@ def held_out(shown: list[str]) -> None:
         print(f"| {' | '.join(cells)} |")
 
 
+def groups_of(name: str, row: dict[str, str]) -> tuple[str, ...]:
+    """Return the groups of a row: by engine where layers are recurrent, else by model; measures."""
+    measure = row["measure"].split()[0]
+    kinds = {"TPOT": "TPOT, ITL", "ITL": "TPOT, ITL", "TTFT": "TTFT"}
+    kind = kinds.get(measure, "throughput, E2E")
+    if name == "recurrent":
+        engine = row["engine"].split()[0]
+        return engine, f"{engine}: {kind}"
+    if row["model"].startswith("gpt_oss"):
+        return ("gpt-oss",)
+    return ("DeepSeek R1",) if "deepseek" in row["model"] else ("others", f"others: {kind}")
+
+
 def main(shown: list[str]) -> None:
     """Print the table; with names of GPUs, each of their rows."""
-    if shown[:1] == ["held_out"]:
-        held_out(shown[1:])
+    if shown[:1] in (["held_out"], ["recurrent"]):
+        held_out(shown[0], shown[1:])
         return
     groups: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row, error in errors("published.csv"):
