@@ -230,7 +230,6 @@ ASKED = (
     ("expects.0", ["<=", ["max", 3], 1]),
     ("expects.0", ["<=", ["p50", ["symbol", "makespan"]], 1]),
     ("expects.0", ["<=", ["mean", ["*", TTFT, ["symbol", "itl"]]], 1]),
-    ("expects.0", ["<=", ["where", ["symbol", "makespan"], LATE], 1]),
     ("expects.0", ["<=", ["where", ["mean", ["symbol", "itl"]], ["<", ["mean", TTFT], 1]], 1]),
     ("expects.0", ["<=", ["mean", ["where", ["symbol", "itl"], LATE]], 1]),
 )

@@ -11,10 +11,9 @@ from tsdl.formula import (
     Formula,
     Value,
     percentile_of,
-    symbols,
 )
 from tsdl.plan import Condition
-from tsdl.schema import BY_REQUEST, METRICS, TOTALS
+from tsdl.schema import METRICS, TOTALS
 from tsdl.types import Samples
 
 _OF_NUMBERS = ARITHMETIC | FUNCTIONS | {"negate"}
@@ -77,8 +76,7 @@ class _Reader:
     def _chosen(self, of: Value, condition: Value) -> str:
         """Return what a metric or a total of those has of whom a condition holds."""
         each = self.of(of)
-        totals = {name for name in symbols(of) if name in TOTALS}
-        if self.each or each == "gap" or not totals <= {*BY_REQUEST}:
+        if self.each or each == "gap":
             self._refuse()
         _Reader(self.text, self.attributes, each=True).of(condition)
         return each

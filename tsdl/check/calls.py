@@ -7,13 +7,13 @@ from tsdl.check.scope import Scope
 from tsdl.check.statistics import (
     infer_statistic,
     infer_total,
-    is_statistic,
     refuse_metric,
     refuse_where,
 )
 from tsdl.diagnostics import Label
 from tsdl.diagnostics.suggest import nearest
 from tsdl.formula import percentile_of
+from tsdl.measures import is_statistic
 from tsdl.program import ChoiceName, Declaration, DeclarationName
 from tsdl.resolve import find, report_unknown
 from tsdl.schema import (

@@ -3,17 +3,11 @@
 from tsdl import ast
 from tsdl.check import calls, expressions
 from tsdl.check.scope import Scope
-from tsdl.formula import percentile_of
-from tsdl.schema import BY_REQUEST, STATISTICS, TOTALS
+from tsdl.schema import BY_REQUEST, TOTALS
 from tsdl.types import Boolean, Samples, Type, Unknown, describe
 
 WHERE = "where"
 UNKNOWN = Unknown()
-
-
-def is_statistic(name: str) -> bool:
-    """Tell whether a function makes one value of those of all requests."""
-    return name in STATISTICS or percentile_of(name) is not None
 
 
 def infer_statistic(expression: ast.Call, name: str, scope: Scope) -> Type:

@@ -8,6 +8,7 @@ from tsdl import ast
 from tsdl.diagnostics import Label
 from tsdl.evaluate.values import Constructed, Instance, Path, Place, Range, Value, read_of_stage
 from tsdl.formula import Formula, chosen, make, state, symbol
+from tsdl.measures import statistic
 from tsdl.program import (
     ChoiceName,
     Declaration,
@@ -313,8 +314,8 @@ def _call(evaluator: Evaluator, expression: ast.Call, place: Place) -> Value:
     samples = bool(arguments) and isinstance(
         evaluator.program.types.get(arguments[0].value), Samples
     )
-    if len(values) == 1 and samples and not isinstance(values[0], Formula):
-        return values[0]  # the same for every request: any statistic of it
+    if len(values) == 1 and samples:
+        return statistic(function.id, values[0])  # type: ignore[arg-type]
     if len(values) == 1 and function.id in ("min", "max") and not samples:
         return values[0]
     return _make(evaluator, function.id, values, expression)
@@ -330,7 +331,7 @@ def _of_some(evaluator: Evaluator, expression: ast.Call, where: ast.Expr, place:
     metric = evaluator.formula(of, place)
     if not isinstance(metric, Formula):
         return metric  # the same for every request: any statistic of it
-    return make(name, chosen(metric, condition))
+    return statistic(name, chosen(metric, condition))
 
 
 def _select(evaluator: Evaluator, function: str, generator: ast.Generator, place: Place) -> Value:

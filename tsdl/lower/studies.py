@@ -1,13 +1,15 @@
 """A checked study to what is asked: its axes and their values, what it searches for and tells."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from tsdl import ast
+from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Binding, Place
-from tsdl.formula import COMPARISONS, Atom
+from tsdl.formula import COMPARISONS, Atom, Value, symbol, symbols
 from tsdl.lower.axes import Axes, shown
 from tsdl.lower.questions import (
     Along,
@@ -17,10 +19,13 @@ from tsdl.lower.questions import (
     Comparison,
     Elsewhere,
     Expectation,
+    Levels,
     Picture,
     Search,
     Study,
+    evaluator_at,
 )
+from tsdl.measures import measures_of, of_requests
 from tsdl.program import Declaration, DeclarationName, Definition, SymbolName
 from tsdl.schema.studies import CASES, PLOTS
 from tsdl.types import Quantity
@@ -37,7 +42,7 @@ def lower_study(evaluator: Evaluator, declaration: Declaration) -> Study | None:
     """
     try:
         study = _Lowering(evaluator, declaration).study()
-        _check_left(evaluator, study)
+        _check_elsewhere(evaluator, study, _points_left(evaluator, study)[0])
     except Failed:
         return None
     return study
@@ -77,8 +82,8 @@ def varied(outside: Evaluator, declaration: Declaration) -> list[Instance]:
     return [value for value in values if isinstance(value, Instance)]
 
 
-def _check_left(evaluator: Evaluator, study: Study) -> None:
-    """See that conditions on points leave some. Raises Failed."""
+def _points_left(evaluator: Evaluator, study: Study) -> list[Levels]:
+    """Return the points that conditions on them leave, of which there are some. Raises Failed."""
     points = study.points(evaluator)
     if not points:
         where = study.where[0].expression.span
@@ -88,6 +93,37 @@ def _check_left(evaluator: Evaluator, study: Study) -> None:
             raise evaluator.fail(
                 "E0529", "there is no such point to expect anything of", expected.span
             )
+    return points
+
+
+def _check_elsewhere(evaluator: Evaluator, study: Study, point: Levels) -> None:
+    """See that no run is asked for values of other points: it knows its own requests alone.
+
+    It is looked at as it is at a point. Raises Failed.
+    """
+    found = symbol(study.search.param) if study.search else None
+    at = evaluator_at(evaluator.anew(Sink()), study, point, found)
+    for asked in (*study.asked, *study.distributions):
+        read: set[str] = set()
+        with suppress(Failed):  # it has no value there, which is told
+            read = _asked_of_a_run(asked.formula(at))
+        for name in sorted(read & study.elsewhere.keys()):
+            raise evaluator.fail(
+                "E0529",
+                f"`{asked.text}` mixes values of each request with one of other points",
+                study.elsewhere[name].asked.expression.span,
+                "of other points",
+                help=(
+                    "a run knows its own requests alone: take a statistic of them first, as in "
+                    "`mean(ttft) / mean(ttft)[…]`",
+                ),
+            )
+
+
+def _asked_of_a_run(formula: Value) -> set[str]:
+    """Return the names in the parts of a formula that a run is to tell."""
+    parts = [formula] if of_requests(formula) else measures_of(formula)
+    return {name for part in parts for name in symbols(part)}
 
 
 class _Lowering:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from tsdl.studies.measures import holds, measures_of
+from tsdl.measures import measures_of
+from tsdl.studies.measures import holds
 from tsdl.studies.pictures import percentiles
 from tsdl.studies.points import FOUND, Infeasible, Point, Points
 from tsdl.studies.search import Bracket, bracket
@@ -103,5 +104,5 @@ def measures_at(points: Points, point: Point, found: float | None = None) -> tup
     formulas = points.formulas(point, points.study.asked, found)
     measures = {str(m): m for formula in formulas for m in measures_of(formula)}
     for metric in points.formulas(point, points.study.distributions, found):
-        measures |= {str(m): m for m in percentiles(metric)}
+        measures |= {str(m): m for each in percentiles(metric) for m in measures_of(each)}
     return tuple(measures.values())

@@ -1,34 +1,19 @@
-"""What a formula of a study asks of a run, and what it comes to once runs have answered.
-
-A *measure* is a part of a formula that only a run can tell: a statistic of metrics, a total, or a
-condition on every request. It is a formula itself, and known by how it is written.
-"""
+"""What a formula of a study comes to, once runs have told its measures."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from tsdl.formula import ATTRIBUTE, COMPARISONS, Formula, Value, compute, make, percentile_of
-from tsdl.schema import METRICS, STATISTICS, TOTALS
+from tsdl.formula import COMPARISONS, Formula, Value, chosen, compute, make
+from tsdl.measures import is_measure, is_statistic, statistic
 
 UNDEFINED = math.nan
-
-
-def measures_of(value: Value) -> Iterator[Formula]:
-    """Yield the measures of a formula: the largest parts that a run can tell."""
-    if not isinstance(value, Formula):
-        return
-    if _is_measure(value):
-        yield value
-        return
-    for argument in value.arguments:
-        yield from measures_of(argument)
 
 
 def leaves_of(value: Value) -> Iterator[str]:
     """Yield what a formula takes from a run or from other points, as it is written."""
     if not isinstance(value, Formula):
         return
-    if _is_measure(value) or value.operation == "symbol":
+    if is_measure(value) or value.operation == "symbol":
         yield str(value)
         return
     for argument in value.arguments:
@@ -39,7 +24,7 @@ def settled(value: Value, known: Mapping[str, float]) -> Value:
     """Return a formula in whose measures names have their values: so the run was asked them."""
     if not isinstance(value, Formula):
         return value
-    if _is_measure(value):
+    if is_measure(value):
         return _put(value, known)
     return Formula(value.operation, tuple(settled(a, known) for a in value.arguments))
 
@@ -47,36 +32,18 @@ def settled(value: Value, known: Mapping[str, float]) -> Value:
 def _put(value: Value, known: Mapping[str, float]) -> Value:
     if not isinstance(value, Formula):
         return value
-    if value.operation == "symbol":
-        return known.get(str(value.arguments[0]), value)
-    return make(value.operation, *(_put(argument, known) for argument in value.arguments))
-
-
-def _is_measure(formula: Formula) -> bool:
-    name = formula.operation
+    name = value.operation
     if name == "symbol":
-        return formula.arguments[0] in TOTALS
-    if name == "where":  # of a total: a metric is that of a statistic, which is a measure itself
-        return not of_requests(formula)
-    if len(formula.arguments) == 1 and (name in STATISTICS or percentile_of(name) is not None):
-        return of_requests(formula.arguments[0])
-    return name in COMPARISONS and any(of_requests(a) for a in formula.arguments)
-
-
-def of_requests(value: Value) -> bool:
-    """Tell whether a formula has a value for each request."""
-    if not isinstance(value, Formula):
-        return False
-    if value.operation == "symbol":
-        name = str(value.arguments[0])
-        return name in METRICS or name.startswith(ATTRIBUTE)
-    if value.operation == "where":
-        return of_requests(value.arguments[0])
-    if len(value.arguments) == 1 and (
-        value.operation in STATISTICS or percentile_of(value.operation) is not None
-    ):
-        return False
-    return any(of_requests(argument) for argument in value.arguments)
+        return known.get(str(value.arguments[0]), value)
+    parts = tuple(_put(argument, known) for argument in value.arguments)
+    if name == "where":
+        return chosen(*parts)
+    if len(parts) == 1 and is_statistic(name):
+        return statistic(name, parts[0])
+    try:
+        return make(name, *parts)
+    except ArithmeticError:
+        return Formula(name, parts)  # it has no value, and the run says so
 
 
 def number(value: Value, known: Mapping[str, float | None]) -> float:
@@ -119,7 +86,7 @@ def _lacks(value: Value, known: Mapping[str, float | None]) -> bool:
     """Tell whether a measure, or a value of another point, is undefined in a formula."""
     if not isinstance(value, Formula):
         return False
-    if _is_measure(value) or value.operation == "symbol":
+    if is_measure(value) or value.operation == "symbol":
         return math.isnan(number(value, known))
     return any(_lacks(argument, known) for argument in value.arguments)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from tsdl.formula import Formula, Value
 from tsdl.lower.questions import Asked
+from tsdl.measures import statistic
 from tsdl.studies.measures import mean, number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tsdl.formula import Value
     from tsdl.lower.questions import Picture
     from tsdl.studies.answer import Answer
     from tsdl.studies.rows import Row
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 PERCENTS = range(101)  # at which a distribution is known
 
 
-def percentiles(metric: Value) -> tuple[Formula, ...]:
-    """Return the measures that tell how a metric is distributed: p0, p1 … p100 of it."""
-    return tuple(Formula(f"p{percent}", (metric,)) for percent in PERCENTS)
+def percentiles(metric: Value) -> tuple[Value, ...]:
+    """Return what tells how a metric is distributed: p0, p1 … p100 of it."""
+    return tuple(statistic(f"p{percent}", metric) for percent in PERCENTS)
 
 
 def picture_data(answer: Answer, picture: Picture) -> dict[str, Any]:

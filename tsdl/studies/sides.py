@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tsdl.formula import compute
+from tsdl.measures import of_requests
 from tsdl.studies.figures import measured, scale
-from tsdl.studies.measures import mean, number, of_requests
+from tsdl.studies.measures import mean, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
