@@ -85,3 +85,60 @@ def test_a_run_is_asked_for_nothing_of_other_points(asked: str) -> None:
 def test_what_is_searched_for_may_be_nothing(condition: str, greatest: int) -> None:
     asked = f"maximize f in 0..3 while {condition}; table makespan"
     assert list(tsdl.study(STUDY.replace("MORE", asked), jobs=1).table["f"]) == [greatest]
+
+
+# Conditions on each request: whether all of the requests below, and none at all, are so.
+OF_EACH = [
+    ("prompt in [1, 2]", False),
+    ("prompt in 1..1_000_000 tokens", True),
+    ("not prompt in [1, 2]", True),
+    ("(1 if tenant == 1 else 2) in [1, 2]", True),
+    ("tenant == 1 or tenant == 2", True),
+    ("not tenant == 1", False),
+    ("(tenant == 2 if tenant > 1 else tenant == 1)", True),
+    ("(makespan if tenant == 1 else 1 s) >= 1 s", True),
+    ("(tenant == 1) == (tenant < 2)", True),
+    ("sqrt(tenant) <= 2 and round_up_to(prompt, [1] tokens) == prompt", True),
+]
+
+
+@pytest.mark.parametrize("until", ["", "until = 1 us"])
+def test_a_condition_is_asked_of_each_request_wherever_it_stands(until: str) -> None:
+    lets = "; ".join(f"let c{i} = {asked}" for i, (asked, _) in enumerate(OF_EACH))
+    expects = "; ".join(f"expect c{i}" for i in range(len(OF_EACH)))
+    text = PROGRAM.replace("MORE", f"{until}; {lets}; {expects}" if until else f"{lets}; {expects}")
+    wanted = [holds and not until for _, holds in OF_EACH]
+    assert [one.passed for one in tsdl.compile(text).run().expectations] == wanted
+    text += (
+        f"study t {{ scenario = s; vary qps in [2, 4] req/s; {lets}; table arrived; {expects} }}"
+    )
+    assert [one.passed for one in tsdl.study(text, jobs=1).expectations] == wanted
+
+
+def test_what_a_condition_chooses_is_of_each_request() -> None:
+    asked = "mean(1 if tenant == 1 else 2), mean(tenant), mean(1 if ttft <= 0 s else 0)"
+    found = tsdl.study(STUDY.replace("MORE", f"vary qps in [2, 4] req/s; table {asked}"), jobs=1)
+    one, other, share = (list(found.table[name]) for name in asked.split(", "))
+    assert one == other
+    assert 1 < one[0] < 2
+    assert share == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "help_"),
+    [
+        ("table 1 if tenant == 1 else 2", "take a statistic: `mean(1 if tenant == 1 else 2)`"),
+        ("let x = 1 if prompt in [1, 2] else 2; table x", "take a statistic: `mean(x)`"),
+        ("table makespan; best qps by makespan if tenant == 1 else 1 s", "take a statistic"),
+        ("table ttft < 1 s", "`mean(1 if ttft < 1 s else 0)`"),
+        ("table mean(ttft in 1 s..2 s)", "`mean(1 if ttft in 1 s..2 s else 0)`"),
+        ("table makespan; expect itl in [1 s, 2 s]", "take a statistic: `p99(itl)`"),
+        ("table makespan; expect (itl if tenant == 1 else 1 s) > 0 s", "take a statistic of each"),
+    ],
+)
+def test_no_point_has_what_each_request_has(asked: str, help_: str) -> None:
+    with pytest.raises(tsdl.TsdlError) as error:
+        tsdl.study(STUDY.replace("MORE", f"vary qps in [2, 4] req/s; {asked}"), jobs=1)
+    [found] = error.value.diagnostics
+    assert found.code in ("E0304", "E0306")
+    assert help_ in found.help[0]

@@ -162,7 +162,7 @@ def test_they_are_in_the_unit_of_what_they_are_of() -> None:
         ("where qps in 1..4 step 1 req/s", "E0306"),
         ("where scheduler in 1..2", "E0306"),
         ("where scheduler in [A100_80G]", "E0304"),
-        ("expect ttft in [1 s]", "E0304"),
+        ("expect itl in [1 s]", "E0304"),
         ("where qps in [2, 4] req/s", None),
         ("where qps in 2..4 req/s", None),
         ("where scheduler in [static, continuous]", None),

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from tsdl.formula import ATTRIBUTE, COMPARISONS, Formula, Value, percentile_of
 from tsdl.schema import METRICS, STATISTICS, TOTALS
 
+_OF_EACH = COMPARISONS | {"not"}
+
 
 def measures_of(value: Value) -> Iterator[Formula]:
     """Yield the measures of a formula: the largest parts that a run can tell."""
@@ -30,7 +32,11 @@ def is_measure(formula: Formula) -> bool:
         return not of_requests(formula)
     if _is_statistic(formula):
         return of_requests(arguments[0])
-    return name in COMPARISONS and any(map(of_requests, arguments))
+    if name == "or":  # of each request, where all of it is: a total holds for all or for none
+        return all(map(of_requests, arguments))
+    if name == "if":  # which way is chosen for each request
+        return of_requests(arguments[0])
+    return name in _OF_EACH and any(map(of_requests, arguments))
 
 
 def of_requests(value: Value) -> bool:

@@ -20,7 +20,9 @@ class Text(Struct, frozen=True):
 
 
 class Boolean(Struct, frozen=True):
-    """True or false."""
+    """True or false; with `each`, of each request, as what compares a metric is."""
+
+    each: str = ""
 
 
 class Reference(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """Types of what a study asks of a point: numbers, values of other points, values along an axis."""
 
 from tsdl import ast
-from tsdl.check import expressions
+from tsdl.check import expressions, slips
 from tsdl.check.measures import no_number
 from tsdl.check.scope import Scope
 from tsdl.diagnostics.suggest import nearest
@@ -52,7 +52,11 @@ def _in_place_of(expression: ast.Expr, found: Type, scope: Scope) -> tuple[str, 
         if declared and declared.kind == "param":
             return (f"make it an axis: `vary {expression.id} in […]`",)
     if isinstance(found, Boolean):
-        return (f"a condition has a clause of its own: `expect {expression.span.text}`",)
+        share = slips.of_share(expression, found)
+        return (
+            *([share] if share else []),
+            f"a condition has a clause of its own: `expect {expression.span.text}`",
+        )
     return ()
 
 

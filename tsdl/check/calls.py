@@ -253,14 +253,18 @@ def _function(expression: ast.Call, name: str, scope: Scope) -> Type:
     if values is None:
         return UNKNOWN
     if rule == "number":
-        expressions.require(values[0], PLAIN, scope, f"what `{name}` takes")
-        return PLAIN
+        taken = expressions.infer(values[0], scope)
+        of = taken.of if isinstance(taken, Samples) else taken
+        if not agrees(of, PLAIN, values[0]):
+            mismatch(values[0], of, PLAIN, scope, f"what `{name}` takes")
+        return Samples(PLAIN, taken.each) if isinstance(taken, Samples) else PLAIN
     if rule == "list":
         if isinstance(values[1], ast.ListOf) and not values[1].items:
             scope.sink.error("E0305", f"the list of `{name}` is empty", values[1].span)
             return UNKNOWN
         first = expressions.infer(values[0], scope)
-        expressions.require(values[1], Sequence(first), scope, f"the second argument of `{name}`")
+        of = first.of if isinstance(first, Samples) else first
+        expressions.require(values[1], Sequence(of), scope, f"the second argument of `{name}`")
         return first
     result: Type = UNKNOWN
     each = ""  # of what there is a value, where one of them is a metric: numbers go with it

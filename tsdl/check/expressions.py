@@ -74,10 +74,7 @@ def _infer(expression: ast.Expr, scope: Scope, expected: Type | None) -> Type:
         case ast.Binary():
             return operators.infer_binary(expression, scope)
         case ast.Conditional():
-            require(expression.test, Boolean(), scope, "a condition")
-            then = infer(expression.then, scope, expected)
-            otherwise = infer(expression.otherwise, scope, expected)
-            return operators.same(expression, then, otherwise, scope, "both ways of a choice")
+            return operators.infer_choice(expression, scope, expected)
         case ast.Generator() | ast.Across():
             return _loose(expression, scope)
         case ast.Index() if scope.axes is not None:

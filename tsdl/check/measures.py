@@ -9,6 +9,7 @@ from tsdl.diagnostics import Edit, Fix
 from tsdl.diagnostics.suggest import nearest
 from tsdl.schema import CONSTRUCTORS
 from tsdl.types import (
+    Boolean,
     Bounds,
     Choice,
     Construct,
@@ -36,7 +37,7 @@ def agrees(found: Type, wanted: Type, expression: ast.Expr | None = None) -> boo
             return agrees(have, want)
         case Bounds(of=have), Bounds(of=want):
             return agrees(have, want)
-        case Choice(), Choice():
+        case (Choice(), Choice()) | (Boolean(), Boolean()):
             return True
         case _:
             return found == wanted

@@ -29,7 +29,7 @@ def infer_unary(expression: ast.Unary, scope: Scope) -> Type:
     """Return the type of what stands behind a sign or a `not`."""
     if expression.operator == "not":
         expressions.require(expression.operand, Boolean(), scope, "what `not` negates")
-        return Boolean()
+        return _truth(scope, expression.operand)
     found = expressions.infer(expression.operand, scope)
     if isinstance(found, (Quantity, Samples, Unknown)):
         return found
@@ -43,7 +43,7 @@ def infer_binary(expression: ast.Binary, scope: Scope) -> Type:
     if operator in ("and", "or"):
         expressions.require(expression.left, Boolean(), scope, f"a side of `{operator}`")
         expressions.require(expression.right, Boolean(), scope, f"a side of `{operator}`")
-        return Boolean()
+        return _truth(scope, expression.left, expression.right)
     if operator == "in":
         return _membership(expression, scope)
     left, right = (
@@ -54,7 +54,7 @@ def infer_binary(expression: ast.Binary, scope: Scope) -> Type:
         return Boolean() if operator in _COMPARISONS else UNKNOWN
     if operator in ("==", "!=") and not isinstance(left, (Quantity, Samples)):
         same(expression, left, right, scope, f"both sides of `{operator}`")
-        return Boolean()
+        return _truth(scope, expression.left, expression.right)
     one, other = _number_of(left), _number_of(right)
     for side, type_, number in ((expression.left, left, one), (expression.right, right, other)):
         if number is None:
@@ -64,26 +64,14 @@ def infer_binary(expression: ast.Binary, scope: Scope) -> Type:
     assert other is not None
     samples = [side for side in (left, right) if isinstance(side, Samples)]
     if len({side.each for side in samples}) > 1:
-        scope.sink.error(
-            "E0306",
-            "gaps and requests do not go together",
-            expression.span,
-            "one side has a value for each gap, the other for each request",
-            help=("take a statistic of each: `mean(itl) / mean(e2e)`",),
-        )
-        return UNKNOWN
+        where = "one side has a value for each gap, the other for each request"
+        return _gaps_apart(expression, where, scope)
     if operator in _COMPARISONS and samples and samples[0].each == "gap":
-        scope.sink.error(
-            "E0304",
-            "gaps belong to no request, and a condition needs one value",
-            expression.span,
-            help=("take a statistic: `p99(itl)`, `mean(itl)` or `max(itl)`",),
-        )
-        return Boolean()
+        return _gaps_compared(expression, scope)
     if operator in _COMPARISONS:
         if _common(expression, one, other, scope) is None:
             return UNKNOWN
-        return Boolean()
+        return Boolean(samples[0].each if samples else "")
     dimension = _result(expression, one, other, scope)
     if dimension is None:
         return UNKNOWN
@@ -91,13 +79,61 @@ def infer_binary(expression: ast.Binary, scope: Scope) -> Type:
     return Samples(result, samples[0].each) if samples else result
 
 
+def infer_choice(expression: ast.Conditional, scope: Scope, expected: Type | None) -> Type:
+    """Return the type of `a if condition else b`: of each request, if the condition is."""
+    expressions.require(expression.test, Boolean(), scope, "a condition")
+    then = expressions.infer(expression.then, scope, expected)
+    otherwise = expressions.infer(expression.otherwise, scope, expected)
+    found = same(expression, then, otherwise, scope, "both ways of a choice")
+    each = _truth(scope, expression.test).each
+    match found:
+        case Boolean():
+            return _truth(scope, expression.test, expression.then, expression.otherwise)
+        case Quantity() if each:
+            return Samples(found, each)
+        case Samples(each="gap") if each:
+            where = "the condition is of each request, what is chosen has a value for each gap"
+            return _gaps_apart(expression, where, scope)
+        case _:
+            return found
+
+
+def _truth(scope: Scope, *parts: ast.Expr) -> Boolean:
+    """Return the type of what is true or false by these parts: of each request, if one is."""
+    found = [scope.program.types.get(part) for part in parts]
+    return Boolean(max((one.each for one in found if isinstance(one, Boolean)), default=""))
+
+
+def _gaps_apart(expression: ast.Expr, where: str, scope: Scope) -> Type:
+    scope.sink.error(
+        "E0306",
+        "gaps and requests do not go together",
+        expression.span,
+        where,
+        help=("take a statistic of each: `mean(itl) / mean(e2e)`",),
+    )
+    return UNKNOWN
+
+
+def _gaps_compared(expression: ast.Expr, scope: Scope) -> Type:
+    scope.sink.error(
+        "E0304",
+        "gaps belong to no request, and a condition needs one value",
+        expression.span,
+        help=("take a statistic: `p99(itl)`, `mean(itl)` or `max(itl)`",),
+    )
+    return Boolean()
+
+
 def _membership(expression: ast.Binary, scope: Scope) -> Type:
     """Check `x in [a, b]` and `x in low..high`."""
-    found = expressions.infer(expression.left, scope)
-    if isinstance(found, Unknown):
+    left = expressions.infer(expression.left, scope)
+    if isinstance(left, Unknown):
         return Boolean()
-    if isinstance(found, Samples) and found.each == "request" and scope.each:
-        found = found.of  # it is asked of each: of all, each item would be by itself
+    each = left.each if isinstance(left, Samples) else ""
+    if each == "gap":
+        return _gaps_compared(expression, scope)
+    found = left.of if isinstance(left, Samples) else left
     if not isinstance(found, (Quantity, Reference, Text, Choice)):
         mismatch(expression.left, found, PLAIN, scope, "what stands before `in`")
     elif isinstance(expression.right, ast.ListOf):
@@ -118,7 +154,7 @@ def _membership(expression: ast.Binary, scope: Scope) -> Type:
             "E0306", "behind `in` stands a list or a range", expression.right.span,
             help=("for example `qps in [2, 4] req/s` or `qps in 2..4 req/s`",),
         )  # fmt: skip
-    return Boolean()
+    return Boolean(each)
 
 
 _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})

@@ -8,7 +8,7 @@ from tsdl.formula import percentile_of
 from tsdl.program import Members, Program
 from tsdl.schema import BATCH_FEATURES, METRICS, OF_A_WORKER, RECORD_FUNCTIONS, RECORDS, TOTALS
 from tsdl.schema.stages import AMBIENT
-from tsdl.types import Record, Sequence, Text, Type
+from tsdl.types import Boolean, Record, Sequence, Text, Type
 
 _USUAL = {"r": "request", "w": "worker", "batch": "batch", "layer": "layer"}
 RULES = ("admit", "evict", "resume")
@@ -244,6 +244,15 @@ def of_mean(expression: ast.Call) -> str:
             total = f"sum({listed.element.span.text} {rest})"
             return f"write `{total} / count({listed.variable} {rest})`"
     return ""
+
+
+def of_share(condition: ast.Expr, found: Type) -> str:
+    """Return how to ask of which share of requests a condition holds; "" of what else."""
+    if found != Boolean("request"):
+        return ""
+    text = condition.span.text
+    shown = f"({text})" if isinstance(condition, ast.Conditional) else text
+    return f"the share of those for which it holds is `mean(1 if {shown} else 0)`"
 
 
 def of_work(expression: ast.Expr, scope: Scope) -> str:

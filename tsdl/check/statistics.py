@@ -1,7 +1,7 @@
 """Types of statistics and totals: of all requests of a run, or of those that `where` chooses."""
 
 from tsdl import ast
-from tsdl.check import calls, expressions
+from tsdl.check import calls, expressions, slips
 from tsdl.check.scope import Scope
 from tsdl.schema import BY_REQUEST, TOTALS
 from tsdl.types import Boolean, Samples, Type, Unknown, describe
@@ -33,7 +33,10 @@ def infer_statistic(expression: ast.Call, name: str, scope: Scope) -> Type:
                 f"`{name}` takes a metric of requests, this is {describe(found)}",
                 values[0].span,
                 describe(found),
-                help=("for example `p99(ttft)` or `mean(e2e / output)`",),
+                help=(
+                    slips.of_share(values[0], found)
+                    or "for example `p99(ttft)` or `mean(e2e / output)`",
+                ),
             )
             return UNKNOWN
 

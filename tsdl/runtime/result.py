@@ -141,13 +141,15 @@ class Result:
     def measure(self, formula: Value) -> float | None:
         """Return what a formula of metrics and totals comes to; None where it is undefined.
 
-        A condition on every request is 1 where it holds for all of them, else 0.
+        A condition on every request is 1 where it holds for all of them, else 0: also of none.
         """
         try:
             found = np.asarray(evaluate(formula, self.known))
         except Nothing:
             return None
-        return float(found.all()) if found.dtype == bool else _number(float(found))
+        if found.dtype == bool:
+            return float(found.size > 0 and found.all())
+        return _number(float(found))
 
     def to_arrow(self) -> Any:  # noqa: ANN401 (pyarrow has no types of its own)
         """Return the requests as a pyarrow Table, whose columns say their unit.

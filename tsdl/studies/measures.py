@@ -93,24 +93,24 @@ def _lacks(value: Value, known: Mapping[str, float | None]) -> bool:
 
 def _holds(each: Sequence[Value], known: Sequence[Mapping[str, float | None]]) -> bool:
     first = each[0]
-    if not isinstance(first, Formula) or not all(
-        isinstance(f, Formula) and f.operation == first.operation for f in each
+    if (
+        isinstance(first, Formula)
+        and not is_measure(first)
+        and all(isinstance(f, Formula) and f.operation == first.operation for f in each)
     ):
-        return all(number(f, k) == 1 for f, k in zip(each, known, strict=True))
-    parts = list(zip(*(f.arguments for f in each if isinstance(f, Formula)), strict=True))
-    match first.operation:
-        case "and":
-            return all(_holds(part, known) for part in parts)
-        case "or":
-            return any(_holds(part, known) for part in parts)
-        case "not":
-            return not _holds(parts[0], known)
-    if first.operation not in COMPARISONS or str(first) in known[0]:
-        return all(number(f, k) == 1 for f, k in zip(each, known, strict=True))
-    sides = [mean([number(f, k) for f, k in zip(part, known, strict=True)]) for part in parts]
-    if any(math.isnan(side) for side in sides):
-        return False
-    return bool(compute(first.operation, sides))
+        parts = list(zip(*(f.arguments for f in each if isinstance(f, Formula)), strict=True))
+        match first.operation:
+            case "and":
+                return all(_holds(part, known) for part in parts)
+            case "or":
+                return any(_holds(part, known) for part in parts)
+            case "not":
+                return not _holds(parts[0], known)
+            case name if name in COMPARISONS:
+                sides = [mean([number(*one) for one in zip(p, known, strict=True)]) for p in parts]
+                undefined = any(math.isnan(side) for side in sides)
+                return not undefined and bool(compute(name, sides))
+    return all(number(f, k) == 1 for f, k in zip(each, known, strict=True))
 
 
 def along(function: str, values: Sequence[float]) -> float:
