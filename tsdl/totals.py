@@ -1,24 +1,25 @@
 """What somebody asks of a run in vain: shares beyond 1, and what a plan does not say."""
 
+from collections.abc import Sequence
+
 from tsdl.diagnostics import Sink
 from tsdl.formula import ATTRIBUTE, Value, symbols
 from tsdl.plan import Plan
-from tsdl.planworkload import Draw, Workload
-from tsdl.program import Program
+from tsdl.planworkload import Workload
 from tsdl.shares import beyond
 from tsdl.source import Span
 from tsdl.spending import unknown
 
 
 def check_total(
-    condition: Value, place: Span, what: str, plan: Plan, program: Program, sink: Sink
+    condition: Value, place: Span, what: str, plan: Plan, lacking: Sequence[str], sink: Sink
 ) -> None:
     """Warn of a condition on a total that never holds, or whose total is not known.
 
-    `what` it is a condition of stands at `place`.
+    `what` it is a condition of stands at `place`; requests have none of the attributes `lacking`.
     """
     check_share(condition, place, sink)
-    check_drawn(condition, place, plan, program, sink)
+    check_drawn(condition, place, plan, lacking, sink)
     found = unknown(condition, plan)
     if found is not None:
         name, why, remedy = found
@@ -46,10 +47,10 @@ def check_share(condition: Value, place: Span, sink: Sink) -> None:
         )
 
 
-def check_drawn(asked: Value, place: Span, plan: Plan, program: Program, sink: Sink) -> None:
+def check_drawn(asked: Value, place: Span, plan: Plan, lacking: Sequence[str], sink: Sink) -> None:
     """Warn of what reads priorities or attributes of requests that have none."""
     read = symbols(asked)
-    for name in undrawn(plan.workload, program):
+    for name in lacking:
         if f"{ATTRIBUTE}{name}" in read:
             tell_undrawn(name, plan.workload, place, sink)
     if not plan.workload.has_priorities and "priority" in read:
@@ -63,17 +64,6 @@ def check_drawn(asked: Value, place: Span, plan: Plan, program: Program, sink: S
                 'or name a column of the trace: `columns { priority = "tier" }`',
             ),
         )
-
-
-_NOTHING = Draw("constant", (("value", 0.0),))
-
-
-def undrawn(workload: Workload, program: Program) -> list[str]:
-    """Return the attributes that are 0 for all requests of a workload, which no default says."""
-    draws = zip(*(kind.attributes for kind in workload.kinds), strict=True)
-    names = [each[0].name for each in draws if all(a.draw == _NOTHING for a in each)]
-    declared = program.attributes() if names else {}
-    return [name for name in names if not any(each.clause.value for each in declared[name])]
 
 
 def tell_undrawn(name: str, workload: Workload, place: Span, sink: Sink) -> None:

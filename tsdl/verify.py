@@ -8,11 +8,12 @@ from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator
 from tsdl.formula import every_part
 from tsdl.lower import FileReader, lower
+from tsdl.lower.undrawn import undrawn
 from tsdl.operatorclasses import report_classes
 from tsdl.plan import Global, Local, Plan, of_stage
 from tsdl.program import Declaration, Program
 from tsdl.resolve import find
-from tsdl.totals import check_drawn, check_total, tell_undrawn, undrawn
+from tsdl.totals import check_drawn, check_total, tell_undrawn
 from tsdl.types import Reference
 
 # Found by lowering, but no reason to fail a check: a value that only the command line gives.
@@ -35,9 +36,10 @@ def verify(outside: Evaluator, read: FileReader, sink: Sink) -> list[Plan]:
         sink.found += [d for d in found.found if d.code != _SILENT and d not in sink.found]
         if plan is not None:
             plans.append(plan)
-            _check_bounds(evaluator, scenario, plan, sink)
-            _check_totals(evaluator, scenario, plan, sink)
-            _check_read(evaluator, scenario, plan, sink)
+            lacking = undrawn(evaluator, scenario, plan.workload)
+            _check_bounds(evaluator, scenario, plan, lacking, sink)
+            _check_totals(evaluator, scenario, plan, lacking, sink)
+            _check_read(evaluator, scenario, plan, lacking, sink)
     for study in program.own("study"):
         from tsdl.lower.studies import outside_of  # only where there is a study
         from tsdl.verifystudies import verify_study
@@ -50,7 +52,9 @@ def verify(outside: Evaluator, read: FileReader, sink: Sink) -> list[Plan]:
     return plans
 
 
-def _check_bounds(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink: Sink) -> None:
+def _check_bounds(
+    evaluator: Evaluator, scenario: Declaration, plan: Plan, lacking: list[str], sink: Sink
+) -> None:
     """Warn of a bound that not even a single request on an empty system meets."""
     slo = evaluator.reference(evaluator.instance(scenario), "slo")
     parts = slo.members.clauses("bound") if slo else []
@@ -65,7 +69,7 @@ def _check_bounds(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink:
                 help=("turn it round: `<=` asks for at most so much time",),
             )
     for condition, part, best in zip(plan.slo, parts, best_of_all(plan), strict=True):
-        check_drawn(condition.formula, part.item.span, plan, evaluator.program, sink)
+        check_drawn(condition.formula, part.item.span, plan, lacking, sink)
         if best is not None:
             name, value, bound = best
             sink.warning(
@@ -81,13 +85,14 @@ def _check_bounds(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink:
             )
 
 
-def _check_totals(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink: Sink) -> None:
+def _check_totals(
+    evaluator: Evaluator, scenario: Declaration, plan: Plan, lacking: list[str], sink: Sink
+) -> None:
     """Warn of an `expect` that asks for a total of which the cluster does not say enough."""
     parts = evaluator.instance(scenario).members.clauses("expect")
     asked = [e for part in parts if isinstance(part.item, ast.Clause) for e in part.item.objects]
-    program = evaluator.program
     for condition, expression in zip(plan.expects, asked, strict=True):
-        check_total(condition.formula, expression.span, "an `expect`", plan, program, sink)
+        check_total(condition.formula, expression.span, "an `expect`", plan, lacking, sink)
 
 
 # -- what nothing uses -------------------------------------------------------------------------
@@ -121,14 +126,16 @@ def _report_unused(program: Program, sink: Sink) -> None:
             )
 
 
-def _check_read(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink: Sink) -> None:
-    """Warn of attributes that a policy reads, and that no request has."""
+def _check_read(
+    evaluator: Evaluator, scenario: Declaration, plan: Plan, lacking: list[str], sink: Sink
+) -> None:
+    """Warn of attributes that a policy reads, and that no request has (`lacking`)."""
     stages: tuple[Global | Local, ...] = (plan.router, *(kind.local for kind in plan.workers))
     parts = (part for stage in stages for part in every_part(*of_stage(stage)))
     read = {str(part.arguments[1]) for part in parts if part.operation == "attribute"}
     shown = [name for stage in stages if stage.extern for name in stage.extern.reads]
     read |= {name.removeprefix("r.") for name in shown}  # by what Python is shown
-    for name in undrawn(plan.workload, evaluator.program):
+    for name in lacking:
         if name in read:
             place = evaluator.span(evaluator.instance(scenario), "workload")
             tell_undrawn(name, plan.workload, place, sink)

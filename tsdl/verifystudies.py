@@ -8,6 +8,7 @@ from tsdl.evaluate import Evaluator, Failed
 from tsdl.lower import FileReader, lower
 from tsdl.lower.questions import Study, evaluator_at
 from tsdl.lower.studies import lower_study
+from tsdl.lower.undrawn import undrawn
 from tsdl.program import Declaration
 from tsdl.totals import check_drawn, check_share, check_total
 
@@ -25,7 +26,7 @@ def _check_study(outside: Evaluator, study: Study, read: FileReader) -> None:
 
     That is the first. Raises Failed.
     """
-    sink, program = outside.sink, outside.program
+    sink = outside.sink
     first = study.points(outside)[0]
     found = study.search.values[0] if study.search else None
     evaluator = evaluator_at(outside, study, first, found)
@@ -39,10 +40,11 @@ def _check_study(outside: Evaluator, study: Study, read: FileReader) -> None:
         for _, asked in conditions:
             check_share(asked.formula(evaluator), asked.expression.span, sink)
         return
+    lacking = undrawn(evaluator, study.scenario, plan.workload)
     for what, asked in conditions:
-        check_total(asked.formula(evaluator), asked.expression.span, what, plan, program, sink)
+        check_total(asked.formula(evaluator), asked.expression.span, what, plan, lacking, sink)
     for asked in (*study.asked, *study.distributions):
-        check_drawn(asked.formula(evaluator), asked.expression.span, plan, program, sink)
+        check_drawn(asked.formula(evaluator), asked.expression.span, plan, lacking, sink)
     if study.seeds is not None and study.replicates > 1 and is_certain(plan):
         sink.warning(
             "W0512",
