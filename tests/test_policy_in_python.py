@@ -1,5 +1,6 @@
 """Policies in Python: what a function or an object is shown, what it may answer, and do."""
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -209,3 +210,15 @@ def test_it_is_no_part_of_the_plan() -> None:
     with_it = tsdl.compile(EXTERN, externs={"mine": lambda r, workers: workers[0]})
     assert with_it.hash == tsdl.compile(EXTERN).hash
     assert with_it == tsdl.compile(EXTERN)
+
+
+@pytest.mark.parametrize("name", ["r.tenant", "r.__class__", "w.prompt", "r", "x.queued", ""])
+@pytest.mark.parametrize("path", ["router", "workers.0.local"])
+def test_a_plan_from_elsewhere_reads_what_there_is(name: str, path: str) -> None:
+    data = json.loads(tsdl.compile(EXTERN).to_json())
+    stage = data
+    for step in path.split("."):
+        stage = stage[int(step) if step.isdigit() else step]
+    stage["extern"]["reads"].append(name)
+    with pytest.raises(ValueError, match=f"this is not a plan: .* cannot read '{name}'"):
+        tsdl.Plan.from_json(json.dumps(data))

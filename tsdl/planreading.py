@@ -11,7 +11,7 @@ from tsdl.planhandlers import DEEPEST, WORDS, Statement
 from tsdl.planjson import decoded, unshared
 from tsdl.planworkload import MOST_STEPS, Draw, Workload
 from tsdl.pythonsource import TABLE, is_name
-from tsdl.schema import CONSTRUCTORS, EVENTS, TAKEN, Block
+from tsdl.schema import CONSTRUCTORS, EVENTS, RECORDS, TAKEN, Block
 from tsdl.schema.hardware import LINK
 from tsdl.schema.names import MOST_DEVICES
 from tsdl.schema.scenarios import SCENARIO, SHORTEST
@@ -218,6 +218,11 @@ def _check_asked(plan: Plan) -> None:
     for part in formula.every_part(*(value for stage in stages for value in of_stage(stage))):
         if part.operation == "attribute" and part.arguments[1] not in names[0]:
             raise ValueError(f"requests have no {part.arguments[1]!r}")
+    fields = {f"r.{name}" for name in (*RECORDS["request"], *names[0])}
+    fields |= {f"w.{name}" for name in RECORDS["worker"]}
+    for read in (name for stage in stages if stage.extern for name in stage.extern.reads):
+        if read not in fields:
+            raise ValueError(f"a policy in Python cannot read {read!r}")
     for bound in plan.slo:
         check_condition(bound, names[0], each=True)
     for expected in plan.expects:
