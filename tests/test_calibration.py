@@ -177,6 +177,15 @@ def test_constants_are_found_again() -> None:
 
 
 @pytest.mark.usefixtures("scipy")
+def test_it_is_shown_by_its_factors_and_errors() -> None:
+    shown = repr(calibration())
+    assert shown.startswith("<Calibration of measured: hardware.efficiency.gemm.bandwidth × 0.")
+    assert ", policy.local.overhead × 0." in shown
+    assert "; 1 run, means of what was held out off by up to " in shown
+    assert len(shown) < 200
+
+
+@pytest.mark.usefixtures("scipy")
 def test_a_measured_zero_has_no_error() -> None:
     run = run_of()
     at_once = replace(run, requests=tuple(replace(r, ttft=0.0) for r in run.requests))

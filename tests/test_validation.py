@@ -68,6 +68,7 @@ def test_a_run_against_itself_has_no_error() -> None:
 
 def test_errors_are_of_the_simulated_to_the_measured() -> None:
     found = tsdl.validate(plan_of(), measured(slower=1.25))
+    assert ": ttft -20.0 %, tpot -20.0 %, e2e -20.0 %, throughput " in repr(found)
     for name, error in errors(found).items():
         if not name.endswith("throughput"):
             assert error == pytest.approx(-0.2)

@@ -14,6 +14,7 @@ from tsdl.calibration.forward import METRICS, Floats, Forward
 from tsdl.calibration.misfit import misfit, widened
 from tsdl.calibration.priors import USUAL, Factor, factor_of, matching
 from tsdl.calibration.residuals import Split, groups, residuals, split_of
+from tsdl.calibration.titles import share
 from tsdl.constants import Constant, report_unknown
 from tsdl.diagnostics import Diagnostic, Sink
 from tsdl.diagnostics.words import several
@@ -134,6 +135,19 @@ class Calibration(Struct, frozen=True):
                 found.factor.constants, found.factor.values(found.logarithm), strict=True
             )
         ]
+
+    def __repr__(self) -> str:
+        """Say which factors were found, and how far off the means are, of what was held out."""
+        factors = (
+            f"{found.factor.name} × {math.exp(found.logarithm):.3g}" for found in self.fitted
+        )
+        part = "held out" if self.holdout else "fitted"
+        checks = [check for on_run in self.runs for check in on_run.checks if check.part == part]
+        errors = [abs(check.after) for check in checks if not math.isnan(check.after)]
+        told = f"{', '.join(factors)}; {several(len(self.runs), 'run')}"
+        if errors:
+            told += f", means of what was {part} off by up to {share(max(errors))}"
+        return f"<Calibration of {self.chosen.scenario.name}: {told}>"
 
 
 def calibrate(

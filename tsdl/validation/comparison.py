@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from pathlib import PurePath
 
 import numpy as np
 from msgspec import Struct
@@ -104,6 +105,14 @@ class Validation(Struct, frozen=True, dict=True):
         if not self.same:
             return []
         return [self._agreement(metric) for metric in METRICS]
+
+    def __repr__(self) -> str:
+        """Say what is compared, and how far off the means and the throughput are."""
+        shown = [row for row in self.rows if row.statistic == "mean" or row.metric == "throughput"]
+        errors = [f"{row.metric} {row.error:+.1%}" for row in shown if not math.isnan(row.error)]
+        told = f"{', '.join(errors)}, seed {self.result.seed}".replace("%", " %")
+        both = f"{self.result.plan.scenario} with {PurePath(self.run.name).name}"
+        return f"<Validation of {both}: {told}>"
 
     def _agreement(self, metric: str) -> Agreement:
         # Who counts among the measured: arrivals that differ a little must not part a pair.
