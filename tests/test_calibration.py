@@ -198,7 +198,8 @@ def test_a_measured_zero_has_no_error() -> None:
 @pytest.mark.usefixtures("scipy")
 def test_a_run_that_no_constants_explain_is_warned_of() -> None:
     found = tsdl.calibrate(EXAMPLE, [run_of(1000.0, 40)], fit=[BANDWIDTHS])
-    (warning,), (on_run,) = found.warnings, found.runs
+    (doubt, warning), (on_run,) = found.warnings, found.runs
+    assert doubt.code == "W0611"  # it took longer than the whole run
     assert warning.code == "W0904"
     assert warning.title.startswith("the fitted constants do not explain `run.csv`: held out, TPOT")
     assert "are they in ms?" in warning.help[0]

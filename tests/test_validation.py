@@ -12,7 +12,7 @@ from msgspec.structs import replace
 import tsdl
 from tests.conftest import ROOT
 from tsdl.cli import main
-from tsdl.cli.measuring import tell_of_another_model
+from tsdl.imports.served import of_another_model
 from tsdl.measured import Request, Run
 from tsdl.validation import Validation
 from tsdl.validation.files import as_csv, as_json
@@ -284,8 +284,25 @@ def test_what_the_run_cannot_answer_is_wrong_usage(tmp_path: Path, capsys: Captu
 )
 def test_a_run_of_another_model_is_told(served: str, told: bool, capsys: Capture) -> None:
     run = Run("run.json", "vllm", (), 1.0, model=served)
-    tell_of_another_model([run], "llama2_7b")
-    said = capsys.readouterr().err
-    assert ("W0611" in said) == told
-    tell_of_another_model([run], "mine")
-    assert capsys.readouterr().err == ""
+    assert [found.code for found in of_another_model(run, "llama2_7b")] == ["W0611"] * told
+    assert not list(of_another_model(run, "mine"))
+
+
+def test_python_tells_of_a_run_what_the_command_tells(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    served = {"model_id": "meta-llama/Llama-3.1-8B-Instruct", "duration": 0.5, "errors": [""]}
+    lengths = {"input_lens": [512], "output_lens": [3], "start_times": [0.0], "ttfts": [0.1]}
+    Path("run.json").write_text(json.dumps({**served, **lengths, "itls": [[2.0, 2.0]]}), "utf-8")
+    Path("main.tsim").write_text(SMALL, "utf-8")
+    assert main(["validate", "main.tsim", "run.json"]) == 0
+    told = capsys.readouterr().err
+    found = tsdl.validate(tsdl.compile(Path("main.tsim")), Path("run.json"))
+    titles = [warning.title for warning in found.warnings]
+    assert [title.partition(" ")[0] for title in titles] == [
+        "a",
+        "`meta-llama/Llama-3.1-8B-Instruct`",
+    ]
+    assert told.count("warning[W0611]") == 2
+    assert all(title in told for title in titles)

@@ -8,6 +8,8 @@ from os.path import normpath
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from tsdl import plan as plan_
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.errors import TsdlError
@@ -260,15 +262,25 @@ def validate(
     from tsdl.measured import Run
     from tsdl.validation import validate
 
-    return validate(
+    measured = run if isinstance(run, Run) else read_run(run)
+    found = validate(
         plan,
-        run if isinstance(run, Run) else read_run(run),
+        measured,
         seed=seed,
         engine=engine,
         skip_first=skip_first,
         after=after,
         externs=getattr(plan, "_externs", {}),
     )
+    return replace(found, warnings=_doubts(measured, plan))
+
+
+def _doubts(run: Run, plan: plan_.Plan) -> tuple[Diagnostic, ...]:
+    """Return what in a measured run contradicts itself, or the model that a plan has."""
+    from tsdl.imports.served import of_another_model
+    from tsdl.measured.doubts import doubts
+
+    return (*doubts(run, Source(run.name, "")), *of_another_model(run, plan.model.name))
 
 
 def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
@@ -300,7 +312,10 @@ def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
     chosen = choose_scenario(session, sink, params or {}, scenario, constants)
     if chosen is None:
         raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
-    return calibrate(chosen, measured, fit, holdout)
+    found = calibrate(chosen, measured, fit, holdout)
+    plan = chosen.plan(Sink())
+    assert plan is not None  # it has run
+    return replace(found, doubts=tuple(doubt for run in measured for doubt in _doubts(run, plan)))
 
 
 def study(  # noqa: PLR0913 (what is asked, and how it is run)

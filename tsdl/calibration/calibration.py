@@ -105,7 +105,8 @@ class Calibration(Struct, frozen=True):
     """Constants that were fitted to measured runs.
 
     `idle` are the names that were asked for and change nothing in the scenario; `formulas` those
-    that would have been fitted, were they numbers.
+    that would have been fitted, were they numbers. `doubts` tell what in the runs contradicts
+    itself or the scenario, where somebody has looked.
     """
 
     chosen: Chosen
@@ -115,11 +116,12 @@ class Calibration(Struct, frozen=True):
     simulations: int
     idle: tuple[str, ...]
     formulas: tuple[str, ...]
+    doubts: tuple[Diagnostic, ...] = ()
 
     @property
     def warnings(self) -> list[Diagnostic]:
-        """Return what is wrong with the fit, run by run."""
-        return [warning for on_run in self.runs for warning in on_run.warnings]
+        """Return what is wrong with the runs, and with the fit, run by run."""
+        return [*self.doubts, *(warning for on_run in self.runs for warning in on_run.warnings)]
 
     @property
     def values(self) -> dict[str, float]:

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tsdl.cli.measuring import tell_of_another_model
 from tsdl.cli.options import add_measured, add_scenario, read_share
 from tsdl.cli.shared import (
     MISTAKE,
@@ -58,13 +57,14 @@ def calibrate(arguments: argparse.Namespace) -> int:
     from tsdl.calibration import NoScipy, text
     from tsdl.calibration import calibrate as fit
     from tsdl.calibration.declarations import declarations
+    from tsdl.imports.served import of_another_model
 
     if arguments.out and (wrong := _no_place_for(arguments, chosen)):
         return usage_error(wrong)  # better now than after a long fit
     known = [run for run in runs if run is not None]
     plan = chosen.plan(Sink())
     if plan is not None:
-        tell_of_another_model(known, plan.model.name)
+        tell([w for run in known for w in of_another_model(run, plan.model.name)], "text")
     try:
         found = fit(chosen, known, arguments.fit, arguments.holdout)
     except (NoScipy, ValueError) as error:

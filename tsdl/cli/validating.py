@@ -7,9 +7,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tsdl.cli.measuring import tell_of_another_model
 from tsdl.cli.options import add_engine, add_measured, add_scenario, read_seed
-from tsdl.cli.shared import MISTAKE, OK, compile_scenario, measured_run, no_folder, usage_error
+from tsdl.cli.shared import (
+    MISTAKE,
+    OK,
+    compile_scenario,
+    measured_run,
+    no_folder,
+    tell,
+    usage_error,
+)
 
 if TYPE_CHECKING:
     from tsdl.validation import Validation
@@ -42,7 +49,9 @@ def validate(arguments: argparse.Namespace) -> int:
     plan = compile_scenario(arguments)
     if plan is None or measured is None:
         return MISTAKE
-    tell_of_another_model([measured], plan.model.name)
+    from tsdl.imports.served import of_another_model
+
+    tell(list(of_another_model(measured, plan.model.name)), "text")
     problem = no_folder(arguments.out)
     if problem:
         return usage_error(problem)

@@ -8,6 +8,7 @@ from pathlib import PurePath
 import numpy as np
 from msgspec import Struct
 
+from tsdl.diagnostics import Diagnostic
 from tsdl.measured import Run
 from tsdl.plan import Plan
 from tsdl.runtime.metrics import statistics
@@ -52,13 +53,15 @@ class Validation(Struct, frozen=True, dict=True):
 
     `same` tells whether both have requests of the same lengths in the same order; without it only
     distributions are compared, and there are no agreements. `latest` is by how many seconds
-    arrivals of the same requests differ at most (NaN where they are not known).
+    arrivals of the same requests differ at most (NaN where they are not known). `warnings` tell
+    what in the measured run contradicts itself or the scenario, where somebody has looked.
     """
 
     run: Run
     result: Result
     measured: Columns
     simulated: Columns
+    warnings: tuple[Diagnostic, ...] = ()
 
     @cached_property
     def same(self) -> bool:

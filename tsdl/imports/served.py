@@ -1,0 +1,21 @@
+"""Which model a measured run is of, where the library has it and the scenario has another."""
+
+from collections.abc import Iterator
+
+from tsdl.diagnostics import Diagnostic
+from tsdl.imports.engines.checkpoints import checkpoint
+from tsdl.imports.library import known
+from tsdl.measured import Run, doubt
+from tsdl.source import Source
+
+
+def of_another_model(run: Run, served: str) -> Iterator[Diagnostic]:
+    """Yield the warning of a run that names another model of the library than what is served."""
+    own = known("model", served)
+    measured = checkpoint(run.model).name if own and run.model else ""
+    if own and measured and measured != own:
+        yield doubt(
+            Source(run.name, ""),
+            f"`{run.model}` was measured, and the scenario has `{served}`",
+            f"`{measured}` is that of the run",
+        )
