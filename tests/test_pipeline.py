@@ -201,6 +201,31 @@ def test_what_does_not_go_with_it_is_told(given: dict[str, object], what: str) -
         plan_of(**text)
 
 
+@pytest.mark.parametrize(
+    ("policy", "help_"),
+    [
+        ("vllm", "take the library's `vllm_synchronous`, which is not scheduled ahead"),
+        ("sglang", "`policy own from sglang { local { scheduling = synchronous } }`"),
+        ("mine", "write `local { scheduling = synchronous }` in `mine`"),
+    ],
+)
+def test_a_policy_that_goes_with_it_is_named(policy: str, help_: str) -> None:
+    text = f"""
+policy mine from vllm {{}}
+policy own from sglang {{ local {{ scheduling = synchronous }} }}
+cluster piped {{ worker gpu {{ hardware = A100_80G; parallel = tp(1, stages = 2) }} }}
+workload few from sharegpt {{ requests = 3 }}
+scenario s {{ model = llama2_7b; cluster = piped; policy = {policy}; workload = few }}
+"""
+    with pytest.raises(tsdl.TsdlError) as error:
+        tsdl.compile(text)
+    [found] = error.value.diagnostics
+    assert found.code == "E0527"
+    assert help_ in found.help[0]
+    for good in ("vllm_synchronous", "own"):
+        assert tsdl.compile(text.replace(f"policy = {policy};", f"policy = {good};")).run().passed
+
+
 def test_more_stages_than_layers_are_refused() -> None:
     with pytest.raises(tsdl.TsdlError, match=r"E0514(.|\n)*32 layers cannot be divided over 33"):
         plan_of(worker="parallel = pp(33)")

@@ -11,6 +11,7 @@ from tsdl.formula import make, symbol
 from tsdl.lower.devices import Device
 from tsdl.lower.launching import Launching, launched
 from tsdl.lower.operators import Graph, library_kernels
+from tsdl.lower.saying import derives
 from tsdl.plan import Breakpoint, Cost, Stage, Workers
 
 
@@ -128,8 +129,22 @@ def check_pipeline(
             evaluator.span(worker, "parallel"),
             f"worker `{worker.members.name}`",
             secondary=(Label(place, "set here"),) if place else (),
-            help=("leave one of both out",),
+            help=(_in_turn(evaluator, policy) if key == "scheduling" else "leave one of both out",),
         )
+
+
+def _in_turn(evaluator: Evaluator, policy: Instance) -> str:
+    """Return what to take in place of a policy that is ahead of its results, or what to write."""
+    own, name = policy.declaration, policy.declaration.name
+    for other in evaluator.program.prelude.values():
+        local = other.members.blocks.get(("local", "")) if other.members else None
+        said = local.said("scheduling") if local and derives(other, own) else None
+        if said is not None and said.value.span.text == "synchronous":
+            return f"take the library's `{other.name}`, which is not scheduled ahead"
+    if own.module.library:
+        written = f"policy own from {name} {{ local {{ scheduling = synchronous }} }}"
+        return f"declare one without it, `{written}`, and take that"
+    return f"write `local {{ scheduling = synchronous }}` in `{name}`"
 
 
 def _refused(
