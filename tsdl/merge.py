@@ -9,7 +9,7 @@ from tsdl import ast
 from tsdl.diagnostics import Edit, Fix, Label, Sink
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Declaration, Definition, Members, Part
-from tsdl.schema import KINDS, VALUES, Block
+from tsdl.schema import CONSTRUCTORS, KINDS, VALUES, Block
 from tsdl.source import Span
 from tsdl.types import with_article
 
@@ -164,7 +164,9 @@ class _Merger:
             return
         *blocks, key = path.split(".")
         holder = self._holder(members, blocks, target)
-        if holder is None or not self._known(holder, key, target, is_function=bool(parameters)):
+        if holder is None or not self._known(
+            holder, key, item, target, is_function=bool(parameters)
+        ):
             return
         earlier = self.written.get((id(holder), key))
         if earlier:
@@ -231,14 +233,21 @@ class _Merger:
             members = members.blocks.setdefault((verb, ""), Members(shape, "", target.span))
         return members
 
-    def _known(self, members: Members, key: str, target: ast.Expr, *, is_function: bool) -> bool:
+    def _known(
+        self, members: Members, key: str, item: ast.Field, target: ast.Expr, *, is_function: bool
+    ) -> bool:
         shape = members.shape
         if is_function and key in shape.functions:
             return True
         if not is_function and (key in shape.fields or shape.open_field):
             return True
         if is_function and key in shape.fields:
-            self.sink.error("E0408", f"`{key}` takes no parameters", target.span)
+            self.sink.error(
+                "E0408",
+                f"`{key}` takes no parameters",
+                target.span,
+                help=(f"it is one for all: write `{key} = …`",),
+            )
         elif key in shape.functions:
             names = ", ".join(name for name, _ in shape.functions[key][:-1])
             self.sink.error(
@@ -249,10 +258,10 @@ class _Merger:
             )
         else:
             place = target.name_span if isinstance(target, ast.Attribute) else target.span
-            self._unknown(shape, key, place)
+            self._unknown(shape, key, place, _drawn(shape, key, item.value))
         return False
 
-    def _unknown(self, shape: Block, name: str, span: Span) -> None:
+    def _unknown(self, shape: Block, name: str, span: Span, slip: str = "") -> None:
         candidates = {*shape.fields, *shape.functions, *shape.blocks, *shape.clauses}
         # What follows a reserved verb does not follow a name, and the other way round.
         near = None if name in _RESERVED else nearest(name, sorted(candidates - _RESERVED))
@@ -265,7 +274,7 @@ class _Merger:
             if name in shape.blocks
             else (f"did you mean `{near}`?",)
             if near
-            else (_within(shape, name) or _elsewhere(name) or _allowed(shape),),
+            else (_within(shape, name) or _elsewhere(name) or slip or _allowed(shape),),
             fix=Fix(f"write `{near}`", (Edit(span, near),)) if near and near != name else None,
         )
 
@@ -340,7 +349,7 @@ class _Merger:
                 "E0402",
                 f"{with_article(item.verb)} is not declared like this",
                 wrong.span if wrong else item.span,
-                help=(f"write `{item.verb}{' name' if name else ''} {{ … }}`",),
+                help=(f"write `{item.verb}{' name' if name else ''} {{ {_needed(shape)} }}`",),
             )
             return
         place = (id(members), f"{item.verb} {name}")
@@ -422,6 +431,22 @@ def _within(shape: Block, name: str) -> str:
         if not nested.named and name in nested.block.fields
     ]
     return " or ".join(f"it belongs to `{verb}`: `{verb}.{name} = …`" for verb in inside)
+
+
+def _drawn(shape: Block, name: str, value: ast.Expr) -> str:
+    """Say where a distribution has its place that a block knows nothing of; "" of what else."""
+    drawn = isinstance(value, ast.Call) and value.function.span.text in CONSTRUCTORS["distribution"]
+    if not drawn or "." in name:
+        return ""
+    block = f"`attributes {{ {name} = {value.span.text} }}`"
+    if "attributes" in shape.blocks:
+        return f"attributes of requests are drawn in a block of their own: {block}"
+    return f"a workload draws, attributes of requests as well: {block}"
+
+
+def _needed(shape: Block) -> str:
+    """Return what stands in the braces of a block: what has to, and what else there is."""
+    return "; ".join([*(f"{k} = …" for k, field in shape.fields.items() if field.required), "…"])
 
 
 def _elsewhere(name: str) -> str:

@@ -22,6 +22,7 @@ _OTHERS = {
     "on": "a handler stands in the stage itself, beside the others",
     "admit": "who may start is said in the stage: `admit r when …`",
     "evict": "who is the victim is said in the stage: `evict r by …`",
+    "speculate": "it is a block of the local stage, beside its handlers: `speculate { … }`",
     "expect": "what is expected of the result is said in the scenario",
     "send": "write `dispatch r to WORKER`, or `transfer r to WORKER` to send KV ahead",
     "migrate": "write `dispatch r to WORKER`: its KV goes with it",

@@ -81,8 +81,15 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
         return UNKNOWN
     if any(isinstance(a.value, ast.Across) for a in expression.arguments):
         return asked.check_along(expression, name, scope)
+    if isinstance(expected, Construct) and name in SELECTORS:
+        _not_callable(expression, function, scope, expected)  # `random` is a policy's name, too
+        return UNKNOWN
     goes_over = any(isinstance(a.value, ast.Generator) for a in expression.arguments)
-    chooses = name in SELECTORS and scope.place is not None  # `random` is a policy's name, too
+    chooses = name in SELECTORS and (
+        scope.place is not None
+        or isinstance(expected, (Quantity, Boolean))
+        or (scope.metrics and not isinstance(expected, Reference))
+    )
     if chooses or (goes_over and (name in SELECTORS or name in REDUCTIONS)):
         return _selection(expression, name, scope)
     declaration = scope.program.lookup(scope.owner.module, name)
@@ -143,7 +150,7 @@ def _not_callable(
     elif family:
         scope.sink.error(
             "E0304", f"`{name}(…)` makes {with_article(family)}, which has no place here",
-            expression.span,
+            expression.span, help=(slips.of_construct(expression, family, scope),),
         )  # fmt: skip
     else:
         candidates = [*FUNCTIONS, *SELECTORS, *REDUCTIONS]
@@ -292,15 +299,17 @@ def _function(expression: ast.Call, name: str, scope: Scope) -> Type:
 
 
 def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
-    values = positional(expression, name, 1, 1, scope)
-    if values is None:
-        return UNKNOWN
     if scope.metrics:
         scope.sink.error(
             "E0305",
             f"`{name}` goes over a list, and a condition on the result has none",
             expression.span,
+            help=("statistics go over requests: `mean(ttft)`, `finished(where = ttft > 1 s)`",),
         )
+        return UNKNOWN
+    written = slips.of_selection(name, scope)
+    values = positional(expression, name, 1, 1, scope, (written,))
+    if values is None:
         return UNKNOWN
     generator = values[0]
     if not isinstance(generator, ast.Generator):
@@ -308,17 +317,18 @@ def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
             "E0305",
             f"`{name}` takes a generator",
             generator.span,
-            help=(f"write `{name}(w for w in workers if …)`",),
+            help=(written,),
         )
         return UNKNOWN
     if bool(generator.keys) != (name == "pick"):
+        chosen = slips.of_selection("pick", scope)
         scope.sink.error(
             "E0305",
             f"`pick` needs `by KEY`, `{name}` takes none"
             if name != "pick"
             else "`pick` needs a key",
             generator.span,
-            help=("write `pick(w by w.queued for w in workers)`",),
+            help=(chosen if name in SELECTORS else "leave `by` out",),
         )
     of = expressions.infer_generator(generator, scope)
     if name in ("random", "round_robin") and scope.place and scope.place.event == "let":

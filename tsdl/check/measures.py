@@ -97,6 +97,8 @@ def _remedy(
         case Bounds(of=Quantity(dimension=dimension)) if found == Bounds(Quantity()):
             example = scope.program.units.example_of(dimension)
             return (f"write its unit: `{shown} {example}`",) if example else ()
+        case Bounds(of=of) if agrees(found, of, expression):
+            return ("a range has two ends, with `..` between them",)
         case Quantity(dimension=dimension) if isinstance(found, Quantity):
             example = scope.program.units.example_of(dimension)
             if better:

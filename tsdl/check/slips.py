@@ -75,14 +75,15 @@ _OF_THOSE_WHO_RUN = {
 
 def _of_a_running_stage(name: str, scope: Scope) -> str | None:
     """Say why a field of a stage does not know what its handlers do."""
-    block = scope.blocks[0] if scope.blocks else None
+    block = next((b for b in scope.blocks if b.shape.kind in AMBIENT), None)
     own = scope.own
-    if block is None or block.shape.kind not in AMBIENT or own is None:
+    if block is None or own is None:
         return None
+    inner = scope.blocks[0].shape
     state = ("state", name) in block.parts
     if not state and name not in AMBIENT[block.shape.kind] and name not in _USUAL:
         return None
-    field = block.shape.fields.get(own)
+    field = inner.fields.get(own) or inner.open_field
     what = (
         "knows the features of a batch alone"
         if field is not None and field.formula
@@ -253,6 +254,36 @@ def of_share(condition: ast.Expr, found: Type) -> str:
     text = condition.span.text
     shown = f"({text})" if isinstance(condition, ast.Conditional) else text
     return f"the share of those for which it holds is `mean(1 if {shown} else 0)`"
+
+
+def of_selection(name: str, scope: Scope) -> str:
+    """Return how a function is written that goes over a list."""
+    local = scope.place is not None and scope.place.stage == "local"
+    each, listed, number = ("q", "w.active", "q.context") if local else ("w", "workers", "w.queued")
+    inside = {
+        "pick": f"{each} by {number}",
+        "any": f"{number} > 0",
+        "all": f"{number} > 0",
+        **dict.fromkeys(("sum", "min", "max"), number),
+    }.get(name, each)
+    example = f"`{name}({inside} for {each} in {listed})`"
+    if name == "random":
+        return f"it chooses one of a list, {example}, and makes no number"
+    return f"write {example}"
+
+
+_TAKES = {"arrivals": "`arrivals` of a workload", "parallel": "`parallel` of a worker"}
+
+
+def of_construct(expression: ast.Call, family: str, scope: Scope) -> str:
+    """Return where something that a constructor makes has its place."""
+    if family in _TAKES:
+        return f"{_TAKES[family]} is one"
+    name = scope.owner.name if scope.owner.kind == "attribute" else "tenant"
+    block = f"`attributes {{ {name} = {expression.span.text} }}`"
+    if scope.owner.kind == "attribute":
+        return f"a workload draws it: {block}; behind `=` is what it has without"
+    return f"a workload draws: its `prompt`, `output` and so on, and attributes, {block}"
 
 
 def of_work(expression: ast.Expr, scope: Scope) -> str:
