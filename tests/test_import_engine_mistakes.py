@@ -157,7 +157,7 @@ def test_a_command_without_quotes_is_one_mistake(
         ("Qwen/Qwen2.5-Math-7B-Instruct", "qwen2_5_7b"),  # its context is 4,096 tokens
         ("Qwen/Qwen2-1.5B", "qwen2_5_1_5b"),
         ("Qwen/Qwen3-1.7B-mine", "qwen3_1_7b"),
-        ("moonshotai/Kimi-K2-Thinking", "kimi_k2"),  # experts in int4
+        ("moonshotai/Kimi-K2.5", "kimi_k2"),  # experts in int4
         ("zai-org/GLM-4.8", "glm4_5"),
         ("microsoft/Phi-4-mini-instruct", "phi4_14b"),
         ("unsloth/DeepSeek-R1-BF16", None),  # whose matrices are not in fp8

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+import tsdl
 from tests.conftest import ROOT
 from tests.test_imports import errors
 from tsdl.cli import main
@@ -166,6 +167,7 @@ def test_checkpoints_are_known(name: str, model: str, formats: tuple[str, ...]) 
         ("Qwen/Qwen2.5-Coder-32B-Instruct-AWQ", "qwen2_5_32b", "32_768"),
         ("microsoft/Phi-4-reasoning-plus", "phi4_14b", "32_768"),
         ("moonshotai/Kimi-K2-Instruct-0905", "kimi_k2", "262_144"),
+        ("moonshotai/Kimi-K2-Thinking", "kimi_k2", "262_144"),
         ("zai-org/GLM-4.6", "glm4_5", "202_752"),
         ("zai-org/GLM-4.7-FP8", "glm4_5", "202_752"),
     ],
@@ -179,6 +181,27 @@ def test_contexts_of_checkpoints_are_their_own(name: str, model: str, context: s
     asked, _ = made("vllm", f"vllm serve {name} --max-model-len 8192")
     assert asked is not None
     assert re.findall(r"context += (\S+)", asked) == ["8192"]
+
+
+@pytest.mark.parametrize("flags", ["", " --quantization compressed-tensors"])
+@pytest.mark.parametrize("engine", ["vllm serve", "python -m sglang.launch_server --model-path"])
+def test_a_checkpoint_may_be_published_in_another_format(engine: str, flags: str) -> None:
+    kind = "vllm" if engine.startswith("vllm") else "sglang"
+    text, found = made(
+        kind,
+        f"{engine} moonshotai/Kimi-K2-Thinking{flags} --tensor-parallel-size 8",
+        "--hardware",
+        "H200",
+    )
+    assert text is not None
+    assert not found, render_all(found)
+    written = dict(re.findall(r"(\w+_dtype) += (.*?)(?:  #.*)?$", text, re.MULTILINE))
+    experts = "int4_group(32, zero = 0)"
+    wanted = {"expert_dtype": experts, "weight_dtype": "bf16", "compute_dtype": "bf16"}
+    assert written == wanted, text
+    plan = tsdl.compile(text.replace("sharegpt(rate = 8 req/s)", "sharegpt(requests = 3)"))
+    weights = plan.workers[0].weights
+    assert 594e9 < weights < 615e9  # 594 in the files; what is not divided is kept eight times
 
 
 def test_a_flag_without_a_counterpart_is_warned_of() -> None:

@@ -34,6 +34,7 @@ _SIZES_OF = {
     "deepseekr1": "deepseek_v3", "deepseekr1zero": "deepseek_v3", "deepseekv31": "deepseek_v3",
     "deepseekv31terminus": "deepseek_v3", "deepseekr1distillllama8b": "llama3_1_8b",
     "deepseekr1distillllama70b": "llama3_1_70b", "kimik2instruct0905": "kimi_k2",
+    "kimik2thinking": "kimi_k2",
     "deepseekr1distillqwen15b": "r1_distill_qwen_1_5b", "glm46": "glm4_5", "glm47": "glm4_5",
     "qwen34bthinking": "qwen3_4b", "qwen330ba3bthinking": "qwen3_30b_a3b",
     "qwen3235ba22bthinking": "qwen3_235b_a22b", "qwen3next80ba3bthinking": "qwen3_next_80b_a3b",
@@ -46,9 +47,13 @@ _SIZES_OF = {
 # Contexts of those that have another than the model of the library, in tokens.
 _CONTEXTS = {
     "phi4reasoning": 32_768, "phi4reasoningplus": 32_768, "kimik2instruct0905": 262_144,
+    "kimik2thinking": 262_144,
     "glm46": 202_752, "glm47": 202_752,
     **{f"qwen25coder{size}b": 32_768 for size in ("15", "7", "14", "32")},
 }  # fmt: skip
+
+# Published in another format than the model of the library, which no word of their names says.
+_PUBLISHED = {"kimik2thinking": "int4_experts"}
 
 # Formats of `--quantization`: of weights, and what matrices are multiplied in ("": as they are).
 _FORMATS = {
@@ -68,6 +73,9 @@ _FORMATS = {
     "experts_int8": ("expert_dtype = int8", ""),
     "mxfp4": ("expert_dtype = mxfp4", ""),
     "quark_mxfp4": ("expert_dtype = mxfp4", ""),
+    # Routed experts alone, without zero points; all else is in what they are multiplied in. Source:
+    # quantization_config in config.json of moonshotai/Kimi-K2-Thinking.
+    "int4_experts": ("expert_dtype = int4_group(32, zero = 0)", "bf16"),
 }  # fmt: skip
 # Formats in which checkpoints are published, and the library has them, too.
 _OWN = {"gpt_oss": "mxfp4", "deepseek_v3": "fp8", "kimi_k2": "fp8"}
@@ -113,6 +121,7 @@ def checkpoint(path: str) -> Checkpoint:
             context = _CONTEXTS.get(folded(name), 0)
             if found.startswith("qwen3") and "2507" in words:
                 context = 262_144
+            quantized = quantized or _PUBLISHED.get(folded(name), "")
             return Checkpoint(found, quantized, bool(_LONGER.search(path)), context)
     return Checkpoint("", quantized)
 
@@ -155,6 +164,7 @@ def _quantization(model: Checkpoint, flags: Table) -> None:
         return
     weights, computed = _FORMATS.get(way, ("", ""))
     told = f"--quantization {way}" if given == way else f"{way.partition('_')[0]}, by its name"
+    told = "as it is published" if way in _PUBLISHED.values() else told
     if not weights:
         if given == way:
             flags.unread("--quantization", f"`{way[:60]}` is not known: weights as they are")
@@ -167,5 +177,7 @@ def _quantization(model: Checkpoint, flags: Table) -> None:
     model.members.append(Line(value, told, key))
     if not computed and key == "weight_dtype" and model.has("fp8"):
         computed = "bf16"  # weights are widened to it, and no longer multiplied as the library's
+    if computed and key == "expert_dtype":
+        model.members.append(Line(computed, "", "weight_dtype"))
     if computed:
         model.members.append(Line(computed, "", "compute_dtype"))
