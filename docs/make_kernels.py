@@ -59,8 +59,6 @@ LAYERS = {
 LAYERS_MXFP4 = {(2880, 2880, 4, 32), (2880, 2880, 4, 128)}
 LAYERS_INT4 = LAYERS | {(7168, 2048, 8, 384)}
 TOKENS = ((1, 8), (9, 128), (129, 4096))
-SCANNED, MOST_PROMPTS = ((16, 128), (129, 1024), (1025, 16384)), 32
-FEW_HEADS = 16  # of all decodes together
 
 
 class Format(NamedTuple):
@@ -305,82 +303,6 @@ def of_experts(
         yield row, seconds / (row["latency"] / 1e3) - 1
 
 
-def latent() -> Iterator[str]:
-    """Yield the errors of latent attention with its GEMMs: DeepSeek V3's on 8 devices, decodes."""
-    yield "| latent attention on | engine | mean error | up to 16 decodes | more |"
-    yield "| --- " * 5 + "|"
-    for hardware in ("H100_SXM", "H200"):
-        for engine, policy in (("vllm", "vllm"), ("trtllm", "tensorrt_llm")):
-            plan = tsdl.compile(
-                f"hardware huge from {hardware} {{ memory.capacity = 4096 TiB }}\n"
-                "cluster one { worker gpu { hardware = huge; parallel = tp(8) } }\n"
-                "scenario s { model = deepseek_v3; cluster = one; workload = sharegpt\n"
-                f"  policy = {policy} }}"
-            )
-            block = max(plan.workers[0].cost.stages, key=lambda stage: len(stage.kernels)).kernels
-            names = [kernel.name for kernel in block]
-            first = [k for k in block[: names.index("norm2")] if "all_reduce" not in k.name]
-            times = [of_batch(kernel) for kernel in first]
-            folder = data() / SYSTEMS[hardware][0] / "mla" / engine
-            errors = []
-            for row in rows_of(newest_of(folder, "mla_generation_module_perf.parquet")):
-                count, context = row["batch_size"], row["step"] + 1
-                plain = row["gemm_type"] == "fp8_block" and row["kv_cache_dtype"] == "bfloat16"
-                if plain and row["num_heads"] == 16 and count <= 256 and 256 <= context <= 8193:  # noqa: PLR2004
-                    seconds = sum(time(decodes(count, context)) for time in times)
-                    errors.append((count, seconds / (row["latency"] / 1e3) - 1))
-            counts = ((1, 16), (17, 256))
-            yield f"| {hardware} | {ENGINES[engine]} | {shown(errors, counts)} |"
-
-
-def recurrences() -> Iterator[str]:
-    """Yield the errors of gated delta rules: scans of prompts, decodes, convolutions.
-
-    Of prompts up to 32 of them and 16 to 16,384 tokens; of decodes those whose states are beyond
-    the cache, or few: what is between stays there from one run of the measurement to the next.
-    """
-    heads = " | ".join(f"{low:,} to {high:,} tokens" for low, high in SCANNED)
-    yield f"| delta rules on | engine | scans: mean error | {heads} | decodes | convolutions |"
-    yield "| --- " * 8 + "|"
-    for hardware, (folder, cache) in SYSTEMS.items():
-        for engine in ("vllm", "sglang"):  # TensorRT-LLM's states take half of the bytes there
-            for path in data().glob(f"{folder}/linear_attention/{engine}/*/gdn_perf.parquet"):
-                scans, *others = recurrent(hardware, cache, path)
-                if scans:  # the table of A100 has none
-                    means = (f"{100 * statistics.fmean(map(abs, each)):.0f} %" for each in others)
-                    cells = [hardware, ENGINES[engine], shown(scans, SCANNED), *means]
-                    yield f"| {' | '.join(cells)} |"
-
-
-def recurrent(
-    hardware: str, cache: int, path: Path
-) -> tuple[list[tuple[int, float]], list[float], list[float]]:
-    """Return the errors of scans, with their tokens, of decodes, and of convolutions."""
-    scans, steps, convolved = [], [], []
-    times: dict[tuple[int, int], dict[str, Callable[[Batch], float]]] = {}
-    for row in rows_of(path):
-        shape = (row["num_v_heads"], row["num_k_heads"])
-        if shape not in times:
-            node = f"mixer: GatedDeltaNet({shape[0]}, {shape[1]}, {HEAD}, {HEAD}, {row['d_conv']})"
-            known = kernels(hardware, f"graph {{ {node} }}", "dtype = bf16; ")
-            times[shape] = {key.split(".")[1]: of_batch(found) for key, found in known.items()}
-        count, tokens, measured = row["batch_size"], row["num_tokens"], row["latency"] / 1e3
-        state = count * shape[0] * HEAD * HEAD * 4
-        if row["phase"] == "generation":
-            batch = decodes(count, 1)
-            if row["kernel_source"].startswith("causal_conv1d"):
-                convolved.append(times[shape]["convolve"](batch) / measured - 1)
-            elif state > 2e6 * cache or count * shape[0] <= FEW_HEADS:
-                steps.append(times[shape]["decode"](batch) / measured - 1)
-        elif tokens <= SCANNED[-1][1]:
-            batch = prompts(count, row["seq_len"])
-            if row["kernel_source"].startswith("causal_conv1d"):
-                convolved.append(times[shape]["convolve"](batch) / measured - 1)
-            elif count <= MOST_PROMPTS and tokens >= SCANNED[0][0]:
-                scans.append((tokens, times[shape]["prefill"](batch) / measured - 1))
-    return scans, steps, convolved
-
-
 def shown(errors: list[tuple[int, float]], ranges: tuple[tuple[int, int], ...]) -> str:
     """Return the mean of the errors, and the middle one of each range."""
     mean = statistics.fmean(abs(error) for _, error in errors)
@@ -461,8 +383,6 @@ def sending(hardware: str, link: str, count: int, size: float) -> float:
 if __name__ == "__main__":
     print("\n".join(table()), end="\n\n")
     print("\n".join(attentions()), end="\n\n")
-    print("\n".join(latent()), end="\n\n")
-    print("\n".join(recurrences()), end="\n\n")
     print("\n".join(experts()), end="\n\n")
     print("\n".join(collectives()), end="\n\n")
     print("\n".join(exchanges()))

@@ -23,7 +23,8 @@ from tests.tame_policies import TamePolicyWriter
 
 MOST_EVENTS = 400_000  # of a run: none has that many
 CHANGES = 0.25  # of the systems without an interval
-OTHERS = 0.2  # of the systems have a model of these
+OTHERS = 0.2  # of the systems have a model of these,
+SPARSE = 0.2  # and of them one with sparse attention
 OTHER_MODELS = ("qwen3_30b_a3b", "gpt_oss_20b", "mistral_7b")
 SCENARIO = "scenario it { model = short; cluster = some; workload = asked"
 
@@ -353,7 +354,10 @@ def a_tame_system(seed: int) -> str:
     text = sent_in_turn(beside_swapped(TameWriter(seed).system(), seed), seed)
     text = with_python(with_tables(text, seed), seed)
     if other := other_model(seed):
-        text = text.replace("from llama2_7b", f"from {other}").replace("tp(2)", "ep(2)")
+        few = (
+            "layers = 4; dense_layers = 1; " if other == "deepseek_v3_2" else ""
+        )  # so that it fits
+        text = text.replace("from llama2_7b {", f"from {other} {{ {few}").replace("tp(2)", "ep(2)")
     text = with_states(text, seed)
     return text.replace(SCENARIO, f"{SCENARIO}; timeseries = changes") if changes(seed) else text
 
@@ -361,7 +365,10 @@ def a_tame_system(seed: int) -> str:
 def other_model(seed: int) -> str:
     """Return a model that is not dense, or has a window; mostly none. Drawn by itself, too."""
     chance = Random(f"model {seed}")
-    return chance.choice(OTHER_MODELS) if chance.random() < OTHERS else ""
+    if chance.random() >= OTHERS:
+        return ""
+    found = chance.choice(OTHER_MODELS)
+    return "deepseek_v3_2" if chance.random() < SPARSE else found
 
 
 def changes(seed: int) -> bool:

@@ -148,7 +148,7 @@ def test_a_command_without_quotes_is_one_mistake(
 @pytest.mark.parametrize(
     ("name", "near"),
     [
-        ("deepseek-ai/DeepSeek-V3.2-Exp", "deepseek_v3"),
+        ("deepseek-ai/DeepSeek-V3.5-Exp", "deepseek_v3_2"),
         ("google/gemma-3-12b-it-qat-q4_0-gguf", "gemma3_12b"),
         ("meta-llama/Llama-4-Behemoth", "llama4_maverick"),
         ("meta-llama/Llama-3.2-11B-Vision-Instruct", "llama3_1_8b"),
@@ -158,7 +158,7 @@ def test_a_command_without_quotes_is_one_mistake(
         ("Qwen/Qwen2-1.5B", "qwen2_5_1_5b"),
         ("Qwen/Qwen3-1.7B-mine", "qwen3_1_7b"),
         ("moonshotai/Kimi-K2.5", "kimi_k2"),  # experts in int4
-        ("zai-org/GLM-4.8", "glm4_5"),
+        ("zai-org/GLM-4.8", "glm5"),
         ("microsoft/Phi-4-mini-instruct", "phi4_14b"),
         ("unsloth/DeepSeek-R1-BF16", None),  # whose matrices are not in fp8
         ("google/gemma-3n-E4B-it", None),

@@ -41,6 +41,9 @@ PUBLISHED = {
     "nemotron_h": 56.3,
     "nemotron3_nano": 31.6,
     "nemotron3_ultra": 550,
+    "deepseek_v3_2": 671.9,
+    "glm5": 744,
+    "minimax_m2": 229,
 }
 
 

@@ -36,7 +36,7 @@ def checked_library() -> Program:
         program = resolve(load_library([parse(s, sink) for s in sources], sink), None, sink)
         check_defaults(program)
         check(program, sink)
-        assert not sink.found, sink.found[0]
+        assert not sink.found, sink.found[0].title
         return program
 
     return kept(sources, make)

@@ -155,7 +155,13 @@ MODEL = Block(
             _NUMBER, "heads of its queries and keys", "state_heads", low=1, whole=True
         ),
         "key_dim": Field(_NUMBER, "width of these", low=1, whole=True),
-        "value_dim": Field(_NUMBER, "width of its values", low=1, whole=True),
+        "value_dim": Field(
+            _NUMBER,
+            "width of its values, and of those of latent attention",
+            "head_dim",
+            low=1,
+            whole=True,
+        ),
         "convolution": Field(
             _NUMBER, "tokens that its convolution sees at a time", "4", low=1, whole=True
         ),
@@ -185,6 +191,16 @@ MODEL = Block(
         "rope_dim": Field(
             _NUMBER, "width of the part of a head that has positions", low=1, whole=True
         ),
+        "chosen": Field(_TOKENS, "of those before, that sparse attention sees", low=1, whole=True),
+        "dense_context": Field(
+            _TOKENS,
+            "up to which prompts attend to all before them, without an indexer",
+            "0",
+            low=0,
+            whole=True,
+        ),
+        "index_heads": Field(_NUMBER, "queries of its indexer", low=1, whole=True),
+        "index_dim": Field(_NUMBER, "width of these", low=1, whole=True),
     },
     clauses={
         "breakpoint": ClauseShape("a place in the graph that is an event", ("after", "when")),

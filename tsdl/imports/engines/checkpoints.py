@@ -38,6 +38,8 @@ _SIZES_OF = {
     "deepseekr1distillqwen15b": "r1_distill_qwen_1_5b", "glm46": "glm4_5", "glm47": "glm4_5",
     "qwen34bthinking": "qwen3_4b", "qwen330ba3bthinking": "qwen3_30b_a3b",
     "qwen3235ba22bthinking": "qwen3_235b_a22b", "qwen3next80ba3bthinking": "qwen3_next_80b_a3b",
+    **dict.fromkeys(("deepseekv32exp", "deepseekv32speciale"), "deepseek_v3_2"),
+    **dict.fromkeys(("minimaxm2", "minimaxm21", "minimaxm27"), "minimax_m2_5"), "glm51": "glm5",
     "qwen3codernext": "qwen3_next_80b_a3b", "qwen3627b": "qwen3_5_27b",
     "qwen3635ba3b": "qwen3_5_35b_a3b", "nemotronh56b8k": "nemotron_h_56b",
     **{f"deepseekr1distillqwen{size}b": f"qwen2_5_{size}b" for size in (7, 14, 32)},
@@ -78,7 +80,7 @@ _FORMATS = {
     "int4_experts": ("expert_dtype = int4_group(32, zero = 0)", "bf16"),
 }  # fmt: skip
 # Formats in which checkpoints are published, and the library has them, too.
-_OWN = {"gpt_oss": "mxfp4", "deepseek_v3": "fp8", "kimi_k2": "fp8"}
+_OWN = {"gpt_oss": "mxfp4", "deepseek_v3": "fp8", "kimi_k2": "fp8", "minimax_m2_5": "fp8"}
 _DTYPES = {
     "half": "fp16", "float16": "fp16", "bfloat16": "bf16", "bf16": "bf16", "float": "fp32",
     "float32": "fp32",

@@ -141,6 +141,9 @@ def _cluster(serving: Serving) -> tuple[Shape, int]:
 
 def _memory(serving: Serving, devices: int) -> None:
     flags = serving.flags
+    if declares(serving.model.name, "chosen"):
+        short = "prompts no longer attend to all before them"
+        serving.model.members.append(Line("chosen", short, "dense_context"))
     fields = []
     used = flags.number("--mem-fraction-static", 0.01, 1)
     comment = "--mem-fraction-static"

@@ -88,6 +88,13 @@ _DEEPSEEK = _SHARED | {
     "kv_rank": ("kv_lora_rank",),
     "rope_dim": ("qk_rope_head_dim",),
 }
+_SPARSE = _DEEPSEEK | {
+    "value_dim": ("v_head_dim",),
+    "chosen": ("index_topk",),
+    "index_heads": ("index_n_heads",),
+    "index_dim": ("index_head_dim",),
+}
+_MINIMAX = _MIXTRAL | {"expert_ffn": ("intermediate_size",)}
 _LINEAR = {
     "state_heads": ("linear_num_value_heads",),
     "state_groups": ("linear_num_key_heads",),
@@ -120,6 +127,7 @@ KNOWN = {
         ("qwen2", "qwen2_vl_text", "qwen2_5_vl_text"), "llama",
         defaults=_QWEN2, biases=True, windowed="mistral",
     ),
+    "MiMoForCausalLM": Architecture(("mimo",), "llama", biases=True, windowed="mistral"),
     "Qwen3ForCausalLM": Architecture(
         ("qwen3", "qwen3_vl_text"), "qwen3", assumed={"head_dim": 128},
         defaults=_sizes(32, 4096, 32, 32, 128, 22_016, 151_936, 32_768),
@@ -178,6 +186,17 @@ KNOWN = {
     ),
     "DeepseekV3ForCausalLM": Architecture(
         ("deepseek_v3", "kimi_k2"), "deepseek", _DEEPSEEK, only={"moe_layer_freq": 1}
+    ),
+    "DeepseekV32ForCausalLM": Architecture(
+        ("deepseek_v32",), "deepseek_sparse", _SPARSE,
+        only={"moe_layer_freq": 1, "index_topk_freq": 1},
+    ),
+    "GlmMoeDsaForCausalLM": Architecture(
+        ("glm_moe_dsa",), "deepseek_sparse", _SPARSE,
+        only={"moe_layer_freq": 1, "index_topk_freq": 1},
+    ),
+    "MiniMaxM2ForCausalLM": Architecture(
+        ("minimax_m2",), "qwen3_moe", _MINIMAX, only={"shared_intermediate_size": 0}
     ),
 }  # fmt: skip
 

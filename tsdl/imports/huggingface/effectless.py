@@ -22,7 +22,9 @@ _WHOLE = {
     "initial_context_length", "attn_scale", "attn_temperature_tuning", "floor_scale",
     "for_llm_compressor", "use_qk_norm", "aux_loss_alpha", "seq_aux", "use_mamba_kernels", "expand",
     "chunk_size", "mamba_hidden_act", "num_logits_to_keep", "rescale_prenorm_residual",
-    "residual_in_fp32", "moe_shared_expert_overlap",
+    "residual_in_fp32", "moe_shared_expert_overlap", "indexer_rope_interleave", "rope_interleave",
+    "index_share_for_mtp_iteration", "moe_router_dtype", "qk_norm_type", "use_routing_bias",
+    "use_mtp",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ _MOST = {"layers": 10_000, "context": 10**9}
 _LARGEST = 10**8  # of any other size
 _GROUPS = ("expert_groups", "active_groups")
 _OPTIONAL = ("kv_heads", "head_dim", "shared_experts", *_GROUPS)
+_OF_TOKENS = ("chosen",)
 _NONE = ("shared_experts", "dense_layers")  # there may be none
 
 
@@ -35,12 +36,13 @@ class Sizes(Struct):
         self._agree(found, hidden, heads, layers)
         reach, why = context(self.text, self.family, longest[0])
         lines = [
-            Line(number(size), comment, key)
+            Line(tokens(size) if key in _OF_TOKENS else number(size), comment, key)
             for key, (size, comment) in found.items()
             if size
             and key != "context"
             and not (key == "expert_ffn" and size == found["ffn"][0])
             and not (key == "kv_heads" and size == heads)
+            and not (key == "value_dim" and size == found["head_dim"][0])
             and not (key in _GROUPS and found["expert_groups"][0] in (None, 1))
         ]
         lines = [line for line in lines if not _implied(line, hidden, heads)]

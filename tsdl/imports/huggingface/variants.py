@@ -26,7 +26,14 @@ def variant(name: str, family: Architecture, text: Table) -> Architecture:
             _leave_further(text)
             return replace(family, graph="glm4_moe") if text.flag("use_qk_norm") else family
         case "DeepseekV2ForCausalLM" | "DeepseekV3ForCausalLM":
+            _compressed(family, text)
             _deepseek(text)
+        case "DeepseekV32ForCausalLM" | "GlmMoeDsaForCausalLM":
+            _compressed(family, text)
+            text.ignore("head_dim", "qk_head_dim")  # of keys with positions, or without
+            _leave_further(text)
+        case "MiniMaxM2ForCausalLM" | "MiMoForCausalLM":
+            _leave_further(text)
         case "Qwen3MoeForCausalLM":
             _all_have_experts(family, text)
         case "Qwen3NextForCausalLM" | "Qwen3_5MoeForCausalLM":
@@ -106,13 +113,17 @@ def _llama4(family: Architecture, text: Table) -> Architecture:
     )
 
 
-def _deepseek(text: Table) -> None:
-    """Refuse a DeepSeek whose queries are not compressed (V2 Lite), or with other values."""
+def _compressed(family: Architecture, text: Table) -> None:
+    """Refuse a model whose queries are not compressed, as DeepSeek V2 Lite."""
     if text.value("q_lora_rank") is None:
-        title = "queries that are not compressed are not in the graph `deepseek`"
-        help_ = "write `model own from deepseek { … }` with a graph whose `qkv_a` has them"
+        title = f"queries that are not compressed are not in the graph `{family.graph}`"
+        help_ = f"write `model own from {family.graph} {{ … }}` with a graph whose `qkv_a` has them"
         place = text.keys.get("q_lora_rank", text.span)
         text.sink.error(WRONG, title, place, "no `q_lora_rank`", help=(help_,))
+
+
+def _deepseek(text: Table) -> None:
+    """Refuse a DeepSeek with heads of values that are wider than those of keys."""
     keys, values = text.whole("qk_nope_head_dim"), text.whole("v_head_dim")
     if keys and values and keys != values:
         title = f"a head has {keys} columns of keys and {values} of values"
@@ -123,6 +134,6 @@ def _deepseek(text: Table) -> None:
 
 def _leave_further(text: Table) -> None:
     """Tell of a module that predicts further tokens, which a model here has not."""
-    for key in ("num_nextn_predict_layers", "mtp_num_hidden_layers"):
+    for key in ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules"):
         if text.whole(key, 0):
             text.unread(key, "the module that predicts further tokens is left out")

@@ -1,4 +1,4 @@
-"""Commands of vLLM and SGLang that serve models with recurrent layers, and their config.json."""
+"""Models with recurrent layers or sparse attention: commands that serve them, their config.json."""
 
 import pytest
 
@@ -53,6 +53,17 @@ def test_states_have_the_format_that_a_flag_says(engine: str, command: str) -> N
     assert field(text, "state_dtype") == "bf16"
 
 
+def test_short_prompts_attend_to_all_under_sglang() -> None:
+    """As far as sparse attention would choose; vLLM has no such prompts."""
+    text, found = made("sglang", "python -m sglang.launch_server --model-path zai-org/GLM-5.1-FP8")
+    assert text is not None
+    assert not found, render_all(found)
+    assert field(text, "dense_context") == "chosen"
+    other, _ = made("vllm", "vllm serve zai-org/GLM-5.1-FP8")
+    assert other is not None
+    assert "dense_context" not in other
+
+
 # -- config.json -------------------------------------------------------------------------------
 
 
@@ -97,6 +108,12 @@ def test_kinds_of_layers_are_letters_or_names() -> None:
          "attention without a gate is not in the graph `qwen3_next`"),
         ("qwen3_next", {"mamba_ssm_dtype": "int3"}, "`mamba_ssm_dtype` is one of"),
         ("qwen3_next", {"linear_num_key_heads": 7}, "no model has these sizes"),
+        ("glm5", {"index_topk_freq": 4}, "`index_topk_freq` is 1 in the graph `deepseek_sparse`"),
+        ("glm5", {"q_lora_rank": None},
+         "queries that are not compressed are not in the graph `deepseek_sparse`"),
+        ("glm5", {"index_topk": None}, "no `index_topk` is given"),
+        ("minimax_m2", {"shared_intermediate_size": 1536},
+         "`shared_intermediate_size` is 0 in the graph `qwen3_moe`"),
         ("nemotron_h", {"hybrid_override_pattern": "M-*"},
          "`hybrid_override_pattern` has one of M, *, -, E for each layer, and not both"),
         ("nemotron3_nano", {"hybrid_override_pattern": "ME" * 25 + "*-"}, "and not both"),

@@ -1,0 +1,76 @@
+"""Sparse attention: what an indexer keeps and scores, and what attention then sees."""
+
+import pytest
+
+from tests.models_on_devices import decodes, kernel, prompt, worker_of
+from tests.summed_batches import batch_of
+from tsdl.costs import Batch
+from tsdl.formula import Value
+from tsdl.pythonsource import function, python
+
+LATENT = 2 * 512 + 64  # products of a head with a token
+CHOSEN = 2048
+
+
+def work(value: Value, batch: Batch) -> float:
+    names = ", ".join(Batch.__slots__)
+    found = function("work", names, python(value), {})
+    return float(found(*(getattr(batch, name) for name in Batch.__slots__)))
+
+
+def test_a_token_keeps_what_is_compressed_and_a_key_in_fp8() -> None:
+    one = worker_of("deepseek_v3_2").kv.bytes_per_token
+    assert one == 61 * ((512 + 64) * 2 + 128 + 4)
+    assert worker_of("deepseek_v3_2", "tp(8)").kv.bytes_per_token == 8 * one
+    own = "model own from deepseek_v3_2 { kv_dtype = fp8 }"
+    assert worker_of("own", own=own).kv.bytes_per_token == 61 * (512 + 64 + 128 + 4)
+
+
+@pytest.mark.parametrize(("context", "seen"), [(100, 100), (CHOSEN, CHOSEN), (100_000, CHOSEN)])
+def test_decodes_see_no_more_than_is_chosen(context: int, seen: int) -> None:
+    attend = kernel(worker_of("deepseek_v3_2").cost, "attn.attend")
+    assert work(attend.flops, decodes(10, context)) == 2 * 128 * LATENT * 10 * seen
+    moved = work(attend.bytes, decodes(10, context)) - 10 * 128 * LATENT * 2
+    assert moved == 10 * seen * (512 + 64) * 2
+
+
+def test_the_indexer_scores_all_that_is_seen() -> None:
+    score = kernel(worker_of("deepseek_v3_2").cost, "index.score")
+    assert work(score.flops, decodes(10, 100_000)) == 2 * 64 * 128 * 10 * 100_000
+    batch = prompt(1000, 3000)
+    assert work(score.flops, batch) == 2 * 64 * 128 * (1000 * 3000 + 1000 * 1000 / 2)
+
+
+def test_heads_are_taken_by_whole_tiles() -> None:
+    """With TP 8 a device has 16 of 128 heads, and computes 64; its indexer is whole."""
+    eight = worker_of("deepseek_v3_2", "tp(8)").cost
+    attend, score = kernel(eight, "attn.attend"), kernel(eight, "index.score")
+    assert work(attend.flops, decodes(1, 5000)) == 2 * 64 * LATENT * CHOSEN
+    assert work(score.flops, decodes(1, 5000)) == 2 * 64 * 128 * 5000
+
+
+def test_a_token_of_a_prompt_takes_all_that_could_be_chosen() -> None:
+    attend = kernel(worker_of("deepseek_v3_2").cost, "attn.attend")
+    assert work(attend.flops, prompt(100)) == 2 * 128 * LATENT * 100 * CHOSEN
+
+
+def test_short_prompts_attend_to_all_where_an_engine_has_it_so() -> None:
+    own = "model own from glm5 { dense_context = 2048 tokens }"
+    cost = worker_of("own", own=own).cost
+    short, long = prompt(2048), prompt(2049)
+    names = ("widen", "prefill", "absorb", "attend")
+    launched = {
+        name: [work(kernel(cost, f"attn.{name}").time, batch) > 0 for batch in (short, long)]
+        for name in names
+    }
+    assert launched == {
+        "widen": [True, False], "prefill": [True, False],
+        "absorb": [False, True], "attend": [False, True],
+    }  # fmt: skip
+    beside = batch_of([(2048, 0, True)], contexts=[50_000])
+    attend, score = kernel(cost, "attn.attend"), kernel(cost, "index.score")
+    assert work(attend.flops, beside) == 2 * 64 * LATENT * CHOSEN  # of the decode alone
+    assert work(score.flops, beside) == 2 * 32 * 128 * 50_000
+    dense = kernel(cost, "attn.prefill")
+    pairs = 2048 * 2048 / 2 + 2048 * 530
+    assert work(dense.flops, beside) == 2 * 64 * (192 + 64 + 256) * pairs
