@@ -44,6 +44,7 @@ PUBLISHED = {
     "deepseek_v3_2": 671.9,
     "glm5": 744,
     "minimax_m2": 229,
+    "glm5_2": 743.4,
 }
 
 

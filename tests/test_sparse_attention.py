@@ -26,6 +26,16 @@ def test_a_token_keeps_what_is_compressed_and_a_key_in_fp8() -> None:
     assert worker_of("own", own=own).kv.bytes_per_token == 61 * (512 + 64 + 128 + 4)
 
 
+def test_layers_without_an_indexer_keep_no_keys() -> None:
+    worker = worker_of("glm5_2")
+    assert worker.kv.bytes_per_token == 78 * (512 + 64) * 2 + 21 * (128 + 4)
+    names = [
+        k.name for stage in worker.cost.stages if stage.name == "reusing" for k in stage.kernels
+    ]
+    assert "attn.attend" in names
+    assert not [name for name in names if name.startswith("index")]
+
+
 @pytest.mark.parametrize(("context", "seen"), [(100, 100), (CHOSEN, CHOSEN), (100_000, CHOSEN)])
 def test_decodes_see_no_more_than_is_chosen(context: int, seen: int) -> None:
     attend = kernel(worker_of("deepseek_v3_2").cost, "attn.attend")

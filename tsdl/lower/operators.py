@@ -20,6 +20,9 @@ from tsdl.program import DeclarationName, Part
 from tsdl.schema import BATCH_FEATURES
 
 _FAR_FEWER = 3 / 4
+_SOME_LAYERS = (
+    "dense_layers", "windowed_layers", "recurrent_layers", "ffn_layers", "indexed_layers",
+)  # fmt: skip
 
 
 class Kept(Struct):
@@ -141,7 +144,7 @@ def _check_sizes(evaluator: Evaluator, model: Instance) -> None:
                 secondary=(Label(evaluator.span(model, of), "heads are set here"),),
             )
     layers = evaluator.whole(model, "layers")
-    for key in ("dense_layers", "windowed_layers", "recurrent_layers", "ffn_layers"):
+    for key in _SOME_LAYERS:
         if evaluator.whole(model, key) > layers:
             raise evaluator.fail(
                 "E0503",

@@ -131,7 +131,7 @@ _OF_THE_GRAPH = (
     "experts", "active_experts", "expert_ffn", "shared_experts", "expert_groups", "active_groups",
     "dense_layers", "query_rank", "kv_rank", "rope_dim", "windowed_layers", "recurrent_layers",
     "ffn_layers", "state_heads", "state_groups", "key_dim", "value_dim", "convolution",
-    "expert_hidden", "chosen", "dense_context", "index_heads", "index_dim",
+    "expert_hidden", "chosen", "dense_context", "indexed_layers", "index_heads", "index_dim",
 )  # fmt: skip
 
 

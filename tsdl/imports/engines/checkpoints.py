@@ -40,6 +40,7 @@ _SIZES_OF = {
     "qwen3235ba22bthinking": "qwen3_235b_a22b", "qwen3next80ba3bthinking": "qwen3_next_80b_a3b",
     **dict.fromkeys(("deepseekv32exp", "deepseekv32speciale"), "deepseek_v3_2"),
     **dict.fromkeys(("minimaxm2", "minimaxm21", "minimaxm27"), "minimax_m2_5"), "glm51": "glm5",
+    "glm53": "glm5_2",
     "qwen3codernext": "qwen3_next_80b_a3b", "qwen3627b": "qwen3_5_27b",
     "qwen3635ba3b": "qwen3_5_35b_a3b", "nemotronh56b8k": "nemotron_h_56b",
     **{f"deepseekr1distillqwen{size}b": f"qwen2_5_{size}b" for size in (7, 14, 32)},

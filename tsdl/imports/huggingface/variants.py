@@ -10,6 +10,8 @@ from tsdl.imports.tables import WRONG, Table
 def variant(name: str, family: Architecture, text: Table) -> Architecture:
     """Return the architecture as the switches of a configuration make it."""
     for key, value in family.only.items():
+        if key == "index_topk_freq" and text.has("indexer_types"):
+            continue  # it has each layer
         given = text.whole(key, 0)
         if given not in (None, value):
             title = f"`{key}` is {value} in the graph `{family.graph}`"
@@ -30,8 +32,9 @@ def variant(name: str, family: Architecture, text: Table) -> Architecture:
             _deepseek(text)
         case "DeepseekV32ForCausalLM" | "GlmMoeDsaForCausalLM":
             _compressed(family, text)
-            text.ignore("head_dim", "qk_head_dim")  # of keys with positions, or without
+            text.ignore("head_dim", "qk_head_dim", "mlp_layer_types")  # others tell them, too
             _leave_further(text)
+            return _indexed(family, text)
         case "MiniMaxM2ForCausalLM" | "MiMoForCausalLM":
             _leave_further(text)
         case "Qwen3MoeForCausalLM":
@@ -130,6 +133,25 @@ def _deepseek(text: Table) -> None:
         label = "they are equal in the graph `deepseek`"
         text.sink.error(WRONG, title, text.place("v_head_dim"), label)
     _leave_further(text)
+
+
+def _indexed(family: Architecture, text: Table) -> Architecture:
+    """Read how many layers have an indexer of their own; the list has all of them."""
+    key = "indexer_types"
+    types, layers = text.value(key), text.whole("num_hidden_layers", 1)
+    if types is None:
+        return family
+    text.ignore("index_topk_freq", "index_skip_topk_offset", "index_topk_pattern")
+    if not isinstance(types.data, list):
+        text.wrong(key, "a list", types)
+        return family
+    names = [entry.data for entry in types.data]
+    if len(names) != layers or not set(names) <= {"full", "shared"} or "full" not in names:
+        title = f"`{key}` has `full` or `shared` for each of {layers or '…'} layers"
+        text.sink.error(WRONG, title, types.span, f"it has {len(names)} entries")
+    known = {"indexed_layers": names.count("full")}
+    reasons = {"indexed_layers": key}
+    return replace(family, assumed=family.assumed | known, reasons=reasons)
 
 
 def _leave_further(text: Table) -> None:
