@@ -142,6 +142,13 @@ def test_conversations_wait_for_answers() -> None:
         ("min(r.context, 9 tokens) * kv_per_token + 1 MiB", Growth(1, 0, 524288, 9, 1 << 20)),
         ("round_up(r.context, 8) * kv_per_token + 1 MiB", Growth(8, 8 * 524288, fixed=1 << 20)),
         ("round_up(r.context, 8) * kv_per_token - 1 MiB", None),
+        ("1 MiB + round_up(r.context, 8) * kv_per_token", Growth(8, 8 * 524288, fixed=1 << 20)),
+        (
+            "1 MiB + (round_up(r.context, 8) * kv_per_token + 2 MiB)",
+            Growth(8, 8 * 524288, fixed=3 << 20),
+        ),
+        ("round_up(r.context, 8) * kv_per_token + 0.5 B", None),
+        ("r.context * kv_per_token + r.context * kv_per_token + r.prompt * kv_per_token", None),
         ("(r.context + 1 token) * kv_per_token", None),
     ],
 )

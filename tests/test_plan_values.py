@@ -253,6 +253,8 @@ MEANT = (
     ("workers.0.ranks", 10**12, "so many workers do not share experts"),
     ("workers.0.local.evict_when", 7, "a condition of a policy is a number"),
     ("workers.0.kv.footprint", -1e30, "a request holds less than no memory"),
+    ("workers.0.kv.state", -1, "no request keeps such a state"),
+    ("workers.0.kv.state", 2**60, "no request keeps such a state"),
     ("router.handlers.0.every", 0.5, "a handler of a timer, and no other"),
     ("router.handlers.0.when", 3, "the condition of a handler is a number"),
     ("router.handlers.0.body.0.values.1", 3, "`dispatch` is about a request or a worker"),

@@ -1,14 +1,15 @@
 """Layers that keep a state of each request: what it takes, where it goes, and what kernels do."""
 
 import pytest
-from msgspec.structs import replace
 
 import tsdl
 from tests.models_on_devices import decodes, kernel, plan_of, prompt, worker_of
-from tests.moving_kv import TOKEN, column, run
+from tests.moving_kv import FILE, NEARLY, TOKEN, USUAL, column, run
 from tests.summed_batches import batch_of
+from tests.test_kv_sent_ahead import LAYERED
 from tsdl.cli.heldtext import held_text
 from tsdl.costs import Batch, compiled_footprint
+from tsdl.formula import Value
 from tsdl.plan import Kernel
 from tsdl.pythonsource import function, python
 
@@ -24,10 +25,14 @@ KEEPS_ONE_TOKEN = """; graph {
 }"""
 
 
-def seconds(found: Kernel, batch: Batch) -> float:
+def work(value: Value, batch: Batch) -> float:
     names = ", ".join(Batch.__slots__)
-    time = function("a kernel", names, python(found.time), {})
-    return float(time(*(getattr(batch, name) for name in Batch.__slots__)))
+    found = function("work", names, python(value), {})
+    return float(found(*(getattr(batch, name) for name in Batch.__slots__)))
+
+
+def seconds(found: Kernel, batch: Batch) -> float:
+    return work(found.time, batch)
 
 
 # -- memory ------------------------------------------------------------------------------------
@@ -130,11 +135,79 @@ def test_a_tier_keeps_the_last_state_and_each_copy_takes_it_along() -> None:
 
 
 def test_victims_are_swapped_with_their_states() -> None:
-    """Two of 8 and 9 tokens with a state each fill 19; the second grows, and leaves with 10."""
-    given = {"cluster": "alone", "policy": "continuous", "blocks": 20, "points": KEEPS_ONE_TOKEN}
-    swapped = run([(0.0, 8, 6), (0.0, 8, 6)], **given, local="; preempt = swap")
-    assert column(swapped, "preemptions") == [0, 1]
-    assert swapped.summary["workers"][0]["kv_peak"] == 20 * TOKEN
+    """Two of 8 and 9 tokens with a state each fill 19 of 20; the second grows, and leaves with 10.
+
+    To the host a token goes in a second: 10 s out, and as many back.
+    """
+    given = {
+        "cluster": "alone", "policy": "continuous", "points": KEEPS_ONE_TOKEN, "prompt": 8,
+        "output": 6, "size": "requests = 2", "local": "; preempt = swap",
+    }  # fmt: skip
+    waits = run((), **given, blocks=20)
+    apart = run((), **given, blocks=100)
+    assert column(waits, "preemptions") == [0, 1]
+    assert waits.summary["workers"][0]["kv_peak"] == 20 * TOKEN
+    slow = FILE.format(**(USUAL | given | {"blocks": 20})).replace(
+        "host = no_time", "host = by_token"
+    )
+    swapped = tsdl.compile(slow).run()
+    first, second = column(swapped, "e2e")
+    alone, other = column(waits, "e2e")
+    assert column(apart, "preemptions") == [0, 0]
+    assert first - alone == pytest.approx(10, abs=NEARLY)  # the iteration waits for it
+    assert second - other == pytest.approx(20, abs=NEARLY)
+
+
+def test_what_is_sent_ahead_is_kv_alone() -> None:
+    """Three layers of 4 tokens go ahead, the last with the request, and with it the last state."""
+    given = {"stage": LAYERED, "points": f"; breakpoint kv_ready after block.attn{KEEPS_ONE_TOKEN}"}
+    one = run([(0.0, 4, 5)], **given)
+    assert column(one, "transferred") == [5 * TOKEN]
+    assert column(one, "e2e") == [4 + 1 + 1 + 4 * 0.25]
+
+
+def test_layers_of_each_kind_are_on_every_stage_of_a_pipeline() -> None:
+    worker = worker_of("qwen3_next_80b_a3b", "tp(1, stages = 4)", policy="continuous")
+    for cost in worker.pipeline:
+        assert [(s.name, s.repeat) for s in cost.stages if s.name] == [
+            ("recurrent", 9), ("block", 3),
+        ]  # fmt: skip
+    one = worker_of("qwen3_next_80b_a3b", "tp(4)").kv
+    assert worker.kv.capacity == pytest.approx(one.capacity, rel=0.01)
+    assert worker.kv.state == one.state
+
+
+def test_dense_layers_are_on_the_first_stage() -> None:
+    """They keep as much KV as others do, and so their order is that of the graph."""
+    worker = worker_of("deepseek_v3", "tp(1, stages = 4)", policy="continuous")
+    first, *others = worker.pipeline
+    assert [(s.name, s.repeat) for s in first.stages if s.name] == [("dense", 3), ("block", 12)]
+    assert all([s.name for s in cost.stages if s.name] == ["block"] for cost in others)
+
+
+def test_a_drafter_has_a_state_of_its_own() -> None:
+    speculate = "speculate { tokens = 1; acceptance(r) = 0.7; drafter = nemotron_nano_9b_v2 }"
+    own = f"policy drafting from continuous {{ local {{ {speculate} }} }}"
+    both = worker_of("qwen3_next_80b_a3b", own=own, policy="drafting").kv.state
+    alone = worker_of("nemotron_nano_9b_v2").kv.state
+    assert both == 2 * (36 * STATE + alone)
+
+
+def test_states_are_where_decodes_read_them() -> None:
+    """Prefills here send KV and states to where both are kept; a worker has them in one place."""
+    own = "hardware card from GDDR6_AiM { memory.capacity = 4 TiB }"
+    kv = (
+        "paged; offload pim { hardware = card; link = PCIe4_x16; operators = [OPS]; runs = decode }"
+    )
+    both = kv.replace("OPS", "Attention, GatedDeltaNet")
+    plan = plan_of("qwen3_next_80b_a3b", own=own, kv=both)
+    sent = {
+        k.name: work(k.wire, prompt(100))
+        for stage in plan.workers[0].cost.stages for k in stage.kernels if "kv_pim" in k.name
+    }  # fmt: skip
+    assert sent == {"mixer.kv_pim": STATE, "attn.kv_pim": 100 * 2 * 2 * 256 * 2}
+    with pytest.raises(tsdl.TsdlError, match="E0531"):
+        plan_of("qwen3_next_80b_a3b", own=own, kv=kv.replace("OPS", "Attention"))
 
 
 # -- kernels -----------------------------------------------------------------------------------
@@ -153,12 +226,30 @@ def test_heads_of_prompts_go_in_waves() -> None:
     """132 multiprocessors take the 32 heads of four prompts at once, and of five in two waves."""
     mixer = kernel(worker_of("qwen3_next_80b_a3b").cost, "mixer.prefill", "recurrent")
     one, four, five = (
-        seconds(replace(mixer, time=mixer.flops), batch_of([(4096, 0, True)] * count))
-        for count in (1, 4, 5)
+        work(mixer.flops, batch_of([(4096, 0, True)] * count)) for count in (1, 4, 5)
     )
     assert one == four == five / 2 == 132 * 4096 * (2 * 64 * 5 * 128 + 6 * 128 * 128)
-    work = replace(mixer, time=mixer.flops)
-    assert seconds(work, prompt(1)) == seconds(work, prompt(64)) == seconds(work, prompt(65)) / 2
+    one, two = work(mixer.flops, prompt(64)), work(mixer.flops, prompt(65))
+    assert work(mixer.flops, prompt(1)) == one == two / 2
+
+
+def test_a_head_of_mamba_does_so_much_for_a_token() -> None:
+    """Of Nemotron 3 Nano: 64 heads in 8 groups, 128 × 64, chunks of 128 tokens."""
+    mixer = kernel(worker_of("nemotron3_nano_30b_a3b").cost, "mixer.prefill", "recurrent")
+    assert work(mixer.flops, prompt(64)) == 132 * 64 * (
+        2 * 128 * (128 * 8 / 64 + 64) + 4 * 128 * 64
+    )
+
+
+def test_parameters_of_a_recurrence() -> None:
+    """A convolution over each channel, and two numbers for each head."""
+    own = "model own from qwen3_next_80b_a3b { recurrent_layers = 35 }"
+    less, more = (plan_of(name, own=own).model.parameters for name in ("own", "qwen3_next_80b_a3b"))
+    recurrent = (
+        CHANNELS * 4 + 2 * 32 + 128 + 2048 * (CHANNELS + 32 * 128 + 2 * 32) + 32 * 128 * 2048
+    )
+    attention = 2048 * (2 * 16 + 2 * 2) * 256 + 2 * 256 + 16 * 256 * 2048
+    assert more - less == recurrent - attention
 
 
 def test_a_decode_has_no_scan_and_a_prompt_no_recurrence() -> None:

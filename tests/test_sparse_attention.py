@@ -2,6 +2,7 @@
 
 import pytest
 
+import tsdl
 from tests.models_on_devices import decodes, kernel, prompt, worker_of
 from tests.summed_batches import batch_of
 from tsdl.costs import Batch
@@ -84,3 +85,20 @@ def test_short_prompts_attend_to_all_where_an_engine_has_it_so() -> None:
     dense = kernel(cost, "attn.prefill")
     pairs = 2048 * 2048 / 2 + 2048 * 530
     assert work(dense.flops, beside) == 2 * 64 * (192 + 64 + 256) * pairs
+
+
+def test_rows_choose_in_waves() -> None:
+    """Three passes over scores of 4 bytes, and as long as 18,000 of them take besides."""
+    choose = kernel(worker_of("deepseek_v3_2").cost, "index.choose")
+    assert work(choose.bytes, decodes(1, 5000)) == 12 * 132 * (5000 + 18_000)
+    assert work(choose.bytes, decodes(133, 5000)) == 12 * 264 * (5000 + 18_000)
+
+
+def test_an_offload_has_both_parts_of_it_or_none() -> None:
+    own = "hardware far from H100_SXM { memory.capacity = 4 TiB }"
+    offload = "offload other { hardware = far; link = NVLink4; operators = [OPS] }"
+    both = f"paged; {offload}".replace("OPS", "Indexer, SparseLatentAttention")
+    kinds = worker_of("deepseek_v3_2", own=own, kv=both).cost
+    assert kernel(kinds, "attn.attend").on == kernel(kinds, "index.score").on == "other"
+    with pytest.raises(tsdl.TsdlError, match="E0531"):
+        worker_of("deepseek_v3_2", own=own, kv=f"paged; {offload}".replace("OPS", "Indexer"))

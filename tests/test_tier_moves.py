@@ -7,6 +7,7 @@ import pytest
 
 import tsdl
 from tests.moving_kv import FILE, TOKEN, USUAL, column
+from tests.test_recurrent_layers import KEEPS_ONE_TOKEN
 from tests.watched_runs import watched
 from tsdl.runtime.result import Result
 
@@ -92,6 +93,16 @@ def test_who_fetches_what_is_on_its_way_waits_for_it() -> None:
     assert column(result, "ttft")[1] == pytest.approx(BLOCKS + 24 + BLOCKS + 21, rel=1e-12)
     assert (tiers["pool"]["stores"], tiers["pool"]["hits"]) == (1, 1)
     assert (tiers["far"]["fetches"], tiers["far"]["tokens_asked"]) == (0, 0)
+
+
+def test_a_copy_from_tier_to_tier_takes_the_state_along() -> None:
+    """The state is as a token is, which takes a second more: 25 s, where 24 have been."""
+    result, tiers = kept(f"{ARRIVE}; fetch r from far to pool }}", AHEAD, points=KEEPS_ONE_TOKEN)
+    assert column(result, "cached") == [0, 24]
+    blocks = 2 * BLOCKS * 25 / 24
+    assert column(result, "ttft")[1] == pytest.approx(blocks + 25 + 21, rel=1e-6)
+    assert tiers["pool"]["peak"] == 25 * TOKEN
+    assert tiers["far"]["peak"] == 50 * TOKEN
 
 
 def test_what_is_fetched_ahead_is_there_for_who_had_to_wait() -> None:

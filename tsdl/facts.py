@@ -148,27 +148,41 @@ def _stay_first(order: tuple[Value, ...]) -> bool:
 
 
 def growth_of(kv: KVCache) -> Growth | None:
-    """Return how a footprint grows with the context; None where it is not by whole blocks."""
-    match kv.footprint:
-        case Formula("+", (growing, int(fixed))) if fixed >= 0:
-            growth = _summed(growing)
-            return growth if growth is None else replace(growth, fixed=fixed)
-        case value:
-            return _summed(value)
+    """Return how a footprint grows with the context; None where it is not by whole blocks.
+
+    It is all of a context by blocks, or what a window has of it, or both; and a constant.
+    """
+    *parts, fixed = _addends(kv.footprint)
+    if type(fixed) is not int or fixed < 0 or len(parts) > 2:  # noqa: PLR2004
+        return None
+    found = [_growth_of(part) for part in parts] or [Growth(1, 0)]
+    one, other = found[0], found[-1]
+    if one is None or other is None or one.block != other.block:
+        return None
+    if len(found) == 1:
+        growth = one
+    elif not (one.size and other.near) or one.near or other.size:
+        return None
+    else:
+        growth = Growth(one.block, one.size, other.near, other.window)
+    return replace(growth, fixed=fixed) if growth.size or growth.near else growth
 
 
-def _summed(value: Value) -> Growth | None:
-    """Return the growth of a formula that may be the sum of all of a context and a window of it."""
+def _addends(value: Value) -> tuple[Value, ...]:
+    """Return what a sum is of, and last its numbers, added up."""
     match value:
-        case Formula("+", (far, near)):
-            one, other = _growth_of(far), _growth_of(near)
-            if one is None or other is None or one.block != other.block:
-                return None
-            if not (one.size and other.near) or one.near or other.size:
-                return None
-            return Growth(one.block, one.size, other.near, other.window)
+        case Formula("+", (one, other)):
+            *left, first = _addends(one)
+            *right, second = _addends(other)
+            assert isinstance(first, (int, float))
+            assert isinstance(second, (int, float))
+            return (*left, *right, first + second)
+        case bool():
+            return value, 0
+        case int() | float():
+            return (int(value) if value == int(value) else value,)
         case _:
-            return _growth_of(value)
+            return value, 0
 
 
 def _growth_of(value: Value) -> Growth | None:

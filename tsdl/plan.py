@@ -19,6 +19,7 @@ from tsdl.planjson import canonical, encoded, written
 from tsdl.planworkload import Draw, Workload
 
 FORMAT = 19
+MOST_BYTES = 2**53  # of KV, 9 PB: beyond them not every whole number is a double
 WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
 
 

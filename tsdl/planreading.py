@@ -5,7 +5,18 @@ from math import inf
 
 from tsdl import formula
 from tsdl.interpolation import check_grid
-from tsdl.plan import FORMAT, WORK, Channel, Cost, Global, Local, Plan, Workers, of_stage
+from tsdl.plan import (
+    FORMAT,
+    MOST_BYTES,
+    WORK,
+    Channel,
+    Cost,
+    Global,
+    Local,
+    Plan,
+    Workers,
+    of_stage,
+)
 from tsdl.planconditions import check_condition
 from tsdl.planhandlers import DEEPEST, WORDS, Statement
 from tsdl.planjson import decoded, unshared
@@ -143,8 +154,8 @@ def _check_workers(kind: Workers) -> None:
         raise ValueError("a condition of a policy is a number or a text")
     if isinstance(kind.kv.footprint, (int, float)) and kind.kv.footprint < 0:
         raise ValueError("a request holds less than no memory")
-    if kind.kv.state < 0:
-        raise ValueError("the state of a request takes less than no memory")
+    if not 0 <= kind.kv.state <= MOST_BYTES or (kind.kv.state and kind.kv.shares):
+        raise ValueError("no request keeps such a state, or none beside blocks that are shared")
     if kind.breakpoints and (kind.ranks > 1 or kind.pipeline):
         raise ValueError("workers in lock-step, or of several stages, stop at no breakpoint")
     if kind.pipeline and (kind.ranks > 1 or kind.local.asynchronous or kind.swap):

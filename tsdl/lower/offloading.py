@@ -178,8 +178,8 @@ def kv_between(device: Device, offload: Offload, operator: Instance, name: str) 
     """Return what goes between both where an offload keeps the KV of what is prefilled here.
 
     What is new goes there, and what was computed before comes back: all of their contexts, or what
-    an operator that looks back a window sees of them. The other way round it is a part of what the
-    prefill takes.
+    an operator that looks back a window sees of them; and a state of each, once. The other way
+    round it is a part of what the prefill takes, and gives.
     """
     if not keeps_kv(offload):
         return []
@@ -191,7 +191,9 @@ def kv_between(device: Device, offload: Offload, operator: Instance, name: str) 
         contexts = make("min", contexts, make("+", symbol("prefill_tokens"), seen))
     size = evaluator.real(operator, "kv") * evaluator.real(device.formats["kv_dtype"], "size")
     when = make(">", symbol("prefills"), 0)
-    return transfer(device, offload, f"{name}.kv", make("*", size, contexts), when)
+    states = make("*", evaluator.real(operator, "state"), symbol("prefills"))
+    moved = make("+", make("*", size, contexts), states)
+    return transfer(device, offload, f"{name}.kv", moved, when)
 
 
 def transfer(device: Device, offload: Offload, name: str, size: Value, when: Value) -> list[Kernel]:

@@ -31,6 +31,7 @@ class Kept(Struct):
     weight_bytes: float = 0
     kv_elements: float = 0
     state_bytes: float = 0  # of each request
+    windowed_kv_elements: float = 0  # of the KV, what looks back a window only
     away: dict[str, float] = field(default_factory=dict)
 
 
@@ -56,9 +57,10 @@ class Graph(Struct):
     def keep(self, kept: Kept, repeat: int, offload: str) -> None:
         """Note what a node keeps: weights on the device, or where an offload has them."""
         here = self.kept[-1]
-        here.kv_elements += kept.kv_elements
-        self.kv_elements += repeat * kept.kv_elements
-        self.state_bytes += repeat * kept.state_bytes
+        for part in ("kv_elements", "state_bytes", "windowed_kv_elements"):
+            own: float = getattr(kept, part)
+            setattr(here, part, getattr(here, part) + own)
+            setattr(self, part, getattr(self, part) + repeat * own)
         if offload:
             here.away[offload] = here.away.get(offload, 0) + kept.weight_bytes
             self.away[offload] = self.away.get(offload, 0) + repeat * kept.weight_bytes
@@ -135,11 +137,11 @@ def looks_back(evaluator: Evaluator, model: Instance) -> bool:
 def _check_sizes(evaluator: Evaluator, model: Instance) -> None:
     """See that heads and experts of a model go together. Raises Failed."""
     for groups, of in (("kv_heads", "heads"), ("state_groups", "state_heads")):
-        heads, kv_heads = evaluator.whole(model, of), evaluator.whole(model, groups)
-        if heads % kv_heads:
+        whole, part = evaluator.whole(model, of), evaluator.whole(model, groups)
+        if whole % part:
             raise evaluator.fail(
                 "E0503",
-                f"`{groups}` must divide `{of}`, and {kv_heads} does not divide {heads}",
+                f"`{groups}` must divide `{of}`, and {part} does not divide {whole}",
                 evaluator.span(model, groups),
                 secondary=(Label(evaluator.span(model, of), "heads are set here"),),
             )
@@ -209,7 +211,11 @@ def _node(
     evaluator.forget(operator)  # sizes and rows are others now
     offload = offload_of(device, operator)
     legs = _legs(operator, item.name, device, offload, rows, tables)
-    kept = Kept(0, evaluator.whole(operator, "kv"), evaluator.real(operator, "state"))
+    kept = Kept(0, evaluator.real(operator, "kv"), evaluator.real(operator, "state"))
+    reach = evaluator.optional(operator, "reach")
+    if reach is not None:
+        kept.windowed_kv_elements = kept.kv_elements
+        graph.reach = max(graph.reach, reach)
     if stored:
         size = evaluator.real(evaluator.required(operator, "stored_in"), "size")
         kept.weight_bytes = evaluator.whole(operator, "weights") * size
@@ -217,10 +223,6 @@ def _node(
     if kept.kv_elements or kept.state_bytes:
         home = offload.name if offload and keeps_kv(offload) else ""
         graph.homes.setdefault(home, operator.name)
-    reach = evaluator.optional(operator, "reach")
-    if reach is not None:
-        graph.windowed_kv_elements += repeat * kept.kv_elements
-        graph.reach = max(graph.reach, reach)
     if shard == "row" and device.devices > 1:
         name = f"{item.name}.all_reduce"
         added = library_kernels(evaluator, ("AllReduce", name), width, rows, device)

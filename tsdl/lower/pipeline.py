@@ -1,5 +1,6 @@
 """Layers over the stages of a pipeline: what each stage computes, sends on and keeps."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -26,7 +27,8 @@ class Share(Struct, frozen=True):
 def shares(evaluator: Evaluator, worker: Instance, graph: Graph, stages: int) -> list[Share]:
     """Divide a graph over stages of devices, layer by layer. Raises Failed if there are too few.
 
-    What comes before the layers is on the first, what comes behind them on the last.
+    What comes before the layers is on the first, what comes behind them on the last. Layers that
+    keep KV and states of another size than others alternate with these; the graph has them first.
     """
     if stages == 1:
         return [Share(tuple(graph.stages), graph.weight_bytes, graph.kv_elements)]
@@ -38,21 +40,31 @@ def shares(evaluator: Evaluator, worker: Instance, graph: Graph, stages: int) ->
             evaluator.span(worker, "parallel"),
             help=(f"take at most {layers} stages" if layers > 1 else "leave `stages` out",),
         )
-    left = _layers(layers, stages)
-    found: list[list[tuple[int, int]]] = [[]]  # of each: number of a stage of the graph, repeats
+    order = _alternating(graph)
+    found: list[Counter[int]] = []
+    for count in _layers(layers, stages):
+        found.append(Counter(order[:count]))
+        order = order[count:]
+    named = [number for number, stage in enumerate(graph.stages) if stage.name]
     for number, stage in enumerate(graph.stages):
-        repeat = stage.repeat
-        while stage.name and repeat:
-            if not left[0]:
-                left.pop(0)
-                found.append([])
-            here = min(repeat, left[0])
-            found[-1].append((number, here))
-            left[0] -= here
-            repeat -= here
         if not stage.name:
-            found[-1].append((number, repeat))
-    return [_share(graph, parts) for parts in found]
+            found[0 if number < named[0] else -1][number] = stage.repeat
+    return [_share(graph, sorted(parts.items())) for parts in found]
+
+
+def _alternating(graph: Graph) -> list[int]:
+    """Return the numbers of the stages of the graph that layers are of, one layer after another."""
+    kinds: dict[tuple[float, float, float], list[int]] = {}
+    for number, (stage, kept) in enumerate(zip(graph.stages, graph.kept, strict=False)):
+        if stage.name:  # of those that keep as much, the graph has the order
+            kind = (kept.kv_elements, kept.state_bytes, kept.windowed_kv_elements)
+            kinds.setdefault(kind, []).extend([number] * stage.repeat)
+    placed = (
+        ((2 * place + 1) / len(layers), number)
+        for layers in kinds.values()
+        for place, number in enumerate(layers)
+    )
+    return [number for _, number in sorted(placed, key=lambda one: one[0])]
 
 
 def _layers(layers: int, stages: int) -> list[int]:

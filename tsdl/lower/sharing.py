@@ -33,7 +33,7 @@ def check_blocks(evaluator: Evaluator, kv: Instance, lowered: Workers, workload:
             evaluator.span(kv, "share"),
             f"{lowered.kv.state / 2**20:,.4g} MiB of each request",
             notes=("it is that of a request's last token: none is kept of where prefixes end",),
-            help=("write `share = none`, or take `vllm_blocks` in place of `vllm_shared`",),
+            help=("take a KV cache that shares nothing, as the library's `vllm_blocks`",),
         )
     growth = growth_of(lowered.kv)
     block = lowered.kv.block_tokens

@@ -21,10 +21,8 @@ from tsdl.lower.reaching import reach_of
 from tsdl.lower.speculating import drafted
 from tsdl.lower.tables import Tables, check_speed, check_unused
 from tsdl.lower.workloads import draw_of
-from tsdl.plan import Cost, KVCache, Local, Stage, Workers
+from tsdl.plan import MOST_BYTES, Cost, KVCache, Local, Stage, Workers
 from tsdl.schema import OF_PEERS
-
-MOST_BYTES = 2**53  # of KV, 9 PB: beyond them not every whole number is a double
 
 
 def tables_of(evaluator: Evaluator, worker: Instance, read: FileReader) -> Tables:

@@ -167,15 +167,18 @@ class Handover:
         self.system.network.send(amount, ports, 0.0, done, about)
 
     def _computed(self, request: Request, source: Worker) -> int:
-        """Return the bytes of KV that are there: at a breakpoint those of the layers so far."""
+        """Return the bytes of KV that are there: at a breakpoint those of the layers so far.
+
+        A state is not among them: it changes with every token, and goes with the request itself.
+        """
         memory = source.memory
-        before = memory.needed(request, request.computed) if request.computed else 0
+        before = memory.needed(request, request.computed) - memory.state if request.computed else 0
         iteration = source.current
         if iteration is None:
             return before
         chunk = next((c for r, c in iteration.prefills if r is request), 0)
         chunk = chunk or int(request in iteration.decodes)
-        after = memory.needed(request, request.computed + chunk) if chunk else before
+        after = memory.needed(request, request.computed + chunk) - memory.state if chunk else before
         return before + int((after - before) * source.share)
 
     def forget_copy(self, request: Request) -> None:

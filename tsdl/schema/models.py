@@ -157,7 +157,7 @@ MODEL = Block(
         "key_dim": Field(_NUMBER, "width of these", low=1, whole=True),
         "value_dim": Field(
             _NUMBER,
-            "width of its values, and of those of latent attention",
+            "width of its values, and of those of sparse attention",
             "head_dim",
             low=1,
             whole=True,

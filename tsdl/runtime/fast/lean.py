@@ -67,9 +67,9 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     cohort, memory = worker.cohort, worker.memory
     (
         inbox, unseen, waiting, ready, active, loners, members, ends, fresh, peaks, peak_steps,
-        entering, block, unit, state, capacity, room, footprint, shares, chunked, most, most_tokens,
-        gap_length, gap_count, note_gaps, known, times_of, loops, time_of, in_blocks, looks_far,
-        close,
+        entering, block, unit, beside, capacity, room, footprint, shares, chunked, most,
+        most_tokens, gap_length, gap_count, note_gaps, known, times_of, loops, time_of, in_blocks,
+        looks_far, close,
     ) = worker.tools  # fmt: skip
     steps, contexts, size = cohort.steps, cohort.contexts, cohort.growing
     counted, last = cohort.counted, cohort.last
@@ -213,7 +213,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 if distance == far:
                     far = None
                 gone += 1
-                held = ((context - 2 + block) // block) * unit + state if unit else request.held
+                held = ((context - 2 + block) // block) * unit + beside if unit else request.held
                 request.generated, request.computed = request.output, context - 1
                 if shares:
                     request.held = held
@@ -282,7 +282,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 prompt, output = request.prompt, request.output
                 chunk = prompt + request.generated
                 held = more = (
-                    (chunk - 1 + block) // block * unit + state
+                    (chunk - 1 + block) // block * unit + beside
                     if unit
                     else footprint(chunk, prompt, output)
                 )
