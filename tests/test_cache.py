@@ -267,7 +267,7 @@ def test_a_full_disk_leaves_nothing_behind(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_processes_at_once_keep_a_whole_file(folder: Path) -> None:
-    code = "import sys; from tsdl.session import library; sys.exit(len(library()) != 14)"
+    code = "import sys; from tsdl.session import library; sys.exit(len(library()) != 15)"
     running = [
         subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1])
         for _ in range(4)

@@ -143,3 +143,38 @@ def test_a100s_reduce_as_the_engine_does(flags: str, link: str) -> None:
 def test_a_link_that_is_given_wins() -> None:
     text = text_of("vllm serve llama3_1_8b -tp 2", "--hardware", "A100", "--link", "PCIe")
     assert "link = PCIe4_x16" in text
+
+
+MTP = "--speculative-config.method=mtp --speculative-config.num_speculative_tokens=1"
+GLM = 78 * 1152 + 21 * 132  # bytes of a token: latent KV of each layer, keys of indexers
+OF_KINDS = (
+    ("Qwen/Qwen3.5-35B-A3B", "{ layers = 1; recurrent_layers = 0 }", 11 / 10),
+    (
+        "zai-org/GLM-5.2-FP8 -tp 8",
+        "{ layers = 1; dense_layers = 0; indexed_layers = 1 }",
+        (GLM + 1152 + 132) / GLM,
+    ),
+    (
+        "nvidia/NVIDIA-Nemotron-3-Super-120B-A12B-FP8 -tp 8",
+        "{ layers = 2; recurrent_layers = 0; ffn_layers = 1 }",
+        9 / 8,
+    ),
+)
+
+
+@pytest.mark.parametrize(("served", "layers", "more"), OF_KINDS)
+def test_a_layer_that_drafts_has_attention(served: str, layers: str, more: float) -> None:
+    """Its KV is that of one layer with attention; the model has 10, 78 and 8 of them."""
+    alone, text = (
+        text_of(f"vllm serve {served} {flags}", "--hardware", "H200") for flags in ("", MTP)
+    )
+    assert f" {layers}" in text
+    with_it, without = (plan_of(one).workers[0].kv.bytes_per_token for one in (text, alone))
+    assert with_it == pytest.approx(more * without, rel=1e-9)
+
+
+@pytest.mark.parametrize("model", ["zai-org/GLM-5-FP8", "Qwen/Qwen3-Next-80B-A3B-Instruct"])
+def test_experts_are_shared_whatever_the_layers_beside_them(model: str) -> None:
+    text = text_of(f"vllm serve {model} -dp 8 --enable-expert-parallel", "--hardware", "H200")
+    assert "parallel = ep(1, ranks = 8)" in text
+    assert plan_of(text).workers[0].ranks == 8

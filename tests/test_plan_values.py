@@ -234,6 +234,7 @@ ASKED = (
     ("expects.0", ["<=", ["mean", ["where", ["symbol", "itl"], LATE]], 1]),
 )
 WIDE = [["low", 0], ["high", 1e270], ["step", 1e-90]]
+HALF = {"event": "half", "stage": 0, "kernel": 0, "when": True}
 MEANT = (
     ("workload.prompt.name", "nope", "there is no 'nope' of"),
     ("workload.prompt.parameters.0.0", "means", "there is no 'lognormal' of"),
@@ -253,6 +254,8 @@ MEANT = (
     ("workers.0.ranks", 10**12, "so many workers do not share experts"),
     ("workers.0.local.evict_when", 7, "a condition of a policy is a number"),
     ("workers.0.kv.footprint", -1e30, "a request holds less than no memory"),
+    ("workers.0.breakpoints", [HALF | {"kv": [1, 1, 0]}], "at a breakpoint there is no such share"),
+    ("workers.0.breakpoints", [HALF | {"kv": [-1, 1, 2]}], "at a breakpoint there is no such"),
     ("workers.0.kv.state", -1, "no request keeps such a state"),
     ("workers.0.kv.state", 2**60, "no request keeps such a state"),
     ("router.handlers.0.every", 0.5, "a handler of a timer, and no other"),

@@ -8,10 +8,11 @@ from tests.moving_kv import FILE, NEARLY, TOKEN, USUAL, column, run
 from tests.summed_batches import batch_of
 from tests.test_kv_sent_ahead import LAYERED
 from tsdl.cli.heldtext import held_text
-from tsdl.costs import Batch, compiled_footprint
+from tsdl.costs import Batch, compiled_footprint, nobody
 from tsdl.formula import Value
 from tsdl.plan import Kernel
 from tsdl.pythonsource import function, python
+from tsdl.runtime.stops import stops_of
 
 # Of Qwen3-Next 80B-A3B in one layer: 32 heads of 128 × 128 in fp32, and three tokens of a
 # convolution of 16 heads of queries, 16 of keys and 32 of values in bf16.
@@ -166,6 +167,34 @@ def test_what_is_sent_ahead_is_kv_alone() -> None:
     assert column(one, "e2e") == [4 + 1 + 1 + 4 * 0.25]
 
 
+UNLIKE = """; graph {
+  repeat recurrent * 4 { mixer: Recurrence(1, 1, 64, 256, 1, 0) }
+  repeat block * 4 {
+    norm: RMSNorm(hidden)
+    attn: Attention(heads, kv_heads, head_dim)
+    add: Residual(hidden)
+  }
+}"""
+
+
+@pytest.mark.parametrize(
+    ("place", "there"),
+    [
+        ("recurrent.mixer", [0, 0, 0, 0]),
+        ("block.norm", [0, 1, 2, 3]),
+        ("block.attn", [1, 2, 3, 4]),
+        ("block.add", [1, 2, 3, 4]),
+    ],
+)
+def test_kv_is_there_once_the_attention_of_a_layer_has_run(place: str, there: list[int]) -> None:
+    points = f"; breakpoint kv_ready after {place}{UNLIKE}"
+    text = FILE.replace("cost = by_hand; ", "")
+    plan = tsdl.compile(text.format(**(USUAL | {"stage": LAYERED, "points": points})))
+    kind = plan.workers[0]
+    stops = stops_of(kind, batch_of([(4, 0, True)]), 1.0, 4, nobody)
+    assert [4 * stop.share for stop in stops] == there
+
+
 def test_layers_of_each_kind_are_on_every_stage_of_a_pipeline() -> None:
     worker = worker_of("qwen3_next_80b_a3b", "tp(1, stages = 4)", policy="continuous")
     for cost in worker.pipeline:
@@ -263,4 +292,5 @@ def test_a_plan_tells_of_states() -> None:
     plan = plan_of("qwen3_next_80b_a3b", "tp(2)")
     told = held_text(plan.workers[0], plan.model)
     assert told.startswith("12 KiB a token on each of 2 devices, and 36.84 MiB a request: ")
-    assert told.endswith("requests of 262,144 tokens")
+    assert " requests of a token, " in told
+    assert told.endswith(" of 262,144")

@@ -399,7 +399,7 @@ def test_what_cannot_be_renamed(
         ("workload w { arrivals = | }", ["poisson", "uniform", "gamma"]),
         ("workload w { prompt = lognormal(|) }", ["mean = ", "sigma = "]),
         ("workload w { prompt = lognormal(mean = 5 |) }", ["tokens", "token"]),
-        ("model m from llama { graph { a: | } }", ["Embedding", "Positions"]),
+        ("model m from llama { graph { a: | } }", ["Attention", "WindowedAttention"]),
         ("operator X(n, k) { flops = 2 * | }", ["n", "k"]),
         ("scenario s { expect p99(|) <= 2 s }", ["ttft", "tpot"]),
         ("scenario s { expect p99(ttft, |) <= 2 s }", ["where = ", "ttft"]),

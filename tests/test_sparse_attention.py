@@ -3,8 +3,9 @@
 import pytest
 
 import tsdl
-from tests.models_on_devices import decodes, kernel, prompt, worker_of
+from tests.models_on_devices import decodes, kernel, plan_of, prompt, worker_of
 from tests.summed_batches import batch_of
+from tsdl.cli.plantext import describe
 from tsdl.costs import Batch
 from tsdl.formula import Value
 from tsdl.pythonsource import function, python
@@ -24,7 +25,7 @@ def test_a_token_keeps_what_is_compressed_and_a_key_in_fp8() -> None:
     assert one == 61 * ((512 + 64) * 2 + 128 + 4)
     assert worker_of("deepseek_v3_2", "tp(8)").kv.bytes_per_token == 8 * one
     own = "model own from deepseek_v3_2 { kv_dtype = fp8 }"
-    assert worker_of("own", own=own).kv.bytes_per_token == 61 * (512 + 64 + 128 + 4)
+    assert worker_of("own", own=own).kv.bytes_per_token == 61 * (512 + 16 + 2 * 64 + 128 + 4)
 
 
 def test_layers_without_an_indexer_keep_no_keys() -> None:
@@ -102,3 +103,19 @@ def test_an_offload_has_both_parts_of_it_or_none() -> None:
     assert kernel(kinds, "attn.attend").on == kernel(kinds, "index.score").on == "other"
     with pytest.raises(tsdl.TsdlError, match="E0531"):
         worker_of("deepseek_v3_2", own=own, kv=f"paged; {offload}".replace("OPS", "Indexer"))
+
+
+def test_a_plan_tells_what_the_engine_adds_to_a_launch() -> None:
+    text = describe(plan_of("deepseek_v3_2", "tp(8)", policy="vllm"))
+    (told,) = [line for line in text.splitlines() if line.lstrip().startswith("indexer ")]
+    assert told.endswith("5.0 us       max, and 90 us by the policy")
+
+
+def test_no_more_tokens_are_chosen_than_the_context_has() -> None:
+    """Kernels take all of `chosen` for a token of a prompt, which is no more than there can be."""
+    times = []
+    for chosen in (4096, 400_000):
+        own = f"model own from deepseek_v3_2 {{ context = 4096 tokens; chosen = {chosen} tokens }}"
+        found = kernel(worker_of("own", own=own).cost, "attn.attend")
+        times.append(work(found.time, batch_of([(1000, 0, True)])))
+    assert times[0] == times[1]

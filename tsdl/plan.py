@@ -158,7 +158,8 @@ class Peak(Struct, frozen=True):
 class Efficiency(Struct, frozen=True):
     """An assumption that the times rest on: what an operator class reaches of the peaks.
 
-    `widened` are kernels whose weights are stored in fewer bytes than they are computed in.
+    `widened` are kernels whose weights are stored in fewer bytes than they are computed in; `extra`
+    are seconds that a launch takes under the policy's engine, beside the device's `overhead`.
     """
 
     work_class: str
@@ -167,6 +168,7 @@ class Efficiency(Struct, frozen=True):
     overhead: float
     sharpness: float | None
     widened: bool
+    extra: float
 
 
 class Speculation(Struct, frozen=True):
@@ -230,12 +232,17 @@ class Extern(Struct, frozen=True):
 
 
 class Breakpoint(Struct, frozen=True):
-    """A place in an iteration: after a kernel of a stage, in the layers for which `when` holds."""
+    """A place in an iteration: after a kernel of a stage, in the layers for which `when` holds.
+
+    Of the KV of a token, which is `kv[2]`, there is then `kv[0]` in the first of these layers, and
+    `kv[1]` more in each that follows.
+    """
 
     event: str
     stage: int
     kernel: int
     when: Value
+    kv: tuple[float, float, float]
 
 
 class Offload(Struct, frozen=True):

@@ -114,6 +114,8 @@ def _remedy(
             ):
                 return (f"write its unit: `{measured}`",)
             if isinstance(expression, ast.Number) and dimension == NUMBER:
+                if (expression.unit or "").endswith("B"):
+                    return (f"a number of bytes is `{shown} / 1 B`",)
                 return (
                     f"leave its unit out: `{shown.removesuffix(expression.unit or '').rstrip()}`",
                 )

@@ -17,11 +17,12 @@ def held_text(workers: Workers, model: Model) -> str:
     each = workers.devices if whole else 1
     where = f" on each of {each} devices" if each > 1 else ""
     a_token = f"{kv.bytes_per_token / each / 1024:.4g} KiB a token{where}"
-    full = _of_full_context(kv, model.context)
+    full = _held(kv, model.context)
     if kv.state:
         beside = f"{kv.state / each / 2**20:.4g} MiB a request"
-        requests = several(int(kv.capacity / full), "request") if full else "requests"
-        return f"{a_token}, and {beside}: {requests} of {model.context:,} tokens"
+        short, long = (int(kv.capacity / size) if size else 0 for size in (_held(kv, 1), full))
+        room = f"{several(short, 'request')} of a token, {long:,} of {model.context:,}"
+        return f"{a_token}, and {beside}: {room}"
     if 0 < full < _ALL * kv.bytes_per_token * model.context:
         requests = several(int(kv.capacity / full), "request")
         mean = f"{full / model.context / each / 1024:.4g} in the mean of {model.context:,}"
@@ -30,8 +31,8 @@ def held_text(workers: Workers, model: Model) -> str:
     return f"{a_token}: {several(tokens, 'token')}"
 
 
-def _of_full_context(kv: KVCache, context: int) -> int:
-    """Return the bytes of a request that is as long as can be; 0 where its formula has no value."""
+def _held(kv: KVCache, context: int) -> int:
+    """Return the bytes of a request of that length; 0 where its formula has no value."""
     try:
         return compiled_footprint(kv)(max(context - 1, 1), context, 1)
     except (ArithmeticError, NameError, TypeError, ValueError):

@@ -299,6 +299,7 @@ def _reached(title: str, efficiencies: tuple[Efficiency, ...]) -> list[str]:
         lines.append(
             f"      {named:<38}{reached.compute:>18.1%}{reached.bandwidth:>18.1%}"
             f"{reached.overhead * 1e6:>7.1f} us{norm:>10}"
+            + (f", and {reached.extra * 1e6:g} us by the policy" if reached.extra else "")
         )
     return lines
 

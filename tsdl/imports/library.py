@@ -106,16 +106,9 @@ def near(kind: str, name: str) -> bool:
     return bool(known(kind, name)) or identifier(name) in (other for _, other, _ in _declarations())
 
 
-_OF_EXPERTS = (
-    "mixtral", "qwen3_moe", "gpt_oss", "llama4", "llama4_interleaved", "glm4_moe",
-    "glm4_moe_plain", "deepseek",
-)  # fmt: skip
-
-
 def has_experts(model: str) -> bool:
-    """Tell whether a model of the library is a mixture of experts, by the graph it derives from."""
-    clauses = _clauses("model", model)
-    return any(base in _OF_EXPERTS for clause in clauses for base in _bases(clause))
+    """Tell whether a model of the library is a mixture of experts: whether it says how many."""
+    return declares(model, "experts")
 
 
 def declares(model: str, key: str) -> bool:

@@ -121,8 +121,9 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
             check_blocks(evaluator, evaluator.required(standing.worker, "kv"), kind, part)
     mixed = parts_of(evaluator, workload)
     if not any(kind.kv.shares for kind in workers):
+        states = any(kind.kv.state for kind in workers)
         kinds = [
-            without_contents(evaluator, instance, part, cluster.name)
+            without_contents(evaluator, instance, part, cluster.name, states=states)
             for instance, part in zip(mixed, lowered.kinds, strict=True)
         ]
         lowered = replace(lowered, parts=tuple(kinds)) if lowered.parts else kinds[0]
@@ -197,9 +198,10 @@ def _workers(
             report_unasked(evaluator, own, local, stage)
         check_sharing(evaluator, evaluator.required(worker, "kv"), own)
         tables = tables_of(evaluator, worker, read)
-        lowered, parameters = lower_workers(evaluator, standing, model, own, local, tables)
+        lowered, graph = lower_workers(evaluator, standing, model, own, local, tables)
+        parameters = graph.parameters
         handled = {h.event for h in (*local.handlers, *stage.handlers)}
-        breakpoints, handlers = lower_breakpoints(evaluator, model, lowered.cost, handled)
+        breakpoints, handlers = lower_breakpoints(evaluator, model, lowered.cost, graph, handled)
         check_pipeline(evaluator, worker, own, lowered, breakpoints)
         _check_lock_step(evaluator, model, worker, lowered.ranks, breakpoints)
         local = replace(local, handlers=local.handlers + handlers)

@@ -8,12 +8,14 @@ from tsdl.evaluate.values import Place
 from tsdl.evaluate.values import Value as EvaluatedValue
 from tsdl.formula import NOW, symbol
 from tsdl.lower.handlers import guard, lower_body
+from tsdl.lower.operators import Graph
 from tsdl.plan import Breakpoint, Cost
 from tsdl.planhandlers import Handler
 from tsdl.program import Part
 
 # A closed cost has no kernels: its layers take equal shares, and a breakpoint is at a layer's end.
 IN_LAYER, AT_END = -1, -2
+_ALL = (1, 0, 1)
 
 
 def names_of(model: Instance) -> list[str]:
@@ -22,7 +24,7 @@ def names_of(model: Instance) -> list[str]:
 
 
 def lower_breakpoints(
-    evaluator: Evaluator, model: Instance, cost: Cost, handled: set[str]
+    evaluator: Evaluator, model: Instance, cost: Cost, graph: Graph, handled: set[str]
 ) -> tuple[tuple[Breakpoint, ...], tuple[Handler, ...]]:
     """Return the breakpoints that are handled, and the handlers that the model itself brings.
 
@@ -32,10 +34,10 @@ def lower_breakpoints(
     handlers: list[Handler] = []
     for key, (part, *_) in model.members.parts.items():
         if key[0] == "breakpoint" and key[1] in handled:
-            breakpoints.append(_breakpoint(evaluator, model, part, key[1], cost))
+            breakpoints.append(_breakpoint(evaluator, model, part, key[1], cost, graph))
         elif key[0] == "after":
             event = f"after {key[1]}"
-            found = _breakpoint(evaluator, model, part, event, cost)
+            found = _breakpoint(evaluator, model, part, event, cost, graph)
             handlers.append(_handler(evaluator, model, part, event))
             breakpoints.append(found)
     alive = [b for b in breakpoints if b.when is not False]
@@ -44,7 +46,7 @@ def lower_breakpoints(
 
 
 def _breakpoint(
-    evaluator: Evaluator, model: Instance, part: Part, event: str, cost: Cost
+    evaluator: Evaluator, model: Instance, part: Part, event: str, cost: Cost, graph: Graph
 ) -> Breakpoint:
     clause = part.item
     assert isinstance(clause, ast.Clause)
@@ -64,16 +66,30 @@ def _breakpoint(
     place = Place(part.owner, model, names)
     block, _, name = path.rpartition(".")
     when = guard(evaluator, clause, place)
+    end = Breakpoint(event, AT_END, 0, when, _ALL)
     if cost.source != "operators":
-        return Breakpoint(event, IN_LAYER if block else AT_END, 0, when)
-    found: Breakpoint | None = None
+        layers = evaluator.whole(model, "layers")
+        return Breakpoint(event, IN_LAYER, 0, when, (1, 1, layers)) if block else end
+    found = end
     for index, stage in enumerate(cost.stages):
         if stage.name != block:
             continue
         own = [i for i, k in enumerate(stage.kernels) if (k.name + ".").startswith(f"{name}.")]
         if own:
-            found = Breakpoint(event, index, own[-1], when)
-    return found or Breakpoint(event, AT_END, 0, when)
+            found = Breakpoint(event, index, own[-1], when, _kv(graph, block, name))
+    return found
+
+
+def _kv(graph: Graph, block: str, name: str) -> tuple[float, float, float]:
+    """Return the KV of a token behind an operator: in the first layer, in each more, in all."""
+    if not graph.kv_elements:
+        return _ALL
+    there = 0.0
+    for stage, kept in zip(graph.stages, graph.kept, strict=False):
+        if stage.name == block and name in kept.kv_after:
+            return there + kept.kv_after[name], kept.kv_elements, graph.kv_elements
+        there += stage.repeat * kept.kv_elements
+    raise AssertionError(f"the graph has no operator {name}")
 
 
 def _handler(evaluator: Evaluator, model: Instance, part: Part, event: str) -> Handler:

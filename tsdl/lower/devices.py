@@ -63,6 +63,7 @@ class Device(Struct):
             evaluator.real(inner, "overhead"),
             evaluator.optional(inner, "sharpness"),
             widened,
+            self.extra.get(work_class, 0),
         )
         self.efficiencies[work_class, widened] = found
         return found

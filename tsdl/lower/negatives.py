@@ -43,12 +43,15 @@ def check_negative(
 
     The `iterations` of a model with short contexts are looked at, where no others are given.
 
-    Those of the library need no look. What has no value without a run is left to it.
+    Those of the library need no look, unless a program derives from them, and so says what they
+    are given. What has no value without a run is left to it.
     """
+    fields = block.members.fields
+    derived = not block.root.declaration.module.library
     own = {
         key: make("if", when, value, 0)
         for key, value in formulas.items()
-        if key in block.members.fields and not block.members.fields[key].owner.module.library
+        if key in fields and (derived or not fields[key].owner.module.library)
     }
     if not own:
         return
@@ -60,7 +63,9 @@ def check_negative(
                     "E0503",
                     f"`{key}` of `{name}` must be at least 0, and is {number:.4g} in an iteration "
                     f"of {called}",
-                    evaluator.span(block, key),
+                    evaluator.place_of(block.root)
+                    if fields[key].owner.module.library
+                    else evaluator.span(block, key),
                     notes=("such an iteration would seem to take less time than it does",),
                     help=("write `max(…, 0)`, or when it is launched at all: `when = …`",),
                 )

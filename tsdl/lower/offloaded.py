@@ -65,8 +65,8 @@ def check_offloads(
         where = [f"with `{name}`" if name else "on the worker's own" for name in (one, other)]
         raise evaluator.fail(
             "E0531",
-            f"a worker has one KV cache, and that of `{first}` would be {where[0]}, that of "
-            f"`{second}` {where[1]}",
+            f"KV and states of a worker are in one place: those of `{first}` would be {where[0]}, "
+            f"those of `{second}` {where[1]}",
             _place(evaluator, worker, one or other, "operators"),
             secondary=(Label(evaluator.place_of(model), f"this model{drafted}"),),
             help=(f"let one offload compute both: `operators = [{first}, {second}]`",),

@@ -32,6 +32,7 @@ class Kept(Struct):
     kv_elements: float = 0
     state_bytes: float = 0  # of each request
     windowed_kv_elements: float = 0  # of the KV, what looks back a window only
+    kv_after: dict[str, float] = field(default_factory=dict)  # what there is of it, by operator
     away: dict[str, float] = field(default_factory=dict)
 
 
@@ -54,13 +55,14 @@ class Graph(Struct):
     homes: dict[str, str] = field(default_factory=dict)  # where KV is: a kind of operator of each
     kinds: set[str] = field(default_factory=set)  # of operators
 
-    def keep(self, kept: Kept, repeat: int, offload: str) -> None:
+    def keep(self, name: str, kept: Kept, repeat: int, offload: str) -> None:
         """Note what a node keeps: weights on the device, or where an offload has them."""
         here = self.kept[-1]
         for part in ("kv_elements", "state_bytes", "windowed_kv_elements"):
             own: float = getattr(kept, part)
             setattr(here, part, getattr(here, part) + own)
             setattr(self, part, getattr(self, part) + repeat * own)
+        here.kv_after[name] = here.kv_elements
         if offload:
             here.away[offload] = here.away.get(offload, 0) + kept.weight_bytes
             self.away[offload] = self.away.get(offload, 0) + repeat * kept.weight_bytes
@@ -219,7 +221,7 @@ def _node(
     if stored:
         size = evaluator.real(evaluator.required(operator, "stored_in"), "size")
         kept.weight_bytes = evaluator.whole(operator, "weights") * size
-    graph.keep(kept, repeat, offload.name if offload and offload.runs == "both" else "")
+    graph.keep(item.name, kept, repeat, offload.name if offload and offload.runs == "both" else "")
     if kept.kv_elements or kept.state_bytes:
         home = offload.name if offload and keeps_kv(offload) else ""
         graph.homes.setdefault(home, operator.name)
@@ -342,7 +344,7 @@ def _kernel(
     reached, most = device.efficiency(work_class, widened=widened), device.peak(format_)
     compute = most.compute * most.attained * reached.compute * device.share
     bandwidth = device.bandwidth * reached.bandwidth
-    launch = reached.overhead + device.extra.get(work_class, 0)
+    launch = reached.overhead + reached.extra
     time = norm(make("/", flops, compute), make("/", moved, bandwidth), reached.sharpness)
     group = Group(device.parallel, device.reach, work_class)
     sent = exchanged(evaluator, device.link, group, wire, remote)

@@ -55,11 +55,12 @@ def check_blocks(evaluator: Evaluator, kv: Instance, lowered: Workers, workload:
 
 
 def without_contents(
-    evaluator: Evaluator, workload: Instance, lowered: Workload, cluster: str
+    evaluator: Evaluator, workload: Instance, lowered: Workload, cluster: str, *, states: bool
 ) -> Workload:
     """Return a workload for a cluster whose KV caches share nothing; note what then has no effect.
 
-    What a file says of prompts is long, and nobody asks.
+    What a file says of prompts is long, and nobody asks. With `states`, of recurrent layers, no KV
+    cache could share them.
     """
     table = lowered.table
     named = bool(table and table.content and lowered.replay)
@@ -73,7 +74,10 @@ def without_contents(
                 "shares blocks",
                 evaluator.span(workload, key),
                 "of no effect on this run" if key == "prefix" else "it says what is in each prompt",
-                help=(
+                notes=("none shares those of a model with recurrent layers",) if states else (),
+                help=()
+                if states
+                else (
                     "write `share = prefix` in a `kvcache`, or take the library's `vllm_shared`",
                 ),
             )

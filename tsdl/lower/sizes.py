@@ -81,6 +81,9 @@ def _check_requests(
                 help=(
                     more + (f", or bound the requests: {bound}" if (bound := _bound(room)) else ""),
                 ),
+                notes=(f"its state takes {kind.kv.state:,} bytes beside them",)
+                if kind.kv.state
+                else (),
             )
 
 

@@ -65,8 +65,8 @@ def lower_workers(
     policy: Instance,
     local: Local,
     tables: Tables,
-) -> tuple[Workers, int]:
-    """Return the workers that a `worker` block declares, and the parameters of the model.
+) -> tuple[Workers, Graph]:
+    """Return the workers that a `worker` block declares, and the graph of the model there.
 
     Raises Failed if the model cannot fit.
     """
@@ -132,7 +132,7 @@ def lower_workers(
         efficiencies=tuple(device.efficiencies.values()),
         **owned(evaluator, device, devices),
     )
-    return workers, graph.parameters
+    return workers, graph
 
 
 def _cost(

@@ -12,7 +12,7 @@ from tsdl.plan import Breakpoint, Workers
 
 
 class Stop(Struct, frozen=True):
-    """A breakpoint in time: seconds from the begin, event, layer, the share of layers done."""
+    """A breakpoint in time: seconds from the begin, event, layer, the share of the KV computed."""
 
     offset: float
     event: str
@@ -38,9 +38,13 @@ def stops_of(kind: Workers, batch: Batch, duration: float, layers: int, ask: Ask
             one = compiled_prefix(kind.cost, point.stage, None, ask)(batch)
             within = compiled_prefix(kind.cost, point.stage, point.kernel, ask)(batch)
             times = [before + start + layer * one + within for layer in live]
+        there, more, everything = point.kv
         found += [
             Stop(
-                min(time, duration), point.event, layer, (layer + 1) / repeat if repeat > 1 else 1.0
+                min(time, duration),
+                point.event,
+                layer,
+                min((there + layer * more) / everything, 1.0),
             )
             for layer, time in zip(live, times, strict=True)
         ]

@@ -55,11 +55,13 @@ def fitting(serving: Serving, flag: str, sequences: int, budget: int, ahead: int
 
 
 def _layer(serving: Serving) -> str:
-    """Declare a drafter of one layer; return its name."""
+    """Declare a drafter of one layer, with attention; return its name."""
     name = serving.model.name
-    members: list[Line | Block] = [Line("1", "", "layers")]
-    others = ("dense_layers", "windowed_layers")
-    members += [Line("0", "", key) for key in others if declares(name, key)]
+    apart = declares(name, "ffn_layers")  # a feed-forward network counts as a layer of its own
+    members: list[Line | Block] = [Line("2" if apart else "1", "", "layers")]
+    usual = {"ffn_layers": 1, "indexed_layers": 1}
+    others = ("dense_layers", "windowed_layers", "recurrent_layers", *usual)
+    members += [Line(str(usual.get(key, 0)), "", key) for key in others if declares(name, key)]
     serving.deployment.declarations.append(Block(f"model drafter from {name}", members))
     return "drafter"
 

@@ -21,6 +21,7 @@ _POINTS = (
     (re.compile(r"_([01])_([567]b)"), r"_\1.\2"),
     (re.compile(r"^([a-z]+\d)_(\d)(?=_|$)"), r"\1.\2"),
     (re.compile(r"_v0(\d)"), r"_v0.\1"),
+    (re.compile(r"_v(\d)_(\d)(?=_|$)"), r"_v\1.\2"),
 )
 _UNSAID = {"meta"}
 _FAR = 2.0  # a version apart is 1, a size of twice as much is 1

@@ -103,6 +103,7 @@ _LINEAR = {
     "convolution": ("linear_conv_kernel_dim",),
 }
 # No layer of these is dense: their `ffn` is for none, and may be left out.
+_WIDE = {"head_dim": 256}
 _QWEN_NEXT = _EXPERTS | _LINEAR | {"ffn": ("intermediate_size", "moe_intermediate_size")}
 _NEMOTRON = _EXPERTS | {
     "head_dim": ("head_dim", "attention_head_dim"),
@@ -165,10 +166,15 @@ KNOWN = {
         only={"decoder_sparse_step": 1},
     ),
     "Qwen3NextForCausalLM": Architecture(
-        ("qwen3_next",), "qwen3_next", _QWEN_NEXT, only={"decoder_sparse_step": 1}
+        ("qwen3_next",), "qwen3_next", _QWEN_NEXT, assumed=_WIDE,
+        only={"decoder_sparse_step": 1},
     ),
-    "Qwen3_5ForCausalLM": Architecture(("qwen3_5_text",), "qwen3_5", USUAL | _LINEAR),
-    "Qwen3_5MoeForCausalLM": Architecture(("qwen3_5_moe_text",), "qwen3_next", _QWEN_NEXT),
+    "Qwen3_5ForCausalLM": Architecture(
+        ("qwen3_5_text",), "qwen3_5", USUAL | _LINEAR, assumed=_WIDE
+    ),
+    "Qwen3_5MoeForCausalLM": Architecture(
+        ("qwen3_5_moe_text",), "qwen3_next", _QWEN_NEXT, assumed=_WIDE
+    ),
     "NemotronHForCausalLM": Architecture(
         ("nemotron_h",), "nemotron_h", _NEMOTRON, only={"n_group": 1, "topk_group": 1}
     ),

@@ -69,7 +69,9 @@ def _pattern(text: Table) -> tuple[str, str]:
     if odd or not pattern or len(pattern) != (layers or len(pattern)):
         kinds = ", ".join(f"`{name}`" if types else letter for name, letter in _LETTERS.items())
         title = f"`{key}` has one of {kinds} for each layer, and not both of the last"
-        label = "another kind" if odd else f"{len(pattern)} of {layers or 'the'} layers"
+        label = f"{len(pattern)} of {layers or 'the'} layers"
+        if odd:
+            label = "both of the last" if set(pattern) <= {*_LETTERS.values()} else "another kind"
         text.sink.error(WRONG, title, text.place(key), label)
     return pattern, key
 
@@ -121,7 +123,7 @@ def _shared(text: Table, key: str) -> tuple[int, str]:
         return 1, ""
     if wide % each:
         title = f"the shared expert is as wide as a whole number of experts of {each} here"
-        help_ = "write the model by hand, with a graph whose `shared_gate_up` has its width"
+        help_ = "write the model by hand, with a graph that has its width"
         text.sink.error(WRONG, title, text.place(key), f"this is {wide}", help=(help_,))
     return wide // each, f"{key}: {wide}"
 

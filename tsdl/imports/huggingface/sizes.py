@@ -68,7 +68,8 @@ class Sizes(Struct):
         if usual is not None:
             reason = f"no {keys[0]}: that of its class" if keys else "that of its class"
             return usual, self.family.reasons.get(field, reason)
-        if field not in _OPTIONAL and not (field == "ffn" and self.family.wide):
+        computed = field == "ffn" and self.family.wide
+        if not computed and (field not in _OPTIONAL or keys[:1] == ("qk_nope_head_dim",)):
             place = self.text.keys.get(keys[0], self.text.span)
             help_ = f'write it: `"{keys[0]}": …`; it becomes `{field}` of the model'
             self.text.sink.error(WRONG, f"no `{keys[0]}` is given", place, help=(help_,))
