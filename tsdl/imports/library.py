@@ -116,10 +116,15 @@ def declares(model: str, key: str) -> bool:
     return _set("model", model, key) is not None
 
 
+def size(model: str, key: str) -> int:
+    """Return a size of a model of the library; 0 where no number is set."""
+    value = _set("model", model, key)
+    return int(value.value) if isinstance(value, ast.Number) else 0
+
+
 def longest_context(model: str) -> int | None:
     """Return the most tokens that a request to a model of the library may have."""
-    value = _set("model", model, "context")
-    return int(value.value) if isinstance(value, ast.Number) else None
+    return size(model, "context") or None
 
 
 def own_link(hardware: str) -> str:

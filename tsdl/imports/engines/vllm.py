@@ -23,6 +23,7 @@ from tsdl.imports.engines.serving import (
     memory,
     open_command,
 )
+from tsdl.imports.engines.states import block_of
 from tsdl.imports.library import declares, has_experts
 from tsdl.imports.tables import WRONG, Table
 from tsdl.writing import Line, number, percent, quantity, tokens
@@ -102,7 +103,7 @@ def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> 
         version = _LAST_OF_ZERO
     shape = _cluster(serving, environment.get(_BACKEND, ""))
     longest = context(serving, "--max-model-len", files[0][1], _CONSENT)
-    _memory(serving, version)
+    _memory(serving, version, shape)
     _policy(serving, version, longest, shape)
     serving.unread(_UNREAD)
     serving.flags.ignore(*VLLM)
@@ -157,7 +158,7 @@ def _redundant(flags: Table) -> int:
     return found
 
 
-def _memory(serving: Serving, version: tuple[int, int]) -> None:
+def _memory(serving: Serving, version: tuple[int, int], shape: Shape) -> None:
     flags = serving.flags
     sharing = flags.flag("--enable-prefix-caching")
     shared = version >= _ONE if sharing is None else sharing
@@ -180,8 +181,10 @@ def _memory(serving: Serving, version: tuple[int, int]) -> None:
     used = flags.number("--gpu-memory-utilization", 0.01, 1)
     if used and used != _UTILIZATION:
         fields.append(Line(percent(used), "--gpu-memory-utilization", "utilization"))
-    block = flags.whole("--block-size", 1, 4096)
-    if block and block != _BLOCK:
+    block, least = flags.whole("--block-size", 1, 4096), block_of(serving, shape.tensor)
+    if least > (block or 0):
+        fields.append(Line(tokens(least), "as large as the state of a layer", "block"))
+    elif block and block != _BLOCK:
         fields.append(Line(tokens(block), "--block-size", "block"))
     if block and block not in _BLOCKS:
         known = ", ".join(map(str, _BLOCKS))
