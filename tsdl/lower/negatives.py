@@ -58,16 +58,19 @@ def check_negative(
     for called, known in looked_at or iterations():
         for key, value in own.items():
             number = _number(value, known)
+            inherited = fields[key].owner.module.library
             if number < 0:
                 raise evaluator.fail(
                     "E0503",
                     f"`{key}` of `{name}` must be at least 0, and is {number:.4g} in an iteration "
                     f"of {called}",
-                    evaluator.place_of(block.root)
-                    if fields[key].owner.module.library
-                    else evaluator.span(block, key),
+                    evaluator.place_of(block.root) if inherited else evaluator.span(block, key),
                     notes=("such an iteration would seem to take less time than it does",),
-                    help=("write `max(…, 0)`, or when it is launched at all: `when = …`",),
+                    help=(
+                        "give what it derives from other sizes"
+                        if inherited
+                        else "write `max(…, 0)`, or when it is launched at all: `when = …`",
+                    ),
                 )
 
 
