@@ -214,7 +214,7 @@ def test_a_run_that_no_constants_explain_is_warned_of() -> None:
 @pytest.mark.long
 @pytest.mark.usefixtures("scipy")
 def test_the_same_runs_give_the_same_bytes() -> None:
-    again = tsdl.calibrate(EXAMPLE, [SAMPLE], fit=[BANDWIDTHS], holdout=0.5)
+    again = tsdl.calibrate(EXAMPLE, SAMPLE, fit=[BANDWIDTHS], holdout=0.5)
     once = tsdl.calibrate(EXAMPLE, [SAMPLE], fit=[BANDWIDTHS], holdout=0.5)
     assert as_json(once) == as_json(again)
     assert declarations(once) == declarations(again)

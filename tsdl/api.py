@@ -285,7 +285,7 @@ def _doubts(run: Run, plan: plan_.Plan) -> tuple[Diagnostic, ...]:
 
 def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
     source: str | PathLike[str],
-    runs: Sequence[Run | PathLike[str]],
+    runs: Sequence[Run | str | PathLike[str]] | Run | str | PathLike[str],
     *,
     params: Mapping[str, object] | None = None,
     scenario: str | None = None,
@@ -295,7 +295,7 @@ def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
     files: Mapping[str, str] | None = None,
     allow: Iterable[str | PathLike[str]] | None = None,
 ) -> Calibration:
-    """Fit constants of a scenario to measured runs, all together (scipy must be installed).
+    """Fit constants of a scenario to measured runs, or one (scipy must be installed).
 
     `fit` names what is fitted, each name one factor (SPEC.md, section 12.4); the last `holdout` of
     each run's arrivals are kept back to see how the fit does. `constants` and the other arguments
@@ -306,7 +306,8 @@ def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
     from tsdl.calibration import calibrate
     from tsdl.measured import Run
 
-    measured = [run if isinstance(run, Run) else read_run(run) for run in runs]
+    several = [runs] if isinstance(runs, (Run, str, PathLike)) else runs
+    measured = [run if isinstance(run, Run) else read_run(run) for run in several]
     sink = Sink()
     session = _session(source, files, allow)
     chosen = choose_scenario(session, sink, params or {}, scenario, constants)

@@ -6,7 +6,7 @@ from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Place
 from tsdl.evaluate.values import Value as EvaluatedValue
-from tsdl.formula import NOW, symbol
+from tsdl.formula import NOW, Value, substituted, symbol
 from tsdl.lower.handlers import guard, lower_body
 from tsdl.lower.operators import Graph
 from tsdl.plan import Breakpoint, Cost
@@ -16,6 +16,7 @@ from tsdl.program import Part
 # A closed cost has no kernels: its layers take equal shares, and a breakpoint is at a layer's end.
 IN_LAYER, AT_END = -1, -2
 _ALL = (1, 0, 1)
+LAYER = symbol("layer")
 
 
 def names_of(model: Instance) -> list[str]:
@@ -62,10 +63,12 @@ def _breakpoint(
             target.span if target else clause.span,
             help=(f"did you mean `{near}`?" if near else f"it has {', '.join(nodes)}",),
         )
-    names: dict[str, EvaluatedValue] = {"layer": symbol("layer")}
+    names: dict[str, EvaluatedValue] = {"layer": LAYER}
     place = Place(part.owner, model, names)
     block, _, name = path.rpartition(".")
     when = guard(evaluator, clause, place)
+    if block and when is not False:
+        _check_layers(evaluator, when, clause, graph, block)
     end = Breakpoint(event, AT_END, 0, when, _ALL)
     if cost.source != "operators":
         layers = evaluator.whole(model, "layers")
@@ -78,6 +81,24 @@ def _breakpoint(
         if own:
             found = Breakpoint(event, index, own[-1], when, _kv(graph, block, name))
     return found
+
+
+def _check_layers(
+    evaluator: Evaluator, when: Value, clause: ast.Clause, graph: Graph, block: str
+) -> None:
+    """Warn where a condition holds in no layer of a block."""
+    layers = sum(stage.repeat for stage in graph.stages if stage.name == block)
+    try:
+        held = any(substituted(when, {LAYER: layer}) is not False for layer in range(layers))
+    except ArithmeticError:  # which is told where the plan is checked
+        held = True
+    if layers and not held:
+        evaluator.sink.warning(
+            "W0506",
+            f"the condition of this breakpoint holds in no layer of `{block}`",
+            clause.span,
+            help=(f"`layer` goes from 0 to {layers - 1} there",),
+        )
 
 
 def _kv(graph: Graph, block: str, name: str) -> tuple[float, float, float]:

@@ -201,9 +201,11 @@ def _longest_held(evaluator: Evaluator, worker: Instance, kind: Workers, most: i
             low, high = (middle, high) if fits else (low, middle)
     except (ArithmeticError, NameError, TypeError, ValueError) as error:
         kv = evaluator.required(worker, "kv")
+        moved = "`r.held` is known of what is moved alone (`swap_out`, `swap_in`)"
+        reason = moved if isinstance(error, NameError) else error
         raise evaluator.fail(
             "E0504",
-            f"the footprint of `{kv.name}` cannot be computed: {error}",
+            f"the footprint of `{kv.name}` cannot be computed: {reason}",
             kv.members.fields["footprint"].value.span,
         ) from None
     return low
