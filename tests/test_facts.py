@@ -148,7 +148,11 @@ def test_conversations_wait_for_answers() -> None:
             Growth(8, 8 * 524288, fixed=3 << 20),
         ),
         ("round_up(r.context, 8) * kv_per_token + 0.5 B", None),
-        ("r.context * kv_per_token + r.context * kv_per_token + r.prompt * kv_per_token", None),
+        (
+            "round_up(r.context, 8) * kv_per_token + r.prompt * kv_per_token"
+            " + min(r.context, 9 tokens) * kv_per_token",
+            None,
+        ),
         ("(r.context + 1 token) * kv_per_token", None),
     ],
 )

@@ -184,16 +184,23 @@ def test_experts_are_shared_whatever_the_layers_beside_them(model: str) -> None:
     ("served", "block"),
     [
         ("Qwen/Qwen3.5-27B", 784),
+        ("Qwen/Qwen3.5-27B --dtype float32", 400),
+        (f"Qwen/Qwen3.5-27B {MTP.replace('=mtp', '=qwen3_5_mtp')}", 800),
         ("Qwen/Qwen3.5-35B-A3B", 1056),
         ("Qwen/Qwen3.5-35B-A3B --block-size 32 --kv-cache-dtype fp8", 2096),
         ("Qwen/Qwen3-Next-80B-A3B-Instruct -tp 2", 544),
     ],
 )
 def test_blocks_are_as_large_as_a_state(served: str, block: int) -> None:
-    """So vLLM 0.19 says at its start: in logs of 784, 1056, 2096 and 544 tokens."""
+    """So vLLM 0.19 says at its start: in logs of 784, 1056, 2096 and 544 tokens.
+
+    In single precision KV takes twice as much; with a drafted token convolutions see one more.
+    """
     text = text_of(f"vllm serve {served}", "--hardware", "H200")
     cache = plan_of(text).workers[0].kv
     assert cache.block_tokens == block
+    if "speculative" in served:  # there is KV and a state of what drafts, too
+        return
     attention, recurrent = (
         (16, 48) if "27B" in served else (10, 30) if "35B" in served else (12, 36)
     )

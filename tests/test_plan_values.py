@@ -256,6 +256,8 @@ MEANT = (
     ("workers.0.kv.footprint", -1e30, "a request holds less than no memory"),
     ("workers.0.breakpoints", [HALF | {"kv": [1, 1, 0]}], "at a breakpoint there is no such share"),
     ("workers.0.breakpoints", [HALF | {"kv": [-1, 1, 2]}], "at a breakpoint there is no such"),
+    ("workers.0.breakpoints", [HALF | {"kv": [5, 5, 1]}], "at a breakpoint there is no such"),
+    ("workers.0.efficiencies.0.extra", -1, "a launch takes less than no time"),
     ("workers.0.kv.state", -1, "no request keeps such a state"),
     ("workers.0.kv.state", 2**60, "no request keeps such a state"),
     ("router.handlers.0.every", 0.5, "a handler of a timer, and no other"),

@@ -206,6 +206,18 @@ def test_layers_of_each_kind_are_on_every_stage_of_a_pipeline() -> None:
     assert worker.kv.state == one.state
 
 
+def test_stages_of_a_pipeline_have_room_for_their_states() -> None:
+    """Of 52 layers without attention 27 keep states: 14 of them on one of two stages."""
+    own = "model own from nemotron_nano_9b_v2 { layers = 52 }"
+    one, two = (
+        worker_of("own", f"tp(1, stages = {stages})", own, policy="continuous") for stages in (1, 2)
+    )
+    assert one.kv.bytes_per_token == 0
+    free = 0.9 * two.memory - two.weights - two.reserve  # of two devices
+    assert two.kv.capacity == pytest.approx(free / 2 / (14 / 27), rel=0.002)
+    assert two.kv.capacity > 1.8 * one.kv.capacity
+
+
 def test_dense_layers_are_on_the_first_stage() -> None:
     """They keep as much KV as others do, and so their order is that of the graph."""
     worker = worker_of("deepseek_v3", "tp(1, stages = 4)", policy="continuous")

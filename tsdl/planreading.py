@@ -156,7 +156,9 @@ def _check_workers(kind: Workers) -> None:
         raise ValueError("a request holds less than no memory")
     if not 0 <= kind.kv.state <= MOST_BYTES or (kind.kv.state and kind.kv.shares):
         raise ValueError("no request keeps such a state, or none beside blocks that are shared")
-    if any(min(b.kv) < 0 or not 0 < b.kv[2] < inf for b in kind.breakpoints):
+    if any(efficiency.extra < 0 for efficiency in kind.efficiencies):
+        raise ValueError("a launch takes less than no time")
+    if any(min(b.kv) < 0 or not b.kv[0] <= b.kv[2] < inf or not b.kv[2] for b in kind.breakpoints):
         raise ValueError("at a breakpoint there is no such share of the KV")
     if kind.breakpoints and (kind.ranks > 1 or kind.pipeline):
         raise ValueError("workers in lock-step, or of several stages, stop at no breakpoint")

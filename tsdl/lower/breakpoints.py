@@ -67,11 +67,13 @@ def _breakpoint(
     place = Place(part.owner, model, names)
     block, _, name = path.rpartition(".")
     when = guard(evaluator, clause, place)
-    if block and when is not False:
-        _check_layers(evaluator, when, clause, graph, block)
-    end = Breakpoint(event, AT_END, 0, when, _ALL)
+    layers = sum(stage.repeat for stage in graph.stages if stage.name == block)
     if cost.source != "operators":
         layers = evaluator.whole(model, "layers")
+    if block and when is not False:
+        _check_layers(evaluator, when, clause, block, layers)
+    end = Breakpoint(event, AT_END, 0, when, _ALL)
+    if cost.source != "operators":
         return Breakpoint(event, IN_LAYER, 0, when, (1, 1, layers)) if block else end
     found = end
     for index, stage in enumerate(cost.stages):
@@ -84,10 +86,9 @@ def _breakpoint(
 
 
 def _check_layers(
-    evaluator: Evaluator, when: Value, clause: ast.Clause, graph: Graph, block: str
+    evaluator: Evaluator, when: Value, clause: ast.Clause, block: str, layers: int
 ) -> None:
-    """Warn where a condition holds in no layer of a block."""
-    layers = sum(stage.repeat for stage in graph.stages if stage.name == block)
+    """Warn where a condition holds in no layer of a block, which has so many."""
     try:
         held = any(substituted(when, {LAYER: layer}) is not False for layer in range(layers))
     except ArithmeticError:  # which is told where the plan is checked

@@ -167,6 +167,13 @@ def _check_sizes(evaluator: Evaluator, model: Instance) -> None:
                 evaluator.span(model, some),
                 secondary=(Label(evaluator.span(model, all_), f"`{all_}` are set here"),),
             )
+    dense, indexed = (evaluator.whole(model, key) for key in ("dense_layers", "indexed_layers"))
+    if indexed < dense:
+        raise evaluator.fail(
+            "E0503",
+            f"each of the {dense} dense layers has an indexer, and `indexed_layers` is {indexed}",
+            evaluator.span(model, "indexed_layers"),
+        )
 
 
 def _repeat(evaluator: Evaluator, count: ast.Expr | None, place: Place) -> int:

@@ -17,11 +17,14 @@ from tsdl.plan import Breakpoint, Cost, Stage, Workers
 
 
 class Share(Struct, frozen=True):
-    """What a device of one stage of devices keeps, and which stages of the graph it computes."""
+    """What a device of one stage of devices keeps, and which stages of the graph it computes.
+
+    `held` is its part of what requests keep: of their KV, or of their states where that is more.
+    """
 
     stages: tuple[Stage, ...]
     weight_bytes: float
-    kv_elements: float
+    held: float
 
 
 def shares(evaluator: Evaluator, worker: Instance, graph: Graph, stages: int) -> list[Share]:
@@ -31,7 +34,7 @@ def shares(evaluator: Evaluator, worker: Instance, graph: Graph, stages: int) ->
     keep KV and states of another size than others alternate with these; the graph has them first.
     """
     if stages == 1:
-        return [Share(tuple(graph.stages), graph.weight_bytes, graph.kv_elements)]
+        return [Share(tuple(graph.stages), graph.weight_bytes, 1.0)]
     layers = sum(stage.repeat for stage in graph.stages if stage.name)
     if layers < stages:
         raise evaluator.fail(
@@ -78,10 +81,15 @@ def _layers(layers: int, stages: int) -> list[int]:
 
 
 def _share(graph: Graph, parts: list[tuple[int, int]]) -> Share:
+    kept = [(graph.kept[number], repeat) for number, repeat in parts]
+    kv, states = (
+        (sum(repeat * one.kv_elements for one, repeat in kept), graph.kv_elements),
+        (sum(repeat * one.state_bytes for one, repeat in kept), graph.state_bytes),
+    )
     return Share(
         tuple(replace(graph.stages[number], repeat=repeat) for number, repeat in parts),
-        sum(repeat * graph.kept[number].weight_bytes for number, repeat in parts),
-        sum(repeat * graph.kept[number].kv_elements for number, repeat in parts),
+        sum(repeat * one.weight_bytes for one, repeat in kept),
+        max((here / whole for here, whole in (kv, states) if whole), default=1.0),
     )
 
 

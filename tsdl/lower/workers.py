@@ -249,9 +249,9 @@ def _kv_cache(
         room = min(
             _free_memory(evaluator, worker, model, device, graph, int(share.weight_bytes))
             * device.devices
-            * (graph.kv_elements / share.kv_elements if graph.kv_elements else 1)
+            / share.held
             for share in divided
-            if share.kv_elements or not graph.kv_elements
+            if share.held
         )
     room = min(room, MOST_BYTES)
     if per_token > 0:
@@ -291,9 +291,9 @@ def _see_to_blocks(  # noqa: PLR0913, PLR0917 (what takes memory, and where)
         away
         if away is not None
         else min(
-            (capacity - share.weight_bytes) * device.devices * graph.kv_elements / share.kv_elements
+            (capacity - share.weight_bytes) * device.devices / share.held
             for share in divided
-            if share.kv_elements
+            if share.held
         )
     )
     if room > _MORE * there:

@@ -12,7 +12,7 @@ CONFIG = "--speculative-config"
 _MOST = 1000  # tokens
 _USUAL_STEPS = 3  # of SGLang, for most models (python/sglang/srt/server_args.py)
 # Drafters that are a layer of the model with a head of its own; and such as compute nothing.
-_LAYERS = ("eagle", "eagle3", "mtp", "deepseek_mtp", "nextn", "ernie_mtp", "qwen3_next_mtp")
+_LAYERS = ("eagle", "eagle3", "mtp", "nextn")  # or whatever ends so: `qwen3_5_mtp`
 _NOTHING = ("ngram", "[ngram]", "ngram_gpu", "suffix")
 _OTHER = "the drafter is not known: what it takes is left out; name it as `drafter` of `speculate`"
 _STAGES = "stages of a pipeline do not speculate: nothing is drafted"
@@ -24,7 +24,7 @@ def speculate(serving: Serving, flag: str, ahead: int, method: str, drafter: str
     known = checkpoint(drafter).name if drafter else ""
     method = method.lower()
     by: list[Line | Block] = []
-    if method in _LAYERS or (not method and "eagle" in drafter.lower()):
+    if method.endswith(_LAYERS) or (not method and "eagle" in drafter.lower()):
         by.append(Line(_layer(serving), f"{method or 'EAGLE'}: a layer of the model", "drafter"))
         by.append(Line("true", "with the embedding and head of the model", "shared_ends"))
     elif known and method not in _NOTHING:
@@ -62,7 +62,8 @@ def _layer(serving: Serving) -> str:
     usual = {"ffn_layers": 1, "indexed_layers": 1}
     others = ("dense_layers", "windowed_layers", "recurrent_layers", *usual)
     members += [Line(str(usual.get(key, 0)), "", key) for key in others if declares(name, key)]
-    serving.deployment.declarations.append(Block(f"model drafter from {name}", members))
+    like = serving.deployment.model_name if serving.model.members else name  # in its formats
+    serving.deployment.declarations.append(Block(f"model drafter from {like}", members))
     return "drafter"
 
 

@@ -103,8 +103,8 @@ def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> 
         version = _LAST_OF_ZERO
     shape = _cluster(serving, environment.get(_BACKEND, ""))
     longest = context(serving, "--max-model-len", files[0][1], _CONSENT)
-    _memory(serving, version, shape)
-    _policy(serving, version, longest, shape)
+    drafted = _policy(serving, version, longest, shape)
+    _memory(serving, version, block_of(serving, shape.tensor, drafted))
     serving.unread(_UNREAD)
     serving.flags.ignore(*VLLM)
     if version >= _ONE:
@@ -158,7 +158,8 @@ def _redundant(flags: Table) -> int:
     return found
 
 
-def _memory(serving: Serving, version: tuple[int, int], shape: Shape) -> None:
+def _memory(serving: Serving, version: tuple[int, int], least: int) -> None:
+    """Put down the KV cache; its blocks have the tokens of `--block-size`, or at least so many."""
     flags = serving.flags
     sharing = flags.flag("--enable-prefix-caching")
     shared = version >= _ONE if sharing is None else sharing
@@ -181,7 +182,7 @@ def _memory(serving: Serving, version: tuple[int, int], shape: Shape) -> None:
     used = flags.number("--gpu-memory-utilization", 0.01, 1)
     if used and used != _UTILIZATION:
         fields.append(Line(percent(used), "--gpu-memory-utilization", "utilization"))
-    block, least = flags.whole("--block-size", 1, 4096), block_of(serving, shape.tensor)
+    block = flags.whole("--block-size", 1, 4096)
     if least > (block or 0):
         fields.append(Line(tokens(least), "as large as the state of a layer", "block"))
     elif block and block != _BLOCK:
@@ -200,7 +201,8 @@ def _memory(serving: Serving, version: tuple[int, int], shape: Shape) -> None:
     memory(serving, base, fields)
 
 
-def _policy(serving: Serving, version: tuple[int, int], longest: int | None, shape: Shape) -> None:
+def _policy(serving: Serving, version: tuple[int, int], longest: int | None, shape: Shape) -> int:
+    """Put down the policy; return how many tokens are drafted for each that is decoded."""
     flags, scheduler = serving.flags, serving.deployment.scheduler
     old = version < _ONE
     large = version >= (0, 9) and serving.memory >= _LARGE and "A100" not in serving.hardware
@@ -242,6 +244,7 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
     enough = f"({prefill} if peer_prefills > 0 else {decode})"
     halves(serving, shape, "--enable-dbo", f"least_peer_tokens >= {enough}")
     _order(serving)
+    return ahead
 
 
 def _old_budget(version: tuple[int, int], longest: int | None, *, chunked: bool) -> int:

@@ -102,8 +102,8 @@ _LINEAR = {
     "value_dim": ("linear_value_head_dim",),
     "convolution": ("linear_conv_kernel_dim",),
 }
-# No layer of these is dense: their `ffn` is for none, and may be left out.
 _WIDE = {"head_dim": 256}
+# No layer of these is dense: their `ffn` is for none, and may be left out.
 _QWEN_NEXT = _EXPERTS | _LINEAR | {"ffn": ("intermediate_size", "moe_intermediate_size")}
 _NEMOTRON = _EXPERTS | {
     "head_dim": ("head_dim", "attention_head_dim"),

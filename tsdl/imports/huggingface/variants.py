@@ -139,16 +139,27 @@ def _indexed(family: Architecture, text: Table) -> Architecture:
     """Read how many layers have an indexer of their own; the list has all of them."""
     key = "indexer_types"
     types, layers = text.value(key), text.whole("num_hidden_layers", 1)
+    pattern = text.value("index_topk_pattern")
     if types is None:
+        if pattern is not None:
+            title = f"`index_topk_pattern` is read with `{key}`, which has all layers"
+            help_ = f'write them out: `"{key}": ["full", "shared", …]`'
+            text.sink.error(WRONG, title, pattern.span, help=(help_,))
         return family
     text.ignore("index_topk_freq", "index_skip_topk_offset", "index_topk_pattern")
     if not isinstance(types.data, list):
         text.wrong(key, "a list", types)
         return family
     names = [entry.data for entry in types.data]
-    if len(names) != layers or not set(names) <= {"full", "shared"} or "full" not in names:
+    odd = next((entry for entry in types.data if entry.data not in ("full", "shared")), None)
+    if odd is not None or len(names) != layers:
         title = f"`{key}` has `full` or `shared` for each of {layers or '…'} layers"
-        text.sink.error(WRONG, title, types.span, f"it has {len(names)} entries")
+        label = "another kind" if odd else f"it has {len(names)} entries"
+        text.sink.error(WRONG, title, odd.span if odd else types.span, label)
+    dense = text.whole("first_k_dense_replace", 0) or 0
+    if odd is None and names.count("full") < max(dense, 1):
+        title = f"`{key}` has `full` at least once, and for each of the {dense} dense layers"
+        text.sink.error(WRONG, title, types.span, f"it has it {names.count('full')} times")
     known = {"indexed_layers": names.count("full")}
     reasons = {"indexed_layers": key}
     return replace(family, assumed=family.assumed | known, reasons=reasons)
