@@ -192,7 +192,7 @@ def test_experts_are_shared_whatever_the_layers_beside_them(model: str) -> None:
     ],
 )
 def test_blocks_are_as_large_as_a_state(served: str, block: int) -> None:
-    """So vLLM 0.19 says at its start: in logs of 784, 1056, 2096 and 544 tokens.
+    """Logs of vLLM tell 784, 1056 and 544 tokens; KV of half the bytes takes twice as many of them.
 
     In single precision KV takes twice as much; with a drafted token convolutions see one more.
     """

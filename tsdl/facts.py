@@ -177,9 +177,7 @@ def _addends(value: Value) -> tuple[Value, ...]:
             assert isinstance(first, (int, float))
             assert isinstance(second, (int, float))
             return (*left, *right, first + second)
-        case bool():
-            return value, 0
-        case int() | float():
+        case int() | float() if not isinstance(value, bool):
             return (int(value) if value == int(value) else value,)
         case _:
             return value, 0

@@ -67,13 +67,13 @@ def _breakpoint(
     place = Place(part.owner, model, names)
     block, _, name = path.rpartition(".")
     when = guard(evaluator, clause, place)
-    layers = sum(stage.repeat for stage in graph.stages if stage.name == block)
-    if cost.source != "operators":
-        layers = evaluator.whole(model, "layers")
+    closed = cost.source != "operators"
+    repeats = sum(stage.repeat for stage in graph.stages if stage.name == block)
+    layers = evaluator.whole(model, "layers") if closed else repeats
     if block and when is not False:
         _check_layers(evaluator, when, clause, block, layers)
     end = Breakpoint(event, AT_END, 0, when, _ALL)
-    if cost.source != "operators":
+    if closed:
         return Breakpoint(event, IN_LAYER, 0, when, (1, 1, layers)) if block else end
     found = end
     for index, stage in enumerate(cost.stages):

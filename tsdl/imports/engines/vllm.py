@@ -23,7 +23,7 @@ from tsdl.imports.engines.serving import (
     memory,
     open_command,
 )
-from tsdl.imports.engines.states import block_of
+from tsdl.imports.engines.states import block_of, name_format
 from tsdl.imports.library import declares, has_experts
 from tsdl.imports.tables import WRONG, Table
 from tsdl.writing import Line, number, percent, quantity, tokens
@@ -103,8 +103,9 @@ def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> 
         version = _LAST_OF_ZERO
     shape = _cluster(serving, environment.get(_BACKEND, ""))
     longest = context(serving, "--max-model-len", files[0][1], _CONSENT)
+    name_format(serving.model)
     drafted = _policy(serving, version, longest, shape)
-    _memory(serving, version, block_of(serving, shape.tensor, drafted))
+    _memory(serving, version, block_of(serving.model, shape.tensor, drafted))
     serving.unread(_UNREAD)
     serving.flags.ignore(*VLLM)
     if version >= _ONE:
