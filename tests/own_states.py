@@ -2,7 +2,7 @@
 
 from random import Random
 
-SHARE = 0.15  # of the systems whose KV caches share no blocks
+SHARE = 0.15  # of the systems
 KEEPING = """model keeping from llama2_7b {
   graph {
     embed: Embedding(vocabulary, hidden)
@@ -32,10 +32,15 @@ KEEPING = """model keeping from llama2_7b {
 def with_states(text: str, seed: int) -> str:
     """Return the text of a system in which, for some seeds, layers are recurrent, too.
 
-    A request keeps some 0.9 MB beside its KV, of which a token takes 0.5: memory is as full as it
-    was, and no longer by whole blocks.
+    A request keeps some 0.9 MB beside its KV, of which a token takes 0.5, or six times as much:
+    memory is as full as it was, and no longer by whole blocks. Where blocks are shared, copies of
+    states are, too.
     """
-    if Random(f"states {seed}").random() >= SHARE or "share = prefix" in text:
+    chance = Random(f"states {seed}")
+    if chance.random() >= SHARE:
         return text
+    if chance.random() < 0.5:
+        text = text.replace("share = prefix", "share = prefix; state_copies = blocks")
     kept = text.replace("from llama2_7b", "from keeping")
-    return kept.replace("model short from", f"{KEEPING}model short from") if kept != text else text
+    keeping = KEEPING.replace("40, 40", "100, 100") if chance.random() < 0.3 else KEEPING
+    return kept.replace("model short from", f"{keeping}model short from") if kept != text else text

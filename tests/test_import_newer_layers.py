@@ -21,21 +21,41 @@ from tsdl.diagnostics.text import render_all
     ],
 )
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
-def test_a_command_serves_them_without_shared_prefixes(engine: str, name: str, model: str) -> None:
+def test_a_command_serves_them(engine: str, name: str, model: str) -> None:
     begin = "vllm serve" if engine == "vllm" else "python -m sglang.launch_server --model-path"
     many = "--tensor-parallel-size 8" if engine == "vllm" else "--tp 8"
     text, found = made(engine, f"{begin} {name} {many}")
     assert text is not None
     assert not found, render_all(found)
     assert f"{model}" in text
-    assert "vllm_blocks" in text if engine == "vllm" else "share = none" in text.replace("  ", " ")
+    assert "vllm_blocks" in text if engine == "vllm" else "from radix" in text
     assert not [d for d in tsdl.check(text) if d.severity.value == "error"]
 
 
-def test_prefixes_that_are_asked_for_are_told_of() -> None:
-    text, found = made("vllm", "vllm serve Qwen/Qwen3.5-27B --enable-prefix-caching")
+@pytest.mark.parametrize(
+    ("command", "memory", "copies"),
+    [
+        ("vllm serve Qwen/Qwen3.5-27B", "vllm_blocks", "chunks"),
+        ("vllm serve Qwen/Qwen3.5-27B --enable-prefix-caching", "vllm_shared", "chunks"),
+        ("docker run vllm/vllm-openai:v0.28.0 --model Qwen/Qwen3.5-27B", "vllm_shared", "chunks"),
+        ("docker run vllm/vllm-openai:v0.28.0 --model Qwen/Qwen3.5-27B --no-enable-prefix-caching",
+         "vllm_blocks", "chunks"),
+        ("vllm serve nvidia/NVIDIA-Nemotron-Nano-9B-v2 --enable-prefix-caching",
+         "vllm_shared", "blocks"),
+        ("vllm serve nvidia/NVIDIA-Nemotron-Nano-9B-v2 --enable-prefix-caching "
+         "--mamba-cache-mode align", "vllm_shared", "chunks"),
+        ("docker run vllm/vllm-openai:v0.28.0 --model nvidia/NVIDIA-Nemotron-Nano-9B-v2 "
+         "--mamba-cache-mode all", "vllm_shared", "blocks"),
+        ("vllm serve Qwen/Qwen3.5-27B --mamba-cache-mode align", "vllm_blocks", "chunks"),
+    ],
+)  # fmt: skip
+def test_where_vllm_keeps_copies_of_states(command: str, memory: str, copies: str) -> None:
+    text, found = made("vllm", command)
     assert text is not None
-    assert "prefixes of a model with recurrent layers are not shared here" in found[0].title
+    assert not found, render_all(found)
+    assert f"from {memory} " in text
+    kv = tsdl.compile(text).workers[0].kv
+    assert (kv.shares, kv.copies) == (memory == "vllm_shared", copies)
 
 
 @pytest.mark.parametrize(

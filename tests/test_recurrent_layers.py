@@ -95,11 +95,6 @@ def test_a_state_takes_the_place_of_tokens() -> None:
     assert column(keeping, "first_token") == [40.0, 40.0, 80.0, 80.0]
 
 
-def test_shared_prefixes_are_refused() -> None:
-    with pytest.raises(tsdl.TsdlError, match=r"E0526.*recurrent layers keep a state"):
-        worker_of("qwen3_next_80b_a3b", kv="vllm_shared")
-
-
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -18,7 +18,7 @@ from tsdl.planhandlers import Handler, State, formulas
 from tsdl.planjson import canonical, encoded, written
 from tsdl.planworkload import Draw, Workload
 
-FORMAT = 19
+FORMAT = 20
 MOST_BYTES = 2**53  # of KV, 9 PB: beyond them not every whole number is a double
 WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
 
@@ -113,9 +113,10 @@ class Cost(Struct, frozen=True):
 class KVCache(Struct, frozen=True):
     """KV memory of one worker; `shares` says that blocks of equal content are kept once.
 
-    `footprint` is bytes, over the symbols of a request: its `state`, which its context does not
-    change, is a part of it. `swap_out` and `swap_in` are the seconds that a move takes where the
-    host's link does not say it.
+    `copies` says where copies of states are kept then, behind `chunks` or `blocks`; each has
+    `copied` bytes. `footprint` is bytes, over the symbols of a request: its `state`, which its
+    context does not change, is a part of it. `swap_out` and `swap_in` are the seconds that a move
+    takes where the host's link does not say it.
     """
 
     name: str
@@ -125,6 +126,8 @@ class KVCache(Struct, frozen=True):
     state: int
     footprint: Value
     shares: bool
+    copies: str
+    copied: int
     swap_space: int
     swap_out: Value | None
     swap_in: Value | None

@@ -154,8 +154,12 @@ def _check_workers(kind: Workers) -> None:
         raise ValueError("a condition of a policy is a number or a text")
     if isinstance(kind.kv.footprint, (int, float)) and kind.kv.footprint < 0:
         raise ValueError("a request holds less than no memory")
-    if not 0 <= kind.kv.state <= MOST_BYTES or (kind.kv.state and kind.kv.shares):
-        raise ValueError("no request keeps such a state, or none beside blocks that are shared")
+    block = max(kind.kv.block_tokens * kind.kv.bytes_per_token, 1) if kind.kv.shares else 1
+    for state in (kind.kv.state, kind.kv.copied):
+        if not 0 <= state <= MOST_BYTES or state % block:
+            raise ValueError(
+                "no request keeps such a state, or not in whole blocks that are shared"
+            )
     if any(efficiency.extra < 0 for efficiency in kind.efficiencies):
         raise ValueError("a launch takes less than no time")
     if any(min(b.kv) < 0 or not b.kv[0] <= b.kv[2] < inf or not b.kv[2] for b in kind.breakpoints):

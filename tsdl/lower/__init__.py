@@ -121,9 +121,8 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
             check_blocks(evaluator, evaluator.required(standing.worker, "kv"), kind, part)
     mixed = parts_of(evaluator, workload)
     if not any(kind.kv.shares for kind in workers):
-        states = any(kind.kv.state for kind in workers)
         kinds = [
-            without_contents(evaluator, instance, part, cluster.name, states=states)
+            without_contents(evaluator, instance, part, cluster.name)
             for instance, part in zip(mixed, lowered.kinds, strict=True)
         ]
         lowered = replace(lowered, parts=tuple(kinds)) if lowered.parts else kinds[0]

@@ -31,6 +31,7 @@ class Kept(Struct):
     weight_bytes: float = 0
     kv_elements: float = 0
     state_bytes: float = 0  # of each request
+    copied_bytes: float = 0  # of it, without those of tokens that are drafted
     windowed_kv_elements: float = 0  # of the KV, what looks back a window only
     kv_after: dict[str, float] = field(default_factory=dict)  # what there is of it, by operator
     away: dict[str, float] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class Graph(Struct):
     drafter: str = ""  # the model that drafts for it, if one does,
     drafter_bytes: float = 0  # and its part of the weights on one device
     state_bytes: float = 0  # of each request on one device, whatever its context
+    copied_bytes: float = 0  # of it, without those of tokens that are drafted
     reach: float = 0  # the longest of those that look back a window only; 0 without one
     away: dict[str, float] = field(default_factory=dict)  # bytes of weights that offloads keep
     homes: dict[str, str] = field(default_factory=dict)  # where KV is: a kind of operator of each
@@ -58,7 +60,7 @@ class Graph(Struct):
     def keep(self, name: str, kept: Kept, repeat: int, offload: str) -> None:
         """Note what a node keeps: weights on the device, or where an offload has them."""
         here = self.kept[-1]
-        for part in ("kv_elements", "state_bytes", "windowed_kv_elements"):
+        for part in ("kv_elements", "state_bytes", "copied_bytes", "windowed_kv_elements"):
             own: float = getattr(kept, part)
             setattr(here, part, getattr(here, part) + own)
             setattr(self, part, getattr(self, part) + repeat * own)
@@ -220,7 +222,8 @@ def _node(
     evaluator.forget(operator)  # sizes and rows are others now
     offload = offload_of(device, operator)
     legs = _legs(operator, item.name, device, offload, rows, tables)
-    kept = Kept(0, evaluator.real(operator, "kv"), evaluator.real(operator, "state"))
+    state = evaluator.real(operator, "state")
+    kept = Kept(0, evaluator.real(operator, "kv"), state, _copied(evaluator, operator, state))
     reach = evaluator.optional(operator, "reach")
     if reach is not None:
         kept.windowed_kv_elements = kept.kv_elements
@@ -237,6 +240,19 @@ def _node(
         added = library_kernels(evaluator, ("AllReduce", name), width, rows, device)
         legs.append(Leg(tuple(tables.of_operator(added[0].name, added, rows))))
     return legs
+
+
+def _copied(evaluator: Evaluator, operator: Instance, state: float) -> float:
+    """Return the bytes of a copy of an operator's state, in which nothing is drafted."""
+    drafted = operator.symbols["decode_tokens"]
+    if not state or drafted == 1:
+        return state
+    operator.symbols["decode_tokens"] = 1
+    evaluator.forget(operator)
+    copied = evaluator.real(operator, "state")
+    operator.symbols["decode_tokens"] = drafted
+    evaluator.forget(operator)
+    return copied
 
 
 def _legs(

@@ -26,18 +26,15 @@ def check_blocks(evaluator: Evaluator, kv: Instance, lowered: Workers, workload:
     """See that blocks are what the footprint is made of, and fit those that a file names."""
     if not lowered.kv.shares:
         return
-    if lowered.kv.state:
-        raise evaluator.fail(
-            "E0526",
-            f"`{kv.name}` shares blocks, and recurrent layers keep a state beside them",
-            evaluator.span(kv, "share"),
-            f"{lowered.kv.state / 2**20:,.4g} MiB of each request",
-            notes=("it is that of a request's last token: none is kept of where prefixes end",),
-            help=("take a KV cache that shares nothing, as the library's `vllm_blocks`",),
-        )
     growth = growth_of(lowered.kv)
     block = lowered.kv.block_tokens
-    if growth is None or growth.block != block or not growth.size or growth.near or growth.fixed:
+    if (
+        growth is None
+        or growth.block != block
+        or not growth.size
+        or growth.near
+        or growth.fixed != lowered.kv.state
+    ):
         raise evaluator.fail(
             "E0526",
             f"`{kv.name}` shares blocks, and its footprint is not by whole blocks of the context",
@@ -55,12 +52,11 @@ def check_blocks(evaluator: Evaluator, kv: Instance, lowered: Workers, workload:
 
 
 def without_contents(
-    evaluator: Evaluator, workload: Instance, lowered: Workload, cluster: str, *, states: bool
+    evaluator: Evaluator, workload: Instance, lowered: Workload, cluster: str
 ) -> Workload:
     """Return a workload for a cluster whose KV caches share nothing; note what then has no effect.
 
-    What a file says of prompts is long, and nobody asks. With `states`, of recurrent layers, no KV
-    cache could share them.
+    What a file says of prompts is long, and nobody asks.
     """
     table = lowered.table
     named = bool(table and table.content and lowered.replay)
@@ -74,10 +70,7 @@ def without_contents(
                 "shares blocks",
                 evaluator.span(workload, key),
                 "of no effect on this run" if key == "prefix" else "it says what is in each prompt",
-                notes=("none shares those of a model with recurrent layers",) if states else (),
-                help=()
-                if states
-                else (
+                help=(
                     "write `share = prefix` in a `kvcache`, or take the library's `vllm_shared`",
                 ),
             )

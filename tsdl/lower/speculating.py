@@ -116,6 +116,7 @@ def drafted(
     graph.shares_experts |= first.shares_experts
     graph.reach = max(graph.reach, first.reach)
     graph.state_bytes += first.state_bytes
+    graph.copied_bytes += first.copied_bytes
     sizes = [evaluator.real(d.formats["kv_dtype"], "size") for d in (own, device)]
     graph.kv_elements += first.kv_elements * sizes[0] / sizes[1]
     graph.windowed_kv_elements += first.windowed_kv_elements * sizes[0] / sizes[1]

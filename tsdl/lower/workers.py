@@ -217,7 +217,14 @@ def _kv_cache(
     per_token, windowed = (
         _whole(elements * size) for elements in (graph.kv_elements, graph.windowed_kv_elements)
     )
-    state = ceil(graph.state_bytes * device.devices)
+    shares = evaluator.word(kv, "share") == "prefix"
+    block = evaluator.whole(kv, "block")
+    state, copied = (
+        ceil(each * device.devices) for each in (graph.state_bytes, graph.copied_bytes)
+    )
+    if shares and per_token > 0:  # states are made of blocks, and so are copies
+        unit = block * per_token
+        state, copied = (int(ceil(each / unit) * unit) for each in (state, copied))
     context = evaluator.whole(model, "context")
     # The same manager may serve workers on which a token takes other amounts of memory.
     fresh = evaluator.again(kv)
@@ -235,7 +242,6 @@ def _kv_cache(
             evaluator.place_of(kv),
             help=("derive it from `paged`, or write `footprint(r) = r.context * kv_per_token`",),
         )
-    block = evaluator.whole(kv, "block")
     given = evaluator.optional(kv, "blocks")
     away = room_of(evaluator, worker, device, graph)
     if given is not None:
@@ -263,7 +269,9 @@ def _kv_cache(
         bytes_per_token=per_token,
         state=state,
         footprint=make("+", flattened(footprint, "r"), state),
-        shares=evaluator.word(kv, "share") == "prefix",
+        shares=shares,
+        copies=evaluator.word(kv, "state_copies"),
+        copied=copied,
         swap_space=evaluator.whole(kv, "swap_space") * devices_of(evaluator, worker),
         swap_out=_move(evaluator, fresh, "swap_out"),
         swap_in=_move(evaluator, fresh, "swap_in"),

@@ -2,7 +2,8 @@
 
 A block is live while anyone holds it. After that it is free, and stays findable until it is taken
 for something else: those that were free longest are taken first. Of a request that ends its last
-blocks are taken before its first.
+blocks are taken before its first. Where requests have states, a newcomer begins behind a block of
+which a copy of the state is here. Nobody holds a copy: it takes blocks that are free.
 """
 
 from collections import OrderedDict
@@ -18,8 +19,8 @@ class PrefixMemory(Memory):
     """Memory in blocks, equal ones kept once: `used` counts those that are live."""
 
     __slots__ = (
-        "_chains", "_free", "_holders", "_matched", "_retired", "_seen", "_unit", "_untouched",
-        "asked", "found",
+        "_chains", "_copies", "_copy", "_copy_each", "_free", "_holders", "_matched", "_retired",
+        "_seen", "_unit", "_untouched", "asked", "found",
     )  # fmt: skip
 
     shares = True
@@ -29,12 +30,15 @@ class PrefixMemory(Memory):
         super().__init__(kv, share, host)
         self.asked = self.found = 0
         self._unit = int(self.block)  # bytes
+        self._copy = kv.copied // self._unit  # the blocks of a copy of a state
+        self._copy_each = kv.copies == "blocks"
         self._holders: dict[Hashable, int] = {}  # of each block to be found: how many hold it
         # Free blocks, the next to be taken first; those with nothing to be found in them have keys
-        # of their own. The untouched come before all others.
+        # of their own. The untouched come before all others. A copy has a tuple of its block's key.
         self._free: OrderedDict[Hashable, None] = OrderedDict()
         self._untouched = self.capacity // self._unit
         self._seen = 0  # the bytes in use for which blocks have been let go
+        self._copies = 0  # of states, among the free
         self._chains: dict[Request, list[Hashable]] = {}  # keys of the blocks that they hold
         self._matched: list[Hashable] = []  # what the last newcomer begins with
         self._retired: list[Request] = []
@@ -47,20 +51,52 @@ class PrefixMemory(Memory):
             return
         self._seen = self.used
         free = max(self.capacity - self.used, 0) // self._unit
-        taken = self._untouched + len(self._free) - free
+        taken = self._untouched + self._freed() - free
         if taken > 0:
-            first = min(taken, self._untouched)
-            self._untouched -= first
-            holders, next_free = self._holders, self._free.popitem
-            for _ in range(taken - first):
-                holders.pop(next_free(last=False)[0], None)
+            self._let_go(taken)
+
+    def _freed(self) -> int:
+        """Return how many blocks are free that were used before."""
+        return len(self._free) + self._copies * (self._copy - 1)
+
+    def _let_go(self, taken: int) -> None:
+        """Take so many free blocks; of a copy, which goes as a whole, the others are empty then."""
+        holders, next_free = self._holders, self._free.popitem
+        taken -= self._untouched
+        while taken > 0:
+            key, _ = next_free(last=False)
+            holders.pop(key, None)
+            if type(key) is tuple:
+                self._copies -= 1
+                taken -= self._copy
+            else:
+                taken -= 1
+        self._untouched = -taken
+
+    def _keep_copy(self, named: Hashable) -> None:
+        """Keep a copy of the state behind a block, if there are as many free blocks."""
+        key = (named,)
+        if key in self._holders:
+            self._free.move_to_end(key)
+        elif self._copy <= self._untouched + self._freed():
+            self._let_go(self._copy)
+            self._add_copy(key)
+
+    def _add_copy(self, key: Hashable) -> None:
+        self._holders[key] = 0
+        self._free[key] = None
+        self._copies += 1
 
     def _found(self, request: Request) -> list[Hashable]:
         """Return the blocks with which a request may begin: its last token is computed anyway."""
         self._take_free()
         block = self.block_tokens
         first = islice(request.blocks(block), (request.length - 1) // block)
-        return list(takewhile(self._holders.__contains__, first))
+        found: list[Hashable] = list(takewhile(self._holders.__contains__, first))
+        if self._copy:
+            while found and (found[-1],) not in self._holders:
+                found.pop()
+        return found
 
     def _live(self, found: list[Hashable]) -> int:
         """Return how many of some blocks, which are there, somebody holds."""
@@ -100,6 +136,8 @@ class PrefixMemory(Memory):
     def begin(self, request: Request, size: int) -> None:
         """Let a newcomer hold `size` bytes in all, those that `match` has found among them."""
         chain, holders = self._matched[: request.computed // self.block_tokens], self._holders
+        if self._copy and chain:
+            self._free.move_to_end((chain[-1],))
         for key in chain:
             count = holders[key]
             holders[key] = count + 1
@@ -116,16 +154,29 @@ class PrefixMemory(Memory):
 
     def register(self, request: Request, tokens: int) -> None:
         """Let others find the full blocks of the first tokens of a request."""
+        for named in self._to_copy(self._fill(request, tokens)):
+            self._keep_copy(named)
+
+    def _fill(self, request: Request, tokens: int) -> list[int]:
+        """Let others find these blocks; return what is in those that they did not find before."""
         chain = self._chains.get(request)
         if chain is None:
-            return
+            return []
         self._take_free()
         holders, block = self._holders, self.block_tokens
-        for named in islice(request.blocks(block), len(chain), tokens // block):
+        more = request.blocks(block)[len(chain) : tokens // block]
+        for named in more:
             # Where the same is here already, nobody will find this one.
             key = object() if named in holders else named
             holders[key] = 1
             chain.append(key)
+        return more
+
+    def _to_copy(self, filled: list[int]) -> list[int]:
+        """Return behind which of some blocks a copy of the state is kept."""
+        if not self._copy:
+            return []
+        return filled if self._copy_each else filled[-1:]
 
     def reserve(self, size: int) -> None:
         """Take so many bytes for what is on its way here, or give them back: blocks go at once.
@@ -139,12 +190,19 @@ class PrefixMemory(Memory):
     # -- the end ---------------------------------------------------------------------------------
 
     def release(self, request: Request) -> None:
-        """Take back all that a request holds."""
-        self.register(request, request.computed)
+        """Take back all that a request holds; its state is a copy for others from then on."""
+        to_copy = self._to_copy(self._fill(request, request.computed))
         self._take_free()
         chain = self._chains.pop(request, [])
         holders, free = self._holders, self._free
         gone = own = request.held // self._unit - len(chain)
+        if to_copy:
+            last = (to_copy.pop(),)
+            if last in holders:
+                free.move_to_end(last)
+            else:
+                self._add_copy(last)
+                own -= self._copy
         for _ in range(own):
             free[object()] = None
         for key in reversed(chain):
@@ -156,6 +214,8 @@ class PrefixMemory(Memory):
         self.used -= gone * self._unit
         self._seen = self.used
         request.held = 0
+        for named in to_copy:
+            self._keep_copy(named)
 
     def retire(self, request: Request) -> None:
         """Take back what a request holds once `free_retired` is called."""
@@ -171,6 +231,7 @@ class PrefixMemory(Memory):
         """Let there be nothing in any block; nobody holds one."""
         self._holders.clear()
         self._free.clear()
+        self._copies = 0
         self._untouched, self._seen = self.capacity // self._unit, 0
 
 

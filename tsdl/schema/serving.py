@@ -43,6 +43,11 @@ KVCACHE = Block(
             "whether blocks are kept once for all whose prompts begin alike (section 8.20)",
             "none",
         ),
+        "state_copies": Field(
+            Choice(("chunks", "blocks")),
+            "behind what copies of states are kept then: a chunk's last full block, or each",
+            "chunks",
+        ),
     },
     functions={
         "footprint": (("r", "cached request"), _DATA),

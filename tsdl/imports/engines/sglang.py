@@ -157,8 +157,6 @@ def _memory(serving: Serving, devices: int) -> None:
         fields.append(Line(tokens(page), "--page-size", "block"))
     if flags.flag("--disable-radix-cache"):
         fields.append(Line("none", "--disable-radix-cache", "share"))
-    elif declares(serving.model.name, "recurrent_layers"):
-        fields.append(Line("none", "prefixes of a model with recurrent layers: left out", "share"))
     most = flags.whole("--max-total-tokens", 1, 10**12)
     if most:
         fields.append(Line(number(max(most // page, 1)), "--max-total-tokens", "blocks"))

@@ -33,6 +33,8 @@ _MOST = 10_000_000
 _NEWEST = (0, 19)  # that the library's `vllm` describes
 _ONE = (0, 8)  # from which on the engine is V1, unless VLLM_USE_V1=0 asks for what was before
 _LAST_OF_ZERO = (0, 7)
+_ALIGNED = (0, 28)  # from which on prefixes of recurrent models are shared unasked (#50991)
+_ALL = "as vLLM chooses it for Nemotron: --mamba-cache-mode all"
 _HYBRID = (0, 10)  # from which on windowed layers keep no more than their window
 _LARGE = 70  # GiB from which on devices but the A100 have larger defaults
 _UTILIZATION, _BLOCK = 0.9, 16
@@ -172,10 +174,11 @@ def _memory(serving: Serving, version: tuple[int, int], least: int) -> None:
         if shared:
             what = "vLLM shares prefixes beside windows, too: left out"
             fields.append(Line("none", what, "share"))
-    elif declares(serving.model.name, "recurrent_layers"):  # which share nothing unless asked to
-        if sharing:
-            what = "prefixes of a model with recurrent layers are not shared here"
-            flags.unread("--enable-prefix-caching", what)
+    elif declares(serving.model.name, "recurrent_layers"):
+        copies = _copies(serving, version)
+        if version >= _ALIGNED if sharing is None else sharing:
+            base = "vllm_shared"
+            fields += copies
     elif shared and version >= _ONE:
         base = "vllm_shared"
     elif shared:
@@ -200,6 +203,15 @@ def _memory(serving: Serving, version: tuple[int, int], least: int) -> None:
         space = flags.number("--swap-space", 0, 100_000)
         fields += [Line(quantity(space, "GiB"), "--swap-space", "swap_space")] if space else []
     memory(serving, base, fields)
+
+
+def _copies(serving: Serving, version: tuple[int, int]) -> list[Line]:
+    """Return where copies of states are kept, if that is not at the end of a chunk."""
+    mode = serving.flags.text("--mamba-cache-mode")
+    every = declares(serving.model.name, "ffn_layers") and version < _ALIGNED
+    if mode == "all" or (mode in {None, "none"} and every):
+        return [Line("blocks", "--mamba-cache-mode all" if mode == "all" else _ALL, "state_copies")]
+    return []
 
 
 def _policy(serving: Serving, version: tuple[int, int], longest: int | None, shape: Shape) -> int:
