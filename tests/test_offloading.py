@@ -222,7 +222,8 @@ def test_money_and_power_are_those_of_all_devices() -> None:
         worker_of(offload, "parallel = tp(2)") for offload in ("", beside("GEMM", many=3))
     )
     assert there.price == 2 * 1000 + 3 * 300
-    assert there.lifetime == alone.lifetime
+    year = 365 * 24 * 3600
+    assert there.upkeep == pytest.approx((2 * 1000 / 2 + 3 * 300 / 5) / year)  # each over its own
     watts = [(w.idle_power, w.decode_power, w.peak_power) for w in (alone, there)]
     assert watts == [(100, 400, 600), (130, 460, 690)]
     more = (
@@ -233,15 +234,17 @@ def test_money_and_power_are_those_of_all_devices() -> None:
     assert (unknown.price, unknown.peak_power) == (0, 0)  # of one of them it is not known
 
 
-def test_where_devices_are_rented_others_count_by_rent_or_price() -> None:
+def test_each_device_counts_by_its_rent_or_else_its_price() -> None:
     more = (
         "hardware rented from near { rent = 2 USD/h }\nhardware lent from far { rent = 1 USD/h }\n"
     )
-    year = 365.25 * 24 * 3600
-    for other, expected in (("far", 300 / (5 * year)), ("lent", 1 / 3600)):
-        offload = beside("GEMM").replace("far", other)
-        worker = worker_of(offload, more=more, hardware="rented")
-        assert worker.rent == pytest.approx(2 / 3600 + expected, rel=1e-3)
+    year = 365 * 24 * 3600
+    for own, mine in (("near", 1000 / (2 * year)), ("rented", 2 / 3600)):
+        for other, expected in (("far", 300 / (5 * year)), ("lent", 1 / 3600)):
+            offload = beside("GEMM").replace("far", other)
+            worker = worker_of(offload, more=more, hardware=own)
+            assert worker.upkeep == pytest.approx(mine + expected)
+            assert worker.rented == (own == "rented")
 
 
 def test_kernels_elsewhere_are_not_launched_by_the_host() -> None:
@@ -370,7 +373,28 @@ def test_rent_is_not_known_where_neither_rent_nor_price_is() -> None:
     )
     offload = beside("GEMM").replace("far", "gift")
     worker = worker_of(offload, more=more, hardware="rented")
-    assert (worker.rent, worker.price) == (None, 0)
+    assert (worker.upkeep, worker.price, worker.unpriced) == (None, 0, ("gift",))
+
+
+@pytest.mark.parametrize(
+    ("lacking", "asked", "said"),
+    [
+        ("price = 0 USD", "cost <= 1 USD", "hardware `gift` has neither `price` nor `rent`"),
+        ("power { peak = 0 W; idle = 0 W; decode = 0 W }", "energy <= 1 J",
+         "hardware `gift` has no `power`"),
+    ],
+)  # fmt: skip
+def test_what_is_not_known_of_an_offload_is_told_of_it(lacking: str, asked: str, said: str) -> None:
+    text = f"""
+hardware gift from CPU_server {{ {lacking} }}
+cluster one {{ worker gpu {{ hardware = H100_SXM
+  offload cpu {{ hardware = gift; operators = [Routed] }} }} }}
+scenario s {{
+  model = qwen3_30b_a3b; cluster = one; policy = vllm; workload = sharegpt; expect {asked}
+}}
+"""
+    (found,) = tsdl.check(text)
+    assert (found.code, said in str(found)) == ("W0511", True)
 
 
 HOSTILE: tuple[tuple[str, object, str], ...] = (

@@ -247,10 +247,10 @@ def test_nothing_by_token_is_known_where_there_are_no_tokens() -> None:
     assert none.summary["cluster"]["cost_per_million_tokens"] is None
 
 
-def test_a_plan_from_elsewhere_needs_a_lifetime() -> None:
+def test_a_plan_from_elsewhere_costs_something() -> None:
     told = json.loads(plan().to_json())
-    told["workers"][0]["lifetime"] = 0
-    with pytest.raises(ValueError, match="out of range"):
+    told["workers"][0]["upkeep"] = -1
+    with pytest.raises(ValueError, match="costs so much a second"):
         tsdl.Plan.from_json(json.dumps(told))
 
 

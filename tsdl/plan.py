@@ -268,7 +268,7 @@ class Offload(Struct, frozen=True):
 
 
 class Workers(Struct, frozen=True):
-    """Workers of one make. Peaks and links are of one device; memory, price, rent, power of all.
+    """Workers of one make. Peaks and links are of one device; memory, price and power of all.
 
     `port` is what its devices reach within the node, `network` what the node reaches beyond;
     `alone` says that each worker is a node of its own; so many `ranks` go in lock-step. `swap`
@@ -278,7 +278,9 @@ class Workers(Struct, frozen=True):
     `start` seconds. They fail a time drawn from `failures` after they are up, if that is set, and
     start again `repair` seconds later. `peaks` are those of the number formats that operators are
     computed in, `peak_compute` that of the model's own. Memory and weights are those of its own
-    devices; price, rent and power count those of its `offloads`, too.
+    devices; price, upkeep and power count those of its `offloads`, too. `upkeep` is USD/s of rents,
+    and of prices over their lifetimes: where it is not known, `unpriced` is the hardware that has
+    neither, as `unpowered` that whose power is not known. In what is `rented` electricity is paid.
     """
 
     name: str
@@ -315,11 +317,13 @@ class Workers(Struct, frozen=True):
     local: Local
     efficiencies: tuple[Efficiency, ...]
     price: float
-    lifetime: float
-    rent: float | None
+    upkeep: float | None
+    rented: bool
+    unpriced: tuple[str, ...]
     idle_power: float
     decode_power: float
     peak_power: float
+    unpowered: tuple[str, ...]
 
 
 class Tier(Struct, frozen=True):

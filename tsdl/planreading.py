@@ -183,7 +183,6 @@ def _check_ranges(plan: Plan) -> None:
     counts += [n for kind in plan.workers for n in (kind.count, kind.ranks)]
     durations = [kind.duration for kind in plan.workload.kinds]
     times = [t for t in (plan.until, *durations) if t is not None]
-    times += [kind.lifetime for kind in plan.workers]
     everything: tuple[Local | Global, ...] = (*stages, plan.router)
     intervals = [h.every for s in everything for h in s.handlers if h.every is not None]
     intervals += [s.window for stage in everything for s in stage.states if s.window is not None]
@@ -191,6 +190,8 @@ def _check_ranges(plan: Plan) -> None:
     wrong = any(t <= 0 for t in times) or any(t < SHORTEST for t in intervals)
     if not plan.workers or min(counts) < 1 or wrong or plan.seed < 0:
         raise ValueError("a count, a time or the seed is out of range")
+    if any(not 0 <= kind.upkeep < inf for kind in plan.workers if kind.upkeep is not None):
+        raise ValueError("no worker costs so much a second")
     for kind in plan.workers:
         _check_workers(kind)
         if kind.failures is not None:

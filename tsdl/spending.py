@@ -25,7 +25,7 @@ def unknown(condition: Value, plan: Plan) -> tuple[str, str, str] | None:
 
 def _lacking(total: str, plan: Plan) -> Iterator[tuple[str, str]]:
     site = plan.site
-    owned = [kind for kind in plan.workers if kind.rent is None]
+    owned = [kind for kind in plan.workers if not kind.rented]
     match total:
         case "energy":
             yield from _powerless(plan.workers)
@@ -37,13 +37,12 @@ def _lacking(total: str, plan: Plan) -> Iterator[tuple[str, str]]:
                     "write `carbon = 481 gCO2/kWh`, there or in one derived from it",
                 )
         case "cost":
-            for kind in owned:
-                if not kind.price:
-                    yield (
-                        f"hardware `{kind.hardware}` has neither `price` nor `rent`",
-                        "write `price = 10_000 USD` or `rent = 2 USD/h`, there or in one "
-                        "derived from it",
-                    )
+            for name in (name for kind in plan.workers for name in kind.unpriced):
+                yield (
+                    f"hardware `{name}` has neither `price` nor `rent`",
+                    "write `price = 10_000 USD` or `rent = 2 USD/h`, there or in one "
+                    "derived from it",
+                )
             yield from _powerless(owned)
             if owned and site.electricity is None:
                 yield (
@@ -53,9 +52,8 @@ def _lacking(total: str, plan: Plan) -> Iterator[tuple[str, str]]:
 
 
 def _powerless(workers: list[Workers] | tuple[Workers, ...]) -> Iterator[tuple[str, str]]:
-    for kind in workers:
-        if not kind.peak_power:
-            yield (
-                f"hardware `{kind.hardware}` has no `power`",
-                "write `power { idle = 60 W; peak = 400 W }`, there or in one derived from it",
-            )
+    for name in (name for kind in workers for name in kind.unpowered):
+        yield (
+            f"hardware `{name}` has no `power`",
+            "write `power { idle = 60 W; peak = 400 W }`, there or in one derived from it",
+        )

@@ -1,6 +1,5 @@
 """What the devices of a worker cost and draw, those that it offloads operators to among them."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from tsdl.diagnostics import Label
@@ -13,37 +12,29 @@ _POWER = ("idle", "decode", "peak")
 def owned(evaluator: Evaluator, device: Device, devices: int) -> dict[str, Any]:
     """Return the money and the watts of the plan's workers, by its names for them. Raises Failed.
 
-    A price or a power that is not known of one kind of device is not known of all. Where the
-    worker's own are rented, others that have no rent count by their price.
+    A price or a power that is not known of one kind of device is not known of all.
     """
-    hardware = device.hardware
-    kinds = list(_kinds(device, devices))
+    kinds = [(device.hardware, devices), *((o.device.hardware, o.count) for o in device.offloads)]
+    rates = [(_rate(evaluator, kind), count) for kind, count in kinds]
+    known_rates = [rate * count for rate, count in rates if rate is not None]
     prices = [evaluator.real(kind, "price") * count for kind, count in kinds]
-    powers = [_power(evaluator, kind) for kind, _ in kinds]
-    rents = [(_rent(evaluator, kind), count) for kind, count in kinds]
-    hired = evaluator.optional(hardware, "rent") is not None
-    known_rents = [rent * count for rent, count in rents if rent is not None]
-    known = all(power["peak"] for power in powers)
-    watts = {
-        key: sum(power[key] * count for power, (_, count) in zip(powers, kinds, strict=True))
-        for key in _POWER
-    }
+    powers = [(_power(evaluator, kind), count) for kind, count in kinds]
+    unpowered = tuple(
+        k.name for (k, _), (each, _) in zip(kinds, powers, strict=True) if not each["peak"]
+    )
+    watts = {key: sum(each[key] * count for each, count in powers) for key in _POWER}
     return {
         "price": sum(prices) if all(prices) else 0.0,
-        "lifetime": evaluator.real(hardware, "lifetime"),
-        "rent": sum(known_rents) if hired and len(known_rents) == len(kinds) else None,
-        **{f"{key}_power": watts[key] if known else 0.0 for key in _POWER},
+        "upkeep": sum(known_rates) if len(known_rates) == len(kinds) else None,
+        "rented": evaluator.optional(device.hardware, "rent") is not None,
+        "unpriced": tuple(k.name for (k, _), (r, _) in zip(kinds, rates, strict=True) if r is None),
+        **{f"{key}_power": 0.0 if unpowered else watts[key] for key in _POWER},
+        "unpowered": unpowered,
     }
 
 
-def _kinds(device: Device, devices: int) -> Iterator[tuple[Instance, int]]:
-    yield device.hardware, devices
-    for offload in device.offloads:
-        yield offload.device.hardware, offload.count
-
-
-def _rent(evaluator: Evaluator, hardware: Instance) -> float | None:
-    """Return USD/s, of the price where no rent is said, or None: neither is. Raises Failed."""
+def _rate(evaluator: Evaluator, hardware: Instance) -> float | None:
+    """Return USD/s: the rent, or the price over its lifetime; None without both. Raises Failed."""
     rent = evaluator.optional(hardware, "rent")
     if rent is not None:
         return rent  # of nothing, too

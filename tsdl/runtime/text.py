@@ -196,7 +196,7 @@ def _spending(result: Result) -> list[str]:
         told = f"{_figure(cluster['cost'])} USD"
         if cluster["cost_per_million_tokens"] is not None:
             told += f", {_figure(cluster['cost_per_million_tokens'])} USD per million tokens"
-        rented = {kind.rent is not None for kind in result.plan.workers}
+        rented = {kind.rented for kind in result.plan.workers}
         what = {False: "devices and electricity", True: "rent"}
         lines.append(_row("cost", f"{told}: {', '.join(what[key] for key in sorted(rented))}"))
     return lines

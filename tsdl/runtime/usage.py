@@ -73,11 +73,10 @@ def energy(worker: Worker, on: float, end: float) -> float:
 def _cost(worker: Worker, drawn: float, on: float, site: Site) -> float:
     """Return the USD of a worker's devices while it was on, and of the joules that they drew."""
     kind = worker.kind
-    if kind.rent is not None:
-        return kind.rent * on
-    if not kind.price:
+    if kind.upkeep is None:
         return math.nan
-    return kind.price * on / kind.lifetime + drawn * site.pue * _known(site.electricity)
+    spent = kind.upkeep * on
+    return spent if kind.rented else spent + drawn * site.pue * _known(site.electricity)
 
 
 def _known(value: float | None) -> float:
