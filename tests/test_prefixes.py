@@ -13,6 +13,7 @@ from tsdl.runtime.memory import Memory
 from tsdl.runtime.prefixes import PrefixMemory, memory_of
 from tsdl.runtime.request import Request
 from tsdl.runtime.result import Result
+from tsdl.runtime.text import summary
 
 FILE = """edition "2026"
 kvcache shared from paged {{ block = {block} tokens; blocks = {blocks}; share = prefix }}
@@ -234,3 +235,25 @@ def test_a_manager_that_shares_nothing_is_the_plain_one() -> None:
         "scenario s { model = llama2_7b; cluster = single(A100_80G); workload = w }"
     )
     assert type(memory_of(plan.workers[0].kv, 0.0, Channel("host", 1e9, 0.0))) is Memory
+
+
+def test_what_is_told_of_workers_of_one_make_is_that_of_all_of_them() -> None:
+    """One in four finds its prompt: not the mean of what the workers say, of which one is idle."""
+    text = """edition "2026"
+kvcache shared from paged { share = prefix }
+cluster two { worker gpu * 2 { hardware = A100_80G; kv = shared; cost = constant_cost(10 ms) } }
+policy own from chunked {
+  global { on arrive(r) { dispatch r to pick(w by abs(w.id - min(r.id, 1)) for w in workers) } }
+}
+workload asked {
+  requests = 5; arrivals = uniform(1 req/s); prefixes = 1; prefix = constant(64 tokens)
+  prompt = constant(65 tokens); output = constant(2 tokens)
+}
+scenario it { model = llama2_7b; cluster = two; policy = own; workload = asked }
+"""
+    found = tsdl.compile(text).run()
+    told = found.summary["workers"]
+    assert [(w["tokens_asked"], w["tokens_found"]) for w in told] == [(65, 0), (4 * 65, 3 * 64)]
+    assert f"{3 * 64 / (5 * 65):.1%}".replace("%", " %") + " of prompts found" in summary(found)
+    busy = sum(w["busy"] for w in told) / sum(w["on"] for w in told)
+    assert f"busy {busy:.1%}".replace("%", " %") in summary(found)

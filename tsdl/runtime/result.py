@@ -291,6 +291,8 @@ class Result:
                     "kv_peak": w.memory.peak,
                     "drafts": w.drafts.made if w.drafts else 0,
                     "acceptance_length": w.drafts.length if w.drafts else None,
+                    "tokens_asked": w.memory.asked,
+                    "tokens_found": w.memory.found,
                     "kv_hit_rate": w.memory.found / w.memory.asked if w.memory.asked else None,
                 }
                 for w in outcome.workers

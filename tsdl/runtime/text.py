@@ -209,11 +209,11 @@ def _workers(result: Result) -> list[str]:
     for kind in result.plan.workers:
         group = result.summary["workers"][at : at + kind.count]
         at += kind.count
-        used = [w["utilization"] for w in group if w["utilization"] is not None]
-        busy = sum(used) / len(used) if used else None
+        up = sum(w["on"] for w in group)
+        busy = sum(w["busy"] for w in group) / up if up else None
         peak = max(w["kv_peak"] / w["kv_capacity"] if w["kv_capacity"] else 0 for w in group)
-        found = [w["kv_hit_rate"] for w in group if w["kv_hit_rate"] is not None]
-        hits = f", {_percent(sum(found) / len(found))} of prompts found" if found else ""
+        asked, found = (sum(w[f"tokens_{what}"] for w in group) for what in ("asked", "found"))
+        hits = f", {_percent(found / asked)} of prompts found" if asked else ""
         drafts = sum(w["drafts"] for w in group)
         if drafts:
             gained = sum(w["drafts"] * w["acceptance_length"] for w in group if w["drafts"])
@@ -221,7 +221,7 @@ def _workers(result: Result) -> list[str]:
         many = f"{kind.count} × " if kind.count > 1 else ""
         on = ""
         if kind.fewest is not None or kind.failures is not None:
-            share = sum(w["on"] for w in group) / kind.count / end if end else None
+            share = up / kind.count / end if end else None
             on = f"on {_percent(share)} of the time, "
         if kind.failures is not None:
             on = f"{several(sum(w['failures'] for w in group), 'failure')}, {on}"
