@@ -216,18 +216,47 @@ class _Lowering:
         for clause, _ in self._clauses("vary"):
             if clause.within is not None:
                 self._refuse(varied, clause.within, "write the values out: `zip([…], […])`")
+        for case in self.instance.members.named(CASES):
+            for definition in case.fields.values():
+                self._refuse(varied, definition.value, "write the value out in each case")
+        for verb in SEARCHES:
+            for clause, _ in self._clauses(verb):
+                self._refuse(varied, clause.within, "search a range that holds all of them")
+        for clause, _ in self._clauses("replicate"):
+            found = {search.param} if search is not None else set()
+            self._refuse(varied | found, clause.objects[0], "all points have as many seeds")
 
     def _refuse(self, names: set[str], inside: object, remedy: str) -> None:
+        """Refuse what reads one of some params, or another that is computed with one of them."""
+        for node, param in self._params(inside):
+            read = sorted(self._behind(param) & names)
+            if read:
+                name = param.name if param.name in read else read[0]
+                raise self.evaluator.fail(
+                    "E0529",
+                    f"`{name}` differs between points, and would have its default here",
+                    node.span,
+                    f"`{param.name}` is computed with it" if name != param.name else "",
+                    help=(remedy,),
+                )
+
+    def _params(self, inside: object) -> Iterator[tuple[ast.Name, Declaration]]:
+        """Yield the names of params in an expression, and what they are."""
         for node in ast.walk(inside):
-            if isinstance(node, ast.Name) and node.id in names:
+            if isinstance(node, ast.Name):
                 meaning = self.evaluator.program.meanings.get(node)
                 if isinstance(meaning, DeclarationName) and meaning.declaration.kind == "param":
-                    raise self.evaluator.fail(
-                        "E0529",
-                        f"`{node.id}` differs between points, and would have its default here",
-                        node.span,
-                        help=(remedy,),
-                    )
+                    yield node, meaning.declaration
+
+    def _behind(self, param: Declaration) -> set[str]:
+        """Return the params that make the value of one, with itself."""
+        found, more = {param.name}, [param]
+        while more:
+            for _, other in self._params(more.pop().clause.value):
+                if other.name not in found:
+                    found.add(other.name)
+                    more.append(other)
+        return found
 
     def _check_once(self, search: Search | None) -> None:
         """See that no param is given values by two axes, or by an axis and the search."""
