@@ -72,6 +72,7 @@ def test_holes_of_a_grid_are_told() -> None:
         ("layer,tokens,time_us\nqkv,1,inf\n", "E0603", "`time_us` is 'inf'"),
         ("layer,tokens,time_us\nqkv,nan,1\n", "E0603", "`tokens` is 'nan'"),
         ("layer,tokens,time_us\nqkv\n", "E0603", "`tokens` is ''"),
+        ("layer,tokens,time_us\nqkv,1,40,99\n", "E0603", "the row has 4 cells, the header 3"),
     ],
 )
 def test_what_cannot_be_used_is_said(text: str, code: str, told: str) -> None:

@@ -1,7 +1,10 @@
 """Files of requests: what is read, and what is said of a bad row."""
 
+from pathlib import Path
+
 import pytest
 
+import tsdl
 from tsdl.diagnostics import Sink
 from tsdl.planworkload import Table
 from tsdl.traces import Columns, read_requests
@@ -185,3 +188,50 @@ def test_what_is_no_table(text: str, code: str) -> None:
 def test_lengths_alone_need_no_arrivals() -> None:
     table, _ = read("num_prefill_tokens,num_decode_tokens\n3,4\n", arrivals=False)
     assert table == Table((), (3,), (4,))
+
+
+# -- columns that a program names --------------------------------------------------------------
+
+OWN = 'columns { arrived = "ts"; prompt = "in"; output = "out" }'
+
+
+def of_program(text: str, columns: str, tmp_path: Path, *, suffix: str = "csv") -> tsdl.Plan:
+    path = tmp_path / f"own.{suffix}"
+    path.write_text(text, "utf-8")
+    return tsdl.compile(
+        f'workload w {{ trace = "{path}"; {columns} }}\n'
+        "scenario s { model = llama3_1_8b; cluster = single(A100_80G); workload = w }"
+    )
+
+
+def prompts(plan: tsdl.Plan) -> tuple[int, ...]:
+    assert plan.workload.table is not None
+    return plan.workload.table.prompt
+
+
+def test_a_column_that_is_named_wrongly_is_not_that_of_a_known_format(tmp_path: Path) -> None:
+    text = "ts,in,out,arrived_at,num_prefill_tokens,num_decode_tokens\n0,10,10,0,1000,100\n"
+    assert prompts(of_program(text, OWN, tmp_path)) == (10,)
+    assert prompts(of_program(text, "", tmp_path)) == (1000,)
+    with pytest.raises(tsdl.TsdlError) as caught:
+        of_program(text, OWN.replace('"in"', '"inn"'), tmp_path)
+    told = str(caught.value)
+    assert "error[E0602]: the file has no column `inn`" in told
+    assert '"inn"' in told[told.index(":::") : told.index("named here")]
+
+
+def test_objects_may_have_members_of_their_own_names(tmp_path: Path) -> None:
+    text = '{"ts": 500, "in": 10, "out": 5}\n{"ts": 1500, "in": 20, "out": 5}\n'
+    plan = of_program(text, OWN.replace("}", "; unit = 1 ms }"), tmp_path, suffix="jsonl")
+    assert plan.workload.table == Table((0.0, 1.0), (10, 20), (5, 5))
+    with pytest.raises(tsdl.TsdlError, match=r'name its columns: `columns { arrived = "ts"'):
+        of_program(text, OWN.replace('"ts"', '"tss"'), tmp_path, suffix="jsonl")
+
+
+def test_columns_are_renamed_in_a_format_and_read_as_it_does(tmp_path: Path) -> None:
+    text = "ts,in,out\n2023-11-16 23:59:59,10,5\n2023-11-17 00:00:00.5,20,6\n"
+    plan = of_program(text, f"format = azure; {OWN}", tmp_path)
+    assert plan.workload.table == Table((0.0, 1.5), (10, 20), (5, 6))
+    named = '{"at": 0, "input_length": 6, "output_length": 5, "hash_ids": [1]}\n'
+    mooncake = 'format = mooncake; columns { arrived = "at" }'
+    assert prompts(of_program(named, mooncake, tmp_path, suffix="jsonl")) == (6,)

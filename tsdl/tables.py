@@ -60,6 +60,7 @@ class _Parsed(Struct, frozen=True):
     columns: dict[str, int]
     rows: list[tuple[int, list[str]]]  # with the number of the line
     twice: frozenset[str] = frozenset()  # columns of which there are several
+    cells: int = 0  # of the header
 
 
 @lru_cache(maxsize=8)
@@ -69,7 +70,8 @@ def _parsed(text: str) -> _Parsed:
     rows = [(reader.line_num, row) for row in reader if any(row)]
     header = [cell.strip() for cell in rows[0][1]] if rows else []
     twice = frozenset(name for name, number in Counter(header).items() if number > 1)
-    return _Parsed({name: index for index, name in enumerate(header)}, rows[1:], twice)
+    columns = {name: index for index, name in enumerate(header)}
+    return _Parsed(columns, rows[1:], twice, len(header))
 
 
 def read_table(source: Source, query: Query, sink: Sink) -> dict[tuple[float, ...], float] | None:
@@ -199,13 +201,16 @@ def _times(
         bad = [
             a for a, x in zip(query.axes, point, strict=True) if x is None or not 0 <= x < math.inf
         ]
-        if bad or time is None or time < 0 or time == math.inf:
+        beyond = any(cell.strip() for cell in row[parsed.cells :])
+        if beyond or bad or time is None or time < 0 or time == math.inf:
             mistakes += 1
             if mistakes <= MOST_MISTAKES:
                 column = bad[0] if bad else query.value
                 cell = cells[parsed.columns[column]]
                 what = "a point" if bad else "a time"
                 title = f"`{column}` is {cell!r}: {what} is finite, and at least 0"
+                if beyond:  # a row that has slipped looks just so
+                    title = f"the row has {len(row)} cells, the header {parsed.cells}"
                 helps = ("mend the file or leave the row out",)
                 sink.error("E0603", title, source.line_span(line), "in this row", help=helps)
         elif any(x < y for x, y in zip(point, least, strict=True) if x is not None):

@@ -426,6 +426,7 @@ def _recorded(
     found = read_requests(
         name, text, form, columns, evaluator.sink,
         arrivals=key == "trace", count=_counter(evaluator, workload, read),
+        said={name: evaluator.span(block, name) for name in block.members.fields},
     )  # fmt: skip
     if found is None:
         raise evaluator.fail(

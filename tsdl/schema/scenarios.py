@@ -93,7 +93,7 @@ WORKLOAD = Block(
         "columns": Nested(
             Block(
                 "columns",
-                "Names of the columns of a CSV file.",
+                "Names of the columns of a file, or of members of its objects.",
                 {
                     "arrived": Field(Text(), "arrival", '"arrived_at"'),
                     "prompt": Field(Text(), "prompt tokens", '"num_prefill_tokens"'),

@@ -1,14 +1,14 @@
 """Files of requests to tables: which format a file has, and what it must hold. Knows no program."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tsdl.diagnostics import Sink
+from tsdl.diagnostics import Label, Sink
 from tsdl.diagnostics.suggest import nearest
-from tsdl.source import Source
+from tsdl.source import Source, Span
 from tsdl.traces import documents
 from tsdl.traces.documents import Counter as Counter
 from tsdl.traces.documents import conversation_lines
@@ -27,6 +27,8 @@ class Format(Struct, frozen=True):
     columns: Columns
 
 
+# The fields of `columns` that a program may say, and what they are of a format's.
+_RENAMED = {"arrived": "arrived", "prompt": "prompt", "output": "output", "unit": "per_second"}
 _FAILED = "they failed, and have no answer"
 # What measured runs have in CSV (SPEC.md, section 12.3): they may be replayed as they are.
 _MEASURED = tuple(
@@ -105,29 +107,30 @@ def read_requests(  # noqa: PLR0913
     sink: Sink,
     *,
     arrivals: bool,
+    said: Mapping[str, Span] = {},
     count: Counter | None = None,
 ) -> Recorded | None:
     """Read a file of requests; None where it cannot be used, with the reasons in the sink.
 
-    `form` is a name of FORMATS, `csv` (with the given columns), or `auto`, which knows a format by
-    its columns. With `arrivals`, times count from the first row. `count` counts the tokens of the
-    texts of conversations. The columns of priorities and attributes
-    are of whatever format it is.
+    `form` is a name of FORMATS, `csv`, or `auto`, which knows a format by its columns. Those that a
+    program has `said`, by the fields of `columns`, are in place of the format's own. With
+    `arrivals`, times count from the first row. `count` counts the tokens of the texts of
+    conversations. The columns of priorities and attributes are of whatever format it is.
     """
     source = Source(name, text.removeprefix("\ufeff"))
-    possible = _possible(form, source, columns, count)
+    possible = _possible(form, source, columns, {*said} & _RENAMED.keys(), count)
     lines = possible[0].read(source, sink)
     if lines is None:
         return None
     fitting = [p.columns for p in possible if _fits(lines, p.columns, arrivals=arrivals)]
     if not fitting and lines.names:
-        _missing(lines, possible[-1].columns, source, sink, arrivals=arrivals)
+        _missing(lines, possible[-1].columns, source, said, sink, arrivals=arrivals)
         return None
     chosen = (fitting or [possible[-1].columns])[0]
     chosen = replace(chosen, priority=columns.priority, attributes=columns.attributes)
     brought = {chosen.priority: "priorities"} if chosen.priority else {}
     brought |= {name: "an attribute" for name, _ in chosen.attributes}
-    if not all(_has_column(lines, *column, source, sink) for column in brought.items()):
+    if not all(_has_column(lines, *column, source, said, sink) for column in brought.items()):
         return None
     if not has_once(lines, chosen.names(arrivals=arrivals), source, sink):
         return None
@@ -148,7 +151,9 @@ def _fits(lines: Lines, columns: Columns, *, arrivals: bool) -> bool:
     return session or lines.has(columns.names(arrivals=arrivals))
 
 
-def _has_column(lines: Lines, name: str, what: str, source: Source, sink: Sink) -> bool:
+def _has_column(
+    lines: Lines, name: str, what: str, source: Source, said: Mapping[str, Span], sink: Sink
+) -> bool:
     """Tell whether a column that is to bring something is there, once; else report it."""
     if name in lines.names:
         return has_once(lines, [name], source, sink)
@@ -157,26 +162,42 @@ def _has_column(lines: Lines, name: str, what: str, source: Source, sink: Sink) 
     sink.error(
         "E0602", f"the file has no column `{name}`, which is to bring {what}",
         source.line_span(lines.first), f"it has {', '.join(lines.names)}",
-        help=(help_,),
+        secondary=_named([name], said), help=(help_,),
     )  # fmt: skip
     return False
 
 
-def _possible(form: str, source: Source, columns: Columns, count: Counter | None) -> list[Format]:
+def _named(missing: list[str], said: Mapping[str, Span]) -> tuple[Label, ...]:
+    """Return where the program names columns that are not there."""
+    places = [place for place in said.values() if place.text.strip('"') in missing]
+    return tuple(Label(place, "named here") for place in places)
+
+
+def _possible(
+    form: str, source: Source, columns: Columns, said: set[str], count: Counter | None
+) -> list[Format]:
     """Return the formats that a file may have, all read alike, the likeliest where none fits last.
 
-    The columns that a program names are looked for first: it may know better.
+    Columns that a program has said are those of the file: it is of no format that has others.
     """
     given = Format(csv_lines, columns)
+    start = source.text.lstrip()[:1]
     if form == "csv":
         return [given]
-    if form == "sharegpt" or (form == "auto" and source.text.lstrip()[:1] == "["):
+    if form == "sharegpt" or (form == "auto" and start == "["):
         return [Format(partial(conversation_lines, count=count), _CONVERSATIONS)]
-    start = source.text.lstrip()[:1]
     if form != "auto":
-        ways = FORMATS[form]
+        renamed = {_RENAMED[field]: getattr(columns, _RENAMED[field]) for field in said}
+        ways = [
+            replace(way, columns=replace(way.columns, **renamed))
+            if way.read in (csv_lines, json_lines)
+            else way
+            for way in FORMATS[form]
+        ]
         alike = [way for way in ways if (way.read is json_lines) == (start == "{")]
-        return alike or list(ways)
+        return alike or ways
+    if said:
+        return [Format(json_lines, columns) if start == "{" else given]
     if start != "{":
         known = [way for ways in FORMATS.values() for way in ways if way.read is csv_lines]
         return [given, *known, *(Format(csv_lines, each) for each in _MEASURED), given]
@@ -185,26 +206,35 @@ def _possible(form: str, source: Source, columns: Columns, count: Counter | None
     return [*FORMATS["llmservingsim"], *FORMATS["mooncake"]]
 
 
-def _missing(lines: Lines, columns: Columns, source: Source, sink: Sink, *, arrivals: bool) -> None:
+def _missing(
+    lines: Lines,
+    columns: Columns,
+    source: Source,
+    said: Mapping[str, Span],
+    sink: Sink,
+    *,
+    arrivals: bool,
+) -> None:
     wanted = columns.names(arrivals=arrivals)
     if lines.instead and lines.has(columns.names(arrivals=False)):
         _without_arrivals(lines, source, sink)
         return
-    missing = [f"`{name}`" for name in wanted if name not in lines.names]
+    missing = [name for name in wanted if name not in lines.names]
     fields = ("arrived", "prompt", "output")[-len(wanted) :]
     others = [name for name in lines.names if name not in wanted]
     likely = [name if name in lines.names else nearest(name, others) or "…" for name in wanted]
     written = "; ".join(f'{field} = "{name}"' for field, name in zip(fields, likely, strict=True))
     help_ = (
-        f"name its columns: `columns {{ {written} }}`"
-        if lines.named
-        else "say which format it has: `format = …`; any file of requests can be made a CSV file"
+        "say which format it has: `format = …`; any file of requests can be made a CSV file"
+        if lines.counted
+        else f"name its columns: `columns {{ {written} }}`"
     )
     sink.error(
         "E0602",
-        f"the file has no column {' and no column '.join(missing)}",
+        f"the file has no column {' and no column '.join(f'`{name}`' for name in missing)}",
         source.line_span(lines.first),
         f"it has {', '.join(lines.names)}",
+        secondary=_named(missing, said),
         help=(help_,),
     )
 
