@@ -237,3 +237,13 @@ def test_a_program_that_uses_it_type_checks() -> None:
          str(ROOT / "tests" / "user_program.py")]
     )  # fmt: skip
     assert status == 0, told
+
+
+def test_a_param_that_is_called_as_a_clause_is_given_a_value() -> None:
+    text = """param where = 4 req/s
+workload w { requests = 2; arrivals = uniform(where)
+  prompt = constant(10 tokens); output = constant(2 tokens) }
+scenario s { model = llama2_7b; cluster = single(A100_80G); workload = w }
+"""
+    arrived = tsdl.compile(text, params={"where": "2 req/s"}).run().requests["arrived"]
+    assert arrived.tolist()[1] - arrived.tolist()[0] == 0.5

@@ -52,7 +52,7 @@ def _expression(
     program: Program, declaration: Declaration, text: str, wanted: Type, sink: Sink
 ) -> Value:
     name = declaration.name
-    source = Source(f"<-p {name}>", f"{name} = {text}")
+    source = Source(f"<-p {name}>", f"param {name} = {text}")  # which may be called as a clause is
     expression = read_expression(program, declaration, source, f"param `{name}`", wanted, sink)
     program.given[name] = expression.span
     evaluator = Evaluator(program, {}, sink)
@@ -69,19 +69,19 @@ def read_expression(
     wanted: Type,
     sink: Sink,
 ) -> ast.Expr:
-    """Read `name = value` and check the value, with the names that a declaration sees.
+    """Read `name = value`, or that of a param; check the value, with the names it sees there.
 
     Raises Failed where it is no expression of the wanted type, with the reason in the sink.
     """
     before = len(sink.found)
     file = parse(source, sink)
-    fields = [item for item in file.items if isinstance(item, ast.Field)]
-    if len(sink.found) > before or len(fields) != 1 or len(file.items) != 1:
+    values = [item.value for item in file.items if isinstance(item, (ast.Field, ast.Clause))]
+    if len(sink.found) > before or len(values) != 1 or values[0] is None:
         if len(sink.found) == before:
             text = source.text.partition(" = ")[2]
             sink.error("E0101", f"`{text}` is not a value", Span(source, 0, len(source.text)))
         raise Failed
-    expression = fields[0].value
+    expression = values[0]
     scope = Scope(program, sink, declaration)
     found = infer(expression, scope, wanted)
     if len(sink.found) > before:

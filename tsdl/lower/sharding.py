@@ -10,6 +10,7 @@ from tsdl.lower.clusters import Parallel
 from tsdl.program import Declaration
 
 _SHOWN = 6  # degrees, where another is wanted
+_MANY = 1024  # devices, up to which degrees are looked at
 
 
 def divide(
@@ -106,12 +107,17 @@ def _divided(way: str, sizes: list[str], devices: int) -> Iterator[tuple[str, in
 
 def _degrees(way: str, sizes: list[str], wholes: dict[str, float], devices: int, ranks: int) -> str:
     """Return the degrees near one that divide an operator's sizes, each over so many ranks."""
-    fitting = []
-    for degree in range(1, 2 * devices + 1):
-        divided = _divided(way, sizes, degree * ranks)
-        if all(_fits(name, wholes[name], over) for name, over in divided if name in wholes):
-            fitting.append(str(degree))
-    return ", ".join(fitting[-_SHOWN:])
+    fitting = [
+        str(degree)
+        for degree in range(1, max(_MANY, 2 * devices) + 1)
+        if all(
+            _fits(name, wholes[name], over)
+            for name, over in _divided(way, sizes, degree * ranks)
+            if name in wholes
+        )
+    ]
+    near = [degree for degree in fitting if int(degree) <= 2 * devices][-_SHOWN:]
+    return ", ".join(near if near[-1:] == fitting[-1:] else [*near, "…"])
 
 
 def _fits(name: str, whole: float, over: int) -> bool:
