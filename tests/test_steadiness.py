@@ -70,6 +70,22 @@ def test_few_are_wrongly_told_of_steady_runs() -> None:
     assert wrong <= 4
 
 
+@pytest.mark.parametrize(
+    ("output", "rate", "requests", "warmup"), [(60, 0.5, 160, 70), (30, 1, 200, 40)]
+)
+def test_requests_as_long_as_a_part_are_no_growth(
+    output: int, rate: float, requests: int, warmup: int
+) -> None:
+    """What is open early is open late: without that one run in fifteen to twenty was told of."""
+    long: dict[str, Any] = {"output": output, "requests": requests, "warmup": warmup, "slots": 500}
+    assert sum(run(rate, seed, **long).steady is False for seed in range(60)) <= 1
+
+
+def test_more_than_can_be_served_is_told_in_most_runs() -> None:
+    for rate, requests, fewest in ((1.3, 200, 17), (1.1, 1000, 17), (1.5, 100, 20)):
+        assert sum(run(rate, s, requests=requests).steady is False for s in range(20)) >= fewest
+
+
 def test_a_warmup_takes_away_what_it_takes_to_fill() -> None:
     """An answer takes 100 s: until then some come and none goes, and from then on as many."""
     filling: dict[str, Any] = {

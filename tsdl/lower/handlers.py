@@ -36,6 +36,8 @@ def lower_states(evaluator: Evaluator, stage: Instance) -> tuple[State, ...]:
                 "E0502", "the first value of a state must be known before the run",
                 clause.value.span, "depends on what only the running system knows",
             )  # fmt: skip
+        if clause.value is not None:
+            evaluator.check_whole(form.type, initial, clause.value)
         if isinstance(form.type, ast.Name) and form.type.id == "bool" and clause.value is None:
             initial = False
         key = form.key.id if isinstance(form.key, ast.Name) else ""

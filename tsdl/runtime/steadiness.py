@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,9 @@ FEWEST = 10 * PARTS  # requests, below which nothing is said
 # their 21 pairs rise less those that fall. Of parts that know nothing of each other so many do so
 # by chance in one run of seventy, and all in one of five thousand.
 _TOO_MUCH = ((15, 1.25), (21, 1.1))
+# Parts that are not much longer than a request do know of each other. Growth is also more than so
+# many times what requests that come and go alone vary by.
+_BEYOND_CHANCE = 3.0
 _STEADY = ("poisson", "uniform", "gamma")  # arrivals whose rate does not change
 
 
@@ -32,11 +36,12 @@ class Growth(Struct, frozen=True):
     early: float
     late: float
     rises: int  # pairs of parts of which the later has more, less those of which it has fewer
+    chance: float  # standard deviation of the growth, were each alone
 
     @property
     def steady(self) -> bool:
         """Tell whether they did not pile up."""
-        return not any(
+        return self.late - self.early <= _BEYOND_CHANCE * self.chance or not any(
             self.rises >= rises and self.late >= growth * self.early for rises, growth in _TOO_MUCH
         )
 
@@ -57,7 +62,25 @@ def growth_of(workload: Workload, columns: Requests, counted: NDArray[np.bool_])
     parts = [float(part.mean()) for part in np.array_split(open_[counted], PARTS)][1:]
     pairs = [(a, b) for place, a in enumerate(parts) for b in parts[place + 1 :]]
     rises = sum((b > a) - (b < a) for a, b in pairs)
-    return Growth(sum(parts[:3]) / 3, sum(parts[-2:]) / 2, rises)
+    early, late = sum(parts[:3]) / 3, sum(parts[-2:]) / 2
+    part = float(np.ptp(arrived[counted])) / PARTS
+    served = counted & (codes == STATUSES.index(FINISHED))
+    each = columns.part("last_token")[served] - columns.part("started")[served]
+    length = float(np.mean(each)) if len(each) else 0.0
+    varied = _variance(length, 3 * part) + _variance(length, 2 * part)
+    return Growth(early, late, rises, math.sqrt(min(early, late) * varied))
+
+
+def _variance(length: float, time: float) -> float:
+    """Return by how much the mean of open requests over a time varies, for one open request.
+
+    Each comes and goes alone (M/M/∞), and takes so long in the mean: the number of open ones is
+    distributed as Poisson says, and is forgotten exponentially.
+    """
+    if not length or not time:
+        return 0.0
+    parts = time / length
+    return 2 / parts * (1 + math.expm1(-parts) / parts)
 
 
 def _comes_steadily(workload: Workload) -> bool:
