@@ -359,6 +359,8 @@ def a_tame_system(seed: int) -> str:
         )  # so that it fits
         text = text.replace("from llama2_7b {", f"from {other} {{ {few}").replace("tp(2)", "ep(2)")
     text = with_states(text, seed)
+    if Random(f"texts {seed}").random() < 0.3:
+        text = text.replace(" prefix = uniform(", " system_prompt = uniform(")
     return text.replace(SCENARIO, f"{SCENARIO}; timeseries = changes") if changes(seed) else text
 
 

@@ -237,6 +237,77 @@ def test_a_manager_that_shares_nothing_is_the_plain_one() -> None:
     assert type(memory_of(plan.workers[0].kv, 0.0, Channel("host", 1e9, 0.0))) is Memory
 
 
+# -- system prompts ----------------------------------------------------------------------------
+
+
+def test_a_system_prompt_stands_before_the_first_prompt_of_a_conversation() -> None:
+    """Two turns of 20 tokens, answers of 2: the last token of an answer is not computed."""
+    talk = (
+        "sessions = 2; turns = constant(2); arrivals = uniform(1 req/s); think = constant(10 s);"
+        "prompt = constant(20 tokens); output = constant(2 tokens)"
+    )
+    found = ran(f"{talk}; system_prompt = constant(64 tokens)")
+    assert found.requests["prompt"].tolist() == [84, 84, 106, 106]
+    assert found.requests["cached"].tolist() == [0, 64, 80, 80]
+    assert ran(talk).requests["prompt"].tolist() == [20, 20, 42, 42]
+    # As a part of prompts it is no longer than these.
+    part = ran(f"{talk}; prefix = constant(64 tokens)")
+    assert part.requests["prompt"].tolist() == [20, 20, 42, 42]
+    assert part.requests["cached"].tolist() == [0, 16, 16, 16]
+
+
+def test_each_request_begins_with_one_of_the_system_prompts() -> None:
+    found = ran(
+        "requests = 400; arrivals = uniform(100 req/s); prefixes = 3;"
+        "system_prompt = uniform(100..400 tokens); prompt = constant(1 tokens);"
+        "output = constant(1 tokens)"
+    )
+    lengths = found.requests["prompt"] - 1
+    assert len(set(lengths.tolist())) == 3
+    shares = [float((lengths == each).mean()) for each in set(lengths.tolist())]
+    assert all(share == pytest.approx(1 / 3, abs=0.08) for share in shares)
+
+
+def test_total_bounds_what_stands_before_a_prompt_too() -> None:
+    found = ran(
+        "requests = 3; arrivals = uniform(1 req/s); system_prompt = constant(64 tokens);"
+        "prompt = constant(50 tokens); output = constant(20 tokens); total = 100 tokens"
+    )
+    assert found.requests["prompt"].tolist() == [99, 99, 99]
+    assert found.requests["output"].tolist() == [1, 1, 1]
+
+
+def test_a_system_prompt_counts_in_what_is_checked() -> None:
+    text = FILE.format(
+        workload="requests = 3; arrivals = burst(); system_prompt = constant(80 tokens);"
+        "prompt = constant(10 tokens); output = constant(20 tokens)",
+        block=16, blocks=6, policy="chunked", local="",
+    )  # fmt: skip
+    with pytest.raises(tsdl.TsdlError, match=r"E0512.*no room for a request of 110 tokens"):
+        tsdl.compile(text)
+    lengths = 'lengths = "l.csv"; requests = 3; arrivals = burst()'
+    brought = FILE.format(
+        workload=f"{lengths}; system_prompt = constant(80 tokens)",
+        block=16, blocks=6, policy="chunked", local="",
+    )  # fmt: skip
+    rows = "arrived_at,num_prefill_tokens,num_decode_tokens\n0,10,20\n"
+    (warned,) = tsdl.check(brought, files={"l.csv": rows})
+    assert warned.code == "W0503"
+
+
+def test_a_workload_has_a_system_prompt_or_a_prefix() -> None:
+    text = FILE.format(
+        workload="requests = 3; arrivals = burst(); system_prompt = constant(80 tokens);"
+        "prefix = constant(8 tokens); prompt = constant(10 tokens); output = constant(20 tokens)",
+        block=16, blocks=60, policy="chunked", local="",
+    )  # fmt: skip
+    with pytest.raises(tsdl.TsdlError, match=r"E0521.*both `system_prompt` and `prefix`"):
+        tsdl.compile(text)
+
+
+# -- what is told ------------------------------------------------------------------------------
+
+
 def test_what_is_told_of_workers_of_one_make_is_that_of_all_of_them() -> None:
     """One in four finds its prompt: not the mean of what the workers say, of which one is idle."""
     text = """edition "2026"

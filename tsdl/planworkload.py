@@ -100,6 +100,7 @@ class Workload(Struct, frozen=True):
     priority: Draw | None
     prefixes: int | None  # how many texts prompts begin with
     prefix: Draw | None  # how long each of them is
+    prefix_added: bool  # they stand before the prompts that are drawn, which are longer by them
     concurrency: int | None  # how many requests are open at most
     attributes: tuple[Attribute, ...]  # by name
     parts: tuple["Workload", ...] = ()
@@ -108,6 +109,11 @@ class Workload(Struct, frozen=True):
     def kinds(self) -> "tuple[Workload, ...]":
         """Return the workloads whose requests arrive: the parts of a mixed one, else itself."""
         return self.parts or (self,)
+
+    @property
+    def added(self) -> tuple[float, float]:
+        """Return the least and the most tokens that prompts are longer by than those drawn."""
+        return self.prefix.ends if self.prefix is not None and self.prefix_added else (0, 0)
 
     @property
     def talks(self) -> bool:

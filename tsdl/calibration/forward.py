@@ -114,6 +114,7 @@ def replayed(workload: Workload, run: Run) -> Workload:
         priority=workload.priority if same else None,
         prefixes=None,
         prefix=None,
+        prefix_added=False,
         concurrency=workload.concurrency if same else None,
         attributes=known if same else tuple(map(_without_rows, known)),
         parts=(),

@@ -176,7 +176,8 @@ def _workload(workload: Workload) -> str:
     told += [f"{own.name} {_draw(own.draw)}{_texts(own)}" for own in workload.attributes]
     if workload.prefix:
         one = "one text" if workload.prefixes == 1 else f"one of {workload.prefixes:,} texts"
-        told.append(f"prompts begin with {one} of {_draw(workload.prefix)} tokens")
+        where = "stand behind" if workload.prefix_added else "begin with"
+        told.append(f"prompts {where} {one} of {_draw(workload.prefix)} tokens")
     if workload.warmup:
         told.append(f"the first {workload.warmup:g} s not counted")
     return ", ".join(told)

@@ -75,7 +75,8 @@ def _mixed(evaluator: Evaluator, workload: Instance, read: FileReader) -> Worklo
         raise too_many(evaluator, workload, "mix", count)
     own: dict[str, Any] = dict.fromkeys(Workload.__struct_fields__)
     own |= {"name": workload.name, "warmup": evaluator.real(workload, "warmup")}
-    own |= {"correlation": 0.0, "replay": False, "parts": tuple(parts), "attributes": ()}
+    own |= {"correlation": 0.0, "replay": False, "prefix_added": False}
+    own |= {"parts": tuple(parts), "attributes": ()}
     return Workload(**own)
 
 

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from tsdl.diagnostics import Diagnostic, Label, Severity
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.facts import growth_of
+from tsdl.lower.workloads import texts_of
 from tsdl.plan import Workers
 from tsdl.planworkload import Workload
 
@@ -51,6 +52,13 @@ def check_blocks(evaluator: Evaluator, kv: Instance, lowered: Workers, workload:
         )
 
 
+_WITHOUT = {
+    "trace": "it says what is in each prompt",
+    "prefix": "of no effect on this run",
+    "system_prompt": "computed anew each time",
+}
+
+
 def without_contents(
     evaluator: Evaluator, workload: Instance, lowered: Workload, cluster: str
 ) -> Workload:
@@ -61,7 +69,7 @@ def without_contents(
     table = lowered.table
     named = bool(table and table.content and lowered.replay)
     if named or lowered.prefix is not None:
-        key = "trace" if named else "prefix"
+        key = "trace" if named else texts_of(workload)
         evaluator.sink.add(
             Diagnostic(
                 "N0510",
@@ -69,7 +77,7 @@ def without_contents(
                 f"prompts of `{workload.name}` begin alike, and no KV cache of `{cluster}` "
                 "shares blocks",
                 evaluator.span(workload, key),
-                "of no effect on this run" if key == "prefix" else "it says what is in each prompt",
+                _WITHOUT[key],
                 help=(
                     "write `share = prefix` in a `kvcache`, or take the library's `vllm_shared`",
                 ),

@@ -1,6 +1,7 @@
 """Whether a workload's longest requests fit: the model's context, a worker's KV memory."""
 
 import math
+from collections.abc import Iterator
 
 from tsdl import ast
 from tsdl.costs import Footprint, compiled_footprint, watermark
@@ -43,11 +44,12 @@ def _check_requests(
     context = evaluator.whole(model, "context")
     if lowered.table:
         rooms = _rooms(evaluator, cluster, workers, context)
-        _check_table(evaluator, workload, rooms, lowered.table, context)
+        _check_table(evaluator, workload, rooms, lowered, context)
         return
     assert lowered.prompt is not None
     assert lowered.output is not None
-    prompt, output = lowered.prompt.ends, lowered.output.ends
+    output = lowered.output.ends
+    prompt = [end + more for end, more in zip(lowered.prompt.ends, lowered.added, strict=True)]
     longest, bound = _longest(lowered), _bound(context)
     if longest > context and (math.isfinite(longest) or prompt[0] + output[0] > context):
         evaluator.sink.warning(
@@ -93,7 +95,7 @@ def _longest(lowered: Workload) -> float:
         return math.inf  # the context accumulates
     assert lowered.prompt is not None
     assert lowered.output is not None
-    both = lowered.prompt.ends[1] + lowered.output.ends[1]
+    both = lowered.prompt.ends[1] + lowered.output.ends[1] + lowered.added[1]
     return min(both, math.inf if lowered.total is None else lowered.total)
 
 
@@ -108,9 +110,7 @@ def _check_window(evaluator: Evaluator, model: Instance, lowered: Workload) -> N
     if window is None or looks_back(evaluator, model):
         return
     if lowered.table:
-        longest = max(
-            p + o for p, o in zip(lowered.table.prompt, lowered.table.output, strict=True)
-        )
+        longest = max(_contexts(lowered.table)) + int(lowered.added[0])
     else:
         longest = int(min(_longest(lowered), evaluator.real(model, "context")))
     if longest > window:
@@ -172,10 +172,12 @@ def _rooms(
 
 
 def _check_table(
-    evaluator: Evaluator, workload: Instance, rooms: list[int], table: Table, context: int
+    evaluator: Evaluator, workload: Instance, rooms: list[int], lowered: Workload, context: int
 ) -> None:
+    table = lowered.table
+    assert table is not None
     room = min(rooms, default=context)
-    beyond = sum(p + o > room for p, o in zip(table.prompt, table.output, strict=True))
+    beyond = sum(each + lowered.added[0] > room for each in _contexts(table))
     if beyond:
         why = "the model's context" if room == context else "what a worker's KV cache can hold"
         evaluator.sink.warning(
@@ -184,6 +186,10 @@ def _check_table(
             f"{several(room, 'token')}, {why}",
             evaluator.place_of(workload),
         )
+
+
+def _contexts(table: Table) -> Iterator[int]:
+    return (p + o for p, o in zip(table.prompt, table.output, strict=True))
 
 
 def _longest_held(evaluator: Evaluator, worker: Instance, kind: Workers, most: int) -> int:

@@ -66,7 +66,7 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
     _check_count(evaluator, workload, arrivals, ends, duration)
     if replayed is not None:
         replayed = _speed(evaluator, workload, replayed)
-    total = evaluator.optional(workload, "total")
+    total, texts = evaluator.optional(workload, "total"), texts_of(workload)
     return Workload(
         name=workload.name,
         requests=int(requests) if requests is not None else None,
@@ -89,8 +89,9 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         else None,
         think=draw_of(evaluator, workload, "think", think, whole=False),
         priority=_priority(evaluator, workload, recorded.priority),
-        prefixes=_prefixes(evaluator, workload),
-        prefix=draw_of(evaluator, workload, "prefix", evaluator.get(workload, "prefix")),
+        prefixes=_prefixes(evaluator, workload, texts),
+        prefix=draw_of(evaluator, workload, texts, evaluator.get(workload, texts)),
+        prefix_added=texts == "system_prompt",
         concurrency=int(concurrency) if concurrency is not None else None,
         attributes=_attributes(evaluator, workload, recorded.attributes),
     )
@@ -195,15 +196,23 @@ def _check_brought(
         )
 
 
-def _prefixes(evaluator: Evaluator, workload: Instance) -> int | None:
+def texts_of(workload: Instance) -> str:
+    """Return the field that says how long the texts are with which prompts begin."""
+    return "system_prompt" if is_set(workload, "system_prompt") else "prefix"
+
+
+def _prefixes(evaluator: Evaluator, workload: Instance, texts: str) -> int | None:
     """Return how many texts prompts begin with; 1 where only their length is given."""
-    count, tokens = evaluator.optional(workload, "prefixes"), evaluator.get(workload, "prefix")
+    count, tokens = evaluator.optional(workload, "prefixes"), evaluator.get(workload, texts)
     if tokens is None and count is not None:
         raise evaluator.fail(
             "E0404",
             f"workload `{workload.name}` has {count:g} prefixes, and no length of them",
             evaluator.span(workload, "prefixes"),
-            help=("write `prefix = constant(500 tokens)`",),
+            help=(
+                "write `system_prompt = constant(500 tokens)`, or `prefix` where they are a part "
+                "of the prompts that are drawn",
+            ),
         )
     return None if tokens is None else int(count or 1)
 
@@ -297,9 +306,12 @@ def is_set(instance: Instance, key: str) -> bool:
 def _check(evaluator: Evaluator, workload: Instance) -> None:
     """See that a workload says each thing once: where arrivals and lengths come from."""
     sources = {
-        "trace": ("arrivals", "prompt", "output", "lengths", "prefixes", "prefix"),
+        "trace": (
+            "arrivals", "prompt", "output", "lengths", "prefixes", "prefix", "system_prompt",
+        ),
         "lengths": ("prompt", "output"),
-    }
+        "system_prompt": ("prefix",),
+    }  # fmt: skip
     for source, others in sources.items():
         for other in others:
             if is_set(workload, source) and is_set(workload, other):

@@ -55,9 +55,12 @@ def generate(workload: Workload, seed: int) -> Arrivals:
         seeds = [seed_of(seed, f"workload {part.name}") for part in workload.parts]
         return mixed([generate(*each) for each in zip(workload.parts, seeds, strict=True)])
     found = _generate(workload, seed)
+    texts = _texts(workload, found, seed)
+    if texts is not None and workload.prefix_added:
+        found = _behind(workload, found, texts)
     return replace(
         found,
-        contents=_contents(workload, found, seed),
+        contents=_contents(workload, found, texts),
         attributes=_attributes(workload, found, seed),
     )
 
@@ -81,21 +84,45 @@ def _attributes(workload: Workload, arrivals: Arrivals, seed: int) -> dict[str, 
     return found
 
 
-def _contents(workload: Workload, arrivals: Arrivals, seed: int) -> Callable[[int], Content] | None:
+def _texts(workload: Workload, arrivals: Arrivals, seed: int) -> tuple[Whole, Whole] | None:
+    """Return which text each request, or conversation, begins with, and the tokens of each."""
+    if workload.prefix is None or workload.prefixes is None:
+        return None
+    length = values_of(workload.prefix, workload.prefixes, seed, "prefix")
+    assert length is not None
+    turns = arrivals.turns  # all turns of a conversation begin with the same
+    count = len(arrivals.arrived if turns is None else turns)
+    return stream(seed, "prefixes").integers(0, workload.prefixes, count), _tokens(length)
+
+
+def _firsts(turns: Whole) -> Whole:
+    """Return the rows of the first turns."""
+    first: Whole = np.cumsum(turns) - turns
+    return first
+
+
+def _behind(workload: Workload, arrivals: Arrivals, texts: tuple[Whole, Whole]) -> Arrivals:
+    """Put the text that it begins with before each prompt, or each first one of a conversation."""
+    chosen, tokens = texts
+    prompt = arrivals.prompt.copy()
+    first = slice(None) if arrivals.turns is None else _firsts(arrivals.turns)
+    prompt[first] += tokens[chosen]
+    prompt, output = _cut(workload, prompt, arrivals.output)
+    return replace(arrivals, prompt=prompt, output=output)
+
+
+def _contents(
+    workload: Workload, arrivals: Arrivals, texts: tuple[Whole, Whole] | None
+) -> Callable[[int], Content] | None:
     """Return what is known of the prompt of a row: by a file, or by what it begins with."""
     table = workload.table
-    if workload.prefix is not None and workload.prefixes is not None:
-        length = values_of(workload.prefix, workload.prefixes, seed, "prefix")
-        assert length is not None
-        tokens = _tokens(length).tolist()
-        turns = arrivals.turns  # all turns of a conversation begin with the same
-        count = len(arrivals.arrived if turns is None else turns)
-        drawn = stream(seed, "prefixes").integers(0, workload.prefixes, count)
-        prompts = arrivals.prompt
+    if texts is not None:
+        chosen, tokens = texts
+        prompts, turns = arrivals.prompt, arrivals.turns
         if turns is not None:
-            drawn = np.repeat(drawn, turns)
-            prompts = np.repeat(prompts[np.cumsum(turns) - turns], turns)  # of the first turn
-        return Beginnings(drawn.tolist(), tokens, prompts)
+            chosen = np.repeat(chosen, turns)
+            prompts = np.repeat(prompts[_firsts(turns)], turns)
+        return Beginnings(chosen.tolist(), tokens.tolist(), prompts)
     if table is not None and table.content and workload.replay:
         return Names(table.content, table.span, arrivals.prompt)
     return None

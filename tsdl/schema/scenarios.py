@@ -78,6 +78,10 @@ WORKLOAD = Block(
             Construct("distribution", Dimension.of("tokens")),
             "tokens of each of these texts, as far as prompts are that long",
         ),
+        "system_prompt": Field(
+            Construct("distribution", Dimension.of("tokens")),
+            "tokens of each of these texts, which stand before the prompt, or the first of many",
+        ),
         "mix": Field(MIXED, "workloads whose requests arrive together, as they are"),
     },
     {
