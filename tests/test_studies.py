@@ -431,7 +431,32 @@ def test_nothing_answered_is_no_success() -> None:
     assert not answer.complete
 
 
-def test_params_of_imported_files_do_not_vary(tmp_path: Path) -> None:
+def test_params_that_an_import_brings_are_set_and_vary(tmp_path: Path) -> None:
+    (tmp_path / "base.tsim").write_text(PARTS)
+    path = tmp_path / "user.tsim"
+    path.write_text(
+        'import "base.tsim"\nscenario two from one { expect price > 0 USD }\n'
+        "study s { scenario = two; vary gpus in [1, 3]; table price }\n"
+    )
+    prices = [row.figures["price"].mean for row in tsdl.study(path, jobs=1).rows]
+    assert prices[1] == 3 * prices[0]
+    assert tsdl.compile(path, params={"gpus": 3}, scenario="two").workers[0].count == 3
+
+
+def test_what_cannot_be_set_is_told_how(tmp_path: Path) -> None:
+    """Of a file that is imported under a name, and of one that another imports."""
+    (tmp_path / "base.tsim").write_text(PARTS)
+    (tmp_path / "between.tsim").write_text('import "base.tsim"\nscenario two from one {}\n')
+    path = tmp_path / "user.tsim"
+    path.write_text('import "base.tsim" as base\nscenario three from base.one {}\n')
+    with pytest.raises(tsdl.TsdlError, match=r"`base\.gpus` can be set where its file is imported"):
+        tsdl.compile(path, params={"gpus": 3})
+    path.write_text('import "between.tsim"\nparam gpus: int = 7\nscenario three from two {}\n')
+    plan = tsdl.compile(path, params={"gpus": 3}, scenario="three")
+    assert plan.workers[0].count == 1  # the other param keeps its value
+
+
+def test_params_that_a_file_does_not_see_do_not_vary(tmp_path: Path) -> None:
     (tmp_path / "base.tsim").write_text(
         PARTS + "study b { scenario = one; vary gpus in [1, 2]; table price }"
     )

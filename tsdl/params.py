@@ -15,18 +15,24 @@ from tsdl.types import Quantity, Text, Type, describe
 
 def read_params(program: Program, given: dict[str, object], sink: Sink) -> dict[str, Value]:
     """Return the value of each param that was given, checked against its declaration."""
-    declared = {d.name: d for d in program.own("param")}
+    declared = program.params()
     found: dict[str, Value] = {}
     for name, value in given.items():
         declaration = declared.get(name)
         if declaration is None:
             near = nearest(str(name), declared)
-            known = ", ".join(declared) or "none"
+            known = f"its params are: {', '.join(declared) or 'none'}"
+            hidden = next(
+                (a for a, m in program.aliases[program.root].items() if name in program.scopes[m]),
+                None,
+            )
+            if hidden is not None:
+                known = f"`{hidden}.{name}` can be set where its file is imported without `as`"
             sink.error(
                 "E0507",
                 f"the file has no param `{name}`",
                 Span(program.root.file.source, 0, 0),
-                help=(f"did you mean `{near}`?",) if near else (f"its params are: {known}",),
+                help=(f"did you mean `{near}`?" if near else known,),
             )
             continue
         try:

@@ -207,6 +207,10 @@ class Program(Struct):
             return seen
         return next(iter(self.attributes().get(name, ())), None)
 
+    def params(self) -> dict[str, Declaration]:
+        """Return the params that can be set: those that the file sees under a bare name."""
+        return {n: d for n, d in self.scopes[self.root].items() if d.kind == "param"}
+
     def own(self, kind: str) -> list[Declaration]:
         """Return the declarations of a kind in the file itself, in order."""
         return [d for d in self.declarations if d.module is self.root and d.kind == kind]

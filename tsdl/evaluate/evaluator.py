@@ -321,7 +321,7 @@ class Evaluator(Struct):
                     holder = holder.parent if holder else None
                 source = self._source(holder, key) if holder else None
             case DeclarationName(declaration=declaration) if declaration.kind == "param":
-                if declaration.name in self.params:
+                if declaration.name in self.params and self._settable(declaration):
                     return self.program.given.get(declaration.name, declaration.span)
                 if declaration.clause.value is None:
                     return declaration.span
@@ -337,7 +337,7 @@ class Evaluator(Struct):
         known = self._param_values.get(id(declaration))
         if known is not None:
             return known
-        if declaration.name in self.params and declaration.module is self.program.root:
+        if declaration.name in self.params and self._settable(declaration):
             value = self._own(self.params[declaration.name])
             self._param_values[id(declaration)] = value
             return value
@@ -360,6 +360,10 @@ class Evaluator(Struct):
         self.check_whole(declaration.clause.type, value, declaration.clause.value)
         self._param_values[id(declaration)] = value
         return value
+
+    def _settable(self, param: Declaration) -> bool:
+        """Tell whether a param is what its name means in the file itself."""
+        return self.program.scopes[self.program.root].get(param.name) is param
 
     def _own(self, value: Value) -> Value:
         """Return a value that another has computed: its instances know nothing of constants here.

@@ -99,12 +99,12 @@ class Axes:
             )
         program = self.evaluator.program
         param = program.lookup(owner.module, name)
-        if param is None or param.module is not program.root:
+        if param is None or program.params().get(name) is not param:
             raise self.evaluator.fail(
                 "E0507",
-                f"`{name}` is a param of an imported file, and only those of the file itself vary",
+                f"`{name}` is a param of another file, which this one does not see by that name",
                 place,
-                help=("run the study in that file, or declare scenario and params in this one",),
+                help=("import that file here, without `as`, or run the study in it",),
             )
         if name in self.evaluator.params:
             raise self.evaluator.fail(

@@ -251,5 +251,5 @@ def values_at(
 
 
 def param_of(evaluator: Evaluator, name: str) -> Declaration:
-    """Return a param of the file."""
-    return next(d for d in evaluator.program.own("param") if d.name == name)
+    """Return a param that the file sees."""
+    return evaluator.program.params()[name]

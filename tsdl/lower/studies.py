@@ -374,8 +374,8 @@ class _Lowering:
             for clause, _ in self._clauses(verb):
                 if clause.objects[0].span.text == name:
                     return self.reader.scale(name, clause.within)
-        own = meaning.declaration.module is self.evaluator.program.root
-        return self.reader.scale(name, None) if own else None
+        seen = self.evaluator.program.params().get(name) is meaning.declaration
+        return self.reader.scale(name, None) if seen else None
 
     def _axis(self, name: ast.Expr) -> Axis:
         """Return the axis that a column is of."""
