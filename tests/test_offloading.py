@@ -412,3 +412,24 @@ def test_plans_with_other_offloads_are_refused(path: str, value: object, reason:
     put(data, path, value)
     with pytest.raises(ValueError, match=f"not a plan: {reason}"):
         tsdl.Plan.from_json(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("device", "said", "link"),
+    [
+        ("RTX_4090", "", "PCIe4_x16"),  # its own, which is slower than the processor's
+        ("H100_SXM", "", "PCIe5_x16"),
+        ("GH200", "", "PCIe5_x16"),  # the processor's, which is slower than its own
+        ("RTX_4090", "; link = PCIe5_x16", "PCIe5_x16"),
+    ],
+)
+def test_the_way_to_an_offload_is_that_of_the_slower_side(
+    device: str, said: str, link: str
+) -> None:
+    text = f"""
+cluster one {{ worker gpu {{ hardware = {device}
+  offload cpu {{ hardware = CPU_server; operators = [Routed]{said} }} }} }}
+scenario s {{ model = qwen3_30b_a3b; cluster = one; policy = vllm; workload = sharegpt }}
+"""
+    (offload,) = tsdl.compile(text).workers[0].offloads
+    assert offload.link.name == link

@@ -81,9 +81,18 @@ def _offload(evaluator: Evaluator, block: Instance, device: Device, name: str) -
         there,
         tuple(kind.declaration for kind in named),
         evaluator.word(block, "runs"),
-        evaluator.required(block, "link"),
+        _link(evaluator, block, device),
         evaluator.span(block, "operators"),
     )
+
+
+def _link(evaluator: Evaluator, block: Instance, device: Device) -> Instance:
+    """Return the link to an offload: where none is said, that of either side which is slower."""
+    link = evaluator.required(block, "link")
+    if "link" in block.members.fields:
+        return link
+    host = evaluator.required(device.hardware, "host")
+    return min(link, host, key=lambda one: evaluator.real(one, "bandwidth"))
 
 
 def offload_of(device: Device, operator: Instance) -> Offload | None:

@@ -248,7 +248,9 @@ _OFFLOAD = Block(
             "both",
         ),
         "link": Field(
-            Reference("link"), "to them, from each device of the worker", "hardware.link"
+            Reference("link"),
+            "to them, from each device of the worker (or that device's `host`, if it is slower)",
+            "hardware.link",
         ),
         "count": Field(_NUMBER, "how many devices", "1", low=1, high=10_000, whole=True),
     },
