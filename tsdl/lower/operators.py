@@ -16,7 +16,7 @@ from tsdl.lower.offloading import Leg, crossing, joined, keeps_kv, kv_between, o
 from tsdl.lower.sharding import divide, sizes_of
 from tsdl.lower.tables import Tables
 from tsdl.plan import WORK, Kernel, Roof, Stage
-from tsdl.program import DeclarationName, Part
+from tsdl.program import Declaration, DeclarationName, Part
 from tsdl.schema import BATCH_FEATURES
 
 _FAR_FEWER = 3 / 4
@@ -57,7 +57,7 @@ class Graph(Struct):
     reach: float = 0  # the longest of those that look back a window only; 0 without one
     away: dict[str, float] = field(default_factory=dict)  # bytes of weights that offloads keep
     homes: dict[str, str] = field(default_factory=dict)  # where KV is: a kind of operator of each
-    kinds: set[str] = field(default_factory=set)  # of operators
+    kinds: dict[str, Declaration] = field(default_factory=dict)  # of operators
 
     def keep(self, name: str, kept: Kept, repeat: int, offload: str) -> None:
         """Note what a node keeps: weights on the device, or where an offload has them."""
@@ -210,7 +210,7 @@ def _node(
     meaning = evaluator.program.meanings[function]
     assert isinstance(meaning, DeclarationName)
     operator = evaluator.derived(meaning.declaration, arguments, place)
-    graph.kinds.add(operator.name)
+    graph.kinds[operator.name] = operator.declaration
     operator.symbols = _symbols(device)
     rows = evaluator.known(operator, "rows")
     width = _last_size(evaluator, operator)
