@@ -180,6 +180,12 @@ class Evaluator(Struct):
         default = self.program.defaults.get(_schema_path(instance, key))
         return (default, Place(self.program.library, instance)) if default is not None else None
 
+    def usual(self, instance: Instance, key: str) -> Value | None:
+        """Return the default of a field; None where it has none."""
+        default = self.program.defaults.get(_schema_path(instance, key))
+        place = Place(self.program.library, instance)
+        return None if default is None else self.value(default, place)
+
     def place_in(self, instance: Instance, key: str, owner: Declaration) -> Place:
         """Return where what is said of a field, or of a `let`, is computed."""
         known = names_of_stage(instance.members) if key in instance.members.lets else {}

@@ -6,6 +6,7 @@ from typing import Any
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.lower.devices import Device
+from tsdl.lower.ineffective import report_ineffective
 
 _POWER = ("idle", "decode", "peak")
 
@@ -18,6 +19,10 @@ def owned(evaluator: Evaluator, device: Device, devices: int) -> dict[str, Any]:
     """
     hardware = device.hardware
     kinds = list(_kinds(device, devices))
+    for kind, _ in kinds:
+        if not evaluator.real(kind, "price"):
+            why, remedy = f"`{kind.name}` has no price", "write `price = … USD`, or leave it out"
+            report_ineffective(evaluator, kind, ("lifetime",), why, remedy)
     prices = [evaluator.real(kind, "price") * count for kind, count in kinds]
     powers = [_power(evaluator, kind) for kind, _ in kinds]
     rents = [(_rent(evaluator, kind), count) for kind, count in kinds]

@@ -8,9 +8,11 @@ from msgspec.structs import replace
 
 from tsdl.check.attributes import refuse_other
 from tsdl.diagnostics import Label
+from tsdl.diagnostics.words import several
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Constructed, Path, Place, Range, Value
 from tsdl.lower.files import FileReader, check_unit, read_named
+from tsdl.lower.ineffective import report_ineffective, warn
 from tsdl.planworkload import MOST_STEPS, Attribute, Draw, Table, Workload
 from tsdl.program import Declaration
 from tsdl.traces import Columns, Counter, Named, Recorded, read_requests
@@ -22,6 +24,7 @@ MOST_REQUESTS = 50_000_000
 def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:
     """Return a workload; report what is missing in it or contradicts itself."""
     _check(evaluator, workload)
+    _report_ineffective(evaluator, workload)
     traced = _recorded(evaluator, workload, "trace", read)
     listed = _recorded(evaluator, workload, "lengths", read)
     replayed = traced.table if traced is not None else None
@@ -67,7 +70,7 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
     if replayed is not None:
         replayed = _speed(evaluator, workload, replayed)
     total = evaluator.optional(workload, "total")
-    return Workload(
+    found = Workload(
         name=workload.name,
         requests=int(requests) if requests is not None else None,
         duration=duration,
@@ -94,6 +97,8 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         concurrency=int(concurrency) if concurrency is not None else None,
         attributes=_attributes(evaluator, workload, recorded.attributes),
     )
+    _see_to_answers(evaluator, workload, found)
+    return found
 
 
 def _attributes(
@@ -324,6 +329,30 @@ def _check(evaluator: Evaluator, workload: Instance) -> None:
                 f"needs `{key}`",
                 help=(f"write `{key} = {_EXAMPLES[key]}`, or replay a `trace`",),
             )
+
+
+def _report_ineffective(evaluator: Evaluator, workload: Instance) -> None:
+    """Warn of what is said of a trace, or of a file, where there is none."""
+    if is_set(workload, "trace"):
+        return
+    name = workload.name
+    remedy = 'write `trace = "requests.csv"`, or leave it out'
+    report_ineffective(evaluator, workload, ("speed",), f"`{name}` replays no trace", remedy)
+    if not is_set(workload, "lengths"):
+        why, columns = f"`{name}` reads no file", evaluator.inner(workload, "columns")
+        report_ineffective(evaluator, workload, ("format", "tokenizer"), why, remedy)
+        report_ineffective(evaluator, columns, ("arrived", "prompt", "output", "unit"), why, remedy)
+
+
+def _see_to_answers(evaluator: Evaluator, workload: Instance, found: Workload) -> None:
+    """Warn where `total` leaves each answer one token, whatever is drawn for it."""
+    prompt, output, total = found.prompt, found.output, found.total
+    if prompt is None or output is None or total is None or found.turns is not None:
+        return
+    if prompt.ends[0] >= total - 1 and output.ends[1] > 1:
+        why = f"`total` is {several(total, 'token')}, and no prompt leaves more than one"
+        remedy = "let `total` be the tokens of prompt and answer together"
+        warn(evaluator, "output", evaluator.span(workload, "total"), why, remedy)
 
 
 _EXAMPLES = {
