@@ -247,7 +247,7 @@ def test_a_move_that_takes_less_than_nothing_is_told(engine: str) -> None:
     plan = tsdl.compile(
         HEAD
         + """
-kvcache odd from tight { swap_out(r) = 0 s - 1 ms }
+kvcache odd from tight { swap_out(r) = 0 s - r.held / 64 GiB/s }
 cluster some { worker gpu { hardware = A100_80G; cost = exact; kv = odd } }
 policy mine from continuous { local { watermark = 0 %; preempt = swap } }
 workload asked {

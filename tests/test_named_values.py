@@ -8,19 +8,23 @@ from tsdl.plan import Stage
 
 RAW = """
 operator Tiled(k, n) {
-  flops = 2 * tokens * k * n * round_up(tokens, 128) / tokens
-  bytes = 3 * round_up(tokens, 128) * k
-  class = gemm
+  part first {
+    flops = 2 * tokens * k * n * round_up(tokens, 128) / tokens
+    bytes = 3 * round_up(tokens, 128) * k
+    class = gemm
+  }
   part more { flops = round_up(tokens, 128) * k * 2; when = round_up(tokens, 128) > 128 }
 }
 """
 NAMED = """
 operator Tiled(k, n) {
-  flops = 2 * tokens * k * n * rows_up / tokens
+  part first {
+    flops = 2 * tokens * k * n * rows_up / tokens
+    bytes = 3 * rows_up * k
+    class = gemm
+  }
   let rows_up = round_up(tokens, tile)  # what stands in front of it may read it, too
   let tile    = 128
-  bytes = 3 * rows_up * k
-  class = gemm
   part more {
     let work = rows_up * k
     flops = work * 2
@@ -55,7 +59,9 @@ def test_two_bases_with_one_of_its_own_over_another_agree() -> None:
 
 
 def test_a_base_may_stand_behind_what_is_derived_from_it() -> None:
-    later = "operator Same(k, n) from Tiled(k, n) { bytes = 3 * rows_up * k }\n" + NAMED
+    later = (
+        "operator Same(k, n) from Tiled(k, n) { part first { bytes = 3 * rows_up * k } }\n" + NAMED
+    )
     assert kernels(later, "Same(4096, 1024)") == kernels(RAW)
 
 

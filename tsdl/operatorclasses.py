@@ -1,21 +1,24 @@
-"""Operator classes and number formats that stand on one side only, of devices or of others."""
+"""Operator classes, shares and number formats that stand on one side only, of devices or others."""
 
 from collections.abc import Iterator
 
 from tsdl import ast
-from tsdl.diagnostics import Sink
+from tsdl.diagnostics import Label, Sink
 from tsdl.diagnostics.suggest import nearest
-from tsdl.program import Declaration, Members, Program
+from tsdl.program import Declaration, DeclarationName, Members, Program
 from tsdl.source import Span
 
 # Classes with a default of their own: every device has them.
 _ALWAYS = ("gemm", "attention", "pointwise", "collective")
+# What is reached of computing and of memory: kernels that only send do neither.
+_OF_WORK = ("compute", "bandwidth", "sharpness", "widened_compute", "widened_bandwidth")
 
 
 def report_classes(program: Program, sink: Sink) -> None:
     """Warn of a class in the file itself that has no counterpart anywhere: most often a slip."""
     of_operators = {name for d in program.declarations for name, _ in _written(d)}
     of_devices = {*_ALWAYS, *(name for d in program.declarations for name, _ in _reached(d))}
+    done = _done(program)
     formats = {d.name for d in program.declarations if d.kind == "dtype"}
     for declaration in program.declarations:
         if declaration.module is not program.root:
@@ -27,10 +30,27 @@ def report_classes(program: Program, sink: Sink) -> None:
             if name not in of_operators and name not in _ALWAYS:
                 title = f"no operator is of class `{name}`"
                 _warn(sink, title, name, of_operators, span, "counts for nothing")
+        for name, shares in _in_vain(declaration, done):
+            block = "exchange" if name == "exchange" else "collective"
+            first, *others = (Label(span, "counts for nothing") for span in shares)
+            sink.warning(
+                "W0505",
+                f"operators of class `{name}` neither compute nor move bytes of memory",
+                first.span,
+                first.text,
+                secondary=tuple(others),
+                help=(f"a link says what sending reaches: `{block} {{ bandwidth = …; … }}`",),
+            )
         for name, span in _formats(declaration):
             if name not in formats:
                 title = f"no number format is called `{name}`"
                 _warn(sink, title, name, formats, span, "counts for nothing")
+        for name, span in _without_a_peak(declaration):
+            if name in formats:
+                sink.warning(
+                    "W0505", f"`{declaration.name}` has no peak in {name} to attain a share of",
+                    span, "counts for nothing", help=(f"write `compute {{ {name} = … }}`, too",),
+                )  # fmt: skip
 
 
 def _warn(
@@ -67,6 +87,48 @@ def _at_nodes(body: ast.Body) -> Iterator[tuple[str, Span]]:
                     yield argument.value.id, argument.value.span
 
 
+def _done(program: Program) -> dict[str, list[set[str]]]:
+    """Return what work kernels of each class do: those of each operator, part and node."""
+    found: dict[str, list[set[str]]] = {}
+    for declaration in program.declarations:
+        if declaration.kind == "operator" and declaration.members:
+            for kernel in declaration.members.named("part") or [declaration.members]:
+                said = kernel.fields.get("class")
+                if said and isinstance(said.value, ast.Name):
+                    found.setdefault(said.value.id, []).append(set(kernel.fields))
+        if declaration.kind == "model" and declaration.clause.body:
+            for node in ast.walk(declaration.clause.body.items):
+                if isinstance(node, ast.Call):
+                    for name, fields in _at_node(program, node):
+                        found.setdefault(name, []).append(fields)
+    return found
+
+
+def _at_node(program: Program, call: ast.Call) -> Iterator[tuple[str, set[str]]]:
+    """Yield the class that a node of a graph is given, and what its operator does."""
+    meaning = program.meanings.get(call.function)
+    if isinstance(meaning, DeclarationName) and meaning.declaration.members:
+        given = {argument.name or "" for argument in call.arguments}
+        for argument in call.arguments:
+            if argument.name == "class" and isinstance(argument.value, ast.Name):
+                yield argument.value.id, given | set(meaning.declaration.members.fields)
+
+
+def _in_vain(
+    declaration: Declaration, done: dict[str, list[set[str]]]
+) -> Iterator[tuple[str, list[Span]]]:
+    """Yield classes that only send, and where a device says what they reach of other work."""
+    if declaration.kind != "hardware" or declaration.members is None:
+        return
+    efficiency = declaration.members.block("efficiency")
+    for (name, _), block in efficiency.blocks.items() if efficiency else ():
+        said = [block.fields[key] for key in _OF_WORK if key in block.fields]
+        own = [definition for definition in said if definition.owner is declaration]
+        kernels = done.get(name, [])
+        if own and kernels and all(each.isdisjoint(("flops", "bytes")) for each in kernels):
+            yield name, [definition.value.span for definition in own]
+
+
 def _reached(declaration: Declaration) -> Iterator[tuple[str, Span]]:
     """Yield the classes that a device has efficiencies of."""
     if declaration.kind != "hardware" or declaration.members is None:
@@ -85,3 +147,13 @@ def _formats(declaration: Declaration) -> Iterator[tuple[str, Span]]:
         for name, definition in members.fields.items() if members else ():
             if definition.owner is declaration:
                 yield name, definition.value.span
+
+
+def _without_a_peak(declaration: Declaration) -> Iterator[tuple[str, Span]]:
+    """Yield the formats of which a device says what is attained of its peak, and has none."""
+    if declaration.kind != "hardware" or declaration.members is None:
+        return
+    attained, peaks = (declaration.members.block(name) for name in ("attained", "compute"))
+    for name, definition in attained.fields.items() if attained and peaks else ():
+        if peaks and name not in peaks.fields and definition.owner is declaration:
+            yield name, definition.value.span

@@ -207,6 +207,10 @@ class Program(Struct):
             return seen
         return next(iter(self.attributes().get(name, ())), None)
 
+    def sees(self, declaration: Declaration) -> bool:
+        """Tell whether a declaration is what its name means in the file itself."""
+        return self.scopes[self.root].get(declaration.name) is declaration
+
     def params(self) -> dict[str, Declaration]:
         """Return the params that can be set: those that the file sees under a bare name."""
         return {n: d for n, d in self.scopes[self.root].items() if d.kind == "param"}

@@ -1,6 +1,4 @@
-"""What can be said before any run: scenarios that cannot work, names that nothing uses."""
-
-from collections.abc import Container
+"""What can be said before any run: scenarios that cannot work, questions asked in vain."""
 
 from tsdl import ast
 from tsdl.attainable import best_of_all, bounded_below
@@ -11,10 +9,9 @@ from tsdl.lower import FileReader, lower
 from tsdl.lower.undrawn import undrawn
 from tsdl.operatorclasses import report_classes
 from tsdl.plan import Global, Local, Plan, of_stage
-from tsdl.program import Declaration, Program
-from tsdl.resolve import find
+from tsdl.program import Declaration
 from tsdl.totals import check_drawn, check_total, tell_undrawn
-from tsdl.types import Reference
+from tsdl.unused import report_unused
 
 # Found by lowering, but no reason to fail a check: a value that only the command line gives.
 _SILENT = "E0505"
@@ -47,7 +44,7 @@ def verify(outside: Evaluator, read: FileReader, sink: Sink) -> list[Plan]:
         found = Sink()
         verify_study(outside_of(outside.anew(found), study), study, read)
         sink.found += [d for d in found.found if d.code != _SILENT]
-    _report_unused(program, sink)
+    report_unused(program, sink)
     report_classes(program, sink)
     return plans
 
@@ -95,37 +92,6 @@ def _check_totals(
         check_total(condition.formula, expression.span, "an `expect`", plan, lacking, sink)
 
 
-# -- what nothing uses -------------------------------------------------------------------------
-
-
-def _report_unused(program: Program, sink: Sink) -> None:
-    roots = [*program.own("scenario"), *program.own("study")]
-    if not roots:
-        return  # a file of declarations, for others to import
-    attributes = program.attributes()
-    reached: set[int] = set()
-    open_kinds: set[str] = set()
-    waiting = list(roots)
-    while waiting:
-        declaration = waiting.pop()
-        if id(declaration) not in reached:
-            reached.add(id(declaration))
-            if not declaration.module.library:  # which knows nothing of the file
-                waiting += _mentioned(program, declaration, attributes)
-            kinds = _kind_of_param(program, declaration) - open_kinds
-            open_kinds |= kinds  # of which the command line may choose any
-            waiting += [d for d in program.declarations if d.kind in kinds] if kinds else []
-    for declaration in program.declarations:
-        if declaration.module is program.root and id(declaration) not in reached:
-            sink.warning(
-                "W0201",
-                f"{declaration.kind} `{declaration.name}` is used by no scenario",
-                declaration.span,
-                "never used",
-                help=("remove it, or use it",),
-            )
-
-
 def _check_read(
     evaluator: Evaluator, scenario: Declaration, plan: Plan, lacking: list[str], sink: Sink
 ) -> None:
@@ -139,30 +105,3 @@ def _check_read(
         if name in read:
             place = evaluator.span(evaluator.instance(scenario), "workload")
             tell_undrawn(name, plan.workload, place, sink)
-
-
-def _kind_of_param(program: Program, declaration: Declaration) -> set[str]:
-    """Return the kind of block that a param stands for, if it does."""
-    head = declaration.clause.head
-    type_ = program.types.get(head) if declaration.kind == "param" and head else None
-    return {type_.kind} if isinstance(type_, Reference) else set()
-
-
-def _mentioned(
-    program: Program, declaration: Declaration, attributes: Container[str]
-) -> list[Declaration]:
-    """Return the declarations that the text of one names, wherever in it.
-
-    `attributes` of requests have names that all files know, one that does not import them, too.
-    """
-    found = []
-    for node in ast.walk(declaration.clause):
-        if not isinstance(node, (ast.Name, ast.Attribute)):
-            continue
-        named = find(program, declaration.module, node)
-        name = node.id if isinstance(node, ast.Name) else node.name  # `tenant`, `r.tenant`
-        if named is None and name in attributes:
-            named = program.attribute(declaration.module, name)
-        if named is not None and named is not declaration:
-            found.append(named)
-    return found

@@ -10,6 +10,7 @@ from tsdl.check.clauses import check_form
 from tsdl.check.events import check_handler
 from tsdl.check.expressions import infer, require
 from tsdl.check.graphs import check_graph
+from tsdl.check.handlers import unread
 from tsdl.check.hooks import check_hook
 from tsdl.check.measures import agrees, mismatch
 from tsdl.check.names import let_type, see_to_each
@@ -76,6 +77,12 @@ def _unread(owner: Declaration, members: Members, sink: Sink) -> None:
             sink.warning(
                 "W0202", f"no expression reads `{definition.key}`", definition.span,
                 help=("it changes what is said by its name alone, in this block or in a base",),
+            )  # fmt: skip
+    for part in (part for parts in members.parts.values() for part in parts):
+        for variable in unread(part.item) if part.owner is owner else ():
+            sink.warning(
+                "W0202", f"no statement reads `{variable.name}`", variable.name_span,
+                help=("leave it out: where it has no value, the handler ends there",),
             )  # fmt: skip
     for block in members.blocks.values():
         _unread(owner, block, sink)

@@ -1,5 +1,7 @@
 """Bodies of handlers, statement by statement: variables, branches, loops, what is assigned to."""
 
+from collections.abc import Iterator
+
 from tsdl import ast
 from tsdl.check import slips
 from tsdl.check.actions import check_action, statements
@@ -78,6 +80,16 @@ def check_body(body: ast.Body, scope: Scope) -> None:
                 scope.sink.error(
                     "E0416", "this is no statement", item.span, help=(statements(stage),)
                 )
+
+
+def unread(node: object) -> Iterator[ast.Let]:
+    """Yield the variables in the bodies of a clause that no statement behind them reads."""
+    for body in (each for each in ast.walk(node) if isinstance(each, ast.Body)):
+        for at, item in enumerate(body.items):
+            if isinstance(item, ast.Let):
+                behind = ast.walk(body.items[at + 1 :])
+                if not any(isinstance(n, ast.Name) and n.id == item.name for n in behind):
+                    yield item
 
 
 def _let(item: ast.Let, value: ast.Expr, scope: Scope) -> Type:

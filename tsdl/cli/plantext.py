@@ -278,27 +278,37 @@ def _assumptions(workers: Workers, model: Model) -> list[str]:
     return [
         f"    peaks     {_peaks(workers.peaks, plain)}, {workers.peak_bandwidth / 1e12:.4g} TB/s a "
         "device" + (f", {workers.link.name} between them" if workers.devices > 1 else ""),
-        *_reached("assumed of them", workers.efficiencies),
-        *(line for offload in workers.offloads for line in _of_offload(offload)),
+        *_reached("assumed of them", workers.efficiencies, _sending(workers)),
+        *(line for offload in workers.offloads for line in _of_offload(offload, _sending(workers))),
     ]
 
 
-def _of_offload(offload: Offload) -> list[str]:
+def _sending(workers: Workers) -> set[str]:
+    """Return the classes that only send: their times are those of links, and of launches."""
+    kernels = [kernel for stage in workers.cost.stages for kernel in stage.kernels]
+    working = {kernel.work_class for kernel in kernels if kernel.flops != 0 or kernel.bytes != 0}
+    return {kernel.work_class for kernel in kernels} - working
+
+
+def _of_offload(offload: Offload, sending: set[str]) -> list[str]:
     peaks = _peaks(offload.peaks, None)
     bandwidth = offload.peak_bandwidth / 1e12
     return [
         f"    peaks     of {offload.name}: {peaks}, {bandwidth:.4g} TB/s a device",
-        *_reached(f"assumed of {offload.name}", offload.efficiencies),
+        *_reached(f"assumed of {offload.name}", offload.efficiencies, sending),
     ]
 
 
-def _reached(title: str, efficiencies: tuple[Efficiency, ...]) -> list[str]:
+def _reached(title: str, efficiencies: tuple[Efficiency, ...], sending: set[str]) -> list[str]:
     lines = [f"    {title:<40}{'compute':>18}{'bandwidth':>18}{'launch':>10}{'p-norm':>10}"]
     for reached in efficiencies:
         norm = "max" if reached.sharpness is None else f"{reached.sharpness:g}"
+        shares = [f"{share:.1%}" for share in (reached.compute, reached.bandwidth)]
+        if reached.work_class in sending:
+            norm, shares = "–", ["–", "–"]
         named = reached.work_class + (", weights widened" if reached.widened else "")
         lines.append(
-            f"      {named:<38}{reached.compute:>18.1%}{reached.bandwidth:>18.1%}"
+            f"      {named:<38}{shares[0]:>18}{shares[1]:>18}"
             f"{reached.overhead * 1e6:>7.1f} us{norm:>10}"
             + (f", and {reached.extra * 1e6:g} us by the policy" if reached.extra else "")
         )

@@ -149,6 +149,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0526", Severity.WARNING, "an offload that computes nothing"),
         Code("W0527", Severity.WARNING, "a tier into which no KV comes"),
         Code("W0528", Severity.WARNING, "more blocks than the memory holds"),
+        Code("W0529", Severity.WARNING, "a setting without effect"),
         Code("W0603", Severity.WARNING, "rows are left out"),
         Code("W0606", Severity.WARNING, "a key without a counterpart"),
         Code("W0608", Severity.WARNING, "a table that is faster than the device"),

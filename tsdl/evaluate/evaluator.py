@@ -180,6 +180,12 @@ class Evaluator(Struct):
         default = self.program.defaults.get(_schema_path(instance, key))
         return (default, Place(self.program.library, instance)) if default is not None else None
 
+    def usual(self, instance: Instance, key: str) -> Value | None:
+        """Return the default of a field; None where it has none."""
+        default = self.program.defaults.get(_schema_path(instance, key))
+        place = Place(self.program.library, instance)
+        return None if default is None else self.value(default, place)
+
     def place_in(self, instance: Instance, key: str, owner: Declaration) -> Place:
         """Return where what is said of a field, or of a `let`, is computed."""
         known = names_of_stage(instance.members) if key in instance.members.lets else {}
@@ -321,7 +327,7 @@ class Evaluator(Struct):
                     holder = holder.parent if holder else None
                 source = self._source(holder, key) if holder else None
             case DeclarationName(declaration=declaration) if declaration.kind == "param":
-                if declaration.name in self.params and self._settable(declaration):
+                if declaration.name in self.params and self.program.sees(declaration):
                     return self.program.given.get(declaration.name, declaration.span)
                 if declaration.clause.value is None:
                     return declaration.span
@@ -337,7 +343,7 @@ class Evaluator(Struct):
         known = self._param_values.get(id(declaration))
         if known is not None:
             return known
-        if declaration.name in self.params and self._settable(declaration):
+        if declaration.name in self.params and self.program.sees(declaration):
             value = self._own(self.params[declaration.name])
             self._param_values[id(declaration)] = value
             return value
@@ -360,10 +366,6 @@ class Evaluator(Struct):
         self.check_whole(declaration.clause.type, value, declaration.clause.value)
         self._param_values[id(declaration)] = value
         return value
-
-    def _settable(self, param: Declaration) -> bool:
-        """Tell whether a param is what its name means in the file itself."""
-        return self.program.scopes[self.program.root].get(param.name) is param
 
     def _own(self, value: Value) -> Value:
         """Return a value that another has computed: its instances know nothing of constants here.

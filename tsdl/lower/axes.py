@@ -99,7 +99,7 @@ class Axes:
             )
         program = self.evaluator.program
         param = program.lookup(owner.module, name)
-        if param is None or program.params().get(name) is not param:
+        if param is None or not program.sees(param):
             raise self.evaluator.fail(
                 "E0507",
                 f"`{name}` is a param of another file, which this one does not see by that name",

@@ -106,15 +106,20 @@ class Offload(Struct):
     link: Instance
     place: Span  # where its kinds are said
 
-    def takes_over(self, operator: Instance) -> bool:
-        """Tell whether an operator is one of its kinds, or derives from one."""
-        waiting = [operator.declaration]
+    def takes_over(self, operator: Declaration, kind: Declaration | None = None) -> bool:
+        """Tell whether an operator is one of its kinds, or of that kind, or derives from one."""
+        kinds, waiting = (self.kinds if kind is None else (kind,)), [operator]
         while waiting:
             declaration = waiting.pop()
-            if declaration in self.kinds:
+            if declaration in kinds:
                 return True
             waiting += [base.declaration for base in declaration.bases]
         return False
+
+    def computes(self, operator: Declaration) -> bool:
+        """Tell whether it has work of an operator of its kinds: all of it, or the part it runs."""
+        assert operator.members is not None
+        return self.runs == "both" or ("part", self.runs) in operator.members.blocks
 
 
 FORMATS = ("dtype", "weight_dtype", "expert_dtype", "compute_dtype", "kv_dtype", "state_dtype")

@@ -75,6 +75,8 @@ def check_offloads(
     for offload in device.offloads:
         if not any(kernel.on == offload.name for kernel in kernels):
             _warn_of_idle(evaluator, worker, model, offload, graph)
+        else:
+            _warn_of_left(evaluator, worker, model, offload, graph)
         usable, weights = _capacity(offload) * utilization, _weights(offload, graph)
         keeps = offload.name in graph.homes
         if weights < usable or (weights == usable and not keeps):
@@ -124,6 +126,25 @@ def _warn_of_idle(
         secondary=(Label(evaluator.place_of(model), "this model"),),
         help=(f"did you mean `{near}`?" if near else f"it has {known}",),
     )
+
+
+def _warn_of_left(
+    evaluator: Evaluator, worker: Instance, model: Instance, offload: Offload, graph: Graph
+) -> None:
+    """Warn of kinds that the model has, and of which nothing goes to an offload that names them."""
+    for kind in offload.kinds:
+        named = [each for each in graph.kinds.values() if offload.takes_over(each, kind)]
+        if not named or any(offload.computes(each) for each in named):
+            continue
+        evaluator.sink.warning(
+            "W0526",
+            f"`{offload.name}` computes nothing of `{kind.name}`: no such operator of "
+            f"`{model.name}` has a part `{offload.runs}`",
+            _place(evaluator, worker, offload.name, "operators"),
+            f"worker `{worker.members.name}`",
+            secondary=(Label(_place(evaluator, worker, offload.name, "runs"), "only that part"),),
+            help=(f"leave `{kind.name}` out, or `runs`: then all of its operators go there",),
+        )
 
 
 def _capacity(offload: Offload) -> float:

@@ -97,8 +97,8 @@ def _link(evaluator: Evaluator, block: Instance, device: Device) -> Instance:
 
 def offload_of(device: Device, operator: Instance) -> Offload | None:
     """Return the offload that computes an operator, or the part that it runs. Raises Failed."""
-    found = [offload for offload in device.offloads if offload.takes_over(operator)]
-    found = [o for o in found if o.runs == "both" or ("part", o.runs) in operator.members.blocks]
+    kind = operator.declaration
+    found = [o for o in device.offloads if o.takes_over(kind) and o.computes(kind)]
     if len(found) > 1:
         one, other = found[:2]
         raise device.evaluator.fail(

@@ -16,13 +16,15 @@ from tsdl.lower.offloading import Leg, crossing, joined, keeps_kv, kv_between, o
 from tsdl.lower.sharding import divide, sizes_of
 from tsdl.lower.tables import Tables
 from tsdl.plan import WORK, Kernel, Roof, Stage
-from tsdl.program import DeclarationName, Part
+from tsdl.program import Declaration, DeclarationName, Part
 from tsdl.schema import BATCH_FEATURES
 
 _FAR_FEWER = 3 / 4
 _SOME_LAYERS = (
     "dense_layers", "windowed_layers", "recurrent_layers", "ffn_layers", "indexed_layers",
 )  # fmt: skip
+# What parts say in the place of their operator, with what it is where nothing is said.
+_OF_PARTS = {**dict.fromkeys(WORK, 0), "class": "pointwise", "when": None}
 
 
 class Kept(Struct):
@@ -55,7 +57,7 @@ class Graph(Struct):
     reach: float = 0  # the longest of those that look back a window only; 0 without one
     away: dict[str, float] = field(default_factory=dict)  # bytes of weights that offloads keep
     homes: dict[str, str] = field(default_factory=dict)  # where KV is: a kind of operator of each
-    kinds: set[str] = field(default_factory=set)  # of operators
+    kinds: dict[str, Declaration] = field(default_factory=dict)  # of operators
 
     def keep(self, name: str, kept: Kept, repeat: int, offload: str) -> None:
         """Note what a node keeps: weights on the device, or where an offload has them."""
@@ -208,7 +210,7 @@ def _node(
     meaning = evaluator.program.meanings[function]
     assert isinstance(meaning, DeclarationName)
     operator = evaluator.derived(meaning.declaration, arguments, place)
-    graph.kinds.add(operator.name)
+    graph.kinds[operator.name] = operator.declaration
     operator.symbols = _symbols(device)
     rows = evaluator.known(operator, "rows")
     width = _last_size(evaluator, operator)
@@ -265,6 +267,9 @@ def _legs(
 ) -> list[Leg]:
     """Return the kernels of an operator, by where they are computed. Raises Failed."""
     evaluator = device.evaluator
+    # Where an offload computes all of its parts, its own `when` says when activations go there.
+    kept = ("when",) if offload and offload.runs == "both" else ()
+    _check_parts(evaluator, operator, kept)
     if offload is None:
         here = _kernels(evaluator, operator, name, device)
         return [Leg(tuple(tables.of_operator(name, here, rows)))]
@@ -335,6 +340,34 @@ def _kernels(evaluator: Evaluator, operator: Instance, name: str, device: Device
         named = f"{name}.{part.name}"
         found.append(_kernel(evaluator, block, named, device, format_, widened=widened))
     return found
+
+
+def _check_parts(evaluator: Evaluator, operator: Instance, kept: tuple[str, ...]) -> None:
+    """See that an operator of parts says no work of its own: theirs is all it does. Raises Failed.
+
+    What it derives from may: parts are written in its place. So may what another name reads.
+    """
+    parts, fields = operator.members.named("part"), operator.members.fields
+    if not parts:
+        return
+    others = (*fields.values(), *operator.members.lets.values())
+    read = {
+        node.id for other in others for node in ast.walk(other.value) if isinstance(node, ast.Name)
+    }
+    for key, usual in _OF_PARTS.items():
+        said = fields.get(key)
+        owner = said.owner.members if said else None
+        beside = key in operator.overrides or (owner is not None and bool(owner.named("part")))
+        if not beside or key in kept or key in read or evaluator.get(operator, key) == usual:
+            continue
+        raise evaluator.fail(
+            "E0521",
+            f"operator `{operator.name}` has both `part {parts[0].name}` and `{key}`",
+            evaluator.span(operator, key),
+            "its parts are all that it does",
+            secondary=(Label(parts[0].span, "a part"),) if parts[0].span else (),
+            help=(f"write `{key}` in a part, or leave it out",),
+        )
 
 
 def _widens(evaluator: Evaluator, operator: Instance, device: Device, format_: Instance) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.lower.devices import Device
+from tsdl.lower.ineffective import report_ineffective
 
 _POWER = ("idle", "decode", "peak")
 
@@ -17,6 +18,10 @@ def owned(evaluator: Evaluator, device: Device, devices: int) -> dict[str, Any]:
     kinds = [(device.hardware, devices), *((o.device.hardware, o.count) for o in device.offloads)]
     rates = [(_rate(evaluator, kind), count) for kind, count in kinds]
     known_rates = [rate * count for rate, count in rates if rate is not None]
+    for kind, _ in kinds:
+        if not evaluator.real(kind, "price"):
+            why, remedy = f"`{kind.name}` has no price", "write `price = … USD`, or leave it out"
+            report_ineffective(evaluator, kind, ("lifetime",), why, remedy)
     prices = [evaluator.real(kind, "price") * count for kind, count in kinds]
     powers = [(_power(evaluator, kind), count) for kind, count in kinds]
     unpowered = tuple(

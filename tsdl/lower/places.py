@@ -88,7 +88,7 @@ def check_tiers(
     for policy, named in policies:
         for stage in ("local", "global"):
             for part in evaluator.inner(policy, stage).members.clauses("on"):
-                for name in _tiers_in(part.item):
+                for name in tiers_in(part.item):
                     if name.id not in known:
                         place = named if part.owner.module.library else name.span
                         raise _missing(evaluator, cluster, name.id, known, place)
@@ -145,7 +145,7 @@ def check_stored(
             for policy, named in policies
             for stage in ("local", "global")
             for part in evaluator.inner(policy, stage).members.clauses("on")
-            for written in _tiers_in(part.item)
+            for written in tiers_in(part.item)
             if written.id == name
         ]
         places = [span for _, span in sorted(found, key=itemgetter(0))]
@@ -175,7 +175,8 @@ def _missing(
     )  # fmt: skip
 
 
-def _tiers_in(item: object) -> Iterator[ast.Name]:
+def tiers_in(item: object) -> Iterator[ast.Name]:
+    """Yield the tiers that handlers store in and fetch from, where they name them."""
     for node in ast.walk(item):
         match node:
             case ast.Clause(verb="store", within=ast.Name() as name):

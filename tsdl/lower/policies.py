@@ -7,9 +7,11 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Place
 from tsdl.formula import Formula, Value, make, substituted, symbol
 from tsdl.lower.handlers import formula_here, lower_handlers, lower_states, names_around
+from tsdl.lower.ineffective import report_ineffective, warn
 from tsdl.lower.speculating import speculation_of
 from tsdl.plan import Extern, Global, Local
 from tsdl.planhandlers import Handler
+from tsdl.program import ChoiceName
 from tsdl.schema import EVENTS
 from tsdl.source import Span
 
@@ -23,6 +25,7 @@ def lower_local(
     """
     local = evaluator.inner(policy, "local")
     known = {Formula("field", (symbol("w"), name)): value for name, value in facts.items()}
+    _report_ineffective(evaluator, local)
     return Local(
         policy=policy.name,
         batching=evaluator.word(local, "batching"),
@@ -48,6 +51,19 @@ def lower_local(
         handlers=_alive(lower_handlers(evaluator, local), facts, used),
         extern=_extern(evaluator, policy),
     )
+
+
+def _report_ineffective(evaluator: Evaluator, local: Instance) -> None:
+    """Warn of what is said of swapped requests where a policy swaps nobody, whatever params are."""
+    said = local.members.fields.get("preempt")
+    if said is None or isinstance(evaluator.program.meanings.get(said.value), ChoiceName):
+        if evaluator.word(local, "preempt") == "swap":
+            return
+        why, remedy = "nobody is swapped out", "write `preempt = swap`, or leave it out"
+        report_ineffective(evaluator, local, ("swapped_first",), why, remedy)
+        for part in local.members.clauses("resume"):
+            if part.owner is local.declaration:
+                warn(evaluator, "resume", part.item.span, why, remedy)
 
 
 def lower_global(evaluator: Evaluator, policy: Instance, used: dict[Span, Handler]) -> Global:

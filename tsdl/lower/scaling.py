@@ -6,6 +6,7 @@ from tsdl import ast
 from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.lower.clusters import Standing, fewest_of, parallel_of
+from tsdl.lower.ineffective import report_ineffective
 from tsdl.plan import Workers
 from tsdl.source import Span
 
@@ -31,6 +32,7 @@ def check_scaled(
     for standing in standings:
         worker = standing.worker
         _check_ranks(evaluator, worker)
+        _report_ineffective(evaluator, worker)
         if fewest_of(evaluator, worker) is None:
             continue
         if worker.members.name not in scaled and not extern:
@@ -52,6 +54,19 @@ def _check_ranks(evaluator: Evaluator, worker: Instance) -> None:
                 f"worker `{worker.members.name}`",
                 help=(f"{remedy}, or leave `ranks` out",),
             )
+
+
+def _report_ineffective(evaluator: Evaluator, worker: Instance) -> None:
+    """Warn of times of workers that never fail, and are up from the beginning."""
+    if evaluator.get(worker, "failures") is not None:
+        return
+    why = f"workers `{worker.members.name}` do not fail"
+    remedy = "write `failures = exponential(mean = 200 h)`, or leave it out"
+    report_ineffective(evaluator, worker, ("repair",), why, remedy)
+    if fewest_of(evaluator, worker) is None:
+        why = f"workers `{worker.members.name}` neither are scaled nor fail"
+        remedy = "write how many there may be, `* 1..8`, or `failures`; or leave it out"
+        report_ineffective(evaluator, worker, ("start",), why, remedy)
 
 
 def _check_group(evaluator: Evaluator, name: str, place: Span, workers: Sequence[Workers]) -> None:

@@ -374,7 +374,7 @@ class _Lowering:
             for clause, _ in self._clauses(verb):
                 if clause.objects[0].span.text == name:
                     return self.reader.scale(name, clause.within)
-        seen = self.evaluator.program.params().get(name) is meaning.declaration
+        seen = self.evaluator.program.sees(meaning.declaration)
         return self.reader.scale(name, None) if seen else None
 
     def _axis(self, name: ast.Expr) -> Axis:

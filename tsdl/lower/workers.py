@@ -322,8 +322,14 @@ def _whole(number: float) -> float:
 
 
 def _move(evaluator: Evaluator, kv: Instance, key: str) -> Value | None:
-    """Return the seconds of a move to or from swap space, where the manager says them itself."""
+    """Return the seconds of a move to or from swap space, where the manager says them itself.
+
+    Raises Failed.
+    """
     time = evaluator.function(kv, key, {"r": symbol("r")})
+    if isinstance(time, (int, float)) and time < 0:
+        place = kv.members.fields[key].value.span
+        raise evaluator.fail("E0503", f"`{key}` must be at least 0 s, and is {time:g} s", place)
     return None if time is None else flattened(time, "r")
 
 

@@ -8,13 +8,15 @@ from msgspec.structs import replace
 
 from tsdl.check.attributes import refuse_other
 from tsdl.diagnostics import Label
+from tsdl.diagnostics.words import several
 from tsdl.evaluate import Evaluator, Failed, Instance
-from tsdl.evaluate.values import Constructed, Path, Place, Range, Value
-from tsdl.lower.files import FileReader, check_unit, read_named
+from tsdl.evaluate.values import Constructed, Place, Range, Value
+from tsdl.lower.files import FileReader
+from tsdl.lower.ineffective import report_ineffective, warn
+from tsdl.lower.recorded import of_file, recorded_of
 from tsdl.planworkload import MOST_STEPS, Attribute, Draw, Table, Workload
 from tsdl.program import Declaration
-from tsdl.traces import Columns, Counter, Named, Recorded, read_requests
-from tsdl.traces.tokenizer import NoTokenizer, counter
+from tsdl.traces import Named, Recorded
 
 MOST_REQUESTS = 50_000_000
 
@@ -22,8 +24,9 @@ MOST_REQUESTS = 50_000_000
 def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:
     """Return a workload; report what is missing in it or contradicts itself."""
     _check(evaluator, workload)
-    traced = _recorded(evaluator, workload, "trace", read)
-    listed = _recorded(evaluator, workload, "lengths", read)
+    _report_ineffective(evaluator, workload)
+    traced = recorded_of(evaluator, workload, "trace", read)
+    listed = recorded_of(evaluator, workload, "lengths", read)
     replayed = traced.table if traced is not None else None
     drawn = listed.table if listed is not None else None
     recorded = traced or listed or Recorded(Table((), (), ()))
@@ -67,7 +70,7 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
     if replayed is not None:
         replayed = _speed(evaluator, workload, replayed)
     total, texts = evaluator.optional(workload, "total"), texts_of(workload)
-    return Workload(
+    found = Workload(
         name=workload.name,
         requests=int(requests) if requests is not None else None,
         duration=duration,
@@ -95,6 +98,8 @@ def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -
         concurrency=int(concurrency) if concurrency is not None else None,
         attributes=_attributes(evaluator, workload, recorded.attributes),
     )
+    _see_to_answers(evaluator, workload, found)
+    return found
 
 
 def _attributes(
@@ -102,12 +107,12 @@ def _attributes(
 ) -> tuple[Attribute, ...]:
     """Return all attributes that the program declares, and what is drawn for each.
 
-    `rows` are those that a file brings, in the order of `_of_file`. Raises Failed.
+    `rows` are those that a file brings, in the order of `of_file`. Raises Failed.
     """
     block = evaluator.inner(workload, "attributes")
     declared = evaluator.program.attributes()
-    brought = dict(zip(_of_file(evaluator, workload), rows, strict=bool(rows)))
-    for name in _of_file(evaluator, workload):
+    brought = dict(zip(of_file(evaluator, workload), rows, strict=bool(rows)))
+    for name in of_file(evaluator, workload):
         _check_brought(evaluator, workload, name, brought)
     found = []
     for name in sorted(declared):
@@ -162,14 +167,6 @@ def _priority(evaluator: Evaluator, workload: Instance, rows: tuple[float, ...])
             help=("leave one of them out",),
         )
     return Draw("rows", values=rows)
-
-
-def _of_file(evaluator: Evaluator, workload: Instance) -> list[str]:
-    """Return the attributes of which a column of a file is named."""
-    columns = evaluator.inner(workload, "columns")
-    usual = columns.members.shape.fields
-    named = (key for key in columns.members.fields if key not in usual)
-    return [key for key in named if evaluator.get(columns, key)]  # "" takes back what a base names
 
 
 def _check_brought(
@@ -338,6 +335,30 @@ def _check(evaluator: Evaluator, workload: Instance) -> None:
             )
 
 
+def _report_ineffective(evaluator: Evaluator, workload: Instance) -> None:
+    """Warn of what is said of a trace, or of a file, where there is none."""
+    if is_set(workload, "trace"):
+        return
+    name = workload.name
+    remedy = 'write `trace = "requests.csv"`, or leave it out'
+    report_ineffective(evaluator, workload, ("speed",), f"`{name}` replays no trace", remedy)
+    if not is_set(workload, "lengths"):
+        why, columns = f"`{name}` reads no file", evaluator.inner(workload, "columns")
+        report_ineffective(evaluator, workload, ("format", "tokenizer"), why, remedy)
+        report_ineffective(evaluator, columns, ("arrived", "prompt", "output", "unit"), why, remedy)
+
+
+def _see_to_answers(evaluator: Evaluator, workload: Instance, found: Workload) -> None:
+    """Warn where `total` leaves each answer one token, whatever is drawn for it."""
+    prompt, output, total = found.prompt, found.output, found.total
+    if prompt is None or output is None or total is None or found.turns is not None:
+        return
+    if prompt.ends[0] >= total - 1 and output.ends[1] > 1:
+        why = f"`total` is {several(total, 'token')}, and no prompt leaves more than one"
+        remedy = "let `total` be the tokens of prompt and answer together"
+        warn(evaluator, "output", evaluator.span(workload, "total"), why, remedy)
+
+
 _EXAMPLES = {
     "arrivals": "poisson(8 req/s)",
     "prompt": "constant(512 tokens)",
@@ -405,73 +426,3 @@ def draw_of(
         title = f"the range of `{key}` has more than 2^53 steps"
         raise evaluator.fail("E0503", title, place, help=("take a longer step",))
     return found
-
-
-def _recorded(
-    evaluator: Evaluator, workload: Instance, key: str, read: FileReader
-) -> Recorded | None:
-    """Return what a file brings; None where there is none. Raises Failed."""
-    path = evaluator.get(workload, key)
-    if path is None:
-        return None
-    if isinstance(path, str):
-        path = Path(path, evaluator.span(workload, key).source.name)
-    assert isinstance(path, Path)
-    place = evaluator.span(workload, key)
-    name, text = read_named(evaluator, path, place, read)
-    block = evaluator.inner(workload, "columns")
-    declared = evaluator.program.attributes()
-    columns = Columns(
-        evaluator.word(block, "arrived"),
-        evaluator.word(block, "prompt"),
-        evaluator.word(block, "output"),
-        per_second=_per_second(evaluator.real(block, "unit")),
-        priority=str(evaluator.get(block, "priority") or ""),
-        attributes=tuple(
-            (str(evaluator.get(block, name)), declared[name][0].whole)
-            for name in _of_file(evaluator, workload)
-        ),
-    )
-    form = evaluator.word(workload, "format")
-    if key == "trace" and form in ("auto", "csv"):
-        check_unit(evaluator, block, "arrived")
-    found = read_requests(
-        name, text, form, columns, evaluator.sink,
-        arrivals=key == "trace", count=_counter(evaluator, workload, read),
-        said={name: evaluator.span(block, name) for name in block.members.fields},
-    )  # fmt: skip
-    if found is None:
-        raise evaluator.fail(
-            "E0605",
-            f"`{path.text}` cannot be used",
-            place,
-            help=("what is wrong with it is said above, row by row",),
-        )
-    return found
-
-
-def _per_second(unit: float) -> float:
-    """Return how many of a unit of time a second has: 10^9 of 1 ns, and not a little less."""
-    count = 1 / unit
-    return float(round(count)) if math.isclose(count, round(count), rel_tol=1e-15) else count
-
-
-def _counter(evaluator: Evaluator, workload: Instance, read: FileReader) -> Counter | None:
-    """Return what counts tokens, if a tokenizer is named."""
-    path = evaluator.get(workload, "tokenizer")
-    if path is None:
-        return None
-    place = evaluator.span(workload, "tokenizer")
-    if isinstance(path, str):
-        path = Path(path, place.source.name)
-    assert isinstance(path, Path)
-    _, text = read_named(evaluator, path, place, read)
-    try:
-        return counter(text)
-    except NoTokenizer as error:
-        raise evaluator.fail(
-            "E0605",
-            f"`{path.text}` cannot be used: {error}",
-            place,
-            help=("`pip install 'tsdl[tokenizers]'` reads the tokenizer.json of a model",),
-        ) from None
