@@ -353,7 +353,7 @@ def _see_to_answers(evaluator: Evaluator, workload: Instance, found: Workload) -
     prompt, output, total = found.prompt, found.output, found.total
     if prompt is None or output is None or total is None or found.turns is not None:
         return
-    if prompt.ends[0] >= total - 1 and output.ends[1] > 1:
+    if prompt.ends[0] + found.added[0] >= total - 1 and output.ends[1] > 1:
         why = f"`total` is {several(total, 'token')}, and no prompt leaves more than one"
         remedy = "let `total` be the tokens of prompt and answer together"
         warn(evaluator, "output", evaluator.span(workload, "total"), why, remedy)
