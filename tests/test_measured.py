@@ -271,6 +271,16 @@ def test_rows_that_are_separated_otherwise_have_too_few_cells() -> None:
     assert error.title == "the row has 1 cell, and none for `prompt`"
 
 
+def test_a_table_in_another_unit_is_told() -> None:
+    slow = "prompt,output,ttft,tpot\n700,40,61,10\n700,40,60,11\n"
+    _, sink = read(slow)
+    (warning,) = sink.found
+    assert (warning.code, warning.title) == (
+        "W0611", "half of the requests take 10.5 s and more for each token",
+    )  # fmt: skip
+    assert not read(slow.replace("ttft,tpot", "ttft_ms,tpot_ms"))[1].found
+
+
 @pytest.mark.parametrize(
     ("changed", "title"),
     [
@@ -278,6 +288,10 @@ def test_rows_that_are_separated_otherwise_have_too_few_cells() -> None:
         (
             {"start_times": [-1e6, 101.0, 102.0]},
             "between two arrivals 1e+06 s pass, and all the rest takes 1 s",
+        ),
+        (
+            {"start_times": [0.0, 20.0, 40.0]},
+            "requests arrive for 40 s, and the whole run takes 12.5 s",
         ),
     ],
 )

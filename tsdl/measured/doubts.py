@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from itertools import pairwise
+from statistics import median
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.measured.run import Run
@@ -12,6 +13,7 @@ CODE = "W0611"
 _SLACK = 1.05, 1.0  # what clocks may differ by: a factor, and seconds
 _FAR = 100  # times as long as all the rest takes, and
 _LEAST = 60.0  # seconds
+_SLOWEST = 4.0  # seconds for each token after the first, of half of the requests: none serves so
 
 
 def doubts(run: Run, source: Source) -> Iterator[Diagnostic]:
@@ -24,6 +26,13 @@ def doubts(run: Run, source: Source) -> Iterator[Diagnostic]:
             f"a request took {longest:,.4g} s, and the whole run {run.duration:,.4g} s",
             "are its times in another unit? Seconds are read",
         )
+    each = [r.tpot for r in run.requests if not math.isnan(r.tpot)]
+    if each and median(each) > _SLOWEST:
+        yield doubt(
+            source,
+            f"half of the requests take {median(each):,.4g} s and more for each token",
+            "are its times in another unit? Seconds are read, or what a header ends in: `tpot_ms`",
+        )
     arrivals = [request.arrived for request in run.requests]
     gap = max((b - a for a, b in pairwise(arrivals)), default=0.0)
     rest = arrivals[-1] - arrivals[0] - gap + longest
@@ -32,6 +41,13 @@ def doubts(run: Run, source: Source) -> Iterator[Diagnostic]:
             source,
             f"between two arrivals {gap:,.4g} s pass, and all the rest takes {rest:,.4g} s",
             "is that start of another clock? Leave the request out, or mend it",
+        )
+    elif run.timed and arrivals[-1] - arrivals[0] > factor * run.duration + seconds:
+        yield doubt(
+            source,
+            f"requests arrive for {arrivals[-1] - arrivals[0]:,.4g} s, and the whole run takes "
+            f"{run.duration:,.4g} s",
+            "is one of both in another unit? Seconds are read",
         )
 
 
