@@ -69,7 +69,7 @@ def _formula_error(error: BaseException, places: Iterable[Place]) -> Diagnostic 
     return Diagnostic(
         "E0901",
         Severity.ERROR,
-        f"a formula of {part} has no value: {_said(error)}",
+        f"a formula of {part} has no value: {formula.why_none(error)}",
         None,
         notes=_where(part, places),
         help=("guard it: `x / y if y > 0 else 0`",) if divided else (),
@@ -87,17 +87,6 @@ def nothing_to_choose(error: BaseException, places: Iterable[Place]) -> Diagnost
         notes=_where(part, places),
         help=("guard it: `… if count(x for x in LIST) > 0 else …`",),
     )
-
-
-def _said(error: BaseException) -> str:
-    """Return what an error says, in other words than Python's where these are about Python."""
-    if isinstance(error, ZeroDivisionError):  # Python has words of its own for each way
-        return "division by zero"
-    if isinstance(error, OverflowError):
-        return "the result is too large"
-    if isinstance(error, ValueError) and "domain" in str(error):
-        return "a root or a logarithm of a number that has none"
-    return str(error)
 
 
 def _first(error: BaseException) -> BaseException:

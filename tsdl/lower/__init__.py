@@ -7,7 +7,7 @@ from tsdl.diagnostics import Diagnostic, Label, Severity
 from tsdl.diagnostics.words import several
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Place
-from tsdl.formula import Value
+from tsdl.formula import Value, why_none
 from tsdl.lower.breakpoints import lower_breakpoints, names_of
 from tsdl.lower.clusters import blocks_of, check_ranks, devices_of, lower_tiers, standings
 from tsdl.lower.devices import FORMATS
@@ -65,7 +65,7 @@ def lower(evaluator: Evaluator, scenario: Declaration, read: FileReader) -> Plan
     except ArithmeticError as error:
         evaluator.fail(
             "E0504",
-            f"the times of this scenario cannot be computed: {error}",
+            f"the times of this scenario cannot be computed: {why_none(error)}",
             scenario.span,
             help=("look for a size, a rate or an efficiency that is beyond all measure",),
         )
