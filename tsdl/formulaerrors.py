@@ -1,4 +1,4 @@
-"""What formulas may raise where they are computed, and times that cannot be, as diagnostics."""
+"""What formulas may raise where they are computed, and what cannot be, as diagnostics."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,8 +19,8 @@ _OF_FORMULAS = (
 CALLER = ""  # in place of a part: that whose formula called
 
 
-class NoTimeError(Exception):
-    """A formula of a part of a plan gave a time that there cannot be: what, a remedy, a note."""
+class CannotBe(Exception):
+    """A formula of a part of a plan gave a time or a size that cannot be: what, a remedy, a note."""
 
     def __init__(self, part: str, title: str, remedy: str, note: str = "") -> None:
         """Keep all of it as arguments: SimPy raises a copy."""
@@ -44,7 +44,7 @@ def formulas_told(places: Iterable[Place]) -> Iterator[None]:
     """
     try:
         yield
-    except NoTimeError as error:
+    except CannotBe as error:
         part = error.part or (_formulas_of(_first(error)) or [error.part])[-1]
         notes = (*filter(None, [error.note]), *_where(part, places))
         raise TsdlError(
