@@ -20,7 +20,7 @@ CALLER = ""  # in place of a part: that whose formula called
 
 
 class CannotBe(Exception):
-    """A formula of a part of a plan gave a time or a size that cannot be: what, a remedy, a note."""
+    """A formula of a part of a plan gave what cannot be, as a time below zero."""
 
     def __init__(self, part: str, title: str, remedy: str, note: str = "") -> None:
         """Keep all of it as arguments: SimPy raises a copy."""
