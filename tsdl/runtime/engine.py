@@ -24,7 +24,7 @@ from tsdl.runtime.failures import Failures
 from tsdl.runtime.gangs import Gang, gangs_of
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.ledger import Ledger
-from tsdl.runtime.limits import run_within
+from tsdl.runtime.limits import Steps, run_within
 from tsdl.runtime.outcome import Outcome
 from tsdl.runtime.pipeline import PipelinedWorker
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
@@ -53,7 +53,7 @@ Progress = Callable[[int, int], None]
 class Engine:
     """One run of a plan."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what is run, and who looks on)
         self,
         plan: Plan,
         arrivals: Arrivals,
@@ -61,9 +61,11 @@ class Engine:
         observer: Observer | None = None,
         progress: Progress | None = None,
         externs: Mapping[str, object] | None = None,
+        *,
+        guard: Guard | None = None,
     ) -> None:
-        """Set up workers and processes; nothing has happened yet."""
-        self.plan = plan
+        """Set up workers and processes; nothing has happened yet. `guard` has limits of the run."""
+        self.plan, self.guard = plan, guard
         self.observer = observer
         self.progress = progress
         self.seed, self.ask = seed, asking(externs or {})
@@ -75,7 +77,8 @@ class Engine:
         self.actions = Actions(self.system, self.handover)
         self._listen()
         self.scaling = self.actions.scaling
-        self.stages = Stages(self.system, self.actions, seed, externs or {})
+        steps = Steps(guard) if guard is not None else None
+        self.stages = Stages(self.system, self.actions, seed, externs or {}, steps)
         self.swaps: dict[str, RemoteSwap] = {}
         for worker in self.workers:
             worker.forgotten = self.handover.forget_copy
@@ -122,8 +125,11 @@ class Engine:
             worker.drafts = Drafts(kind.local, kind.local.speculation, self.seed)
         return worker
 
-    def run(self, guard: Guard | None = None) -> Outcome:
-        """Run to the end: until nothing is left, the plan's `until`, or a limit that is guarded."""
+    def run(self) -> Outcome:
+        """Run to the end: until nothing is left, the plan's `until`, or a limit that is guarded.
+
+        Raises Interrupted where handlers go on for long after that.
+        """
         clock = self.clock
         if self.requests:
             self._let_arrive()
@@ -139,10 +145,10 @@ class Engine:
         until: int | float | None = self.plan.until
         last = clock.at(until, OBSERVER + 1) if until is not None else None
         stopped = None
-        if guard is None:
+        if self.guard is None:
             clock.run(until=last)
         else:
-            stopped = run_within(self, last, guard)
+            stopped = run_within(self, last, self.guard)
             until = stopped.at if stopped else until
         self._come_to_end(until)
         # Nothing happens any more, and some wait: no policy would ever admit them.

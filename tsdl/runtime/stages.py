@@ -10,6 +10,7 @@ from tsdl.runtime.actions import Actions
 from tsdl.runtime.candidates import Candidates
 from tsdl.runtime.clock import Clock
 from tsdl.runtime.externs import OF_THE_CLUSTER, extern_hooks
+from tsdl.runtime.limits import Steps
 from tsdl.runtime.localactions import LocalActions
 from tsdl.runtime.programs import Program, merged, programs
 from tsdl.runtime.rules import Rules
@@ -59,21 +60,25 @@ class Stages:
     """The hooks of the global stage by event, those of each worker, and all timers."""
 
     def __init__(
-        self, system: System, actions: Actions, seed: int, externs: Mapping[str, object]
-    ) -> None:
-        """Set up both stages; those of workers go to the workers themselves."""
-        self.system = system
+        self, system: System, actions: Actions, seed: int, externs: Mapping[str, object],
+        steps: Steps | None = None,
+    ) -> None:  # fmt: skip
+        """Set up both stages; those of workers go to the workers themselves.
+
+        `steps` counts what they go through, where a limit is to stop that.
+        """
+        self.system, self.steps = system, steps
         self.actions = actions
         self.externs = externs
         self.timers: list[Timer] = []
-        self.selections = selections = Selections(stream(seed, "dispatch"))
+        self.selections = selections = Selections(stream(seed, "dispatch"), steps)
         self.in_turn: Sequence[Worker] = ()  # where arrivals go in turn, whatever goes on there
         everywhere = {"workers": system.up, "clock": system.clock}
         router = system.plan.router
         found = self._stage(router, actions, selections.names() | everywhere)
         self.events = {event: merged(functions) for event, functions in found.items()}
         for worker in system.workers:
-            self._local(worker, found, Selections(stream(seed, f"local.{worker.id}")))
+            self._local(worker, found, Selections(stream(seed, f"local.{worker.id}"), steps))
 
     def _stage(
         self, stage: Local | Global, actions: Actions | LocalActions, names: dict[str, object]
@@ -83,6 +88,8 @@ class Stages:
         states = {f"{STATE}{s.name}": state_of(s, clock) for s in stage.states}
         names |= states
         names["do"] = actions
+        if self.steps is not None:
+            names["tuple"] = self.steps.through
         found: dict[str, list[Program]] = {}
         candidates = Candidates(stage.policy, self.system.workers)
         fixed = [candidates.handler(handler) for handler in stage.handlers]
@@ -126,7 +133,7 @@ class Stages:
         states = {key: value for key, value in names.items() if key.startswith(STATE)}
         states["clock"] = self.system.clock
         draws = selections.random_stream
-        worker.rules = Rules(worker.local, lambda: Selections(draws).names() | states)
+        worker.rules = Rules(worker.local, lambda: Selections(draws, self.steps).names() | states)
         for event in dict.fromkeys([*found, *everywhere]):
             hook = merged(found.get(event, []) + everywhere.get(event, []))
             if hook is not None and event not in OF_THE_CLUSTER:
