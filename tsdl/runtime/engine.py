@@ -33,6 +33,7 @@ from tsdl.runtime.scaling import turns
 from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.stages import Stages
 from tsdl.runtime.stops import stops_of
+from tsdl.runtime.stuck import stuck_in
 from tsdl.runtime.system import System
 from tsdl.runtime.timers import Timers
 from tsdl.runtime.times import IterationTimes
@@ -151,8 +152,8 @@ class Engine:
             stopped = run_within(self, last, self.guard)
             until = stopped.at if stopped else until
         self._come_to_end(until)
-        # Nothing happens any more, and some wait: no policy would ever admit them.
-        stuck = list(self.ledger.live) if until is None else []
+        # Nothing happens any more, and some wait: no policy would ever take them.
+        stuck = stuck_in(self) if until is None else []
         end: int | float = self.ended
         if until is not None:  # who has a last token then is done, though its user has it later
             end = until if self.open else min(end, until)
