@@ -61,7 +61,9 @@ def test_several_groups_are_told_apart(engine: str) -> None:
     policy = """
   local { admit r when r.prompt < 100 }
   global {
-    on arrive(r) when r.id < 4 { dispatch r to pick(w by abs(w.id - mod(r.id, 2)) for w in workers) }
+    on arrive(r) when r.id < 4 {
+      dispatch r to pick(w by abs(w.id - mod(r.id, 2)) for w in workers)
+    }
   }
 """
     lines = stuck(policy, engine, "worker g * 2 { hardware = A100_80G }")

@@ -163,7 +163,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     return replace(
         plan,
         rungs=lower_rungs(evaluator, plan, scenario, used),
-        places=lower_parts(evaluator, plan, scenario, used),
+        places=lower_parts(evaluator, plan, scenario, used, [graph for _, graph in found]),
     )
 
 

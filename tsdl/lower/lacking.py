@@ -10,6 +10,7 @@ from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.formula import Formula, Value, substituted, symbol, why_none
 from tsdl.lower.negatives import is_feature, iterations
 from tsdl.lower.operators import Graph, Written
+from tsdl.parts import of_field
 from tsdl.plan import WORK, Kernel, Workers
 from tsdl.planworkload import Workload
 
@@ -42,6 +43,19 @@ def check_values(
         for node, kernel in [(each, kernel) for each in own for kernel in each.kernels]:
             if all(_why(kernel.time, known) for _, known in looked_at):
                 raise _lacking(evaluator, cost, node, kernel, looked_at)
+
+
+def fields_at(
+    evaluator: Evaluator, cost: Instance | None, graph: Graph
+) -> Iterator[tuple[str, str]]:
+    """Yield what formulas of operators are called that a program writes, and where they stand."""
+    for node in graph.written:
+        for kernel in node.kernels:
+            block, keys = _block(evaluator, cost, node, kernel)
+            for key in keys:
+                said = block.members.fields.get(key)
+                if said is not None and not said.owner.module.library:
+                    yield of_field(key, kernel.name), evaluator.span(block, key).place
 
 
 def _surely(kind: Workers, lowered: Workload, longest: int) -> Iterator[Iterations]:
@@ -97,10 +111,18 @@ def _written(
     """Return the block and the field whose formula has no value."""
     if _why(node.rows, known):
         return node.operator, "rows"
-    block, keys = node.operator, [(key, getattr(kernel, key)) for key in WORK]
+    block, keys = _block(evaluator, cost, node, kernel)
+    return block, next((key for key in keys if _why(getattr(kernel, key), known)), "when")
+
+
+def _block(
+    evaluator: Evaluator, cost: Instance | None, node: Written, kernel: Kernel
+) -> tuple[Instance, list[str]]:
+    """Return the block that says what a kernel does, or how long it takes, and the fields."""
+    block, keys = node.operator, list(WORK)
     if kernel.source != "roofline" and cost is not None:
-        block, keys = evaluator.inner(cost, "operator", node.name), [("time", kernel.time)]
+        block, keys = evaluator.inner(cost, "operator", node.name), ["time"]
     part = kernel.name.removeprefix(f"{node.name}.")
     if ("part", part) in block.members.blocks:
         block = evaluator.inner(block, "part", part)
-    return block, next((key for key, value in keys if _why(value, known)), "when")
+    return block, keys

@@ -24,7 +24,7 @@ from tsdl.runtime.failures import Failures
 from tsdl.runtime.gangs import Gang, gangs_of
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.ledger import Ledger
-from tsdl.runtime.limits import Steps, run_within
+from tsdl.runtime.limits import run_within
 from tsdl.runtime.outcome import Outcome
 from tsdl.runtime.pipeline import PipelinedWorker
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
@@ -55,16 +55,10 @@ class Engine:
     """One run of a plan."""
 
     def __init__(  # noqa: PLR0913 (what is run, and who looks on)
-        self,
-        plan: Plan,
-        arrivals: Arrivals,
-        seed: int,
-        observer: Observer | None = None,
-        progress: Progress | None = None,
-        externs: Mapping[str, object] | None = None,
-        *,
+        self, plan: Plan, arrivals: Arrivals, seed: int, observer: Observer | None = None,
+        progress: Progress | None = None, externs: Mapping[str, object] | None = None, *,
         guard: Guard | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Set up workers and processes; nothing has happened yet. `guard` has limits of the run."""
         self.plan, self.guard = plan, guard
         self.observer = observer
@@ -78,8 +72,7 @@ class Engine:
         self.actions = Actions(self.system, self.handover)
         self._listen()
         self.scaling = self.actions.scaling
-        steps = Steps(guard) if guard is not None else None
-        self.stages = Stages(self.system, self.actions, seed, externs or {}, steps)
+        self.stages = Stages(self.system, self.actions, seed, externs or {}, guard)
         self.swaps: dict[str, RemoteSwap] = {}
         for worker in self.workers:
             worker.forgotten = self.handover.forget_copy

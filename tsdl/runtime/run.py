@@ -76,12 +76,13 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
             made: Engine
             named: Any = {"progress": progress, "externs": externs}
             named["guard"] = guard if limits else None
-            with _told(plan):
+            with _told(plan) as engines:
                 if noted is not None:
                     made = WatchedEngine(plan, arrivals, chosen, noted, **named)
                 else:
                     made = ENGINES[kind](plan, arrivals, chosen, **named)
                 made.sampled = sampled
+                engines.append(made)
                 return Result(plan, chosen, made.run(), noted)
 
         def ended(kind: str, progress: Progress | None) -> Result:
@@ -103,11 +104,19 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
 
 
 @contextmanager
-def _told(plan: Plan) -> Iterator[None]:
-    """Let an engine run. Raises TsdlError where a part of the plan fails."""
+def _told(plan: Plan) -> Iterator[list[Engine]]:
+    """Let an engine run, once it is handed in. Raises TsdlError where a part of the plan fails."""
+    engines: list[Engine] = []
+
+    def now() -> float | None:
+        for engine in engines:
+            if not (isinstance(engine, FastEngine) and engine.fast):  # whose clock may be behind
+                return engine.clock.now
+        return None
+
     try:
-        with formulas_told(plan.places), _DEEP_CALLS.allowed():
-            yield
+        with formulas_told(plan, now), _DEEP_CALLS.allowed():
+            yield engines
     except NoCandidate as error:
         raise TsdlError([nothing_to_choose(error, plan.places)]) from error
 

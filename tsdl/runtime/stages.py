@@ -10,7 +10,7 @@ from tsdl.runtime.actions import Actions
 from tsdl.runtime.candidates import Candidates
 from tsdl.runtime.clock import Clock
 from tsdl.runtime.externs import OF_THE_CLUSTER, extern_hooks
-from tsdl.runtime.limits import Steps
+from tsdl.runtime.limits import Guard, Steps
 from tsdl.runtime.localactions import LocalActions
 from tsdl.runtime.programs import Program, merged, programs
 from tsdl.runtime.rules import Rules
@@ -61,13 +61,14 @@ class Stages:
 
     def __init__(
         self, system: System, actions: Actions, seed: int, externs: Mapping[str, object],
-        steps: Steps | None = None,
+        guard: Guard | None = None,
     ) -> None:  # fmt: skip
         """Set up both stages; those of workers go to the workers themselves.
 
-        `steps` counts what they go through, where a limit is to stop that.
+        What they go through is counted for a `guard`, where there is one.
         """
-        self.system, self.steps = system, steps
+        self.system = system
+        self.steps = steps = Steps(guard) if guard is not None else None
         self.actions = actions
         self.externs = externs
         self.timers: list[Timer] = []
@@ -102,7 +103,9 @@ class Stages:
                 handler.event,
                 looking(program, candidates.looked_at(handler), clock, on=reads_on(handler)),
             )
-            for handler, program in programs(stage.policy, fixed, names)
+            for handler, program in programs(
+                stage.policy, fixed, names, of_the_cluster=isinstance(stage, Global)
+            )
         ]
         if stage.extern is not None:
             local = isinstance(stage, Local)
