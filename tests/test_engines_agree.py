@@ -30,7 +30,6 @@ from tests.tame_systems import a_tame_system
 from tests.tied_systems import a_tied_system
 from tsdl.runtime import run as running
 from tsdl.runtime.engine import Engine
-from tsdl.runtime.limits import Guard
 from tsdl.runtime.outcome import Outcome
 
 CASES = {"tame": 100, "wild": 25, "tied": 75, "routed": 25}  # `.ci/run` compares more
@@ -263,9 +262,9 @@ def test_a_program_brings_its_files_along() -> None:
 class HastyEngine(Engine):
     """An engine with a mistake: who was preempted twice has its last token too early."""
 
-    def run(self, guard: Guard | None = None) -> Outcome:
+    def run(self) -> Outcome:
         """Run, and forget a little."""
-        outcome = super().run(guard)
+        outcome = super().run()
         ledger = outcome.requests
         for at, preemptions in enumerate(ledger.rare.get("preemptions", ())):
             if preemptions > 1:
@@ -276,7 +275,7 @@ class HastyEngine(Engine):
 class FailingEngine(Engine):
     """An engine that fails."""
 
-    def run(self, guard: Guard | None = None) -> Outcome:
+    def run(self) -> Outcome:
         """Fail."""
         raise RuntimeError("it fails")
 

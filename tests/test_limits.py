@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,8 @@ from tests.python_costs import EXTERNS
 from tsdl.cli import main
 from tsdl.errors import TsdlError
 from tsdl.runtime import limits
-from tsdl.runtime.limits import Guard, Limits
+from tsdl.runtime.externs import View
+from tsdl.runtime.limits import Guard, Interrupted, Limits
 from tsdl.runtime.result import Result
 from tsdl.runtime.run import run
 from tsdl.studies.store import Store
@@ -113,6 +115,135 @@ def test_a_stopped_run_has_nothing_from_after_it_was_stopped(
     assert stopped.partial
     until = tsdl.Plan(**plan.fields() | {"until": stopped.partial.at})
     assert without_plan(stopped) == without_plan(until.run(engine="reference"))
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, looks: int) -> None:
+    """Interrupt handlers when they have gone so many steps; nothing else reaches the limit."""
+    left = iter(range(looks))
+
+    def look(guard: Guard) -> None:
+        if guard.interrupts and next(left, None) is None:
+            raise Interrupted
+
+    def reached(guard: Guard, _requests: int, _gaps: int) -> tuple[str, float] | None:
+        return None if guard.interrupts else ("time", guard.limits.seconds or 0.0)
+
+    monkeypatch.setattr(limits, "_STEPS", 1)
+    monkeypatch.setattr(Guard, "look", look)
+    monkeypatch.setattr(Guard, "reached", reached)
+
+
+def looping(of_workers: str = "", of_the_cluster: str = "", requests: str = "requests = 60") -> str:
+    """Return a program whose handlers go through loops, in the one stage or in the other."""
+    return f"""
+cluster two {{ worker gpu * 2 {{ hardware = A100_80G }} }}
+workload some from sharegpt {{ {requests} }}
+policy slow from continuous {{
+  local {{ state n: int = 0; {of_workers} }}
+  global {{
+    state m: int = 0
+    on arrive(r) {{ dispatch r to pick(w by w.queued + w.running, w.id for w in workers) }}
+    {of_the_cluster}
+  }}
+}}
+scenario s {{
+  model = llama2_7b; cluster = two; workload = some; policy = slow; timeseries = changes
+}}
+"""
+
+
+PAIRS = "for q in w.active { for p in w.active { n += count(o for o in w.active) } }"
+OF_ITERATIONS = looping(f"on iteration(b, w) {{ {PAIRS} }}")
+SLOW = {
+    "iterations": OF_ITERATIONS,
+    "tokens": looping(f"on token(r, w) {{ {PAIRS} }}"),
+    "timers": looping(
+        of_the_cluster="on every(3 s) { for w in workers { for q in w.active { m += 1 } } }"
+    ),
+    "admissions": looping("admit r when count(q for q in w.active) < 50"),
+}
+
+
+@ENGINES
+@pytest.mark.parametrize("steps", [3, 1000, 20_000])
+@pytest.mark.parametrize("what", SLOW)
+@pytest.mark.usefixtures("thin")
+def test_an_interrupted_run_is_the_run_until_the_time_before(
+    what: str, steps: int, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = compiled(SLOW[what])
+    interrupt_after(monkeypatch, steps)
+    stopped = plan.run(engine=engine, max_seconds=1.0)
+    if stopped.partial is None:
+        assert steps > 3
+        return
+    if stopped.partial.at == 0:
+        assert stopped.summary["requests"]["arrived"] <= 1
+        return
+    until = tsdl.Plan(**plan.fields() | {"until": stopped.partial.at})
+    assert without_plan(stopped) == without_plan(until.run(engine=engine))
+
+
+@ENGINES
+def test_handlers_that_go_on_for_long_are_interrupted(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_PATIENCE", 0.1)
+    loops = "for a in w.active { for b in w.active { for c in w.active { for d in w.active {"
+    handler = f"on iteration(batch, w) {{ {loops} n += 1 }} }} }} }} }}"
+    plan = compiled(looping(handler, requests="requests = 300; arrivals = burst()"))
+    begun = time.monotonic()
+    stopped = plan.run(engine=engine, max_seconds=0.2)
+    assert time.monotonic() - begun < 10  # it would take minutes
+    assert stopped.partial is not None
+    assert stopped.partial.by == "time"
+    assert stopped.summary["requests"]["finished"] == 0
+
+
+@pytest.mark.usefixtures("thin")
+def test_a_formula_without_a_value_is_told_of_a_run_with_limits() -> None:
+    """The reference engine says what is to be told: it begins anew."""
+    plan = compiled(looping("on finish(r, w) { n += 1; log 1 / (n - 20) }"))
+    told = []
+    for most in (None, MUCH):
+        with pytest.raises(TsdlError) as caught:
+            plan.run(max_seconds=most)
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+    assert "division by zero" in told[0]
+
+
+def test_a_trace_of_an_interrupted_run_has_everything_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plan = compiled(OF_ITERATIONS)
+    interrupt_after(monkeypatch, 20_000)
+    stopped = plan.run(max_seconds=1.0, trace=True, tokens=True)
+    assert stopped.partial is not None
+    until = tsdl.Plan(**plan.fields() | {"until": stopped.partial.at})
+    whole = until.run(trace=True, tokens=True)
+    assert stopped.tokens is not None
+    assert whole.tokens is not None
+    assert stopped.tokens.time.tolist() == whole.tokens.time.tolist()
+
+
+def test_a_policy_in_python_is_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have kept something: such a run stops between events only."""
+    local = f"local {{ state n: int = 0; on iteration(b, w) {{ {PAIRS} }} }}"
+    policy = f'policy own from continuous {{ extern = "own"; reads = [r.prompt]; {local} }}'
+    asked: list[int] = []
+
+    def own(request: View, workers: list[View]) -> int:
+        assert workers
+        asked.append(request.id)
+        return 0
+
+    plan = tsdl.compile(
+        policy + OF_ITERATIONS.replace("policy = slow", "policy = own"), externs={"own": own}
+    )
+    interrupt_after(monkeypatch, 20)
+    plan.run(max_seconds=1.0)
+    assert len(asked) == len(set(asked))
 
 
 def test_a_partial_run_says_so(

@@ -42,7 +42,7 @@ def test_a_stuck_row_has_no_numbers_and_fails_what_is_expected(
     answer = asked(study)
     stuck, good = answer.rows
     assert (stuck.status, good.status) == ("stuck", "ok")
-    assert stuck.reason == "nothing will ever admit 29 requests"
+    assert stuck.reason == "nothing will ever dispatch or admit 29 requests"
     assert math.isnan(stuck.figures["finished"].mean)
     assert good.figures["finished"].mean == 30
     (expected,) = answer.expectations
@@ -52,8 +52,8 @@ def test_a_stuck_row_has_no_numbers_and_fails_what_is_expected(
     assert answer.complete
     assert status_of(study, tmp_path) == 3
     told = capsys.readouterr().out
-    assert "–  stuck: nothing will ever admit 29 requests\n" in told
-    assert "not at share = 0.1 %\n        nothing will ever admit 29 requests" in told
+    assert "–  stuck: nothing will ever dispatch or admit 29 requests\n" in told
+    assert "not at share = 0.1 %\n        nothing will ever dispatch or admit 29 requests" in told
 
 
 def test_stuck_rows_alone_have_a_status_without_any_expectation(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_search_finds_nothing_where_requests_are_stuck(tmp_path: Path) -> None
     }"""
     (row,) = asked(study, share=NEVER).rows
     assert row.status == "stuck"
-    assert "(at 1 req/s, nothing will ever admit 29 requests)" in row.reason
+    assert "(at 1 req/s, nothing will ever dispatch or admit 29 requests)" in row.reason
     assert status_of(study, tmp_path, "-p", f"share={NEVER}", "--out", str(tmp_path / "out")) == 3
     assert not (tmp_path / "out" / "plan.json").exists()  # of no value it is the answer
 
@@ -100,7 +100,7 @@ def test_one_seed_that_is_stuck_is_enough() -> None:
         "study x { scenario = s; vary qps in [4] req/s; replicate 2; table finished }", share=NEVER
     ).rows
     assert row.status == "stuck"
-    assert row.reason == "with 2 of 2 seeds nothing will ever admit 29 requests"
+    assert row.reason == "with 2 of 2 seeds nothing will ever dispatch or admit 29 requests"
 
 
 def test_who_is_unfinished_at_the_end_is_not_stuck() -> None:

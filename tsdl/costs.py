@@ -351,12 +351,17 @@ def watermark(kv: KVCache, share: float) -> int:
 Footprint = Callable[[int, int, int], int]
 
 
-def compiled_footprint(kv: KVCache) -> Footprint:
-    """Return the footprint of a request as a function, in whole bytes."""
-    text = pythonsource.python(kv.footprint)
+def compiled_footprint(kv: KVCache, below: Callable[..., int] | None = None) -> Footprint:
+    """Return the footprint of a request as a function, in whole bytes.
+
+    Where `below` is given, it is called for a size below zero, with that and what it is of.
+    """
+    text, names = pythonsource.python(kv.footprint), "context, prompt, output"
     if not formula.is_whole(kv.footprint):
         text = f"ceil({text})"
-    return pythonsource.function(of_kvcache(kv.name), "context, prompt, output", text, {})  # type: ignore[no-any-return]
+    if below is not None:
+        text = f"_size if (_size := {text}) >= 0 else below(_size, {names})"
+    return pythonsource.function(of_kvcache(kv.name), names, text, {"below": below})  # type: ignore[no-any-return]
 
 
 class Moved(Protocol):

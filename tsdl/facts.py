@@ -10,7 +10,7 @@ from collections.abc import Iterator, Set
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tsdl.formula import NOW, STATE, Formula, Value, every_part, symbol
+from tsdl.formula import NOW, STATE, Formula, Value, every_part, symbol, symbols
 from tsdl.plan import KVCache, Local, Plan, Workers
 from tsdl.planhandlers import Handler, formulas, statements
 from tsdl.rising import never_falls, never_falls_on, never_negative
@@ -166,6 +166,11 @@ def growth_of(kv: KVCache) -> Growth | None:
     else:
         growth = Growth(one.block, one.size, other.near, other.window)
     return replace(growth, fixed=fixed) if growth.size or growth.near else growth
+
+
+def holds_something(kv: KVCache) -> bool:
+    """Tell whether a footprint is proved to be at least 0, whatever the request."""
+    return growth_of(kv) is not None and symbols(kv.footprint) <= {"context"}
 
 
 def _addends(value: Value) -> tuple[Value, ...]:

@@ -143,15 +143,32 @@ def compute(operation: str, arguments: Iterable[Value]) -> Atom:
     function = _COMPUTE[operation]
     try:
         result: Atom = function(*values)  # type: ignore[operator]
-    except OverflowError as error:
-        raise ArithmeticError("the result is too large") from error
-    except ValueError as error:
-        raise ArithmeticError(str(error)) from error
+    except ZeroDivisionError as error:
+        raise ZeroDivisionError(why_none(error)) from error
+    except (OverflowError, ValueError) as error:
+        raise ArithmeticError(why_none(error)) from error
     if isinstance(result, int) and result.bit_length() > MOST_BITS:
         raise ArithmeticError("the result is too large")
     if isinstance(result, float) and not math.isfinite(result):
         raise ArithmeticError("the result is not a number")
     return result
+
+
+def why_none(error: BaseException) -> str:
+    """Return why an operation that raised this has no value, in other words than Python's."""
+    if isinstance(error, ZeroDivisionError):  # Python has words of its own for each way
+        return "division by zero"
+    if isinstance(error, OverflowError):
+        return "the result is too large"
+    if isinstance(error, ValueError) and "NaN" in str(error):
+        return "the result is not a number"
+    if isinstance(error, ValueError) and not isinstance(error, NoRoot):
+        return "a root or a logarithm of a number that has none"
+    return str(error)
+
+
+class NoRoot(ValueError):
+    """A power of a number below 0 is not real."""
 
 
 MOST_BITS = 400  # of a whole number
@@ -161,7 +178,7 @@ _MOST_BITS_OF_POWERS = 1024  # a float has no number beyond
 def power(a: float, b: float) -> float:
     """Return a to the power of b.
 
-    Raises OverflowError for what would take memory without end, ValueError for what is not real.
+    Raises OverflowError for what would take memory without end, NoRoot for what is not real.
     """
     if (
         isinstance(a, int)
@@ -171,7 +188,7 @@ def power(a: float, b: float) -> float:
         raise OverflowError("the result is too large")
     result: float = a**b
     if isinstance(result, complex):
-        raise ValueError("a number below 0 has no root")  # noqa: TRY004 (it is what sqrt raises)
+        raise NoRoot("a number below 0 has no root")
     return result
 
 

@@ -43,6 +43,17 @@ def of_breakpoint(event: str) -> str:
     return f"`{event}` of the model" if event.startswith("after ") else f"breakpoint {event}"
 
 
+def of_statement(handlers: str, number: int, *, of_the_cluster: bool) -> str:
+    """Return what a statement is called: handlers of an event in a stage count theirs together."""
+    stage = " in the global stage" if of_the_cluster else ""
+    return f"statement {number} of {handlers}{stage}"
+
+
+def of_field(key: str, kernel: str) -> str:
+    """Return what a formula of an operator is called, by a field and the name of its kernel."""
+    return f"`{key}` of `{kernel}`"
+
+
 def of_handler(policy: str, event: str) -> str:
     """Return what the handlers of an event are called in a policy; a model may bring its own."""
     if event.startswith("after "):

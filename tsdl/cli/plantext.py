@@ -30,7 +30,7 @@ USUAL = Iterations()
 
 def describe(plan: Plan, shown: Iterations = USUAL) -> str:
     """Return the plan as lines of text. Raises TsdlError where a time has no value (E0901)."""
-    with formulas_told(plan.places):
+    with formulas_told(plan):
         return "\n".join(_lines(plan, shown))
 
 

@@ -118,7 +118,7 @@ CATALOGUE: dict[str, Code] = {
         Code("E0703", Severity.ERROR, "the cluster cannot be used"),
         Code("E0704", Severity.ERROR, "not a folder of results"),
         Code("E0901", Severity.ERROR, "a formula has no value during the run"),
-        Code("E0902", Severity.ERROR, "a time that there cannot be"),
+        Code("E0902", Severity.ERROR, "a time or a size that there cannot be"),
         Code("E0903", Severity.ERROR, "a policy goes round and round"),
         Code("E0904", Severity.ERROR, "a policy or cost in Python fails"),
         Code("E0905", Severity.ERROR, "not enough memory for the run"),

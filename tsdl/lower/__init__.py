@@ -7,7 +7,7 @@ from tsdl.diagnostics import Diagnostic, Label, Severity
 from tsdl.diagnostics.words import several
 from tsdl.evaluate import Evaluator, Failed, Instance
 from tsdl.evaluate.values import Place
-from tsdl.formula import Value
+from tsdl.formula import Value, why_none
 from tsdl.lower.breakpoints import lower_breakpoints, names_of
 from tsdl.lower.clusters import blocks_of, check_ranks, devices_of, lower_tiers, standings
 from tsdl.lower.devices import FORMATS
@@ -15,7 +15,9 @@ from tsdl.lower.files import FileReader
 from tsdl.lower.formulas import lower_parts
 from tsdl.lower.handingover import check_hand_over
 from tsdl.lower.idle import never_happening, report_idle, report_unasked
+from tsdl.lower.lacking import check_values
 from tsdl.lower.mixing import lower_requests, parts_of
+from tsdl.lower.operators import Graph
 from tsdl.lower.overlapping import check_overlap
 from tsdl.lower.pipeline import check_pipeline
 from tsdl.lower.places import (
@@ -65,7 +67,7 @@ def lower(evaluator: Evaluator, scenario: Declaration, read: FileReader) -> Plan
     except ArithmeticError as error:
         evaluator.fail(
             "E0504",
-            f"the times of this scenario cannot be computed: {error}",
+            f"the times of this scenario cannot be computed: {why_none(error)}",
             scenario.span,
             help=("look for a size, a rate or an efficiency that is beyond all measure",),
         )
@@ -94,7 +96,8 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     router = evaluator.reference(scenario, "router")
     used: dict[Span, Handler] = {}
     stage = lower_global(evaluator, router or policy, used)
-    workers, policies, devices, parameters = _workers(evaluator, scenario, stage, used, read)
+    found, policies, devices = _workers(evaluator, scenario, stage, used, read)
+    workers = [kind for kind, _ in found]
     _check_roles(
         evaluator, cluster, any(w.prefills for w in workers), any(w.decodes for w in workers)
     )
@@ -127,6 +130,9 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         ]
         lowered = replace(lowered, parts=tuple(kinds)) if lowered.parts else kinds[0]
     check_sizes(evaluator, scenario, workers, lowered)
+    context = evaluator.whole(model, "context")
+    for standing, (kind, graph) in zip(placed, found, strict=True):
+        check_values(evaluator, standing.worker, graph, kind, lowered, context)
     names = [p.name for p in policies]
     plan = Plan(
         format=FORMAT,
@@ -135,8 +141,8 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         model=Model(
             model.name,
             **{key: evaluator.required(model, key).name for key in FORMATS},
-            parameters=parameters,
-            context=evaluator.whole(model, "context"),
+            parameters=found[-1][1].parameters,
+            context=context,
             layers=evaluator.whole(model, "layers"),
         ),
         workers=tuple(workers),
@@ -157,7 +163,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     return replace(
         plan,
         rungs=lower_rungs(evaluator, plan, scenario, used),
-        places=lower_parts(evaluator, plan, scenario, used),
+        places=lower_parts(evaluator, plan, scenario, used, [graph for _, graph in found]),
     )
 
 
@@ -167,22 +173,22 @@ def _workers(
     stage: Global,
     used: dict[Span, Handler],
     read: FileReader,
-) -> tuple[list[Workers], list[Instance], list[Instance], int]:
-    """Return the workers, the policies that run on them, their devices, the parameters."""
+) -> tuple[list[tuple[Workers, Graph]], list[Instance], list[Instance]]:
+    """Return the workers with the graph there, the policies that run on them, their devices."""
     model, cluster, policy = (
         evaluator.required(scenario, k) for k in ("model", "cluster", "policy")
     )
-    workers: list[Workers] = []
+    found: list[tuple[Workers, Graph]] = []
     policies: list[Instance] = []
     devices: list[Instance] = []
-    parameters = 0
     check_ranks(evaluator, cluster)
     placed: dict[int, list[tuple[Instance, Cost]]] = {}  # the workers of each policy
-    known: dict[int, Workers] = {}  # of a node that stands more than once, what its first one is
+    known: dict[int, tuple[Workers, Graph]] = {}  # of a node that stands more than once, its first
     for standing in standings(evaluator, cluster):
         worker = standing.worker
         if id(worker) in known:
-            workers.append(replace(known[id(worker)], node=standing.node))
+            first, graph = known[id(worker)]
+            found.append((replace(first, node=standing.node), graph))
             continue
         own = evaluator.reference(worker, "policy") or policy
         new = own not in policies
@@ -198,16 +204,15 @@ def _workers(
         check_sharing(evaluator, evaluator.required(worker, "kv"), own)
         tables = tables_of(evaluator, worker, read)
         lowered, graph = lower_workers(evaluator, standing, model, own, local, tables)
-        parameters = graph.parameters
         handled = {h.event for h in (*local.handlers, *stage.handlers)}
         breakpoints, handlers = lower_breakpoints(evaluator, model, lowered.cost, graph, handled)
         check_pipeline(evaluator, worker, own, lowered, breakpoints)
         _check_lock_step(evaluator, model, worker, lowered.ranks, breakpoints)
         local = replace(local, handlers=local.handlers + handlers)
-        known[id(worker)] = replace(lowered, breakpoints=breakpoints, local=local)
-        workers.append(known[id(worker)])
+        known[id(worker)] = replace(lowered, breakpoints=breakpoints, local=local), graph
+        found.append(known[id(worker)])
         placed.setdefault(id(own), []).append((worker, lowered.cost))
-    if not workers:
+    if not found:
         raise evaluator.fail(
             "E0513",
             f"cluster `{cluster.name}` has no workers",
@@ -216,7 +221,7 @@ def _workers(
         )
     for each in policies:
         check_overlap(evaluator, model, each, placed[id(each)])
-    return workers, policies, devices, parameters
+    return found, policies, devices
 
 
 def _site(evaluator: Evaluator, cluster: Instance) -> Site:

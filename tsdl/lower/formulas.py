@@ -1,11 +1,15 @@
 """Where those parts of a plan stand in the program whose formulas may fail during a run."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from tsdl import parts
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.formula import Formula
 from tsdl.lower.clusters import standings
+from tsdl.lower.handlers import statements_at
+from tsdl.lower.lacking import fields_at
+from tsdl.lower.operators import Graph
 from tsdl.plan import Global, Local, Place, Plan
 from tsdl.planhandlers import Handler
 from tsdl.source import Span
@@ -14,10 +18,22 @@ _CLAUSES = ("admit", "evict", "resume")
 
 
 def lower_parts(
-    evaluator: Evaluator, plan: Plan, scenario: Instance, handlers: Mapping[Span, Handler]
+    evaluator: Evaluator,
+    plan: Plan,
+    scenario: Instance,
+    handlers: Mapping[Span, Handler],
+    graphs: Sequence[Graph],
 ) -> tuple[Place, ...]:
-    """Return the places of all such parts; `handlers` are those of the plan by where they stand."""
+    """Return the places of all such parts; `handlers` are those of the plan by where they stand.
+
+    `graphs` are those of the model on each of the plan's workers.
+    """
     found = dict.fromkeys(_parts(evaluator, plan, scenario, handlers))
+    placed = standings(evaluator, evaluator.required(scenario, "cluster"))
+    for standing, kind, graph in zip(placed, plan.workers, graphs, strict=True):
+        if kind.cost.source == "operators":
+            cost = evaluator.reference(standing.worker, "cost")
+            found |= dict.fromkeys(fields_at(evaluator, cost, graph))
     return tuple(Place(part, place) for part, place in found)
 
 
@@ -70,9 +86,21 @@ def _of_stage(
     evaluator: Evaluator, stage: Global | Local, policy: Instance, spans: Mapping[Handler, Span]
 ) -> Iterator[tuple[str, str]]:
     yield parts.of_policy(stage.policy), evaluator.place_of(policy).place
+    of_the_cluster, counts = isinstance(stage, Global), Counter[str]()
+    block = evaluator.inner(policy, "global" if of_the_cluster else "local")
+    written = {part.item.span: part for part in block.members.clauses("on")}
     for handler in stage.handlers:
-        if handler in spans:
-            yield parts.of_handler(stage.policy, handler.event), spans[handler].place
+        handlers = parts.of_handler(stage.policy, handler.event)
+        before = counts[handler.event]
+        counts[handler.event] += len(list(handler.statements()))
+        if handler not in spans:
+            continue
+        yield handlers, spans[handler].place
+        part = written.get(spans[handler])
+        if part is not None and not part.owner.module.library:
+            for number, span in enumerate(statements_at(evaluator, block, part), start=before + 1):
+                of = parts.of_statement(handlers, number, of_the_cluster=of_the_cluster)
+                yield of, span.place
 
 
 def _clauses(evaluator: Evaluator, policy: Instance) -> Iterator[tuple[str, str, Span]]:

@@ -103,7 +103,16 @@ def lower_handlers(evaluator: Evaluator, stage: Instance) -> dict[Span, Handler]
     }
 
 
-def _handler(evaluator: Evaluator, stage: Instance, part: Part) -> Handler:
+def statements_at(evaluator: Evaluator, stage: Instance, part: Part) -> list[Span]:
+    """Return where the statements of a handler stand, in the order in which they are counted."""
+    spans: list[Span] = []
+    _handler(evaluator, stage, part, spans)
+    return spans
+
+
+def _handler(
+    evaluator: Evaluator, stage: Instance, part: Part, spans: list[Span] | None = None
+) -> Handler:
     clause = part.item
     assert isinstance(clause, ast.Clause)
     event = event_of(clause)
@@ -116,7 +125,7 @@ def _handler(evaluator: Evaluator, stage: Instance, part: Part) -> Handler:
         names[written] = symbol(variables[-1])
     every = clause.preposition("every")
     place = Place(part.owner, stage, names)
-    body = lower_body(evaluator, clause.body, place)
+    body = lower_body(evaluator, clause.body, place, spans)
     return Handler(
         event,
         tuple(variables),
@@ -135,8 +144,14 @@ def guard(evaluator: Evaluator, clause: ast.Clause, place: Place) -> Value:
 # -- statements ----------------------------------------------------------------------------------
 
 
-def lower_body(evaluator: Evaluator, body: ast.Body | None, place: Place) -> tuple[Statement, ...]:
-    """Return statements; a variable is known to those behind its `let`."""
+def lower_body(
+    evaluator: Evaluator, body: ast.Body | None, place: Place, spans: list[Span] | None = None
+) -> tuple[Statement, ...]:
+    """Return statements; a variable is known to those behind its `let`.
+
+    Where they stand is added to `spans`, each before those inside its braces.
+    """
+    spans = [] if spans is None else spans
     found: list[Statement] = []
     names = dict(place.locals)
     for item in body.items if body else ():
@@ -149,19 +164,22 @@ def lower_body(evaluator: Evaluator, body: ast.Body | None, place: Place) -> tup
                     continue
                 variable = fresh_name(name, names.values())
                 names = {**names, name: symbol(variable)}
+                spans.append(item.span)
                 found.append(_statement("let", variable, (held,)))
             case ast.For(variable=name, iterable=iterable, body=inner):
                 items = formula_here(evaluator, iterable, here)
                 variable = fresh_name(name, names.values())
                 inside = Place(place.owner, place.instance, {**names, name: symbol(variable)})
-                found.append(
-                    _statement("for", variable, (items,), lower_body(evaluator, inner, inside))
-                )
+                spans.append(item.span)
+                done = lower_body(evaluator, inner, inside, spans)
+                found.append(_statement("for", variable, (items,), done))
             case ast.If():
-                found += _if(evaluator, item, here)
+                found += _if(evaluator, item, here, spans)
             case ast.Field():
+                spans.append(item.span)
                 found.append(_assignment(evaluator, item, here))
             case ast.Clause():
+                spans.append(item.span)
                 found.append(_action(evaluator, item, here))
     return tuple(found)
 
@@ -176,12 +194,13 @@ def _statement(
     return Statement(word, name, values, body, otherwise)
 
 
-def _if(evaluator: Evaluator, item: ast.If, place: Place) -> list[Statement]:
+def _if(evaluator: Evaluator, item: ast.If, place: Place, spans: list[Span]) -> list[Statement]:
     test = formula_here(evaluator, item.test, place)
     if isinstance(test, bool):  # decided before the run
-        return list(lower_body(evaluator, item.then if test else item.otherwise, place))
-    then = lower_body(evaluator, item.then, place)
-    otherwise = lower_body(evaluator, item.otherwise, place)
+        return list(lower_body(evaluator, item.then if test else item.otherwise, place, spans))
+    spans.append(item.span)
+    then = lower_body(evaluator, item.then, place, spans)
+    otherwise = lower_body(evaluator, item.otherwise, place, spans)
     return [_statement("if", "", (test,), then, otherwise)]
 
 

@@ -74,6 +74,37 @@ def check_negative(
                 )
 
 
+def is_feature(rows: Value) -> bool:
+    """Tell whether a formula is nothing but a feature of the batch, which is never below zero."""
+    return isinstance(rows, Formula) and rows.operation == "symbol"
+
+
+def check_rows(
+    evaluator: Evaluator,
+    operator: Instance,
+    name: str,
+    rows: Value,
+    looked_at: Iterable[tuple[str, dict[Formula, Value]]],
+) -> None:
+    """See that what `tokens` means in an operator is not below zero. Raises Failed.
+
+    Where nobody says when it is launched, it is for tokens above 0, and would not be.
+    """
+    own = "when" in operator.members.fields or "when" in operator.overrides
+    launched = make("if", evaluator.known(operator, "when"), rows, 0) if own else rows
+    for called, known in looked_at:
+        number = _number(launched, known)
+        if number < 0:
+            raise evaluator.fail(
+                "E0503",
+                f"`rows` of `{name}` must be at least 0, and is {number:.4g} in an iteration of "
+                f"{called}",
+                evaluator.span(operator, "rows"),
+                notes=("such an operator would seem to take no time",),
+                help=("write `max(…, 0)`, or when it is launched at all: `when = …`",),
+            )
+
+
 def check_share(evaluator: Evaluator, block: Instance, key: str, value: Value) -> None:
     """See that a share which a formula says is from none to the whole. Raises Failed."""
     for called, known in iterations():

@@ -11,7 +11,7 @@ from tsdl.evaluate.values import Binding, Place
 from tsdl.formula import Value, make, symbol
 from tsdl.lower.collectives import Group, exchanged, norm
 from tsdl.lower.devices import Device, Offload, with_peak
-from tsdl.lower.negatives import check_negative, iterations
+from tsdl.lower.negatives import check_negative, check_rows, is_feature, iterations
 from tsdl.lower.offloading import Leg, crossing, joined, keeps_kv, kv_between, offload_of
 from tsdl.lower.sharding import divide, sizes_of
 from tsdl.lower.tables import Tables
@@ -39,6 +39,15 @@ class Kept(Struct):
     away: dict[str, float] = field(default_factory=dict)
 
 
+class Written(Struct, frozen=True):
+    """A node of a graph: its operator, what `tokens` means there, and the kernels it becomes."""
+
+    name: str
+    operator: Instance
+    rows: Value
+    kernels: tuple[Kernel, ...]
+
+
 class Graph(Struct):
     """A model's graph on a device: its stages, and the bytes that it keeps there."""
 
@@ -58,6 +67,7 @@ class Graph(Struct):
     away: dict[str, float] = field(default_factory=dict)  # bytes of weights that offloads keep
     homes: dict[str, str] = field(default_factory=dict)  # where KV is: a kind of operator of each
     kinds: dict[str, Declaration] = field(default_factory=dict)  # of operators
+    written: list[Written] = field(default_factory=list)
 
     def keep(self, name: str, kept: Kept, repeat: int, offload: str) -> None:
         """Note what a node keeps: weights on the device, or where an offload has them."""
@@ -220,10 +230,11 @@ def _node(
     shard = divide(evaluator, operator, item, device.parallel)
     ways = evaluator.get(operator, "shards")
     graph.shares_experts |= isinstance(ways, list) and "expert" in ways and shard != "none"
-    operator.symbols["tokens"] = rows
-    evaluator.forget(operator)  # sizes and rows are others now
+    _set_rows(operator, item.name, rows, device)
     offload = offload_of(device, operator)
     legs = _legs(operator, item.name, device, offload, rows, tables)
+    kernels = tuple(kernel for leg in legs for kernel in leg.kernels)
+    graph.written.append(Written(item.name, operator, rows, kernels))
     state = evaluator.real(operator, "state")
     kept = Kept(0, evaluator.real(operator, "kv"), state, _copied(evaluator, operator, state))
     reach = evaluator.optional(operator, "reach")
@@ -242,6 +253,15 @@ def _node(
         added = library_kernels(evaluator, ("AllReduce", name), width, rows, device)
         legs.append(Leg(tuple(tables.of_operator(added[0].name, added, rows))))
     return legs
+
+
+def _set_rows(operator: Instance, name: str, rows: Value, device: Device) -> None:
+    """Let an operator know what `tokens` means in it. Raises Failed where that is below zero."""
+    operator.symbols["tokens"] = rows
+    device.evaluator.forget(operator)  # sizes and rows are others now
+    if not is_feature(rows):
+        looked_at = iterations(device.decode_tokens, device.context)
+        check_rows(device.evaluator, operator, name, rows, looked_at)
 
 
 def _copied(evaluator: Evaluator, operator: Instance, state: float) -> float:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from tsdl import ast
 from tsdl.costs import Footprint, compiled_footprint, watermark
 from tsdl.diagnostics.words import several
-from tsdl.evaluate import Evaluator, Instance
+from tsdl.evaluate import Evaluator, Failed, Instance
+from tsdl.facts import holds_something
+from tsdl.formula import why_none
 from tsdl.lower.clusters import standings
 from tsdl.lower.mixing import parts_of
 from tsdl.lower.operators import looks_back
 from tsdl.plan import Workers
-from tsdl.planworkload import Table, Workload
+from tsdl.planworkload import Draw, Table, Workload
 from tsdl.schema.scenarios import WORKLOAD
 
 _MORE = "share the model among more devices (`parallel = tp(…)`)"
@@ -29,6 +31,7 @@ def check_sizes(
     parts = parts_of(evaluator, evaluator.required(scenario, "workload"))
     for workload, part in zip(parts, lowered.kinds, strict=True):
         _check_window(evaluator, model, part)
+        _check_held(evaluator, scenario, workers, part)
         _check_requests(evaluator, scenario, workers, workload, part)
 
 
@@ -87,6 +90,46 @@ def _check_requests(
                 if kind.kv.state
                 else (),
             )
+
+
+def _check_held(
+    evaluator: Evaluator, scenario: Instance, workers: list[Workers], lowered: Workload
+) -> None:
+    """See that neither short nor long requests hold less than nothing. Raises Failed."""
+    model, cluster = (evaluator.required(scenario, key) for key in ("model", "cluster"))
+    context = evaluator.whole(model, "context")
+    for standing, kind in zip(standings(evaluator, cluster), workers, strict=True):
+        if not holds_something(kind.kv):
+            held = _held(evaluator, standing.worker, kind)
+            for prompt, output in _ends(lowered):
+                if prompt + output <= context:  # longer ones are rejected
+                    held(prompt, prompt, output)
+                    if kind.decodes:
+                        held(prompt + output - 1, prompt, output)
+
+
+def _ends(lowered: Workload) -> Iterator[tuple[int, int]]:
+    """Yield the prompt and the output of the shortest and of the longest request, where known."""
+    if lowered.table:
+        requests = list(zip(lowered.table.prompt, lowered.table.output, strict=True))
+        yield from (min(requests, key=sum), max(requests, key=sum))
+        return
+    assert lowered.prompt is not None
+    assert lowered.output is not None
+    (shortest, most), (few, _) = lowered.prompt.ends, lowered.output.ends
+    if _is_bounded(lowered.prompt) and _is_bounded(lowered.output):
+        yield int(shortest), int(few)
+    longest = _longest(lowered)
+    if math.isfinite(longest):
+        prompt = int(min(most, longest - few))
+        yield prompt, int(longest) - prompt
+
+
+def _is_bounded(draw: Draw) -> bool:
+    """Tell whether the least that a distribution yields is one that it is given."""
+    if draw.parts:
+        return all(map(_is_bounded, draw.parts))
+    return bool(draw.values or {"value", "low", "min", "n"} & dict(draw.parameters).keys())
 
 
 def _longest(lowered: Workload) -> float:
@@ -195,31 +238,39 @@ def _contexts(table: Table) -> Iterator[int]:
 def _longest_held(evaluator: Evaluator, worker: Instance, kind: Workers, most: int) -> int:
     """Return the longest request, up to `most` tokens, that an empty worker admits and can hold.
 
-    The last token of a request is never cached: nothing comes after it.
+    The last token of a request is never cached: nothing comes after it. Raises Failed.
     """
-    footprint = compiled_footprint(kind.kv)
+    held = _held(evaluator, worker, kind)
     room = kind.kv.capacity - watermark(kind.kv, kind.local.watermark)
     low, high = 0, most + 1
-    try:
-        while high - low > 1:  # footprints grow with the context
-            middle = (low + high) // 2
-            fits = _size(footprint, middle) <= room
-            low, high = (middle, high) if fits else (low, middle)
-    except (ArithmeticError, NameError, TypeError, ValueError) as error:
-        kv = evaluator.required(worker, "kv")
-        moved = "`r.held` is known of what is moved alone (`swap_out`, `swap_in`)"
-        reason = moved if isinstance(error, NameError) else error
-        raise evaluator.fail(
-            "E0504",
-            f"the footprint of `{kv.name}` cannot be computed: {reason}",
-            kv.members.fields["footprint"].value.span,
-        ) from None
+    while high - low > 1:  # footprints grow with the context
+        middle = (low + high) // 2
+        fits = held(max(middle - 1, 1), middle, 1) <= room
+        low, high = (middle, high) if fits else (low, middle)
     return low
 
 
-def _size(footprint: Footprint, tokens: int) -> int:
-    """Return what a prompt of so many tokens holds at its end. Raises ValueError below zero."""
-    size = footprint(max(tokens - 1, 1), tokens, 1)
-    if size < 0:
-        raise ValueError(f"it is {size:,} bytes at {tokens:,} tokens")
-    return size
+def _held(evaluator: Evaluator, worker: Instance, kind: Workers) -> Footprint:
+    """Return what a request holds. It raises Failed where that has no value, or one below zero."""
+    footprint = compiled_footprint(kind.kv)
+
+    def refused(code: str, what: str, *remedy: str) -> Failed:
+        kv = evaluator.required(worker, "kv")
+        place = kv.members.fields["footprint"].value.span
+        return evaluator.fail(code, f"the footprint of `{kv.name}` {what}", place, help=remedy)
+
+    def held(context: int, prompt: int, output: int) -> int:
+        try:
+            size = footprint(context, prompt, output)
+        except NameError:
+            moved = "`r.held` is known of what is moved alone (`swap_out`, `swap_in`)"
+            raise refused("E0504", f"cannot be computed: {moved}") from None
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise refused("E0504", f"cannot be computed: {why_none(error)}") from None
+        if size < 0:
+            at = f"a context of {several(context, 'token')} (prompt {prompt:,}, output {output:,})"
+            what = f"must be at least 0, and is {several(size, 'byte')} at {at}"
+            raise refused("E0503", what, "write `max(0 B, …)`")
+        return size
+
+    return held

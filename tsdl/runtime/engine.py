@@ -33,6 +33,7 @@ from tsdl.runtime.scaling import turns
 from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.stages import Stages
 from tsdl.runtime.stops import stops_of
+from tsdl.runtime.stuck import stuck_in
 from tsdl.runtime.system import System
 from tsdl.runtime.timers import Timers
 from tsdl.runtime.times import IterationTimes
@@ -53,17 +54,13 @@ Progress = Callable[[int, int], None]
 class Engine:
     """One run of a plan."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        arrivals: Arrivals,
-        seed: int,
-        observer: Observer | None = None,
-        progress: Progress | None = None,
-        externs: Mapping[str, object] | None = None,
-    ) -> None:
-        """Set up workers and processes; nothing has happened yet."""
-        self.plan = plan
+    def __init__(  # noqa: PLR0913 (what is run, and who looks on)
+        self, plan: Plan, arrivals: Arrivals, seed: int, observer: Observer | None = None,
+        progress: Progress | None = None, externs: Mapping[str, object] | None = None, *,
+        guard: Guard | None = None,
+    ) -> None:  # fmt: skip
+        """Set up workers and processes; nothing has happened yet. `guard` has limits of the run."""
+        self.plan, self.guard = plan, guard
         self.observer = observer
         self.progress = progress
         self.seed, self.ask = seed, asking(externs or {})
@@ -75,7 +72,7 @@ class Engine:
         self.actions = Actions(self.system, self.handover)
         self._listen()
         self.scaling = self.actions.scaling
-        self.stages = Stages(self.system, self.actions, seed, externs or {})
+        self.stages = Stages(self.system, self.actions, seed, externs or {}, guard)
         self.swaps: dict[str, RemoteSwap] = {}
         for worker in self.workers:
             worker.forgotten = self.handover.forget_copy
@@ -122,8 +119,11 @@ class Engine:
             worker.drafts = Drafts(kind.local, kind.local.speculation, self.seed)
         return worker
 
-    def run(self, guard: Guard | None = None) -> Outcome:
-        """Run to the end: until nothing is left, the plan's `until`, or a limit that is guarded."""
+    def run(self) -> Outcome:
+        """Run to the end: until nothing is left, the plan's `until`, or a limit that is guarded.
+
+        Raises Interrupted where handlers go on for long after that.
+        """
         clock = self.clock
         if self.requests:
             self._let_arrive()
@@ -139,14 +139,14 @@ class Engine:
         until: int | float | None = self.plan.until
         last = clock.at(until, OBSERVER + 1) if until is not None else None
         stopped = None
-        if guard is None:
+        if self.guard is None:
             clock.run(until=last)
         else:
-            stopped = run_within(self, last, guard)
+            stopped = run_within(self, last, self.guard)
             until = stopped.at if stopped else until
         self._come_to_end(until)
-        # Nothing happens any more, and some wait: no policy would ever admit them.
-        stuck = list(self.ledger.live) if until is None else []
+        # Nothing happens any more, and some wait: no policy would ever take them.
+        stuck = stuck_in(self) if until is None else []
         end: int | float = self.ended
         if until is not None:  # who has a last token then is done, though its user has it later
             end = until if self.open else min(end, until)

@@ -2,7 +2,9 @@
 
 A run with limits goes through simulated time in slices. Between two slices everything that happens
 up to one time has happened, and nothing after it: what a run that stops there leaves behind is what
-the same plan leaves with that time as its `until`. Where there are no limits, nothing of this runs.
+the same plan leaves with that time as its `until`. Handlers that go on for long are interrupted;
+since half of what they do is no result, the run is repeated then, up to the end of the last slice.
+Where there are no limits, nothing of this runs.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from numbers import Real
 from pathlib import Path
@@ -20,6 +23,7 @@ from msgspec import Struct
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.diagnostics.words import several
 from tsdl.errors import TsdlError
+from tsdl.runtime.clock import OBSERVER
 
 if TYPE_CHECKING:
     import simpy
@@ -31,6 +35,8 @@ SLICE = 0.02  # seconds that a slice should take
 _EVENTS = 1000  # that a slice has at most
 _NEAR = 1.0  # simulated seconds, in which no worker does much
 _MOST_GROWTH = 2.0
+_PATIENCE = 1.0  # seconds beyond a limit that what happens at one time may still take
+_STEPS = 256  # of handlers, between two looks at the clock
 NO_ROOM = "E0905"
 # Bytes, measured as the growth of the resident set in runs of 0.5 to 3 million requests: 75 for a
 # request that is drawn and has its row in the ledger; 275 more for one that has arrived, while the
@@ -76,13 +82,29 @@ class Stopped(Struct, frozen=True):
         return {"at": self.at, "by": self.by, "limit": self.limit}
 
 
-class Guard:
-    """Limits, and the time when they began to count."""
+class Interrupted(Exception):
+    """Handlers have gone on for long after a limit was reached."""
 
-    def __init__(self, limits: Limits) -> None:
-        """Begin to count now."""
+
+class Guard:
+    """Limits, the time when they began to count, and up to where a run has come in whole slices."""
+
+    def __init__(self, limits: Limits, *, repeatable: bool = True) -> None:
+        """Begin to count now; what is not `repeatable` is not interrupted."""
         self.limits = limits
         self.begun = time.monotonic()
+        self.repeatable = repeatable
+        self.interrupts = False  # while slices go on
+        self.complete: float | None = None  # in simulated seconds; None before the first slice
+        self.repeats = False  # whether the run before was interrupted: this one goes so far
+
+    def look(self) -> None:
+        """Raise Interrupted where handlers go on for long."""
+        most = self.limits.seconds
+        if not self.interrupts or most is None:
+            return
+        if time.monotonic() - self.begun >= most + _PATIENCE:
+            raise Interrupted
 
     def see_room(self, workload: Workload) -> None:
         """See that the requests of a workload can be drawn. Raises TsdlError (E0905)."""
@@ -147,8 +169,55 @@ def _most_used() -> float:
     return float(most if sys.platform == "darwin" else most * 1024)
 
 
+class Steps:
+    """What handlers go through and choose from, counted so that a guard looks now and then."""
+
+    def __init__(self, guard: Guard) -> None:
+        """Begin to count."""
+        self._guard, self._left = guard, _STEPS
+
+    def _step(self) -> None:
+        self._left -= 1
+        if not self._left:
+            self._left = _STEPS
+            self._guard.look()
+
+    def through(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Yield items as they are now, and count each."""
+        for item in tuple(items):
+            self._step()
+            yield item
+
+    def counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a function of which each call counts."""
+
+        def call(*arguments: object) -> Any:  # noqa: ANN401 (whatever it chooses)
+            self._step()
+            return function(*arguments)
+
+        return call
+
+
 def run_within(engine: Engine, end: simpy.Event | None, guard: Guard) -> Stopped | None:
     """Let everything happen up to an event, or all there is; return where a limit has stopped it.
+
+    Where an earlier run was interrupted, this one stops where the last whole slice of that ended.
+    """
+    clock = engine.clock
+    if not guard.repeats:
+        guard.complete = None
+    elif guard.complete is not None:
+        clock.run(until=clock.at(guard.complete, OBSERVER + 1))
+        engine.let_pass(guard.complete)
+    guard.interrupts = guard.repeatable and not guard.repeats
+    try:
+        return _in_slices(engine, end, guard)
+    finally:
+        guard.interrupts = False
+
+
+def _in_slices(engine: Engine, end: simpy.Event | None, guard: Guard) -> Stopped | None:
+    """Let slices pass.
 
     A slice is as long as one that takes SLICE seconds probably is. It begins with what happens
     next, so that nobody waits for times in which nothing does, and ends soon where much begins
@@ -175,6 +244,7 @@ def run_within(engine: Engine, end: simpy.Event | None, guard: Guard) -> Stopped
         upto = max(clock.now, min(upto, engine.soon()))
         if upto < inf:
             engine.let_pass(upto)
+        guard.complete = clock.now
         took = time.monotonic() - begun
         growth = _MOST_GROWTH if upto == first + length else 1.0  # it was not cut short
         length *= min(max(SLICE / max(took, 1e-9), 1 / 8), growth)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tsdl.formulaerrors import CALLER, NoTimeError, cannot_be
+from tsdl.formulaerrors import CALLER, CannotBe, cannot_be
 from tsdl.runtime.actions import Actions
 from tsdl.runtime.worker import Worker
 
@@ -22,9 +22,9 @@ class LocalActions:
         return action
 
     def delay(self, seconds: float) -> None:
-        """Have the worker do nothing for so long. Raises NoTimeError for less than nothing."""
+        """Have the worker do nothing for so long. Raises CannotBe for less than nothing."""
         if cannot_be(seconds):
-            raise NoTimeError(
+            raise CannotBe(
                 CALLER,
                 f"a handler delays worker {self._worker.id} by {seconds:g} seconds",
                 "see to it that a `delay` is never negative: `max(0 s, …)`",

@@ -1,9 +1,12 @@
 """KV memory of a worker: bytes taken and given back, on the device and in swap space."""
 
+from collections.abc import Callable
+
 from tsdl import formula
 from tsdl.costs import compiled_footprint, compiled_move, watermark
-from tsdl.facts import growth_of
-from tsdl.formulaerrors import NoTimeError, cannot_be
+from tsdl.diagnostics.words import several
+from tsdl.facts import growth_of, holds_something
+from tsdl.formulaerrors import CannotBe, cannot_be
 from tsdl.parts import of_kvcache
 from tsdl.plan import Channel, KVCache
 from tsdl.runtime.request import Request
@@ -26,7 +29,8 @@ class Memory:
         """Begin empty; admission leaves a share of the capacity free."""
         self.name, self.capacity = kv.name, kv.capacity
         self.watermark = watermark(kv, share)
-        self.footprint = compiled_footprint(kv)
+        below = None if holds_something(kv) else _below_zero(kv.name)
+        self.footprint = compiled_footprint(kv, below)
         self.block = kv.block_tokens * kv.bytes_per_token
         self.block_tokens = kv.block_tokens
         self.bytes_per_token, self.state = kv.bytes_per_token, kv.state
@@ -66,8 +70,9 @@ class Memory:
 
     def serve(self, longest: int) -> None:
         """Get to know how many tokens a request may have, prompt and output."""
-        fits = self.footprint(longest, longest, longest) <= self.capacity - self.watermark
-        self.holds_all = fits and self.rises and self._of_context_only
+        if self.rises and self._of_context_only:
+            room = self.capacity - self.watermark
+            self.holds_all = self.footprint(longest, longest, longest) <= room
 
     def could_ever_hold(self, request: Request, *, decodes: bool) -> bool:
         """Tell whether a request would fit at its longest, were it alone."""
@@ -147,22 +152,36 @@ class Memory:
         self.peak = max(self.peak, self.used)
 
     def out_time(self, request: Request) -> float:
-        """Return the seconds that moving a request to swap space takes. Raises NoTimeError."""
+        """Return the seconds that moving a request to swap space takes. Raises CannotBe."""
         return self._time(request) if self._out is None else self._move("out", self._out(request))
 
     def in_time(self, request: Request) -> float:
-        """Return the seconds that bringing it back takes. Raises NoTimeError."""
+        """Return the seconds that bringing it back takes. Raises CannotBe."""
         return self._time(request) if self._in is None else self._move("in", self._in(request))
 
     def _time(self, request: Request) -> float:
         return self._host.latency + request.held / self._host.bandwidth
 
     def _move(self, way: str, seconds: float) -> float:
-        """Return how long a move takes. Raises NoTimeError if that cannot be."""
+        """Return how long a move takes. Raises CannotBe if that cannot be."""
         if cannot_be(seconds):
-            raise NoTimeError(
+            raise CannotBe(
                 of_kvcache(self.name),
                 f"`swap_{way}` of a request would take {seconds:g} seconds",
                 f"see to it that `swap_{way}` is never negative: `max(0 s, …)`",
             )
         return seconds
+
+
+def _below_zero(name: str) -> Callable[[int, int, int, int], int]:
+    """Return what refuses sizes below zero of a request's footprint."""
+
+    def refuse(size: int, context: int, prompt: int, output: int) -> int:
+        raise CannotBe(
+            of_kvcache(name),
+            f"a request would hold {several(size, 'byte')}",
+            "see to it that `footprint` is never negative: `max(0 B, …)`",
+            f"at a context of {several(context, 'token')} (prompt {prompt:,}, output {output:,})",
+        )
+
+    return refuse

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tsdl.runtime.ledger import Ledger
     from tsdl.runtime.limits import Stopped
     from tsdl.runtime.samples import Samples
+    from tsdl.runtime.stuck import Stuck
     from tsdl.runtime.system import Notes
     from tsdl.runtime.tiers import Tier
     from tsdl.runtime.worker import Worker
@@ -29,7 +30,7 @@ class Outcome:
     gap_length: array[float]
     gap_count: array[int]
     samples: Samples
-    stuck: list[int]
+    stuck: list[Stuck]
     end: int | float
     events: int
     on: dict[int, float]  # seconds that workers were on which may be scaled, by number

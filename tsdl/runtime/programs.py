@@ -4,51 +4,66 @@ It comes from the plan's statements and formulas, which know a closed set of wor
 user's text; names of variables were held to plain identifiers when the plan was read or made.
 """
 
+import ast
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from types import CodeType
 
 from tsdl import formula, pythonsource
+from tsdl.formulaerrors import OF_A_WORKER, OF_THE_CLUSTER
 from tsdl.parts import of_handler
 from tsdl.planhandlers import Handler, Statement
 from tsdl.runtime.selections import NoCandidate
 
 Program = Callable[..., None]
+Lines = list[tuple[int, str]]  # the number of the statement that each is of, 0 before the first
 
 
-def source(handler: Handler) -> str:
-    """Return a handler as the source of `handle`, a Python function of its variables."""
-    lines = [f"def handle({', '.join(handler.variables)}):", " try:"]
+def source(handler: Handler, name: str, before: int = 0) -> Lines:
+    """Return a handler as the source of a Python function of its variables, of some name.
+
+    So many statements are counted `before` its own.
+    """
+    head = [f"def {name}({', '.join(handler.variables)}):", " try:"]
     if handler.when is not True:
-        lines.append(f"  if not {pythonsource.python(handler.when)}: return")
-    lines += _lines(handler.body, 2)
+        head.append(f"  if not {pythonsource.python(handler.when)}: return")
+    body = _lines(handler.body, 2, itertools.count(before + 1), before)
     # Without a candidate, a handler ends where it stands.
-    return "\n".join([*lines, " except NoCandidate: return"])
+    last = (body[-1][0], " except NoCandidate: return")
+    return [*((0, line) for line in head), *body, last]
 
 
-def _lines(statements: Iterable[Statement], depth: int) -> list[str]:
-    found: list[str] = []
+def _lines(
+    statements: Iterable[Statement], depth: int, numbers: Iterator[int], around: int
+) -> Lines:
+    found: Lines = []
     for statement in statements:
-        found += _statement(statement, depth)
-    return found or [" " * depth + "pass"]
+        found += _statement(statement, depth, numbers)
+    return found or [(around, " " * depth + "pass")]
 
 
-def _statement(statement: Statement, depth: int) -> list[str]:
+def _statement(statement: Statement, depth: int, numbers: Iterator[int]) -> Lines:
     values = [pythonsource.python(value) for value in statement.values]
-    name = statement.name
+    name, number = statement.name, next(numbers)
     match statement.word:
         case "let":
             line = f"{name} = {values[0]}"
         case "if":
-            lines = [" " * depth + f"if {values[0]}:", *_lines(statement.body, depth + 1)]
+            inside = _lines(statement.body, depth + 1, numbers, number)
+            lines = [(number, " " * depth + f"if {values[0]}:"), *inside]
             if statement.otherwise:
-                lines += [" " * depth + "else:", *_lines(statement.otherwise, depth + 1)]
+                otherwise = _lines(statement.otherwise, depth + 1, numbers, number)
+                lines += [(lines[-1][0], " " * depth + "else:"), *otherwise]
             return lines
         case "for":
             line = f"for {name} in tuple({values[0]}):"
-            return [" " * depth + line, *_lines(statement.body, depth + 1)]
+            inside = _lines(statement.body, depth + 1, numbers, number)
+            # What fails behind it is not about whom it was at last.
+            behind = (inside[-1][0], " " * depth + f"{name} = None")
+            return [(number, " " * depth + line), *inside, behind]
         case "set" | "add" as word:
             *key, value = values
             method = "put" if word == "set" else "add"
@@ -57,16 +72,29 @@ def _statement(statement: Statement, depth: int) -> list[str]:
             line = f"do.{word}({', '.join([repr(name), *values])})"
         case word:  # an action: the plan has no others
             line = f"do.{word}({', '.join(values)})"
-    return [" " * depth + line]
+    return [(number, " " * depth + line)]
 
 
 @cache
-def _code(text: str, what: str) -> CodeType:
-    return compile(text, f"{pythonsource.SOURCE_NAME}{what}>", "exec")
+def _code(text: str, what: str, numbers: tuple[int, ...]) -> CodeType:
+    """Return compiled source, whose lines are counted as the statements that they are of.
+
+    Where one fails, that is the line after its number (tsdl.formulaerrors).
+    """
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.stmt, ast.expr, ast.excepthandler, ast.arg)):
+            node.lineno = numbers[node.lineno - 1] + 1
+            node.end_lineno = numbers[(node.end_lineno or 1) - 1] + 1
+    return compile(tree, f"{pythonsource.SOURCE_NAME}{what}>", "exec")
 
 
 def programs(
-    policy: str, handlers: Iterable[Handler], names: Mapping[str, object]
+    policy: str,
+    handlers: Iterable[Handler],
+    names: Mapping[str, object],
+    *,
+    of_the_cluster: bool = False,
 ) -> list[tuple[Handler, Program]]:
     """Return the handlers of a stage with their functions, which read and call `names`."""
     turns = itertools.count()  # a number for each place that keeps its own turn, in all of them
@@ -77,11 +105,17 @@ def programs(
         "NoCandidate": NoCandidate,
         **names,
     }
+    name = OF_THE_CLUSTER if of_the_cluster else OF_A_WORKER
     found: list[tuple[Handler, Program]] = []
+    before = Counter[str]()  # the statements of handlers of the same event
     for handler in handlers:
-        text = re.sub(pythonsource.TURN, lambda _: str(next(turns)), source(handler))
-        exec(_code(text, of_handler(policy, handler.event)), scope)
-        found.append((handler, scope["handle"]))  # type: ignore[arg-type]
+        lines = source(handler, name, before[handler.event])
+        before[handler.event] += len(list(handler.statements()))
+        text = "\n".join(line for _, line in lines)
+        text = re.sub(pythonsource.TURN, lambda _: str(next(turns)), text)
+        numbers = tuple(number for number, _ in lines)
+        exec(_code(text, of_handler(policy, handler.event), numbers), scope)
+        found.append((handler, scope[name]))  # type: ignore[arg-type]
     return found
 
 

@@ -53,8 +53,9 @@ class Result:
     in seconds, sizes in bytes, rates per second. `warnings` are diagnostics of what the run asked
     of its tables and they do not have, and of requests that pile up; `steady` tells whether they do
     not (None where that is not known). `timeline` and `tokens` are what was noted of iterations and
-    tokens, None where nobody asked for it. `partial` says where a limit has stopped the run (None:
-    nowhere); all else is then of what happened until there.
+    tokens, None where nobody asked for it. `stuck` are groups of requests that wait for
+    the same for ever, with what that is as text. `partial` says where a limit has stopped the run
+    (None: nowhere); all else is then of what happened until there.
     """
 
     def __init__(self, plan: Plan, seed: int, outcome: Outcome, watch: Watch | None = None) -> None:
@@ -69,6 +70,7 @@ class Result:
         self._states = outcome.states
         self.log = outcome.notes.log
         self.partial = outcome.stopped
+        self.stuck = outcome.stuck
         counted = self.columns["arrived"] >= plan.workload.warmup
         growth = growth_of(plan.workload, self.columns, counted)
         self.steady = growth.steady if growth is not None else None
@@ -239,7 +241,7 @@ class Result:
             "requests": {
                 **{name: totals[name] for name in counts},
                 "warmup": self.columns.count - totals["arrived"],
-                "stuck": outcome.stuck,
+                "stuck": sorted(i for group in outcome.stuck for i in group.requests),
             },
             **{
                 name: _number(totals[name])

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from copy import deepcopy
 from operator import index
 from threading import Lock
+from typing import Any
 
 from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.diagnostics.suggest import nearest
@@ -16,7 +18,7 @@ from tsdl.runtime.asked import cannot_be_called
 from tsdl.runtime.engine import Engine, Progress
 from tsdl.runtime.externs import cannot_decide
 from tsdl.runtime.fast.engine import FastEngine
-from tsdl.runtime.limits import Guard, Limits, no_room
+from tsdl.runtime.limits import Guard, Interrupted, Limits, no_room
 from tsdl.runtime.result import Result
 from tsdl.runtime.selections import NoCandidate
 from tsdl.runtime.watched import Watch, WatchedEngine
@@ -65,38 +67,56 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
         raise ValueError(f"there is no engine {engine!r}; there are {', '.join(ENGINES)}")
     _check_externs(plan, externs or {})
     chosen = plan.seed if seed is None else seed_of(seed)
-    guard = Guard(limits or Limits())
+    guard = Guard(limits or Limits(), repeatable=not extern_names(plan))
     guard.see_room(plan.workload)
     try:
         arrivals = generate(plan.workload, chosen)
 
-        def simulated(kind: str, progress: Progress | None) -> Result:
+        def simulated(kind: str, noted: Watch | None, progress: Progress | None = None) -> Result:
             made: Engine
-            with _told(plan):
-                if watch is not None:
-                    made = WatchedEngine(plan, arrivals, chosen, watch, progress, externs)
+            named: Any = {"progress": progress, "externs": externs}
+            named["guard"] = guard if limits else None
+            with _told(plan) as engines:
+                if noted is not None:
+                    made = WatchedEngine(plan, arrivals, chosen, noted, **named)
                 else:
-                    made = ENGINES[kind](plan, arrivals, chosen, progress=progress, externs=externs)
+                    made = ENGINES[kind](plan, arrivals, chosen, **named)
                 made.sampled = sampled
-                return Result(plan, chosen, made.run(guard if limits else None), watch)
+                engines.append(made)
+                return Result(plan, chosen, made.run(), noted)
+
+        def ended(kind: str, progress: Progress | None) -> Result:
+            anew, guard.repeats = deepcopy(watch), False
+            with suppress(Interrupted):
+                return simulated(kind, watch, progress)
+            guard.repeats = True
+            return simulated(kind, anew)
 
         try:
-            return simulated(engine, progress)
+            return ended(engine, progress)
         except TsdlError as error:
             again = engine == "fast" and watch is None and not extern_names(plan)
             if again and error.diagnostics[0].code in _IN_TIME:
-                return simulated("reference", None)  # it decides, and says what is to be told
+                return ended("reference", None)  # it decides, and says what is to be told
             raise
     except MemoryError:
         raise no_room("the system gives it no more") from None
 
 
 @contextmanager
-def _told(plan: Plan) -> Iterator[None]:
-    """Let an engine run. Raises TsdlError where a part of the plan fails."""
+def _told(plan: Plan) -> Iterator[list[Engine]]:
+    """Let an engine run, once it is handed in. Raises TsdlError where a part of the plan fails."""
+    engines: list[Engine] = []
+
+    def now() -> float | None:
+        for engine in engines:
+            if not (isinstance(engine, FastEngine) and engine.fast):  # whose clock may be behind
+                return engine.clock.now
+        return None
+
     try:
-        with formulas_told(plan.places), _DEEP_CALLS.allowed():
-            yield
+        with formulas_told(plan, now), _DEEP_CALLS.allowed():
+            yield engines
     except NoCandidate as error:
         raise TsdlError([nothing_to_choose(error, plan.places)]) from error
 

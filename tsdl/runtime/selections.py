@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from tsdl.runtime.limits import Steps
+
 
 class NoCandidate(LookupError):
     """A selection had nothing to choose from."""
@@ -13,14 +15,14 @@ class NoCandidate(LookupError):
 class Selections:
     """The selections of one stage: round robins keep their turns, draws share a stream."""
 
-    def __init__(self, random: np.random.Generator) -> None:
-        """Begin with the first of every turn."""
-        self.random_stream = random
+    def __init__(self, random: np.random.Generator, steps: Steps | None = None) -> None:
+        """Begin with the first of every turn; `steps` counts them, where there is a limit."""
+        self.random_stream, self._steps = random, steps
         self.turns: dict[int, int] = {}  # by the place in the policy
 
     def names(self) -> dict[str, object]:
         """Return what generated source calls, by name."""
-        return {
+        found: dict[str, Callable[..., Any]] = {
             "pick": pick,
             "best": best,
             "random": self.random,
@@ -32,6 +34,8 @@ class Selections:
             "any": any,
             "all": all,
         }
+        count = self._steps.counted if self._steps is not None else None
+        return {name: count(function) if count else function for name, function in found.items()}
 
     def random(self, candidates: Sequence[Any]) -> Any:  # noqa: ANN401 (requests, workers)
         """Return one of them, each as likely as the other. Raises NoCandidate."""

@@ -10,6 +10,7 @@ from tsdl.runtime.actions import Actions
 from tsdl.runtime.candidates import Candidates
 from tsdl.runtime.clock import Clock
 from tsdl.runtime.externs import OF_THE_CLUSTER, extern_hooks
+from tsdl.runtime.limits import Guard, Steps
 from tsdl.runtime.localactions import LocalActions
 from tsdl.runtime.programs import Program, merged, programs
 from tsdl.runtime.rules import Rules
@@ -59,21 +60,26 @@ class Stages:
     """The hooks of the global stage by event, those of each worker, and all timers."""
 
     def __init__(
-        self, system: System, actions: Actions, seed: int, externs: Mapping[str, object]
-    ) -> None:
-        """Set up both stages; those of workers go to the workers themselves."""
+        self, system: System, actions: Actions, seed: int, externs: Mapping[str, object],
+        guard: Guard | None = None,
+    ) -> None:  # fmt: skip
+        """Set up both stages; those of workers go to the workers themselves.
+
+        What they go through is counted for a `guard`, where there is one.
+        """
         self.system = system
+        self.steps = steps = Steps(guard) if guard is not None else None
         self.actions = actions
         self.externs = externs
         self.timers: list[Timer] = []
-        self.selections = selections = Selections(stream(seed, "dispatch"))
+        self.selections = selections = Selections(stream(seed, "dispatch"), steps)
         self.in_turn: Sequence[Worker] = ()  # where arrivals go in turn, whatever goes on there
         everywhere = {"workers": system.up, "clock": system.clock}
         router = system.plan.router
         found = self._stage(router, actions, selections.names() | everywhere)
         self.events = {event: merged(functions) for event, functions in found.items()}
         for worker in system.workers:
-            self._local(worker, found, Selections(stream(seed, f"local.{worker.id}")))
+            self._local(worker, found, Selections(stream(seed, f"local.{worker.id}"), steps))
 
     def _stage(
         self, stage: Local | Global, actions: Actions | LocalActions, names: dict[str, object]
@@ -83,6 +89,8 @@ class Stages:
         states = {f"{STATE}{s.name}": state_of(s, clock) for s in stage.states}
         names |= states
         names["do"] = actions
+        if self.steps is not None:
+            names["tuple"] = self.steps.through
         found: dict[str, list[Program]] = {}
         candidates = Candidates(stage.policy, self.system.workers)
         fixed = [candidates.handler(handler) for handler in stage.handlers]
@@ -95,7 +103,9 @@ class Stages:
                 handler.event,
                 looking(program, candidates.looked_at(handler), clock, on=reads_on(handler)),
             )
-            for handler, program in programs(stage.policy, fixed, names)
+            for handler, program in programs(
+                stage.policy, fixed, names, of_the_cluster=isinstance(stage, Global)
+            )
         ]
         if stage.extern is not None:
             local = isinstance(stage, Local)
@@ -126,7 +136,7 @@ class Stages:
         states = {key: value for key, value in names.items() if key.startswith(STATE)}
         states["clock"] = self.system.clock
         draws = selections.random_stream
-        worker.rules = Rules(worker.local, lambda: Selections(draws).names() | states)
+        worker.rules = Rules(worker.local, lambda: Selections(draws, self.steps).names() | states)
         for event in dict.fromkeys([*found, *everywhere]):
             hook = merged(found.get(event, []) + everywhere.get(event, []))
             if hook is not None and event not in OF_THE_CLUSTER:

@@ -7,6 +7,7 @@ from tsdl.diagnostics.words import several
 from tsdl.formula import COMPARISONS, Formula, every_part
 from tsdl.runtime.metrics import statistics
 from tsdl.runtime.result import LATENCIES, Expectation, Result
+from tsdl.runtime.stuck import lines_of
 from tsdl.spending import unknown
 
 _TITLES = {
@@ -20,7 +21,6 @@ _TITLES = {
 }
 _MANY = 10_000  # from here on, no decimals
 _HUGE = 1e15  # from here on, powers of ten
-_SHOWN = 10  # requests that are named
 _WIDTH = 12  # of titles
 _COLUMNS = ("mean", "p50", "p90", "p99", "max")
 
@@ -73,10 +73,7 @@ def summary(result: Result) -> str:
     if requests["warmup"]:
         told.append(f"{requests['warmup']:,} in the warm-up not counted")
     lines.append(_row("requests", ", ".join(told)))
-    if requests["stuck"]:
-        shown = ", ".join(str(i) for i in requests["stuck"][:_SHOWN])
-        more = ", …" if len(requests["stuck"]) > _SHOWN else ""
-        lines.append(_row("", f"stuck: nothing will ever admit {shown}{more}"))
+    lines += [_row("", line) for line in lines_of(result.stuck)]
     lines.append(_row("makespan", duration(s["makespan"])))
     lines.append(
         _row(

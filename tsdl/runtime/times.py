@@ -17,7 +17,7 @@ from tsdl.costs import (
     growing_features,
     nobody,
 )
-from tsdl.formulaerrors import NoTimeError
+from tsdl.formulaerrors import CannotBe
 from tsdl.interpolation import Unmeasured
 from tsdl.parts import of_cost
 from tsdl.plan import Cost, Workers
@@ -63,9 +63,9 @@ class IterationTimes:
         return [compiled(cost, self.asked, self._ask) for cost in self._kind.pipeline]
 
 
-def no_time(duration: float, batch: Batch, cost: Cost) -> NoTimeError:
+def no_time(duration: float, batch: Batch, cost: Cost) -> CannotBe:
     """Return what is raised where no iteration can take so long as a cost says."""
-    return NoTimeError(
+    return CannotBe(
         of_cost(cost),
         f"an iteration would take {duration:g} seconds",
         "see to it that no formula of the cost, nor the policy's overhead, is ever negative",

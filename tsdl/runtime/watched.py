@@ -90,7 +90,7 @@ class WatchedNetwork(Network):
 class WatchedEngine(Engine):
     """One run of a plan; the result is that of the reference engine, to the last bit."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what is run, and who looks on)
         self,
         plan: Plan,
         arrivals: Arrivals,
@@ -98,9 +98,11 @@ class WatchedEngine(Engine):
         watch: Watch,
         progress: Progress | None = None,
         externs: Mapping[str, object] | None = None,
+        *,
+        guard: Guard | None = None,
     ) -> None:
         """Set up workers and processes, and note what is asked for."""
-        super().__init__(plan, arrivals, seed, progress=progress, externs=externs)
+        super().__init__(plan, arrivals, seed, progress=progress, externs=externs, guard=guard)
         self.timeline, self.tokens = watch.timeline, watch.tokens
         self.rows: dict[int, int | None] = {}  # of each worker: that of the iteration in flight
         self.ends: dict[int, list[float]] = {}  # of a pipeline: when each stage was last free
@@ -120,9 +122,9 @@ class WatchedEngine(Engine):
             assert hook is not None
             worker.hooks[event] = hook
 
-    def run(self, guard: Guard | None = None) -> Outcome:
-        """Run to the end: until nothing is left, the plan's `until`, or a limit that is guarded."""
-        outcome = super().run(guard)
+    def run(self) -> Outcome:
+        """Run to the end, as it is without anybody who looks on."""
+        outcome = super().run()
         if self.timeline is not None:
             self.timeline.finish(outcome.end)
         return outcome

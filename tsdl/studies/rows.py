@@ -50,7 +50,7 @@ class Row(Struct, eq=False):
     """A point: what tells it apart, its units by seed, and why it has no numbers, if it has none.
 
     `status` is `ok`, `infeasible` (it cannot be run), `failed` (its run has no result), `stuck`
-    (nothing will ever admit some of its requests, or those where a search should find a value) or
+    (nothing will ever take some of its requests, or those where a search should find a value) or
     `none` (a search found no value). `notes` say what there is to say of its runs and searches.
     """
 

@@ -45,7 +45,7 @@ class Found(Struct, frozen=True):
 
     @property
     def stuck(self) -> int:
-        """Return how many requests nothing will ever admit: the others answer nothing."""
+        """Return how many requests nothing will ever take: the others answer nothing."""
         return 0 if self.failed else len(self.summary["requests"]["stuck"])
 
     @property
@@ -56,7 +56,7 @@ class Found(Struct, frozen=True):
 
 def told_stuck(count: int) -> str:
     """Say that requests are stuck."""
-    return f"nothing will ever admit {several(count, 'request')}"
+    return f"nothing will ever dispatch or admit {several(count, 'request')}"
 
 
 def do(job: Job) -> Found:

@@ -15,8 +15,6 @@ from tsdl.runtime.fast import bounds, inflow, lean
 from tsdl.runtime.fast.clock import FastClock
 from tsdl.runtime.fast.cohortworker import CohortWorker
 from tsdl.runtime.fast.worker import FastWorker
-from tsdl.runtime.limits import Guard
-from tsdl.runtime.outcome import Outcome
 from tsdl.runtime.request import Request
 from tsdl.runtime.worker import Worker
 
@@ -31,6 +29,7 @@ class FastEngine(Engine):
         self.fast: list[FastWorker] = []
         self.driven: list[CohortWorker] = []  # that share their boundaries, which are a process's
         self.fast_clock = FastClock()
+        self.fast_clock.guarded = self.guard is not None
         return self.fast_clock
 
     def _worker(self, index: int, group: int, node: int) -> Worker:
@@ -46,11 +45,6 @@ class FastEngine(Engine):
         worker.boundary = self._boundary
         self.fast.append(worker)
         return worker
-
-    def run(self, guard: Guard | None = None) -> Outcome:
-        """Run to the end: until nothing is left, the plan's `until`, or a limit that is guarded."""
-        self.fast_clock.guarded = guard is not None
-        return super().run(guard)
 
     def _let_arrive(self) -> None:
         self.fast_clock.let_arrive(self.requests.first(), self._rank, self._arrive)

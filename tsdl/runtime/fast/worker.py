@@ -258,7 +258,7 @@ class FastWorker(CohortWorker):
             self.boundary(self)
 
     def check(self, duration: float, prefills: Sequence[tuple[Request, int]], decodes: int) -> None:
-        """Tell that no iteration can take so long. Raises NoTimeError."""
+        """Tell that no iteration can take so long. Raises CannotBe."""
         tokens = sum(chunk for _, chunk in prefills) + decodes
         batch = Batch(tokens=tokens, prefills=len(prefills), decodes=decodes)
         raise no_time(duration, batch, self.kind.cost)
