@@ -110,18 +110,23 @@ def _check_held(
 
 def _ends(lowered: Workload) -> Iterator[tuple[int, int]]:
     """Yield the prompt and the output of the shortest and of the longest request, where known."""
+    least, greatest = map(int, lowered.added) if math.isfinite(lowered.added[1]) else (0, 0)
     if lowered.table:
         requests = list(zip(lowered.table.prompt, lowered.table.output, strict=True))
-        yield from (min(requests, key=sum), max(requests, key=sum))
+        for more, (prompt, output) in (
+            (least, min(requests, key=sum)),
+            (greatest, max(requests, key=sum)),
+        ):
+            yield prompt + more, output
         return
     assert lowered.prompt is not None
     assert lowered.output is not None
     (shortest, most), (few, _) = lowered.prompt.ends, lowered.output.ends
     if _is_bounded(lowered.prompt) and _is_bounded(lowered.output):
-        yield int(shortest), int(few)
+        yield int(shortest) + least, int(few)
     longest = _longest(lowered)
     if math.isfinite(longest):
-        prompt = int(min(most, longest - few))
+        prompt = int(min(most + greatest, longest - few))
         yield prompt, int(longest) - prompt
 
 
