@@ -149,7 +149,7 @@ scenario s {{ model = llama2_7b; cluster = one; workload = sharegpt; policy = ow
 
 def test_a_kernel_whose_time_has_no_value_counts_as_launched() -> None:
     plan = tsdl.compile("""edition "2026"
-operator odd from GEMM(8, 8) { flops = tokens / prefills }
+operator odd from GEMM(8, 8) { flops = tokens / (decodes - 1) ** 2 }
 model own from llama2_7b { graph { one: GEMM(8, 8); two: odd; three: GEMM(8, 8) } }
 policy told from continuous { local { gap = 1 ms } }
 scenario s { model = own; cluster = single(A100_80G); workload = sharegpt; policy = told }

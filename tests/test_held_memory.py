@@ -62,4 +62,5 @@ def test_one_that_a_run_comes_to_ends_it(of: str, policy: str, engine: str) -> N
     assert error.code == "E0902"
     assert error.title.startswith("a request would hold -")
     assert "tokens (prompt " in error.notes[0]
-    assert error.notes[1].startswith("kvcache own: ")
+    assert error.notes[1].startswith("at ")
+    assert error.notes[2].startswith("kvcache own: ")
