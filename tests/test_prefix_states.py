@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from random import Random
 
 import msgspec
 import pytest
@@ -190,6 +191,66 @@ def test_where_there_is_no_room_there_is_no_copy() -> None:
         assert shared.cached(asking(1, (1, 2, 3), 12)) == found
 
 
+def free(shared: PrefixMemory) -> int:
+    """Return how many blocks it knows to be free."""
+    return shared._untouched + shared._freed()
+
+
+def test_blocks_that_are_given_back_have_nothing_in_them() -> None:
+    """What is on its way here takes all of them, and goes elsewhere: a copy has room again."""
+    shared = memory(blocks=10)
+    one = asking(0, (1,), 4)
+    admit(shared, one)
+    shared.release(one)
+    shared.reserve(7 * 4 * PER_TOKEN)
+    shared.reserve(-7 * 4 * PER_TOKEN)
+    assert free(shared) == 10
+    other = asking(1, (5, 6), 8)
+    admit(shared, other)
+    assert free(shared) == 10 - shared.used // (4 * PER_TOKEN)
+    assert shared.cached(asking(2, (5, 6, 7), 12)) == 8
+    assert shared.cached(asking(3, (1, 2), 8)) == 4  # there were others to be taken
+
+
+def test_what_is_free_is_what_is_not_used() -> None:
+    """Many come, grow, leave, and are on their way, in any order."""
+    chance = Random(1)
+    for copies in ("chunks", "blocks"):
+        shared, held, coming = memory(blocks=40, copies=copies), list[Request](), 0
+        for number in range(600):
+            names = tuple(chance.randrange(6) for _ in range(chance.randint(1, 5)))
+            new = asking(number, names, chance.randint(1, 4 * len(names)))
+            if chance.random() < 0.5 and shared.admits(shared.match(new)):
+                shared.begin(new, shared.needed(new))
+                shared.register(new, new.length)
+                new.computed = new.length
+                held.append(new)
+            else:
+                shared.unmatch(new)
+            if held and chance.random() < 0.5:
+                shared.release(held.pop(chance.randrange(len(held))))
+            if chance.random() < 0.3 and shared.free >= 5 * 4 * PER_TOKEN:
+                coming += 5
+                shared.reserve(5 * 4 * PER_TOKEN)
+            elif coming and chance.random() < 0.4:
+                shared.reserve(-coming * 4 * PER_TOKEN)
+                coming = 0
+            shared.cached(new)  # it looks
+            assert free(shared) == shared.free // (4 * PER_TOKEN)
+
+
+def test_of_an_answer_the_last_block_has_a_copy() -> None:
+    """Whatever is copied of prompts: earlier states are gone."""
+    shared = memory(blocks=40, copies="blocks")
+    one = Request(0, 0.0, 6, 11, session=0, content=Named((1, 2, 3, 4, 5), 4))
+    admit(shared, one)
+    shared.grow(one, 5 * 4 * PER_TOKEN)
+    one.generated, one.computed = 10, 16
+    shared.release(one)
+    assert shared.cached(asking(1, (1, 2, 3, 4, 9), 20)) == 16
+    assert shared.cached(asking(2, (1, 2, 3, 9), 16)) == 4
+
+
 def test_a_worker_that_comes_back_has_no_copies() -> None:
     shared = memory(blocks=10)
     one = asking(0, (1, 2), 8)
@@ -212,8 +273,12 @@ def test_a_state_of_shared_blocks_is_made_of_whole_ones() -> None:
 
 def test_a_plan_with_part_of_a_block_is_refused() -> None:
     written = json.loads(plan(ONE).to_json())
-    for key in ("state", "copied"):
+    whole = written["workers"][0]["kv"]["state"]
+    for key, value in (
+        ("state", whole + 1), ("copied", whole - 1), ("copied", 2 * whole), ("copied", 0),
+        ("copies", "everywhere"),
+    ):  # fmt: skip
         changed = msgspec.json.decode(msgspec.json.encode(written))
-        changed["workers"][0]["kv"][key] += 1
-        with pytest.raises(ValueError, match="not in whole blocks that are shared"):
+        changed["workers"][0]["kv"][key] = value
+        with pytest.raises(ValueError, match="blocks"):
             tsdl.Plan.from_json(json.dumps(changed))

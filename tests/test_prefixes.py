@@ -277,6 +277,26 @@ def test_total_bounds_what_stands_before_a_prompt_too() -> None:
     assert found.requests["output"].tolist() == [1, 1, 1]
 
 
+def test_what_is_checked_knows_that_total_bounds_it_too() -> None:
+    """An answer comes within 200 ms: of 1,199 tokens, and not of 3,900."""
+    text = """
+workload w {{
+  requests = 100; arrivals = poisson(0.2 req/s); {}
+  total = 1200 tokens; system_prompt = constant(2900 tokens)
+}}
+slo quick {{ ttft <= 200 ms }}
+scenario s {{
+  model = llama3_1_8b; cluster = single(A100_80G); policy = vllm; workload = w; slo = quick
+}}
+"""
+    drawn = text.format("prompt = constant(1000 tokens); output = constant(10 tokens)")
+    assert {d.code for d in tsdl.check(drawn)} == {"N0510", "W0529"}  # W0529 of answers
+    rows = {"l.csv": "arrived_at,num_prefill_tokens,num_decode_tokens\n0,1000,10\n"}
+    brought = text.format('lengths = "l.csv"').replace("llama3_1_8b", "small")
+    small = "model small from llama3_1_8b { context = 2000 tokens }\n"
+    assert [d.code for d in tsdl.check(small + brought, files=rows)] == ["N0510"]
+
+
 def test_a_system_prompt_counts_in_what_is_checked() -> None:
     text = FILE.format(
         workload="requests = 3; arrivals = burst(); system_prompt = constant(80 tokens);"

@@ -235,3 +235,14 @@ def test_columns_are_renamed_in_a_format_and_read_as_it_does(tmp_path: Path) -> 
     named = '{"at": 0, "input_length": 6, "output_length": 5, "hash_ids": [1]}\n'
     mooncake = 'format = mooncake; columns { arrived = "at" }'
     assert prompts(of_program(named, mooncake, tmp_path, suffix="jsonl")) == (6,)
+
+
+def test_a_format_with_names_of_its_own_takes_no_others(tmp_path: Path) -> None:
+    """And a unit alone says nothing of which format it is."""
+    talks = '[{"prompt_len": 10, "output_len": 5, "start_time": 0}]'
+    with pytest.raises(tsdl.TsdlError, match=r"E0602.*has names of its own"):
+        of_program(talks, OWN, tmp_path, suffix="json")
+    measured = "arrived,prompt,output\n0,10,5\n1,20,6\n"
+    assert prompts(of_program(measured, "columns { unit = 1 s }", tmp_path)) == (10, 20)
+    with pytest.raises(tsdl.TsdlError, match=r'arrived = "when"; prompt = "prompt"; output = "out'):
+        of_program(measured.replace("arrived", "when"), 'columns { arrived = "when" }', tmp_path)

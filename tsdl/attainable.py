@@ -98,7 +98,9 @@ def _shortest(plan: Plan) -> tuple[int, int]:
 
 def _shortest_of(workload: Workload) -> tuple[int, int]:
     if workload.table:
-        return min(workload.table.prompt) + int(workload.added[0]), min(workload.table.output)
-    assert workload.prompt is not None
-    assert workload.output is not None
-    return int(workload.prompt.ends[0] + workload.added[0]), int(workload.output.ends[0])
+        prompt, output = min(workload.table.prompt), min(workload.table.output)
+    else:
+        assert workload.prompt is not None
+        assert workload.output is not None
+        prompt, output = int(workload.prompt.ends[0]), int(workload.output.ends[0])
+    return workload.within_total(prompt + int(workload.added[0]), output)

@@ -136,6 +136,9 @@ def _is_zipf(n: float, exponent: float) -> bool:
     return 1 <= n <= most and n == int(n) and 0 <= exponent <= steepest
 
 
+_COPIES = ("chunks", "blocks")
+
+
 def _check_workers(kind: Workers) -> None:
     """See that what workers do goes together. Raises ValueError."""
     names = [offload.name for offload in kind.offloads]
@@ -154,12 +157,12 @@ def _check_workers(kind: Workers) -> None:
         raise ValueError("a condition of a policy is a number or a text")
     if isinstance(kind.kv.footprint, (int, float)) and kind.kv.footprint < 0:
         raise ValueError("a request holds less than no memory")
-    block = max(kind.kv.block_tokens * kind.kv.bytes_per_token, 1) if kind.kv.shares else 1
-    for state in (kind.kv.state, kind.kv.copied):
-        if not 0 <= state <= MOST_BYTES or state % block:
-            raise ValueError(
-                "no request keeps such a state, or not in whole blocks that are shared"
-            )
+    kv, states = kind.kv, (kind.kv.copied, kind.kv.state)
+    block = max(kv.block_tokens * kv.bytes_per_token, 1) if kv.shares else 1
+    if not 0 <= kv.copied <= kv.state <= MOST_BYTES or any(state % block for state in states):
+        raise ValueError("no request keeps such a state, or not in whole blocks that are shared")
+    if all(states) != any(states) or kv.copies not in _COPIES:
+        raise ValueError("of a state there are copies, behind chunks or blocks")
     if any(efficiency.extra < 0 for efficiency in kind.efficiencies):
         raise ValueError("a launch takes less than no time")
     if any(min(b.kv) < 0 or not b.kv[0] <= b.kv[2] < inf or not b.kv[2] for b in kind.breakpoints):

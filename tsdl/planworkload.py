@@ -115,6 +115,13 @@ class Workload(Struct, frozen=True):
         """Return the least and the most tokens that prompts are longer by than those drawn."""
         return self.prefix.ends if self.prefix is not None and self.prefix_added else (0, 0)
 
+    def within_total(self, prompt: int, output: int) -> tuple[int, int]:
+        """Return lengths as `total` leaves them."""
+        if self.total is None:
+            return prompt, output
+        prompt = min(prompt, self.total - 1)
+        return prompt, min(output, self.total - prompt)
+
     @property
     def talks(self) -> bool:
         """Tell whether there are conversations."""

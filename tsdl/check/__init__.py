@@ -82,7 +82,10 @@ def _unread(owner: Declaration, members: Members, sink: Sink) -> None:
         for variable in unread(part.item) if part.owner is owner else ():
             sink.warning(
                 "W0202", f"no statement reads `{variable.name}`", variable.name_span,
-                help=("leave it out: where it has no value, the handler ends there",),
+                help=(
+                    "leave it out; where it has no value the handler ends there: if that is meant, "
+                    "write `if … { … }`, or `when …`",
+                ),
             )  # fmt: skip
     for block in members.blocks.values():
         _unread(owner, block, sink)

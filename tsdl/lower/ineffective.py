@@ -1,6 +1,7 @@
 """Settings of a program that change nothing, since what they are about is not there."""
 
 from tsdl.evaluate import Evaluator, Instance
+from tsdl.program import Declaration
 from tsdl.source import Span
 
 
@@ -9,14 +10,22 @@ def report_ineffective(
 ) -> None:
     """Warn of those fields of a block that its program sets, to something else than the default.
 
-    What a declaration inherits may have an effect in the one that says it.
+    What a declaration inherits may have an effect in the one that says it, and what is said in one
+    that others derive from in these.
     """
     for key in keys:
         override, said = block.overrides.get(key), block.members.fields.get(key)
-        if override is None and (said is None or said.owner is not block.declaration):
+        own = said is not None and said.owner is block.declaration
+        if override is None and (not own or is_base(evaluator, block.declaration)):
             continue
         if evaluator.get(block, key) != evaluator.usual(block, key):
             warn(evaluator, f"{block.path}{key}", evaluator.span(block, key), why, remedy)
+
+
+def is_base(evaluator: Evaluator, declaration: Declaration) -> bool:
+    """Tell whether others derive from a declaration."""
+    every = evaluator.program.declarations
+    return any(base.declaration is declaration for one in every for base in one.bases)
 
 
 def warn(evaluator: Evaluator, what: str, place: Span, why: str, remedy: str) -> None:

@@ -370,7 +370,8 @@ def _check_parts(evaluator: Evaluator, operator: Instance, kept: tuple[str, ...]
     parts, fields = operator.members.named("part"), operator.members.fields
     if not parts:
         return
-    others = (*fields.values(), *operator.members.lets.values())
+    of_parts = (said for part in parts for said in part.fields.values())
+    others = (*fields.values(), *operator.members.lets.values(), *of_parts)
     read = {
         node.id for other in others for node in ast.walk(other.value) if isinstance(node, ast.Name)
     }

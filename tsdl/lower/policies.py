@@ -7,7 +7,7 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Place
 from tsdl.formula import Formula, Value, make, substituted, symbol
 from tsdl.lower.handlers import formula_here, lower_handlers, lower_states, names_around
-from tsdl.lower.ineffective import report_ineffective, warn
+from tsdl.lower.ineffective import is_base, report_ineffective, warn
 from tsdl.lower.speculating import speculation_of
 from tsdl.plan import Extern, Global, Local
 from tsdl.planhandlers import Handler
@@ -62,7 +62,7 @@ def _report_ineffective(evaluator: Evaluator, local: Instance) -> None:
         why, remedy = "nobody is swapped out", "write `preempt = swap`, or leave it out"
         report_ineffective(evaluator, local, ("swapped_first",), why, remedy)
         for part in local.members.clauses("resume"):
-            if part.owner is local.declaration:
+            if part.owner is local.declaration and not is_base(evaluator, local.declaration):
                 warn(evaluator, "resume", part.item.span, why, remedy)
 
 

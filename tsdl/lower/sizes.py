@@ -110,20 +110,16 @@ def _check_held(
 
 def _ends(lowered: Workload) -> Iterator[tuple[int, int]]:
     """Yield the prompt and the output of the shortest and of the longest request, where known."""
-    least, greatest = map(int, lowered.added) if math.isfinite(lowered.added[1]) else (0, 0)
     if lowered.table:
-        requests = list(zip(lowered.table.prompt, lowered.table.output, strict=True))
-        for more, (prompt, output) in (
-            (least, min(requests, key=sum)),
-            (greatest, max(requests, key=sum)),
-        ):
-            yield prompt + more, output
+        requests = list(_lengths(lowered, lowered.table))
+        yield from (min(requests, key=sum), max(requests, key=sum))
         return
+    least, greatest = lowered.added
     assert lowered.prompt is not None
     assert lowered.output is not None
     (shortest, most), (few, _) = lowered.prompt.ends, lowered.output.ends
     if _is_bounded(lowered.prompt) and _is_bounded(lowered.output):
-        yield int(shortest) + least, int(few)
+        yield lowered.within_total(int(shortest + least), int(few))
     longest = _longest(lowered)
     if math.isfinite(longest):
         prompt = int(min(most + greatest, longest - few))
@@ -158,7 +154,7 @@ def _check_window(evaluator: Evaluator, model: Instance, lowered: Workload) -> N
     if window is None or looks_back(evaluator, model):
         return
     if lowered.table:
-        longest = max(_contexts(lowered.table)) + int(lowered.added[0])
+        longest = max(map(sum, _lengths(lowered, lowered.table)))
     else:
         longest = int(min(_longest(lowered), evaluator.real(model, "context")))
     if longest > window:
@@ -225,7 +221,7 @@ def _check_table(
     table = lowered.table
     assert table is not None
     room = min(rooms, default=context)
-    beyond = sum(each + lowered.added[0] > room for each in _contexts(table))
+    beyond = sum(prompt + output > room for prompt, output in _lengths(lowered, table))
     if beyond:
         why = "the model's context" if room == context else "what a worker's KV cache can hold"
         evaluator.sink.warning(
@@ -236,8 +232,11 @@ def _check_table(
         )
 
 
-def _contexts(table: Table) -> Iterator[int]:
-    return (p + o for p, o in zip(table.prompt, table.output, strict=True))
+def _lengths(lowered: Workload, table: Table) -> Iterator[tuple[int, int]]:
+    """Yield prompt and output of the rows of a table, as short as they may be."""
+    before = int(lowered.added[0])
+    for prompt, output in zip(table.prompt, table.output, strict=True):
+        yield lowered.within_total(prompt + before, output)
 
 
 def _longest_held(evaluator: Evaluator, worker: Instance, kind: Workers, most: int) -> int:

@@ -207,6 +207,7 @@ class _Lowering:
     def _check_points(self, search: Search | None) -> None:
         """See that what makes points depends on no param that differs between them."""
         varied = {name for axis in self.axes for level in axis.levels for name in level.given}
+        varied |= {search.param} if search is not None else set()
         if search is not None:
             for clause, _ in self._clauses("where"):
                 self._refuse({search.param}, clause, "a condition on it belongs behind `while`")
@@ -223,13 +224,13 @@ class _Lowering:
             for clause, _ in self._clauses(verb):
                 self._refuse(varied, clause.within, "search a range that holds all of them")
         for clause, _ in self._clauses("replicate"):
-            found = {search.param} if search is not None else set()
-            self._refuse(varied | found, clause.objects[0], "all points have as many seeds")
+            self._refuse(varied, clause.objects[0], "all points have as many seeds")
 
     def _refuse(self, names: set[str], inside: object, remedy: str) -> None:
         """Refuse what reads one of some params, or another that is computed with one of them."""
+        seen = self.evaluator.program.sees
         for node, param in self._params(inside):
-            read = sorted(self._behind(param) & names)
+            read = sorted({p.name for p in self._behind(param) if seen(p)} & names)
             if read:
                 name = param.name if param.name in read else read[0]
                 raise self.evaluator.fail(
@@ -248,14 +249,11 @@ class _Lowering:
                 if isinstance(meaning, DeclarationName) and meaning.declaration.kind == "param":
                     yield node, meaning.declaration
 
-    def _behind(self, param: Declaration) -> set[str]:
-        """Return the params that make the value of one, with itself."""
-        found, more = {param.name}, [param]
-        while more:
-            for _, other in self._params(more.pop().clause.value):
-                if other.name not in found:
-                    found.add(other.name)
-                    more.append(other)
+    def _behind(self, param: Declaration) -> list[Declaration]:
+        """Return the params that make the value of one, itself first."""
+        found = [param]
+        for one in found:  # which grows meanwhile
+            found += [p for _, p in self._params(one.clause.value) if p not in found]
         return found
 
     def _check_once(self, search: Search | None) -> None:

@@ -46,21 +46,24 @@ class PrefixMemory(Memory):
     # -- what is in blocks -----------------------------------------------------------------------
 
     def _take_free(self) -> None:
-        """Let those free blocks go that others have taken since somebody looked."""
-        if self.used <= self._seen:
-            return
-        self._seen = self.used
-        free = max(self.capacity - self.used, 0) // self._unit
-        taken = self._untouched + self._freed() - free
-        if taken > 0:
-            self._let_go(taken)
+        """Let those free blocks go that others have taken since somebody looked.
+
+        Those that were given back in the meantime have nothing in them.
+        """
+        if self.used != self._seen:
+            self._seen = self.used
+            free = max(self.capacity - self.used, 0) // self._unit
+            self._let_go(self._untouched + self._freed() - free)
 
     def _freed(self) -> int:
         """Return how many blocks are free that were used before."""
         return len(self._free) + self._copies * (self._copy - 1)
 
     def _let_go(self, taken: int) -> None:
-        """Take so many free blocks; of a copy, which goes as a whole, the others are empty then."""
+        """Take so many free blocks, or give them back where they are below 0.
+
+        Of a copy, which goes as a whole, the others are empty then.
+        """
         holders, next_free = self._holders, self._free.popitem
         taken -= self._untouched
         while taken > 0:
@@ -154,8 +157,10 @@ class PrefixMemory(Memory):
 
     def register(self, request: Request, tokens: int) -> None:
         """Let others find the full blocks of the first tokens of a request."""
-        for named in self._to_copy(self._fill(request, tokens)):
-            self._keep_copy(named)
+        filled = self._fill(request, tokens)
+        if self._copy:
+            for named in filled if self._copy_each else filled[-1:]:
+                self._keep_copy(named)
 
     def _fill(self, request: Request, tokens: int) -> list[int]:
         """Let others find these blocks; return what is in those that they did not find before."""
@@ -172,12 +177,6 @@ class PrefixMemory(Memory):
             chain.append(key)
         return more
 
-    def _to_copy(self, filled: list[int]) -> list[int]:
-        """Return behind which of some blocks a copy of the state is kept."""
-        if not self._copy:
-            return []
-        return filled if self._copy_each else filled[-1:]
-
     def reserve(self, size: int) -> None:
         """Take so many bytes for what is on its way here, or give them back: blocks go at once.
 
@@ -191,13 +190,13 @@ class PrefixMemory(Memory):
 
     def release(self, request: Request) -> None:
         """Take back all that a request holds; its state is a copy for others from then on."""
-        to_copy = self._to_copy(self._fill(request, request.computed))
+        filled = self._fill(request, request.computed)
         self._take_free()
         chain = self._chains.pop(request, [])
         holders, free = self._holders, self._free
         gone = own = request.held // self._unit - len(chain)
-        if to_copy:
-            last = (to_copy.pop(),)
+        if self._copy and filled:
+            last = (filled[-1],)
             if last in holders:
                 free.move_to_end(last)
             else:
@@ -214,8 +213,6 @@ class PrefixMemory(Memory):
         self.used -= gone * self._unit
         self._seen = self.used
         request.held = 0
-        for named in to_copy:
-            self._keep_copy(named)
 
     def retire(self, request: Request) -> None:
         """Take back what a request holds once `free_retired` is called."""

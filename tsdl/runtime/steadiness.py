@@ -27,6 +27,7 @@ _TOO_MUCH = ((15, 1.25), (21, 1.1))
 # Parts that are not much longer than a request do know of each other. Growth is also more than so
 # many times what requests that come and go alone vary by.
 _BEYOND_CHANCE = 3.0
+_ALL, _CERTAIN = 21, 2.0  # but where all pairs rise, and growth is such a factor
 _STEADY = ("poisson", "uniform", "gamma")  # arrivals whose rate does not change
 
 
@@ -36,12 +37,14 @@ class Growth(Struct, frozen=True):
     early: float
     late: float
     rises: int  # pairs of parts of which the later has more, less those of which it has fewer
-    chance: float  # standard deviation of the growth, were each alone
+    alone: float  # standard deviation of the growth, did each request come and go alone
 
     @property
     def steady(self) -> bool:
         """Tell whether they did not pile up."""
-        return self.late - self.early <= _BEYOND_CHANCE * self.chance or not any(
+        if self.rises == _ALL and self.late >= _CERTAIN * self.early:
+            return False
+        return self.late - self.early <= _BEYOND_CHANCE * self.alone or not any(
             self.rises >= rises and self.late >= growth * self.early for rises, growth in _TOO_MUCH
         )
 

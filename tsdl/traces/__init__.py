@@ -118,7 +118,13 @@ def read_requests(  # noqa: PLR0913
     conversations. The columns of priorities and attributes are of whatever format it is.
     """
     source = Source(name, text.removeprefix("\ufeff"))
+    named = [place for field, place in said.items() if field in _RENAMED]
     possible = _possible(form, source, columns, {*said} & _RENAMED.keys(), count)
+    if named and possible[0].read not in {csv_lines, json_lines}:
+        title = "the file is of a format that has names of its own, and not those of `columns`"
+        helps = ("leave `columns` out, or take arrivals and lengths from a file of rows",)
+        sink.error("E0602", title, named[0], help=helps)
+        return None
     lines = possible[0].read(source, sink)
     if lines is None:
         return None
@@ -196,7 +202,7 @@ def _possible(
         ]
         alike = [way for way in ways if (way.read is json_lines) == (start == "{")]
         return alike or ways
-    if said:
+    if said - {"unit"}:
         return [Format(json_lines, columns) if start == "{" else given]
     if start != "{":
         known = [way for ways in FORMATS.values() for way in ways if way.read is csv_lines]
@@ -222,7 +228,10 @@ def _missing(
     missing = [name for name in wanted if name not in lines.names]
     fields = ("arrived", "prompt", "output")[-len(wanted) :]
     others = [name for name in lines.names if name not in wanted]
-    likely = [name if name in lines.names else nearest(name, others) or "…" for name in wanted]
+    likely = [
+        name if name in lines.names else field if field in others else nearest(name, others) or "…"
+        for field, name in zip(fields, wanted, strict=True)
+    ]
     written = "; ".join(f'{field} = "{name}"' for field, name in zip(fields, likely, strict=True))
     help_ = (
         "say which format it has: `format = …`; any file of requests can be made a CSV file"
