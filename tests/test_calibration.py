@@ -199,8 +199,7 @@ def test_a_measured_zero_has_no_error() -> None:
 def test_a_run_that_no_constants_explain_is_warned_of() -> None:
     found = tsdl.calibrate(EXAMPLE, [run_of(1000.0, 40)], fit=[BANDWIDTHS])
     (*doubts, warning), (on_run,) = found.warnings, found.runs
-    # It took longer than the whole run, and seconds for each token.
-    assert [each.code for each in doubts] == ["W0611", "W0611"]
+    assert {each.code for each in doubts} == {"W0611"}  # as seconds for each token
     assert warning.code == "W0904"
     assert warning.title.startswith("the fitted constants do not explain `run.csv`: held out, TPOT")
     assert "are they in ms?" in warning.help[0]
