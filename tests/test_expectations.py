@@ -5,6 +5,7 @@ import pytest
 import tsdl
 from tests.told_requests import FIVE, Told, result_of
 from tsdl.runtime.request import REJECTED
+from tsdl.runtime.text import summary
 
 
 def expected(text: str, *requests: Told) -> tuple[bool, float | None]:
@@ -137,3 +138,41 @@ def test_what_has_no_value_does_not_hold(text: str, passed: bool, value: float |
     assert found[0] is passed
     if value is not None:
         assert found[1] == value
+
+
+def test_what_fails_is_told_part_by_part() -> None:
+    """Of 4 requests 2 come with the first, and wait; nobody has a TPOT."""
+    text = """
+cluster one { worker gpu { hardware = A100_80G; cost = constant_cost(1 s) } }
+workload w {
+  requests = 4; arrivals = uniform(1 req/s); prompt = constant(10 tokens)
+  output = constant(1 tokens)
+}
+policy in_turn from continuous { local { max_requests = 1 } }
+scenario s {
+  model = llama2_7b; cluster = one; policy = in_turn; workload = w
+  expect e2e <= 1.5 s and (makespan <= 1 s and arrived == 4)
+  expect prompt > 20 tokens
+  expect p99(tpot) <= 1 s
+  expect p99(ttft, where = prompt > 20 tokens) <= 1 s and e2e > 0 s
+  expect e2e > 0 s
+}
+"""
+    result = tsdl.compile(text).run()
+    first, *_ = result.expectations
+    assert [(part.passed, part.met) for part in first.parts] == [
+        (True, (4, 4)), (False, None), (True, None),
+    ]  # fmt: skip
+    told = summary(result)
+    assert told[told.index("  FAIL") :].splitlines() == [
+        "  FAIL  expect e2e <= 1.5 s and (makespan <= 1 s and arrived == 4)",
+        "        not makespan <= 1 s   (it is 4 s)",
+        "  FAIL  expect prompt > 20 tokens   (it is so of 0 of 4 requests)",
+        "  FAIL  expect p99(tpot) <= 1 s   (it has no value)",
+        "  FAIL  expect p99(ttft, where = prompt > 20 tokens) <= 1 s and e2e > 0 s",
+        "        not p99(ttft, where = prompt > 20 tokens) <= 1 s   (no such request has finished)",
+        "  pass  expect e2e > 0 s",
+    ]
+    assert [c.text for c in tsdl.Plan.from_json(result.plan.to_json()).expects[0].parts] == [
+        "e2e <= 1.5 s", "makespan <= 1 s", "arrived == 4",
+    ]  # fmt: skip

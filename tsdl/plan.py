@@ -348,11 +348,15 @@ class Site(Struct, frozen=True):
 
 
 class Condition(Struct, frozen=True):
-    """A condition as written, and as a formula: of an SLO (per request) or an `expect`."""
+    """A condition as written, and as a formula: of an SLO (per request) or an `expect`.
+
+    Where `and` joins several, these are its `parts`.
+    """
 
     text: str
     formula: Value
     measure: str  # of its left side: `time`, `data`, `energy`, or nothing in particular
+    parts: "tuple[Condition, ...]" = ()
 
 
 class Model(Struct, frozen=True):

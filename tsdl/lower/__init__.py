@@ -359,11 +359,19 @@ def _conditions(evaluator: Evaluator, holder: Instance, verb: str) -> tuple[Cond
                 pass
             case _:
                 continue
-        for expression in expressions:
-            value = evaluator.formula(expression, Place(part.owner, holder))
-            text = " ".join(expression.span.text.split())
-            found.append(Condition(text, value, _measure(evaluator, expression)))
+        place = Place(part.owner, holder)
+        found += [_condition(evaluator, expression, place) for expression in expressions]
     return tuple(found)
+
+
+def _condition(evaluator: Evaluator, expression: ast.Expr, place: Place) -> Condition:
+    text = " ".join(expression.span.text.split())
+    parts: tuple[Condition, ...] = ()
+    if isinstance(expression, ast.Binary) and expression.operator == "and":
+        both = [_condition(evaluator, side, place) for side in (expression.left, expression.right)]
+        parts = tuple(each for one in both for each in one.parts or (one,))
+    value = evaluator.formula(expression, place)
+    return Condition(text, value, _measure(evaluator, expression), parts)
 
 
 def _measure(evaluator: Evaluator, expression: ast.Expr) -> str:

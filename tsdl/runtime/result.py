@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from msgspec import Struct
 
 from tsdl.formula import Value
+from tsdl.measures import of_requests
 from tsdl.plan import Condition, Plan
 from tsdl.runtime import gaps, usage
 from tsdl.runtime.among import Among
@@ -38,11 +40,17 @@ PERCENTILES = (50, 90, 99)
 
 
 class Expectation(Struct, frozen=True):
-    """An `expect`: as written, what the left side came to, and whether it holds."""
+    """An `expect`: as written, what the left side came to, and whether it holds.
+
+    Of one that is asked of each request `met` says how many meet it, and of how many. Where `and`
+    joins several conditions, `parts` are these.
+    """
 
     condition: Condition
     value: float | None
     passed: bool
+    met: tuple[int, int] | None = None
+    parts: tuple[Expectation, ...] = ()
 
 
 class Result:
@@ -221,7 +229,13 @@ class Result:
             value = None
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         shown = float(value) if number else None  # type: ignore[arg-type]
-        return Expectation(condition, shown, passed)
+        parts = tuple(map(self._expectation, condition.parts))
+        met = None
+        if of_requests(formula) and not parts:
+            with suppress(Nothing):
+                found = np.asarray(evaluate(formula, self.known))
+                met = int(found.sum()), found.size
+        return Expectation(condition, shown, passed, met, parts)
 
     # -- summary -------------------------------------------------------------------------------
 

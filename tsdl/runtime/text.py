@@ -98,14 +98,10 @@ def summary(result: Result) -> str:
         lines.append("")
     for expectation in result.expectations:
         sign = "pass" if expectation.passed else "FAIL"
-        lacking = unknown(expectation.condition.formula, result.plan)
-        value = "" if expectation.value is None else f"   (it is {_shown(expectation)})"
-        if not (value or result.metrics.count):
-            value = "   (no counted request has finished)"
-        if not value and _asks_nobody(expectation):
-            value = "   (no such request has finished)"
-        value = value if lacking is None else f"   (`{lacking[0]}` cannot be known: {lacking[1]})"
-        lines.append(f"  {sign}  expect {expectation.condition.text}{value}")
+        came = _came_to(expectation, result)
+        lines.append(f"  {sign}  expect {expectation.condition.text}{came}")
+        for part in (part for part in expectation.parts if not part.passed):
+            lines.append(f"        not {part.condition.text}{_came_to(part, result)}")
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -129,6 +125,28 @@ def _class(result: Result, name: str) -> list[str]:
     width = max(_WIDTH, *(len(title) for title, _ in rows))
     lines = [_row(title.ljust(width), "".join(f"{c:>11}" for c in cells)) for title, cells in rows]
     return ["", *lines] if len(lines) > 1 else []
+
+
+def _came_to(expectation: Expectation, result: Result) -> str:
+    """Return what the left side of a condition came to, or why that is not known."""
+    lacking = unknown(expectation.condition.formula, result.plan)
+    if lacking is not None:
+        return f"   (`{lacking[0]}` cannot be known: {lacking[1]})"
+    if expectation.value is not None:
+        return f"   (it is {_shown(expectation)})"
+    if not result.metrics.count:
+        return "   (no counted request has finished)"
+    if _asks_nobody(expectation):
+        return "   (no such request has finished)"
+    if expectation.passed:
+        return ""
+    if expectation.met is not None:
+        held, count = expectation.met
+        return f"   (it is so of {held:,} of {several(count, 'request')})"
+    compared = expectation.condition.formula
+    if isinstance(compared, Formula) and compared.operation in COMPARISONS:
+        return "   (it has no value)"
+    return ""
 
 
 def _asks_nobody(expectation: Expectation) -> bool:
