@@ -154,3 +154,11 @@ def test_a_configuration_that_no_graph_has(
     case: str, changed: dict[str, object], said: str
 ) -> None:
     assert said in mistake(sample(case) | changed).title
+
+
+def test_a_mode_of_copies_that_there_is_not_is_told() -> None:
+    command = "vllm serve Qwen/Qwen3.5-27B --enable-prefix-caching --mamba-cache-mode aline"
+    text, (found,) = made("vllm", command)
+    assert text is not None
+    assert "state_copies" not in text
+    assert (found.code, "`align`, `all` or `none`" in found.title) == ("W0606", True)

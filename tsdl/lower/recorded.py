@@ -13,12 +13,9 @@ def recorded_of(
     evaluator: Evaluator, workload: Instance, key: str, read: FileReader
 ) -> Recorded | None:
     """Return what a file brings; None where there is none. Raises Failed."""
-    path = evaluator.get(workload, key)
+    path = _path_of(evaluator, workload, key)
     if path is None:
         return None
-    if isinstance(path, str):
-        path = Path(path, evaluator.span(workload, key).source.name)
-    assert isinstance(path, Path)
     place = evaluator.span(workload, key)
     name, text = read_named(evaluator, path, place, read)
     block = evaluator.inner(workload, "columns")
@@ -52,6 +49,15 @@ def recorded_of(
     return found
 
 
+def _path_of(evaluator: Evaluator, workload: Instance, key: str) -> Path | None:
+    """Return the file that a field names, from where it is written; None where it names none."""
+    path = evaluator.get(workload, key)
+    if isinstance(path, str):
+        path = Path(path, evaluator.span(workload, key).source.name)
+    assert path is None or isinstance(path, Path)
+    return path
+
+
 def _per_second(unit: float) -> float:
     """Return how many of a unit of time a second has: 10^9 of 1 ns, and not a little less."""
     count = 1 / unit
@@ -60,13 +66,10 @@ def _per_second(unit: float) -> float:
 
 def _counter(evaluator: Evaluator, workload: Instance, read: FileReader) -> Counter | None:
     """Return what counts tokens, if a tokenizer is named."""
-    path = evaluator.get(workload, "tokenizer")
+    path = _path_of(evaluator, workload, "tokenizer")
     if path is None:
         return None
     place = evaluator.span(workload, "tokenizer")
-    if isinstance(path, str):
-        path = Path(path, place.source.name)
-    assert isinstance(path, Path)
     _, text = read_named(evaluator, path, place, read)
     try:
         return counter(text)

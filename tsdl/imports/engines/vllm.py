@@ -208,6 +208,9 @@ def _memory(serving: Serving, version: tuple[int, int], least: int) -> None:
 def _copies(serving: Serving, version: tuple[int, int]) -> list[Line]:
     """Return where copies of states are kept, if that is not at the end of a chunk."""
     mode = serving.flags.text("--mamba-cache-mode")
+    if mode not in {None, "none", "align", "all"}:
+        serving.flags.unread("--mamba-cache-mode", "it is `align`, `all` or `none`: left out")
+        mode = None
     every = declares(serving.model.name, "ffn_layers") and version < _ALIGNED
     if mode == "all" or (mode in {None, "none"} and every):
         return [Line("blocks", "--mamba-cache-mode all" if mode == "all" else _ALL, "state_copies")]
