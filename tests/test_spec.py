@@ -183,6 +183,11 @@ def test_the_contents_lead_to_every_section() -> None:
         assert link == f"{number}-{title.lower().replace(',', '').replace(' ', '-')}"
 
 
+def test_blocks_begin_and_end_on_lines_of_their_own() -> None:
+    """One that is wrapped into the prose beside it would not be run."""
+    assert not [line for line in SPEC.splitlines() if "```" in line and line[:3] != "```"]
+
+
 def test_lines_are_wrapped() -> None:
     prose = re.sub(r"^```.*?^```$", "", SPEC, flags=re.MULTILINE | re.DOTALL)
     assert not [line for line in prose.splitlines() if len(line) > 120 and line[:1] != "|"]
