@@ -66,6 +66,7 @@ def chosen(of: Value, condition: Value) -> Value:
 
 STATE = "state_"  # what the symbols of declared state begin with
 ATTRIBUTE = "attribute_"  # and those of attributes, where results are asked about
+RECORDED = "metric_"  # and those of metrics that handlers record, there
 NOW = Formula("field", (symbol("clock"), "now"))
 
 
@@ -74,9 +75,9 @@ def state(name: str, *key: Value) -> Formula:
     return Formula("call", (symbol(f"{STATE}{name}"), "get", *key))
 
 
-def attribute(name: str) -> Formula:
-    """Return the formula of an attribute of requests, as a metric of theirs."""
-    return symbol(f"{ATTRIBUTE}{name}")
+def measured(kind: str, name: str) -> Formula:
+    """Return the formula of an `attribute` or a `metric` of a name, as results have it."""
+    return symbol(f"{kind}_{name}")
 
 
 def make(operation: str, *arguments: Value) -> Value:
@@ -381,7 +382,7 @@ def _show(value: Value, level: int) -> str:
     operation, arguments = value.operation, value.arguments
     match operation:
         case "symbol":
-            return str(arguments[0]).removeprefix(ATTRIBUTE)
+            return str(arguments[0]).removeprefix(ATTRIBUTE).removeprefix(RECORDED)
         case "call" if arguments[1] == "get":  # declared state
             name = _show(arguments[0], 9).removeprefix(STATE)
             return f"{name}[{_show(arguments[2], 0)}]" if arguments[2:] else name

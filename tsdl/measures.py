@@ -6,7 +6,7 @@ condition on every request. It is a formula itself, and known by how it is writt
 
 from collections.abc import Iterator
 
-from tsdl.formula import ATTRIBUTE, COMPARISONS, Formula, Value, percentile_of
+from tsdl.formula import ATTRIBUTE, COMPARISONS, RECORDED, Formula, Value, percentile_of
 from tsdl.schema import METRICS, STATISTICS, TOTALS
 
 _OF_EACH = COMPARISONS | {"not"}
@@ -40,20 +40,23 @@ def is_measure(formula: Formula) -> bool:
 
 
 def of_requests(value: Value) -> bool:
-    """Tell whether a formula has a value for each request, or for each gap."""
+    """Tell whether a formula has a value for each request, each gap, or each record."""
     if not isinstance(value, Formula):
         return False
     if value.operation == "symbol":
         name = str(value.arguments[0])
-        return name in METRICS or name.startswith(ATTRIBUTE)
+        return name in METRICS or name.startswith((ATTRIBUTE, RECORDED))
     if value.operation == "where":
         return of_requests(value.arguments[0])
     return not _is_statistic(value) and any(map(of_requests, value.arguments))
 
 
 def statistic(name: str, metric: Value) -> Value:
-    """Return a statistic of a metric; where that is the same for every request, the metric."""
-    return Formula(name, (metric,)) if of_requests(metric) else metric
+    """Return a statistic of a metric; where that is the same for every request, the metric.
+
+    But a sum stays one: how many there are is not known.
+    """
+    return Formula(name, (metric,)) if name == "sum" or of_requests(metric) else metric
 
 
 def is_statistic(name: str) -> bool:

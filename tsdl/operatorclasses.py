@@ -68,8 +68,8 @@ def _warn(
 
 def _written(declaration: Declaration) -> Iterator[tuple[str, Span]]:
     """Yield the classes that an operator names, in itself or in its parts, and a graph's nodes."""
-    if declaration.kind == "model" and not declaration.module.library and declaration.clause.body:
-        yield from _at_nodes(declaration.clause.body)  # those of the library give none
+    for call in _calls(declaration):
+        yield from ((value.id, value.span) for value in _classes(call))
     if declaration.kind != "operator" or declaration.members is None:
         return
     for members in (declaration.members, *declaration.members.named("part")):
@@ -78,13 +78,19 @@ def _written(declaration: Declaration) -> Iterator[tuple[str, Span]]:
             yield definition.value.id, definition.value.span
 
 
-def _at_nodes(body: ast.Body) -> Iterator[tuple[str, Span]]:
-    """Yield the classes that nodes of a graph are given: `GEMM(k, n, class = head)`."""
-    for node in ast.walk(body.items):
-        if isinstance(node, ast.GraphNode) and isinstance(node.operator, ast.Call):
-            for argument in node.operator.arguments:
-                if argument.name == "class" and isinstance(argument.value, ast.Name):
-                    yield argument.value.id, argument.value.span
+def _calls(declaration: Declaration) -> Iterator[ast.Call]:
+    """Yield the calls of operators in a model's graph: `GEMM(k, n, class = head)`."""
+    if declaration.kind == "model" and not declaration.module.library and declaration.clause.body:
+        for node in ast.walk(declaration.clause.body.items):  # those of the library give no class
+            if isinstance(node, ast.GraphNode) and isinstance(node.operator, ast.Call):
+                yield node.operator
+
+
+def _classes(call: ast.Call) -> Iterator[ast.Name]:
+    """Yield the class that a node of a graph is given, if it is."""
+    for argument in call.arguments:
+        if argument.name == "class" and isinstance(argument.value, ast.Name):
+            yield argument.value
 
 
 def _done(program: Program) -> dict[str, list[set[str]]]:
@@ -96,11 +102,9 @@ def _done(program: Program) -> dict[str, list[set[str]]]:
                 said = kernel.fields.get("class")
                 if said and isinstance(said.value, ast.Name):
                     found.setdefault(said.value.id, []).append(set(kernel.fields))
-        if declaration.kind == "model" and declaration.clause.body:
-            for node in ast.walk(declaration.clause.body.items):
-                if isinstance(node, ast.Call):
-                    for name, fields in _at_node(program, node):
-                        found.setdefault(name, []).append(fields)
+        for call in _calls(declaration):
+            for name, fields in _at_node(program, call):
+                found.setdefault(name, []).append(fields)
     return found
 
 
@@ -109,9 +113,8 @@ def _at_node(program: Program, call: ast.Call) -> Iterator[tuple[str, set[str]]]
     meaning = program.meanings.get(call.function)
     if isinstance(meaning, DeclarationName) and meaning.declaration.members:
         given = {argument.name or "" for argument in call.arguments}
-        for argument in call.arguments:
-            if argument.name == "class" and isinstance(argument.value, ast.Name):
-                yield argument.value.id, given | set(meaning.declaration.members.fields)
+        for value in _classes(call):
+            yield value.id, given | set(meaning.declaration.members.fields)
 
 
 def _in_vain(

@@ -18,7 +18,7 @@ from tsdl.planhandlers import Handler, State, formulas
 from tsdl.planjson import canonical, encoded, written
 from tsdl.planworkload import Draw, Workload
 
-FORMAT = 20
+FORMAT = 21
 MOST_BYTES = 2**53  # of KV, 9 PB: beyond them not every whole number is a double
 WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
 
@@ -359,6 +359,13 @@ class Condition(Struct, frozen=True):
     parts: "tuple[Condition, ...]" = ()
 
 
+class Recorded(Struct, frozen=True):
+    """A metric that handlers record, and what it measures, as a condition says it."""
+
+    name: str
+    measure: str
+
+
 class Model(Struct, frozen=True):
     """What is served, and its formats: of activations, weights, experts, products, KV, states."""
 
@@ -419,6 +426,7 @@ class Plan(Struct, frozen=True, dict=True):  # where it keeps its hash
     policy: str
     router: Global
     workload: Workload
+    metrics: tuple[Recorded, ...]
     slo: tuple[Condition, ...]
     expects: tuple[Condition, ...]
     until: float | None

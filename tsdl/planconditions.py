@@ -8,6 +8,7 @@ from tsdl.formula import (
     COMPARISONS,
     FUNCTIONS,
     OPERATIONS,
+    RECORDED,
     Formula,
     Value,
     percentile_of,
@@ -20,25 +21,29 @@ _OF_NUMBERS = ARITHMETIC | FUNCTIONS | {"negate"}
 _OF_TRUTH = COMPARISONS | {"and", "or", "not"}
 
 
-def check_condition(condition: Condition, attributes: list[str], *, each: bool) -> None:
+def check_condition(
+    condition: Condition, attributes: list[str], metrics: list[str], *, each: bool
+) -> None:
     """See that a run can tell whether a condition holds, of `each` request or of all.
 
-    Raises ValueError.
+    Requests have these `attributes`, and handlers record these `metrics`. Raises ValueError.
     """
-    _Reader(condition.text, attributes, each=each).of(condition.formula)
+    of = dict.fromkeys((f"{ATTRIBUTE}{name}" for name in attributes), "request")
+    of |= {f"{RECORDED}{name}": f"record of {name}" for name in metrics}
+    _Reader(condition.text, of, each=each).of(condition.formula)
 
 
 class _Reader:
     """Reads formulas of one condition, what they share once."""
 
-    def __init__(self, text: str, attributes: list[str], *, each: bool) -> None:
+    def __init__(self, text: str, own: dict[str, str], *, each: bool) -> None:
         self.text = text
-        self.attributes = attributes
+        self.own = own  # what the plan's own names have a value of each
         self.each = each
         self.known: dict[int, str] = {}
 
     def of(self, value: Value) -> str:
-        """Return what a formula has a value of each: `request`, `gap`, or "" for one of all."""
+        """Return what a formula has a value of each: `request`, `gap`, …, or "" for one of all."""
         if isinstance(value, str):
             self._refuse()
         if not isinstance(value, Formula):
@@ -65,20 +70,18 @@ class _Reader:
 
     def _measure(self, name: str) -> str:
         """Return what a metric, an attribute or a total has a value of each."""
-        if name.removeprefix(ATTRIBUTE) in self.attributes and name.startswith(ATTRIBUTE):
-            return "request"
         metric = METRICS[name][0] if name in METRICS else None
-        each = metric.each if isinstance(metric, Samples) else ""
-        if (metric is None and name not in TOTALS) or (self.each and each != "request"):
+        each = metric.each if isinstance(metric, Samples) else self.own.get(name, "")
+        if not (each or name in TOTALS) or (self.each and each != "request"):
             self._refuse()
         return each
 
     def _chosen(self, of: Value, condition: Value) -> str:
         """Return what a metric or a total of those has of whom a condition holds."""
         each = self.of(of)
-        if self.each or each == "gap":
+        if self.each or each not in ("", "request"):
             self._refuse()
-        _Reader(self.text, self.attributes, each=True).of(condition)
+        _Reader(self.text, self.own, each=True).of(condition)
         return each
 
     def _refuse(self) -> NoReturn:
@@ -89,7 +92,7 @@ def _is_statistic(value: Formula) -> bool:
     """Tell whether it is one number of many; of several things `min` and `max` are the function."""
     name = value.operation
     alone = name in ("min", "max") and len(value.arguments) == 1
-    return alone or name == "mean" or percentile_of(name) is not None
+    return alone or name in ("mean", "sum") or percentile_of(name) is not None
 
 
 def _is_truth(value: Value) -> bool:

@@ -235,7 +235,7 @@ def _check_asked(plan: Plan) -> None:
     told = [[a.names for a in each.attributes] for each in plan.workload.kinds]
     if any(each != told[0] for each in told):
         raise ValueError("texts of attributes are numbered alike in all workloads")
-    if not all(name.isidentifier() and name not in TAKEN for name in names[0]):
+    if not all(name.isidentifier() and name not in TAKEN["attribute"] for name in names[0]):
         raise ValueError("an attribute has a name of its own")
     stages: tuple[Global | Local, ...] = (plan.router, *(kind.local for kind in plan.workers))
     for part in formula.every_part(*(value for stage in stages for value in of_stage(stage))):
@@ -246,10 +246,15 @@ def _check_asked(plan: Plan) -> None:
     for read in (name for stage in stages if stage.extern for name in stage.extern.reads):
         if read not in fields:
             raise ValueError(f"a policy in Python cannot read {read!r}")
+    own = [metric.name for metric in plan.metrics]
+    if not all(name.isidentifier() and name not in TAKEN["metric"] for name in own):
+        raise ValueError("a metric has a name of its own")
+    if own != sorted({*own}):
+        raise ValueError("metrics stand in the order of their names")
     for bound in plan.slo:
-        check_condition(bound, names[0], each=True)
+        check_condition(bound, names[0], own, each=True)
     for expected in plan.expects:
-        check_condition(expected, names[0], each=False)
+        check_condition(expected, names[0], own, each=False)
 
 
 def _check_words(plan: Plan) -> None:

@@ -192,20 +192,32 @@ class Program(Struct):
         """Return what a name means at the top of a module."""
         return self.scopes[module].get(name) or self.prelude.get(name)
 
-    def attributes(self) -> dict[str, list[Declaration]]:
-        """Return the declarations of attributes by name; files may say the same of one."""
+    def shared(self, kind: str) -> dict[str, list[Declaration]]:
+        """Return the declarations of attributes, or metrics, by name; files may say the same."""
         found: dict[str, list[Declaration]] = {}
         for declaration in self.declarations:
-            if declaration.kind == "attribute":
+            if declaration.kind == kind:
                 found.setdefault(declaration.name, []).append(declaration)
         return found
 
-    def attribute(self, module: Module, name: str) -> Declaration | None:
-        """Return the attribute of a name, as a module sees it; all files mean the same by it."""
+    def attributes(self) -> dict[str, list[Declaration]]:
+        """Return the declarations of attributes by name."""
+        return self.shared("attribute")
+
+    def shared_one(self, kind: str, module: Module, name: str) -> Declaration | None:
+        """Return the attribute, or metric, of a name, as a module sees it; all mean the same."""
         seen = self.lookup(module, name)
-        if seen is not None and seen.kind == "attribute":
+        if seen is not None and seen.kind == kind:
             return seen
-        return next(iter(self.attributes().get(name, ())), None)
+        return next(iter(self.shared(kind).get(name, ())), None)
+
+    def attribute(self, module: Module, name: str) -> Declaration | None:
+        """Return the attribute of a name, as a module sees it."""
+        return self.shared_one("attribute", module, name)
+
+    def metric(self, module: Module, name: str) -> Declaration | None:
+        """Return the metric of a name, as a module sees it."""
+        return self.shared_one("metric", module, name)
 
     def sees(self, declaration: Declaration) -> bool:
         """Tell whether a declaration is what its name means in the file itself."""

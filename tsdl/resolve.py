@@ -6,7 +6,7 @@ from tsdl.diagnostics.suggest import meant, nearest
 from tsdl.merge import merge_all
 from tsdl.modules import Module
 from tsdl.program import Base, Declaration, Parameter, Program
-from tsdl.schema import BATCH_FEATURES, KINDS, UNITS_KINDS, VALUES
+from tsdl.schema import BATCH_FEATURES, KINDS, SHARED, UNITS_KINDS, VALUES
 from tsdl.source import Source, Span
 from tsdl.types import with_article
 from tsdl.unitdeclarations import declare_units
@@ -189,7 +189,7 @@ def _import_names(program: Program, module: Module, sink: Sink) -> None:
             if declaration.module is not item.module:
                 continue  # imports are not passed on
             earlier = scope.get(clause_name)
-            if earlier and {earlier.kind, declaration.kind} == {"attribute"}:
+            if earlier and earlier.kind == declaration.kind in SHARED:
                 continue  # the checker sees that they are the same
             if earlier and earlier is not declaration:
                 sink.error(

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from tsdl.diagnostics import Sink
-from tsdl.formula import ATTRIBUTE, Value, symbols
-from tsdl.plan import Plan
+from tsdl.formula import ATTRIBUTE, RECORDED, Value, symbols
+from tsdl.plan import Global, Local, Plan
 from tsdl.planworkload import Workload
 from tsdl.shares import beyond
 from tsdl.source import Span
@@ -64,6 +64,31 @@ def check_drawn(asked: Value, place: Span, plan: Plan, lacking: Sequence[str], s
                 'or name a column of the trace: `columns { priority = "tier" }`',
             ),
         )
+
+
+def check_recorded(asked: Value, place: Span, plan: Plan, sink: Sink) -> None:
+    """Warn of what asks for a metric that no handler of a plan records."""
+    read = symbols(asked)
+    for metric in plan.metrics:
+        if f"{RECORDED}{metric.name}" in read and not _records(plan, metric.name):
+            sink.warning(
+                "W0530",
+                f"no policy of the scenario records `{metric.name}`",
+                place,
+                f"`{metric.name}` has no value",
+                help=(f"write `record {metric.name}, …` in a handler of `{plan.policy}`",),
+            )
+
+
+def _records(plan: Plan, name: str) -> bool:
+    """Tell whether a handler records a metric."""
+    stages: tuple[Global | Local, ...] = (plan.router, *(kind.local for kind in plan.workers))
+    return any(
+        said.word == "record" and said.name == name
+        for stage in stages
+        for handler in stage.handlers
+        for said in handler.statements()
+    )
 
 
 def tell_undrawn(name: str, workload: Workload, place: Span, sink: Sink) -> None:

@@ -32,7 +32,7 @@ def report_unused(program: Program, sink: Sink) -> None:
 
 def _reached(program: Program, roots: Iterable[Declaration]) -> set[int]:
     """Return the declarations, by their id, that some lead to by name."""
-    attributes = program.attributes()
+    shared = {**program.shared("metric"), **program.attributes()}
     reached: set[int] = set()
     open_kinds: set[str] = set()
     waiting = list(roots)
@@ -41,7 +41,7 @@ def _reached(program: Program, roots: Iterable[Declaration]) -> set[int]:
         if id(declaration) not in reached:
             reached.add(id(declaration))
             if not declaration.module.library:  # which knows nothing of the file
-                waiting += _mentioned(program, declaration, attributes)
+                waiting += _mentioned(program, declaration, shared)
             kinds = _kind_of_param(program, declaration) - open_kinds
             open_kinds |= kinds  # of which the command line may choose any
             waiting += [d for d in program.declarations if d.kind in kinds] if kinds else []
@@ -56,11 +56,11 @@ def _kind_of_param(program: Program, declaration: Declaration) -> set[str]:
 
 
 def _mentioned(
-    program: Program, declaration: Declaration, attributes: Container[str]
+    program: Program, declaration: Declaration, shared: Container[str]
 ) -> list[Declaration]:
     """Return the declarations that the text of one names, wherever in it.
 
-    `attributes` of requests have names that all files know, one that does not import them, too.
+    `shared` are names that all files know, one that does not import them, too.
     """
     found = []
     for node in ast.walk(declaration.clause):
@@ -68,8 +68,9 @@ def _mentioned(
             continue
         named = find(program, declaration.module, node)
         name = node.id if isinstance(node, ast.Name) else node.name  # `tenant`, `r.tenant`
-        if named is None and name in attributes:
-            named = program.attribute(declaration.module, name)
+        if named is None and name in shared:
+            module = declaration.module
+            named = program.attribute(module, name) or program.metric(module, name)
         if named is not None and named is not declaration:
             found.append(named)
     return found

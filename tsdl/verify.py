@@ -10,7 +10,7 @@ from tsdl.lower.undrawn import undrawn
 from tsdl.operatorclasses import report_classes
 from tsdl.plan import Global, Local, Plan, of_stage
 from tsdl.program import Declaration
-from tsdl.totals import check_drawn, check_total, tell_undrawn
+from tsdl.totals import check_drawn, check_recorded, check_total, tell_undrawn
 from tsdl.unused import report_unused
 
 # Found by lowering, but no reason to fail a check: a value that only the command line gives.
@@ -90,6 +90,7 @@ def _check_totals(
     asked = [e for part in parts if isinstance(part.item, ast.Clause) for e in part.item.objects]
     for condition, expression in zip(plan.expects, asked, strict=True):
         check_total(condition.formula, expression.span, "an `expect`", plan, lacking, sink)
+        check_recorded(condition.formula, expression.span, plan, sink)
 
 
 def _check_read(

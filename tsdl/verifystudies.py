@@ -10,7 +10,7 @@ from tsdl.lower.questions import Study, evaluator_at
 from tsdl.lower.studies import lower_study
 from tsdl.lower.undrawn import undrawn
 from tsdl.program import Declaration
-from tsdl.totals import check_drawn, check_share, check_total
+from tsdl.totals import check_drawn, check_recorded, check_share, check_total
 
 
 def verify_study(outside: Evaluator, declaration: Declaration, read: FileReader) -> None:
@@ -45,6 +45,10 @@ def _check_study(outside: Evaluator, study: Study, read: FileReader) -> None:
         check_total(asked.formula(evaluator), asked.expression.span, what, plan, lacking, sink)
     for asked in (*study.asked, *study.distributions):
         check_drawn(asked.formula(evaluator), asked.expression.span, plan, lacking, sink)
+    given = (v for axis in study.axes for level in axis.levels for v in level.given.values())
+    if all(isinstance(value, (int, float)) for value in given):  # else other policies may
+        for asked in study.asked:
+            check_recorded(asked.formula(evaluator), asked.expression.span, plan, sink)
     if study.seeds is not None and study.replicates > 1 and is_certain(plan):
         sink.warning(
             "W0512",

@@ -5,7 +5,7 @@ from functools import cache
 from tsdl import ast
 from tsdl.bounds import broken
 from tsdl.check.arguments import check_derived
-from tsdl.check.attributes import check_attribute, check_columns, check_drawn
+from tsdl.check.attributes import check_columns, check_drawn, check_shared
 from tsdl.check.clauses import check_form
 from tsdl.check.events import check_handler
 from tsdl.check.expressions import infer, require
@@ -23,7 +23,7 @@ from tsdl.check.studies import check_case, check_names, check_question
 from tsdl.diagnostics import Label, Severity, Sink
 from tsdl.parse import parse
 from tsdl.program import Declaration, Definition, Members, Part, Program
-from tsdl.schema import KINDS, Block, Field
+from tsdl.schema import KINDS, SHARED, Block, Field
 from tsdl.schema.stages import AMBIENT
 from tsdl.source import Source
 from tsdl.types import Boolean, Quantity, Record, Samples, Type, Unknown, describe
@@ -36,8 +36,8 @@ def check(program: Program, sink: Sink) -> None:
         if declaration.kind == "param":
             param_type(declaration, scope)
             continue
-        if declaration.kind == "attribute":
-            check_attribute(declaration, scope)
+        if declaration.kind in SHARED:
+            check_shared(declaration, scope)
             continue
         for parameter in declaration.parameters:
             parameter_type(declaration, parameter, scope)

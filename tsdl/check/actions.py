@@ -3,11 +3,15 @@
 from tsdl import ast
 from tsdl.check.expressions import infer, require
 from tsdl.check.measures import mismatch
+from tsdl.check.parameters import param_type
 from tsdl.check.scope import Scope
 from tsdl.check.slips import groups_of
+from tsdl.diagnostics import Edit, Fix
 from tsdl.diagnostics.suggest import nearest
+from tsdl.program import Declaration, DeclarationName
+from tsdl.resolve import find
 from tsdl.schema import ACTIONS
-from tsdl.types import Boolean, Quantity, Record, Text, Unknown, describe
+from tsdl.types import Boolean, Quantity, Record, Text, Unknown, describe, with_article
 from tsdl.units import Dimension
 
 REQUEST, WORKER = Record("request"), Record("worker")
@@ -156,16 +160,7 @@ def _check_group(name: ast.Expr, scope: Scope) -> None:
 
 def _note(item: ast.Clause, scope: Scope) -> None:
     if item.verb == "record":
-        named = len(item.objects) == 2 and isinstance(item.objects[0], ast.Text)  # noqa: PLR2004
-        if not named:
-            scope.sink.error(
-                "E0416", "`record` takes a name and a number", item.span,
-                help=('write `record "queued", w.queued`',),
-            )  # fmt: skip
-            return
-        found = infer(item.objects[1], scope)
-        if not isinstance(found, (Quantity, Boolean, Unknown)):
-            mismatch(item.objects[1], found, PLAIN, scope, "what is recorded")
+        _record(item, scope)
         return
     for expression in item.objects:
         found = infer(expression, scope)
@@ -175,3 +170,55 @@ def _note(item: ast.Clause, scope: Scope) -> None:
                 expression.span, describe(found),
                 help=("name one of its fields, such as `r.id`",),
             )  # fmt: skip
+
+
+def _record(item: ast.Clause, scope: Scope) -> None:
+    """Check what is recorded: any number under a text, or of a metric what it measures."""
+    named = len(item.objects) == 2 and isinstance(  # noqa: PLR2004
+        item.objects[0], (ast.Text, ast.Name, ast.Attribute)
+    )
+    if not named:
+        scope.sink.error(
+            "E0416", "`record` takes a name and a number", item.span,
+            help=('write `record "queued", w.queued`',),
+        )  # fmt: skip
+        return
+    series, value = item.objects
+    if isinstance(series, ast.Text):
+        name = series.value
+        if name in scope.program.shared("metric"):
+            scope.sink.error(
+                "E0416", f"`{name}` is a metric, whose name stands without quotes", series.span,
+                help=(f"write `record {name}, {value.span.text}`",),
+                fix=Fix(f"write `{name}`", (Edit(series.span, name),)),
+            )  # fmt: skip
+            return
+        found = infer(value, scope)
+        if not isinstance(found, (Quantity, Boolean, Unknown)):
+            mismatch(value, found, PLAIN, scope, "what is recorded")
+        return
+    program, module = scope.program, scope.owner.module
+    declaration = find(program, module, series)
+    if declaration is None and isinstance(series, ast.Name):
+        declaration = program.metric(module, series.id)
+    if declaration is None or declaration.kind != "metric":
+        _refuse_series(series, declaration, scope)
+        return
+    program.meanings[series] = DeclarationName(declaration)
+    require(value, param_type(declaration, scope), scope, f"what `{declaration.name}` records")
+
+
+def _refuse_series(series: ast.Expr, found: Declaration | None, scope: Scope) -> None:
+    name = series.span.text
+    near = nearest(name, list(scope.program.shared("metric")))
+    scope.sink.error(
+        "E0201",
+        f"there is no metric called `{name}`" if found is None else
+        f"`{name}` is {with_article(found.kind)}, and no metric",
+        series.span, "not declared" if found is None else "",
+        help=(
+            f"did you mean `{near}`?" if near else
+            "declare it in the file: `metric NAME: time`; or record under a text, "
+            f'which is in records.csv alone: `record "{name}", …`',
+        ),
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Attributes of requests: what may be one, who reads it, and what a workload draws for it."""
+"""Attributes of requests, and metrics: what may be one, who reads it, what a workload draws."""
 
 from collections.abc import Iterable
 
@@ -26,24 +26,38 @@ def names(scope: Scope) -> list[str]:
     return list(scope.program.attributes())
 
 
-def check_attribute(declaration: Declaration, scope: Scope) -> None:
-    """Check a declaration: its name, its type, and that no other file says otherwise."""
-    found = param_type(declaration, scope)
-    if declaration.name in TAKEN:
+_FOR_EXAMPLE = {
+    "attribute": "numbers tell classes apart: `attribute tier: int`",
+    "metric": "what is true or not is 1 or 0: `metric missed: number`",
+}
+
+
+def check_shared(declaration: Declaration, scope: Scope) -> None:
+    """Check an attribute or a metric: its name, its type, and that no other file says otherwise."""
+    found, kind = param_type(declaration, scope), declaration.kind
+    taken, clause = TAKEN[kind], declaration.clause
+    if declaration.name in taken:
         scope.sink.error(
             "E0206",
-            f"`{declaration.name}` is {TAKEN[declaration.name]}",
+            f"`{declaration.name}` is {taken[declaration.name]}",
             declaration.span,
-            help=("give the attribute another name",),
+            help=(f"give the {kind} another name",),
         )
     if not isinstance(found, (Quantity, Unknown)):
-        clause = declaration.clause
         told = clause.type or clause.value
         scope.sink.error(
             "E0304",
-            f"an attribute is a number or a quantity, this is {describe(found)}",
+            f"{with_article(kind)} is a number or a quantity, this is {describe(found)}",
             told.span if told else declaration.span,
-            help=("numbers tell classes apart: `attribute tier: int`",),
+            help=(_FOR_EXAMPLE[kind],),
+        )
+    elif kind == "metric" and clause.value is not None:
+        scope.sink.error(
+            "E0402",
+            "a metric has no value of its own: handlers record them",
+            clause.value.span,
+            "does not belong here",
+            help=(f"say what it measures: `metric {declaration.name}: time`",),
         )
     if isinstance(found, Quantity):
         _see_to_others(declaration, found, scope)
@@ -51,29 +65,30 @@ def check_attribute(declaration: Declaration, scope: Scope) -> None:
 
 def _see_to_others(declaration: Declaration, found: Quantity, scope: Scope) -> None:
     """See that the name means nothing else in any file of the program. Library files have none."""
-    program, name = scope.program, declaration.name
-    first = program.attributes()[name][0]
+    program, name, kind = scope.program, declaration.name, declaration.kind
+    first = program.shared(kind)[name][0]
     if first is not declaration and (
         first.whole != declaration.whole or param_type(first, scope) != found
     ):
         refuse_other(declaration, first, scope.sink)
     for module in program.modules:
         other = program.scopes[module].get(name)
-        if other is not None and other.kind != "attribute" and not module.library:
+        if other is not None and other.kind != kind and not module.library:
+            both = with_article(kind), with_article(other.kind)
             scope.sink.error(
                 "E0202",
-                f"`{name}` is an attribute here, and {with_article(other.kind)} in another file",
+                f"`{name}` is {both[0]} here, and {both[1]} in another file",
                 declaration.span,
                 secondary=(Label(other.span, "declared here"),),
-                help=("all files know attributes by their names: give one of them another",),
+                help=(f"all files know {kind}s by their names: give one of them another",),
             )
 
 
 def refuse_other(declaration: Declaration, first: Declaration, sink: Sink) -> None:
-    """Report an attribute that another file declares in another way."""
+    """Report an attribute, or a metric, that another file declares in another way."""
     sink.error(
         "E0202",
-        f"`{declaration.name}` is another attribute in another file",
+        f"`{declaration.name}` is another {declaration.kind} in another file",
         declaration.span,
         secondary=(Label(first.span, "declared here"),),
         help=("say the same in both, or give one of them another name",),
@@ -90,20 +105,23 @@ def of_request(expression: ast.Attribute, scope: Scope) -> Type | None:
 
 
 def of_result(declaration: Declaration, expression: ast.Expr, scope: Scope) -> Type:
-    """Return the type of an attribute's name by itself: known where results are asked about."""
+    """Return the type of an attribute, or a metric, by its name: known where results are asked."""
+    name, kind = declaration.name, declaration.kind
     if scope.metrics:
         found = param_type(declaration, scope)
-        return Samples(found) if isinstance(found, Quantity) else UNKNOWN
-    name = declaration.name
-    scope.sink.error(
-        "E0304",
+        each = "request" if kind == "attribute" else f"record of `{name}`"
+        return Samples(found, each) if isinstance(found, Quantity) else UNKNOWN
+    title, help_ = (
         f"`{name}` is an attribute of requests, and this is about none",
-        expression.span,
-        help=(
+        (
             f"policies read it as `r.{name}`; SLOs, and what is asked of results, by its name, as "
-            "they do `ttft`",
+            "they do `ttft`"
         ),
     )
+    if kind == "metric":
+        title = f"`{name}` is a metric, which handlers record and only results know"
+        help_ = f"what a policy remembers is state: `state {name}: …` in its stage"
+    scope.sink.error("E0304", title, expression.span, help=(help_,))
     return UNKNOWN
 
 
@@ -135,8 +153,8 @@ def _not_declared(key: str, span: Span, scope: Scope, others: Iterable[str] = ()
     if span.text.startswith(key):  # the name alone, of `key = value`
         span = Span(span.source, span.start, span.start + len(key))
     near = nearest(key, [*others, *names(scope)])
-    if key in TAKEN:
-        near, help_ = None, f"`{key}` is {TAKEN[key]}"
+    if key in TAKEN["attribute"]:
+        near, help_ = None, f"`{key}` is {TAKEN['attribute'][key]}"
     else:
         help_ = f"did you mean `{near}`?" if near else f"declare it: `attribute {key}: int`"
     scope.sink.error(

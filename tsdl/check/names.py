@@ -19,7 +19,7 @@ from tsdl.program import (
     SymbolName,
 )
 from tsdl.resolve import declared_in_vain, find, report_unknown
-from tsdl.schema import KINDS, METRICS, RECORDS, TOTALS, Block
+from tsdl.schema import KINDS, METRICS, RECORDS, SHARED, TOTALS, Block
 from tsdl.source import Span
 from tsdl.types import (
     Boolean,
@@ -114,12 +114,13 @@ def _visible(expression: ast.Name, scope: Scope) -> tuple[Meaning, Type] | None:
         return ChoiceName(name), Boolean()
     declaration = scope.program.lookup(scope.owner.module, name)
     if declaration is None and scope.metrics:
-        declaration = attributes.declared(name, scope)
+        module = scope.owner.module
+        declaration = attributes.declared(name, scope) or scope.program.metric(module, name)
     if declaration is None:
         return None
     if declaration.kind == "param":
         return DeclarationName(declaration), param_type(declaration, scope)
-    if declaration.kind == "attribute":
+    if declaration.kind in SHARED:
         return DeclarationName(declaration), attributes.of_result(declaration, expression, scope)
     return DeclarationName(declaration), Reference(declaration.kind)
 
@@ -261,7 +262,7 @@ def infer_attribute(expression: ast.Attribute, scope: Scope) -> Type:
         scope.program.meanings[expression] = DeclarationName(declaration)
         if declaration.kind == "param":
             return param_type(declaration, scope)
-        if declaration.kind == "attribute":
+        if declaration.kind in SHARED:
             return attributes.of_result(declaration, expression, scope)
         return Reference(declaration.kind)
     if isinstance(expression.value, ast.Attribute):  # hardware.memory.bandwidth

@@ -64,10 +64,11 @@ def infer_binary(expression: ast.Binary, scope: Scope) -> Type:
     assert other is not None
     samples = [side for side in (left, right) if isinstance(side, Samples)]
     if len({side.each for side in samples}) > 1:
-        where = "one side has a value for each gap, the other for each request"
-        return _gaps_apart(expression, where, scope)
-    if operator in _COMPARISONS and samples and samples[0].each == "gap":
-        return _gaps_compared(expression, scope)
+        one_each, other_each = (side.each for side in samples)
+        where = f"one side has a value for each {one_each}, the other for each {other_each}"
+        return _apart(expression, where, scope)
+    if operator in _COMPARISONS and samples and samples[0].each != "request":
+        return _not_one_value(expression, samples[0].each, scope)
     if operator in _COMPARISONS:
         if _common(expression, one, other, scope) is None:
             return UNKNOWN
@@ -91,9 +92,9 @@ def infer_choice(expression: ast.Conditional, scope: Scope, expected: Type | Non
             return _truth(scope, expression.test, expression.then, expression.otherwise)
         case Quantity() if each:
             return Samples(found, each)
-        case Samples(each="gap") if each:
-            where = "the condition is of each request, what is chosen has a value for each gap"
-            return _gaps_apart(expression, where, scope)
+        case Samples(each=other) if each and other != each:
+            where = f"the condition is of each request, what is chosen has a value for each {other}"
+            return _apart(expression, where, scope)
         case _:
             return found
 
@@ -104,10 +105,10 @@ def _truth(scope: Scope, *parts: ast.Expr) -> Boolean:
     return Boolean(max((one.each for one in found if isinstance(one, Boolean)), default=""))
 
 
-def _gaps_apart(expression: ast.Expr, where: str, scope: Scope) -> Type:
+def _apart(expression: ast.Expr, where: str, scope: Scope) -> Type:
     scope.sink.error(
         "E0306",
-        "gaps and requests do not go together",
+        "requests, gaps and records do not go together",
         expression.span,
         where,
         help=("take a statistic of each: `mean(itl) / mean(e2e)`",),
@@ -115,12 +116,13 @@ def _gaps_apart(expression: ast.Expr, where: str, scope: Scope) -> Type:
     return UNKNOWN
 
 
-def _gaps_compared(expression: ast.Expr, scope: Scope) -> Type:
+def _not_one_value(expression: ast.Expr, each: str, scope: Scope) -> Type:
+    named = "itl" if each == "gap" else each.split("`")[1]
     scope.sink.error(
         "E0304",
-        "gaps belong to no request, and a condition needs one value",
+        f"a {each} belongs to no request, and a condition needs one value",
         expression.span,
-        help=("take a statistic: `p99(itl)`, `mean(itl)` or `max(itl)`",),
+        help=(f"take a statistic: `p99({named})`, `mean({named})` or `max({named})`",),
     )
     return Boolean()
 
@@ -131,8 +133,8 @@ def _membership(expression: ast.Binary, scope: Scope) -> Type:
     if isinstance(left, Unknown):
         return Boolean()
     each = left.each if isinstance(left, Samples) else ""
-    if each == "gap":
-        return _gaps_compared(expression, scope)
+    if each not in ("", "request"):
+        return _not_one_value(expression, each, scope)
     found = left.of if isinstance(left, Samples) else left
     if not isinstance(found, (Quantity, Reference, Text, Choice)):
         mismatch(expression.left, found, PLAIN, scope, "what stands before `in`")

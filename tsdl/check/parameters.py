@@ -49,7 +49,7 @@ def parameter_type(owner: Declaration, parameter: Parameter, scope: Scope) -> Ty
 
 
 def param_type(declaration: Declaration, scope: Scope) -> Type:
-    """Return the type of a param or an attribute, from its written type or its value."""
+    """Return the type of a param, an attribute or a metric, from its written type or its value."""
     clause = declaration.clause
     head = clause.head
     assert head is not None
@@ -69,7 +69,9 @@ def param_type(declaration: Declaration, scope: Scope) -> Type:
             f"nothing says what `{declaration.name}` is",
             declaration.span,
             help=(
-                f"write `{declaration.kind} {declaration.name}: int` or "
+                f"write `metric {declaration.name}: time`"
+                if declaration.kind == "metric"
+                else f"write `{declaration.kind} {declaration.name}: int` or "
                 f"`{declaration.kind} {declaration.name} = 8`",
             ),
         )

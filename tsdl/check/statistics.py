@@ -72,9 +72,13 @@ def check_where(where: ast.Argument, of: Type, scope: Scope) -> None:
     if isinstance(of, Samples) and of.each != "request":
         scope.sink.error(
             "E0306",
-            f"gaps belong to no request, and `{WHERE}` chooses requests",
+            f"a {of.each} belongs to no request, and `{WHERE}` chooses requests",
             where.span,
-            help=("`tpot` is the mean of a request's gaps, `mtpot` the greatest of them",),
+            help=(
+                "`tpot` is the mean of a request's gaps, `mtpot` the greatest of them"
+                if of.each == "gap"
+                else "record in a metric of their own what is of some: `if r.priority == 0 { … }`",
+            ),
         )
         return
     each = scope._replace(each=f"`{WHERE}` asks each request", axes=None)

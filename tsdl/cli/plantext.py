@@ -1,5 +1,7 @@
 """A plan for people: what would run, where it runs, what its times assume."""
 
+from collections.abc import Collection
+
 from msgspec.structs import replace
 
 from tsdl.cli.heldtext import held_text
@@ -43,7 +45,7 @@ def _lines(plan: Plan, iterations: Iterations) -> list[str]:
         f"  policy    {plan.policy}",
         f"  workload  {_workload(plan.workload)}",
         *(f"    mixes   {_workload(part)}" for part in plan.workload.parts),
-        *stage_lines("global", plan.router),
+        *stage_lines("global", plan.router, [metric.name for metric in plan.metrics]),
         _cluster(plan),
     ]
     lines += [_tier(tier) for tier in plan.tiers]
@@ -56,7 +58,7 @@ def _lines(plan: Plan, iterations: Iterations) -> list[str]:
             shown.append(alike)
             nodes = [w.node for w in plan.workers if replace(w, node="") == alike]
             rung = plan.rungs[plan.workers.index(workers)]
-            lines += ["", *_workers(workers, nodes, rung, model, iterations)]
+            lines += ["", *_workers(workers, nodes, rung, plan, iterations)]
     for doc in plan.docs:
         first, *rest = doc.text.split("\n")
         lines += ["", f"  {doc.kind} {doc.name}: {first}", *(f"    {line}" for line in rest)]
@@ -82,7 +84,7 @@ def _drafts(speculation: Speculation) -> str:
     return f"drafts {several(speculation.tokens, 'token')}{by}, each right by a chance of {shown}"
 
 
-def _local(local: Local) -> list[str]:
+def _local(local: Local, metrics: Collection[str]) -> list[str]:
     told = [
         f"{local.batching} batching",
         f"at most {several(local.max_requests, 'request')} and "
@@ -110,7 +112,7 @@ def _local(local: Local) -> list[str]:
             lines.append(f"              {verb} r when {when}")
         if by:
             lines.append(f"              {verb} r by {', '.join(map(str, by))}")
-    return [*lines, *(f"          {line}" for line in stage_lines("local", local))]
+    return [*lines, *(f"          {line}" for line in stage_lines("local", local, metrics))]
 
 
 def _cluster(plan: Plan) -> str:
@@ -205,16 +207,16 @@ def _draw(draw: Draw) -> str:
 
 
 def _workers(
-    workers: Workers, nodes: list[str], rung: Rung, model: Model, iterations: Iterations
+    workers: Workers, nodes: list[str], rung: Rung, plan: Plan, iterations: Iterations
 ) -> list[str]:
-    kv = workers.kv
+    kv, metrics = workers.kv, [metric.name for metric in plan.metrics]
     gib = 2**30
     devices = f"{workers.devices} × " if workers.devices > 1 else ""
     together = f", {workers.ranks} in lock-step" if workers.ranks > 1 else ""
     together += f", in {len(workers.pipeline)} stages" if workers.pipeline else ""
     many = f" in each of {len(nodes)} nodes" if len(nodes) > 1 else ""
     where = f" in node {workers.node}" if workers.node and not many else many
-    held = f", KV {kv.capacity / gib:.2f} ({kv.name}, {held_text(workers, model)})"
+    held = f", KV {kv.capacity / gib:.2f} ({kv.name}, {held_text(workers, plan.model)})"
     away = any(offload.keeps_kv for offload in workers.offloads)
     lines = [
         f"  worker {workers.name} × {workers.count}{where}: {devices}{workers.hardware}{together}",
@@ -228,13 +230,13 @@ def _workers(
             f"{offload.memory / gib:.2f} GiB: weights {offload.weights / gib:.2f}"
             f"{held if offload.keeps_kv else ''}"
         )
-    lines += [*_connection(workers), *_local(workers.local)]
+    lines += [*_connection(workers), *_local(workers.local, metrics)]
     lines.append(f"    engine    {rung_text(rung)}")
     lines += halves_lines(workers, iterations)
     cost = workers.cost
     if cost.source == "operators":
-        timed = iteration_lines(workers, model, iterations)
-        return [*lines, *_assumptions(workers, model), *timed, *_tables(cost)]
+        timed = iteration_lines(workers, plan.model, iterations)
+        return [*lines, *_assumptions(workers, plan.model), *timed, *_tables(cost)]
     for kernel in cost.stages[0].kernels:
         lines.append(f"    {kernel.name or 'iteration':<9} {kernel.time} seconds ({cost.source})")
     if cost.overhead != 0:

@@ -1,18 +1,18 @@
 """A stage of a policy for people: its state and handlers, as they are written."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from tsdl.plan import Extern, Global, Local
 from tsdl.planhandlers import Handler, State, Statement
 
 
-def stage_lines(name: str, stage: Local | Global) -> list[str]:
-    """Return the state and the handlers of a stage as lines of the language."""
+def stage_lines(name: str, stage: Local | Global, metrics: Collection[str]) -> list[str]:
+    """Return the state and the handlers of a stage, which may record metrics, as it is written."""
     lines = [_state(state) for state in stage.states]
     if stage.extern is not None:
         lines.append(_extern(stage.extern))
     for handler in stage.handlers:
-        lines += _handler(handler)
+        lines += _handler(handler, metrics)
     return [f"  {name:<10}{line}" if not i else f"  {'':<10}{line}" for i, line in enumerate(lines)]
 
 
@@ -28,23 +28,25 @@ def _state(state: State) -> str:
     return f"state {state.name}{kind}{key}{window}{value}"
 
 
-def _handler(handler: Handler) -> list[str]:
+def _handler(handler: Handler, metrics: Collection[str]) -> list[str]:
     about = f"({', '.join(handler.variables)})" if handler.variables else ""
     event = f"every({handler.every:g} s)" if handler.every is not None else handler.event
     when = "" if handler.when is True else f" when {handler.when}"
-    body = list(_body(handler.body))
+    body = list(_body(handler.body, metrics))
     head = f"on {event}{about}{when}"
     if len(body) == 1:
         return [f"{head} {{ {body[0].strip()} }}"]
     return [f"{head} {{", *body, "}"]
 
 
-def _body(statements: tuple[Statement, ...], depth: int = 1) -> Iterator[str]:
+def _body(
+    statements: tuple[Statement, ...], metrics: Collection[str], depth: int = 1
+) -> Iterator[str]:
     for statement in statements:
-        yield from _statement(statement, depth)
+        yield from _statement(statement, metrics, depth)
 
 
-def _statement(statement: Statement, depth: int) -> Iterator[str]:
+def _statement(statement: Statement, metrics: Collection[str], depth: int) -> Iterator[str]:
     front = "  " * depth
     values = [
         str(value) if not isinstance(value, str) else f'"{value}"' for value in statement.values
@@ -56,10 +58,10 @@ def _statement(statement: Statement, depth: int) -> Iterator[str]:
         case "if" | "for" as word:
             head = f"if {values[0]}" if word == "if" else f"for {name} in {values[0]}"
             yield f"{front}{head} {{"
-            yield from _body(statement.body, depth + 1)
+            yield from _body(statement.body, metrics, depth + 1)
             if statement.otherwise:
                 yield f"{front}}} else {{"
-                yield from _body(statement.otherwise, depth + 1)
+                yield from _body(statement.otherwise, metrics, depth + 1)
             yield f"{front}}}"
         case "set" | "add" as word:
             *key, value = values
@@ -74,7 +76,8 @@ def _statement(statement: Statement, depth: int) -> Iterator[str]:
         case "prefetch":
             yield f"{front}fetch {values[0]} from {name} to {statement.values[1]}"
         case "record":
-            yield f'{front}record "{name}", {values[0]}'
+            series = name if name in metrics else f'"{name}"'
+            yield f"{front}record {series}, {values[0]}"
         case "delay":
             yield f"{front}delay {values[0]} s"
         case word:

@@ -150,6 +150,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0527", Severity.WARNING, "a tier into which no KV comes"),
         Code("W0528", Severity.WARNING, "more blocks than the memory holds"),
         Code("W0529", Severity.WARNING, "a setting without effect"),
+        Code("W0530", Severity.WARNING, "a metric that nothing records"),
         Code("W0603", Severity.WARNING, "rows are left out"),
         Code("W0606", Severity.WARNING, "a key without a counterpart"),
         Code("W0608", Severity.WARNING, "a table that is faster than the device"),

@@ -13,7 +13,7 @@ from tsdl.bounds import broken
 from tsdl.diagnostics import Label, Sink
 from tsdl.evaluate.expressions import value_of
 from tsdl.evaluate.values import Binding, Instance, Place, Value, names_of_stage, read_of_stage
-from tsdl.formula import Formula, attribute, size, symbol
+from tsdl.formula import Formula, measured, size, symbol
 from tsdl.formula import Value as FormulaValue
 from tsdl.program import (
     Declaration,
@@ -23,7 +23,7 @@ from tsdl.program import (
     ParameterName,
     Program,
 )
-from tsdl.schema import Field
+from tsdl.schema import SHARED, Field
 from tsdl.source import Span
 from tsdl.types import Unknown, describe
 
@@ -336,8 +336,8 @@ class Evaluator(Struct):
 
     def declaration_value(self, declaration: Declaration) -> Value:
         """Return a param's value, or the instance of a declaration."""
-        if declaration.kind == "attribute":  # of each request; only a run knows it
-            return attribute(declaration.name)
+        if declaration.kind in SHARED:  # of requests, or recorded; only a run knows it
+            return measured(declaration.kind, declaration.name)
         if declaration.kind != "param":
             return self.instance(declaration)
         known = self._param_values.get(id(declaration))

@@ -8,7 +8,7 @@ from tsdl import ast
 from tsdl.diagnostics import Label
 from tsdl.evaluate.values import Constructed, Instance, Path, Place, Range, Value, read_of_stage
 from tsdl.formula import Formula, chosen, make, state, symbol
-from tsdl.measures import statistic
+from tsdl.measures import of_requests, statistic
 from tsdl.program import (
     ChoiceName,
     Declaration,
@@ -315,7 +315,7 @@ def _call(evaluator: Evaluator, expression: ast.Call, place: Place) -> Value:
         evaluator.program.types.get(arguments[0].value), Samples
     )
     if len(values) == 1 and samples:
-        return statistic(function.id, values[0])  # type: ignore[arg-type]
+        return _statistic(evaluator, expression, function.id, values[0])
     if len(values) == 1 and function.id in ("min", "max") and not samples:
         return values[0]
     return _make(evaluator, function.id, values, expression)
@@ -329,9 +329,20 @@ def _of_some(evaluator: Evaluator, expression: ast.Call, where: ast.Expr, place:
     if of is None:
         return chosen(symbol(name), condition)
     metric = evaluator.formula(of, place)
-    if not isinstance(metric, Formula):
-        return metric  # the same for every request: any statistic of it
-    return statistic(name, chosen(metric, condition))
+    some = chosen(metric, condition) if isinstance(metric, Formula) else metric
+    return _statistic(evaluator, expression, name, some)
+
+
+def _statistic(evaluator: Evaluator, expression: ast.Call, name: str, metric: Value) -> Value:
+    """Return a statistic of a metric. Raises Failed for a sum of what is the same for all."""
+    if name == "sum" and not of_requests(metric):  # type: ignore[arg-type]
+        raise evaluator.fail(
+            "E0306",
+            "a sum of what is the same for all says nothing",
+            expression.span,
+            help=("multiply it by how many there are: `finished * …`",),
+        )
+    return statistic(name, metric)  # type: ignore[arg-type]
 
 
 def _select(evaluator: Evaluator, function: str, generator: ast.Generator, place: Place) -> Value:

@@ -44,6 +44,7 @@ from tsdl.plan import (
     Local,
     Model,
     Plan,
+    Recorded,
     Site,
     Tier,
     Workers,
@@ -51,6 +52,7 @@ from tsdl.plan import (
 from tsdl.planhandlers import Handler
 from tsdl.program import Declaration
 from tsdl.source import Span
+from tsdl.types import Type
 from tsdl.units import Dimension
 
 __all__ = ["FileReader", "lower"]
@@ -151,6 +153,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         policy=", ".join(dict.fromkeys(names)) + (f" with {router.name}" if router else ""),
         router=stage,
         workload=lowered,
+        metrics=_metrics(evaluator),
         slo=_conditions(evaluator, slo, "bound") if slo else (),
         expects=_conditions(evaluator, scenario, "expect"),
         until=evaluator.optional(scenario, "until"),
@@ -371,13 +374,22 @@ def _condition(evaluator: Evaluator, expression: ast.Expr, place: Place) -> Cond
         both = [_condition(evaluator, side, place) for side in (expression.left, expression.right)]
         parts = tuple(each for one in both for each in one.parts or (one,))
     value = evaluator.formula(expression, place)
-    return Condition(text, value, _measure(evaluator, expression), parts)
-
-
-def _measure(evaluator: Evaluator, expression: ast.Expr) -> str:
-    """Return what the left side of a condition measures, for people to read its value by."""
     left = expression.left if isinstance(expression, ast.Binary) else expression
-    type_ = evaluator.program.types.get(left)
+    return Condition(text, value, _measure(evaluator.program.types.get(left)), parts)
+
+
+def _metrics(evaluator: Evaluator) -> tuple[Recorded, ...]:
+    """Return the metrics that the program declares, in the order of their names."""
+    declared = sorted(evaluator.program.shared("metric").items())
+    types = evaluator.program.types
+    return tuple(
+        Recorded(name, _measure(types.get(first.clause.head) if first.clause.head else None))
+        for name, (first, *_) in declared
+    )
+
+
+def _measure(type_: Type | None) -> str:
+    """Return what a value of a type measures, for people to read it by."""
     dimension = getattr(getattr(type_, "of", type_), "dimension", None)
     if dimension in (Dimension.of("time"), Dimension.of("time/tokens")):
         return "time"

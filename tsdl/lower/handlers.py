@@ -10,7 +10,7 @@ from tsdl.evaluate.values import Place, names_of_stage
 from tsdl.evaluate.values import Value as EvaluatedValue
 from tsdl.formula import Formula, Value, make, symbol, symbols
 from tsdl.planhandlers import Handler, State, Statement
-from tsdl.program import Part
+from tsdl.program import DeclarationName, Part
 from tsdl.pythonsource import fresh_name
 from tsdl.schema import BATCH_FEATURES, OF_A_WORKER
 from tsdl.schema.scenarios import SHORTEST
@@ -220,9 +220,13 @@ def _assignment(evaluator: Evaluator, item: ast.Field, place: Place) -> Statemen
 
 def _action(evaluator: Evaluator, item: ast.Clause, place: Place) -> Statement:
     if item.verb == "record":
-        assert isinstance(item.objects[0], ast.Text)
-        value = formula_here(evaluator, item.objects[1], place)
-        return _statement("record", item.objects[0].value, (value,))
+        series, recorded = item.objects
+        value = formula_here(evaluator, recorded, place)
+        if isinstance(series, ast.Text):
+            return _statement("record", series.value, (value,))
+        metric = evaluator.program.meanings[series]
+        assert isinstance(metric, DeclarationName)
+        return _statement("record", metric.declaration.name, (value,))
     if item.verb == "scale":
         assert isinstance(item.objects[0], ast.Name)
         count = formula_here(evaluator, item.prepositions[0].objects[0], place)

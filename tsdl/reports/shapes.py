@@ -103,6 +103,7 @@ SUMMARY = {
     },
     **dict.fromkeys(_TOTALS, NUMBER),
     "latency": Each(_STATISTICS),
+    "metrics": Each({"count": int, **_STATISTICS}),
     "tokens": {"prompt": _STATISTICS, "output": _STATISTICS},
     "cluster": dict.fromkeys(_OF_THE_CLUSTER, NUMBER),
     "transfers": {"count": int, "bytes": NUMBER, "time": _STATISTICS},

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tsdl.formula import ATTRIBUTE, Formula, attribute, symbol, symbols
+from tsdl.formula import ATTRIBUTE, Formula, measured, symbol, symbols
 from tsdl.runtime.columns import METRICS, PRIORITY, Metrics, Requests
 from tsdl.runtime.ledger import STATUSES
-from tsdl.runtime.metrics import Floats, Known, Nothing, Weighted, evaluate, holds_each
+from tsdl.runtime.metrics import Floats, Known, Metric, Nothing, evaluate, holds_each
 from tsdl.runtime.request import FINISHED, REJECTED
 
 if TYPE_CHECKING:
@@ -34,15 +34,18 @@ class Among(Known):
         self,
         requests: Requests,
         counted: NDArray[np.bool_],
-        gaps: Weighted,
+        others: Mapping[str, Metric],
         slo: Sequence[Condition],
         of_the_run: Mapping[str, float] | None = None,
     ) -> None:
-        """Take the columns, who is meant, gaps and SLO; what is of the run, where it is known."""
-        self._requests, self._counted, self._gaps, self._slo = requests, counted, gaps, slo
+        """Take the columns, who is meant, what is of no request, and the SLO.
+
+        And what is of the run, where it is known.
+        """
+        self._requests, self._counted, self._others, self._slo = requests, counted, others, slo
         # A slice copies nothing: where all are meant, all are taken.
         self._rows = slice(None) if counted.all() else counted
-        self.metrics = Metrics(requests, counted, gaps)
+        self.metrics = Metrics(requests, counted, others)
         self.totals: dict[str, float] = {**(of_the_run or {"makespan": self._span()})}
         self.totals.update(self._counts())
         self._some: dict[Value, Among] = {}  # by their condition: a distribution asks 101 times
@@ -77,11 +80,11 @@ class Among(Known):
             chosen &= np.asarray(evaluate(condition, columns), dtype=bool)
         except Nothing:
             chosen[:] = False
-        return Among(self._requests, chosen, self._gaps, self._slo, self.totals)
+        return Among(self._requests, chosen, self._others, self._slo, self.totals)
 
     def by(self, name: str) -> list[tuple[float, Among]]:
         """Return what is known of the requests of each priority, or by an attribute, where few."""
-        asked = symbol(PRIORITY) if name == PRIORITY else attribute(name)
+        asked = symbol(PRIORITY) if name == PRIORITY else measured("attribute", name)
         found = few(self._part(name))
         return [(one, self.where(Formula("==", (asked, one)))) for one in found]
 

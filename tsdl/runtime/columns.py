@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tsdl.formula import ATTRIBUTE
 from tsdl.runtime.ledger import STATUSES, Ledger
-from tsdl.runtime.metrics import Floats, Metric, Weighted
+from tsdl.runtime.metrics import Floats, Metric
 from tsdl.runtime.request import FINISHED
 
 Column = NDArray[Any]
@@ -197,15 +197,18 @@ class Requests(Mapping[str, Column]):
 
 
 class Metrics(Mapping[str, Metric]):
-    """One value per finished, counted request; and the gaps of all counted ones.
+    """One value per finished, counted request; and `others`, which are of no request.
 
-    Each is a fresh array whenever it is asked for, but for the gaps.
+    Those are the gaps of all counted ones, and what handlers recorded. Each array is a fresh one
+    whenever it is asked for.
     """
 
-    def __init__(self, requests: Requests, counted: NDArray[np.bool_], gaps: Weighted) -> None:
-        """Take the columns, who is counted, and the gaps."""
+    def __init__(
+        self, requests: Requests, counted: NDArray[np.bool_], others: Mapping[str, Metric]
+    ) -> None:
+        """Take the columns, who is counted, and what is of no request, by name."""
         self._requests = requests
-        self._gaps = gaps
+        self._others = others
         chosen = counted & requests.ended
         self.count = int(chosen.sum())
         self._chosen = None if self.count == len(chosen) else chosen
@@ -220,8 +223,9 @@ class Metrics(Mapping[str, Metric]):
 
     def __getitem__(self, name: str) -> Metric:
         """Return a metric. Raises KeyError for a name that there is not."""
-        if name == "itl":
-            return self._gaps
+        other = self._others.get(name)
+        if other is not None:
+            return other.copy() if isinstance(other, np.ndarray) else other
         if name not in METRICS and not name.startswith(ATTRIBUTE):
             raise KeyError(name)
         found = self._requests.part(name.removeprefix(ATTRIBUTE))

@@ -118,7 +118,19 @@ def greatest(metric: Metric) -> float:
     return percentile(metric, 100)
 
 
-_STATISTICS: dict[str, Callable[[Metric], float]] = {"mean": mean, "min": least, "max": greatest}
+def total(metric: Metric) -> float:
+    """Return the sum; 0 of nothing."""
+    if isinstance(metric, Weighted):
+        return exact_sum(metric.values, metric.counts)
+    return exact_sum(_known(metric))
+
+
+_STATISTICS: dict[str, Callable[[Metric], float]] = {
+    "mean": mean,
+    "min": least,
+    "max": greatest,
+    "sum": total,
+}
 _OPERATIONS: dict[str, Callable[..., object]] = {
     "+": np.add,
     "-": np.subtract,
@@ -196,7 +208,8 @@ def _evaluate(value: Value, known: Mapping[str, object]) -> object:
     percent = percentile_of(name)
     if _is_statistic(value):
         metric = arguments[0]
-        assert isinstance(metric, (np.ndarray, Weighted))
+        if not isinstance(metric, (np.ndarray, Weighted)):  # a sum of what is the same for all
+            raise Nothing
         return percentile(metric, percent) if percent is not None else _STATISTICS[name](metric)
     if not any(isinstance(a, (np.ndarray, Weighted)) for a in arguments):
         return _of_numbers(name, arguments)
@@ -210,7 +223,7 @@ def _evaluate(value: Value, known: Mapping[str, object]) -> object:
 
 
 def _is_statistic(value: Formula) -> bool:
-    """Tell whether a formula is one number of all requests, or of all gaps."""
+    """Tell whether a formula is one number of all requests, all gaps or all records."""
     of_one = len(value.arguments) == 1
     return percentile_of(value.operation) is not None or (of_one and value.operation in _STATISTICS)
 

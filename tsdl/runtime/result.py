@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from msgspec import Struct
 
-from tsdl.formula import Value
+from tsdl.formula import RECORDED, Value
 from tsdl.measures import of_requests
 from tsdl.plan import Condition, Plan
 from tsdl.runtime import gaps, usage
@@ -88,7 +88,8 @@ class Result:
         elif brief := too_short(plan.workload, self.columns, counted):
             self.warnings.append(brief)
         found = gaps.weighted(outcome.gap_length, outcome.gap_count)
-        self.known = Among(self.columns, counted, found, plan.slo)
+        others = {"itl": found, **self._recorded()}
+        self.known = Among(self.columns, counted, others, plan.slo)
         self.metrics = self.known.metrics
         self.totals = self.known.totals
         self.totals.update(self._of_the_run(outcome))
@@ -201,6 +202,15 @@ class Result:
 
     # -- metrics -------------------------------------------------------------------------------
 
+    def _recorded(self) -> dict[str, Metric]:
+        """Return what handlers recorded of each metric of the plan, after the warm-up."""
+        found: dict[str, list[float]] = {metric.name: [] for metric in self.plan.metrics}
+        warmup = self.plan.workload.warmup
+        for time, _, name, value in self._records:
+            if name in found and time >= warmup:
+                found[name].append(value)
+        return {f"{RECORDED}{name}": np.array(values) for name, values in found.items()}
+
     def _of_the_run(self, outcome: Outcome) -> dict[str, float]:
         """Return the totals that are of no single request."""
         workers = outcome.workers
@@ -277,6 +287,7 @@ class Result:
                 )
             },
             "latency": latency,
+            "metrics": {name: self._own(name) for name in (m.name for m in self.plan.metrics)},
             "tokens": {
                 "prompt": _statistics(self.metrics["prompt"]),
                 "output": _statistics(self.metrics["output"]),
@@ -326,6 +337,11 @@ class Result:
                 for e in self.expectations
             ],
         }
+
+    def _own(self, name: str) -> dict[str, float | None]:
+        """Return how often a metric was recorded, and statistics of what was."""
+        values = self.metrics[f"{RECORDED}{name}"]
+        return {"count": len(values), **_statistics(values)}
 
 
 def _number(value: float) -> float | None:

@@ -93,6 +93,7 @@ def summary(result: Result) -> str:
     for name in (*LATENCIES, "e2e_per_output_token"):
         cells = "".join(f"{duration(s['latency'][name][c]):>11}" for c in _COLUMNS)
         lines.append(_row(_TITLES[name], cells))
+    lines += _recorded(result)
     lines += [*_classes(result), "", *_workers(result), *_moves(s), *_spending(result)]
     if result.expectations:
         lines.append("")
@@ -103,6 +104,18 @@ def summary(result: Result) -> str:
         for part in (part for part in expectation.parts if not part.passed):
             lines.append(f"        not {part.condition.text}{_came_to(part, result)}")
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _recorded(result: Result) -> list[str]:
+    """Tell of the metrics that handlers recorded."""
+    found = [(m, result.summary["metrics"][m.name]) for m in result.plan.metrics]
+    rows = [
+        (metric.name, "".join(f"{_measured(metric.measure, own[c]):>11}" for c in _COLUMNS))
+        for metric, own in found
+        if own["count"]
+    ]
+    width = max((_WIDTH, *(len(name) for name, _ in rows)))
+    return [_row(name.ljust(width), cells) for name, cells in rows]
 
 
 def _classes(result: Result) -> list[str]:
@@ -133,7 +146,7 @@ def _came_to(expectation: Expectation, result: Result) -> str:
     if lacking is not None:
         return f"   (`{lacking[0]}` cannot be known: {lacking[1]})"
     if expectation.value is not None:
-        return f"   (it is {_shown(expectation)})"
+        return f"   (it is {_measured(expectation.condition.measure, expectation.value)})"
     if not result.metrics.count:
         return "   (no counted request has finished)"
     if _asks_nobody(expectation):
@@ -158,14 +171,15 @@ def _asks_nobody(expectation: Expectation) -> bool:
     return compared and any(p.operation == "where" for p in every_part(formula.arguments[0]))
 
 
-def _shown(expectation: Expectation) -> str:
-    if expectation.condition.measure == "time":
-        return duration(expectation.value)
-    if expectation.condition.measure == "data" and expectation.value is not None:
-        return size(expectation.value)
-    if expectation.condition.measure == "energy" and expectation.value is not None:
-        return energy(expectation.value)
-    return _figure(expectation.value)
+def _measured(measure: str, value: float | None) -> str:
+    """Show a value of what it measures in the unit that suits it."""
+    if measure == "time":
+        return duration(value)
+    if measure == "data" and value is not None:
+        return size(value)
+    if measure == "energy" and value is not None:
+        return energy(value)
+    return _figure(value)
 
 
 def _moves(summary: dict[str, Any]) -> list[str]:

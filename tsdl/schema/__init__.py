@@ -11,7 +11,7 @@ from tsdl.schema.features import (
     OF_PEERS,
     OF_PREFILLS,
 )
-from tsdl.schema.kinds import KINDS, UNITS_KINDS, VALUES
+from tsdl.schema.kinds import KINDS, SHARED, UNITS_KINDS, VALUES
 from tsdl.schema.names import (
     BY_REQUEST,
     CONSTRUCTORS,
@@ -43,6 +43,7 @@ __all__ = [
     "OF_PREFILLS",
     "RECORDS",
     "RECORD_FUNCTIONS",
+    "SHARED",
     "SHARES",
     "STATE_KEYS",
     "STATISTICS",

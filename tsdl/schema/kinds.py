@@ -19,7 +19,11 @@ KINDS: dict[str, Block] = {
 VALUES = {
     "param": "A value that a run can set.",
     "attribute": "A number that each request has, and its value where a workload says nothing.",
+    "metric": "A number that handlers record, of which results are asked.",
 }
+
+# Those of which all files of a program mean the same by a name.
+SHARED = ("attribute", "metric")
 
 # Kinds whose members are fixed by the language rather than by fields.
 UNITS_KINDS = {

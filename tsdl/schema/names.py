@@ -263,4 +263,9 @@ BY_REQUEST = (
     "finished", "rejected", "unfinished",
 )  # fmt: skip
 SHARES = frozenset({"attainment", "utilization", "kv_peak", "hit_rate"})  # totals from 0 to 1
-STATISTICS = {"mean": "the mean", "min": "the least", "max": "the greatest"}
+STATISTICS = {
+    "mean": "the mean",
+    "min": "the least",
+    "max": "the greatest",
+    "sum": "the sum; 0 of nothing",
+}

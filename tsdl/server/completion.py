@@ -162,7 +162,7 @@ def _values(here: Context, written: str, program: Program) -> Iterator[Completio
         yield from (_item(n, _KIND.Event, words.event_text(n)) for n in EVENTS)
         yield from (_item(name, _KIND.Event) for name in breakpoints_of(program))
         return
-    if re.fullmatch(r"(param|attribute|state)\s+\w+\s*:", written.strip()):
+    if re.fullmatch(r"(param|attribute|metric|state)\s+\w+\s*:", written.strip()):
         names = (*SIMPLE_TYPES, *KINDS, *program.units.dimensions)
         yield from (_item(name, _KIND.TypeParameter) for name in names)
         return
@@ -177,8 +177,7 @@ def _values(here: Context, written: str, program: Program) -> Iterator[Completio
         yield from (_item(name, _KIND.Variable) for name in here.parameters())
         yield from _declared(program, "param")
         return
-    if first in _RESULT_VERBS:
-        yield from _metrics(program, totals=True)
+    yield from _behind_verb(first, program)
     seen = [*here.parameters(), *here.variables()]
     if special == HANDLER or (block and block.kind in AMBIENT):
         seen += AMBIENT[_stage(here)]
@@ -315,11 +314,20 @@ def _declaration(name: str, found: Declaration) -> CompletionItem:
     return _item(name, kind, f"{found.kind} {name}{shown}\n\n{found.clause.doc}".rstrip())
 
 
+def _behind_verb(verb: str, program: Program) -> Iterator[CompletionItem]:
+    """Yield what is asked of results, or recorded for them, behind a verb that does."""
+    if verb in _RESULT_VERBS:
+        yield from _metrics(program, totals=True)
+    elif verb == "record":
+        yield from _declared(program, "metric")
+
+
 def _metrics(program: Program, *, totals: bool) -> Iterator[CompletionItem]:
     for name in METRICS:
         yield _item(name, _KIND.Variable, words.word_text(name))
     yield from _declared(program, "attribute")
     if totals:
+        yield from _declared(program, "metric")
         for name in TOTALS:
             yield _item(name, _KIND.Variable, words.word_text(name))
         for name in (*_PERCENTILES, *STATISTICS):

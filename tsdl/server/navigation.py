@@ -14,7 +14,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = frozenset((
     "if", "else", "and", "or", "not", "in", "for", "let", "step", "from", "when", "by", "to",
     "over", "after", "while", "as", "every", "expect", "where", "table", "log", "record", "true",
-    "false", "param", "attribute", "import", "edition", "unit", "dimension",
+    "false", "param", "attribute", "metric", "import", "edition", "unit", "dimension",
 ))  # fmt: skip
 RENAMED = ("declaration", "parameter", "local")
 

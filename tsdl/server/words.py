@@ -30,11 +30,12 @@ STATEMENTS = {
     "if": "if CONDITION { … } else { … }",
     "for": "for NAME in LIST { … }",
     "log": "log VALUE, …: writes a line of what happens",
-    "record": "record VALUE, …: keeps values as a series of the results",
+    "record": "record METRIC, VALUE: a value of a metric; under a text, for records.csv alone",
 }
 FILE_WORDS = {
     "param": "param NAME = VALUE: a value that a run can set",
     "attribute": "attribute NAME = VALUE: a number that each request has, else this value",
+    "metric": "metric NAME: TYPE: what handlers record, and results are asked about",
     "import": 'import "FILE": the declarations of another file',
     "edition": 'edition "2026": on the first line',
 }
