@@ -124,7 +124,11 @@ def test_a_study_asks_for_them() -> None:
       vary qps in [5, 60] req/s
       table mean(age), sum(class)
     }
-    study most { scenario = s; maximize qps in 10..60 req/s step 10 while max(age) <= 200 ms; table max(age) }
+    study most {
+      scenario = s
+      maximize qps in 10..60 req/s step 10 while max(age) <= 200 ms
+      table max(age)
+    }
     """
     slow, fast = (
         {text: figure.mean for text, figure in row.figures.items()}
