@@ -5,6 +5,10 @@ The notation is that of by_hand.py.
 
 from math import isnan
 
+import numpy as np
+import pytest
+
+import tsdl
 from tests.by_hand import run
 
 
@@ -38,6 +42,30 @@ def test_the_warm_up_is_simulated_but_not_counted() -> None:
     assert summary["latency"]["ttft"]["mean"] == (1 + 1.5) / 2
     assert summary["latency"]["itl"]["max"] == 1
     assert summary["utilization"] == 1  # of the whole run
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_gaps_are_of_the_turns_that_arrive_after_the_warm_up(engine: str) -> None:
+    """Whenever their conversations began."""
+    result = tsdl.compile("""
+      workload w {
+        sessions = 40; turns = uniform(1..5); think = exponential(mean = 2 s)
+        arrivals = poisson(4 req/s); warmup = 6 s
+        prompt = uniform(10..400 tokens); output = uniform(1..60 tokens)
+      }
+      scenario s {
+        model = llama2_7b; cluster = single(A100_80G); policy = chunked; workload = w
+        expect mean(itl) > 0 s
+      }
+    """).run(engine=engine)
+    found = result.requests
+    late = found["arrived"] >= 6
+    assert (late & (found["turn"] > 0)).any()
+    assert (~late).any()
+    spans = (found["last_token"] - found["first_token"])[late].sum()
+    gaps = (found["generated"] - 1)[late].sum()
+    assert result.expectations[0].value == pytest.approx(spans / gaps)
+    assert result.summary["latency"]["itl"]["max"] == np.nanmax(found["mtpot"][late])
 
 
 def test_a_run_without_counted_requests_has_no_figures() -> None:

@@ -41,24 +41,19 @@ def test_a_turn_is_built_from_the_one_before_it() -> None:
         (2, 40, True, 0),
         (3, 50, True, 1),
     ]
-    turn = sessions.after(first[0])
-    assert turn is not None
+    turn = sessions.after(first[0], 0.25)
     assert (turn.prompt, turn.history, turn.output, turn.turn, turn.session) == (31, 11, 2, 1, 0)
     assert (turn.think, turn.counted, sessions.left(turn)) == (0.25, False, 1)
-    last = sessions.after(turn)
-    assert last is not None
-    assert (last.prompt, last.history) == (63, 33)
-    assert sessions.after(last) is None
-    assert sessions.after(first[1]) is None
+    last = sessions.after(turn, 2.5)
+    assert (last.prompt, last.history, last.counted, sessions.left(last)) == (63, 33, True, 0)
+    assert sessions.left(first[1]) == 0
 
 
 def test_columns_of_turns_are_those_of_their_requests() -> None:
     sessions = Sessions(TALK, warmup=0)
     ledger = Ledger(sessions)
     one, other, third = sessions.first()
-    following = sessions.after(one)
-    assert following is not None
-    following.arrived = 2.5
+    following = sessions.after(one, 2.5)
     following.status, following.preemptions = REJECTED, 2
     arrived = [one, other, following, third]
     for request in arrived:

@@ -13,7 +13,6 @@ from tsdl.chance import is_certain
 from tsdl.planworkload import Table
 from tsdl.runtime.arrivals import Arrivals, generate
 from tsdl.runtime.contents import UNKNOWN, Beginning, Named, Parted, keys
-from tsdl.runtime.request import Request
 from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.streams import seed_of
 
@@ -123,11 +122,10 @@ def _prompts(sessions: Sessions) -> list[tuple[int, ...]]:
     """Return the prompts of the turns of each conversation."""
     found = []
     for first in sessions.first():
-        request: Request | None = first
-        prompts = []
-        while request is not None:
+        request, prompts = first, [first.prompt]
+        while sessions.left(request):
+            request = sessions.after(request, request.arrived + 1)
             prompts.append(request.prompt)
-            request = sessions.after(request)
         found.append(tuple(prompts))
     return found
 

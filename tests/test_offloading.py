@@ -243,7 +243,9 @@ def test_each_device_counts_by_its_rent_or_else_its_price() -> None:
         for other, expected in (("far", 300 / (5 * year)), ("lent", 1 / 3600)):
             offload = beside("GEMM").replace("far", other)
             worker = worker_of(offload, more=more, hardware=own)
-            assert worker.upkeep == pytest.approx(mine + expected)
+            bought = mine * (own == "near") + expected * (other == "far")
+            assert worker.upkeep == pytest.approx(bought)
+            assert worker.rent == pytest.approx(mine + expected - bought)
             assert worker.rented == (own == "rented")
 
 

@@ -214,6 +214,43 @@ def test_devices_cost_and_draw_while_they_are_on() -> None:
     assert result.summary["workers"][1]["utilization"] is None
 
 
+def test_what_is_bought_costs_up_to_the_end_on_or_not() -> None:
+    """Two that cost a dollar a second each, one of which is never on."""
+    text = FILE.format(
+        handlers=f"on arrive(r) {{ scale gpu to 1; {IN_TURN} }}", scale="0..2", start="2 s",
+        worker="cost = second", workload=FOUR,
+    )  # fmt: skip
+    own = "price = 3600 USD; lifetime = 1 h; power { idle = 0 W; decode = 0 W; peak = 1 W }"
+    result = tsdl.compile(
+        text.replace("rent = 3600 USD/h", own)
+    ).run()  # a joule costs next to none
+    assert on(result)[1] == 0
+    assert result.summary["cluster"]["cost"] == pytest.approx(2 * result.summary["end"], rel=1e-6)
+
+
+def test_all_that_are_up_at_one_time_share_who_waits() -> None:
+    """Three groups, and not the first of them alone."""
+    groups = "; ".join(
+        f"worker {name} * 0..1 {{ hardware = rented; start = 2 s; cost = second }}"
+        for name in ("near", "far", "away")
+    )
+    text = FILE.format(
+        handlers=(
+            "on every(1 s) { scale near to 1; scale far to 1; scale away to 1 }; "
+            'on ready(w) { record "seen", count(v for v in workers) }; '
+            "on arrive(r) { dispatch r to pick(w by w.outstanding for w in workers) }"
+        ),
+        scale="0..1", start="2 s", worker="cost = second",
+        workload=FOUR.replace("requests = 4", "requests = 6"),
+    )  # fmt: skip
+    line = next(line for line in text.splitlines() if line.startswith("cluster"))
+    text = text.replace(line, f"cluster elastic {{ {groups} }}")
+    for engine in ("fast", "reference"):
+        result = tsdl.compile(text).run(engine=engine)
+        assert [value for _, value in records(result, "seen")] == [3, 3, 3]
+        assert sorted(result.requests["worker"]) == [0, 0, 1, 1, 2, 2]
+
+
 def test_the_text_tells_how_long_they_were_on() -> None:
     text = summary(run(f"on arrive(r) {{ scale gpu to 1; {IN_TURN} }}",
                        scale="0..2"))  # fmt: skip

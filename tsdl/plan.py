@@ -278,9 +278,10 @@ class Workers(Struct, frozen=True):
     `start` seconds. They fail a time drawn from `failures` after they are up, if that is set, and
     start again `repair` seconds later. `peaks` are those of the number formats that operators are
     computed in, `peak_compute` that of the model's own. Memory and weights are those of its own
-    devices; price, upkeep and power count those of its `offloads`, too. `upkeep` is USD/s of rents,
-    and of prices over their lifetimes: where it is not known, `unpriced` is the hardware that has
-    neither, as `unpowered` that whose power is not known. In what is `rented` electricity is paid.
+    devices; price, rent, upkeep and power count those of its `offloads`, too. `rent` is USD/s while
+    it is on, `upkeep` USD/s of what is bought, prices over lifetimes, as long as the run lasts:
+    where that is not known, `unpriced` is the hardware that has neither, as `unpowered` that whose
+    power is not known. In what is `rented` electricity is paid.
     """
 
     name: str
@@ -317,6 +318,7 @@ class Workers(Struct, frozen=True):
     local: Local
     efficiencies: tuple[Efficiency, ...]
     price: float
+    rent: float
     upkeep: float | None
     rented: bool
     unpriced: tuple[str, ...]

@@ -193,7 +193,8 @@ def _check_ranges(plan: Plan) -> None:
     wrong = any(t <= 0 for t in times) or any(t < SHORTEST for t in intervals)
     if not plan.workers or min(counts) < 1 or wrong or plan.seed < 0:
         raise ValueError("a count, a time or the seed is out of range")
-    if any(not 0 <= kind.upkeep < inf for kind in plan.workers if kind.upkeep is not None):
+    rates = [rate for kind in plan.workers for rate in (kind.rent, kind.upkeep)]
+    if any(not 0 <= rate < inf for rate in rates if rate is not None):
         raise ValueError("no worker costs so much a second")
     for kind in plan.workers:
         _check_workers(kind)

@@ -16,8 +16,11 @@ def owned(evaluator: Evaluator, device: Device, devices: int) -> dict[str, Any]:
     A price or a power that is not known of one kind of device is not known of all.
     """
     kinds = [(device.hardware, devices), *((o.device.hardware, o.count) for o in device.offloads)]
-    rates = [(_rate(evaluator, kind), count) for kind, count in kinds]
-    known_rates = [rate * count for rate, count in rates if rate is not None]
+    rents = [(evaluator.optional(kind, "rent"), count) for kind, count in kinds]
+    bought = [kind for kind, (rent, _) in zip(kinds, rents, strict=True) if rent is None]
+    rates = [(_rate(evaluator, kind), count) for kind, count in bought]
+    priced = zip(bought, rates, strict=True)
+    unpriced = tuple(kind.name for (kind, _), (rate, _) in priced if not rate)
     for kind, _ in kinds:
         if not evaluator.real(kind, "price"):
             why, remedy = f"`{kind.name}` has no price", "write `price = … USD`, or leave it out"
@@ -30,21 +33,19 @@ def owned(evaluator: Evaluator, device: Device, devices: int) -> dict[str, Any]:
     watts = {key: sum(each[key] * count for each, count in powers) for key in _POWER}
     return {
         "price": sum(prices) if all(prices) else 0.0,
-        "upkeep": sum(known_rates) if len(known_rates) == len(kinds) else None,
-        "rented": evaluator.optional(device.hardware, "rent") is not None,
-        "unpriced": tuple(k.name for (k, _), (r, _) in zip(kinds, rates, strict=True) if r is None),
+        "rent": sum(rent * count for rent, count in rents if rent is not None),
+        "upkeep": None if unpriced else sum(rate * count for rate, count in rates),
+        "rented": rents[0][0] is not None,
+        "unpriced": unpriced,
         **{f"{key}_power": 0.0 if unpowered else watts[key] for key in _POWER},
         "unpowered": unpowered,
     }
 
 
-def _rate(evaluator: Evaluator, hardware: Instance) -> float | None:
-    """Return USD/s: the rent, or the price over its lifetime; None without both. Raises Failed."""
-    rent = evaluator.optional(hardware, "rent")
-    if rent is not None:
-        return rent  # of nothing, too
+def _rate(evaluator: Evaluator, hardware: Instance) -> float:
+    """Return USD/s of a device that is bought: its price over its lifetime. Raises Failed."""
     price = evaluator.real(hardware, "price")
-    return price / evaluator.real(hardware, "lifetime") if price else None
+    return price / evaluator.real(hardware, "lifetime") if price else 0.0
 
 
 def _power(evaluator: Evaluator, hardware: Instance) -> dict[str, float]:

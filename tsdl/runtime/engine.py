@@ -283,10 +283,10 @@ class Engine:
         if status == REJECTED:  # the conversation ends
             self.system.progress(self.clock.now)
             self.open -= self.requests.left(request)
-        elif self.in_turns and (following := self.requests.after(request)) is not None:
+        elif self.in_turns and self.requests.left(request):
             self.coming += 1
-            time = now + request.think
-            self.clock.call(time, self._rank(following), lambda: self._arrive(following))
+            turn = self.requests.after(request, now + request.think)
+            self.clock.call(turn.arrived, self._rank(turn), lambda: self._arrive(turn))
         if self.requests.concurrency is not None:
             self.coming += 1
             self.clock.call(now + request.think, self._rank(request), self._send)

@@ -40,6 +40,7 @@ class Scaling:
         self._repaired: set[int] = set()  # who is, and still holds something
         self._groups: list[list[Worker]] = []  # of each block, node by node
         self._wanted: list[int] = []  # how many there are to be of each
+        self._starting: dict[float, list[tuple[Worker, float]]] = {}  # by when they are up
         for worker in system.workers:
             kind = worker.kind
             if kind.fewest is None and kind.failures is None:
@@ -146,26 +147,39 @@ class Scaling:
                 if more < 0 and states[worker.id] == state:
                     more += 1
                     self._stop(worker)
-        if started:  # together they are up
-            first = started[0]
-            self.system.count("worker", first.id, "is started again and again")
+        if started:
+            self.system.count("worker", started[0].id, "is started again and again")
             self.system.tire(now)
-            ended = partial(self._end, started, now)
-            self.system.clock.call(now + first.kind.start, self.place_of(first), ended)
+            self._start(started, now, now + started[0].kind.start)
 
     def place_of(self, worker: Worker) -> float:
         """Return the place of what becomes of a worker among all at its time: before timers."""
         return TIMER - 1 + (worker.id + 1) / (len(self.system.workers) + 1)
 
-    def _end(self, started: list[Worker], begun: float) -> None:
+    def _start(self, started: list[Worker], begun: float, time: float) -> None:
+        """Let workers be up at a time, together with all others that are up then.
+
+        Requests that wait for any are shared among them: no group is there before another.
+        """
+        if time not in self._starting:
+            self._starting[time] = []
+            ended = partial(self._end, time)
+            self.system.clock.call(time, self.place_of(started[0]), ended)
+        self._starting[time] += [(worker, begun) for worker in started]
+
+    def _end(self, time: float) -> None:
         """Let workers be up, but for those given up since they began to start."""
+        started = self._starting.pop(time)
         if self.over():
             return
-        ready = [
-            worker
-            for worker in started
-            if self.states[worker.id] == STARTING and self._since[worker.id] == begun
-        ]
+        ready = sorted(
+            (
+                worker
+                for worker, begun in started
+                if self.states[worker.id] == STARTING and self._since[worker.id] == begun
+            ),
+            key=lambda worker: worker.id,
+        )
         for worker in ready:
             self._put(worker, UP)
         self._see()

@@ -16,8 +16,7 @@ class Sessions:
 
     A later turn arrives when the one before it has been answered and its user has thought; its
     prompt is all that was said before, and the new question. Where a file has whole prompts, one
-    begins with what was said before as far as it is that long. It is counted if its conversation
-    began after the warm-up.
+    begins with what was said before as far as it is that long.
 
     With `concurrency` at most so many are open: once a request has ended and its user has thought,
     the next row is sent, not before its own time. Each row is a conversation of its own then.
@@ -91,10 +90,11 @@ class Sessions:
             request.attributes = self._attributes(row)
         return request
 
-    def after(self, request: Request) -> Request | None:
-        """Return the next turn of a request's conversation; None after the last."""
-        if self.starts is None or not self.left(request):
-            return None
+    def after(self, request: Request, time: float) -> Request:
+        """Return the next turn of a request's conversation, of which some are left, to arrive then.
+
+        It is counted by its own time.
+        """
         found = self.arrivals
         row = self.row_of(request) + 1
         history, prompt = request.prompt + request.output, int(found.prompt[row])
@@ -103,8 +103,8 @@ class Sessions:
         else:
             prompt += history
         following = Request(
-            -1, float(found.arrived[row]), prompt, int(found.output[row]),
-            request.counted, session=request.session, turn=request.turn + 1, history=history,
+            -1, time, prompt, int(found.output[row]), time >= self.warmup,
+            session=request.session, turn=request.turn + 1, history=history,
             think=float(found.think[row]),
             priority=0.0 if found.priority is None else float(found.priority[row]),
         )  # fmt: skip

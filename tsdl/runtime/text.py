@@ -1,10 +1,12 @@
 """A result for people: the summary as lines of text."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from tsdl.diagnostics.words import several
 from tsdl.formula import COMPARISONS, Formula, every_part
+from tsdl.plan import Plan
 from tsdl.runtime.metrics import statistics
 from tsdl.runtime.result import LATENCIES, Expectation, Result
 from tsdl.runtime.stuck import lines_of
@@ -225,10 +227,18 @@ def _spending(result: Result) -> list[str]:
         told = f"{_figure(cluster['cost'])} USD"
         if cluster["cost_per_million_tokens"] is not None:
             told += f", {_figure(cluster['cost_per_million_tokens'])} USD per million tokens"
-        rented = {kind.rented for kind in result.plan.workers}
-        what = {False: "devices and electricity", True: "rent"}
-        lines.append(_row("cost", f"{told}: {', '.join(what[key] for key in sorted(rented))}"))
+        lines.append(_row("cost", f"{told}: {', '.join(_paid_for(result.plan))}"))
     return lines
+
+
+def _paid_for(plan: Plan) -> Iterator[str]:
+    """Yield what a cost is of."""
+    if not all(kind.rented for kind in plan.workers):
+        yield "devices and electricity"
+    elif any(kind.upkeep for kind in plan.workers):
+        yield "devices"  # offloads that are bought, beside workers that are not
+    if any(kind.rented or kind.rent for kind in plan.workers):
+        yield "rent"
 
 
 def _workers(result: Result) -> list[str]:

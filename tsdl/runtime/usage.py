@@ -32,7 +32,7 @@ def totals(outcome: Outcome, site: Site, tokens: int) -> dict[str, float]:
     made, accepted = (sum(getattr(d, key) for d in drafts) for key in ("made", "accepted"))
     workers, on = outcome.workers, [outcome.time_on(worker) for worker in outcome.workers]
     drawn = [energy(*each, outcome.end) for each in zip(workers, on, strict=True)]
-    costs = (_cost(*each, site) for each in zip(workers, drawn, on, strict=True))
+    costs = (_cost(*each, outcome.end, site) for each in zip(workers, drawn, on, strict=True))
     used, cost = math.fsum(drawn), math.fsum(costs)
     carbon = used * site.pue * _known(site.carbon)
 
@@ -70,12 +70,15 @@ def energy(worker: Worker, on: float, end: float) -> float:
     )
 
 
-def _cost(worker: Worker, drawn: float, on: float, site: Site) -> float:
-    """Return the USD of a worker's devices while it was on, and of the joules that they drew."""
+def _cost(worker: Worker, drawn: float, on: float, end: float, site: Site) -> float:
+    """Return the USD of a worker's devices and of the joules that they drew.
+
+    A rent is paid while the worker is on; who has bought devices has them up to the end.
+    """
     kind = worker.kind
     if kind.upkeep is None:
         return math.nan
-    spent = kind.upkeep * on
+    spent = kind.rent * on + kind.upkeep * end
     return spent if kind.rented else spent + drawn * site.pue * _known(site.electricity)
 
 
