@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from tsdl import pythonsource
-from tsdl.formula import Value, make, symbol
+from tsdl.formula import Formula, Value, make, symbol
 from tsdl.inlined import Inlined
 
 X, Y = symbol("x"), symbol("y")
@@ -30,6 +30,8 @@ def inlined(value: Value, x: float, y: float) -> object:
         make("max", X, Y, KINKED),
         make("round_up", make("+", X, Y), 4),
         make("if", make(">", make("*", 2, X), 5), make("-", KINKED, X), make("+", X, Y)),
+        Formula("+", (0.5, 0.25)),  # as a plan that was written elsewhere may have it
+        Formula("+", (X, Formula("/", (1, 4)))),
     ],
 )
 def test_the_values_are_those_of_the_plain_source(value: Value) -> None:

@@ -15,7 +15,7 @@ class Inlined:
     """
 
     def __init__(self, early: frozenset[str] = frozenset()) -> None:
-        """Begin with nothing found."""
+        """Begin with nothing found; without symbols that are early nothing gets a name."""
         self.found: dict[str, str] = {}
         self._early = early
         self._variables = 0
@@ -42,7 +42,7 @@ class Inlined:
         return pythonsource.python(value), True
 
     def _named(self, value: Value, text: str, *, early: bool) -> str:
-        if early and isinstance(value, Formula) and value.operation != "symbol":
+        if early and self._early and isinstance(value, Formula) and value.operation != "symbol":
             return self.found.setdefault(text, f"_early{len(self.found)}")
         return text
 
