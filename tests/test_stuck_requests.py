@@ -94,3 +94,26 @@ def test_only_some_groups_are_told(engine: str) -> None:
     lines = stuck(policy, engine, "worker g * 6 { hardware = A100_80G }")
     assert len(lines) == 6
     assert lines[-1] == "stuck: … and 1 more"
+
+
+@ENGINES
+def test_who_waits_for_the_hour_is_not_stuck(engine: str) -> None:
+    """Twenty thousand times a timer has nothing to do; without the time it would be for ever."""
+    text = """
+policy later from continuous {
+  global {
+    on arrive(r) { if WHEN { dispatch r to random(w for w in workers) } }
+    on every(1 s) { record "x", 1 }
+  }
+}
+workload six {
+  requests = 6; arrivals = burst(); prompt = constant(9 tokens); output = constant(2 tokens)
+}
+scenario s { model = llama2_7b; cluster = single(A100_80G); policy = later; workload = six }
+"""
+    result = tsdl.compile(text.replace("WHEN", "now >= 20_000 s")).run(engine=engine)
+    assert result.summary["requests"]["finished"] == 6
+    assert min(result.requests["started"]) == 20_000
+    result = tsdl.compile(text.replace("WHEN", "r.prompt > 9")).run(engine=engine)
+    assert [len(group.requests) for group in result.stuck] == [6]
+    assert "timers have found nothing to do 10,000 times in a row" in summary(result)

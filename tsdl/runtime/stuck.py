@@ -53,6 +53,8 @@ def _not_dispatched(engine: Engine, request: Request) -> tuple[str, str]:
         where = _placed(engine.plan, by)
     if not engine.system.up:
         where += "; no worker is up"
+    if engine.timers.over:
+        where += f"; timers have found nothing to do {engine.timers.most:,} times in a row"
     return "no handler dispatches {} to a worker that takes them", where
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tsdl.formula import NOW, every_part
+from tsdl.plan import Global, Local, Plan, of_stage
 from tsdl.runtime.clock import TIMER, Process
 
 if TYPE_CHECKING:
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from tsdl.runtime.programs import Program
 
 MOST_ROUNDS = 10_000  # in a row with nothing else to come: then nothing will
+MORE_ROUNDS = 1_000_000  # the same where a policy goes by the time, which passes
 
 
 class Timers:
@@ -22,6 +25,7 @@ class Timers:
         self.over = False
         # Rounds in vain; when the last one was, and after how many iterations.
         self._rounds, self._looked, self._iterated = 0, -1.0, 0
+        self.most = MORE_ROUNDS if goes_by_time(engine.plan) else MOST_ROUNDS
 
     def begin(self) -> None:
         """Let all of them run."""
@@ -43,7 +47,7 @@ class Timers:
             program()
             engine.dispatch_pending()
             self._have_conditions_asked()
-            if self._rounds > MOST_ROUNDS:
+            if self._rounds > self.most:
                 self._rounds = 0
                 self.over = not engine.break_deadlock()
 
@@ -65,3 +69,10 @@ class Timers:
         for worker in self.engine.workers:
             if worker.has_to_ask:
                 self.engine.system.wake(worker)
+
+
+def goes_by_time(plan: Plan) -> bool:
+    """Tell whether what a policy does may change because time passes, and for nothing else."""
+    stages: list[Local | Global] = [plan.router, *(kind.local for kind in plan.workers)]
+    windows = any(state.window is not None for stage in stages for state in stage.states)
+    return windows or NOW in every_part(*(value for stage in stages for value in of_stage(stage)))
