@@ -156,7 +156,7 @@ def _notes(path: str, block: Block) -> Iterator[str]:
     """Yield what else a block holds, and what its expressions may read; then its nested blocks."""
     inside = f" in `{path}`" if path else ""
     for name, clause in block.clauses.items():
-        words = ", ".join(f"`{word}`" for word in clause.prepositions) or "none"
+        words = ", ".join(f"`{word}`" for word in clause.words) or "none"
         yield f"- Clause `{name}`{inside}: {clause.doc}. Prepositions: {words}."
     for name, ((written, record), result) in block.functions.items():
         yield f"- Formula `{name}({written})` of a {record}: {_type(result)}."

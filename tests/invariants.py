@@ -283,7 +283,7 @@ def each_request_is_in_one_place(engine: Engine, arrived: list[Request]) -> None
         for worker in engine.workers
         for r in chain(queued_on(worker), (a for a in worker.active if not a.done))
     )
-    queued = Counter(r.id for r in chain(engine.pending, engine.submitted) if r.loose)
+    queued = Counter(r.id for r in engine.system.pending)
     here.update(queued.keys())
     here.update(r.id for r in arrived if r.status in (FINISHED, REJECTED))
     for request in arrived:

@@ -15,6 +15,11 @@ KEYS = (
 ASKED = ("w.queued", "w.outstanding", "w.kv.fill", "w.running", "w.load", "spread")
 POLICIES = ("chunked", "continuous", "static", "vllm", "sglang", "shortest_first", "orca")
 ARRIVALS = ("poisson(20 req/s)", "poisson(90 req/s)", "uniform(16 req/s)", "burst(7, 0.5 s)")
+LANES = ("", "", " in r.prompt > 200", " in r.id - 3 * floor(r.id / 3)", " in r.prompt / 1 token")
+ORDERS = (
+    "", " by -r.prompt", " by r.output, r.prompt", " by seen[r.id - 2 * floor(r.id / 2)], r.id",
+    " by r.prompt / 1 token - 100 * (now - r.arrived) / 1 s",
+)  # fmt: skip
 TESTS = ("r.prompt > 300 tokens", "spread > 2", "count(v for v in workers if v.queued > 2) > 0")
 
 
@@ -25,6 +30,8 @@ class Writer:
         """Begin with nothing written."""
         self.chance = random.Random(f"routed {seed}")
         self.names = 0
+        # Of its own: what waits at the router came later, and the rest of each system is as it was.
+        self.waits = random.Random(f"pending {seed}")
 
     def best(self) -> str:
         """Return the choice of a worker."""
@@ -52,12 +59,29 @@ class Writer:
         middle = ["dispatch r to w", "sent[w] += 1"]
         return "; ".join((f"let w = {self.best()}", *before, *middle, *after))
 
+    def waiting(self, arrive: str) -> tuple[str, str]:
+        """Return how requests queue, and what is done with who arrives: some stay for a while."""
+        chance = self.waits
+        if chance.random() < 0.6:
+            return "", arrive
+        queue = f"{chance.choice(LANES)}{chance.choice(ORDERS)}"
+        room = chance.choice(("v.outstanding < 3", "v.queued < 2", "v.id > 0 or v.running < 2"))
+        counted = 'record "pending", count(q for q in pending); ' * (chance.random() < 0.5)
+        seen = "seen[r.id - 2 * floor(r.id / 2)] += 1"
+        alone = f"count(q for q in pending if q.prompt > {chance.choice((100, 400))} tokens) < 3"
+        free = f"any({room} for v in workers)" + f" and {alone}" * (chance.random() < 0.2)
+        return (
+            f"state seen: number[session]\n    {f'queue r{queue}' if queue else ''}",
+            f"{counted}if {free} {{ {seen}; {arrive} }}",
+        )
+
     def program(self) -> str:
         """Return a whole program."""
         chance = self.chance
         arrive = self.sends()
         if chance.random() < 0.3:
             arrive = f"if {chance.choice(TESTS)} {{ {arrive} }} else {{ {self.sends()} }}"
+        queue, arrive = self.waiting(arrive)
         timer = ""
         if chance.random() < 0.4:
             often = chance.choice(("50 ms", "0.3 s", "1 s"))
@@ -73,6 +97,7 @@ policy mine from {chance.choice(POLICIES)} {{
   global {{
     state sent: number[worker]
     let spread = max(v.outstanding for v in workers) - min(v.outstanding for v in workers)
+    {queue}
     on arrive(r) {{ {arrive} }}
     {timer}
   }}

@@ -219,9 +219,14 @@ class Local(Struct, frozen=True):
 
 
 class Global(Struct, frozen=True):
-    """The global stage: where requests go, and what else is done for the cluster."""
+    """The global stage: where requests go, and what else is done for the cluster.
+
+    Those that no worker takes wait in lanes, each in the order of `queue_by`; None: in one.
+    """
 
     policy: str
+    lane: Value | None
+    queue_by: tuple[Value, ...]
     states: tuple[State, ...]
     handlers: tuple[Handler, ...]
     extern: "Extern | None"
@@ -458,7 +463,9 @@ def of_stage(stage: Local | Global) -> Iterator[Value]:
     """Yield all formulas of a stage: of its handlers, and of its clauses."""
     for handler in stage.handlers:
         yield from formulas(handler)
-    if isinstance(stage, Local):
+    if isinstance(stage, Global):
+        yield from (*stage.queue_by, *(() if stage.lane is None else (stage.lane,)))
+    else:
         yield from (stage.admit_when, stage.evict_when, stage.resume_when)
         yield from (*stage.admit_by, *stage.evict_by, *stage.resume_by)
         if stage.budget is not None:

@@ -153,7 +153,9 @@ def _names(names: Mapping[str, object]) -> dict[str, Any]:
 
 
 # Names that generated source has besides those of RUNTIME_NAMES.
-_TAKEN = frozenset({"clock", "workers", "do", "least", "greatest", "best", "tuple", "NoCandidate"})
+_TAKEN = frozenset(
+    {"clock", "workers", "pending", "do", "least", "greatest", "best", "tuple", "NoCandidate"}
+)
 
 
 def fresh_name(name: str, taken: Iterable[object]) -> str:

@@ -15,7 +15,7 @@ from tsdl.check.hooks import check_hook
 from tsdl.check.measures import agrees, mismatch
 from tsdl.check.names import let_type, see_to_each
 from tsdl.check.parameters import param_type, parameter_type
-from tsdl.check.policies import check_keys, check_rule
+from tsdl.check.policies import check_keys, check_queue, check_rule
 from tsdl.check.scope import Place, Scope
 from tsdl.check.slips import of_requests
 from tsdl.check.states import check_state, known_states
@@ -245,7 +245,7 @@ def _part(part: Part, members: Members, scope: Scope) -> None:
         case ast.Clause(verb="graph") as graph:
             check_graph(graph, scope)
         case ast.Clause() as clause if clause.verb in members.shape.clauses:
-            if check_form(clause, scope):
+            if check_form(clause, members.shape.clauses[clause.verb], scope):
                 _clause(clause, members, scope)
         case _:
             return
@@ -255,6 +255,8 @@ def _clause(clause: ast.Clause, members: Members, scope: Scope) -> None:
     match clause.verb:
         case "admit" | "evict" | "resume" if members.shape.kind == "local":
             check_rule(clause, members, scope)
+        case "queue":
+            check_queue(clause, members, scope)
         case "evict":
             _order(clause, scope)
         case "on":

@@ -2,13 +2,14 @@
 
 from tsdl import ast
 from tsdl.check.scope import Scope
+from tsdl.schema import ClauseShape
 
 # These say one thing each; `by` takes several keys, and `admit` several conditions.
 _ONE = ("on", "state", "breakpoint", "after")
 _REMEDIES = {"when": "join conditions with `and`: `when A and B`"}
 
 
-def check_form(clause: ast.Clause, scope: Scope) -> bool:
+def check_form(clause: ast.Clause, shape: ClauseShape, scope: Scope) -> bool:
     """Check what stands in a clause beside its object; tell whether it can be read further."""
     words: list[str] = []
     for preposition in clause.prepositions:
@@ -23,7 +24,8 @@ def check_form(clause: ast.Clause, scope: Scope) -> bool:
             )  # fmt: skip
         words.append(word)
     state = clause.verb == "state"
-    extra = [clause.count, clause.within, *([] if state else [clause.type, clause.value])]
+    within = None if shape.within else clause.within
+    extra = [clause.count, within, *([] if state else [clause.type, clause.value])]
     wrong: ast.Expr | None = next((part for part in extra if part is not None), None)
     if wrong is None:
         return True

@@ -32,6 +32,33 @@ def check_rule(clause: ast.Clause, members: Members, scope: Scope) -> None:
             check_keys(preposition, inner)
 
 
+def check_queue(clause: ast.Clause, members: Members, scope: Scope) -> None:
+    """Check `queue r in LANE by KEY, …`: how those wait whom no worker takes."""
+    head, by = clause.head, clause.preposition("by")
+    said = clause.within is not None or by is not None
+    if not isinstance(head, ast.Name) or len(clause.objects) != 1 or not said:
+        scope.sink.error(
+            "E0412", "`queue` names a request, and says by what requests are told apart",
+            clause.span,
+            help=(
+                "write `queue r by -r.priority` for an order, `queue r in r.priority` for a lane "
+                "of each, or both",
+            ),
+        )  # fmt: skip
+        return
+    # Who waits is asked again whenever a worker has done something: workers are the handler's.
+    names = {"now": AMBIENT["global"]["now"], head.id: Record("request")}
+    names |= known_states({head.id: head.span}, members, scope)
+    place = Place("global", clause.verb, {head.id: "request"})
+    inner = scope._replace(symbols={}, place=place).with_locals(names)
+    if clause.within is not None:
+        lane = infer(clause.within, inner)
+        if not isinstance(lane, (Quantity, Boolean, Unknown)):
+            no_number(clause.within, lane, inner, "a lane")
+    if by is not None:
+        check_keys(by, inner)
+
+
 def check_keys(preposition: ast.Preposition, scope: Scope) -> None:
     """Check the keys of an order."""
     for expression in preposition.objects:

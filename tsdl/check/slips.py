@@ -11,13 +11,14 @@ from tsdl.schema.stages import AMBIENT
 from tsdl.types import Boolean, Record, Sequence, Text, Type
 
 _USUAL = {"r": "request", "w": "worker", "batch": "batch", "layer": "layer"}
-RULES = ("admit", "evict", "resume")
+RULES = ("admit", "evict", "resume", "queue")
 
 # Names that are known in one stage, or in handlers of some events: (stage, name), `*` for any.
 _ELSEWHERE = {
     ("global", "w"): "the global stage knows all `workers`: `for w in workers { … }`, or "
     "`let w = pick(v by v.queued for v in workers)`",
     ("global", "kv"): "memory is that of a worker: `w.kv`",
+    ("local", "pending"): "known in the global stage only: those that no worker took",
     ("local", "workers"): "known in the global stage only; here there is the worker `w`",
     ("*", "r"): "no single request is meant here: `for r in w.active { … }`",
     ("*", "batch"): "a handler of `iteration(batch, w)` knows the `batch`",

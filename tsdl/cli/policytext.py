@@ -9,6 +9,10 @@ from tsdl.planhandlers import Handler, State, Statement
 def stage_lines(name: str, stage: Local | Global, metrics: Collection[str]) -> list[str]:
     """Return the state and the handlers of a stage, which may record metrics, as it is written."""
     lines = [_state(state) for state in stage.states]
+    if isinstance(stage, Global) and (stage.queue_by or stage.lane is not None):
+        lane = "" if stage.lane is None else f" in {stage.lane}"
+        by = f" by {', '.join(map(str, stage.queue_by))}" if stage.queue_by else ""
+        lines.append(f"queue r{lane}{by}")
     if stage.extern is not None:
         lines.append(_extern(stage.extern))
     for handler in stage.handlers:

@@ -47,6 +47,9 @@ def _parts(
     )
     router = evaluator.reference(scenario, "router") or usual
     yield from _of_stage(evaluator, plan.router, router, spans)
+    for part in evaluator.inner(router, "global").members.clauses("queue"):
+        for word in ("queue by", "queue in"):
+            yield parts.of_clause(plan.router.policy, word), part.item.span.place
     for key, found in model.members.parts.items():
         if key[0] in ("breakpoint", "after"):
             event = f"after {key[1]}" if key[0] == "after" else key[1]

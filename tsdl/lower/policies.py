@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from tsdl import ast
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Place
-from tsdl.formula import Formula, Value, make, substituted, symbol
+from tsdl.formula import Formula, Value, make, substituted, symbol, symbols
 from tsdl.lower.handlers import formula_here, lower_handlers, lower_states, names_around
 from tsdl.lower.ineffective import is_base, report_ineffective, warn
 from tsdl.lower.speculating import speculation_of
@@ -74,7 +74,28 @@ def lower_global(evaluator: Evaluator, policy: Instance, used: dict[Span, Handle
     if not any(h.event == "arrive" for h in handlers):
         usual = evaluator.instance(evaluator.program.prelude["round_robin"])
         handlers += lower_global(evaluator, usual, {}).handlers
-    return Global(policy.name, lower_states(evaluator, stage), handlers, extern)
+    lane, keys = _queue(evaluator, stage)
+    return Global(policy.name, lane, keys, lower_states(evaluator, stage), handlers, extern)
+
+
+def _queue(evaluator: Evaluator, stage: Instance) -> tuple[Value | None, tuple[Value, ...]]:
+    """Return the lanes in which requests wait, None for one, and their order in each."""
+    for part in stage.members.clauses("queue"):
+        clause = part.item
+        assert isinstance(clause, ast.Clause)
+        assert isinstance(clause.head, ast.Name)
+        place = Place(part.owner, stage, names_around(stage) | {clause.head.id: symbol("r")})
+        by = clause.preposition("by")
+        within = [] if clause.within is None else [formula_here(evaluator, clause.within, place)]
+        keys = tuple(formula_here(evaluator, key, place) for key in (by.objects if by else ()))
+        for value in (*within, *keys):
+            if not {"workers", "pending"}.isdisjoint(symbols(value)):
+                raise evaluator.fail(
+                    "E0502", "how requests queue cannot depend on workers, or on who waits",
+                    clause.span, help=("which worker takes whom says `on arrive`",),
+                )  # fmt: skip
+        return (within[0] if within else None), keys
+    return None, ()
 
 
 def _alive(

@@ -21,6 +21,7 @@ from tsdl.reports.shapes import STUDY, SUMMARY, check
 from tsdl.runtime.columns import PRIORITY
 from tsdl.runtime.files import FORMATS
 from tsdl.runtime.parquet import pyarrow
+from tsdl.runtime.samples import ROUTER
 from tsdl.runtime.scaling import STATES
 from tsdl.units import Scale
 
@@ -104,7 +105,7 @@ def _read(folder: Path, name: str) -> Result:
     states = {}
     if any((folder / f"states.{kind}").is_file() for kind in FORMATS):
         states = _table(folder, "states", _STATES)
-    known = {worker["id"] for worker in summary["workers"]}
+    known = {ROUTER, *(worker["id"] for worker in summary["workers"])}
     for table, rows in (("timeseries", samples), ("states", states)):
         if rows and not known.issuperset(rows["worker"].tolist()):
             raise _refused(folder, f"{table} has workers that summary.json does not have")
@@ -144,7 +145,8 @@ def _table(
     path = folder / f"{name}.parquet"
     packed = path.is_file()
     found = _arrow(path, readers) if packed else _columns(folder / f"{name}.csv", readers)
-    times = {column: values for column, values in found.items() if column != PRIORITY}
+    # A priority is any number, and so is the router among workers.
+    times = {c: values for c, values in found.items() if c not in (PRIORITY, "worker")}
     below = next((column for column, values in times.items() if (values < 0).any()), None)
     if below is not None:
         raise _refused(path if packed else folder / f"{name}.csv", f"`{below}` is below zero")

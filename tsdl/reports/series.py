@@ -45,14 +45,17 @@ def edges(begin: float, end: float, count: int) -> list[float]:
 
 
 def held(run: Run, name: str, bounds: Sequence[float]) -> list[list[float]]:
-    """Return for each worker the mean of a column of timeseries.csv over each part of the time.
+    """Return for each worker the mean of a column of timeseries.csv over each part of the time."""
+    return [held_by(run, worker["id"], name, bounds) for worker in run.summary["workers"]]
+
+
+def held_by(run: Run, number: int, name: str, bounds: Sequence[float]) -> list[float]:
+    """Return the same of one worker by its number, or of the router.
 
     What was noted is held until it is noted again.
     """
-    found = []
-    for worker in run.summary["workers"]:
-        rows = run.samples["worker"] == worker["id"]
-        found.append(_means(run.samples["time"][rows], run.samples[name][rows], bounds).tolist())
+    rows = run.samples["worker"] == number
+    found: list[float] = _means(run.samples["time"][rows], run.samples[name][rows], bounds).tolist()
     return found
 
 

@@ -10,6 +10,7 @@ from tsdl.reports import series
 from tsdl.reports.marks import Axis, Cell, Chart, Panel, Table, heat
 from tsdl.reports.overtime import TIMES, OverTime, bounds_of, table_rows
 from tsdl.reports.results import Run
+from tsdl.runtime.samples import ROUTER
 from tsdl.runtime.scaling import DOWN, STATES
 from tsdl.studies.figures import scale
 
@@ -48,7 +49,8 @@ _BATCH = _Quantity(
     "batch", "running", "Batch by worker", "How many requests run on each worker.", "requests"
 )
 _KV = _Quantity("kv", "kv_used", "KV memory", "What the KV caches of the workers hold.", "bytes")
-_QUEUE = _Quantity("queue", "queued", "Queue", "How many requests wait on each worker.", "requests")
+_ABOUT_QUEUES = "How many requests wait on each worker, and at the router."
+_QUEUE = _Quantity("queue", "queued", "Queue", _ABOUT_QUEUES, "requests")
 
 
 def labels(run: Run) -> list[str]:
@@ -135,19 +137,25 @@ def _over_time(runs: Sequence[Run], quantity: _Quantity) -> Chart:
     known = [v for run in runs for v in run.samples[quantity.column].tolist()]
     factor, unit = scale(quantity.unit, [max(known, default=0.0)])
 
+    def router(run: Run) -> bool:
+        return quantity is _QUEUE and bool((run.samples["worker"] == ROUTER).any())
+
     def names(run: Run) -> tuple[str, ...]:
-        return tuple(labels(run)) if few(run) else ("highest", "mean", "lowest")
+        found = labels(run) if few(run) else ["highest", "mean", "lowest"]
+        return (*found, "router") if router(run) else tuple(found)
 
     def of(run: Run, bounds: list[float]) -> list[list[float]]:
         values = [[v / factor for v in row] for row in _values(run, quantity, bounds)]
-        if few(run):
-            return values
-        columns = list(zip(*values, strict=True))
-        return [
-            [max(c) for c in columns],
-            [sum(c) / len(c) for c in columns],
-            [min(c) for c in columns],
-        ]
+        if not few(run):
+            columns = list(zip(*values, strict=True))
+            values = [
+                [max(c) for c in columns],
+                [sum(c) / len(c) for c in columns],
+                [min(c) for c in columns],
+            ]
+        if router(run):
+            values.append([v / factor for v in series.held_by(run, ROUTER, "queued", bounds)])
+        return values
 
     many = "" if all(map(few, runs)) else " Of many workers, the extremes and the mean."
     about = f"{quantity.about}{many}"

@@ -7,7 +7,7 @@ An arrival takes effect at the first boundary at or after it.
 from __future__ import annotations
 
 from array import array
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from math import inf
@@ -26,9 +26,10 @@ from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.ledger import Ledger
 from tsdl.runtime.limits import run_within
 from tsdl.runtime.outcome import Outcome
+from tsdl.runtime.pending import Order
 from tsdl.runtime.pipeline import PipelinedWorker
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
-from tsdl.runtime.samples import Changes, Samples, in_order, sampling
+from tsdl.runtime.samples import ROUTER, Changes, Samples, in_order, sampling, state_of
 from tsdl.runtime.scaling import turns
 from tsdl.runtime.sessions import Sessions
 from tsdl.runtime.stages import Stages
@@ -83,8 +84,8 @@ class Engine:
         self.requests = Sessions(arrivals, workload.warmup, workload.concurrency)
         self.ledger = Ledger(self.requests)
         self.coming = self.requests.known  # arrivals whose time is known
-        self.pending: OrderedDict[Request, None] = OrderedDict()
-        self.submitted: OrderedDict[Request, None] = OrderedDict()
+        self.queues = self.system.pending.begin(Order(plan.router, self.stages.names))
+        self.arriving, self.submitting = (queue.waiting for queue in self.queues.values())
         # The iteration in flight, and when it began.
         self.begun: dict[int, tuple[float, Iteration]] = {}
         self.open = len(self.requests)
@@ -128,7 +129,8 @@ class Engine:
         if self.requests:
             self._let_arrive()
             if self.sampled and self.plan.timeseries == "changes":
-                self.changes = [Changes(worker) for worker in self.workers]
+                self.changes = [Changes(w.id, state_of(w)) for w in self.workers]
+                self.changes.append(Changes(ROUTER))  # by its number the last
             elif self.sampled:
                 clock.process(sampling(self))
             self.timers.begin()
@@ -231,10 +233,9 @@ class Engine:
     def _ask_or_wait(self, event: str, request: Request) -> None:
         """Have a request dispatched, or let it wait behind others that no worker takes."""
         request.loose = True
-        if self.pending or self.submitted:
-            self.pending.pop(request, None)  # a handler of another may have dispatched it
-            self.submitted.pop(request, None)
-            if self.pending if event == "arrive" else self.submitted:
+        if self.arriving or self.submitting:
+            self.system.pending.discard(request)  # a handler of another may have dispatched it
+            if self.queues[event].holds_up(request):
                 self._wait(request, event)
                 return
         self._ask(event, request)
@@ -243,26 +244,26 @@ class Engine:
 
     def _wait(self, request: Request, event: str) -> None:
         """Let a request wait until a worker takes it."""
-        (self.pending if event == "arrive" else self.submitted)[request] = None
+        self.queues[event].add(request)
+        self._note_pending()
 
     def _ask(self, event: str, request: Request) -> None:
         """Ask the global stage where a request goes."""
         hook = self.stages.events.get(event)
         if hook is not None:
+            self.system.pending.asked = request
             hook(request)
+            self.system.pending.asked = None
 
     def dispatch_pending(self) -> None:
         """Have those dispatched who wait for a worker to take them."""
-        if not (self.pending or self.submitted):
-            return
-        for event, queue in (("arrive", self.pending), ("submit", self.submitted)):
-            while queue:
-                first = next(iter(queue))
-                if first.loose:
-                    self._ask(event, first)
-                    if first.loose:
-                        break
-                queue.pop(first, None)
+        for event, queue in self.queues.items():
+            queue.ask(partial(self._ask, event))
+        self._note_pending()
+
+    def _note_pending(self) -> None:
+        if self.changes:
+            self.changes[ROUTER].note((len(self.system.pending), 0, 0), self.clock.now)
 
     def _evicted(self, request: Request) -> None:
         hook = self.stages.events.get("evict")
@@ -374,7 +375,7 @@ class Engine:
                 if self.observer:
                     self.observer(worker, clock.now)
                 if self.changes:
-                    self.changes[worker.id].note(worker, clock.now)
+                    self.changes[worker.id].note(state_of(worker), clock.now)
             moved = False
             while gang.any(self._moves):
                 moved = True

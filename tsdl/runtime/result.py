@@ -22,6 +22,7 @@ from tsdl.runtime.beyond import warnings
 from tsdl.runtime.columns import Column, Requests
 from tsdl.runtime.metrics import Metric, Nothing, evaluate, holds, statistics
 from tsdl.runtime.parquet import UNITS, about
+from tsdl.runtime.samples import ROUTER
 from tsdl.runtime.steadiness import growth_of, piling_up, too_short
 from tsdl.runtime.tables import Table
 
@@ -120,8 +121,9 @@ class Result:
     def timeseries(self) -> Table:
         """The columns of timeseries.csv: the state of each worker at some times.
 
-        Arrays of shape (times × workers,): `time` in seconds float64; `worker`, `queued` and
-        `running` (requests) and `kv_used` (bytes) int64.
+        Worker -1 is the router, which is there if anybody was ever pending. Arrays of one length:
+        `time` in seconds float64; `worker`, `queued` and `running` (requests) and `kv_used` (bytes)
+        int64.
         """
         return self._table(_sample_columns(self._samples))
 
@@ -372,10 +374,15 @@ def _state_columns(states: Sequence[tuple[float, int, str]]) -> dict[str, Column
 
 
 def _sample_columns(samples: Samples) -> dict[str, Column]:
-    return {
+    """Return the rows of workers, and those of the router where anybody was ever pending."""
+    found = {
         "time": np.array(samples.time, dtype=np.float64),
         **{
             name: np.array(getattr(samples, name), dtype=np.int64)
             for name in ("worker", "queued", "running", "kv_used")
         },
     }
+    router = found["worker"] == ROUTER
+    if found["queued"][router].any():
+        return found
+    return {name: column[~router] for name, column in found.items()}

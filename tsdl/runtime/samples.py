@@ -1,4 +1,4 @@
-"""The state of workers, at regular times or where it has changed: what becomes timeseries.csv."""
+"""The state of workers and router, at times or at changes: what becomes timeseries.csv."""
 
 from __future__ import annotations
 
@@ -19,11 +19,19 @@ if TYPE_CHECKING:
 MANY_SAMPLES = 1000  # times at which the state was noted
 MOST_ROWS = 200_000  # of timeseries.csv, where the interval was given
 NAMES = ("time", "worker", "queued", "running", "kv_used")
+ROUTER = -1  # its number among workers: of who is pending there
+
+State = tuple[int, int, int]  # requests that are queued and that run, bytes of KV
+
+
+def state_of(worker: Worker) -> State:
+    """Return the state of a worker."""
+    return worker.queued, worker.running, worker.memory.used
 
 
 @dataclass(slots=True)
 class Samples:
-    """Columns of one length, a row for a time and a worker."""
+    """Columns of one length, a row for a time and a worker, or the router."""
 
     time: array[float] = field(default_factory=lambda: array("d"))
     worker: array[int] = field(default_factory=lambda: array("q"))
@@ -31,21 +39,25 @@ class Samples:
     running: array[int] = field(default_factory=lambda: array("q"))
     kv_used: array[int] = field(default_factory=lambda: array("q"))
 
-    def take(self, time: float, workers: list[Worker]) -> None:
-        """Note the state of all workers."""
-        for worker in workers:
-            self.time.append(time)
-            self.worker.append(worker.id)
-            self.queued.append(worker.queued)
-            self.running.append(worker.running)
-            self.kv_used.append(worker.memory.used)
+    def add(self, time: float, number: int, state: State) -> None:
+        """Note the state of a worker, or the router, by its number."""
+        self.time.append(time)
+        self.worker.append(number)
+        for column, value in zip((self.queued, self.running, self.kv_used), state, strict=True):
+            column.append(value)
 
-    def thin(self, workers: int) -> None:
-        """Keep the first of every two samples."""
+    def take(self, time: float, workers: list[Worker], pending: int) -> None:
+        """Note how many are pending at the router, and the state of all workers."""
+        self.add(time, ROUTER, (pending, 0, 0))
+        for worker in workers:
+            self.add(time, worker.id, state_of(worker))
+
+    def thin(self, rows: int) -> None:
+        """Keep the first of every two samples, each of so many rows."""
         for name in NAMES:
             column = getattr(self, name)
-            rows = range(0, len(column), 2 * workers)
-            kept = (value for row in rows for value in column[row : row + workers])
+            begins = range(0, len(column), 2 * rows)
+            kept = (value for begin in begins for value in column[begin : begin + rows])
             setattr(self, name, array(column.typecode, kept))
 
 
@@ -73,7 +85,7 @@ class Moments:
         self._count += 1
         self._taken += 1
         if self._taken >= self._most:
-            samples.thin(self._workers)
+            samples.thin(self._workers + 1)
             self._taken = (self._taken + 1) // 2
             self._count = (self._count + 1) // 2
             self._interval *= 2
@@ -85,38 +97,40 @@ def sampling(engine: Engine) -> Process:
     while engine.open and not engine.timers.over:
         yield engine.clock.at(moments.next, OBSERVER)
         engine.catch_up()
-        engine.samples.take(engine.clock.now, engine.workers)
+        engine.samples.take(engine.clock.now, engine.workers, len(engine.system.pending))
         if engine.is_over():
             return
         moments.passed(engine.samples)
 
 
 class Changes:
-    """The states of one worker: a row for every time from which on there was another one."""
+    """The states of one of them: a row for every time from which on there was another one."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, number: int, state: State = (0, 0, 0)) -> None:
         """Begin with the state at 0."""
-        self.id = worker.id
+        self.number = number
         self.rows = Samples()
-        self.rows.take(0.0, [worker])
+        self.rows.add(0.0, number, state)
 
-    def note(self, worker: Worker, time: float) -> None:
-        """Note the state at a boundary, if it has changed; of one time the last counts."""
+    def note(self, state: State, time: float) -> None:
+        """Note the state at a time, if it has changed; of one time the last counts."""
         rows = self.rows
         columns = (rows.queued, rows.running, rows.kv_used)
-        state = (worker.queued, worker.running, worker.memory.used)
         if rows.time and rows.time[-1] == time:
             # It may be what it was before that time: then there was no change.
             for column in (rows.time, rows.worker, *columns):
                 column.pop()
         if not rows.time or state != tuple(column[-1] for column in columns):
-            rows.take(time, [worker])
+            rows.add(time, self.number, state)
 
 
 def in_order(changes: Sequence[Changes]) -> Samples:
-    """Return the rows of all workers, by time, then worker; workers come in their order."""
-    times = np.concatenate([change.rows.time for change in changes])
-    order = np.argsort(times, kind="stable")
+    """Return the rows of all of them, by time, then number."""
+    times, numbers = (
+        np.concatenate([getattr(change.rows, name) for change in changes])
+        for name in ("time", "worker")
+    )
+    order = np.lexsort((numbers, times))
     rows = Samples()
     for name in NAMES:
         column = np.concatenate([getattr(change.rows, name) for change in changes])[order]

@@ -74,9 +74,12 @@ class Stages:
         self.timers: list[Timer] = []
         self.selections = selections = Selections(stream(seed, "dispatch"), steps)
         self.in_turn: Sequence[Worker] = ()  # where arrivals go in turn, whatever goes on there
-        everywhere = {"workers": system.up, "clock": system.clock}
         router = system.plan.router
-        found = self._stage(router, actions, selections.names() | everywhere)
+        # What handlers and clauses of the global stage read, by name.
+        self.names = selections.names() | {
+            "workers": system.up, "pending": system.pending, "clock": system.clock,
+        }  # fmt: skip
+        found = self._stage(router, actions, self.names)
         self.events = {event: merged(functions) for event, functions in found.items()}
         for worker in system.workers:
             self._local(worker, found, Selections(stream(seed, f"local.{worker.id}"), steps))

@@ -15,6 +15,7 @@ from tsdl.errors import TsdlError
 from tsdl.plan import Plan, Workers
 from tsdl.runtime.clock import BOUNDARY, Clock
 from tsdl.runtime.network import Line, Network, Port, line
+from tsdl.runtime.pending import Pending
 from tsdl.runtime.request import Request
 from tsdl.runtime.tiers import Tier
 from tsdl.runtime.worker import Worker
@@ -58,6 +59,7 @@ class System:
         self.network = Network(self.clock)
         self.workers: list[Worker] = []
         self.up: list[Worker] = []  # of them, those that policies see
+        self.pending = Pending()  # requests that no worker took, as policies see them
         self.ports: list[Line] = []  # of each worker, to others
         self.hosts: list[Line] = []  # of each worker, to memory beside the devices
         self.gates: dict[int, Line] = {}  # of each node, to the network

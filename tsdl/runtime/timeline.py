@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tsdl.runtime.samples import Changes
+from tsdl.runtime.samples import Changes, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +112,7 @@ class Timeline:
 
     def watch(self, workers: Sequence[Worker]) -> None:
         """Begin with the state of all workers at 0."""
-        self.states = [Changes(worker) for worker in workers]
+        self.states = [Changes(worker.id, state_of(worker)) for worker in workers]
 
     def __len__(self) -> int:
         """Return how many events there are."""
@@ -130,7 +130,7 @@ class Timeline:
     def note_state(self, worker: Worker, now: float) -> None:
         """Note the queues and the memory of a worker at a boundary."""
         if self.begin <= now < self.end:
-            self.states[worker.id].note(worker, now)
+            self.states[worker.id].note(state_of(worker), now)
 
     def note_iteration(
         self, worker: Worker, iteration: Iteration, begin: float, end: float, stage: int = 0

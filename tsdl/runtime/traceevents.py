@@ -189,7 +189,7 @@ class _Writer:
     def _counters(self) -> Iterator[Event]:
         for changes in self.timeline.states:
             rows = changes.rows
-            at = self._at((changes.id, "iterations", 0))
+            at = self._at((changes.number, "iterations", 0))
             for row, time in enumerate(rows.time):
                 if time < self.timeline.begin:
                     continue

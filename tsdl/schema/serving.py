@@ -204,6 +204,11 @@ GLOBAL = Block(
     "global",
     "The stage that the cluster has one of.",
     clauses={
+        "queue": ClauseShape(
+            "how requests wait that no worker takes: order and lanes",
+            ("by",),
+            within=True,
+        ),
         "on": ClauseShape(_ON, ("when", "every"), body=True),
         "state": ClauseShape(_STATE, ("over",)),
     },

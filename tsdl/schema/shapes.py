@@ -42,7 +42,13 @@ class ClauseShape(Struct, frozen=True):
     doc: str
     prepositions: tuple[str, ...] = ()
     body: bool = False
+    within: bool = False  # whether something may stand behind `in`
     checked: bool = True
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Return the words behind which something may stand."""
+        return ("in", *self.prepositions) if self.within else self.prepositions
 
 
 class Nested(Struct, frozen=True):

@@ -6,5 +6,9 @@ from tsdl.units import Dimension
 TIME = Quantity(Dimension.of("time"))
 AMBIENT: dict[str, dict[str, Type]] = {
     "local": {"now": TIME, "w": Record("worker"), "kv": Record("kv")},
-    "global": {"now": TIME, "workers": Sequence(Record("worker"))},
+    "global": {
+        "now": TIME,
+        "workers": Sequence(Record("worker")),
+        "pending": Sequence(Record("request")),
+    },
 }

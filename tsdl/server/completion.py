@@ -217,7 +217,7 @@ def _prepositions(here: Context) -> Iterator[CompletionItem]:
     if special == HANDLER and verb in ACTIONS:
         words_ = [w for w in ("to", "in", "from") if f" {w} " in f" {ACTIONS[verb].form} "]
     elif block is not None and not special and verb in block.clauses:
-        words_ = list(block.clauses[verb].prepositions)
+        words_ = list(block.clauses[verb].words)
     else:
         words_ = []
     yield from (_item(word, _KIND.Keyword) for word in words_)

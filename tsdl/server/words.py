@@ -156,7 +156,7 @@ def verb_text(verb: str, outer: Block | None) -> str | None:
         return f"`{verb}`\n\n{known[verb]}" if verb in known else None
     if verb in outer.clauses:
         clause = outer.clauses[verb]
-        words = ", ".join(f"`{word}`" for word in clause.prepositions)
+        words = ", ".join(f"`{word}`" for word in clause.words)
         return f"`{verb}`: {clause.doc}" + (f"\n\ntakes {words}" if words else "")
     nested = outer.blocks[verb].block if verb in outer.blocks else outer.open_block
     if nested is not None:

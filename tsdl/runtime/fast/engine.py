@@ -16,6 +16,7 @@ from tsdl.runtime.fast.clock import FastClock
 from tsdl.runtime.fast.cohortworker import CohortWorker
 from tsdl.runtime.fast.worker import FastWorker
 from tsdl.runtime.request import Request
+from tsdl.runtime.samples import state_of
 from tsdl.runtime.worker import Worker
 
 _FEW = 300  # iterations of a worker, which take about a millisecond
@@ -143,7 +144,7 @@ class FastEngine(Engine):
         if worker.id in self.actions.deferred:
             self.actions.release(worker)
         if self.changes:
-            self.changes[worker.id].note(worker, now)
+            self.changes[worker.id].note(state_of(worker), now)
         if iteration is not None:
             iteration.note_start(now)
             worker.begun, worker.duration = now, duration
@@ -190,7 +191,7 @@ class FastEngine(Engine):
         if not self.watching:
             return  # nobody waits
         super().dispatch_pending()
-        if not self.pending and not self.submitted:
+        if not self.arriving and not self.submitting:
             self.watching = False
             for worker in self.fast:
                 worker.watch(watched=False)
@@ -224,7 +225,7 @@ class FastEngine(Engine):
 
     def _bound(self, worker: FastWorker) -> float:
         """Return a time not later than when something happens that handlers are told of."""
-        if worker.stepped or self.pending or self.submitted:
+        if worker.stepped or self.arriving or self.submitting:
             return worker.due
         turn = worker.turn
         if turn <= self.clock.now:
