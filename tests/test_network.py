@@ -268,7 +268,7 @@ def test_two_of_a_node_have_what_their_devices_have_between_them(duplex: str) ->
     assert way is not back
     assert (way[1] is back[1]) == (duplex == "half")
     assert system.route(left, right)[1] is way[1]
-    assert len(system.route(left, other)) == 4  # over the network no two have a way of their own
+    assert len(system.route(left, other)) == 6  # over the network no two have a way of their own
 
 
 def test_transfers_reach_a_share_of_a_link() -> None:
@@ -283,18 +283,28 @@ def test_other_nodes_are_reached_through_both_gates() -> None:
     one, other = system.workers[0], system.workers[5]
     gates = system.gates
     way = system.route(one, other)
-    assert way == (system.ports[0].out, gates[0].out, gates[2].into, system.ports[5].into)
-    assert [p.bandwidth for p in way] == [
-        2e9,
-        3 * 3e9,
-        3 * 3e9,
-        1e9,
-    ]  # a port for each of the three devices of a node
+    own, others = system.rails[0], system.rails[5]
+    assert own
+    assert others
+    assert way == (
+        system.ports[0].out, own.out, gates[0].out,
+        gates[2].into, others.into, system.ports[5].into,
+    )  # fmt: skip
+    # A port for each of the three devices of a node, two of which are those of one worker.
+    assert [p.bandwidth for p in way] == [2e9, 2 * 3e9, 3 * 3e9, 3 * 3e9, 3e9, 1e9]
 
 
-def test_a_node_says_how_many_ports_it_has() -> None:
-    system = racks(ports="ports = 1;")
-    assert system.gates[1].out.bandwidth == 3e9
+@pytest.mark.parametrize(
+    ("ports", "gate", "rails"),
+    [(1, 3e9, [None, None]), (2, 6e9, [4e9, 3e9]), (6, 18e9, [12e9, 6e9])],
+)
+def test_a_node_says_how_many_ports_it_has(
+    ports: int, gate: float, rails: list[float | None]
+) -> None:
+    """Of which a worker has its share by devices, and one at least."""
+    system = racks(ports=f"ports = {ports};")
+    assert system.gates[1].out.bandwidth == gate
+    assert [rail and rail.out.bandwidth for rail in system.rails[:2]] == rails
 
 
 def test_a_node_has_a_port_to_the_network_for_each_of_its_devices_or_as_many_as_it_says() -> None:

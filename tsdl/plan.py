@@ -275,18 +275,19 @@ class Offload(Struct, frozen=True):
 class Workers(Struct, frozen=True):
     """Workers of one make. Peaks and links are of one device; memory, price and power of all.
 
-    `port` is what its devices reach within the node, `network` what the node reaches beyond;
-    `alone` says that each worker is a node of its own; so many `ranks` go in lock-step. `swap`
-    names the tier or the workers that take victims, "" for the host. `pipeline` are the parts of
-    the cost by stages of devices, what each sends on included; empty where there is one stage.
-    Where `fewest` is set, so many are up at first, and a policy may start others, which takes
-    `start` seconds. They fail a time drawn from `failures` after they are up, if that is set, and
-    start again `repair` seconds later. `peaks` are those of the number formats that operators are
+    `port` is what its devices reach within the node, `network` what the node reaches beyond,
+    `rail` what they have of that by their own ports to it, where that is less; `alone` says
+    that each worker is a node of its own; so many `ranks` go in lock-step. `swap` names the
+    tier or the workers that take victims, "" for the host. `pipeline` are the parts of the cost
+    by stages of devices, what each sends on included; empty where there is one stage. Where
+    `fewest` is set, so many are up at first, and a policy may start others, which takes `start`
+    seconds. They fail a time drawn from `failures` after they are up, if that is set, and start
+    again `repair` seconds later. `peaks` are those of the number formats that operators are
     computed in, `peak_compute` that of the model's own. Memory and weights are those of its own
-    devices; price, rent, upkeep and power count those of its `offloads`, too. `rent` is USD/s while
-    it is on, `upkeep` USD/s of what is bought, prices over lifetimes, as long as the run lasts:
-    where that is not known, `unpriced` is the hardware that has neither, as `unpowered` that whose
-    power is not known. In what is `rented` electricity is paid.
+    devices; price, rent, upkeep and power count those of its `offloads`, too. `rent` is USD/s
+    while it is on, `upkeep` USD/s of what is bought, prices over lifetimes, as long as the run
+    lasts: where that is not known, `unpriced` is the hardware that has neither, as `unpowered`
+    that whose power is not known. In what is `rented` electricity is paid.
     """
 
     name: str
@@ -307,6 +308,7 @@ class Workers(Struct, frozen=True):
     link: Channel
     port: Channel
     network: Channel | None
+    rail: Channel | None
     prefills: bool
     decodes: bool
     handoff: str

@@ -255,7 +255,8 @@ def _connection(workers: Workers) -> list[str]:
         told.append(f"KV over {workers.port.name}, {workers.port.bandwidth / 1e9:.4g} GB/s")
         if workers.network:
             bandwidth = workers.network.bandwidth / 1e9
-            told.append(f"{workers.network.name} beyond its node, {bandwidth:.4g} GB/s")
+            own = f", {workers.rail.bandwidth / 1e9:.4g} of them its own" if workers.rail else ""
+            told.append(f"{workers.network.name} beyond its node, {bandwidth:.4g} GB/s{own}")
         told.append(f"taken in {workers.handoff}")
     if workers.buffer is not None:
         told.append(f"at most {workers.buffer / 2**20:.4g} MiB on their way")

@@ -198,7 +198,7 @@ def _copies(evaluator: Evaluator, cluster: Instance, name: str) -> list[str]:
     return [name] if count == 1 else [f"{name}.{index}" for index in range(count)]
 
 
-def channel(evaluator: Evaluator, link: Instance, ports: int) -> Channel:
+def channel(evaluator: Evaluator, link: Instance, ports: float) -> Channel:
     """Return a link of so many ports that are used at once, as KV on its way finds it."""
     share, pair = evaluator.real(link, "transfer"), evaluator.optional(link, "pair")
     return Channel(

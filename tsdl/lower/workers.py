@@ -94,6 +94,8 @@ def lower_workers(
     buffer = evaluator.optional(worker, "buffer")
     swap = evaluator.get(worker, "swap")
     network = standing.network
+    # As many of the node's ports as its share of the devices, and one at least.
+    rail = max(standing.ports * devices / standing.devices, 1)
     workers = Workers(
         name=worker.members.name,
         node=standing.node,
@@ -115,6 +117,7 @@ def lower_workers(
         link=channel(evaluator, device.link, 1),
         port=channel(evaluator, device.link, devices),
         network=channel(evaluator, network, standing.ports) if network else None,
+        rail=channel(evaluator, network, rail) if network and rail < standing.ports else None,
         prefills=runs in ("prefill", "both"),
         decodes=runs in ("decode", "both"),
         handoff=evaluator.word(worker, "handoff"),

@@ -105,8 +105,9 @@ def classes(name: str, runs: Sequence[Run]) -> Table:
             cells = [told(t, "s") for values in times for t in statistics(values, (99,))]
             share = told(float(np.mean(good[those])), "share") if run.plan.slo else "–"
             told_of = run.plan.workload.told(name, one)
-            rows.append((told_of, run.name, f"{int(those.sum()):,}", *cells, share))
-    headers = ("mean TTFT", "p99 TTFT", "mean TPOT", "p99 TPOT", "in SLO")
+            counts = [f"{int(each.sum()):,}" for each in (those, those & run.finished)]
+            rows.append((told_of, run.name, *counts, *cells, share))
+    headers = ("finished", "mean TTFT", "p99 TTFT", "mean TPOT", "p99 TPOT", "in SLO")
     table = Table((name, "run", "requests", *headers), tuple(rows), words=2)
     return _without_lone_run(runs, table)
 

@@ -62,6 +62,7 @@ class System:
         self.pending = Pending()  # requests that no worker took, as policies see them
         self.ports: list[Line] = []  # of each worker, to others
         self.hosts: list[Line] = []  # of each worker, to memory beside the devices
+        self.rails: list[Line | None] = []  # of each worker, to the gate of its node
         self.gates: dict[int, Line] = {}  # of each node, to the network
         self.nodes: list[str] = []  # the name of each worker's node
         self._ways: dict[tuple[int, int], Port] = {}  # of two workers alone
@@ -71,6 +72,8 @@ class System:
             self.workers[-1].memory.serve(plan.model.context)
             self.ports.append(line(f"{kind.name} {index}", kind.port))
             self.hosts.append(line(f"host of {kind.name} {index}", kind.host))
+            rail = f"rail of {kind.name} {index}"
+            self.rails.append(None if kind.rail is None else line(rail, kind.rail))
             self.nodes.append(kind.node)
             if kind.network is not None and node not in self.gates:
                 self.gates[node] = line(f"node {kind.node or index}", kind.network)
@@ -94,7 +97,15 @@ class System:
         if source.node == target.node:
             between = self._between(source, target)
             return (out, into) if between is None else (out, between, into)
-        return (out, self.gates[source.node].out, self.gates[target.node].into, into)
+        own, other = self.rails[source.id], self.rails[target.id]
+        return (
+            out,
+            *((own.out,) if own else ()),
+            self.gates[source.node].out,
+            self.gates[target.node].into,
+            *((other.into,) if other else ()),
+            into,
+        )
 
     def _between(self, source: Worker, target: Worker) -> Port | None:
         """Return what two workers have between them alone; None where ports are all there is."""

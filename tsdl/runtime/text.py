@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
+
+import numpy as np
 
 from tsdl.diagnostics.words import several
 from tsdl.formula import COMPARISONS, Formula, every_part
@@ -96,7 +97,7 @@ def summary(result: Result) -> str:
         cells = "".join(f"{duration(s['latency'][name][c]):>11}" for c in _COLUMNS)
         lines.append(_row(_TITLES[name], cells))
     lines += _recorded(result)
-    lines += [*_classes(result), "", *_workers(result), *_moves(s), *_spending(result)]
+    lines += [*_classes(result), "", *_workers(result), *_moves(result), *_spending(result)]
     if result.expectations:
         lines.append("")
     for expectation in result.expectations:
@@ -131,10 +132,11 @@ def _classes(result: Result) -> list[str]:
 def _class(result: Result, name: str) -> list[str]:
     columns = [f"{s} {_TITLES[m]}" for m in ("ttft", "tpot") for s in ("mean", "p99")]
     of_slo = ["in SLO"] if result.plan.slo else []
-    rows = [(name, ["requests", *columns, *of_slo])]
+    rows = [(name, ["requests", "finished", *columns, *of_slo])]
     for one, of in result.known.by(name):
         times = [t for m in ("ttft", "tpot") for t in statistics(of.metrics[m], (99,))]
-        cells = [f"{of.totals['arrived']:,}", *map(duration, times)]
+        cells = [f"{of.totals[count]:,}" for count in ("arrived", "finished")]
+        cells += map(duration, times)
         cells += [_percent(of.totals["attainment"])] if of_slo else []
         rows.append((result.plan.workload.told(name, one), cells))
     width = max(_WIDTH, *(len(title) for title, _ in rows))
@@ -184,19 +186,19 @@ def _measured(measure: str, value: float | None) -> str:
     return _figure(value)
 
 
-def _moves(summary: dict[str, Any]) -> list[str]:
+def _moves(result: Result) -> list[str]:
     """Tell of transfers between workers, and of tiers, where there were any."""
-    lines = []
+    lines, summary = [], result.summary
     transfers = summary["transfers"]
     if transfers["count"]:
         time = transfers["time"]
-        lines.append(
-            _row(
-                "transfers",
-                f"{transfers['count']:,} of KV, {size(transfers['bytes'])}; mean "
-                f"{duration(time['mean'])}, p99 {duration(time['p99'])}",
-            )
-        )
+        said = f"{transfers['count']:,} of KV, {size(transfers['bytes'])}; on the way mean "
+        said += f"{duration(time['mean'])}, p99 {duration(time['p99'])}"
+        waited = np.asarray(result.metrics["transfer"])
+        mean, p99 = statistics(waited[waited > 0], (99,))
+        if mean > time["mean"] * 1.005:  # else nobody waited for a worker, a link or memory
+            said += f"; with the wait before it {duration(mean)}, {duration(p99)}"
+        lines.append(_row("transfers", said))
     for tier in summary["tiers"]:
         where = f"{tier['node']}.{tier['name']}" if tier["node"] else tier["name"]
         found = tier["token_hit_rate"]
