@@ -149,7 +149,7 @@ def test_runs_end_though_nobody_can_ever_be_served() -> None:
 
 
 def test_workers_that_fail_at_once_are_told_of() -> None:
-    with pytest.raises(tsdl.TsdlError, match="round and round") as error:
+    with pytest.raises(tsdl.TsdlError, match="fail without end") as error:
         run(one(at="0 s", more="repair = 0 s"))
     assert error.value.diagnostics[0].code == "E0903"
 

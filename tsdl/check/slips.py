@@ -153,8 +153,10 @@ def _of_a_group(name: str, program: Program) -> str | None:
 
 
 def groups_of(program: Program) -> list[str]:
-    """Return the names of all `worker` blocks of all clusters."""
-    clusters = [d.members for d in program.declarations if d.kind == "cluster" and d.members]
+    """Return the names of all `worker` blocks: of the program's own clusters, if it has any."""
+    every = [d for d in program.declarations if d.kind == "cluster"]
+    own = [d for d in every if not d.module.library] or every
+    clusters = [d.members for d in own if d.members]
     return list(dict.fromkeys(name for members in clusters for name in _workers(members)))
 
 

@@ -7,6 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from tsdl.runtime.arrivals import values_of
+from tsdl.runtime.system import FAILS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,7 @@ class Failures:
             return
         if engine.quiet and (engine.timers.over or not engine.stages.timers):
             return
-        engine.system.count("worker", worker.id, "fails")
+        engine.system.count("worker", worker.id, FAILS)
         engine.system.tire(engine.clock.now)
         scaling.breaks(worker)
         time = engine.clock.now + worker.kind.repair

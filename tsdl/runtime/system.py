@@ -162,9 +162,12 @@ class System:
             self._dealt.clear()
         times = self._dealt[what, number] = self._dealt.get((what, number), 0) + 1
         if times > MOST_AT_ONCE:
-            what = f"{what} {number} {doing}"
-            title = f"the policy goes round and round at {self.clock.now:g} s: {what}"
-            raise TsdlError([_endless(title, f"that was after {MOST_AT_ONCE:,} times at one time")])
+            title = f"the policy goes round and round at {self.clock.now:g} s"
+            help_ = _CHANGED
+            if doing == FAILS:
+                title, help_ = f"workers fail without end at {self.clock.now:g} s", _LONGER
+            note = f"that was after {MOST_AT_ONCE:,} times at one time"
+            raise TsdlError([_endless(f"{title}: {what} {number} {doing}", note, help_)])
 
     def count_request(self, request: Request) -> None:
         """Count that a request is sent on."""
@@ -214,6 +217,7 @@ class System:
             raise TsdlError([_endless(title, note)])
 
 
+FAILS = "fails"  # what is counted of workers that do
 _CHANGED = (
     "let a handler send a request on only when something has changed, such as "
     "`when r.preemptions == 0`"
