@@ -336,7 +336,10 @@ class Workers(Struct, frozen=True):
 
 
 class Tier(Struct, frozen=True):
-    """Memory beside the devices; `node` is "" for one that all share. `latency` is for a block."""
+    """Memory beside the devices; `node` is "" for one that all share. `latency` is for a block.
+
+    One that `shares` keeps equal blocks once, whosever they are; others keep conversations.
+    """
 
     name: str
     node: str
@@ -344,6 +347,7 @@ class Tier(Struct, frozen=True):
     block_tokens: int
     latency: float
     link: Channel | None
+    shares: bool
     evict_by: tuple[Value, ...]
 
 

@@ -31,7 +31,12 @@ from tsdl.lower.places import (
 from tsdl.lower.policies import lower_global, lower_local
 from tsdl.lower.rungs import lower_rungs
 from tsdl.lower.scaling import check_scaled
-from tsdl.lower.sharing import check_blocks, check_sharing, without_contents
+from tsdl.lower.sharing import (
+    check_blocks,
+    check_shared_tiers,
+    check_sharing,
+    without_contents,
+)
 from tsdl.lower.sizes import check_sizes
 from tsdl.lower.workers import lower_workers, tables_of
 from tsdl.plan import (
@@ -125,7 +130,8 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         for part in lowered.kinds:
             check_blocks(evaluator, evaluator.required(standing.worker, "kv"), kind, part)
     mixed = parts_of(evaluator, workload)
-    if not any(kind.kv.shares for kind in workers):
+    sharing = any(tier.shares for tier in tiers) or any(kind.kv.shares for kind in workers)
+    if not sharing:
         kinds = [
             without_contents(evaluator, instance, part, cluster.name)
             for instance, part in zip(mixed, lowered.kinds, strict=True)
@@ -163,6 +169,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         rungs=(),
         places=(),
     )
+    check_shared_tiers(evaluator, cluster, plan, [stage, *(kind.local for kind in workers)])
     return replace(
         plan,
         rungs=lower_rungs(evaluator, plan, scenario, used),

@@ -231,6 +231,7 @@ def _tier(evaluator: Evaluator, holder: Instance, name: str, node: str) -> Tier:
         evaluator.whole(tier, "block"),
         evaluator.real(tier, "latency"),
         channel(evaluator, link, 1) if link else None,
+        evaluator.word(tier, "share") == "prefix",
         _order(evaluator, tier),
     )
 

@@ -6,7 +6,7 @@ from tsdl.diagnostics import Diagnostic, Label, Severity
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.facts import growth_of
 from tsdl.lower.workloads import texts_of
-from tsdl.plan import Workers
+from tsdl.plan import Global, Local, Plan, Workers
 from tsdl.planworkload import Workload
 
 
@@ -50,6 +50,50 @@ def check_blocks(evaluator: Evaluator, kv: Instance, lowered: Workers, workload:
             evaluator.span(kv, "block"),
             help=(f"take a block that divides {span}, or that it divides",),
         )
+
+
+def check_shared_tiers(
+    evaluator: Evaluator, cluster: Instance, plan: Plan, stages: list[Global | Local]
+) -> None:
+    """See that tiers that keep blocks are asked for no more than that. Raises Failed."""
+    nodes = [evaluator.inner(cluster, "node", m.name) for m in cluster.members.named("node")]
+    tiers = [
+        evaluator.inner(holder, "tier", members.name)
+        for holder in (cluster, *nodes)
+        for members in holder.members.named("tier")
+    ]
+    moved = {
+        name
+        for stage in stages
+        for handler in stage.handlers
+        for said in handler.statements()
+        if said.word in ("demote", "prefetch")
+        for name in (said.name, *said.values)
+    }
+    spans = {each.table.span for each in plan.workload.kinds if each.table and each.table.content}
+    for tier in tiers:
+        if evaluator.word(tier, "share") != "prefix":
+            continue
+        name, block = tier.members.name, evaluator.whole(tier, "block")
+        odd = [s for s in spans if max(s, block) % min(s, block)]
+        why = {
+            "what was of use longest ago leaves it, whatever `evict by` says": bool(
+                tier.members.clauses("evict")
+            ),
+            "conversations go from tier to tier, and no blocks": name in moved,
+            "victims are swapped as a whole": any(k.swap == name for k in plan.workers),
+            "states of recurrent layers are in none": any(k.kv.state for k in plan.workers),
+            f"the file has names for {odd[0] if odd else 0} tokens each, which no whole number of "
+            f"blocks of {block} makes up": bool(odd),
+        }
+        for reason, wrong in why.items():
+            if wrong:
+                raise evaluator.fail(
+                    "E0526",
+                    f"tier `{name}` keeps blocks: {reason}",
+                    evaluator.span(tier, "share"),
+                    help=("leave that out, or write `share = none`: a tier of conversations",),
+                )
 
 
 _WITHOUT = {

@@ -304,7 +304,7 @@ class Actions:
         tier = self.system.tier(name, worker.id) if worker is not None else None
         if worker is None or tier is None or not request.held or request.swapped_to is not None:
             return
-        tokens = request.computed
+        tokens = tier.whole(request.computed)
         fresh = tokens - tier.tokens_of(request)
         size, state = int(fresh * worker.memory.bytes_per_token), worker.memory.state
         request.busy = True  # handlers of what has to go may have actions on it, which wait

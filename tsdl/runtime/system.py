@@ -17,6 +17,7 @@ from tsdl.runtime.clock import BOUNDARY, Clock
 from tsdl.runtime.network import Line, Network, Port, line
 from tsdl.runtime.pending import Pending
 from tsdl.runtime.request import Request
+from tsdl.runtime.sharedtiers import SharedTier
 from tsdl.runtime.tiers import Tier
 from tsdl.runtime.worker import Worker
 
@@ -77,7 +78,7 @@ class System:
             self.nodes.append(kind.node)
             if kind.network is not None and node not in self.gates:
                 self.gates[node] = line(f"node {kind.node or index}", kind.network)
-        self.tiers = [Tier(tier) for tier in plan.tiers]
+        self.tiers = [SharedTier(t) if t.shares else Tier(t) for t in plan.tiers]
         self.notes = Notes()
         # By the leader of a gang: what wakes it; and about which something changed since it looked.
         self.idle: dict[int, simpy.Event] = {}

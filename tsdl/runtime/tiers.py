@@ -79,14 +79,22 @@ class Tier:
 
         Asked for is what the request lacks; its last token is always computed.
         """
+        self._ask(request)
+        entry = self.entries.get(request.session)
+        tokens = min(entry.tokens, request.length - 1) if entry else 0
+        return (entry, tokens) if tokens > request.computed else (None, 0)
+
+    def _ask(self, request: Request) -> None:
+        """Note that a request asks for what it lacks."""
         lacking = request.length - 1 - request.computed
         self.fetches += 1
         self.asked += lacking
         self.again += lacking if lacking == request.missed else 0
         request.missed = lacking
-        entry = self.entries.get(request.session)
-        tokens = min(entry.tokens, request.length - 1) if entry else 0
-        return (entry, tokens) if tokens > request.computed else (None, 0)
+
+    def whole(self, tokens: int) -> int:
+        """Return how many of so many tokens are kept."""
+        return tokens
 
     def hit(self, entry: Entry, request: Request, tokens: int) -> None:
         """Note that so many tokens of an entry are fetched."""

@@ -314,6 +314,11 @@ _TIER = Block(
         ),
         "block": Field(_TOKENS, "tokens of a block", "16 tokens", low=1, whole=True),
         "link": Field(Reference("link"), "beyond the devices' own `host` link, shared by all"),
+        "share": Field(
+            Choice(("none", "prefix")),
+            "whether it keeps blocks, for all whose prompts begin alike, or conversations",
+            "none",
+        ),
     },
     clauses={"evict": ClauseShape("who has to leave: the least key", ("by",))},
     symbols={name: type_ for name, (type_, _) in RECORDS["entry"].items()},
