@@ -13,6 +13,7 @@ from tsdl.diagnostics.text import render_all
 from tsdl.imports import COMMANDS, FORMATS
 from tsdl.parse import parse
 from tsdl.source import Source
+from tsdl.writing import tokens
 
 DOCUMENT = ROOT / "docs" / "engines.md"
 ROW = re.compile(r"^\| `(.+?)` \| `(.+?)` \|.*\|$", re.MULTILINE)
@@ -112,8 +113,7 @@ def test_the_old_engine_cuts_prompts_of_long_contexts(
     flags += ["--model", "llama3_8b"] if "longchat" in command else []
     text, found = made("vllm", f"vllm serve {command}", *flags)
     assert text is not None, render_all(found)
-    shown = f"{budget:_}" if budget > 9999 else budget
-    assert f"vllm_0_6(budget = {shown} tokens," in text
+    assert f"vllm_0_6(budget = {tokens(budget)}," in text
     assert ("batching = chunked" in text) == chunked
     assert not errors(text), text
 
@@ -416,6 +416,26 @@ def test_the_old_engine_is_known() -> None:
     )
     assert text is not None
     assert "vllm_0_6(" in text
+
+
+@pytest.mark.parametrize(
+    ("hardware", "budget", "used"),
+    [
+        ("TPU_v5e", 2048, 82), ("TPU_v4", 2048, 91), ("FPGA_U280", 2048, 64),
+        ("CPU_server", 16_384, 97), ("V100_16G", 2048, 82), ("L4", 2048, 87),
+        ("H100", 8192, 88), ("H100_PCIe", 8192, 88),
+        ("A100_80G", 8192, 88), ("A100_PCIe", 8192, 88),
+    ],
+)  # fmt: skip
+def test_defaults_are_those_of_a_device_s_memory(hardware: str, budget: int, used: int) -> None:
+    line = f"{STARTS['sglang']} {DENSE}"
+    text, _ = made("sglang", line, "--hardware", hardware)
+    assert text is not None
+    assert f"budget = {tokens(budget)}" in text
+    assert f"utilization = {used} %" in text
+    text, _ = made("vllm", f"vllm serve {DENSE}", "--hardware", hardware, "--version", "0.19")
+    assert text is not None
+    assert ("sequences = 1024" in text) == (used in (88, 97) and "A100" not in hardware)
 
 
 @pytest.mark.parametrize(

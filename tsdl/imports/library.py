@@ -11,9 +11,10 @@ from msgspec import Struct, field
 from tsdl import ast
 from tsdl.diagnostics import Sink
 from tsdl.diagnostics.suggest import nearest
+from tsdl.evaluate import Evaluator
 from tsdl.imports.tables import WRONG
 from tsdl.modules import Module
-from tsdl.session import library
+from tsdl.session import Session, library
 from tsdl.source import Span
 
 DEFAULT_LINK = "NVLink3"
@@ -134,6 +135,17 @@ def own_link(hardware: str) -> str:
     """Return the link of the library between devices of a server, else that to their host."""
     value = _set("hardware", hardware, "link") or _set("hardware", hardware, "host")
     return value.id if isinstance(value, ast.Name) else "PCIe4_x16"
+
+
+@cache
+def capacity(hardware: str) -> int:
+    """Return the whole GiB of a device of the library."""
+    program, _ = Session("<import>", "").compile()
+    evaluator = Evaluator(program, {}, Sink())
+    memory = evaluator.block(evaluator.instance(program.prelude[hardware]), "memory", "")
+    size = evaluator.get(memory, "capacity") if memory else None
+    assert isinstance(size, int | float)  # each device of the library has it
+    return int(size // 2**30)
 
 
 def of_nvidia(hardware: str) -> bool:

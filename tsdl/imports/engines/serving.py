@@ -13,7 +13,7 @@ from tsdl.imports.documents import read_flags
 from tsdl.imports.engines.checkpoints import Checkpoint, checkpoint, formats
 from tsdl.imports.engines.commandline import MODEL, Grammar, plain, read_command
 from tsdl.imports.engines.relatives import help_for
-from tsdl.imports.library import Names, folded, has_experts, longest_context, own_link
+from tsdl.imports.library import Names, capacity, folded, has_experts, longest_context, own_link
 from tsdl.imports.tables import WRONG, Table
 from tsdl.source import Source, Span
 from tsdl.writing import Line, tokens, visible
@@ -25,8 +25,9 @@ _MOST_NODES = 10_000
 _VERSION = re.compile(r"v?(\d{1,3})(?:\.(\d{1,3})(?:\.(\d{1,3}))?)?(?![0-9A-Za-z])")
 Version = tuple[int, ...]
 _OWN = ("hardware", "link", "model", "network", "version")  # flags of ours
-# GiB that drivers report, by which engines choose their defaults; of devices not named, 80.
+# GiB that drivers report, by which engines choose their defaults; of others the library's.
 MEMORY = {
+    **dict.fromkeys(("A100_80G", "A100_PCIe", "H100_SXM", "H100_PCIe"), 80),
     "V100_16G": 16, "L4": 22, "A10": 22, "A10G": 22, "RTX_4090": 24, "RTX_5090": 31,
     "V100_32G": 32, "A100_40G": 40, "L40S": 45, "A40": 45, "MI210": 64, "RTX_PRO_6000": 95,
     "H20": 95, "H200": 140, "B200": 178, "MI300X": 192, "MI325X": 256, "T4": 15, "RTX_3090": 24,
@@ -59,7 +60,7 @@ class Serving(Struct):
     @property
     def memory(self) -> int:
         """Return the GiB of a device."""
-        return MEMORY.get(self.hardware, 80)
+        return MEMORY.get(self.hardware) or capacity(self.hardware)
 
     def version(self, usual: Version) -> Version:
         """Return the version that is asked for, or that of the image; else the usual one."""
