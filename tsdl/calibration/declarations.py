@@ -46,6 +46,7 @@ def _origin(found: Calibration, command: str) -> Iterator[str]:
     """Tell where the constants are from, how well they predict, and what they leave open."""
     if command:
         yield f"Made by {command}"
+    yield from (f"Warning: {warning.title}." for warning in found.beyond)
     for on_run in found.runs:
         yield f"Run: {of_run(on_run.run)}."
         yield f"{divided(on_run)}."
