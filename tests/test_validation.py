@@ -215,6 +215,30 @@ def test_results_of_a_run_are_a_measured_run_too(tmp_path: Path, capsys: Capture
     assert all(abs(row["error"]) < 1e-9 for row in told["table"])
 
 
+@pytest.mark.parametrize(
+    "header", ["arrived,prompt,output,ttft,e2e", "arrived_ms,prompt,output,ttft_ms,e2e_s"]
+)
+def test_requests_that_failed_are_in_neither_run(
+    header: str, tmp_path: Path, capsys: Capture
+) -> None:
+    rows = [f"{i},{100 + i},20,{'' if i == 4 else 0.1},{'' if i == 4 else 0.5}" for i in range(9)]
+    (tmp_path / "run.csv").write_text("\n".join([header, *rows]), "utf-8")
+    path = tmp_path / "it.tsim"
+    path.write_text(
+        """
+workload recorded { trace = "run.csv" }
+scenario s { model = llama3_1_8b; cluster = single(A100_80G); workload = recorded }
+""",
+        "utf-8",
+    )
+    assert main(["validate", str(path), str(tmp_path / "run.csv")]) == 0
+    said = capsys.readouterr()
+    assert "8 of 8 requests count, the same in both" in said.out
+    assert "1 that failed in the measurement are left out" in said.out
+    (warning,) = tsdl.check(path)
+    assert warning.title == "1 of 9 rows are left out: they failed, and have no answer"
+
+
 def test_files_and_pictures(tmp_path: Path, capsys: Capture) -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[plots]'")
     for name in ("a", "b"):
