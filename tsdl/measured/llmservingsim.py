@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from tsdl.diagnostics import Sink
 from tsdl.measured.run import NOT_KNOWN, Collector, Request, Run
 from tsdl.source import Source
-from tsdl.traces.lines import json_lines
+from tsdl.traces.lines import json_lines, shown
 from tsdl.traces.rows import length, number
 
 _LENGTHS = ("input_toks", "output_toks")
@@ -54,7 +54,7 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
             lengths = [length(str(cells[name := key])) for key in _LENGTHS]
             stamps = {key: _stamp(str(cells[name := key])) for key in _STAMPS}
         except ValueError as error:
-            collector.wrong(line, f"`{name}` is {cells[name]!r}: {error}")
+            collector.wrong(line, f"`{name}` is {shown(cells[name])}: {error}")
             continue
         found.append((line, lengths, stamps))
     _check_units(found, collector)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from tsdl.diagnostics import Sink
 from tsdl.measured.run import NOT_KNOWN, Collector, Request, Run
 from tsdl.source import Source, Span
+from tsdl.traces.lines import shown
 from tsdl.traces.results import (
     ERRORS,
     OUTPUTS,
@@ -19,9 +20,9 @@ from tsdl.traces.results import (
     read_result,
     without_arrivals,
 )
+from tsdl.traces.rows import length
 
 _LISTS = (PROMPTS, OUTPUTS, "ttfts", "itls")
-_SHOWN = 40  # characters of what is wrong
 _DAY = 8  # digits of a date like 20260425-184718
 
 
@@ -60,7 +61,7 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
     if duration is None:
         duration = NOT_KNOWN
     elif type(duration) not in (int, float) or not 0 < duration <= sys.float_info.max:
-        title = f"`duration` is {str(duration)[:_SHOWN]}: it is a time above zero, in seconds"
+        title = f"`duration` is {shown(duration)}: it is a time above zero, in seconds"
         sink.error("E0607", title, Span(source, 0, 0))
         return None
     return collector.run(
@@ -90,14 +91,14 @@ def _request(prompt: object, output: object, ttft: object, itls: object, start: 
     if not isinstance(itls, list):
         raise ValueError("`itls` is no list")  # noqa: TRY004 (the caller tells both alike)
     gaps = tuple(_number("itls", gap) for gap in itls)
-    tokens = int(_number("output_lens", output))
+    tokens = _length("output_lens", output)
     first = _number("ttfts", ttft)
     rest = math.fsum(gaps)
     if tokens > 1 and not gaps:
         raise ValueError("it has no gaps between tokens: its answer was not streamed")
     return Request(
         arrived=NOT_KNOWN if start is NOT_KNOWN else _number("start_times", start),
-        prompt=int(_number("input_lens", prompt)),
+        prompt=_length("input_lens", prompt),
         output=tokens,
         ttft=first,
         e2e=first + rest,
@@ -106,9 +107,16 @@ def _request(prompt: object, output: object, ttft: object, itls: object, start: 
     )
 
 
+def _length(name: str, value: object) -> int:
+    try:
+        return length(str(value))
+    except ValueError as error:
+        raise ValueError(f"`{name}` has {shown(value)}: {error}") from None
+
+
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"`{name}` has {value!r}, which is no number")
+        raise ValueError(f"`{name}` has {shown(value)}, which is no number")
     return value
 
 

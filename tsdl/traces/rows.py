@@ -12,6 +12,7 @@ from tsdl.diagnostics import Sink
 from tsdl.diagnostics.words import several
 from tsdl.planworkload import Table
 from tsdl.source import Source, Span
+from tsdl.traces.lines import shown
 
 MOST_TOKENS = 100_000_000
 MOST_PRIORITY = 1e100
@@ -19,7 +20,6 @@ FAILED = "they failed, and have no answer"  # requests that are left out
 _MOST_WHOLE = 2**53
 MOST_MISTAKES = 10
 MOST_CALLS = 1000  # of a session
-_SHOWN = 80  # characters of a cell
 TOKENS = 16  # that have one name, where a file has every token
 
 # Days are counted from 2020-01-01, so that a double keeps 100 ns of a stamp.
@@ -179,8 +179,8 @@ class Rows:
             if self.arrivals:
                 time = self._cell(cells, columns.arrived, columns.time) / columns.per_second
                 if not math.isfinite(2 * time):  # nor would times from the first be
-                    shown = _shown(cells, columns.arrived)
-                    raise ValueError(f"`{columns.arrived}` is {shown}: a time is finite")  # noqa: TRY301
+                    found = _shown(cells, columns.arrived)
+                    raise ValueError(f"`{columns.arrived}` is {found}: a time is finite")  # noqa: TRY301
             calls = self._calls(cells)
             if columns.priority:
                 of_all = self._cell(cells, columns.priority, priority)
@@ -384,5 +384,4 @@ def _text(cells: Mapping[str, object], column: str) -> str:
 
 
 def _shown(cells: Mapping[str, object], column: str) -> str:
-    shown = repr(cells.get(column, ""))
-    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
+    return shown(cells.get(column, ""))
