@@ -263,6 +263,50 @@ def test_a_column_that_is_named_must_be_there() -> None:
     assert "`total`" in sink.found[0].title
 
 
+@pytest.mark.parametrize(
+    ("text", "columns", "named", "timed"),
+    [
+        ("prompt,output\n1,1\n", {}, "under another name: `--column ttft=HEADER`", True),
+        ("output,ttft\n1,1\n", {}, "under another name: `--column prompt=HEADER`", False),
+        ("prompt,output,ttft\n1,1,1\n", {"e2e": "total"}, "name: `--column e2e=HEADER`", True),
+        ("a,ttft\n1,1\n", {}, "`--column prompt=HEADER --column output=HEADER`", False),
+    ],
+)
+def test_help_names_the_columns_that_are_missing(
+    text: str, columns: dict[str, str], named: str, *, timed: bool
+) -> None:
+    (error,) = read(text, columns=columns)[1].found
+    assert error.help[0].endswith(named)
+    assert ("times are in seconds" in error.help[-1]) == timed
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "meant"),
+    [
+        (json.dumps(VLLM), "csv", "vllm"),
+        (json.dumps(VLLM), "llmservingsim", "vllm"),
+        (stamps(0, 0, 1, 2), "vllm", "llmservingsim"),
+        (stamps(0, 0, 1, 2), "csv", "llmservingsim"),
+        ("prompt,output,ttft\n1,1,1\n", "vllm", "csv"),
+        ("prompt,output,ttft\n1,1,1\n", "llmservingsim", "csv"),
+    ],
+)
+def test_another_format_than_the_one_named_is_told(text: str, form: str, meant: str) -> None:
+    run, sink = read(text, form)
+    (error,) = sink.found
+    assert (run, error.code) == (None, "E0607")
+    assert error.title == f"this is no file of the format `{form}`: it looks like one of `{meant}`"
+    assert f"`--run-format {meant}`" in error.help[0]
+    assert read(text, meant)[0] is not None
+
+
+def test_columns_are_those_of_csv_files() -> None:
+    run, sink = read(json.dumps(VLLM), columns={"ttft": "first"})
+    (error,) = sink.found
+    assert (run, error.code) == (None, "E0602")
+    assert "names of its own" in error.title
+
+
 def test_the_sample_beside_the_examples() -> None:
     run = good((ROOT / "examples" / "data" / "measured_sample.jsonl").read_text("utf-8"))
     assert len(run.requests) == 120

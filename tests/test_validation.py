@@ -277,6 +277,7 @@ def test_mistakes_of_both_files_are_told(tmp_path: Path, capsys: Capture) -> Non
     [
         ["--column", "x=y"],
         ["--column", "ttft"],
+        ["--column", "ttft=a", "--column", "ttft=b"],
         ["--skip-first", "-1"],
         ["--after", "soon"],
         ["--run-format", "xls"],
