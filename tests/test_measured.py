@@ -94,9 +94,37 @@ def test_clocks_of_other_units_are_told() -> None:
     assert "one of them is in other units" in sink.found[0].title
 
 
+def test_one_request_that_moves_both_clocks_is_told() -> None:
+    lines = [stamps(i, i + 0.001 * (i % 3), i + 1, i + 2) for i in range(9)]
+    good("\n".join(lines))
+    lines[5] = stamps(5, 1.0, 6, 7)
+    run, sink = read("\n".join(lines))
+    (warning,) = sink.found
+    assert run is not None
+    assert warning.code == "W0611"
+    assert warning.title.startswith("`queued_ts` is 4 s earlier here")
+    assert warning.span is not None
+    assert warning.span.source.position(warning.span.start)[0] == 6
+
+
+def test_requests_that_are_there_twice_are_told() -> None:
+    lines = [
+        json.dumps({"request_id": f"r{i % 3}", **json.loads(stamps(i, i, i + 1, i + 2))})
+        for i in range(5)
+    ]
+    good("\n".join(lines[:3]))
+    run, sink = read("\n".join(lines))
+    (warning,) = sink.found
+    assert run is not None
+    assert len(run.requests) == 5
+    assert run.doubts == (warning,)
+    assert warning.title.startswith("the `request_id` 'r0' is that of line 1, too, and 1 more ")
+
+
 @pytest.mark.parametrize(
     ("text", "code", "reason"),
     [
+        (stamps(0, 2, 1, 2), "E0603", "`queued_ts` is after `first_token_ts`"),
         ('{"input_toks": 1, "output_toks": 1, "arrival_time_ns": 5}', "E0602", "no `arrival_time`"),
         (f"{stamps(0, 0, 1, 2)}\n{{", "E0603", "not JSON"),
         (f"{stamps(0, 0, 1, 2)}\n[]", "E0603", "a JSON object"),

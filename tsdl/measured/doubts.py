@@ -18,6 +18,7 @@ _SLOWEST = 4.0  # seconds for each token after the first, of half of the request
 
 def doubts(run: Run, source: Source) -> Iterator[Diagnostic]:
     """Yield warnings of what a run says that cannot be, or is most likely a slip."""
+    yield from run.doubts
     factor, seconds = _SLACK
     longest = max((r.e2e for r in run.requests if not math.isnan(r.e2e)), default=0.0)
     if longest > factor * run.duration + seconds:
@@ -51,6 +52,6 @@ def doubts(run: Run, source: Source) -> Iterator[Diagnostic]:
         )
 
 
-def doubt(source: Source, title: str, help_: str) -> Diagnostic:
+def doubt(source: Source, title: str, help_: str, place: Span | None = None) -> Diagnostic:
     """Return the warning of a file that does not go together, or not with the scenario."""
-    return Diagnostic(CODE, Severity.WARNING, title, Span(source, 0, 0), help=(help_,))
+    return Diagnostic(CODE, Severity.WARNING, title, place or Span(source, 0, 0), help=(help_,))

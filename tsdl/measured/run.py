@@ -5,7 +5,7 @@ import math
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from tsdl.diagnostics import Sink
+from tsdl.diagnostics import Diagnostic, Sink
 from tsdl.source import Source, Span
 from tsdl.traces.rows import MOST_MISTAKES, MOST_TOKENS
 
@@ -37,7 +37,8 @@ class Run(Struct, frozen=True):
 
     `duration` is from the first arrival to the last token, in seconds. `left_out` counts those that
     failed. `date` is the day that the file gives, "" where it gives none; so is `model`, what was
-    served. `instead` is what a workload can say of a run whose arrivals are not known.
+    served. `instead` is what a workload can say of a run whose arrivals are not known. `doubts` are
+    what contradicts itself in its file, where only that shows it.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Run(Struct, frozen=True):
     date: str = ""
     model: str = ""
     instead: str = ""
+    doubts: tuple[Diagnostic, ...] = ()
 
     @property
     def timed(self) -> bool:
