@@ -358,6 +358,28 @@ def test_a_table_in_another_unit_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "row", "title"),
+    [
+        ("prompt,output,ttft", "700,40,61", "no first token came before 61 s"),
+        ("prompt,output,e2e", "700,40,900", "requests take 22.5 s for each token on average"),
+        ("prompt,output,ttft,e2e", "700,40,61,900", "half of the requests take 21.51 s and more"),
+        ("prompt,output,ttft_ms", "700,40,0.061", "no more than 61 us to their first token"),
+        ("prompt,output,e2e_ms", "700,40,0.9", "no more than 22.5 us for each token"),
+        ("prompt,output,ttft_ms,tpot_ms", "700,40,0.1,0.02", "no more than 20 us for each token"),
+        ("prompt,output,ttft", "20000,40,61", ""),  # an engine that is slow with long prompts
+        ("prompt,output,ttft,e2e", "700,4,9,60", "17 s and more for each token"),
+        ("prompt,output,ttft,e2e", "700,4,50,51", "no first token"),
+        ("prompt,output,e2e", "700,40,60", ""),
+        ("prompt,output,ttft,e2e", "700,1,0.06,0.06", ""),
+    ],
+)
+def test_times_that_no_server_takes_are_told(header: str, row: str, title: str) -> None:
+    _, sink = read(f"{header}\n" + f"{row}\n" * 5)
+    assert [title in warning.title for warning in sink.found] == ([True] if title else [])
+    assert {warning.code for warning in sink.found} <= {"W0611"}
+
+
+@pytest.mark.parametrize(
     ("changed", "title"),
     [
         ({"ttfts": [500.0, 0.0, 0.25]}, "a request took 500.5 s, and the whole run 12.5 s"),
