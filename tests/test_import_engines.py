@@ -7,7 +7,6 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.test_imports import errors
-from tsdl.cli import main
 from tsdl.diagnostics import Diagnostic, Sink
 from tsdl.diagnostics.text import render_all
 from tsdl.imports import COMMANDS, FORMATS
@@ -178,19 +177,6 @@ def test_words_are_those_of_a_shell_and_of_the_engine(flags: str, policy: str) -
         assert not found, render_all(found)
 
 
-def test_command_and_script_are_the_same(
-    capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    command = f"vllm serve {DENSE} \\\n  -tp 2 # not yet --max-num-seqs 8"
-    script = tmp_path_factory.mktemp("scripts") / "serve.sh"
-    script.write_text(f"#!/bin/sh\n# the server\nset -e\nexec {command}\n", "utf-8")
-    flags = ["--", "--hardware", "A100_80G"]
-    assert main(["import", "vllm", command, *flags]) == 0
-    typed = capsys.readouterr().out.split("\n\n", 1)[1]
-    assert main(["import", "vllm", str(script), *flags]) == 0
-    assert capsys.readouterr().out.split("\n\n", 1)[1] == typed
-
-
 WORDS = [
     "--", "-", "'", '"', "\\", "=", "--=", "--no-", "-tp", "1e999", "-1", "nan", "{}", "\0",
     "$(x)", "&&", "#", "\n", "--max-num-seqs", "--block-size", "--model", "🦙", "--dp", "9" * 40,
@@ -213,56 +199,11 @@ def test_no_command_line_raises(form: str) -> None:
         assert not sink.found, render_all(sink.found)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "HF_TOKEN=hush vllm serve {} --api-key hush hush --seed 1",
-        "docker run -e HF_TOKEN='hush' vllm/vllm-openai:v0.19.0 --model {} --api-key=hush",
-        'env AWS_SECRET_ACCESS_KEY=hush vllm serve {} --hf-token "hush"',
-    ],
-)
-def test_keys_and_tokens_are_not_written(command: str) -> None:
-    text, _ = made("vllm", command.format(DENSE))
-    assert text is not None
-    assert "hush" not in text
-    assert "…" in text
-    assert DENSE in text
-
-
-def test_a_mark_of_the_shell_ends_a_command_where_it_touches_a_word() -> None:
-    text, found = made("vllm", f"cd models; vllm serve {DENSE} -tp 2; vllm serve {DENSE} -tp 4")
-    assert text is not None
-    assert "parallel = tp(2);" in text
-    assert "tp(4)" not in text
-    assert found == []
-
-
 def test_a_word_that_belongs_to_no_flag_is_told() -> None:
     _, found = made("vllm", f"vllm serve {DENSE} --seed 1 stray --served-model-name a b")
     assert [(d.code, d.title) for d in found] == [
         ("W0606", "`stray` belongs to no flag, and is not read")
     ]
-
-
-def test_a_line_that_does_not_go_on_is_another_command() -> None:
-    line = f"vllm serve {DENSE} --max-num-seqs 64 --enforce-eager"
-    told: list[str] = []
-    for script in (
-        f"{line}\npython bench.py --max-num-seqs 8",
-        f"{line}\n\n# later\nvllm serve other --max-num-seqs 8",
-    ):
-        text, found = made("vllm", script, "--hardware", "H100", "--version", "0.19")
-        assert text is not None
-        assert "sequences = 64" in text
-        told += [d.title for d in found]
-    ends = "begins another command, which is not read"
-    assert told == [f"`python` {ends}", f"`vllm` {ends}"]
-    # What is pasted from a list of arguments goes on without a mark of the shell.
-    folded = f"vllm serve\n  {DENSE}\n  --max-num-seqs\n  64\n  --enforce-eager\n"
-    text, found = made("vllm", folded, "--hardware", "H100", "--version", "0.19")
-    assert text is not None
-    assert "sequences = 64" in text
-    assert not found
 
 
 @pytest.mark.parametrize(
