@@ -45,6 +45,17 @@ MISTAKES = [
     ({"architectures": ["MinistralForCausalLM"]}, "is not known", "or the name of `Mistral"),
     ({"architectures": ["BertForMaskedLM"]}, "`BertForMaskedLM` generates no text", "such a model"),
     ({"architectures": ["XBertModel"], "model_type": "x-roberta"}, "generates no text", "tokens"),
+    (
+        {"architectures": ["OlmoeForCausalLM"], "num_experts": 64, "num_experts_per_tok": 8},
+        "is not known",
+        "model own from mixtral { layers = 32; hidden = 4096; heads = 32; kv_heads = 8; "
+        "ffn = 14_336; vocabulary = 128_256; experts = 64; active_experts = 8 }",
+    ),
+    (
+        {"architectures": ["Qwen2MoeForCausalLM"], "num_experts": 60, "moe_intermediate_size": 9},
+        "no graph of the library is that of `Qwen2Moe",
+        "model own from qwen3_moe {",
+    ),
     ({"architectures": ["JambaForCausalLM"]}, "is not known", "or the name of a known one"),
 ]  # fmt: skip
 
@@ -73,6 +84,15 @@ def test_one_file_and_no_flags() -> None:
     text = json.dumps(sample("llama"))
     assert FORMATS["hf"]([("a.json", text), ("b.json", text)], [], sink) is None
     assert sink.found[0].title == "a second configuration; one is imported at a time"
+
+
+def test_an_empty_file_is_told() -> None:
+    for text in ("", " \n"):
+        sink = Sink()
+        assert FORMATS["hf"]([("config.json", text)], [], sink) is None
+        (error,) = sink.found
+        assert error.title == "the file is empty, and a configuration is a mapping"
+        assert "downloaded, to its end?" in error.help[0]
 
 
 # -- of one architecture -----------------------------------------------------------------------
