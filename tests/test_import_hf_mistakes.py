@@ -114,7 +114,6 @@ def test_a_narrow_embedding_of_opt_is_not_here() -> None:
         ("mixtral", {"num_experts_per_tok": 9}, "`num_experts_per_tok` is 9, and there are 8"),
         ("qwen3_moe", {"decoder_sparse_step": 2}, "`decoder_sparse_step` is 1 in the graph"),
         ("qwen3_moe", {"mlp_only_layers": [0]}, "layers without experts are not in the graph"),
-        ("deepseek_v3", {"q_lora_rank": None}, "queries that are not compressed"),
         ("deepseek_v3", {"qk_nope_head_dim": None}, "no `qk_nope_head_dim` is given"),
         ("glm5", {"qk_nope_head_dim": None}, "no `qk_nope_head_dim` is given"),
         ("deepseek_v3", {"v_head_dim": 64}, "128 columns of keys and 64 of values"),
