@@ -28,6 +28,13 @@ scenario small { model = llama2_7b; cluster = single(A100_80G); workload = few }
 """
 
 
+TOLD, LENGTHS = ("open", "drawn"), "prompt = constant(9); output = constant(3)"
+SMALL_OF = """
+workload recorded {{ {} }}
+scenario s {{ model = llama3_1_8b; cluster = single(A100_80G); workload = recorded }}
+"""
+
+
 def plan_of(text: str = SMALL) -> tsdl.Plan:
     return tsdl.compile(text)
 
@@ -311,6 +318,31 @@ def test_a_run_of_another_model_is_told(served: str, told: bool, capsys: Capture
     run = Run("run.json", "vllm", (), 1.0, model=served)
     assert [found.code for found in of_another_model(run, "llama2_7b")] == ["W0611"] * told
     assert not list(of_another_model(run, "mine"))
+
+
+def test_a_closed_loop_beside_an_open_one_is_told(tmp_path: Path, capsys: Capture) -> None:
+    few = {"input_lens": [512] * 6, "output_lens": [3] * 6, "ttfts": [0.1] * 6}
+    starts = [0.2 * (i // 2) for i in range(6)]
+    result = {**few, "itls": [[0.05, 0.05]] * 6, "start_times": starts, "max_concurrency": 2}
+    path, run = tmp_path / "main.tsim", tmp_path / "run.json"
+    open_ = 'trace = "run.json"'
+    told = {}
+    for name, workload, changed in (
+        ("open", open_, {}),
+        ("closed", f"{open_}; speed = 1e6; concurrency = 2", {}),
+        ("never full", open_, {"max_concurrency": 3}),
+        ("unbounded", open_, {"max_concurrency": None}),
+        ("drawn", f"requests = 6; arrivals = burst(); {LENGTHS}", {}),
+    ):
+        run.write_text(json.dumps(result | changed), "utf-8")
+        path.write_text(SMALL_OF.format(workload), "utf-8")
+        assert main(["validate", str(path), str(run)]) == 0
+        told[name] = capsys.readouterr().err
+        found = tsdl.validate(tsdl.compile(path), run)
+        assert ["open at once" in w.title for w in found.warnings] == [True] * (name in TOLD)
+    assert {name for name, text in told.items() if "W0611" in text} == set(TOLD)
+    assert '`trace = "run.json"; speed = 1e6; concurrency = 2`' in told["open"]
+    assert "has ended: `concurrency = 2`" in told["drawn"]
 
 
 def test_python_tells_of_a_run_what_the_command_tells(

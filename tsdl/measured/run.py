@@ -1,6 +1,7 @@
 """A measured run as plain data: one value for each request, and what is said of the whole."""
 
 import math
+from itertools import accumulate
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -38,7 +39,8 @@ class Run(Struct, frozen=True):
     `duration` is from the first arrival to the last token, in seconds. `left_out` counts those that
     failed. `date` is the day that the file gives, "" where it gives none; so is `model`, what was
     served. `instead` is what a workload can say of a run whose arrivals are not known. `doubts` are
-    what contradicts itself in its file, where only that shows it.
+    what contradicts itself in its file, where only that shows it. `concurrency` is how many
+    requests could be open at once, 0 where that was not bounded or is not known.
     """
 
     name: str
@@ -50,11 +52,21 @@ class Run(Struct, frozen=True):
     model: str = ""
     instead: str = ""
     doubts: tuple[Diagnostic, ...] = ()
+    concurrency: int = 0
 
     @property
     def timed(self) -> bool:
         """Tell whether it is known when requests arrived."""
         return not any(math.isnan(request.arrived) for request in self.requests)
+
+    @property
+    def most_open(self) -> int:
+        """Return how many requests were open at once at most; 0 where times are not known."""
+        changes = [(r.arrived, 1) for r in self.requests]
+        changes += [(r.arrived + r.e2e, -1) for r in self.requests]
+        if any(math.isnan(time) for time, _ in changes):
+            return 0
+        return max(accumulate(step for _, step in sorted(changes)))
 
 
 class Collector(Struct):

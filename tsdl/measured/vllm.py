@@ -7,6 +7,8 @@ import math
 import sys
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from tsdl.diagnostics import Sink
 from tsdl.measured.run import NOT_KNOWN, Collector, Request, Run
 from tsdl.source import Source, Span
@@ -64,13 +66,17 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
         title = f"`duration` is {shown(duration)}: it is a time above zero, in seconds"
         sink.error("E0607", title, Span(source, 0, 0))
         return None
-    return collector.run(
+    run = collector.run(
         "vllm",
         duration=duration,
         date=_day(found.get("date")),
         model=str(found.get("model_id") or ""),
         instead=without_arrivals(source.name, found),
     )
+    users = found.get("max_concurrency")
+    if run is None or type(users) is not int or users < 1:
+        return run
+    return replace(run, concurrency=users)
 
 
 def _complete(result: Result, source: Source, sink: Sink) -> bool:
