@@ -205,6 +205,27 @@ def test_a_wrong_result_is_told(changed: dict[str, object], code: str, reason: s
     assert reason in sink.found[0].title
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    ("changed", "there"),
+    [
+        ({"ttfts": [0.5, 0.0, None]}, "null"),
+        ({"itls": [[0.125, True], [], []]}, "[0.125, true]"),
+        ({"input_lens": [10, 20, 30.5]}, "30.5"),
+        ({"start_times": [0.0, 1.0, "x"]}, '"x"'),
+        ({"ttfts": [0.5, 0.0, -0.25]}, "-0.25"),
+    ],
+)
+def test_the_place_of_what_is_wrong_is_told(
+    changed: dict[str, Any], there: str, indent: int | None
+) -> None:
+    """Also behind a text that spells the list's name."""
+    text = json.dumps({"generated_texts": ['"ttfts": [1]']} | VLLM | changed, indent=indent)
+    (error,) = read(text)[1].found
+    assert error.span is not None
+    assert "".join(error.span.text.split()) == "".join(there.split())
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

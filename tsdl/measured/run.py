@@ -83,21 +83,25 @@ class Collector(Struct):
         """Tell whether so much is wrong that the rest need not be looked at."""
         return self.mistakes > MOST_MISTAKES
 
-    def add(self, line: int, request: Request, where: str = "") -> None:
-        """Add the request of a line (from 1); `where` names it, where a line holds several."""
-        reason = _wrong(request)
+    def add(self, line: int, request: Request) -> None:
+        """Add the request of a line (from 1)."""
+        reason = wrong(request)
         if reason:
-            self.wrong(line, f"{where}{reason}")
+            self.wrong(line, reason)
         else:
             self.requests.append(request)
 
     def wrong(self, line: int, reason: str) -> None:
+        """Report the request of a line (from 1)."""
+        self.wrong_at(self.source.line_span(line), reason)
+
+    def wrong_at(self, place: Span, reason: str) -> None:
         """Report a request; from some number on, only count."""
         self.mistakes += 1
         if self.mistakes > MOST_MISTAKES:
             return
         self.sink.error(
-            "E0603", reason, self.source.line_span(line), "here",
+            "E0603", reason, place, "here",
             help=("mend the file or leave the request out",),
         )  # fmt: skip
 
@@ -129,7 +133,7 @@ class Collector(Struct):
         return Run(self.source.name, form, requests, duration, self.left_out, date, model, instead)
 
 
-def _wrong(request: Request) -> str:
+def wrong(request: Request) -> str:
     """Return why a request cannot be, or "" if it can."""
     for name in ("prompt", "output"):
         if not 1 <= getattr(request, name) <= MOST_TOKENS:
