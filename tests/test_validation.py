@@ -246,6 +246,17 @@ scenario s { model = llama3_1_8b; cluster = single(A100_80G); workload = recorde
     assert warning.title == "1 of 9 rows are left out: they failed, and have no answer"
 
 
+def test_failed_requests_under_other_headers_are_told(tmp_path: Path, capsys: Capture) -> None:
+    rows = [f"{i},{100 + i},20,{'' if i == 4 else 0.1}" for i in range(9)]
+    run, path = tmp_path / "run.csv", tmp_path / "it.tsim"
+    run.write_text("\n".join(["arrived,prompt,output,first", *rows]), "utf-8")
+    path.write_text(SMALL_OF.format('trace = "run.csv"'), "utf-8")
+    assert main(["validate", str(path), str(run), "--column", "ttft=first"]) == 0
+    told = capsys.readouterr().out
+    assert "the trace has those that failed, too: leave their rows out of the file" in told
+    assert "to compare one by one" not in told
+
+
 def test_files_and_pictures(tmp_path: Path, capsys: Capture) -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[plots]'")
     for name in ("a", "b"):
