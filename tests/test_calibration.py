@@ -211,6 +211,30 @@ def test_a_run_that_no_constants_explain_is_warned_of() -> None:
     assert told["runs"][0]["warnings"] == [warning.title]
 
 
+@pytest.mark.usefixtures("scipy")
+def test_a_share_that_no_device_reaches_is_warned_of() -> None:
+    name = "hardware.A100_80G.efficiency.gemm.bandwidth"
+    found = tsdl.calibrate(EXAMPLE, [run_of(0.6, 40)], fit=[BANDWIDTHS, OVERHEAD])
+    beyond = {w.title: w for w in found.warnings if w.code == "W0905"}
+    title = next(title for title in beyond if name in title)
+    assert title.startswith(f"`{name}` was fitted to 1")
+    assert title.endswith(" % of the memory's bandwidth")
+    assert f"Warning: {title}." in declarations(found).replace("\n## ", " ")
+    assert title in json.loads(as_json(found))["warnings"]
+    within = tsdl.calibrate(EXAMPLE, [run_of(1.1, 40)], fit=[BANDWIDTHS])
+    assert not [w for w in within.warnings if w.code == "W0905"]
+
+
+@pytest.mark.usefixtures("scipy")
+def test_what_is_at_its_bound_is_not_said_to_be_nothing_the_run_depends_on() -> None:
+    first, second = calibration().fitted
+    stuck = replace(first, logarithm=first.factor.high, deviation=first.factor.width)
+    assert stuck.at_bound
+    shown = table(replace(calibration(), fitted=(stuck, second)))
+    (line,) = (line for line in shown.splitlines() if "gemm.bandwidth" in line)
+    assert line.endswith("   1.00  at its bound")
+
+
 @pytest.mark.long
 @pytest.mark.usefixtures("scipy")
 def test_the_same_runs_give_the_same_bytes() -> None:

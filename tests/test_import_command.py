@@ -59,3 +59,10 @@ def test_the_command_writes_a_file(tmp_path: Path, capsys: Capture) -> None:
     assert main(["check", str(out)]) == 0
     assert main(["import", "hf", str(config), "-o", str(tmp_path / "none" / "own.tsim")]) == 2
     assert "cannot write to" in capsys.readouterr().err
+
+
+def test_a_model_is_named_by_its_file(tmp_path: Path, capsys: Capture) -> None:
+    assert main(["import", "hf", str(tmp_path)]) == 1
+    assert f"name the config.json in it: `{tmp_path / 'config.json'}`" in capsys.readouterr().err
+    assert main(["import", "hf", "meta-llama/Llama-3.1-8B"]) == 1
+    assert "the hub is not asked" in capsys.readouterr().err

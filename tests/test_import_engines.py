@@ -7,17 +7,18 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.test_imports import errors
-from tsdl.cli import main
 from tsdl.diagnostics import Diagnostic, Sink
 from tsdl.diagnostics.text import render_all
 from tsdl.imports import COMMANDS, FORMATS
 from tsdl.parse import parse
 from tsdl.source import Source
+from tsdl.writing import tokens
 
 DOCUMENT = ROOT / "docs" / "engines.md"
 ROW = re.compile(r"^\| `(.+?)` \| `(.+?)` \|.*\|$", re.MULTILINE)
 STARTS = {"vllm": "vllm serve", "sglang": "python -m sglang.launch_server --model-path"}
 DENSE, SPARSE = "meta-llama/Llama-3.1-8B-Instruct", "mistralai/Mixtral-8x7B-Instruct-v0.1"
+SHORT = "meta-llama/Meta-Llama-3-8B-Instruct"  # of so short a context that V0 cuts no prompt
 
 
 H100_NOW = ("--hardware", "H100", "--version", "0.19")
@@ -41,13 +42,14 @@ def rows() -> list[tuple[str, str, str, str]]:
 @pytest.mark.parametrize(("form", "version", "flags", "wanted"), rows())
 def test_row_of_the_document(form: str, version: str, flags: str, wanted: str) -> None:
     experts = any(what in flags for what in ("expert", "ep-size", "dp-attention", "all2all"))
-    command = f"{STARTS[form]} {SPARSE if experts else DENSE} {flags}"
+    dense = SHORT if version == "0.6" else DENSE
+    command = f"{STARTS[form]} {SPARSE if experts else dense} {flags}"
     text, found = made(form, command, "--hardware", "H100", "--version", version)
     assert text is not None, render_all(found)
     assert not found, render_all(found)
     tight = re.sub(r" +", " ", text)
     assert wanted in tight, text
-    without, _ = made(form, f"{STARTS[form]} {DENSE}", "--hardware", "H100", "--version", version)
+    without, _ = made(form, f"{STARTS[form]} {dense}", "--hardware", "H100", "--version", version)
     default = "prefix-caching" in flags and version == "0.19" and "--no" not in flags
     assert default or wanted not in re.sub(r" +", " ", without or "")
     assert not errors(text), text
@@ -64,7 +66,7 @@ def test_the_document_has_all_that_is_read() -> None:
         ("A100_80G", "0.19", "vllm(budget = 2048 tokens, sequences = 256)"),
         ("RTX_4090", "v0.10.2", "vllm_synchronous(budget = 2048 tokens, sequences = 256)"),
         ("H100", "0.8", "vllm_synchronous(budget = 8192 tokens, sequences = 256)"),
-        ("H100", "0.6.3", "vllm_0_6(budget = 8192 tokens, sequences = 256)"),
+        ("H100", "0.5.3", "vllm_0_6(budget = 131_072 tokens, sequences = 256)"),
     ],
 )
 def test_defaults_are_those_of_a_version(hardware: str, version: str, policy: str) -> None:
@@ -72,6 +74,47 @@ def test_defaults_are_those_of_a_version(hardware: str, version: str, policy: st
     assert text is not None, render_all(found)
     assert policy in text
     assert "local {" not in text  # the policy of the library is all of it
+
+
+@pytest.mark.parametrize(
+    ("version", "command", "hardware", "budget", "chunked"),
+    [
+        ("0.6.3", "meta-llama/Llama-2-7b-chat-hf", "H100", 4096, False),
+        ("0.6.3", SHORT, "H100", 8192, False),
+        ("0.6.3", "lmsys/longchat --max-model-len 1k", "H100", 2048, False),  # by --model
+        ("0.6.3", SPARSE, "H100", 32_768, False),  # not above it
+        ("0.5.3", DENSE, "H100", 131_072, False),
+        ("0.5.4", DENSE, "H100", 512, True),
+        ("0.6", DENSE, "H100", 512, True),
+        ("v0.6.4.post1", DENSE, "H100", 512, True),
+        ("0.6.5", DENSE, "H100", 2048, True),
+        ("0.7.3", DENSE, "A100_80G", 2048, True),
+        ("0.6.3", f"{DENSE} --max-model-len 4096", "H100", 4096, False),
+        ("0.6.3", f"{DENSE} --max-model-len 32768", "H100", 32_768, False),
+        ("0.6.3", f"{DENSE} --max-model-len 40000", "H100", 512, True),
+        ("0.6.3", f"{DENSE} --max-num-batched-tokens 4096", "H100", 4096, True),
+        ("0.6.3", f"{DENSE} --no-enable-chunked-prefill", "H100", 131_072, False),
+        ("0.6.3", f"{DENSE} --enable-lora", "H100", 131_072, False),
+        ("0.6.3", f"{DENSE} --speculative-model [ngram]", "H100", 131_072, False),
+        ("0.6.1", f"{DENSE} --enable-prefix-caching", "H100", 131_072, False),
+        ("0.6.2", f"{DENSE} --enable-prefix-caching", "H100", 512, True),
+        ("0.6.3", DENSE, "MI300X", 131_072, False),
+        ("0.6.6", "deepseek-ai/DeepSeek-V3", "H200", 2048, True),  # as any attention
+        ("0.7.2", "deepseek-ai/DeepSeek-V3", "H200", 163_840, False),  # MLA
+        ("0.7", "google/gemma-3-27b-it", "H100", 131_072, False),  # windows
+        ("0.7", "mistralai/Mistral-Small-3.1-24B-Instruct-2503", "H100", 131_072, False),  # images
+    ],
+)
+def test_the_old_engine_cuts_prompts_of_long_contexts(
+    version: str, command: str, hardware: str, budget: int, *, chunked: bool
+) -> None:
+    flags = ["--hardware", hardware, "--version", version]
+    flags += ["--model", "llama3_8b"] if "longchat" in command else []
+    text, found = made("vllm", f"vllm serve {command}", *flags)
+    assert text is not None, render_all(found)
+    assert f"vllm_0_6(budget = {tokens(budget)}," in text
+    assert ("batching = chunked" in text) == chunked
+    assert not errors(text), text
 
 
 @pytest.mark.parametrize(
@@ -125,26 +168,13 @@ def test_the_last_of_a_flag_given_twice_counts() -> None:
     ],
 )
 def test_words_are_those_of_a_shell_and_of_the_engine(flags: str, policy: str) -> None:
-    for command in (f"{DENSE} {flags}", f"{flags}\n --model {DENSE}"):
+    for command in (f"{SHORT} {flags}", f"{flags}\n --model {SHORT}"):
         text, found = made(
             "vllm", f"vllm serve {command}", "--hardware", "H100", "--version", "0.6"
         )
         assert text is not None, render_all(found)
         assert f"({policy})" in text
         assert not found, render_all(found)
-
-
-def test_command_and_script_are_the_same(
-    capsys: pytest.CaptureFixture[str], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    command = f"vllm serve {DENSE} \\\n  -tp 2 # not yet --max-num-seqs 8"
-    script = tmp_path_factory.mktemp("scripts") / "serve.sh"
-    script.write_text(f"#!/bin/sh\n# the server\nset -e\nexec {command}\n", "utf-8")
-    flags = ["--", "--hardware", "A100_80G"]
-    assert main(["import", "vllm", command, *flags]) == 0
-    typed = capsys.readouterr().out.split("\n\n", 1)[1]
-    assert main(["import", "vllm", str(script), *flags]) == 0
-    assert capsys.readouterr().out.split("\n\n", 1)[1] == typed
 
 
 WORDS = [
@@ -169,56 +199,11 @@ def test_no_command_line_raises(form: str) -> None:
         assert not sink.found, render_all(sink.found)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "HF_TOKEN=hush vllm serve {} --api-key hush hush --seed 1",
-        "docker run -e HF_TOKEN='hush' vllm/vllm-openai:v0.19.0 --model {} --api-key=hush",
-        'env AWS_SECRET_ACCESS_KEY=hush vllm serve {} --hf-token "hush"',
-    ],
-)
-def test_keys_and_tokens_are_not_written(command: str) -> None:
-    text, _ = made("vllm", command.format(DENSE))
-    assert text is not None
-    assert "hush" not in text
-    assert "…" in text
-    assert DENSE in text
-
-
-def test_a_mark_of_the_shell_ends_a_command_where_it_touches_a_word() -> None:
-    text, found = made("vllm", f"cd models; vllm serve {DENSE} -tp 2; vllm serve {DENSE} -tp 4")
-    assert text is not None
-    assert "parallel = tp(2);" in text
-    assert "tp(4)" not in text
-    assert found == []
-
-
 def test_a_word_that_belongs_to_no_flag_is_told() -> None:
     _, found = made("vllm", f"vllm serve {DENSE} --seed 1 stray --served-model-name a b")
     assert [(d.code, d.title) for d in found] == [
         ("W0606", "`stray` belongs to no flag, and is not read")
     ]
-
-
-def test_a_line_that_does_not_go_on_is_another_command() -> None:
-    line = f"vllm serve {DENSE} --max-num-seqs 64 --enforce-eager"
-    told: list[str] = []
-    for script in (
-        f"{line}\npython bench.py --max-num-seqs 8",
-        f"{line}\n\n# later\nvllm serve other --max-num-seqs 8",
-    ):
-        text, found = made("vllm", script, "--hardware", "H100", "--version", "0.19")
-        assert text is not None
-        assert "sequences = 64" in text
-        told += [d.title for d in found]
-    ends = "begins another command, which is not read"
-    assert told == [f"`python` {ends}", f"`vllm` {ends}"]
-    # What is pasted from a list of arguments goes on without a mark of the shell.
-    folded = f"vllm serve\n  {DENSE}\n  --max-num-seqs\n  64\n  --enforce-eager\n"
-    text, found = made("vllm", folded, "--hardware", "H100", "--version", "0.19")
-    assert text is not None
-    assert "sequences = 64" in text
-    assert not found
 
 
 @pytest.mark.parametrize(
@@ -280,13 +265,13 @@ def test_a_config_that_is_not_understood_is_told(config: str) -> None:
 
 
 def test_the_old_engine_reads_no_config() -> None:
-    line = f"vllm serve {DENSE} -O0 -cc '{{\"cudagraph_capture_sizes\": [1]}}'"
+    line = f"vllm serve {SHORT} -O0 -cc '{{\"cudagraph_capture_sizes\": [1]}}'"
     text, found = made("vllm", line, "--hardware", "H100", "--version", "0.6")
     assert text is not None
     assert "local {" not in text
     assert len(found) == 2
     text, found = made(
-        "vllm", f"vllm serve {DENSE} --enforce-eager", "--hardware", "H100", "--version", "0.6"
+        "vllm", f"vllm serve {SHORT} --enforce-eager", "--hardware", "H100", "--version", "0.6"
     )
     assert text is not None
     assert "eager = true" in text
@@ -372,6 +357,26 @@ def test_the_old_engine_is_known() -> None:
     )
     assert text is not None
     assert "vllm_0_6(" in text
+
+
+@pytest.mark.parametrize(
+    ("hardware", "budget", "used"),
+    [
+        ("TPU_v5e", 2048, 82), ("TPU_v4", 2048, 91), ("FPGA_U280", 2048, 64),
+        ("CPU_server", 16_384, 97), ("V100_16G", 2048, 82), ("L4", 2048, 87),
+        ("H100", 8192, 88), ("H100_PCIe", 8192, 88),
+        ("A100_80G", 8192, 88), ("A100_PCIe", 8192, 88),
+    ],
+)  # fmt: skip
+def test_defaults_are_those_of_a_device_s_memory(hardware: str, budget: int, used: int) -> None:
+    line = f"{STARTS['sglang']} {DENSE}"
+    text, _ = made("sglang", line, "--hardware", hardware)
+    assert text is not None
+    assert f"budget = {tokens(budget)}" in text
+    assert f"utilization = {used} %" in text
+    text, _ = made("vllm", f"vllm serve {DENSE}", "--hardware", hardware, "--version", "0.19")
+    assert text is not None
+    assert ("sequences = 1024" in text) == (used in (88, 97) and "A100" not in hardware)
 
 
 @pytest.mark.parametrize(

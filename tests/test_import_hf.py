@@ -31,6 +31,7 @@ PUBLISHED = {
     "gpt_oss": 20.91,
     "llama4": 107.77,
     "llama4_maverick": 400.71,
+    "deepseek_v2_lite": 15.7,
     "deepseek_v3": 671,
     "kimi_k2": 1026.5,
     "phi4": 14.66,

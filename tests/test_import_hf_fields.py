@@ -73,13 +73,21 @@ def test_windows(changed: dict[str, Any], window: str, told: int) -> None:
     [
         ({"torch_dtype": "float16"}, "fp16"),
         ({"torch_dtype": "torch.bfloat16"}, "bf16"),
-        ({"torch_dtype": None, "dtype": "float32"}, "fp32"),
+        ({"torch_dtype": None, "dtype": "float32"}, "bf16"),  # served in 16 bits
         ({"torch_dtype": "auto"}, "bf16"),
     ],
 )
 def test_number_formats(changed: dict[str, Any], dtype: str) -> None:
     text, _ = imported(sample("llama") | {"vocab_size": 1000} | changed)
     assert field(text, "dtype") == dtype
+    assert ("which engines serve in 16 bits" in text) == (changed.get("dtype") == "float32")
+
+
+@pytest.mark.parametrize("key", ["attention_bias", "mlp_bias"])
+def test_biases_that_are_asked_for_are_not_counted(key: str) -> None:
+    config = sample("llama") | {"vocab_size": 1000}
+    assert " Biases are not counted." in imported(config | {key: True})[0]
+    assert "Biases" not in imported(config | {key: False})[0]
 
 
 FP8 = {"num_bits": 8, "type": "float"}

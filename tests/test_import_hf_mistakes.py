@@ -45,6 +45,17 @@ MISTAKES = [
     ({"architectures": ["MinistralForCausalLM"]}, "is not known", "or the name of `Mistral"),
     ({"architectures": ["BertForMaskedLM"]}, "`BertForMaskedLM` generates no text", "such a model"),
     ({"architectures": ["XBertModel"], "model_type": "x-roberta"}, "generates no text", "tokens"),
+    (
+        {"architectures": ["OlmoeForCausalLM"], "num_experts": 64, "num_experts_per_tok": 8},
+        "is not known",
+        "model own from mixtral { layers = 32; hidden = 4096; heads = 32; kv_heads = 8; "
+        "ffn = 14_336; vocabulary = 128_256; experts = 64; active_experts = 8 }",
+    ),
+    (
+        {"architectures": ["Qwen2MoeForCausalLM"], "num_experts": 60, "moe_intermediate_size": 9},
+        "no graph of the library is that of `Qwen2Moe",
+        "model own from qwen3_moe {",
+    ),
     ({"architectures": ["JambaForCausalLM"]}, "is not known", "or the name of a known one"),
 ]  # fmt: skip
 
@@ -75,6 +86,15 @@ def test_one_file_and_no_flags() -> None:
     assert sink.found[0].title == "a second configuration; one is imported at a time"
 
 
+def test_an_empty_file_is_told() -> None:
+    for text in ("", " \n"):
+        sink = Sink()
+        assert FORMATS["hf"]([("config.json", text)], [], sink) is None
+        (error,) = sink.found
+        assert error.title == "the file is empty, and a configuration is a mapping"
+        assert "downloaded, to its end?" in error.help[0]
+
+
 # -- of one architecture -----------------------------------------------------------------------
 
 
@@ -94,7 +114,6 @@ def test_a_narrow_embedding_of_opt_is_not_here() -> None:
         ("mixtral", {"num_experts_per_tok": 9}, "`num_experts_per_tok` is 9, and there are 8"),
         ("qwen3_moe", {"decoder_sparse_step": 2}, "`decoder_sparse_step` is 1 in the graph"),
         ("qwen3_moe", {"mlp_only_layers": [0]}, "layers without experts are not in the graph"),
-        ("deepseek_v3", {"q_lora_rank": None}, "queries that are not compressed"),
         ("deepseek_v3", {"qk_nope_head_dim": None}, "no `qk_nope_head_dim` is given"),
         ("glm5", {"qk_nope_head_dim": None}, "no `qk_nope_head_dim` is given"),
         ("deepseek_v3", {"v_head_dim": 64}, "128 columns of keys and 64 of values"),

@@ -94,9 +94,37 @@ def test_clocks_of_other_units_are_told() -> None:
     assert "one of them is in other units" in sink.found[0].title
 
 
+def test_one_request_that_moves_both_clocks_is_told() -> None:
+    lines = [stamps(i, i + 0.001 * (i % 3), i + 1, i + 2) for i in range(9)]
+    good("\n".join(lines))
+    lines[5] = stamps(5, 1.0, 6, 7)
+    run, sink = read("\n".join(lines))
+    (warning,) = sink.found
+    assert run is not None
+    assert warning.code == "W0611"
+    assert warning.title.startswith("`queued_ts` is 4 s earlier here")
+    assert warning.span is not None
+    assert warning.span.source.position(warning.span.start)[0] == 6
+
+
+def test_requests_that_are_there_twice_are_told() -> None:
+    lines = [
+        json.dumps({"request_id": f"r{i % 3}", **json.loads(stamps(i, i, i + 1, i + 2))})
+        for i in range(5)
+    ]
+    good("\n".join(lines[:3]))
+    run, sink = read("\n".join(lines))
+    (warning,) = sink.found
+    assert run is not None
+    assert len(run.requests) == 5
+    assert run.doubts == (warning,)
+    assert warning.title.startswith("the `request_id` 'r0' is that of line 1, too, and 1 more ")
+
+
 @pytest.mark.parametrize(
     ("text", "code", "reason"),
     [
+        (stamps(0, 2, 1, 2), "E0603", "`queued_ts` is after `first_token_ts`"),
         ('{"input_toks": 1, "output_toks": 1, "arrival_time_ns": 5}', "E0602", "no `arrival_time`"),
         (f"{stamps(0, 0, 1, 2)}\n{{", "E0603", "not JSON"),
         (f"{stamps(0, 0, 1, 2)}\n[]", "E0603", "a JSON object"),
@@ -148,8 +176,12 @@ def test_vllm_of_old_does_not_say_when_requests_started() -> None:
         ({"ttfts": ["x", 0, 0.25]}, "E0603", "request 0 (from 0): `ttfts` has 'x'"),
         ({"itls": [[], [], []]}, "E0603", "not streamed"),
         ({"itls": [3, [], []]}, "E0603", "no list"),
-        ({"itls": [[None], [], []]}, "E0603", "`itls` has None"),
-        ({"ttfts": [math.nan, 0, 0.25]}, "E0603", "no number"),
+        ({"itls": [[None], [], []]}, "E0603", "`itls` has null, which is no number"),
+        ({"itls": [[True], [], []]}, "E0603", "`itls` has true"),
+        ({"ttfts": [math.nan, 0, 0.25]}, "E0603", "`ttfts` has NaN, which is no number"),
+        ({"input_lens": [20.5, 20, 30]}, "E0603", "`input_lens` has 20.5: a length is a whole num"),
+        ({"output_lens": [2.5, 0, 1]}, "E0603", "`output_lens` has 2.5: a length is a whole num"),
+        ({"input_lens": [True, 20, 30]}, "E0603", "`input_lens` has true: not a number"),
         ({"input_lens": [0, 20, 30]}, "E0603", "from 1"),
         ({"ttfts": [-1, 0, 0.25]}, "E0603", "not negative"),
         ({"output_lens": [0, 0, 0]}, "E0601", "3 failed"),
@@ -161,8 +193,8 @@ def test_vllm_of_old_does_not_say_when_requests_started() -> None:
         ({"start_times": {"a": 1}}, "E0607", "`start_times` of a result is a list"),
         ({"start_times": [1.0]}, "E0607", "`start_times` 1"),
         ({"duration": -3}, "E0607", "`duration` is -3"),
-        ({"duration": "long"}, "E0607", "`duration` is long"),
-        ({"duration": True}, "E0607", "`duration` is True"),
+        ({"duration": "long"}, "E0607", "`duration` is 'long'"),
+        ({"duration": True}, "E0607", "`duration` is true"),
         ({"duration": 10**400}, "E0607", "`duration` is 1000"),
     ],
 )
@@ -171,6 +203,27 @@ def test_a_wrong_result_is_told(changed: dict[str, object], code: str, reason: s
     assert run is None
     assert sink.found[0].code == code
     assert reason in sink.found[0].title
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize(
+    ("changed", "there"),
+    [
+        ({"ttfts": [0.5, 0.0, None]}, "null"),
+        ({"itls": [[0.125, True], [], []]}, "[0.125, true]"),
+        ({"input_lens": [10, 20, 30.5]}, "30.5"),
+        ({"start_times": [0.0, 1.0, "x"]}, '"x"'),
+        ({"ttfts": [0.5, 0.0, -0.25]}, "-0.25"),
+    ],
+)
+def test_the_place_of_what_is_wrong_is_told(
+    changed: dict[str, Any], there: str, indent: int | None
+) -> None:
+    """Also behind a text that spells the list's name."""
+    text = json.dumps({"generated_texts": ['"ttfts": [1]']} | VLLM | changed, indent=indent)
+    (error,) = read(text)[1].found
+    assert error.span is not None
+    assert "".join(error.span.text.split()) == "".join(there.split())
 
 
 @pytest.mark.parametrize(
@@ -259,6 +312,50 @@ def test_a_column_that_is_named_must_be_there() -> None:
     assert "`total`" in sink.found[0].title
 
 
+@pytest.mark.parametrize(
+    ("text", "columns", "named", "timed"),
+    [
+        ("prompt,output\n1,1\n", {}, "under another name: `--column ttft=HEADER`", True),
+        ("output,ttft\n1,1\n", {}, "under another name: `--column prompt=HEADER`", False),
+        ("prompt,output,ttft\n1,1,1\n", {"e2e": "total"}, "name: `--column e2e=HEADER`", True),
+        ("a,ttft\n1,1\n", {}, "`--column prompt=HEADER --column output=HEADER`", False),
+    ],
+)
+def test_help_names_the_columns_that_are_missing(
+    text: str, columns: dict[str, str], named: str, *, timed: bool
+) -> None:
+    (error,) = read(text, columns=columns)[1].found
+    assert error.help[0].endswith(named)
+    assert ("times are in seconds" in error.help[-1]) == timed
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "meant"),
+    [
+        (json.dumps(VLLM), "csv", "vllm"),
+        (json.dumps(VLLM), "llmservingsim", "vllm"),
+        (stamps(0, 0, 1, 2), "vllm", "llmservingsim"),
+        (stamps(0, 0, 1, 2), "csv", "llmservingsim"),
+        ("prompt,output,ttft\n1,1,1\n", "vllm", "csv"),
+        ("prompt,output,ttft\n1,1,1\n", "llmservingsim", "csv"),
+    ],
+)
+def test_another_format_than_the_one_named_is_told(text: str, form: str, meant: str) -> None:
+    run, sink = read(text, form)
+    (error,) = sink.found
+    assert (run, error.code) == (None, "E0607")
+    assert error.title == f"this is no file of the format `{form}`: it looks like one of `{meant}`"
+    assert f"`--run-format {meant}`" in error.help[0]
+    assert read(text, meant)[0] is not None
+
+
+def test_columns_are_those_of_csv_files() -> None:
+    run, sink = read(json.dumps(VLLM), columns={"ttft": "first"})
+    (error,) = sink.found
+    assert (run, error.code) == (None, "E0602")
+    assert "names of its own" in error.title
+
+
 def test_the_sample_beside_the_examples() -> None:
     run = good((ROOT / "examples" / "data" / "measured_sample.jsonl").read_text("utf-8"))
     assert len(run.requests) == 120
@@ -279,6 +376,28 @@ def test_a_table_in_another_unit_is_told() -> None:
         "W0611", "half of the requests take 10.5 s and more for each token",
     )  # fmt: skip
     assert not read(slow.replace("ttft,tpot", "ttft_ms,tpot_ms"))[1].found
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "title"),
+    [
+        ("prompt,output,ttft", "700,40,61", "no first token came before 61 s"),
+        ("prompt,output,e2e", "700,40,900", "requests take 22.5 s for each token on average"),
+        ("prompt,output,ttft,e2e", "700,40,61,900", "half of the requests take 21.51 s and more"),
+        ("prompt,output,ttft_ms", "700,40,0.061", "no more than 61 us to their first token"),
+        ("prompt,output,e2e_ms", "700,40,0.9", "no more than 22.5 us for each token"),
+        ("prompt,output,ttft_ms,tpot_ms", "700,40,0.1,0.02", "no more than 20 us for each token"),
+        ("prompt,output,ttft", "20000,40,61", ""),  # an engine that is slow with long prompts
+        ("prompt,output,ttft,e2e", "700,4,9,60", "17 s and more for each token"),
+        ("prompt,output,ttft,e2e", "700,4,50,51", "no first token"),
+        ("prompt,output,e2e", "700,40,60", ""),
+        ("prompt,output,ttft,e2e", "700,1,0.06,0.06", ""),
+    ],
+)
+def test_times_that_no_server_takes_are_told(header: str, row: str, title: str) -> None:
+    _, sink = read(f"{header}\n" + f"{row}\n" * 5)
+    assert [title in warning.title for warning in sink.found] == ([True] if title else [])
+    assert {warning.code for warning in sink.found} <= {"W0611"}
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,13 @@ scenario small { model = llama2_7b; cluster = single(A100_80G); workload = few }
 """
 
 
+TOLD, LENGTHS = ("open", "drawn"), "prompt = constant(9); output = constant(3)"
+SMALL_OF = """
+workload recorded {{ {} }}
+scenario s {{ model = llama3_1_8b; cluster = single(A100_80G); workload = recorded }}
+"""
+
+
 def plan_of(text: str = SMALL) -> tsdl.Plan:
     return tsdl.compile(text)
 
@@ -215,6 +222,41 @@ def test_results_of_a_run_are_a_measured_run_too(tmp_path: Path, capsys: Capture
     assert all(abs(row["error"]) < 1e-9 for row in told["table"])
 
 
+@pytest.mark.parametrize(
+    "header", ["arrived,prompt,output,ttft,e2e", "arrived_ms,prompt,output,ttft_ms,e2e_s"]
+)
+def test_requests_that_failed_are_in_neither_run(
+    header: str, tmp_path: Path, capsys: Capture
+) -> None:
+    rows = [f"{i},{100 + i},20,{'' if i == 4 else 0.1},{'' if i == 4 else 0.5}" for i in range(9)]
+    (tmp_path / "run.csv").write_text("\n".join([header, *rows]), "utf-8")
+    path = tmp_path / "it.tsim"
+    path.write_text(
+        """
+workload recorded { trace = "run.csv" }
+scenario s { model = llama3_1_8b; cluster = single(A100_80G); workload = recorded }
+""",
+        "utf-8",
+    )
+    assert main(["validate", str(path), str(tmp_path / "run.csv")]) == 0
+    said = capsys.readouterr()
+    assert "8 of 8 requests count, the same in both" in said.out
+    assert "1 that failed in the measurement are left out" in said.out
+    (warning,) = tsdl.check(path)
+    assert warning.title == "1 of 9 rows are left out: they failed, and have no answer"
+
+
+def test_failed_requests_under_other_headers_are_told(tmp_path: Path, capsys: Capture) -> None:
+    rows = [f"{i},{100 + i},20,{'' if i == 4 else 0.1}" for i in range(9)]
+    run, path = tmp_path / "run.csv", tmp_path / "it.tsim"
+    run.write_text("\n".join(["arrived,prompt,output,first", *rows]), "utf-8")
+    path.write_text(SMALL_OF.format('trace = "run.csv"'), "utf-8")
+    assert main(["validate", str(path), str(run), "--column", "ttft=first"]) == 0
+    told = capsys.readouterr().out
+    assert "the trace has those that failed, too: leave their rows out of the file" in told
+    assert "to compare one by one" not in told
+
+
 def test_files_and_pictures(tmp_path: Path, capsys: Capture) -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install -e '.[plots]'")
     for name in ("a", "b"):
@@ -253,6 +295,7 @@ def test_mistakes_of_both_files_are_told(tmp_path: Path, capsys: Capture) -> Non
     [
         ["--column", "x=y"],
         ["--column", "ttft"],
+        ["--column", "ttft=a", "--column", "ttft=b"],
         ["--skip-first", "-1"],
         ["--after", "soon"],
         ["--run-format", "xls"],
@@ -286,6 +329,31 @@ def test_a_run_of_another_model_is_told(served: str, told: bool, capsys: Capture
     run = Run("run.json", "vllm", (), 1.0, model=served)
     assert [found.code for found in of_another_model(run, "llama2_7b")] == ["W0611"] * told
     assert not list(of_another_model(run, "mine"))
+
+
+def test_a_closed_loop_beside_an_open_one_is_told(tmp_path: Path, capsys: Capture) -> None:
+    few = {"input_lens": [512] * 6, "output_lens": [3] * 6, "ttfts": [0.1] * 6}
+    starts = [0.2 * (i // 2) for i in range(6)]
+    result = {**few, "itls": [[0.05, 0.05]] * 6, "start_times": starts, "max_concurrency": 2}
+    path, run = tmp_path / "main.tsim", tmp_path / "run.json"
+    open_ = 'trace = "run.json"'
+    told = {}
+    for name, workload, changed in (
+        ("open", open_, {}),
+        ("closed", f"{open_}; speed = 1e6; concurrency = 2", {}),
+        ("never full", open_, {"max_concurrency": 3}),
+        ("unbounded", open_, {"max_concurrency": None}),
+        ("drawn", f"requests = 6; arrivals = burst(); {LENGTHS}", {}),
+    ):
+        run.write_text(json.dumps(result | changed), "utf-8")
+        path.write_text(SMALL_OF.format(workload), "utf-8")
+        assert main(["validate", str(path), str(run)]) == 0
+        told[name] = capsys.readouterr().err
+        found = tsdl.validate(tsdl.compile(path), run)
+        assert ["open at once" in w.title for w in found.warnings] == [True] * (name in TOLD)
+    assert {name for name, text in told.items() if "W0611" in text} == set(TOLD)
+    assert '`trace = "run.json"; speed = 1e6; concurrency = 2`' in told["open"]
+    assert "has ended: `concurrency = 2`" in told["drawn"]
 
 
 def test_python_tells_of_a_run_what_the_command_tells(

@@ -260,7 +260,7 @@ def validate(
     wrong, ValueError where the run does not say when requests arrived and `after` asks for it.
     """
     from tsdl.measured import Run
-    from tsdl.validation import validate
+    from tsdl.validation import of_closed_loop, validate
 
     measured = run if isinstance(run, Run) else read_run(run)
     found = validate(
@@ -272,7 +272,8 @@ def validate(
         after=after,
         externs=getattr(plan, "_externs", {}),
     )
-    return replace(found, warnings=_doubts(measured, plan))
+    told = (*_doubts(measured, plan), *of_closed_loop(measured, plan.workload))
+    return replace(found, warnings=told)
 
 
 def _doubts(run: Run, plan: plan_.Plan) -> tuple[Diagnostic, ...]:

@@ -86,7 +86,7 @@ def constants_in(evaluator: Evaluator, instances: list[Instance]) -> list[Consta
     """
     found: dict[Key, Constant] = {}
     for declaration, path, spec, value in _used(evaluator, instances):
-        if not isinstance(value, Formula):
+        if isinstance(value, float):
             constant = Constant(declaration, path, value, spec)
             found.setdefault(constant.key, constant)
     return list(found.values())
@@ -102,10 +102,22 @@ def formulas_of(evaluator: Evaluator, scenario: Declaration) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def links_of(
+    evaluator: Evaluator, scenario: Declaration
+) -> list[tuple[Declaration, str, Declaration]]:
+    """Return which links the devices of a scenario have as their own, and by which field."""
+    found = (
+        (declaration, path, value.declaration)
+        for declaration, path, _, value in _used(evaluator, [evaluator.instance(scenario)])
+        if declaration.kind == "hardware" and isinstance(value, Instance)
+    )
+    return [(device, path, link) for device, path, link in found if link.kind == "link"]
+
+
 def _used(
     evaluator: Evaluator, instances: list[Instance]
-) -> Iterator[tuple[Declaration, str, Field, float | Formula]]:
-    """Yield the quantities of declarations and of all that they use, by declaration and path."""
+) -> Iterator[tuple[Declaration, str, Field, float | Formula | Instance]]:
+    """Yield the quantities and references of declarations, and of all that they use."""
     seen: set[int] = set()
     waiting = list(instances)
     while waiting:
@@ -119,8 +131,8 @@ def _used(
 
 def _quantities(
     evaluator: Evaluator, instance: Instance, used: list[Instance]
-) -> Iterator[tuple[str, Field, float | Formula]]:
-    """Yield the quantities of a block and of those in it; note which declarations it uses."""
+) -> Iterator[tuple[str, Field, float | Formula | Instance]]:
+    """Yield quantities and references of a block and of those in it; note what it uses."""
     shape, members = instance.members.shape, instance.members
     specs = dict(shape.fields)
     if shape.open_field:
@@ -134,6 +146,7 @@ def _quantities(
             continue
         if isinstance(value, Instance):
             used.append(value)
+            yield f"{instance.path}{key}", spec, value
         elif isinstance(value, list):
             used += [part for part in value if isinstance(part, Instance)]
         elif isinstance(value, (int, float)) and not isinstance(value, bool):

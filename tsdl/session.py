@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tsdl._resources import library_files
 from tsdl.check import check, check_defaults
-from tsdl.constants import Constant, Key, constants_in, formulas_of, read_constants
+from tsdl.constants import Constant, Key, constants_in, formulas_of, links_of, read_constants
 from tsdl.diagnostics import Sink
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Binding, Path, Value
@@ -171,6 +171,10 @@ class Chosen(Struct, frozen=True):
             return formulas_of(self.evaluator(Sink()), self.scenario)
         except RecursionError:
             return []
+
+    def links(self) -> list[tuple[Declaration, str, Declaration]]:
+        """Return the devices' own links: a device, the field that names one, and the link."""
+        return links_of(self.evaluator(Sink()), self.scenario)
 
     def with_constants(
         self, constants: Mapping[str, object], sink: Sink, varied: Iterable[Instance] = ()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec import Struct
 
+from tsdl.calibration.beyond import beyond
 from tsdl.calibration.fit import Posterior, fit
 from tsdl.calibration.forward import METRICS, Floats, Forward
 from tsdl.calibration.misfit import misfit, widened
@@ -56,7 +57,7 @@ class Fitted(Struct, frozen=True):
 
     @property
     def identified(self) -> str:
-        """Tell whether the data identify it: yes, partly or no."""
+        """Tell whether the data identify it, as far as its bounds let it go: yes, partly or no."""
         return "yes" if self.open < IDENTIFIED else "partly" if self.open < PARTLY else "no"
 
 
@@ -120,8 +121,14 @@ class Calibration(Struct, frozen=True):
 
     @property
     def warnings(self) -> list[Diagnostic]:
-        """Return what is wrong with the runs, and with the fit, run by run."""
-        return [*self.doubts, *(warning for on_run in self.runs for warning in on_run.warnings)]
+        """Return what is wrong with the runs, with the constants, and with the fit, run by run."""
+        of_runs = (warning for on_run in self.runs for warning in on_run.warnings)
+        return [*self.doubts, *self.beyond, *of_runs]
+
+    @property
+    def beyond(self) -> list[Diagnostic]:
+        """Return what is wrong with the constants: those that no device reaches."""
+        return list(beyond(self.fitted))
 
     @property
     def values(self) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """A calibration as declarations of TSDL, each derived from what it calibrates, with its origin."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from textwrap import wrap
 
@@ -9,43 +9,46 @@ from tsdl.calibration.calibration import Calibration, Fitted
 from tsdl.calibration.text import deviation, divided, of_run
 from tsdl.calibration.titles import TITLES, share
 from tsdl.constants import Constant
+from tsdl.formatting import in_style
 from tsdl.program import Declaration
 from tsdl.writing import Block, Line, render
 
 SUFFIX = "_calibrated"
 _WIDEST = 110
 
-_Value = tuple[Constant, float, Fitted]
-
 
 def declarations(found: Calibration, beside: str = "", command: str = "") -> str:
     """Return a file that declares what was fitted: `hardware NAME_calibrated from NAME { … }`.
 
-    What is not of the library is imported, by its path from the folder `beside`. `command` is
-    told as what made the file.
+    A device has the fitted link in place of its own one. What is not of the library is imported, by
+    its path from the folder `beside`. `command` is told as what made the file.
     """
-    of: dict[int, list[_Value]] = {}
-    for value in found.constants():
-        of.setdefault(id(value[0].declaration), []).append(value)
+    of = {id(c.declaration): c.declaration for c, _, _ in found.constants()}
+    linked = [link for link in found.chosen.links() if _is_named(link[2], of)]
+    of |= {id(device): device for device, _, _ in linked}
     notes = [part for note in _origin(found, command) for part in wrap(note, _WIDEST)]
-    blocks = []
-    for values in of.values():
-        declaration = values[0][0].declaration
-        block = Block(_head(declaration), notes=[_title(declaration), *notes])
-        for value in values:
-            _put(found, block, *value)
-        blocks.append(block)
-    return _with_imports(render([], blocks), list(of.values()), beside)
+    blocks = {}
+    for key, declaration in of.items():
+        title = f"{declaration.name}, with constants fitted to measured runs."
+        blocks[key] = Block(_head(declaration), notes=[title, *notes])
+    for device, field, link in linked:
+        blocks[id(device)].members.append(Line(f"{link.name}{SUFFIX}", "", field))
+    for constant, number, fitted in found.constants():
+        _put(found, blocks[id(constant.declaration)], constant, number, fitted)
+    text = _with_imports(render([], blocks.values()), list(of.values()), beside)
+    return in_style(text)
 
 
-def _title(declaration: Declaration) -> str:
-    return f"{declaration.name}, with constants fitted to measured runs."
+def _is_named(link: Declaration, fitted: Mapping[int, Declaration]) -> bool:
+    """Tell whether what is fitted of a link can stand for it by its name alone."""
+    return id(link) in fitted and not link.parameters
 
 
 def _origin(found: Calibration, command: str) -> Iterator[str]:
     """Tell where the constants are from, how well they predict, and what they leave open."""
     if command:
         yield f"Made by {command}"
+    yield from (f"Warning: {warning.title}." for warning in found.beyond)
     for on_run in found.runs:
         yield f"Run: {of_run(on_run.run)}."
         yield f"{divided(on_run)}."
@@ -91,8 +94,8 @@ def _put(
     block.members.append(Line(constant.written(float(f"{value:.4g}"), units), comment, key))
 
 
-def _with_imports(text: str, values: list[list[_Value]], beside: str) -> str:
-    modules = {id(v[0][0].declaration.module): v[0][0].declaration.module for v in values}
+def _with_imports(text: str, declared: list[Declaration], beside: str) -> str:
+    modules = {id(declaration.module): declaration.module for declaration in declared}
     paths = [module.path for module in modules.values() if not module.library]
     if not paths:
         return text

@@ -67,8 +67,8 @@ def _lines(found: Calibration) -> Iterator[str]:
 
 
 def _factor(found: Calibration, fitted: Fitted, width: int) -> Iterator[str]:
-    known = f"{deviation(fitted.deviation):>10}{fitted.open:>7.2f}  {fitted.identified}"
-    known += ", at its bound" if fitted.at_bound else ""
+    told = "at its bound" if fitted.at_bound else fitted.identified
+    known = f"{deviation(fitted.deviation):>10}{fitted.open:>7.2f}  {told}"
     constants = fitted.factor.constants
     if len(constants) > 1:
         times = f"× {math.exp(fitted.logarithm):.3g}"
@@ -133,6 +133,7 @@ def as_json(found: Calibration) -> str:
             }
             for fitted in found.fitted
         ],
+        "warnings": [warning.title for warning in found.beyond],
         "runs": [_run(on_run) for on_run in found.runs],
     }
     return json.dumps(told, indent=2, allow_nan=False) + "\n"

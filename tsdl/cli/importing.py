@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from tsdl.cli.shared import MISTAKE, OK, is_read, open_file, tell, usage_error
 from tsdl.diagnostics import Sink
 from tsdl.wholefiles import put_text
@@ -46,6 +48,8 @@ def import_(arguments: argparse.Namespace) -> int:
         session = open_file(path, sink.found)
         if session is not None:
             files.append((session.path, session.text))
+        elif arguments.format == "hf":
+            sink.found[-1] = replace(sink.found[-1], help=(_which(path),))
     text = None
     if not sink.has_errors:
         text = FORMATS[arguments.format](files, arguments.flags, sink)
@@ -60,3 +64,10 @@ def import_(arguments: argparse.Namespace) -> int:
     except OSError as error:
         return usage_error(f"cannot write to {arguments.output!r}: {error.strerror or error}")
     return OK
+
+
+def _which(path: str) -> str:
+    """Say which file of a model to name: a folder has one, and a name of the hub is no path."""
+    if Path(path).is_dir():
+        return f"name the config.json in it: `{Path(path) / 'config.json'}`"
+    return "name a config.json on this disk: the hub is not asked, its page `Files` has the file"

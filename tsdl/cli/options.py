@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from tsdl.cli.limiting import add_allowed
 
@@ -57,7 +58,7 @@ def add_measured(parser: argparse.ArgumentParser) -> None:
         help="of measured files",
     )  # fmt: skip
     parser.add_argument(
-        "--column", dest="columns", action="append", default=[], type=_column,
+        "--column", dest="columns", action=_Once, default=[], type=_column,
         metavar="NAME=HEADER",
         help="header of a CSV file's column arrived, prompt, output, ttft, e2e or tpot; times are "
         "in seconds, or in the unit that the header ends in: ttft_ms",
@@ -100,6 +101,23 @@ def read_share(text: str) -> float:
     if not 0 <= share < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share from 0 % to below 100 %")
     return share
+
+
+class _Once(argparse.Action):
+    """Collects pairs, of which no two have one name."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,  # noqa: ANN401 (as the base has it)
+        option_string: str | None = None,
+    ) -> None:
+        """Add a pair. Raises ArgumentError where its name has one."""
+        known = getattr(namespace, self.dest)
+        if values[0] in dict(known):
+            raise argparse.ArgumentError(self, f"`{values[0]}` is given twice")
+        setattr(namespace, self.dest, [*known, values])
 
 
 def _column(text: str) -> tuple[str, str]:

@@ -50,8 +50,13 @@ def validate(arguments: argparse.Namespace) -> int:
     if plan is None or measured is None:
         return MISTAKE
     from tsdl.imports.served import of_another_model
+    from tsdl.validation import of_closed_loop
 
-    tell(list(of_another_model(measured, plan.model.name)), "text")
+    told = [
+        *of_another_model(measured, plan.model.name),
+        *of_closed_loop(measured, plan.workload),
+    ]
+    tell(told, "text")
     problem = no_folder(arguments.out)
     if problem:
         return usage_error(problem)

@@ -161,6 +161,7 @@ CATALOGUE: dict[str, Code] = {
         Code("W0902", Severity.WARNING, "requests that pile up"),
         Code("W0903", Severity.WARNING, "few requests that count"),
         Code("W0904", Severity.WARNING, "a measured run that no constants explain"),
+        Code("W0905", Severity.WARNING, "a fitted share that no device reaches"),
         Code("N0201", Severity.NOTE, "hides a name of the standard library"),
         Code("N0510", Severity.NOTE, "prompts begin alike, and no KV cache shares"),
         Code("N0607", Severity.NOTE, "what was found in a table"),

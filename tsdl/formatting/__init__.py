@@ -31,6 +31,13 @@ def format_text(source: Source, sink: Sink) -> str | None:
     return text
 
 
+def in_style(text: str) -> str:
+    """Return a program that was made here in the one style: it has no mistakes."""
+    formatted = format_text(Source("<made>", text), found := Sink())
+    assert formatted is not None, found.found[0]
+    return formatted
+
+
 def comments_of(tokens: list[Token]) -> list[str]:
     """Return the comments among tokens; blanks at their ends do not count."""
     return [token.rstrip() for token in tokens if token.type == "COMMENT"]

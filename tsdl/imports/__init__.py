@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from tsdl.diagnostics import Sink
-from tsdl.formatting import format_text
+from tsdl.formatting import in_style
 from tsdl.imports import huggingface, llm_inference_simulator, tokensim
 from tsdl.imports.engines import sglang, vllm
-from tsdl.source import Source
 
 Reader = Callable[[Sequence[tuple[str, str]], Sequence[str], Sink], str | None]
 
@@ -18,11 +17,7 @@ def _in_style(read: Reader) -> Reader:
         files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink
     ) -> str | None:
         text = read(files, flags, sink)
-        if text is None:
-            return None
-        formatted = format_text(Source("<imported>", text), found := Sink())
-        assert formatted is not None, found.found[0]
-        return formatted
+        return None if text is None else in_style(text)
 
     return read_and_format
 
@@ -33,8 +28,8 @@ FORMATS: dict[str, Reader] = {
     "tokensim": _in_style(tokensim.read),
     "llm-inference-simulator": _in_style(llm_inference_simulator.read),
     "hf": _in_style(huggingface.read),
-    "vllm": vllm.read,
-    "sglang": sglang.read,
+    "vllm": _in_style(vllm.read),
+    "sglang": _in_style(sglang.read),
 }
 # Formats that are no file but a command line: its text stands in the place of a path.
 COMMANDS = ("vllm", "sglang")

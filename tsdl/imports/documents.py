@@ -14,6 +14,7 @@ from tsdl.source import Source, Span
 from tsdl.traces.lines import why_no_json
 
 _MOST_CHARACTERS = 1_000_000
+_BEGINS = 'it begins with keys: `key: value`, or `{ "key": value }`'
 _WHOLE = re.compile(r"[-+]?[0-9]{1,16}")
 _REAL = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,3})?")
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -35,6 +36,11 @@ def read_tables(name: str, text: str, sink: Sink) -> list[Table]:
     if len(source.text) > _MOST_CHARACTERS:
         sink.error(WRONG, "too large for a configuration", whole, help=("a megabyte is the most",))
         return []
+    if not source.text.strip():
+        title = "the file is empty, and a configuration is a mapping"
+        help_ = f"was it written, or downloaded, to its end? {_BEGINS}"
+        sink.error(WRONG, title, whole, help=(help_,))
+        return []
     try:
         found = _documents(source, sink)
     except RecursionError:
@@ -55,8 +61,7 @@ def read_tables(name: str, text: str, sink: Sink) -> list[Table]:
     tables = [value.data for value in found if isinstance(value.data, Table)]
     if not tables or len(tables) < len(found):
         kind = called(found[0].data) if found else "nothing"
-        help_ = 'it begins with keys: `key: value`, or `{ "key": value }`'
-        sink.error(WRONG, f"a configuration is a mapping, this is {kind}", whole, help=(help_,))
+        sink.error(WRONG, f"a configuration is a mapping, this is {kind}", whole, help=(_BEGINS,))
     return tables
 
 

@@ -1,17 +1,20 @@
 """What names of other simulators are called in the standard library."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import chain, count
+from pathlib import PurePath
 
 from msgspec import Struct, field
 
 from tsdl import ast
 from tsdl.diagnostics import Sink
 from tsdl.diagnostics.suggest import nearest
+from tsdl.evaluate import Evaluator
 from tsdl.imports.tables import WRONG
-from tsdl.session import library
+from tsdl.modules import Module
+from tsdl.session import Session, library
 from tsdl.source import Span
 
 DEFAULT_LINK = "NVLink3"
@@ -64,13 +67,14 @@ _RESERVED = {
 @cache
 def _declarations() -> list[tuple[str, str, bool]]:
     """Return kind and name of what the library declares, and whether it derives from another."""
-    found = []
-    for module in library():
-        for clause in module.clauses:
-            head = clause.head.function if isinstance(clause.head, ast.Call) else clause.head
-            if isinstance(head, ast.Name):
-                found.append((clause.verb, head.id, clause.preposition("from") is not None))
-    return found
+    return [head for module in library() for head in _heads(module)]
+
+
+def _heads(module: Module) -> Iterator[tuple[str, str, bool]]:
+    for clause in module.clauses:
+        head = clause.head.function if isinstance(clause.head, ast.Call) else clause.head
+        if isinstance(head, ast.Name):
+            yield clause.verb, head.id, clause.preposition("from") is not None
 
 
 @cache
@@ -131,6 +135,27 @@ def own_link(hardware: str) -> str:
     """Return the link of the library between devices of a server, else that to their host."""
     value = _set("hardware", hardware, "link") or _set("hardware", hardware, "host")
     return value.id if isinstance(value, ast.Name) else "PCIe4_x16"
+
+
+@cache
+def capacity(hardware: str) -> int:
+    """Return the whole GiB of a device of the library."""
+    program, _ = Session("<import>", "").compile()
+    evaluator = Evaluator(program, {}, Sink())
+    memory = evaluator.block(evaluator.instance(program.prelude[hardware]), "memory", "")
+    size = evaluator.get(memory, "capacity") if memory else None
+    assert isinstance(size, int | float)  # each device of the library has it
+    return int(size // 2**30)
+
+
+def of_nvidia(hardware: str) -> bool:
+    """Tell whether a device of the library is one of NVIDIA's: they have a file of their own."""
+    return any(
+        verb == "hardware" and name == hardware
+        for module in library()
+        if PurePath(module.path).name == "hardware_nvidia.tsim"
+        for verb, name, _ in _heads(module)
+    )
 
 
 def _set(kind: str, name: str, key: str) -> ast.Expr | None:

@@ -1,11 +1,12 @@
 """A measured run as plain data: one value for each request, and what is said of the whole."""
 
 import math
+from itertools import accumulate
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from tsdl.diagnostics import Sink
+from tsdl.diagnostics import Diagnostic, Sink
 from tsdl.source import Source, Span
 from tsdl.traces.rows import MOST_MISTAKES, MOST_TOKENS
 
@@ -37,7 +38,9 @@ class Run(Struct, frozen=True):
 
     `duration` is from the first arrival to the last token, in seconds. `left_out` counts those that
     failed. `date` is the day that the file gives, "" where it gives none; so is `model`, what was
-    served. `instead` is what a workload can say of a run whose arrivals are not known.
+    served. `instead` is what a workload can say of a run whose arrivals are not known. `doubts` are
+    what contradicts itself in its file, where only that shows it. `concurrency` is how many
+    requests could be open at once, 0 where that was not bounded or is not known.
     """
 
     name: str
@@ -48,11 +51,22 @@ class Run(Struct, frozen=True):
     date: str = ""
     model: str = ""
     instead: str = ""
+    doubts: tuple[Diagnostic, ...] = ()
+    concurrency: int = 0
 
     @property
     def timed(self) -> bool:
         """Tell whether it is known when requests arrived."""
         return not any(math.isnan(request.arrived) for request in self.requests)
+
+    @property
+    def most_open(self) -> int:
+        """Return how many requests were open at once at most; 0 where times are not known."""
+        changes = [(r.arrived, 1) for r in self.requests]
+        changes += [(r.arrived + r.e2e, -1) for r in self.requests]
+        if any(math.isnan(time) for time, _ in changes):
+            return 0
+        return max(accumulate(step for _, step in sorted(changes)))
 
 
 class Collector(Struct):
@@ -69,21 +83,25 @@ class Collector(Struct):
         """Tell whether so much is wrong that the rest need not be looked at."""
         return self.mistakes > MOST_MISTAKES
 
-    def add(self, line: int, request: Request, where: str = "") -> None:
-        """Add the request of a line (from 1); `where` names it, where a line holds several."""
-        reason = _wrong(request)
+    def add(self, line: int, request: Request) -> None:
+        """Add the request of a line (from 1)."""
+        reason = wrong(request)
         if reason:
-            self.wrong(line, f"{where}{reason}")
+            self.wrong(line, reason)
         else:
             self.requests.append(request)
 
     def wrong(self, line: int, reason: str) -> None:
+        """Report the request of a line (from 1)."""
+        self.wrong_at(self.source.line_span(line), reason)
+
+    def wrong_at(self, place: Span, reason: str) -> None:
         """Report a request; from some number on, only count."""
         self.mistakes += 1
         if self.mistakes > MOST_MISTAKES:
             return
         self.sink.error(
-            "E0603", reason, self.source.line_span(line), "here",
+            "E0603", reason, place, "here",
             help=("mend the file or leave the request out",),
         )  # fmt: skip
 
@@ -115,7 +133,7 @@ class Collector(Struct):
         return Run(self.source.name, form, requests, duration, self.left_out, date, model, instead)
 
 
-def _wrong(request: Request) -> str:
+def wrong(request: Request) -> str:
     """Return why a request cannot be, or "" if it can."""
     for name in ("prompt", "output"):
         if not 1 <= getattr(request, name) <= MOST_TOKENS:

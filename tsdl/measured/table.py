@@ -74,18 +74,22 @@ def _complete(
     sink: Sink,
 ) -> bool:
     needed = [name for name in ("prompt", "output", *columns) if name not in headers]
-    missing = [f"`{columns.get(name, name)}`" for name in dict.fromkeys(needed)]
+    needed = list(dict.fromkeys(needed))
+    missing = [f"`{columns.get(name, name)}`" for name in needed]
     if not missing and not {"ttft", "e2e", "tpot"} & set(headers):
-        missing = ["`ttft`, `e2e` or `tpot`"]
+        needed, missing = ["ttft"], ["`ttft`, `e2e` or `tpot`"]
     if missing:
+        named = " ".join(f"--column {name}=HEADER" for name in needed)
+        timed = any(name in TIMES for name in needed)
+        what = "them" if len(needed) > 1 else "it"
         sink.error(
             "E0602",
             f"the file has no column {' and no column '.join(missing)}",
             source.line_span(lines.first),
             f"it has {', '.join(lines.names)}",
             help=(
-                "name its columns: `--column prompt=HEADER --column ttft=HEADER`",
-                f"times are in seconds, or in what their header ends in: {_ENDINGS}",
+                f"name {what}, if the file has {what} under another name: `{named}`",
+                *([f"times are in seconds, or in what their header ends in: {_ENDINGS}"] * timed),
             ),
         )
         return False

@@ -7,21 +7,26 @@ import math
 import sys
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from tsdl.diagnostics import Sink
-from tsdl.measured.run import NOT_KNOWN, Collector, Request, Run
+from tsdl.measured.run import NOT_KNOWN, Collector, Request, Run, wrong
 from tsdl.source import Source, Span
+from tsdl.traces.lines import shown
 from tsdl.traces.results import (
     ERRORS,
     OUTPUTS,
     PROMPTS,
     STARTS,
     Result,
+    place_of,
     read_result,
     without_arrivals,
 )
+from tsdl.traces.rows import length
 
 _LISTS = (PROMPTS, OUTPUTS, "ttfts", "itls")
-_SHOWN = 40  # characters of what is wrong
+_TOO_LARGE = "its numbers are too large"
 _DAY = 8  # digits of a date like 20260425-184718
 
 
@@ -46,30 +51,38 @@ def read(source: Source, columns: Mapping[str, str], sink: Sink) -> Run | None:
         if errors[i] or lists[OUTPUTS][i] == 0:
             collector.left_out += 1
             continue
-        where = f"request {i} (from 0): "
         try:
             request = _request(*values)
-        except OverflowError:
-            collector.wrong(1, f"{where}its numbers are too large")
-            continue
-        except (TypeError, ValueError) as error:
-            collector.wrong(1, f"{where}{error}")
-            continue
-        collector.add(1, request, where)
+        except _WrongError as error:
+            collector.wrong_at(place_of(source, error.name, i), f"request {i} (from 0): {error}")
+        else:
+            collector.requests.append(request)
     duration = found.get("duration")
     if duration is None:
         duration = NOT_KNOWN
     elif type(duration) not in (int, float) or not 0 < duration <= sys.float_info.max:
-        title = f"`duration` is {str(duration)[:_SHOWN]}: it is a time above zero, in seconds"
+        title = f"`duration` is {shown(duration)}: it is a time above zero, in seconds"
         sink.error("E0607", title, Span(source, 0, 0))
         return None
-    return collector.run(
+    run = collector.run(
         "vllm",
         duration=duration,
         date=_day(found.get("date")),
         model=str(found.get("model_id") or ""),
         instead=without_arrivals(source.name, found),
     )
+    users = found.get("max_concurrency")
+    if run is None or type(users) is not int or users < 1:
+        return run
+    return replace(run, concurrency=users)
+
+
+class _WrongError(Exception):
+    """What is wrong with an element of a list of this name."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        super().__init__(reason)
 
 
 def _complete(result: Result, source: Source, sink: Sink) -> bool:
@@ -86,29 +99,46 @@ def _complete(result: Result, source: Source, sink: Sink) -> bool:
 
 
 def _request(prompt: object, output: object, ttft: object, itls: object, start: object) -> Request:
-    """Return a request. Raises ValueError or TypeError for what is no number."""
+    """Return a request. Raises _WrongError for what is no number, and what cannot be."""
     if not isinstance(itls, list):
-        raise ValueError("`itls` is no list")  # noqa: TRY004 (the caller tells both alike)
+        raise _WrongError("itls", "`itls` is no list")
     gaps = tuple(_number("itls", gap) for gap in itls)
-    tokens = int(_number("output_lens", output))
+    tokens = _length("output_lens", output)
     first = _number("ttfts", ttft)
-    rest = math.fsum(gaps)
+    try:
+        rest = math.fsum(gaps)
+    except OverflowError:
+        raise _WrongError("itls", _TOO_LARGE) from None
     if tokens > 1 and not gaps:
-        raise ValueError("it has no gaps between tokens: its answer was not streamed")
-    return Request(
+        raise _WrongError("itls", "it has no gaps between tokens: its answer was not streamed")
+    found = Request(
         arrived=NOT_KNOWN if start is NOT_KNOWN else _number("start_times", start),
-        prompt=int(_number("input_lens", prompt)),
+        prompt=_length("input_lens", prompt),
         output=tokens,
         ttft=first,
         e2e=first + rest,
         tpot=rest / (tokens - 1) if tokens > 1 else NOT_KNOWN,
         itls=gaps,
     )
+    if reason := wrong(found):
+        raise _WrongError("ttfts", reason)
+    return found
+
+
+def _length(name: str, value: object) -> int:
+    try:
+        return length(str(value))
+    except ValueError as error:
+        raise _WrongError(name, f"`{name}` has {shown(value)}: {error}") from None
 
 
 def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"`{name}` has {value!r}, which is no number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _WrongError(name, f"`{name}` has {shown(value)}, which is no number")
+    if abs(value) > sys.float_info.max:
+        raise _WrongError(name, _TOO_LARGE)
+    if math.isnan(value):
+        raise _WrongError(name, f"`{name}` has {shown(value)}, which is no number")
     return value
 
 

@@ -14,10 +14,10 @@ from tsdl.traces.documents import Counter as Counter
 from tsdl.traces.documents import conversation_lines
 from tsdl.traces.lines import Lines, csv_lines, first_names, has_once, json_lines
 from tsdl.traces.results import OUTPUTS, PROMPTS, STARTS, result_lines
+from tsdl.traces.rows import FAILED, Rows, time_of_day
 from tsdl.traces.rows import Columns as Columns
 from tsdl.traces.rows import Named as Named
 from tsdl.traces.rows import Recorded as Recorded
-from tsdl.traces.rows import Rows, time_of_day
 
 
 class Format(Struct, frozen=True):
@@ -29,13 +29,14 @@ class Format(Struct, frozen=True):
 
 # The fields of `columns` that a program may say, and what they are of a format's.
 _RENAMED = {"arrived": "arrived", "prompt": "prompt", "output": "output", "unit": "per_second"}
-_FAILED = "they failed, and have no answer"
+_UNITS = {"": 1.0, "_s": 1.0, "_ms": 1e3, "_us": 1e6, "_ns": 1e9}  # ends of headers
 # What measured runs have in CSV (SPEC.md, section 12.3): they may be replayed as they are.
 _MEASURED = tuple(
     Columns(f"arrived{unit}", "prompt", "output", per_second=per_second, any_order=True,
-            left_out=_FAILED)
-    for unit, per_second in (("", 1.0), ("_s", 1.0), ("_ms", 1e3), ("_us", 1e6), ("_ns", 1e9))
+            left_out=FAILED)
+    for unit, per_second in _UNITS.items()
 )  # fmt: skip
+_TIMES = {f"{name}{unit}" for name in ("ttft", "e2e", "tpot") for unit in _UNITS}
 _CONVERSATIONS = Columns(
     documents.ARRIVED,
     documents.PROMPT,
@@ -62,7 +63,7 @@ FORMATS: dict[str, tuple[Format, ...]] = {
     ),
     "burstgpt": (
         Format(
-            csv_lines, Columns("Timestamp", "Request tokens", "Response tokens", left_out=_FAILED)
+            csv_lines, Columns("Timestamp", "Request tokens", "Response tokens", left_out=FAILED)
         ),
     ),
     "splitwise": (Format(csv_lines, Columns("arrival_timestamp", "prompt_size", "token_size")),),
@@ -92,7 +93,7 @@ FORMATS: dict[str, tuple[Format, ...]] = {
     "vllm": (
         Format(
             result_lines,
-            Columns(STARTS, PROMPTS, OUTPUTS, any_order=True, left_out=_FAILED),
+            Columns(STARTS, PROMPTS, OUTPUTS, any_order=True, left_out=FAILED),
         ),
     ),
     "sharegpt": (Format(partial(conversation_lines, count=None), _CONVERSATIONS),),
@@ -133,7 +134,12 @@ def read_requests(  # noqa: PLR0913
         _missing(lines, possible[-1].columns, source, said, sink, arrivals=arrivals)
         return None
     chosen = (fitting or [possible[-1].columns])[0]
-    chosen = replace(chosen, priority=columns.priority, attributes=columns.attributes)
+    chosen = replace(
+        chosen,
+        priority=columns.priority,
+        attributes=columns.attributes,
+        measured=tuple(name for name in lines.names if lines.named and name in _TIMES),
+    )
     brought = {chosen.priority: "priorities"} if chosen.priority else {}
     brought |= {name: "an attribute" for name, _ in chosen.attributes}
     if not all(_has_column(lines, *column, source, said, sink) for column in brought.items()):

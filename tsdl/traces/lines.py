@@ -17,6 +17,7 @@ _NO_JSON = {
     "Unterminated string starting at": "a text is never closed",
     "Invalid control character at": "a control character stands in a text",
 }
+_SHOWN = 80  # characters of a value
 _OTHERS = {";": "`;`", "\t": "tabs", "|": "`|`"}  # separators that others write
 
 
@@ -130,6 +131,12 @@ def why_no_json(error: ValueError | RecursionError) -> str:
     return (
         "nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
     )
+
+
+def shown(value: object) -> str:
+    """Return a value as the file has it, `null` and not Python's `None`; not all of a long one."""
+    text = repr(value) if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def first_names(text: str) -> tuple[str, ...]:

@@ -4,7 +4,9 @@ The names are those of vllm/benchmarks/serve.py (vLLM 0.9 to 0.19). A request th
 error, and most often the output 0.
 """
 
+import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -17,6 +19,7 @@ from tsdl.traces.documents import NONE, OF_RESULT, document
 from tsdl.traces.lines import Lines
 
 PROMPTS, OUTPUTS, STARTS, ERRORS = OF_RESULT, "output_lens", "start_times", "errors"
+_DECODER, _BETWEEN = json.JSONDecoder(), re.compile(r"[\s,]*")
 _MAY_BE_EMPTY = (ERRORS, STARTS)  # of requests that did not fail, or whose start is not known
 
 
@@ -67,6 +70,20 @@ def result_lines(source: Source, sink: Sink) -> Lines | None:
     return Lines(
         names, 1, named=False, rows=((1, row) for row in answered), counted=True, instead=instead
     )
+
+
+def place_of(source: Source, name: str, index: int) -> Span:
+    """Return where an element of a list of a result stands; the beginning where it is not found."""
+    starts = list(re.finditer(rf'"{name}"\s*:\s*\[', source.text))  # of a name given twice the last
+    begin = end = starts[-1].end() if starts else len(source.text)
+    try:
+        for _ in range(index + 1):
+            between = _BETWEEN.match(source.text, end)
+            begin = between.end() if between else end
+            _, end = _DECODER.raw_decode(source.text, begin)
+    except ValueError:
+        return Span(source, 0, 0)
+    return Span(source, begin, end)
 
 
 def without_arrivals(name: str, told: Mapping[str, Any]) -> str:

@@ -12,13 +12,14 @@ from tsdl.diagnostics import Sink
 from tsdl.diagnostics.words import several
 from tsdl.planworkload import Table
 from tsdl.source import Source, Span
+from tsdl.traces.lines import shown
 
 MOST_TOKENS = 100_000_000
 MOST_PRIORITY = 1e100
+FAILED = "they failed, and have no answer"  # requests that are left out
 _MOST_WHOLE = 2**53
 MOST_MISTAKES = 10
 MOST_CALLS = 1000  # of a session
-_SHOWN = 80  # characters of a cell
 TOKENS = 16  # that have one name, where a file has every token
 
 # Days are counted from 2020-01-01, so that a double keeps 100 ns of a stamp.
@@ -101,6 +102,7 @@ class Columns(Struct, frozen=True):
     span: int = 0
     any_order: bool = False  # rows need not be in order of time
     left_out: str = ""  # why a row with an output of 0 is no request, where it is none
+    measured: tuple[str, ...] = ()  # times that were measured; a row without any of them failed
     calls: str = ""  # the list of calls of a session, where a row may be one
     wait: str = ""  # from the end of a call to the next, in the unit of arrivals
     priority: str = ""  # where it counts
@@ -167,7 +169,9 @@ class Rows:
     def add(self, line: int, cells: Mapping[str, object], where: str = "") -> None:
         """Add the row of a line (from 1); `where` names it, where a line holds several."""
         columns = self.columns
-        if columns.left_out and _text(cells, columns.output) in ("0", "0.0"):
+        if self._failed(cells) or (
+            columns.left_out and _text(cells, columns.output) in ("0", "0.0")
+        ):
             self.left_out += 1
             return
         time = 0.0
@@ -175,8 +179,8 @@ class Rows:
             if self.arrivals:
                 time = self._cell(cells, columns.arrived, columns.time) / columns.per_second
                 if not math.isfinite(2 * time):  # nor would times from the first be
-                    shown = _shown(cells, columns.arrived)
-                    raise ValueError(f"`{columns.arrived}` is {shown}: a time is finite")  # noqa: TRY301
+                    found = _shown(cells, columns.arrived)
+                    raise ValueError(f"`{columns.arrived}` is {found}: a time is finite")  # noqa: TRY301
             calls = self._calls(cells)
             if columns.priority:
                 of_all = self._cell(cells, columns.priority, priority)
@@ -193,6 +197,11 @@ class Rows:
             return
         self.last = time
         self.found.append((time, calls))
+
+    def _failed(self, cells: Mapping[str, object]) -> bool:
+        """Tell whether a row has cells for what is measured, and nothing in any of them."""
+        names = self.columns.measured
+        return bool(names) and all(name in cells and not _text(cells, name) for name in names)
 
     def _cell(
         self, cells: Mapping[str, object], column: str, read: Callable[[str], float]
@@ -301,7 +310,8 @@ class Rows:
         if self.mistakes or self.back:
             return None
         whole = Span(self.source, 0, 0)
-        whys = ((self.left_out, self.columns.left_out), (self.empty, "their cells are empty"))
+        failed = self.columns.left_out or FAILED
+        whys = ((self.left_out, failed), (self.empty, "their cells are empty"))
         left_out = [(count, why) for count, why in whys if count]
         if not self.found:
             told = " and ".join(f"{count:,} that are left out: {why}" for count, why in left_out)
@@ -374,5 +384,4 @@ def _text(cells: Mapping[str, object], column: str) -> str:
 
 
 def _shown(cells: Mapping[str, object], column: str) -> str:
-    shown = repr(cells.get(column, ""))
-    return shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
+    return shown(cells.get(column, ""))

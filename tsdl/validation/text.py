@@ -75,7 +75,9 @@ def _remarks(validation: Validation) -> Iterator[str]:
         yield "these are not the same requests, so that only distributions are compared:"
         yield f"  measured   {_described(validation.measured)}"
         yield f"  simulated  {_described(validation.simulated)}"
-        if run.timed:
+        if _has_failed_ones(validation):
+            yield "the trace has those that failed, too: leave their rows out of the file"
+        elif run.timed:
             yield f'to compare one by one, replay them: `trace = "{PurePath(run.name).name}"`'
     if validation.latest > _FEW:
         far = validation.latest > _FAR * validation.simulated.values["arrived"].max()
@@ -89,6 +91,13 @@ def _remarks(validation: Validation) -> Iterator[str]:
     for status in ("rejected", "unfinished"):
         if summary[status]:
             yield f"{summary[status]:,} are {status} in the simulation"
+
+
+def _has_failed_ones(validation: Validation) -> bool:
+    """Tell whether a trace has the requests that failed: under headers that only a run knows."""
+    count = len(validation.measured.counted) + validation.run.left_out
+    replayed = validation.result.plan.workload.replay
+    return replayed and validation.run.left_out > 0 and len(validation.simulated.counted) == count
 
 
 def _described(columns: Columns) -> str:

@@ -24,6 +24,10 @@ _WORD = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 _ENDS = re.compile(r"(&&|\|\|?|;|&|[12&]?>.*)")  # what follows is of the shell
+# A list of words, as Kubernetes and Compose have a container's.
+_LISTED = re.compile(
+    r"^[ \t-]*((?:args|command)[ \t]*:)[ \t]*(?:\[|\r?\n[ \t]*-[ \t])", re.MULTILINE
+)
 _SECRETS = ("--api-key", "--admin-api-key", "--hf-token", "--ssl-keyfile-password")
 # A variable whose name says so, by itself or behind a flag: `--env=HF_TOKEN=`.
 _SECRET = re.compile(
@@ -71,6 +75,12 @@ def read_command(name: str, text: str, grammar: Grammar, sink: Sink) -> Command 
     like `32k` (1000) and `32K` (1024) are numbers, as both engines read them.
     """
     source = Source(name, text.removeprefix("\ufeff"))
+    listed = _LISTED.search(source.text)
+    if listed:
+        title = "this is a list of YAML, and scripts and commands are read"
+        help_ = f"write its words behind one another: `{grammar.program} …`"
+        sink.error(WRONG, title, Span(source, *listed.span(1)), help=(help_,))
+        return None
     words = _words(source, sink)
     if words is None:
         return None
@@ -81,7 +91,8 @@ def read_command(name: str, text: str, grammar: Grammar, sink: Sink) -> Command 
         sink.error(WRONG, title, Span(source, 0, 0), help=(help_,))
         return None
     table = Table(Span(source, 0, len(source.text.rstrip())), sink)
-    _enter(table, words[start:], grammar, sink)
+    end = start + _enter(table, words[start:], grammar, sink)
+    _tell_others(words[end:], grammar, sink)
     return None if sink.has_errors else Command(table, tag)
 
 
@@ -145,26 +156,50 @@ def _start(words: Sequence[_Word], grammar: Grammar) -> tuple[int, str]:
     """Return where the engine's own words begin, -1 if nowhere, and the tag of its image."""
     found, tag = -1, ""
     for i, word in enumerate(words):
-        if word.text.partition(":")[0].endswith(grammar.image):
+        if found >= 0 and _ENDS.fullmatch(word.text):
+            break
+        if found < 0 and _is_image(word, grammar):
             found, tag = i + 1, word.text.partition(":")[2]
-        for start in grammar.starts:
-            here = [PurePath(w.text).name for w in words[i : i + len(start)]]
-            if here == list(start):
-                return i + len(start), tag
+        length = _length_of_start(words[i:], grammar)
+        if length:
+            return i + length, tag
     return found, tag
 
 
-def _enter(table: Table, words: Sequence[_Word], grammar: Grammar, sink: Sink) -> None:
-    waiting = several = ""
-    for word in words:
-        if _ENDS.fullmatch(word.text):
+def _is_image(word: _Word, grammar: Grammar) -> bool:
+    return word.text.partition(":")[0].endswith(grammar.image)
+
+
+def _length_of_start(words: Sequence[_Word], grammar: Grammar) -> int:
+    """Return how many words start an engine here; 0 where none does."""
+    for start in grammar.starts:
+        if [PurePath(word.text).name for word in words[: len(start)]] == list(start):
+            return len(start)
+    return 0
+
+
+def _tell_others(words: Sequence[_Word], grammar: Grammar, sink: Sink) -> None:
+    """Warn of the first server that stands behind the one that is read."""
+    for i, word in enumerate(words):
+        if _is_image(word, grammar) or _length_of_start(words[i:], grammar):
+            help_ = "a scenario is made of one: import each from a script or a command of its own"
+            title = f"`{word.text[:60]}` starts another server, which is not read"
+            sink.warning(UNREAD, title, word.span, help=(help_,))
             return
+
+
+def _enter(table: Table, words: Sequence[_Word], grammar: Grammar, sink: Sink) -> int:
+    """Enter the flags of a command; return how many words it has, with what ends it."""
+    waiting = several = ""
+    for i, word in enumerate(words):
+        if _ENDS.fullmatch(word.text):
+            return i + 1
         goes_on = word.text.startswith("-") or (waiting and waiting not in grammar.switches)
         if word.begins and not goes_on and not _MODELS.isdisjoint(table.entries):
             title = f"`{word.text[:60]}` begins another command, which is not read"
             help_ = "a line that goes on ends in `\\`"
             sink.warning(UNREAD, title, word.span, help=(help_,))
-            return
+            return i + 1
         if "$" in word.text:
             help_ = "put in what the shell would"
             sink.error(WRONG, f"`{word.text[:60]}` is a variable", word.span, help=(help_,))
@@ -181,6 +216,7 @@ def _enter(table: Table, words: Sequence[_Word], grammar: Grammar, sink: Sink) -
         else:
             title = f"`{word.text[:60]}` belongs to no flag, and is not read"
             sink.warning(UNREAD, title, word.span)
+    return len(words)
 
 
 def _flag(table: Table, word: _Word, grammar: Grammar) -> str:

@@ -1,5 +1,6 @@
 """What every engine's command line comes to: a model, a cluster, memory, a skeleton of traffic."""
 
+import re
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
@@ -12,7 +13,7 @@ from tsdl.imports.documents import read_flags
 from tsdl.imports.engines.checkpoints import Checkpoint, checkpoint, formats
 from tsdl.imports.engines.commandline import MODEL, Grammar, plain, read_command
 from tsdl.imports.engines.relatives import help_for
-from tsdl.imports.library import Names, folded, has_experts, longest_context, own_link
+from tsdl.imports.library import Names, capacity, folded, has_experts, longest_context, own_link
 from tsdl.imports.tables import WRONG, Table
 from tsdl.source import Source, Span
 from tsdl.writing import Line, tokens, visible
@@ -20,9 +21,13 @@ from tsdl.writing import Line, tokens, visible
 MOST_DEVICES = 4096
 _MOST_LINES = 12  # of a command that are shown
 _MOST_NODES = 10_000
+# Of `v0.6.3.post1` what defaults depend on. `0.6` is 0.6.0, as it is where one installs it.
+_VERSION = re.compile(r"v?(\d{1,3})(?:\.(\d{1,3})(?:\.(\d{1,3}))?)?(?![0-9A-Za-z])")
+Version = tuple[int, ...]
 _OWN = ("hardware", "link", "model", "network", "version")  # flags of ours
-# GiB that drivers report, by which engines choose their defaults; of devices not named, 80.
+# GiB that drivers report, by which engines choose their defaults; of others the library's.
 MEMORY = {
+    **dict.fromkeys(("A100_80G", "A100_PCIe", "H100_SXM", "H100_PCIe"), 80),
     "V100_16G": 16, "L4": 22, "A10": 22, "A10G": 22, "RTX_4090": 24, "RTX_5090": 31,
     "V100_32G": 32, "A100_40G": 40, "L40S": 45, "A40": 45, "MI210": 64, "RTX_PRO_6000": 95,
     "H20": 95, "H200": 140, "B200": 178, "MI300X": 192, "MI325X": 256, "T4": 15, "RTX_3090": 24,
@@ -55,15 +60,15 @@ class Serving(Struct):
     @property
     def memory(self) -> int:
         """Return the GiB of a device."""
-        return MEMORY.get(self.hardware, 80)
+        return MEMORY.get(self.hardware) or capacity(self.hardware)
 
-    def version(self, usual: tuple[int, int]) -> tuple[int, int]:
+    def version(self, usual: Version) -> Version:
         """Return the version that is asked for, or that of the image; else the usual one."""
         given = self.own.value("version")
         text = given.span.text.strip("'\"") if given else self.tag
-        parts = text.removeprefix("v").split(".")
-        if all(part.isdigit() and len(part) < 4 for part in parts[:2]):  # noqa: PLR2004
-            return int(parts[0]), int(parts[1]) if len(parts) > 1 else 0
+        found = _VERSION.match(text)
+        if found:
+            return tuple(int(part) for part in found.groups() if part)
         if given:
             help_ = "for example 0.19"
             self.sink.error(WRONG, f"`{text[:60]}` is no version", given.span, help=(help_,))
@@ -165,7 +170,7 @@ def _model(serving: Serving) -> None:
 
 
 def context(serving: Serving, flag: str, command: str, consent: str) -> int | None:
-    """Read the longest context that is served; warn where the engine would not without consent.
+    """Return the longest context that is served; warn where the engine would not without consent.
 
     Consent is a variable of the environment in the command, or a flag that changes the model.
     """
@@ -182,7 +187,7 @@ def context(serving: Serving, flag: str, command: str, consent: str) -> int | No
         named = serving.note if serving.model.context else serving.model.name
         reason = f"`{named}` has {most} tokens, and the engine takes more only with"
         flags.unread(flag, f"{reason} `{consent}=1`")
-    return longest
+    return longest or most
 
 
 def _positive(serving: Serving, flag: str) -> bool:

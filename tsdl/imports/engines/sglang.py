@@ -16,6 +16,7 @@ from tsdl.imports.engines.serving import (
     MOST_DEVICES,
     Serving,
     Shape,
+    Version,
     close_command,
     cluster,
     context,
@@ -163,7 +164,7 @@ def _memory(serving: Serving, devices: int) -> None:
     memory(serving, "radix", fields)
 
 
-def _policy(serving: Serving, version: tuple[int, int], shape: Shape) -> None:
+def _policy(serving: Serving, version: Version, shape: Shape) -> None:
     flags, scheduler = serving.flags, serving.deployment.scheduler
     local = scheduler.local
     among = shape.copies if shape.together else 1  # ranks share what these two flags allow
@@ -200,7 +201,7 @@ def _policy(serving: Serving, version: tuple[int, int], shape: Shape) -> None:
     flags.ignore("--schedule-policy", "--schedule-low-priority-values-first")
 
 
-def _one_by_one(flags: Table, version: tuple[int, int], *, stages: int) -> list[Line]:
+def _one_by_one(flags: Table, version: Version, *, stages: int) -> list[Line]:
     """Return what has batches scheduled one by one, nothing where that overlaps with computing."""
     off, on = (flags.flag(f"--{word}-overlap-schedule") for word in ("disable", "enable"))
     if stages > 1:

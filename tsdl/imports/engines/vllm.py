@@ -8,7 +8,7 @@ is the default from 0.14 on (vllm-project/vllm#27614).
 from collections.abc import Mapping, Sequence
 
 from tsdl.diagnostics import Sink
-from tsdl.imports.engines import drafting
+from tsdl.imports.engines import drafting, zero
 from tsdl.imports.engines.commandline import Grammar
 from tsdl.imports.engines.effectless import VLLM, VLLM_SWITCHES
 from tsdl.imports.engines.graphs import CONFIG, LEVEL, uncaptured
@@ -16,6 +16,7 @@ from tsdl.imports.engines.serving import (
     MOST_DEVICES,
     Serving,
     Shape,
+    Version,
     close_command,
     cluster,
     context,
@@ -161,7 +162,7 @@ def _redundant(flags: Table) -> int:
     return found
 
 
-def _memory(serving: Serving, version: tuple[int, int], least: int) -> None:
+def _memory(serving: Serving, version: Version, least: int) -> None:
     """Put down the KV cache; its blocks have the tokens of `--block-size`, or at least so many."""
     flags = serving.flags
     sharing = flags.flag("--enable-prefix-caching")
@@ -205,7 +206,7 @@ def _memory(serving: Serving, version: tuple[int, int], least: int) -> None:
     memory(serving, base, fields)
 
 
-def _copies(serving: Serving, version: tuple[int, int]) -> list[Line]:
+def _copies(serving: Serving, version: Version) -> list[Line]:
     """Return where copies of states are kept, if that is not at the end of a chunk."""
     mode = serving.flags.text("--mamba-cache-mode")
     if mode not in {None, "none", "align", "all"}:
@@ -217,7 +218,7 @@ def _copies(serving: Serving, version: tuple[int, int]) -> list[Line]:
     return []
 
 
-def _policy(serving: Serving, version: tuple[int, int], longest: int | None, shape: Shape) -> int:
+def _policy(serving: Serving, version: Version, longest: int | None, shape: Shape) -> int:
     """Put down the policy; return how many tokens are drafted for each that is decoded."""
     flags, scheduler = serving.flags, serving.deployment.scheduler
     old = version < _ONE
@@ -227,7 +228,7 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
     chunked = flags.flag("--enable-chunked-prefill")
     usual = 8192 if large or (hopper and not old) else 2048
     if old:
-        usual = _old_budget(version, longest, chunked=bool(chunked))
+        usual, chunked = zero.put_down(serving, version, longest or 0, chunked=chunked)
     budget = flags.whole(_BUDGET, 1, _MOST) or usual
     ahead, flag = drafting.of_config(serving, stages=shape.stages)
     if sequences > budget and flags.has("--max-num-seqs") and flags.has(_BUDGET):
@@ -237,9 +238,7 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
     if chunked or not old:
         sequences = drafting.fitting(serving, flag, sequences, budget, ahead)
     name = "vllm_0_6" if old else "vllm"
-    if old:
-        _old_policy(serving, chunked=bool(chunked))
-    elif chunked is False:
+    if not old and chunked is False:
         flags.unread("--enable-chunked-prefill", "prompts are cut into chunks all the same")
     asked = flags.flag("--async-scheduling")
     early = version >= (0, 14) if asked is None else asked
@@ -261,22 +260,6 @@ def _policy(serving: Serving, version: tuple[int, int], longest: int | None, sha
     halves(serving, shape, "--enable-dbo", f"least_peer_tokens >= {enough}")
     _order(serving)
     return ahead
-
-
-def _old_budget(version: tuple[int, int], longest: int | None, *, chunked: bool) -> int:
-    """Return max_num_batched_tokens of V0: the context, of at least 2048; of chunks a default."""
-    if chunked:
-        return 512 if version < (0, 7) else 2048
-    return max(longest, 2048) if longest else 8192
-
-
-def _old_policy(serving: Serving, *, chunked: bool) -> None:
-    local = serving.deployment.scheduler.local
-    if chunked:
-        local.append(Line("chunked", "--enable-chunked-prefill", "batching"))
-    way = serving.flags.text("--preemption-mode")
-    if way in ("swap", "recompute"):
-        local.append(Line(way, "--preemption-mode", "preempt"))
 
 
 def _order(serving: Serving) -> None:

@@ -22,6 +22,7 @@ from tsdl.writing import Block, Line, render, visible
 FILE_FLAGS: tuple[str, ...] = ()
 _COMMAND = "tsdl import hf"
 _TEXT = ("text_config", "llm_config", "language_config")  # of a multimodal model
+_BIASES = ("attention_bias", "mlp_bias")  # of those whose class leaves that open
 _PARTS = {"vision_config": "images", "audio_config": "sound"}
 
 
@@ -46,12 +47,18 @@ def _text(path: str, root: Table, sink: Sink) -> str | None:
     kind, family = found[0], variant(*found, text)
     kind = kind if within is None else f"the language model in it, a {kind}"
     graph, members = Sizes(text, family, within is not None).read()
-    family = replace(family, graph=graph)
+    biased = family.biases or any(_is_true(text, key) for key in _BIASES)
+    family = replace(family, graph=graph, biases=biased)
     both = [text, root] if within else [root]
     members += [dtype(both), *states(text), *quantization(both, members), *_tied(both, family)]
     _leave(root, text)
     named = PurePath(path).name, _name(path, root)
     return None if sink.has_errors else _written(named, kind, family, members, text)
+
+
+def _is_true(table: Table, key: str) -> bool:
+    value = table.value(key)
+    return value is not None and value.data is True
 
 
 def _tied(tables: list[Table], family: Architecture) -> list[Line]:

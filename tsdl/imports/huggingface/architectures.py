@@ -74,6 +74,12 @@ _EXPERTS = USUAL | {
     "active_experts": ("num_experts_per_tok",),
     "expert_ffn": ("moe_intermediate_size",),
 }
+_COUNTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_OF_EXPERTS = {
+    "experts": _COUNTS,
+    "active_experts": ("num_experts_per_tok", "experts_per_token", "moe_top_k"),
+    "expert_ffn": ("moe_intermediate_size",),
+}  # as any configuration may spell them
 _LLAMA4 = _MIXTRAL | {"ffn": ("intermediate_size_mlp",), "expert_ffn": ("intermediate_size",)}
 _SHARED = _EXPERTS | {
     "experts": ("n_routed_experts",),
@@ -278,9 +284,13 @@ def _unknown(name: str, place: Span, text: Table, sink: Sink) -> None:
         help_ = "what is served here answers with tokens, one after another: import such a model"
         sink.error(WRONG, title, place, label, help=(help_,))
         return
+    experts = text.has(*_COUNTS)
     near = _nearest(name)
+    near = near if near and (not experts or KNOWN[near].keys.keys() >= {"experts"}) else None
     norm = text.has("layer_norm_epsilon", "layer_norm_eps", "layer_norm_elementwise_affine")
-    graph = KNOWN[near].graph if near else "neox" if norm else "llama"
+    plain = "neox" if norm else "llama"
+    mixture = "qwen3_moe" if text.has("moe_intermediate_size") else "mixtral"
+    graph = KNOWN[near].graph if near else mixture if experts else plain
     title, label = f"the architecture `{shown}` is not known", "unknown"
     if name in BEYOND:
         title, label = f"no graph of the library is that of `{shown}`", f"it has {BEYOND[name]}"
@@ -309,8 +319,8 @@ def _stem(name: str) -> str:
 def _written(text: Table) -> str:
     """Return the sizes that a configuration has under the usual keys, as TSDL has them."""
     found = []
-    for field_, keys in USUAL.items():
-        value = text.entries.get(keys[0])
+    for field_, keys in (USUAL | _OF_EXPERTS).items():
+        value = next((text.entries[key] for key in keys if key in text.entries), None)
         plain = value and isinstance(value.data, int) and not isinstance(value.data, bool)
         if value and plain and field_ != "context":
             found.append(f"{field_} = {number(int(str(value.data)))}")

@@ -28,8 +28,8 @@ def variant(name: str, family: Architecture, text: Table) -> Architecture:
             _leave_further(text)
             return replace(family, graph="glm4_moe") if text.flag("use_qk_norm") else family
         case "DeepseekV2ForCausalLM" | "DeepseekV3ForCausalLM":
-            _compressed(family, text)
             _deepseek(text)
+            return _of_queries(family, text)
         case "DeepseekV32ForCausalLM" | "GlmMoeDsaForCausalLM":
             _compressed(family, text)
             text.ignore("head_dim", "qk_head_dim", "mlp_layer_types")  # others tell them, too
@@ -116,8 +116,17 @@ def _llama4(family: Architecture, text: Table) -> Architecture:
     )
 
 
+def _of_queries(family: Architecture, text: Table) -> Architecture:
+    """Return the graph without compressed queries, where none are, as in DeepSeek V2 Lite."""
+    if text.value("q_lora_rank") is not None:
+        return family
+    text.ignore("q_lora_rank")
+    keys = {key: names for key, names in family.keys.items() if key != "query_rank"}
+    return replace(family, graph="deepseek_lite", keys=keys)
+
+
 def _compressed(family: Architecture, text: Table) -> None:
-    """Refuse a model whose queries are not compressed, as DeepSeek V2 Lite."""
+    """Refuse a model with sparse attention whose queries are not compressed."""
     if text.value("q_lora_rank") is None:
         title = f"queries that are not compressed are not in the graph `{family.graph}`"
         help_ = f"write `model own from {family.graph} {{ … }}` with a graph whose `qkv_a` has them"
