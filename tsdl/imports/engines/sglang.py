@@ -69,7 +69,7 @@ _UNREAD = {
     "--schedule-conservativeness": "10 % of the cache are kept for those that run",
     "--num-continuous-decode-steps": "iterations are scheduled one by one",
     "--cpu-offload-gb": "all weights are in the device's memory",
-    "--enable-hierarchical-cache": "for KV kept in other memory, see `policy pooled` and tiers",
+    "--enable-hierarchical-cache": "KV in other memory is a tier with `share = prefix`, see `policy offloading`",
     "--enable-lora": "adapters are not modelled",
     "--lora-paths": "adapters are not modelled",
     "--tbo-token-distribution-threshold": "both halves have as many tokens, requests and contexts",

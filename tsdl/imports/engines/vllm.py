@@ -77,7 +77,7 @@ _UNREAD = {
     "--cpu-offload-gb": "all weights are in the device's memory",
     "--kv-cache-memory-bytes": "set `blocks` of the kvcache: bytes over those of a block",
     "--kv-transfer-config": "for prefill and decode apart, see `policy disaggregated_chunked`",
-    "--kv-offloading-size": "for KV kept in other memory, see `policy pooled` and tiers",
+    "--kv-offloading-size": "KV in other memory is a tier with `share = prefix`, see `policy offloading`",
     "--enable-lora": "adapters are not modelled",
     "--max-num-partial-prefills": "prompts are prefilled in the order of their admission",
     "--max-long-partial-prefills": "prompts are prefilled in the order of their admission",
