@@ -416,3 +416,30 @@ def test_the_other_link_of_cards_is_named(flags: str, link: str, other: str | No
     alone, _ = made("vllm", f"vllm serve {DENSE}", *flags.split()[:2])
     assert alone is not None
     assert "link" not in alone
+
+
+@pytest.mark.parametrize(
+    ("form", "flags", "told"),
+    [
+        ("vllm", f"{DENSE} --kv-offloading-size 64 --data-parallel-size 2", "memory|its own"),
+        ("vllm", "Qwen/Qwen3-Next-80B-A3B-Instruct -tp 4 --kv-offloading-size 64", "recurrent"),
+        ("sglang", f"{DENSE} --enable-hierarchical-cache --hicache-ratio 3", "--hicache-size"),
+    ],
+)
+def test_memory_of_the_host_is_left_out_with_a_reason(form: str, flags: str, told: str) -> None:
+    text, found = made(form, f"{STARTS[form]} {flags}")
+    assert text is not None
+    assert "tier" not in text
+    (warning,) = (d for d in found if re.search(told, d.title))
+    assert warning.code == "W0606"
+
+
+def test_memory_of_the_host_is_that_of_all_devices() -> None:
+    text, found = made(
+        "sglang", f"{STARTS['sglang']} {DENSE} --tp 4 --enable-hierarchical-cache --hicache-size 50"
+    )
+    assert not found
+    assert text is not None
+    assert "tier host { capacity = 200 GB; share = prefix }" in re.sub(r" +", " ", text)
+    assert "offloading {}" in text
+    assert not errors(text)

@@ -58,6 +58,7 @@ class Scheduler(Struct):
     """A policy: the one of the library that it is, and what differs in its stages."""
 
     base: str = "continuous"
+    also: list[str] = field(default_factory=list)  # policies beside it
     local: list[Member] = field(default_factory=list)
     everywhere: list[Member] = field(default_factory=list)  # the global stage
     notes: list[str] = field(default_factory=list)
@@ -135,8 +136,8 @@ def _cache(memory: Memory, blocks: list[Block]) -> str:
 def _policy(scheduler: Scheduler, blocks: list[Block]) -> list[Line]:
     stages = (("local", scheduler.local), ("global", scheduler.everywhere))
     members: list[Member] = [Block(n, sorted(stage, key=_rank)) for n, stage in stages if stage]
-    if members:
-        head = f"policy {SCHEDULER} from {scheduler.base}"
+    if members or scheduler.also:
+        head = f"policy {SCHEDULER} from {', '.join([scheduler.base, *scheduler.also])}"
         blocks.append(Block(head, members, "", scheduler.notes))
         return [Line(SCHEDULER, "", "policy")]
     if scheduler.base == "continuous":  # the default

@@ -13,10 +13,18 @@ from tsdl.imports.documents import read_flags
 from tsdl.imports.engines.checkpoints import Checkpoint, checkpoint, formats
 from tsdl.imports.engines.commandline import MODEL, Grammar, plain, read_command
 from tsdl.imports.engines.relatives import help_for
-from tsdl.imports.library import Names, capacity, folded, has_experts, longest_context, own_link
+from tsdl.imports.library import (
+    Names,
+    capacity,
+    declares,
+    folded,
+    has_experts,
+    longest_context,
+    own_link,
+)
 from tsdl.imports.tables import WRONG, Table
 from tsdl.source import Source, Span
-from tsdl.writing import Line, tokens, visible
+from tsdl.writing import Block, Line, Member, tokens, visible
 
 MOST_DEVICES = 4096
 _MOST_LINES = 12  # of a command that are shown
@@ -188,6 +196,18 @@ def context(serving: Serving, flag: str, command: str, consent: str) -> int | No
         reason = f"`{named}` has {most} tokens, and the engine takes more only with"
         flags.unread(flag, f"{reason} `{consent}=1`")
     return longest or most
+
+
+def host_memory(serving: Serving, size: str, flag: str, copies: int) -> None:
+    """Put down memory of the host that keeps blocks of KV beside the devices."""
+    if copies > 1:
+        serving.flags.unread(flag, "each engine has its own: one for all of them is a tier")
+    elif declares(serving.model.name, "recurrent_layers"):
+        serving.flags.unread(flag, "states of recurrent layers are kept in no tier of blocks")
+    else:
+        fields: list[Member] = [Line(size, flag, "capacity"), Line("prefix", "", "share")]
+        serving.deployment.tiers.append(Block("tier host", fields))
+        serving.deployment.scheduler.also.append("offloading")
 
 
 def _positive(serving: Serving, flag: str) -> bool:

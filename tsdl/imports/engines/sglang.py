@@ -21,12 +21,13 @@ from tsdl.imports.engines.serving import (
     cluster,
     context,
     halves,
+    host_memory,
     memory,
     open_command,
 )
 from tsdl.imports.library import declares, has_experts
 from tsdl.imports.tables import WRONG, Table
-from tsdl.writing import Line, number, percent, tokens
+from tsdl.writing import Line, number, percent, quantity, tokens
 
 FILE_FLAGS = ()
 _MOST = 10_000_000
@@ -69,7 +70,6 @@ _UNREAD = {
     "--schedule-conservativeness": "10 % of the cache are kept for those that run",
     "--num-continuous-decode-steps": "iterations are scheduled one by one",
     "--cpu-offload-gb": "all weights are in the device's memory",
-    "--enable-hierarchical-cache": "KV in other memory is a tier with `share = prefix`, see `policy offloading`",
     "--enable-lora": "adapters are not modelled",
     "--lora-paths": "adapters are not modelled",
     "--tbo-token-distribution-threshold": "both halves have as many tokens, requests and contexts",
@@ -94,6 +94,7 @@ def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> 
     shape, devices = _cluster(serving)
     context(serving, "--context-length", files[0][1], _CONSENT)
     _memory(serving, devices)
+    _host_memory(serving, devices, shape.copies)
     _policy(serving, version, shape)
     serving.unread(_UNREAD)
     serving.flags.ignore(*SGLANG)
@@ -138,6 +139,21 @@ def _cluster(serving: Serving) -> tuple[Shape, int]:
             Line(router, f"--load-balance-method {balance}", "router")
         )
     return shape, devices
+
+
+def _host_memory(serving: Serving, devices: int, copies: int) -> None:
+    """Put down HiCache's memory of the host, of which each device has as many GB as are said."""
+    flags = serving.flags
+    size = flags.number("--hicache-size", 0, 1_000_000)
+    if not flags.flag("--enable-hierarchical-cache"):
+        return
+    flags.ignore("--hicache-write-policy", "--hicache-io-backend", "--hicache-mem-layout")
+    flags.ignore("--hicache-ratio")  # a size wins over it
+    if size:
+        host_memory(serving, quantity(size * devices, "GB"), "--hicache-size", copies)
+    else:
+        reason = "how much that is depends on the devices' cache: say it by `--hicache-size`"
+        flags.unread("--enable-hierarchical-cache", reason)
 
 
 def _memory(serving: Serving, devices: int) -> None:

@@ -21,6 +21,7 @@ from tsdl.imports.engines.serving import (
     cluster,
     context,
     halves,
+    host_memory,
     memory,
     open_command,
 )
@@ -70,6 +71,7 @@ GRAMMAR = Grammar(
 _ALL_GATHER = ("allgather_reducescatter", "naive")  # backends that send all tokens to every rank
 _ALL_TO_ALL = ("deepep", "pplx", "flashinfer", "mori", "nixl")  # how others begin, which do not
 _COPIES = "num_redundant_experts"
+_OFFLOADED = "--kv-offloading-size"  # GiB of all devices of an engine together
 _BACKEND = "VLLM_ALL2ALL_BACKEND"
 _UNREAD = {
     "--cudagraph-capture-sizes": "the largest of them decides: `eager = tokens > N` in the policy",
@@ -77,7 +79,6 @@ _UNREAD = {
     "--cpu-offload-gb": "all weights are in the device's memory",
     "--kv-cache-memory-bytes": "set `blocks` of the kvcache: bytes over those of a block",
     "--kv-transfer-config": "for prefill and decode apart, see `policy disaggregated_chunked`",
-    "--kv-offloading-size": "KV in other memory is a tier with `share = prefix`, see `policy offloading`",
     "--enable-lora": "adapters are not modelled",
     "--max-num-partial-prefills": "prompts are prefilled in the order of their admission",
     "--max-long-partial-prefills": "prompts are prefilled in the order of their admission",
@@ -109,6 +110,10 @@ def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> 
     name_format(serving.model)
     drafted = _policy(serving, version, longest, shape)
     _memory(serving, version, block_of(serving.model, shape.tensor, drafted))
+    size = serving.flags.number(_OFFLOADED, 0, 1_000_000)
+    if size:
+        serving.flags.ignore("--kv-offloading-backend")
+        host_memory(serving, quantity(size, "GiB"), _OFFLOADED, shape.copies)
     serving.unread(_UNREAD)
     serving.flags.ignore(*VLLM)
     if version >= _ONE:
