@@ -91,6 +91,16 @@ def test_a_study_is_run(shell: Shell) -> None:
     assert shell.run("found.complete") is True
 
 
+def test_what_is_warned_of_is_shown(shell: Shell, capsys: Capture) -> None:
+    vain = CELL.replace("workload = few }", "workload = few; slo = s }", 1)
+    vain = f"slo s {{ ttft <= 1 us }}\n{vain}"
+    shell.run(f"%%tsdl --scenario small\n{vain}")
+    assert "warning[W0502]" in capsys.readouterr().err
+    certain = vain.replace("poisson", "uniform").replace("table p99", "replicate 2; table p99")
+    shell.run(f"%%tsdl --study load --jobs 1\n{certain}")
+    assert "warning[W0512]" in capsys.readouterr().err
+
+
 def test_a_mistake_is_shown_at_its_place(shell: Shell, capsys: Capture) -> None:
     told = shell.told(f"%%tsdl\n{CELL.replace('4 req/s', '4 s')}", capsys)
     assert "error[E0301]" in told

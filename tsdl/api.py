@@ -43,16 +43,16 @@ class Plan(plan_.Plan, frozen=True, dict=True, weakref=True):
 
         return cls(**read_plan(text).fields())
 
-    def __reduce__(self) -> tuple[Callable[[str], Plan], tuple[str]]:
-        """Pickle as JSON, which is refused where it is of another format."""
-        return Plan.from_json, (self.to_json(),)
+    def __reduce__(self) -> tuple[Callable[..., Plan], tuple[object, ...]]:
+        """Pickle as JSON, which is refused where it is of another format, and its warnings."""
+        return _unpickled, (self.to_json(), self.warnings)
 
     def with_externs(self, externs: Mapping[str, object]) -> Plan:
         """Return the plan with the Python that it names, which is no part of it.
 
         `externs` are policies and costs by these names (SPEC.md, sections 8.17 and 7.7).
         """
-        plan = Plan(**self.fields())
+        plan = Plan(**self.fields()).warned(self.warnings)
         plan.__dict__["_externs"] = dict(externs)
         return plan
 
@@ -102,6 +102,10 @@ class Plan(plan_.Plan, frozen=True, dict=True, weakref=True):
         from tsdl.runtime.html import plan_html
 
         return plan_html(self)
+
+
+def _unpickled(text: str, warnings: tuple[Diagnostic, ...]) -> Plan:
+    return Plan.from_json(text).warned(warnings)
 
 
 def _session(
@@ -202,9 +206,9 @@ def compile(  # noqa: A001, PLR0913 (the name that people look for: tsdl.compile
     sink = Sink()
     session = _session(source, files, allow)
     chosen = choose_scenario(session, sink, params or {}, scenario, constants)
-    plan = chosen.plan(sink) if chosen else None
+    plan = chosen.compiled(sink) if chosen else None
     if plan is not None:
-        return Plan(**plan.fields()).with_externs(externs or {})
+        return Plan(**plan.fields()).warned(plan.warnings).with_externs(externs or {})
     raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
 
 
@@ -259,6 +263,7 @@ def validate(
     without it, the workload's warm-up). Raises TsdlError where the file or a formula of the plan is
     wrong, ValueError where the run does not say when requests arrived and `after` asks for it.
     """
+    from tsdl.imports.served import doubts_of
     from tsdl.measured import Run
     from tsdl.validation import validate
 
@@ -272,15 +277,7 @@ def validate(
         after=after,
         externs=getattr(plan, "_externs", {}),
     )
-    return replace(found, warnings=_doubts(measured, plan))
-
-
-def _doubts(run: Run, plan: plan_.Plan) -> tuple[Diagnostic, ...]:
-    """Return what in a measured run contradicts itself, or the model that a plan has."""
-    from tsdl.imports.served import of_another_model
-    from tsdl.measured.doubts import doubts
-
-    return (*doubts(run, Source(run.name, "")), *of_another_model(run, plan.model.name))
+    return replace(found, warnings=doubts_of(measured, plan.model.name))
 
 
 def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
@@ -304,6 +301,7 @@ def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
     without scipy.
     """
     from tsdl.calibration import calibrate
+    from tsdl.imports.served import doubts_of
     from tsdl.measured import Run
 
     several = [runs] if isinstance(runs, (Run, str, PathLike)) else runs
@@ -316,7 +314,8 @@ def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
     found = calibrate(chosen, measured, fit, holdout)
     plan = chosen.plan(Sink())
     assert plan is not None  # it has run
-    return replace(found, doubts=tuple(doubt for run in measured for doubt in _doubts(run, plan)))
+    served = plan.model.name
+    return replace(found, doubts=tuple(d for run in measured for d in doubts_of(run, served)))
 
 
 def study(  # noqa: PLR0913 (what is asked, and how it is run)

@@ -91,7 +91,7 @@ class _Magic:
             return None
         params, constants = dict(arguments.params), dict(arguments.constants)
         if arguments.study:
-            return api.study(
+            answer = api.study(
                 text,
                 arguments.study,
                 params=params,
@@ -100,6 +100,8 @@ class _Magic:
                 jobs=arguments.jobs,
                 **outside,
             )
+            self._tell(answer.warnings)
+            return answer
         plan = api.compile(text, params, arguments.scenario, constants=constants, **outside)
         known = self._shell.user_ns
         python = {name: known[name] for name in extern_names(plan) if name in known}

@@ -85,10 +85,10 @@ def run(arguments: argparse.Namespace) -> int:
             watch=watched,
             limits=limits_of(arguments),
         )
-    tell(result.warnings, "text")
+    tell([d for d in result.warnings if d not in plan.warnings], "text")  # which are told
     unwritten = _write(result, arguments)  # before it is shown: whoever reads it may stop reading
     if arguments.format == "json":
-        sys.stdout.write(files.summary_json(result))
+        sys.stdout.write(files.summary_json(result, warned=True))
     elif arguments.format == "vllm":
         sys.stdout.write(vllm_json(result))
     else:

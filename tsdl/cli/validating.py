@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from tsdl.cli.options import add_engine, add_measured, add_scenario, read_seed
 from tsdl.cli.shared import (
     MISTAKE,
@@ -49,7 +51,7 @@ def validate(arguments: argparse.Namespace) -> int:
     plan = compile_scenario(arguments)
     if plan is None or measured is None:
         return MISTAKE
-    from tsdl.imports.served import of_another_model
+    from tsdl.imports.served import doubts_of, of_another_model
 
     tell(list(of_another_model(measured, plan.model.name)), "text")
     problem = no_folder(arguments.out)
@@ -69,8 +71,10 @@ def validate(arguments: argparse.Namespace) -> int:
         )
     except ValueError as error:
         return usage_error(str(error))
+    found = replace(found, warnings=doubts_of(measured, plan.model.name))  # which are told
+    tell([d for d in found.result.warnings if d not in plan.warnings], "text")
     if arguments.format == "json":
-        sys.stdout.write(files.as_json(found))
+        sys.stdout.write(files.as_json(found, warned=True))
     else:
         print(text.table(found))
     return _write(found, Path(arguments.out)) if arguments.out else OK

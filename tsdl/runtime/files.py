@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from tsdl.diagnostics.export import brief
 from tsdl.runtime.columns import Column
 from tsdl.runtime.parquet import height, part, write_table
 from tsdl.runtime.result import Result
@@ -25,9 +26,14 @@ FORMATS = ("csv", "parquet")
 _ROWS = 10_000  # that are made text at once
 
 
-def summary_json(result: Result) -> str:
-    """Return the summary as JSON."""
-    return json.dumps(result.summary, indent=2, allow_nan=False) + "\n"
+def summary_json(result: Result, *, warned: bool = False) -> str:
+    """Return the summary as JSON.
+
+    Where it is to say what is `warned` of, too, it names files of the program as they were given:
+    the plan has none of that.
+    """
+    more = {"warnings": brief(result.warnings)} if warned else {}
+    return json.dumps({**result.summary, **more}, indent=2, allow_nan=False) + "\n"
 
 
 def table_csv(columns: Mapping[str, Column]) -> Iterator[str]:

@@ -58,8 +58,9 @@ class Result:
 
     `requests`, `timeseries`, `states` and `records` are tables of numpy columns, made when they are
     asked for (`columns` has those of requests one by one); `summary` holds JSON values, with times
-    in seconds, sizes in bytes, rates per second. `warnings` are diagnostics of what the run asked
-    of its tables and they do not have, and of requests that pile up; `steady` tells whether they do
+    in seconds, sizes in bytes, rates per second. `warnings` are diagnostics: first those of the
+    plan, then of what the run asked of its tables and they do not have, and of requests that pile
+    up; `steady` tells whether they do
     not (None where that is not known). `timeline` and `tokens` are what was noted of iterations and
     tokens, None where nobody asked for it. `stuck` are groups of requests that wait for
     the same for ever, with what that is as text. `partial` says where a limit has stopped the run
@@ -82,7 +83,7 @@ class Result:
         counted = self.columns["arrived"] >= plan.workload.warmup
         growth = growth_of(plan.workload, self.columns, counted)
         self.steady = growth.steady if growth is not None else None
-        self.warnings = warnings(outcome.workers)
+        self.warnings = [*plan.warnings, *warnings(outcome.workers)]
         if growth is not None and not growth.steady:
             self.warnings.append(piling_up(growth))
         elif brief := too_short(plan.workload, self.columns, counted):

@@ -45,13 +45,17 @@ class Expected(Struct, frozen=True):
 
 
 class Answer:
-    """The outcome of a study: rows in order, its expectations, and how much was run."""
+    """The outcome of a study: rows in order, its expectations, and how much was run.
+
+    `warnings` are diagnostics: of the study, then of the plans of its points.
+    """
 
     def __init__(self, points: Points, units: list[Unit], seed: int | None) -> None:
         """Compute rows from units, in the order of points, then seeds."""
         self.points = points
         self.study: Study = points.study
         self.seed = seed
+        self.warnings = points.warnings()
         count = self.study.replicates
         groups = [units[i : i + count] for i in range(0, len(units), count)]
         self._all = [self._row(group) for group in groups]

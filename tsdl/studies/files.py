@@ -8,6 +8,7 @@ import json
 import math
 from typing import TYPE_CHECKING
 
+from tsdl.diagnostics.export import brief
 from tsdl.runtime.tables import Table, column_of
 from tsdl.wholefiles import put_together, text_put
 
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from tsdl.studies.answer import Answer
 
 
-def answer_json(answer: Answer) -> str:
-    """Return the answer as JSON."""
-    return json.dumps(answer.data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+def answer_json(answer: Answer, *, warned: bool = False) -> str:
+    """Return the answer as JSON, and what is `warned` of where that is wanted."""
+    more = {"warnings": brief(answer.warnings)} if warned else {}
+    return json.dumps({**answer.data, **more}, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def answer_csv(answer: Answer) -> str:

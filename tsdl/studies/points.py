@@ -1,12 +1,14 @@
 """The points of a study: which there are, what params are there, and the plan of each."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache, cached_property
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from tsdl.diagnostics import Diagnostic, Severity, Sink
+from tsdl.diagnostics.words import several
 from tsdl.errors import TsdlError
 from tsdl.evaluate import Evaluator, Failed
 from tsdl.formula import Atom, symbol
@@ -15,9 +17,10 @@ from tsdl.lower.questions import Asked, Expectation, Levels, Study, evaluator_at
 from tsdl.lower.studies import lower_study, scenario_of, varied
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
-from tsdl.session import Chosen, Session, checked
+from tsdl.session import Chosen, Session, checked, of_numbers
 from tsdl.source import Span
 from tsdl.studies.measures import settled
+from tsdl.verifystudies import check_study
 
 FOUND = "found"  # stands in formulas for the value that is searched for
 _KEPT = 100  # plans that are kept: those of the points that are on their way
@@ -42,6 +45,7 @@ class Points(Struct, dict=True):
 
     study: Study
     chosen: Chosen
+    verified: list[Diagnostic] = field(default_factory=list)  # before anything is run
     # By point and what is found; by point, whether something is, and what was asked.
     _plans: dict[tuple[int, float | None], Plan | Infeasible] = field(default_factory=dict)
     _formulas: dict[tuple[int, bool, int], FormulaValue] = field(default_factory=dict)
@@ -87,6 +91,23 @@ class Points(Struct, dict=True):
     def warned(self, point: Point, found: float | None = None) -> list[Diagnostic]:
         """Return what is warned of in the plan of a point, once that is made."""
         return self._warned.get((point.number, found), [])
+
+    def warnings(self) -> list[Diagnostic]:
+        """Return what is warned of in the study, then in the plans that were made of its points.
+
+        That is what numbers rest on, each once at a place, and of how many points it is.
+        """
+        groups: dict[tuple[str, str], list[tuple[int, Diagnostic]]] = {}
+        for number, found in sorted(self._warned, key=lambda key: (key[0], key[1] or 0.0)):
+            for warning in of_numbers(self._warned[number, found]):
+                place = warning.span.place if warning.span else ""
+                groups.setdefault((warning.code, place), []).append((number, warning))
+        told, points = list(self.verified), several(len(self.all), "point")
+        for group in groups.values():
+            count, first = len({number for number, _ in group}), group[0][1]
+            where = (f"at {count:,} of {points}",) if count < len(self.all) else ()
+            told.append(replace(first, notes=(*first.notes, *where)))
+        return told
 
     def formulas(
         self, point: Point, asked: tuple[Asked, ...], found: float | None = None
@@ -152,7 +173,13 @@ def choose_study(
     chosen = Chosen(session, program, values, scenario).with_constants(
         constants or {}, sink, varied(outside, declaration) if constants else ()
     )
-    return points_of(session, chosen.evaluator(sink), declaration) if chosen else None
+    points = points_of(session, chosen.evaluator(sink), declaration) if chosen else None
+    if points is not None:
+        with suppress(RecursionError):  # which a plan tells
+            asking = points.chosen
+            check_study(asking.evaluator(sink), points.study, asking.session.read_beside)
+        points.verified = of_numbers(sink.sorted())
+    return points
 
 
 def points_of(session: Session, outside: Evaluator, declaration: Declaration) -> Points | None:
