@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tsdl.runtime.outcome import Outcome
     from tsdl.runtime.samples import Samples
-    from tsdl.runtime.timeline import Timeline, Tokens
+    from tsdl.runtime.timeline import Timeline
     from tsdl.runtime.watched import Watch
 
 LATENCIES = ("ttft", "tpot", "itl", "mtpot", "e2e", "queue")
@@ -60,11 +60,11 @@ class Result:
     asked for (`columns` has those of requests one by one); `summary` holds JSON values, with times
     in seconds, sizes in bytes, rates per second. `warnings` are diagnostics: first those of the
     plan, then of what the run asked of its tables and they do not have, and of requests that pile
-    up; `steady` tells whether they do
-    not (None where that is not known). `timeline` and `tokens` are what was noted of iterations and
-    tokens, None where nobody asked for it. `stuck` are groups of requests that wait for
-    the same for ever, with what that is as text. `partial` says where a limit has stopped the run
-    (None: nowhere); all else is then of what happened until there.
+    up; `steady` tells whether they do not (None where that is not known). `timeline` and `tokens`
+    (when users had them) are what was noted of iterations and tokens, None where nobody asked for
+    it. `stuck` are groups of requests that wait for the same for ever, with what that is as text.
+    `partial` says where a limit has stopped the run (None: nowhere); all else is then of what
+    happened until there.
     """
 
     def __init__(self, plan: Plan, seed: int, outcome: Outcome, watch: Watch | None = None) -> None:
@@ -72,9 +72,9 @@ class Result:
         self.plan = plan
         self.seed = seed
         self.timeline: Timeline | None = watch.timeline if watch else None
-        tokens = watch.tokens if watch else None
-        self.tokens: Tokens | None = None if tokens is None else tokens.columns()
         self.columns = Requests(outcome.requests, [w.local.front_end for w in outcome.workers])
+        noted = watch.tokens if watch else None
+        self.tokens = None if noted is None else self.columns.seen(noted.columns())
         self._samples, self._records = outcome.samples, outcome.notes.records
         self._states = outcome.states
         self.log = outcome.notes.log
