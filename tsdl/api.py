@@ -259,9 +259,10 @@ def validate(
 ) -> Validation:
     """Simulate a plan and compare it with a measured run, which `read_run` or a path gives.
 
-    The first `skip_first` requests do not count, nor those that arrive before `after` (seconds;
-    without it, the workload's warm-up). Raises TsdlError where the file or a formula of the plan is
-    wrong, ValueError where the run does not say when requests arrived and `after` asks for it.
+    The first `skip_first` requests do not count, nor those that arrive before `after` (seconds from
+    the first arrival of each; without it, the workload's warm-up). Raises TsdlError where the file
+    or a formula of the plan is wrong, ValueError where the run does not say when requests arrived
+    and `after` asks for it.
     """
     from tsdl.imports.served import doubts_of
     from tsdl.measured import Run

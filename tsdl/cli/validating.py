@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--after", type=_seconds, metavar="SECONDS",
-        help="leave out requests that arrive before (else: before the workload's warm-up)",
+        help="leave out requests that arrive so soon after the first (else: in the warm-up)",
     )  # fmt: skip
     parser.add_argument(
         "-o", "--out", metavar="DIR", help="write validate.json, validate.csv and pictures"

@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tsdl.diagnostics import Diagnostic
 from tsdl.measured import Run
@@ -118,9 +119,7 @@ class Validation(Struct, frozen=True, dict=True):
         return f"<Validation of {both}: {told}>"
 
     def _agreement(self, metric: str) -> Agreement:
-        # Who counts among the measured: arrivals that differ a little must not part a pair.
-        counted = self.measured.counted
-        theirs, ours = (columns.values[metric][counted] for columns in self._sides())
+        theirs, ours = (columns.of(metric) for columns in self._sides())
         known = np.isfinite(theirs) & np.isfinite(ours) & (theirs > 0)
         theirs, ours = theirs[known], ours[known]
         if not len(theirs):
@@ -149,8 +148,8 @@ def validate(  # noqa: PLR0913 (what is run, and what counts)
     """Simulate a plan and put it beside a measured run.
 
     The first `skip_first` requests and those that arrive before `after` seconds (without it, before
-    the workload's warm-up) do not count. Raises TsdlError where a formula fails, ValueError for an
-    `after` that the run cannot answer.
+    the workload's warm-up), from the first arrival of each run, do not count. Raises TsdlError
+    where a formula fails, ValueError for an `after` that the run cannot answer.
     """
     begin = plan.workload.warmup if after is None else after
     of_run(run, skip_first, begin)  # better told now than after a long run
@@ -160,7 +159,9 @@ def validate(  # noqa: PLR0913 (what is run, and what counts)
 def beside(run: Run, result: Result, skip_first: int = 0, after: float = 0.0) -> Validation:
     """Put the result of a simulation beside a measured run.
 
-    Raises ValueError for an `after` that the run cannot answer.
+    Of the same requests, those count that do so in the measurement: arrivals that differ a little
+    must not part a pair. Raises ValueError for an `after` that the run cannot answer.
     """
-    measured = of_run(run, skip_first, after)
-    return Validation(run, result, measured, of_result(result, skip_first, after))
+    measured, simulated = of_run(run, skip_first, after), of_result(result, skip_first, after)
+    found = Validation(run, result, measured, simulated)
+    return replace(found, simulated=simulated.only(measured.counted)) if found.same else found
