@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,6 +171,18 @@ def test_a_run_without_arrivals() -> None:
     assert math.isnan(tsdl.validate(plan_of(), run, skip_first=1).measured.throughput)
     with pytest.raises(ValueError, match="when requests arrived"):
         tsdl.validate(plan_of(), run, after=1)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, "1", None, math.nan])
+def test_so_many_requests_are_no_number(wrong: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ValueError, match="`skip_first` is a whole number from 0 on, not "):
+        tsdl.validate(plan_of(), measured(), skip_first=wrong)
+
+
+@pytest.mark.parametrize("wrong", [-1, math.nan, math.inf, "5"])
+def test_so_many_seconds_are_no_time(wrong: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ValueError, match="`after` is a time in seconds from 0 on, not "):
+        tsdl.validate(plan_of(), measured(), after=wrong)
 
 
 def test_somebody_must_count() -> None:

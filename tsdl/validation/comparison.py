@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from numbers import Real
+from operator import index
 from pathlib import PurePath
 
 import numpy as np
@@ -151,9 +153,29 @@ def validate(  # noqa: PLR0913 (what is run, and what counts)
     the workload's warm-up), from the first arrival of each run, do not count. Raises TsdlError
     where a formula fails, ValueError for an `after` that the run cannot answer.
     """
-    begin = plan.workload.warmup if after is None else after
+    begin = plan.workload.warmup if after is None else _seconds(after)
+    skip_first = _count(skip_first)
     of_run(run, skip_first, begin)  # better told now than after a long run
     return beside(run, run_plan(plan, seed, externs=externs, engine=engine), skip_first, begin)
+
+
+def _count(skip_first: object) -> int:
+    """Return how many requests are left out. Raises ValueError for what is no such number."""
+    try:
+        count = index(skip_first)  # type: ignore[arg-type]
+    except TypeError:
+        count = -1
+    if count < 0:
+        raise ValueError(f"`skip_first` is a whole number from 0 on, not {skip_first!r}")
+    return count
+
+
+def _seconds(after: object) -> float:
+    """Return from when requests count. Raises ValueError for what is no such time."""
+    seconds = float(after) if isinstance(after, Real) else -1.0
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"`after` is a time in seconds from 0 on, not {after!r}")
+    return seconds
 
 
 def beside(run: Run, result: Result, skip_first: int = 0, after: float = 0.0) -> Validation:
