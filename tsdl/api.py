@@ -61,7 +61,7 @@ class Plan(plan_.Plan, frozen=True, dict=True, weakref=True):
         seed: int | None = None,
         engine: str = "fast",
         *,
-        trace: bool | tuple[float, float] = False,
+        trace: bool | tuple[float | None, float | None] | None = False,
         tokens: bool = False,
         max_seconds: float | None = None,
         max_memory: float | None = None,
@@ -70,10 +70,10 @@ class Plan(plan_.Plan, frozen=True, dict=True, weakref=True):
 
         `engine` is `fast` or `reference`: both give the same result, to the last bit. The result
         holds numpy columns (times in seconds, lengths in tokens) and a summary. With `trace` (from
-        and to which second, or True for all) it can `write_trace`; with `tokens` it knows when each
-        token came. Both take the reference engine. A run that takes longer than `max_seconds`, or
-        whose process takes more than `max_memory` (bytes), stops, and its result is `partial`.
-        Raises ValueError for what cannot be.
+        and to which second, either of which may be None, or True for all) it can `write_trace`;
+        with `tokens` it knows when each token came. Both take the reference engine. A run that
+        takes longer than `max_seconds`, or whose process takes more than `max_memory` (bytes),
+        stops, and its result is `partial`. Raises ValueError for what cannot be.
         """
         from tsdl.runtime.limits import limits
         from tsdl.runtime.run import run
