@@ -13,6 +13,10 @@ class Source(Struct, frozen=True, eq=False):
     text: str
     _starts: list[int] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        """Say which text it is, and not all of it."""
+        return f"<Source {self.name}>"
+
     @property
     def of_library(self) -> bool:
         """Tell whether it came with TSDL: no file of its readers (`_resources` names these)."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache, cached_property
+from functools import cached_property
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -17,6 +17,7 @@ from tsdl.lower.questions import Asked, Expectation, Levels, Study, evaluator_at
 from tsdl.lower.studies import lower_study, scenario_of, varied
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
+from tsdl.reading import Kept
 from tsdl.session import Chosen, Session, checked, of_numbers
 from tsdl.source import Span
 from tsdl.studies.measures import settled
@@ -50,6 +51,14 @@ class Points(Struct, dict=True):
     _plans: dict[tuple[int, float | None], Plan | Infeasible] = field(default_factory=dict)
     _formulas: dict[tuple[int, bool, int], FormulaValue] = field(default_factory=dict)
     _warned: dict[tuple[int, float | None], list[Diagnostic]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Say of which study they are."""
+        return f"<Points of {self.study.name}: {len(self.all):,}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle what they come from: what is known of them goes by places in this process."""
+        return Points, (self.study, self.chosen, self.verified)
 
     @cached_property
     def all(self) -> list[Point]:
@@ -191,7 +200,7 @@ def points_of(session: Session, outside: Evaluator, declaration: Declaration) ->
     if study is None:
         return None
     # Files that a program names are read once for all points.
-    session = Session(session.path, session.text, cache(session.read))
+    session = Session(session.path, session.text, Kept(session.read))
     given = outside.constants
     return Points(study, Chosen(session, outside.program, outside.params, study.scenario, given))
 
