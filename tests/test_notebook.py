@@ -113,7 +113,19 @@ def test_a_mistake_is_shown_at_its_place(shell: Shell, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["--seed -1", "-p qps", "--fast", "--jobs none", "-p 'qps=1", "a b", "1x", "if"]
+    "line",
+    [
+        "--seed -1",
+        "-p qps",
+        "--fast",
+        "--jobs none",
+        "-p 'qps=1",
+        "a b",
+        "1x",
+        "if",
+        "--scenario small --study load",
+        "--jobs 2",
+    ],
 )
 def test_a_wrong_option_is_told_with_those_that_there_are(
     line: str, shell: Shell, capsys: Capture
@@ -121,6 +133,13 @@ def test_a_wrong_option_is_told_with_those_that_there_are(
     told = shell.told(f"%%tsdl {line}\n{CELL}", capsys)
     assert told.startswith("UsageError: ")
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("put_in", ["{rat}", "{ rat * 2 }", "{rat[0]}"])
+def test_a_variable_that_is_not_there_is_told(put_in: str, shell: Shell, capsys: Capture) -> None:
+    shell.run("rate = 2")
+    told = shell.told(f"%%tsdl --seed {{rate}} -p 'qps={put_in} req/s'\n{CELL}", capsys)
+    assert told.startswith(f"UsageError: there is no variable `rat`, which `{put_in}` puts in")
 
 
 def test_folders_that_are_allowed_are_there(shell: Shell, capsys: Capture) -> None:
