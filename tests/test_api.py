@@ -103,6 +103,21 @@ def test_a_plan_of_another_format_is_refused_in_words() -> None:
         tsdl.Plan.from_json(json.dumps(data | {"format": 3}))
 
 
+def test_a_plan_that_was_read_is_handed_its_python_anew() -> None:
+    own = 'policy own from continuous { extern = "first" }\n'
+    text = own + TEXT.replace("workload = w }", "workload = w; policy = own }")
+
+    def first(request: object, workers: list[object]) -> object:
+        return workers[0]
+
+    plan = tsdl.compile(text, scenario="small", externs={"first": first})
+    again = tsdl.Plan.from_json(plan.to_json())
+    with pytest.raises(tsdl.TsdlError) as caught:
+        again.run()
+    assert '`plan.with_externs({"first": function})`' in caught.value.diagnostics[0].help[0]
+    assert again.with_externs({"first": first}).run().summary == plan.run().summary
+
+
 # -- pickles -----------------------------------------------------------------------------------
 
 
