@@ -21,6 +21,7 @@ from tsdl.reading import (
 )
 from tsdl.session import Chosen, Session, choose_scenario
 from tsdl.source import Source, Span
+from tsdl.wholefiles import see_made
 
 if TYPE_CHECKING:
     import argparse
@@ -54,10 +55,13 @@ def usage_error(message: str) -> int:
 
 
 def no_folder(folder: str | None) -> str:
-    """Make the folder of results, if one is asked for; return why it cannot be, or nothing."""
+    """Return why a folder of results cannot be made, if one is asked for, or nothing.
+
+    It is not left behind: the run may end without results.
+    """
     if folder:  # better before a long run than after it
         try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
+            see_made(Path(folder))
         except OSError as error:
             return f"cannot write to {folder!r}: {error.strerror or error}"
     return ""

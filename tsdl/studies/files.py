@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tsdl.diagnostics.export import brief
 from tsdl.runtime.tables import Table, column_of
-from tsdl.wholefiles import put_together, text_put
+from tsdl.wholefiles import made, put_together, text_put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,11 +75,11 @@ def _cell(value: float) -> float | None:
 
 def write(answer: Answer, folder: Path) -> None:
     """Write all files into a folder, which is made: all of them or none. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
     texts = {"study.csv": answer_csv(answer)}
     plan = answer.first_plan
     gone = [] if plan else [folder / "plan.json"]  # one may be left of an earlier study
     if plan:
         texts["plan.json"] = plan.to_json() + "\n"
     texts["study.json"] = answer_json(answer)
-    put_together([(folder / name, text_put(text)) for name, text in texts.items()], gone)
+    with made(folder):
+        put_together([(folder / name, text_put(text)) for name, text in texts.items()], gone)

@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from tsdl.diagnostics.export import brief
 from tsdl.validation.columns import NAMES
 from tsdl.validation.comparison import Validation
-from tsdl.wholefiles import put_together, text_put
+from tsdl.wholefiles import made, put_together, text_put
 
 
 def as_json(validation: Validation, *, warned: bool = False) -> str:
@@ -64,9 +64,9 @@ def as_csv(validation: Validation) -> str:
 
 def write(validation: Validation, folder: Path) -> None:
     """Write both files into a folder, which is made: both or none. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
     texts = {"validate.csv": as_csv(validation), "validate.json": as_json(validation)}
-    put_together([(folder / name, text_put(text)) for name, text in texts.items()])
+    with made(folder):
+        put_together([(folder / name, text_put(text)) for name, text in texts.items()])
 
 
 def _known(value: Any) -> Any:  # noqa: ANN401 (JSON in and out)
