@@ -52,6 +52,16 @@ def test_pandas_when_asked() -> None:
     assert list(frame["id"]) == [0, 1, 2, 3, 4]
 
 
+def test_the_names_of_the_package_are_those_for_everybody() -> None:
+    names = dir(tsdl)
+    assert {"Answer", "Plan", "Result", "Run", "Table", "compile", "study", "TsdlError"} <= {*names}
+    assert not [name for name in names if inspect.ismodule(getattr(tsdl, name))]
+    assert {*tsdl._RETURNED} < {*tsdl.__all__}
+    there: dict[str, object] = {}
+    exec("from tsdl import *", there)
+    assert there["Result"] is tsdl.Result
+
+
 def test_a_plan_is_a_value() -> None:
     plan = tsdl.compile(TEXT, scenario="small")
     again = tsdl.Plan.from_json(plan.to_json())
