@@ -61,6 +61,7 @@ class Requests(Mapping[str, Column]):
         """Return a column. Raises KeyError for a name that there is not."""
         if name not in self._kept:
             self._kept[name] = self.part(name)
+            self._kept[name].setflags(write=False)  # what was computed of it would not follow
         return self._kept[name]
 
     def part(self, name: str, rows: slice = _ALL) -> Column:

@@ -172,6 +172,19 @@ class Result:
 
     # -- all else ------------------------------------------------------------------------------
 
+    def write(self, folder: str | PathLike[str], *, table_format: str = "csv") -> None:
+        """Write the files of `tsdl run --out` into a folder, which is made: all of them or none.
+
+        `table_format` is `csv` or `parquet`. Raises OSError, ValueError for another format, and
+        ImportError, which names the extra, where Parquet needs it.
+        """
+        from tsdl.runtime.files import FORMATS, write
+
+        if table_format not in FORMATS:
+            known = ", ".join(FORMATS)
+            raise ValueError(f"there is no format {table_format!r} of tables; there are {known}")
+        write(self, Path(folder), table_format)
+
     def write_trace(self, path: str | PathLike[str]) -> None:
         """Write the trace in the Trace Event Format, for Perfetto; compressed if it ends in .gz.
 

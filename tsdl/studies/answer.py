@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from html import escape
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -93,6 +95,15 @@ class Answer:
         from tsdl.studies.files import table_of
 
         return table_of(self)
+
+    def write(self, folder: str | PathLike[str]) -> None:
+        """Write the files of `tsdl run --study --out` into a folder, which is made: all or none.
+
+        Raises OSError.
+        """
+        from tsdl.studies.files import write
+
+        write(self, Path(folder))
 
     def to_pandas(self) -> DataFrame:
         """Return `table` as a pandas DataFrame. Raises ImportError without pandas."""
