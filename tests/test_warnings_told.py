@@ -81,13 +81,14 @@ def test_a_comparison_has_them(program: Path, capsys: Capture) -> None:
 
 def test_an_answer_has_those_of_its_study(program: Path, capsys: Capture) -> None:
     answer = tsdl.study(program, "twice", jobs=1)
-    assert [found.code for found in answer.warnings] == ["W0512"]
+    assert [found.code for found in answer.warnings] == ["W0512", "W0502"]  # and of its points
+    assert len(answer.warnings[1].notes) == 1  # it is of all of them
     store = str(program.parent / "s.sqlite")
     command = ["run", str(program), "--study", "twice", "--jobs", "1", "--store", store]
     assert main([*command, "--format", "json"]) == 0
     said = capsys.readouterr()
-    assert said.err.count("warning[W0512]") == 1
-    assert [found["code"] for found in json.loads(said.out)["warnings"]] == ["W0512"]
+    assert [said.err.count(f"warning[{code}]") for code in ("W0512", "W0502")] == [1, 1]
+    assert [found["code"] for found in json.loads(said.out)["warnings"]] == ["W0512", "W0502"]
 
 
 def test_an_answer_has_those_of_its_points(program: Path, capsys: Capture) -> None:

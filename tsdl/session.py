@@ -200,11 +200,15 @@ class Chosen(Struct, frozen=True):
 
     def compiled(self, sink: Sink) -> Plan | None:
         """Return the plan, with all that is warned of what its numbers rest on."""
+        plan = self.verified(sink)
+        return plan.warned(of_numbers(sink.sorted())) if plan is not None else None
+
+    def verified(self, sink: Sink) -> Plan | None:
+        """Return the plan; the sink is told of what it asks in vain, too."""
         plan = self.plan(sink)
         if plan is not None:
             with suppress(RecursionError):
                 verify_scenario(self.evaluator(Sink()), self.scenario, plan, sink)
-            plan.warned(of_numbers(sink.sorted()))
         return plan
 
 

@@ -50,7 +50,7 @@ def run_study(arguments: argparse.Namespace) -> int:
     problem = no_folder(arguments.out)
     if problem:
         return usage_error(problem)
-    tell(points.verified, "text")  # better before long runs than after them
+    tell(points.warned_before, "text")  # better before long runs than after them
     from tsdl.studies.runners import runner
     from tsdl.studies.store import Store
 
@@ -87,7 +87,7 @@ def _run(
 def _tell(arguments: argparse.Namespace, answer: Answer) -> int:
     from tsdl.studies import files, text
 
-    tell([d for d in answer.warnings if d not in answer.points.verified], "text")
+    tell([d for d in answer.warnings if d not in answer.points.warned_before], "text")
     unwritten = ""
     if arguments.out:
         try:

@@ -46,7 +46,7 @@ class Points(Struct, dict=True):
 
     study: Study
     chosen: Chosen
-    verified: list[Diagnostic] = field(default_factory=list)  # before anything is run
+    warned_before: list[Diagnostic] = field(default_factory=list)  # that anything is run
     # By point and what is found; by point, whether something is, and what was asked.
     _plans: dict[tuple[int, float | None], Plan | Infeasible] = field(default_factory=dict)
     _formulas: dict[tuple[int, bool, int], FormulaValue] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class Points(Struct, dict=True):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle what they come from: what is known of them goes by places in this process."""
-        return Points, (self.study, self.chosen, self.verified)
+        return Points, (self.study, self.chosen, self.warned_before)
 
     @cached_property
     def all(self) -> list[Point]:
@@ -91,7 +91,7 @@ class Points(Struct, dict=True):
             given = values_at(outside, point.levels, self.study.search, found)
         except Failed:
             return _infeasible(sink)
-        plan = replace(self.chosen, params={**known, **given}).plan(sink)
+        plan = replace(self.chosen, params={**known, **given}).verified(sink)
         warned = [d for d in sink.sorted() if d.severity is Severity.WARNING]
         if warned:
             self._warned[point.number, found] = warned
@@ -109,10 +109,10 @@ class Points(Struct, dict=True):
         groups: dict[tuple[str, str], list[tuple[int, Diagnostic]]] = {}
         for number, found in sorted(self._warned, key=lambda key: (key[0], key[1] or 0.0)):
             for warning in of_numbers(self._warned[number, found]):
-                place = warning.span.place if warning.span else ""
-                groups.setdefault((warning.code, place), []).append((number, warning))
-        told, points = list(self.verified), several(len(self.all), "point")
-        for group in groups.values():
+                groups.setdefault(_place(warning), []).append((number, warning))
+        told, points = list(self.warned_before), several(len(self.all), "point")
+        known = {_place(warning) for warning in told}
+        for group in (group for place, group in groups.items() if place not in known):
             count, first = len({number for number, _ in group}), group[0][1]
             where = (f"at {count:,} of {points}",) if count < len(self.all) else ()
             told.append(replace(first, notes=(*first.notes, *where)))
@@ -155,6 +155,11 @@ class Points(Struct, dict=True):
         }
 
 
+def _place(found: Diagnostic) -> tuple[str, str]:
+    """Return what finding it is, and where."""
+    return found.code, found.span.place if found.span else ""
+
+
 def _infeasible(sink: Sink) -> Infeasible:
     first = next(d for d in sink.sorted() if d.severity is Severity.ERROR)
     return Infeasible(first.code, first.title)
@@ -187,7 +192,7 @@ def choose_study(
         with suppress(RecursionError):  # which a plan tells
             asking = points.chosen
             check_study(asking.evaluator(sink), points.study, asking.session.read_beside)
-        points.verified = of_numbers(sink.sorted())
+        points.warned_before = of_numbers(sink.sorted())
     return points
 
 
