@@ -8,6 +8,7 @@ import pytest
 
 import tsdl
 from tsdl.cli import main
+from tsdl.diagnostics.text import render_all
 
 Capture = pytest.CaptureFixture[str]
 
@@ -36,6 +37,14 @@ def program(tmp_path: Path) -> Path:
 
 def compiled(program: Path, scenario: str) -> tsdl.Plan:
     return tsdl.compile(program, scenario=scenario)
+
+
+def test_a_plan_does_not_keep_the_files_that_it_is_warned_of(program: Path) -> None:
+    (program.parent / "t.csv").write_text(TRACE + "3,100,10\n" * 10_000, encoding="utf-8")
+    (warning,) = compiled(program, "replayed").warnings
+    assert warning.span is not None
+    assert warning.span.source.text == "arrived,prompt,output"
+    assert warning.span.place.endswith("t.csv:1:1")
 
 
 @pytest.mark.parametrize(("scenario", "code"), [("replayed", "W0603"), ("vain", "W0502")])
@@ -99,3 +108,13 @@ def test_an_answer_has_those_of_its_points(program: Path, capsys: Capture) -> No
     store = str(program.parent / "s.sqlite")
     main(["run", str(program), "--study", "some", "--jobs", "1", "--store", store])
     assert capsys.readouterr().err.count("warning[W0603]") == 1
+
+
+def test_a_diagnostic_alone_looks_as_with_all_of_its_sources() -> None:
+    """What is marked at two places of a source stands under one name."""
+    found = tsdl.check(PROGRAM.replace("param rate = 2 req/s", "param rate = 2 req/s\n" * 2))
+    found += tsdl.check(PROGRAM.replace("arrivals", "arivals"))
+    assert any(each.secondary for each in found)
+    assert any(each.fix for each in found)
+    for each in found:
+        assert render_all([each.alone], color=False) == render_all([each], color=False)

@@ -451,7 +451,7 @@ class Plan(Struct, frozen=True, dict=True):  # where it keeps its hash
 
     def warned(self, warnings: "Iterable[Diagnostic]") -> Self:
         """Return the plan itself, which from now on has these warnings."""
-        self.__dict__["_warnings"] = tuple(warnings)
+        self.__dict__["_warnings"] = tuple(warning.alone for warning in warnings)
         return self
 
     def fields(self) -> dict[str, Any]:

@@ -43,6 +43,11 @@ class Source(Struct, frozen=True, eq=False):
         end = starts[number] - 1 if number < len(starts) else len(self.text)
         return self.text[start:end].removesuffix("\r")
 
+    def until(self, offset: int) -> "Source":
+        """Return a source that ends with the line of an offset."""
+        end = self.text.find("\n", offset)
+        return self if end < 0 else Source(self.name, self.text[:end])
+
     def line_span(self, number: int) -> "Span":
         """Return the span of a line (from 1), without its end."""
         start = self._line_starts()[number - 1]
