@@ -44,6 +44,12 @@ def undisturbed(name: str) -> str:
     return answer(name)
 
 
+@cache
+def printed(name: str) -> str:
+    """Return the same as the command prints it, with what is warned of."""
+    return answer_json(tsdl.study(PARTS + STUDY, name, jobs=1), warned=True)
+
+
 def program_in(folder: Path) -> Path:
     """Write the program into a folder; return its path."""
     path = folder / "a.tsim"

@@ -104,7 +104,11 @@ def files_of(result: Result) -> dict[str, str]:
         "records.csv": "".join(table_csv(result.records)),
         "log.txt": "".join(f"{time!r} {line}\n" for time, line in result.log),
         "summary.json": summary_json(result),
-        "warnings": "".join(f"{warning.title}\n" for warning in result.warnings),
+        "warnings": "".join(  # those of the plan come from its program
+            f"{warning.title}\n"
+            for warning in result.warnings
+            if warning not in result.plan.warnings
+        ),
     }
 
 

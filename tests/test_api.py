@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tsdl
+from tsdl.cli import main
 from tsdl.plan import FORMAT
 from tsdl.runtime.files import write
 
@@ -50,6 +51,16 @@ def test_a_plan_runs_to_numpy_columns() -> None:
 def test_pandas_when_asked() -> None:
     frame = tsdl.compile(TEXT, {"n": 5}, "small").run().to_pandas()
     assert list(frame["id"]) == [0, 1, 2, 3, 4]
+
+
+def test_the_names_of_the_package_are_those_for_everybody() -> None:
+    names = dir(tsdl)
+    assert {"Answer", "Plan", "Result", "Run", "Table", "compile", "study", "TsdlError"} <= {*names}
+    assert not [name for name in names if inspect.ismodule(getattr(tsdl, name))]
+    assert {*tsdl._RETURNED} < {*tsdl.__all__}
+    there: dict[str, object] = {}
+    exec("from tsdl import *", there)
+    assert there["Result"] is tsdl.Result
 
 
 def test_a_plan_is_a_value() -> None:
@@ -101,6 +112,71 @@ def test_a_plan_of_another_format_is_refused_in_words() -> None:
     data = json.loads(tsdl.compile(TEXT, scenario="small").to_json())
     with pytest.raises(ValueError, match=r"not a plan of format \d+, .* but of 3: compile"):
         tsdl.Plan.from_json(json.dumps(data | {"format": 3}))
+
+
+def test_a_plan_that_was_read_is_handed_its_python_anew() -> None:
+    own = 'policy own from continuous { extern = "first" }\n'
+    text = own + TEXT.replace("workload = w }", "workload = w; policy = own }")
+
+    def first(request: object, workers: list[object]) -> object:
+        return workers[0]
+
+    plan = tsdl.compile(text, scenario="small", externs={"first": first})
+    again = tsdl.Plan.from_json(plan.to_json())
+    with pytest.raises(tsdl.TsdlError) as caught:
+        again.run()
+    assert '`plan.with_externs({"first": function})`' in caught.value.diagnostics[0].help[0]
+    assert again.with_externs({"first": first}).run().summary == plan.run().summary
+
+
+# -- folders -----------------------------------------------------------------------------------
+
+
+def test_a_result_is_written_as_the_command_does(tmp_path: Path) -> None:
+    (tmp_path / "p.tsim").write_text(TEXT, encoding="utf-8")
+    theirs, ours = tmp_path / "theirs", tmp_path / "a" / "ours"
+    command = ["run", str(tmp_path / "p.tsim"), "--scenario", "small", "--seed", "3"]
+    assert main([*command, "--out", str(theirs)]) == 0
+    result = tsdl.compile(tmp_path / "p.tsim", scenario="small").run(3)
+    result.write(str(ours))
+    assert files_in(ours) == files_in(theirs)
+    with pytest.raises(ValueError, match="there is no format 'xlsx' of tables; there are csv, par"):
+        result.write(ours, table_format="xlsx")
+
+
+def test_an_answer_is_written_as_the_command_does(tmp_path: Path) -> None:
+    (tmp_path / "p.tsim").write_text(
+        TEXT + "study s { scenario = small; vary qps in [2, 4] req/s; table p99(ttft) }", "utf-8"
+    )
+    theirs, ours = tmp_path / "theirs", tmp_path / "a" / "ours"
+    command = ["run", str(tmp_path / "p.tsim"), "--study", "s", "--jobs", "1"]
+    assert main([*command, "--store", str(tmp_path / "s"), "--out", str(theirs)]) == 0
+    answer = tsdl.study(tmp_path / "p.tsim", "s", jobs=1)
+    answer.write(ours)
+    assert files_in(ours) == files_in(theirs)
+    assert main(["report", str(ours), "-o", str(tmp_path / "r.html")]) == 0
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_columns_of_a_result_are_read_only() -> None:
+    """Its summary was computed of them."""
+    result = tsdl.compile(TEXT, {"n": 5}, "small").run()
+    again = pickle.loads(pickle.dumps(result))
+    tables = [each.requests for each in (result, again)]
+    tables += [result.timeseries, again.timeseries, pickle.loads(pickle.dumps(result.requests))]
+    for table in tables:
+        with pytest.raises(ValueError, match="read-only"):
+            next(iter(table.values()))[0] = 7
+    with pytest.raises(ValueError, match="read-only"):
+        result.columns["ttft"][0] = 7
+    own = result.requests["ttft"].copy()
+    own[0] = 7
+    frame = result.to_pandas()
+    frame.loc[0, "ttft"] = 7.0
+    assert result.requests["ttft"][0] < 7
 
 
 # -- pickles -----------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def test_without_pyarrow_the_extra_is_named(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == "tsdl: Arrow and Parquet need pyarrow: pip install 'tsdl[parquet]'\n"
-    assert not list(folder.iterdir())
+    assert not folder.exists()
     with pytest.raises(ImportError, match=r"tsdl\[parquet\]"):
         plan().run().to_arrow()
 

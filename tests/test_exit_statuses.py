@@ -33,6 +33,30 @@ def test_status_0_a_run(small: str, capsys: Capture) -> None:
     assert said.err == ""
 
 
+def test_a_run_that_ends_without_results_leaves_no_folder(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "p.tsim").write_text(
+        "policy p from continuous { local { on finish(r, w) { log 1 / (r.output - r.output) } } }\n"
+        "scenario s { model = llama2_7b; cluster = single(A100_80G); policy = p;"
+        " workload = sharegpt(requests = 5) }",
+        encoding="utf-8",
+    )
+    out = tmp_path / "a" / "results"
+    assert main(["run", str(tmp_path / "p.tsim"), "--out", str(out)]) == 1
+    assert "error[E0901]" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["p.tsim"]
+
+
+def test_a_trace_may_be_in_the_folder_that_is_made(small: str, tmp_path: Path) -> None:
+    out = tmp_path / "a" / "results"
+    trace = str(out / "t.json")
+    assert main(["run", small, "--out", str(out), "--trace", trace]) == 0
+    assert (out / "t.json").exists()
+    assert (
+        main(["run", small, "--out", str(tmp_path / "b"), "--trace", f"{tmp_path}/c/t.json"]) == 2
+    )
+    assert not (tmp_path / "b").exists()
+
+
 def test_status_0_a_check_says_how_it_is_simulated(small: str, capsys: Capture) -> None:
     assert main(["check", small]) == 0
     assert capsys.readouterr() == ("small: gpu is lazy\n", "")

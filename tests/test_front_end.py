@@ -30,6 +30,23 @@ def test_users_have_tokens_once_the_front_end_has_handed_them_out(policy: str) -
     assert found[1].summary["latency"]["itl"] == found[0].summary["latency"]["itl"]
 
 
+def test_the_times_of_tokens_are_those_at_which_users_have_them() -> None:
+    """They are in order of time, where one worker hands out later than another, too."""
+    text = HANDED_OUT.format(policy="chunked", delay=250, workload="").replace(
+        "cluster = replicas(A100_80G, 2)", "cluster = both"
+    )
+    workers = "worker a { hardware = A100_80G; policy = chunked }; worker b { hardware = A100_80G }"
+    result = tsdl.compile(f"{text} cluster both {{ {workers} }}").run(tokens=True)
+    assert result.tokens is not None
+    assert (np.diff(result.tokens.time) >= 0).all()
+    requests = result.requests
+    assert {*requests["worker"]} == {0, 1}
+    for request in requests["id"]:
+        times = result.tokens.time[result.tokens.request == request]
+        assert times[0] == requests["first_token"][request]
+        assert times[-1] == requests["last_token"][request]
+
+
 def test_who_waits_for_an_answer_waits_for_the_front_end() -> None:
     workload = "sessions = 1; turns = constant(3); think = constant(1 s)"
     result = tsdl.compile(HANDED_OUT.format(policy="chunked", delay=40, workload=workload)).run()

@@ -91,6 +91,16 @@ def test_a_study_is_run(shell: Shell) -> None:
     assert shell.run("found.complete") is True
 
 
+def test_what_is_warned_of_is_shown(shell: Shell, capsys: Capture) -> None:
+    vain = CELL.replace("workload = few }", "workload = few; slo = s }", 1)
+    vain = f"slo s {{ ttft <= 1 us }}\n{vain}"
+    shell.run(f"%%tsdl --scenario small\n{vain}")
+    assert "warning[W0502]" in capsys.readouterr().err
+    certain = vain.replace("poisson", "uniform").replace("table p99", "replicate 2; table p99")
+    shell.run(f"%%tsdl --study load --jobs 1\n{certain}")
+    assert "warning[W0512]" in capsys.readouterr().err
+
+
 def test_a_mistake_is_shown_at_its_place(shell: Shell, capsys: Capture) -> None:
     told = shell.told(f"%%tsdl\n{CELL.replace('4 req/s', '4 s')}", capsys)
     assert "error[E0301]" in told
@@ -103,7 +113,19 @@ def test_a_mistake_is_shown_at_its_place(shell: Shell, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["--seed -1", "-p qps", "--fast", "--jobs none", "-p 'qps=1", "a b", "1x", "if"]
+    "line",
+    [
+        "--seed -1",
+        "-p qps",
+        "--fast",
+        "--jobs none",
+        "-p 'qps=1",
+        "a b",
+        "1x",
+        "if",
+        "--scenario small --study load",
+        "--jobs 2",
+    ],
 )
 def test_a_wrong_option_is_told_with_those_that_there_are(
     line: str, shell: Shell, capsys: Capture
@@ -111,6 +133,13 @@ def test_a_wrong_option_is_told_with_those_that_there_are(
     told = shell.told(f"%%tsdl {line}\n{CELL}", capsys)
     assert told.startswith("UsageError: ")
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("put_in", ["{rat}", "{ rat * 2 }", "{rat[0]}"])
+def test_a_variable_that_is_not_there_is_told(put_in: str, shell: Shell, capsys: Capture) -> None:
+    shell.run("rate = 2")
+    told = shell.told(f"%%tsdl --seed {{rate}} -p 'qps={put_in} req/s'\n{CELL}", capsys)
+    assert told.startswith(f"UsageError: there is no variable `rat`, which `{put_in}` puts in")
 
 
 def test_folders_that_are_allowed_are_there(shell: Shell, capsys: Capture) -> None:

@@ -124,6 +124,24 @@ def test_a_misspelt_event_is_told_of(name: str, meant: str) -> None:
     tsdl.compile(EXTERN, externs={"mine": Mine()}).run()
 
 
+@pytest.mark.parametrize("name", ["every", "on_every"])
+def test_no_timer_asks_python(name: str) -> None:
+    class Mine:
+        def finish(self, act, request, worker) -> None:  # type: ignore[no-untyped-def]
+            pass
+
+        def _every(self, act) -> None:  # type: ignore[no-untyped-def]
+            pass
+
+    tsdl.compile(EXTERN, externs={"mine": Mine()}).run()
+    setattr(Mine, name, Mine._every)
+    told = told_of(Mine())
+    assert f"handles `{name}`, and no timer asks it" in told
+    assert "on every(5 s)" in told
+    delattr(Mine, "finish")
+    assert "no timer asks it" in told_of(Mine())
+
+
 def test_what_handles_nothing_is_told_of() -> None:
     assert "is no function, and handles no event" in told_of(object())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import tsdl
-from tests.disturbed_studies import command, points, program_in, undisturbed
+from tests.disturbed_studies import command, points, printed, program_in, undisturbed
 from tests.test_studies import PARTS
 from tsdl.cli import main
 from tsdl.studies import Answer, Course
@@ -69,7 +69,7 @@ def test_the_command_line_uses_a_cluster(
 ) -> None:
     monkeypatch.chdir(program.parent)
     assert main([*command(program)[3:], "--cluster", cluster[0]]) == 0
-    assert capsys.readouterr().out == undisturbed("s")
+    assert capsys.readouterr().out == printed("s")
 
 
 class Leaving(Pool):

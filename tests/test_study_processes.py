@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 from tests.command_line import process_environment
-from tests.disturbed_studies import STUDY, answer, command, program_in, undisturbed
+from tests.disturbed_studies import STUDY, answer, command, printed, program_in, undisturbed
 from tests.test_studies import PARTS
 from tsdl.studies.apart import apart
 
@@ -28,7 +28,7 @@ def test_processes_give_the_same_bytes(program: Path) -> None:
         command(program, "--jobs", "2"), cwd=program.parent, env=process_environment(), check=True,
         capture_output=True, text=True,
     )  # fmt: skip
-    assert found.stdout == undisturbed("s")
+    assert found.stdout == printed("s")
 
 
 SCRIPT = """
@@ -82,12 +82,12 @@ def killed(program: Path, times: int, wanted: str) -> None:
 
 
 def test_a_study_that_is_killed_goes_on(program: Path) -> None:
-    killed(program, 3, undisturbed("s"))
+    killed(program, 3, printed("s"))
 
 
 @pytest.mark.long
 def test_a_study_that_is_killed_ten_times_goes_on(program: Path) -> None:
-    killed(program, 10, undisturbed("s"))
+    killed(program, 10, printed("s"))
 
 
 def test_two_at_once_do_not_harm_each_other(program: Path) -> None:
@@ -98,7 +98,7 @@ def test_two_at_once_do_not_harm_each_other(program: Path) -> None:
         )
         for _ in range(2)
     ]  # fmt: skip
-    assert [process.communicate()[0] for process in both] == [undisturbed("s")] * 2
+    assert [process.communicate()[0] for process in both] == [printed("s")] * 2
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -45,6 +46,24 @@ def traced(scenario: str, trace: bool | tuple[float, float] = True) -> tuple[Res
     """Run a scenario, and return its result and the events of its trace."""
     result = tsdl.compile(SMALL, scenario=scenario).run(trace=trace)
     return result, checked("".join(trace_json(result)))
+
+
+@pytest.mark.parametrize("wrong", [0, 5, "19", (None,), (1, 5, 3), ("1", "5"), {1.0: 5.0}])
+def test_what_says_no_stretch_of_time_is_refused(wrong: Any) -> None:  # noqa: ANN401
+    plan = tsdl.compile(SMALL, scenario="small")
+    with pytest.raises(ValueError, match="`trace` is True, or two times in seconds"):
+        plan.run(trace=wrong)
+    with pytest.raises(ValueError, match="a trace cannot go from 5 s to 3 s"):
+        plan.run(trace=(5, 3))
+
+
+def test_an_end_of_the_stretch_may_be_left_out() -> None:
+    plan = tsdl.compile(SMALL, scenario="small")
+    assert plan.run(trace=None).timeline is None
+    stretches = [(None, 0.3), (0.3, None), (None, None), True]
+    seen = [plan.run(trace=stretch).timeline for stretch in stretches]  # type: ignore[arg-type]
+    ends = [(each.begin, each.end) for each in seen if each is not None]
+    assert ends == [(0, 0.3), (0.3, math.inf), (0, math.inf), (0, math.inf)]
 
 
 def named(events: list[Event], phase: str, *names: str) -> list[Event]:

@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,6 +151,23 @@ def test_the_warm_up_of_the_workload_does_not_count() -> None:
     assert tsdl.validate(plan_of(text), run, after=0).measured.counted.sum() == 20
 
 
+@pytest.mark.parametrize("number", range(1, 20))
+def test_both_sides_count_the_same_requests(number: int) -> None:
+    """The first of the simulated ones comes some time after the begin, that of the run at 0."""
+    found = tsdl.validate(plan_of(), run := measured(), after=run.requests[number].arrived)
+    assert found.simulated.counted.tolist() == found.measured.counted.tolist()
+    assert found.measured.counted.sum() == 20 - number
+    assert all(abs(error) < 1e-9 for error in errors(found).values())
+
+
+def test_of_other_requests_those_count_that_come_so_long_after_the_first() -> None:
+    found = tsdl.validate(plan_of(), run := measured(prompt=7), after=2)
+    arrived = found.simulated.values["arrived"]
+    assert arrived[0] > 0.1
+    late = [request.arrived >= 2 for request in run.requests]
+    assert found.simulated.counted.tolist() == (arrived - arrived[0] >= 2).tolist() == late
+
+
 def test_a_run_without_arrivals() -> None:
     run = measured(timed=False)
     found = tsdl.validate(plan_of(), run)
@@ -160,6 +178,18 @@ def test_a_run_without_arrivals() -> None:
     assert math.isnan(tsdl.validate(plan_of(), run, skip_first=1).measured.throughput)
     with pytest.raises(ValueError, match="when requests arrived"):
         tsdl.validate(plan_of(), run, after=1)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5, "1", None, math.nan])
+def test_so_many_requests_are_no_number(wrong: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ValueError, match="`skip_first` is a whole number from 0 on, not "):
+        tsdl.validate(plan_of(), measured(), skip_first=wrong)
+
+
+@pytest.mark.parametrize("wrong", [-1, math.nan, math.inf, "5"])
+def test_so_many_seconds_are_no_time(wrong: Any) -> None:  # noqa: ANN401
+    with pytest.raises(ValueError, match="`after` is a time in seconds from 0 on, not "):
+        tsdl.validate(plan_of(), measured(), after=wrong)
 
 
 def test_somebody_must_count() -> None:

@@ -4,11 +4,12 @@ import errno
 import os
 import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tsdl.wholefiles import put_text, put_together, put_whole, text_put
+from tsdl.wholefiles import made, put_text, put_together, put_whole, see_made, text_put
 
 
 def test_a_file_is_replaced_and_keeps_its_mode(tmp_path: Path) -> None:
@@ -35,6 +36,23 @@ def test_what_is_not_done_leaves_what_was_there(ends_with: BaseException, tmp_pa
         put_whole(path, put)
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_folders_of_what_is_not_written_are_not_left_behind(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), made(tmp_path / "a" / "b"):
+        raise KeyboardInterrupt
+    see_made(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").mkdir()
+    with suppress(KeyboardInterrupt), made(tmp_path / "a" / "b"):
+        put_text(tmp_path / "a" / "b" / "c.txt", "of somebody else")
+        raise KeyboardInterrupt
+    assert (tmp_path / "a" / "b" / "c.txt").exists()
+    with made(tmp_path / "new" / "folder"):
+        pass
+    assert (tmp_path / "new" / "folder").is_dir()
+    with pytest.raises(OSError, match=r"exists|directory"):
+        see_made(tmp_path / "a" / "b" / "c.txt")
 
 
 def test_who_writes_the_same_file_is_not_in_the_way(tmp_path: Path) -> None:

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from tsdl.studies import Answer as Answer
     from tsdl.validation import Validation as Validation
 
+__all__ = [
+    "Answer", "Calibration", "Diagnostic", "NoTime", "Plan", "Result", "Run", "Severity", "Table",
+    "TsdlError", "Validation", "__version__", "calibrate", "check", "compile", "read_run", "study",
+    "tabulate", "validate",
+]  # fmt: skip
 __version__ = "0.1.0"
 
 # What functions return, for annotations: loaded when somebody asks, since numpy comes with it.
@@ -45,6 +50,11 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     return getattr(import_module(_RETURNED[name]), name)
+
+
+def __dir__() -> list[str]:
+    """Return the names that are for everybody: those that are not loaded yet, and no modules."""
+    return __all__
 
 
 def load_ipython_extension(shell: "InteractiveShell") -> None:

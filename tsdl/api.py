@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from tsdl import plan as plan_
+from tsdl.arguments import by_name, folders, names, of_kind, several, texts
 from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.errors import TsdlError
 from tsdl.reading import read_named, read_program, reader_within, why_not
@@ -43,17 +44,17 @@ class Plan(plan_.Plan, frozen=True, dict=True, weakref=True):
 
         return cls(**read_plan(text).fields())
 
-    def __reduce__(self) -> tuple[Callable[[str], Plan], tuple[str]]:
-        """Pickle as JSON, which is refused where it is of another format."""
-        return Plan.from_json, (self.to_json(),)
+    def __reduce__(self) -> tuple[Callable[..., Plan], tuple[object, ...]]:
+        """Pickle as JSON, which is refused where it is of another format, and its warnings."""
+        return _unpickled, (self.to_json(), self.warnings)
 
     def with_externs(self, externs: Mapping[str, object]) -> Plan:
         """Return the plan with the Python that it names, which is no part of it.
 
         `externs` are policies and costs by these names (SPEC.md, sections 8.17 and 7.7).
         """
-        plan = Plan(**self.fields())
-        plan.__dict__["_externs"] = dict(externs)
+        plan = Plan(**self.fields()).warned(self.warnings)
+        plan.__dict__["_externs"] = by_name(externs, "externs")
         return plan
 
     def run(
@@ -61,7 +62,7 @@ class Plan(plan_.Plan, frozen=True, dict=True, weakref=True):
         seed: int | None = None,
         engine: str = "fast",
         *,
-        trace: bool | tuple[float, float] = False,
+        trace: bool | tuple[float | None, float | None] | None = False,
         tokens: bool = False,
         max_seconds: float | None = None,
         max_memory: float | None = None,
@@ -70,10 +71,10 @@ class Plan(plan_.Plan, frozen=True, dict=True, weakref=True):
 
         `engine` is `fast` or `reference`: both give the same result, to the last bit. The result
         holds numpy columns (times in seconds, lengths in tokens) and a summary. With `trace` (from
-        and to which second, or True for all) it can `write_trace`; with `tokens` it knows when each
-        token came. Both take the reference engine. A run that takes longer than `max_seconds`, or
-        whose process takes more than `max_memory` (bytes), stops, and its result is `partial`.
-        Raises ValueError for what cannot be.
+        and to which second, either of which may be None, or True for all) it can `write_trace`;
+        with `tokens` it knows when each token came. Both take the reference engine. A run that
+        takes longer than `max_seconds`, or whose process takes more than `max_memory` (bytes),
+        stops, and its result is `partial`. Raises ValueError for what cannot be.
         """
         from tsdl.runtime.limits import limits
         from tsdl.runtime.run import run
@@ -104,11 +105,16 @@ class Plan(plan_.Plan, frozen=True, dict=True, weakref=True):
         return plan_html(self)
 
 
+def _unpickled(text: str, warnings: tuple[Diagnostic, ...]) -> Plan:
+    return Plan.from_json(text).warned(warnings)
+
+
 def _session(
     source: str | PathLike[str],
     files: Mapping[str, str] | None,
-    allow: Iterable[str | PathLike[str]] | None,
+    allow: Iterable[str | PathLike[str]] | PathLike[str] | None,
 ) -> Session:
+    of_kind(source, (str, PathLike), "source", "the text of a program, or its path")
     if isinstance(source, str):
         if source.endswith(".tsim") and "\n" not in source:
             raise _unreadable("E0109", source, "a str is a program's text; give a file as a Path")
@@ -122,16 +128,17 @@ def _session(
 def _reader(
     path: str,
     files: Mapping[str, str] | None,
-    allow: Iterable[str | PathLike[str]] | None,
+    allow: Iterable[str | PathLike[str]] | PathLike[str] | None,
 ) -> Reader:
     """Return what reads the files that a program names: given texts, then allowed folders."""
     read: Reader = read_named
     if allow is not None:
         own = [] if path == "<text>" else [str(PurePath(path).parent)]
-        read = reader_within([*own, *(fspath(folder) for folder in allow)])
-    if not files:
+        read = reader_within([*own, *folders(allow)])
+    given = texts(files, "files")
+    if not given:
         return read
-    known = {normpath(PurePath(path).parent / name): text for name, text in files.items()}
+    known = {normpath(PurePath(path).parent / name): text for name, text in given.items()}
 
     def read_given(name: str) -> str:
         text = known.get(normpath(name))
@@ -160,7 +167,7 @@ def check(
     *,
     params: Mapping[str, object] | None = None,
     files: Mapping[str, str] | None = None,
-    allow: Iterable[str | PathLike[str]] | None = None,
+    allow: Iterable[str | PathLike[str]] | PathLike[str] | None = None,
 ) -> list[Diagnostic]:
     """Check a program (a `str` is its text, a `PathLike` a file); return what was found.
 
@@ -171,7 +178,9 @@ def check(
     session = _session(source, files, allow)
     program, sink = session.compile()
     if not sink.has_errors:
-        outside = session.outside(program, sink, params or {}, constants or {})
+        outside = session.outside(
+            program, sink, by_name(params, "params"), by_name(constants, "constants")
+        )
         session.verify(program, sink, outside)
     return sink.sorted()
 
@@ -184,7 +193,7 @@ def compile(  # noqa: A001, PLR0913 (the name that people look for: tsdl.compile
     constants: Mapping[str, object] | None = None,
     *,
     files: Mapping[str, str] | None = None,
-    allow: Iterable[str | PathLike[str]] | None = None,
+    allow: Iterable[str | PathLike[str]] | PathLike[str] | None = None,
 ) -> Plan:
     """Compile a scenario (a `str` is its text, a `PathLike` a file) to a plan.
 
@@ -201,10 +210,12 @@ def compile(  # noqa: A001, PLR0913 (the name that people look for: tsdl.compile
     """
     sink = Sink()
     session = _session(source, files, allow)
-    chosen = choose_scenario(session, sink, params or {}, scenario, constants)
-    plan = chosen.plan(sink) if chosen else None
+    chosen = choose_scenario(
+        session, sink, by_name(params, "params"), scenario, by_name(constants, "constants")
+    )
+    plan = chosen.compiled(sink) if chosen else None
     if plan is not None:
-        return Plan(**plan.fields()).with_externs(externs or {})
+        return Plan(**plan.fields()).warned(plan.warnings).with_externs(by_name(externs, "externs"))
     raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
 
 
@@ -236,9 +247,15 @@ def read_run(
 
     if form != "auto" and form not in measured.FORMATS:
         raise ValueError(f"there is no format {form!r}; there are {', '.join(measured.FORMATS)}")
+    headers = texts(columns, "columns")
+    for column in headers:
+        if column not in measured.CSV_COLUMNS:
+            known = ", ".join(measured.CSV_COLUMNS)
+            raise ValueError(f"`columns` names {column!r}, which a run has not; it has {known}")
+    of_kind(path, (str, PathLike), "path", "that of a file")
     sink = Sink()
     name = fspath(path)
-    found = measured.read_run(name, _text(name, read_named), form, columns or {}, sink)
+    found = measured.read_run(name, _text(name, read_named), form, headers, sink)
     if found is None:
         raise TsdlError(sink.sorted())
     return found
@@ -255,13 +272,17 @@ def validate(
 ) -> Validation:
     """Simulate a plan and compare it with a measured run, which `read_run` or a path gives.
 
-    The first `skip_first` requests do not count, nor those that arrive before `after` (seconds;
-    without it, the workload's warm-up). Raises TsdlError where the file or a formula of the plan is
-    wrong, ValueError where the run does not say when requests arrived and `after` asks for it.
+    The first `skip_first` requests do not count, nor those that arrive before `after` (seconds from
+    the first arrival of each; without it, the workload's warm-up). Raises TsdlError where the file
+    or a formula of the plan is wrong, ValueError where the run does not say when requests arrived
+    and `after` asks for it.
     """
+    from tsdl.imports.served import doubts_of
     from tsdl.measured import Run
     from tsdl.validation import of_closed_loop, validate
 
+    of_kind(plan, (plan_.Plan,), "plan", "what `tsdl.compile` returns")
+    of_kind(run, (Run, str, PathLike), "run", "a measured run, or the path of one")
     measured = run if isinstance(run, Run) else read_run(run)
     found = validate(
         plan,
@@ -272,16 +293,8 @@ def validate(
         after=after,
         externs=getattr(plan, "_externs", {}),
     )
-    told = (*_doubts(measured, plan), *of_closed_loop(measured, plan.workload))
+    told = (*doubts_of(measured, plan.model.name), *of_closed_loop(measured, plan.workload))
     return replace(found, warnings=told)
-
-
-def _doubts(run: Run, plan: plan_.Plan) -> tuple[Diagnostic, ...]:
-    """Return what in a measured run contradicts itself, or the model that a plan has."""
-    from tsdl.imports.served import of_another_model
-    from tsdl.measured.doubts import doubts
-
-    return (*doubts(run, Source(run.name, "")), *of_another_model(run, plan.model.name))
 
 
 def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
@@ -291,33 +304,39 @@ def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
     params: Mapping[str, object] | None = None,
     scenario: str | None = None,
     constants: Mapping[str, object] | None = None,
-    fit: Sequence[str] | None = None,
+    fit: Sequence[str] | str | None = None,
     holdout: float = 0.3,
     files: Mapping[str, str] | None = None,
-    allow: Iterable[str | PathLike[str]] | None = None,
+    allow: Iterable[str | PathLike[str]] | PathLike[str] | None = None,
 ) -> Calibration:
     """Fit constants of a scenario to measured runs, or one (scipy must be installed).
 
-    `fit` names what is fitted, each name one factor (SPEC.md, section 12.4); the last `holdout` of
-    each run's arrivals are kept back to see how the fit does. `constants` and the other arguments
-    are those of `compile`; the result's `values` are such constants. Raises TsdlError for mistakes
-    in files and names, ValueError for a run or a constant that cannot be fitted, ImportError
-    without scipy.
+    `fit` names what is fitted, one or several, each name one factor (SPEC.md, section 12.4); the
+    last `holdout` of each run's arrivals are kept back to see how the fit does. `constants` and the
+    other arguments are those of `compile`; the result's `values` are such constants. Raises
+    TsdlError for mistakes in files and names, ValueError for a run or a constant that cannot be
+    fitted, ImportError without scipy.
     """
     from tsdl.calibration import calibrate
+    from tsdl.imports.served import doubts_of
     from tsdl.measured import Run
 
-    several = [runs] if isinstance(runs, (Run, str, PathLike)) else runs
-    measured = [run if isinstance(run, Run) else read_run(run) for run in several]
+    measured = []
+    for run in several(runs):
+        of_kind(run, (Run, str, PathLike), "runs", "measured runs, or the paths of such")
+        measured.append(run if isinstance(run, Run) else read_run(run))  # type: ignore[arg-type]
     sink = Sink()
     session = _session(source, files, allow)
-    chosen = choose_scenario(session, sink, params or {}, scenario, constants)
+    chosen = choose_scenario(
+        session, sink, by_name(params, "params"), scenario, by_name(constants, "constants")
+    )
     if chosen is None:
         raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
-    found = calibrate(chosen, measured, fit, holdout)
+    found = calibrate(chosen, measured, None if fit is None else names(fit, "fit"), holdout)
     plan = chosen.plan(Sink())
     assert plan is not None  # it has run
-    return replace(found, doubts=tuple(doubt for run in measured for doubt in _doubts(run, plan)))
+    served = plan.model.name
+    return replace(found, doubts=tuple(d for run in measured for d in doubts_of(run, served)))
 
 
 def study(  # noqa: PLR0913 (what is asked, and how it is run)
@@ -334,7 +353,7 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
     max_seconds: float | None = None,
     max_memory: float | None = None,
     files: Mapping[str, str] | None = None,
-    allow: Iterable[str | PathLike[str]] | None = None,
+    allow: Iterable[str | PathLike[str]] | PathLike[str] | None = None,
 ) -> Answer:
     """Run a study of a program (SPEC.md, sections 10.2 and 12.5); return its answer.
 
@@ -357,17 +376,24 @@ def study(  # noqa: PLR0913 (what is asked, and how it is run)
         from tsdl.runtime.run import seed_of
 
         seed = seed_of(seed)
-    if externs:
-        _check_studied(externs, jobs, store, cluster)
+    python = by_name(externs, "externs")
+    if python:
+        _check_studied(python, jobs, store, cluster)
         jobs = 1
     sink = Sink()
-    points = choose_study(_session(source, files, allow), sink, params or {}, name, constants)
+    points = choose_study(
+        _session(source, files, allow),
+        sink,
+        by_name(params, "params"),
+        name,
+        by_name(constants, "constants"),
+    )
     if points is None:
         raise TsdlError([d for d in sink.sorted() if d.severity is Severity.ERROR])
     with opened(store) as kept:
         within = limits(max_seconds, max_memory)
         where = runner(points.units, jobs, cluster)
-        course = Course(points, kept, where, seed, limits=within, externs=externs or {})
+        course = Course(points, kept, where, seed, limits=within, externs=python)
         return Answer(points, course.run(), seed)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from numbers import Integral, Real
 
 from msgspec import Struct
 
@@ -200,8 +201,8 @@ def report_unknown(program: Program, name: str, known: list[Constant], sink: Sin
 
 def _binding(program: Program, constant: Constant, value: object, sink: Sink) -> Binding | None:
     place = Place(constant.declaration, None)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return plain(constant, value)
+    if isinstance(value, Real) and not isinstance(value, bool):  # of numpy, too
+        return plain(constant, int(value) if isinstance(value, Integral) else float(value))
     source = Source("<--set>", f"{constant.name} = {value}")
     subject = f"`{constant.name}`"
     try:

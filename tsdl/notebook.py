@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import argparse
+import builtins
 import keyword
+import re
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from IPython.core.error import UsageError
 
 from tsdl import api
+from tsdl.cli.apart import IN_CELLS, wrong_together
 from tsdl.cli.limiting import not_there
 from tsdl.cli.options import add_constants, add_params, read_seed, read_whole
 from tsdl.diagnostics import Diagnostic, Severity
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
     from tsdl.runtime.result import Result
     from tsdl.studies import Answer
+
+
+_PUT_IN = re.compile(r"\{\s*(?P<name>[^\W\d]\w*)[^{}]*\}")
 
 
 def load(shell: InteractiveShell) -> None:
@@ -69,11 +75,12 @@ class _Magic:
 
     def run(self, line: str, cell: str) -> Result | Answer | None:
         """Run the scenario of a cell, or a study; return the result."""
+        self._see_put_in(line)
         try:
             arguments = self.parser.parse_args(shlex.split(line))
         except ValueError as error:  # quotes that do not end
             raise UsageError(str(error)) from None
-        if wrong := not_there(arguments.allowed or []):
+        if wrong := wrong_together(arguments, IN_CELLS) or not_there(arguments.allowed or []):
             self.parser.error(wrong)
         text = "\n" + cell  # lines count from the one of the magic
         try:
@@ -84,6 +91,16 @@ class _Magic:
             self._shell.user_ns[arguments.variable] = found
         return found
 
+    def _see_put_in(self, line: str) -> None:
+        """See that all values are put in: IPython leaves the line as it is where one is not there.
+
+        Raises UsageError.
+        """
+        for left in _PUT_IN.finditer(line):
+            name = left["name"]
+            if name not in self._shell.user_ns and not hasattr(builtins, name):
+                raise UsageError(f"there is no variable `{name}`, which `{left[0]}` puts in")
+
     def _found(self, text: str, arguments: argparse.Namespace) -> Result | Answer | None:
         outside: dict[str, Any] = {"files": self._files, "allow": arguments.allowed}
         if arguments.file:
@@ -91,7 +108,7 @@ class _Magic:
             return None
         params, constants = dict(arguments.params), dict(arguments.constants)
         if arguments.study:
-            return api.study(
+            answer = api.study(
                 text,
                 arguments.study,
                 params=params,
@@ -100,6 +117,8 @@ class _Magic:
                 jobs=arguments.jobs,
                 **outside,
             )
+            self._tell(answer.warnings)
+            return answer
         plan = api.compile(text, params, arguments.scenario, constants=constants, **outside)
         known = self._shell.user_ns
         python = {name: known[name] for name in extern_names(plan) if name in known}
@@ -131,6 +150,7 @@ def _make_parser() -> _Parser:
         description="Run the scenario of a cell, or a study. Policies and costs that are Python "
         "are variables of the notebook with their names.",
     )
+    parser.set_defaults(parser=parser)
     parser.add_argument("variable", type=_variable, nargs="?", help="which keeps what comes of it")
     add_params(parser)
     add_constants(parser)

@@ -50,7 +50,9 @@ def _value(program: Program, declaration: Declaration, value: object, sink: Sink
         if len(text) > 1 and text[0] == text[-1] == '"':
             text = text[1:-1]
         return Path(text, "") if wanted.path else text
-    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = str(value)
+    if text in ("True", "False") and not isinstance(value, str):  # of Python, or of numpy
+        text = text.lower()
     return _expression(program, declaration, text, wanted, sink)
 
 

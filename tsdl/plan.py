@@ -5,9 +5,9 @@ machine as it is. Times are in seconds, sizes in bytes, rates per second.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import Struct
 
@@ -17,6 +17,9 @@ from tsdl.interpolation import Grid
 from tsdl.planhandlers import Handler, State, formulas
 from tsdl.planjson import canonical, encoded, written
 from tsdl.planworkload import Draw, Workload
+
+if TYPE_CHECKING:  # a plan is made of other things
+    from tsdl.diagnostics import Diagnostic
 
 FORMAT = 21
 MOST_BYTES = 2**53  # of KV, 9 PB: beyond them not every whole number is a double
@@ -452,6 +455,17 @@ class Plan(Struct, frozen=True, dict=True):  # where it keeps its hash
     def to_json(self) -> str:
         """Return the plan as JSON: the same plan gives the same text."""
         return written(encoded(self))
+
+    @property
+    def warnings(self) -> "tuple[Diagnostic, ...]":
+        """What compiling told of what its numbers rest on; no part of its data and its hash."""
+        found: tuple[Diagnostic, ...] = self.__dict__.get("_warnings", ())
+        return found
+
+    def warned(self, warnings: "Iterable[Diagnostic]") -> Self:
+        """Return the plan itself, which from now on has these warnings."""
+        self.__dict__["_warnings"] = tuple(warning.alone for warning in warnings)
+        return self
 
     def fields(self) -> dict[str, Any]:
         """Return the fields by name."""

@@ -17,6 +17,7 @@ from tsdl.plan import (
     Workers,
     of_stage,
 )
+from tsdl.planbounds import check_bounds
 from tsdl.planconditions import check_condition
 from tsdl.planhandlers import DEEPEST, WORDS, Statement
 from tsdl.planjson import decoded, unshared
@@ -99,6 +100,11 @@ def _check_workload(workload: Workload) -> None:
         raise ValueError("a workload that is mixed is no part of another")
     if workload.arrivals is None and not (workload.replay and workload.table is not None):
         raise ValueError("a workload says nothing of when its requests arrive")
+    count = workload.requests if workload.turns is None else workload.sessions
+    if not workload.replay and count is None and workload.duration is None:
+        raise ValueError("a workload says nothing of when its requests end")
+    if workload.table is None and (workload.prompt is None or workload.output is None):
+        raise ValueError("a workload says nothing of how long its requests are")
     drawn = [workload.prompt, workload.output, workload.turns, workload.think, workload.prefix]
     drawn += [draw for draw in (workload.priority, *own) if draw and draw.name != "rows"]
     for draw in drawn:
@@ -226,6 +232,7 @@ def _check_ranges(plan: Plan) -> None:
     for stage in everything:
         _check_names(stage)
     _check_words(plan)
+    check_bounds(plan)
 
 
 def _check_asked(plan: Plan) -> None:

@@ -4,6 +4,7 @@ from math import inf, isinf
 
 from msgspec import Struct
 
+MOST_REQUESTS = 50_000_000  # that a program may ask for
 MOST_STEPS = 2**53  # of a range: beyond them not every number of steps is a double
 _SHOWN = 24  # characters of a text
 

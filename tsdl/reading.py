@@ -104,6 +104,33 @@ def reader_within(folders: Sequence[str]) -> Reader:
     return read
 
 
+class Kept:
+    """A reader that reads each file once; what it has read goes with a pickle of it."""
+
+    def __init__(self, read: Reader) -> None:
+        """Have read nothing yet."""
+        self._read: Reader | None = read
+        self._texts: dict[str, str] = {}
+
+    def __call__(self, path: str) -> str:
+        """Return a text. Raises what the reader does, and OSError where a pickle has none."""
+        if path not in self._texts:
+            if self._read is None:
+                raise OSError("it was not read where this was made")
+            self._texts[path] = self._read(path)
+        return self._texts[path]
+
+    def __reduce__(self) -> "tuple[Callable[[dict[str, str]], Kept], tuple[dict[str, str]]]":
+        """Leave the reader behind: it may be of folders that are allowed here, or of no file."""
+        return _of_texts, (self._texts,)
+
+
+def _of_texts(texts: dict[str, str]) -> Kept:
+    kept = Kept(read_named)
+    kept._read, kept._texts = None, texts  # noqa: SLF001 (it is what it leaves behind)
+    return kept
+
+
 def programs_beneath(folder: str) -> Iterator[str]:
     """Yield the programs of a folder, in order; not of hidden folders, nor of installed packages.
 

@@ -1,6 +1,7 @@
 """Runs the stages in order. The only one to know them all, and the only one to read files."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path as FilePath
 
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from tsdl._resources import library_files
 from tsdl.check import check, check_defaults
 from tsdl.constants import Constant, Key, constants_in, formulas_of, links_of, read_constants
-from tsdl.diagnostics import Sink
+from tsdl.diagnostics import Diagnostic, Severity, Sink
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Binding, Path, Value
 from tsdl.kept import kept
@@ -23,7 +24,7 @@ from tsdl.program import Declaration, Program
 from tsdl.reading import Reader, read_named
 from tsdl.resolve import resolve
 from tsdl.source import Source, Span
-from tsdl.verify import verify
+from tsdl.verify import verify, verify_scenario
 
 
 @cache
@@ -144,6 +145,16 @@ def _given(outside: Evaluator, constants: Mapping[str, object]) -> Mapping[Key, 
     return read_constants(outside.program, list(known.values()), constants, outside.sink)
 
 
+# What only values show, and files: the rest is style, which checking is for.
+_OF_NUMBERS = ("W05", "W06")
+
+
+def of_numbers(found: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return the warnings of what the numbers of a run rest on."""
+    warnings = (each for each in found if each.severity is Severity.WARNING)
+    return [warning for warning in warnings if warning.code.startswith(_OF_NUMBERS)]
+
+
 class Chosen(Struct, frozen=True):
     """A scenario of a checked program, with values for its params and for some constants."""
 
@@ -190,6 +201,19 @@ class Chosen(Struct, frozen=True):
         """Return the plan, with other values for some more constants."""
         given = {**self.given, **(constants or {})}
         return self.session.plan(self.program, sink, self.params, self.scenario, given)
+
+    def compiled(self, sink: Sink) -> Plan | None:
+        """Return the plan, with all that is warned of what its numbers rest on."""
+        plan = self.verified(sink)
+        return plan.warned(of_numbers(sink.sorted())) if plan is not None else None
+
+    def verified(self, sink: Sink) -> Plan | None:
+        """Return the plan; the sink is told of what it asks in vain, too."""
+        plan = self.plan(sink)
+        if plan is not None:
+            with suppress(RecursionError):
+                verify_scenario(self.evaluator(Sink()), self.scenario, plan, sink)
+        return plan
 
 
 def choose_scenario(

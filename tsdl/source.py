@@ -13,6 +13,10 @@ class Source(Struct, frozen=True, eq=False):
     text: str
     _starts: list[int] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        """Say which text it is, and not all of it."""
+        return f"<Source {self.name}>"
+
     @property
     def of_library(self) -> bool:
         """Tell whether it came with TSDL: no file of its readers (`_resources` names these)."""
@@ -38,6 +42,11 @@ class Source(Struct, frozen=True, eq=False):
         start = starts[number - 1]
         end = starts[number] - 1 if number < len(starts) else len(self.text)
         return self.text[start:end].removesuffix("\r")
+
+    def until(self, offset: int) -> "Source":
+        """Return a source that ends with the line of an offset."""
+        end = self.text.find("\n", offset)
+        return self if end < 0 else Source(self.name, self.text[:end])
 
     def line_span(self, number: int) -> "Span":
         """Return the span of a line (from 1), without its end."""

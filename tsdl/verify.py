@@ -33,10 +33,7 @@ def verify(outside: Evaluator, read: FileReader, sink: Sink) -> list[Plan]:
         sink.found += [d for d in found.found if d.code != _SILENT and d not in sink.found]
         if plan is not None:
             plans.append(plan)
-            lacking = undrawn(evaluator, scenario, plan.workload)
-            _check_bounds(evaluator, scenario, plan, lacking, sink)
-            _check_totals(evaluator, scenario, plan, lacking, sink)
-            _check_read(evaluator, scenario, plan, lacking, sink)
+            verify_scenario(evaluator, scenario, plan, sink)
     for study in program.own("study"):
         from tsdl.lower.studies import outside_of  # only where there is a study
         from tsdl.verifystudies import verify_study
@@ -47,6 +44,14 @@ def verify(outside: Evaluator, read: FileReader, sink: Sink) -> list[Plan]:
     report_unused(program, sink)
     report_classes(program, sink)
     return plans
+
+
+def verify_scenario(evaluator: Evaluator, scenario: Declaration, plan: Plan, sink: Sink) -> None:
+    """Warn of what a scenario asks in vain, once it has a plan."""
+    lacking = undrawn(evaluator, scenario, plan.workload)
+    _check_bounds(evaluator, scenario, plan, lacking, sink)
+    _check_totals(evaluator, scenario, plan, lacking, sink)
+    _check_read(evaluator, scenario, plan, lacking, sink)
 
 
 def _check_bounds(

@@ -17,15 +17,20 @@ def verify_study(outside: Evaluator, declaration: Declaration, read: FileReader)
     """Lower a study with what is given from outside, and look at its first point."""
     asked = lower_study(outside, declaration)
     if asked is not None:
-        with suppress(Failed):  # it is told
-            _check_study(outside, asked, read)
+        check_study(outside, asked, read)
+
+
+def check_study(outside: Evaluator, study: Study, read: FileReader) -> None:
+    """See that what a study asks has a meaning, and is not in vain, as far as a point tells.
+
+    That is the first.
+    """
+    with suppress(Failed):  # it is told
+        _check_study(outside, study, read)
 
 
 def _check_study(outside: Evaluator, study: Study, read: FileReader) -> None:
-    """See that what a study asks has a meaning, and is not in vain, as far as a point tells.
-
-    That is the first. Raises Failed.
-    """
+    """Do so. Raises Failed."""
     sink = outside.sink
     first = study.points(outside)[0]
     found = study.search.values[0] if study.search else None

@@ -4,7 +4,8 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _MOST_OF_NAME = 50  # characters: file systems allow 255 bytes, which a name may have itself
@@ -54,6 +55,41 @@ def put_together(files: Sequence[tuple[Path, Put]], gone: Iterable[Path] = ()) -
     finally:
         for part, _ in written:
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """Make a folder, and those that it is in, for what is then written there.
+
+    Where that does not go, those that are new go with it. Raises OSError.
+    """
+    new = _lacking(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        _remove(new)
+        raise
+
+
+def see_made(folder: Path) -> None:
+    """See that a folder can be made, and leave none behind. Raises OSError."""
+    new = _lacking(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    finally:
+        _remove(new)
+
+
+def _lacking(folder: Path) -> list[Path]:
+    """Return which folders have to be made for one, the innermost first."""
+    return [place for place in (folder, *folder.parents) if not place.exists()]
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):  # it was not made, or somebody else has put something there
+            folder.rmdir()
 
 
 def text_put(text: str) -> Put:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
+
+    Pairs = Iterable[tuple[str, str, str]]
 
 _SCENARIO = "a study names its scenario: leave --scenario or --study out"
 _ONE_RUN = (
@@ -63,10 +66,16 @@ APART = {
     ),
 }  # fmt: skip
 
+# The same of the magic of notebooks.
+IN_CELLS = (
+    ("--jobs", "no --study", "--jobs is of a study: add --study NAME"),
+    ("--study", "--scenario", _SCENARIO),
+)
 
-def wrong_together(arguments: argparse.Namespace) -> str:
-    """Return what is wrong with the options of a command side by side; "" where nothing is."""
-    for one, other, sentence in APART.get(arguments.called, ()):
+
+def wrong_together(arguments: argparse.Namespace, pairs: Pairs | None = None) -> str:
+    """Return what is wrong with options side by side, those of a command; "" where nothing is."""
+    for one, other, sentence in APART.get(arguments.called, ()) if pairs is None else pairs:
         if _holds(arguments, one) and _holds(arguments, other):
             return sentence
     return ""

@@ -85,10 +85,10 @@ def run(arguments: argparse.Namespace) -> int:
             watch=watched,
             limits=limits_of(arguments),
         )
-    tell(result.warnings, "text")
+    tell([d for d in result.warnings if d not in plan.warnings], "text")  # which are told
     unwritten = _write(result, arguments)  # before it is shown: whoever reads it may stop reading
     if arguments.format == "json":
-        sys.stdout.write(files.summary_json(result))
+        sys.stdout.write(files.summary_json(result, warned=True))
     elif arguments.format == "vllm":
         sys.stdout.write(vllm_json(result))
     else:
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _no_place_for(arguments: argparse.Namespace) -> str:
-    """Return why results could not be written; nothing where they can. Makes their folder."""
+    """Return why results could not be written; nothing where they can."""
     problem = no_folder(arguments.out)
     if problem:
         return problem
@@ -112,9 +112,14 @@ def _no_place_for(arguments: argparse.Namespace) -> str:
             pyarrow()
         except NoPyarrow as error:
             return str(error)
-    if arguments.trace and not Path(arguments.trace).parent.is_dir():
+    if arguments.trace and not _will_be_there(Path(arguments.trace).parent, arguments.out):
         return f"cannot write {arguments.trace!r}: there is no such folder"
     return ""
+
+
+def _will_be_there(folder: Path, out: str | None) -> bool:
+    """Tell whether a folder is there once results are written, perhaps into it."""
+    return folder.is_dir() or bool(out and Path(out).absolute().is_relative_to(folder.absolute()))
 
 
 def _write(result: Result, arguments: argparse.Namespace) -> str:

@@ -21,6 +21,7 @@ from tsdl.reading import (
 )
 from tsdl.session import Chosen, Session, choose_scenario
 from tsdl.source import Source, Span
+from tsdl.wholefiles import see_made
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from tsdl.reading import Reader
 
 OK, MISTAKE, USAGE, EXPECTATION, PARTIAL = 0, 1, 2, 3, 4
-_OF_NUMBERS = ("W05", "W06")  # codes of what only values show, and of files
 
 
 @contextmanager
@@ -55,10 +55,13 @@ def usage_error(message: str) -> int:
 
 
 def no_folder(folder: str | None) -> str:
-    """Make the folder of results, if one is asked for; return why it cannot be, or nothing."""
+    """Return why a folder of results cannot be made, if one is asked for, or nothing.
+
+    It is not left behind: the run may end without results.
+    """
     if folder:  # better before a long run than after it
         try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
+            see_made(Path(folder))
         except OSError as error:
             return f"cannot write to {folder!r}: {error.strerror or error}"
     return ""
@@ -133,11 +136,11 @@ def compile_scenario(arguments: argparse.Namespace) -> Plan | None:
     with no_collector():
         sink = Sink()
         chosen = _chosen(arguments, sink)
-        made = chosen.plan(sink) if chosen else None
-    # Style is what `check` is for. Here what stops the run is told, or what its numbers rest on.
-    wanted = Severity.ERROR if made is None else Severity.WARNING
-    of_numbers = [d for d in sink.sorted() if made is None or d.code.startswith(_OF_NUMBERS)]
-    tell([d for d in of_numbers if d.severity is wanted], "text")
+        made = chosen.compiled(sink) if chosen else None
+    if made is not None:
+        tell(made.warnings, "text")
+    else:
+        tell([d for d in sink.sorted() if d.severity is Severity.ERROR], "text")
     return made
 
 
@@ -172,7 +175,7 @@ def measured_run(path: str, arguments: argparse.Namespace) -> Run | None:
     return found
 
 
-def tell(found: list[Diagnostic], form: str) -> None:
+def tell(found: Sequence[Diagnostic], form: str) -> None:
     """Print diagnostics: for people to the error stream, for machines to the output."""
     if form == "text":
         if found:

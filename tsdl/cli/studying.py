@@ -50,6 +50,7 @@ def run_study(arguments: argparse.Namespace) -> int:
     problem = no_folder(arguments.out)
     if problem:
         return usage_error(problem)
+    tell(points.warned_before, "text")  # better before long runs than after them
     from tsdl.studies.runners import runner
     from tsdl.studies.store import Store
 
@@ -86,6 +87,7 @@ def _run(
 def _tell(arguments: argparse.Namespace, answer: Answer) -> int:
     from tsdl.studies import files, text
 
+    tell([d for d in answer.warnings if d not in answer.points.warned_before], "text")
     unwritten = ""
     if arguments.out:
         try:
@@ -93,7 +95,7 @@ def _tell(arguments: argparse.Namespace, answer: Answer) -> int:
         except OSError as error:
             unwritten = f"cannot write to {arguments.out!r}: {error.strerror or error}"
     if arguments.format == "json":
-        sys.stdout.write(files.answer_json(answer))
+        sys.stdout.write(files.answer_json(answer, warned=True))
     else:
         print(text.describe(answer))
     if unwritten:

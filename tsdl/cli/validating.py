@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from tsdl.cli.options import add_engine, add_measured, add_scenario, read_seed
 from tsdl.cli.shared import (
     MISTAKE,
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--after", type=_seconds, metavar="SECONDS",
-        help="leave out requests that arrive before (else: before the workload's warm-up)",
+        help="leave out requests that arrive so soon after the first (else: in the warm-up)",
     )  # fmt: skip
     parser.add_argument(
         "-o", "--out", metavar="DIR", help="write validate.json, validate.csv and pictures"
@@ -49,7 +51,7 @@ def validate(arguments: argparse.Namespace) -> int:
     plan = compile_scenario(arguments)
     if plan is None or measured is None:
         return MISTAKE
-    from tsdl.imports.served import of_another_model
+    from tsdl.imports.served import doubts_of, of_another_model
     from tsdl.validation import of_closed_loop
 
     told = [
@@ -74,8 +76,11 @@ def validate(arguments: argparse.Namespace) -> int:
         )
     except ValueError as error:
         return usage_error(str(error))
+    closed = of_closed_loop(measured, plan.workload)
+    found = replace(found, warnings=(*doubts_of(measured, plan.model.name), *closed))  # all told
+    tell([d for d in found.result.warnings if d not in plan.warnings], "text")
     if arguments.format == "json":
-        sys.stdout.write(files.as_json(found))
+        sys.stdout.write(files.as_json(found, warned=True))
     else:
         print(text.table(found))
     return _write(found, Path(arguments.out)) if arguments.out else OK

@@ -7,9 +7,9 @@ import re
 from enum import StrEnum
 
 from msgspec import Struct, field
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
-from tsdl.source import Span
+from tsdl.source import Source, Span
 
 _LONGEST_WORD, _LONGEST_TEXT = 240, 4000  # characters
 _LONG_WORD = re.compile(rf"(\S{{160}})\S{{{_LONGEST_WORD - 199},}}(\S{{40}})")
@@ -84,6 +84,31 @@ class Diagnostic(Struct, frozen=True):
         force_setattr(self, "label", _shortened(self.label))
         force_setattr(self, "notes", tuple(map(_shortened, self.notes)))
         force_setattr(self, "help", tuple(map(_shortened, self.help)))
+
+    @property
+    def alone(self) -> "Diagnostic":
+        """Return it with no more of its sources than leads to what it shows.
+
+        One of a file that a program names would keep all of that, which may be gigabytes.
+        """
+        edits = self.fix.edits if self.fix else ()
+        last: dict[Source, int] = {}
+        places = [self.span, *(label.span for label in self.secondary), *(e.span for e in edits)]
+        for span in places:
+            if span is not None:
+                last[span.source] = max(span.end, last.get(span.source, 0))
+        short = {source: source.until(end) for source, end in last.items()}
+
+        def moved(span: Span) -> Span:
+            return Span(short[span.source], span.start, span.end)
+
+        return replace(
+            self,
+            span=moved(self.span) if self.span else None,
+            secondary=tuple(replace(label, span=moved(label.span)) for label in self.secondary),
+            fix=self.fix
+            and replace(self.fix, edits=tuple(replace(e, span=moved(e.span)) for e in edits)),
+        )
 
 
 class Sink(Struct):

@@ -1,7 +1,7 @@
 """Diagnostics for other programs: one line each, JSON, GitHub workflow commands, SARIF."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -41,6 +41,18 @@ def json_text(diagnostics: Sequence[Diagnostic]) -> str:
                                   and text, which replaces what is there
     """
     return json.dumps([_json_object(found) for found in diagnostics], indent=2)
+
+
+def brief(diagnostics: Iterable[Diagnostic]) -> list[_Object]:
+    """Return of each its `code`, its `title` and its `place` (`file:line:col`, or None)."""
+    return [
+        {
+            "code": found.code,
+            "title": _encodable(found.title),
+            "place": _encodable(found.span.place) if found.span else None,
+        }
+        for found in diagnostics
+    ]
 
 
 def github(diagnostics: Sequence[Diagnostic]) -> str:

@@ -6,7 +6,13 @@ from tsdl.diagnostics import Diagnostic
 from tsdl.imports.engines.checkpoints import checkpoint
 from tsdl.imports.library import known
 from tsdl.measured import Run, doubt
+from tsdl.measured.doubts import doubts
 from tsdl.source import Source
+
+
+def doubts_of(run: Run, served: str) -> tuple[Diagnostic, ...]:
+    """Return what in a measured run contradicts itself, or the model that is served."""
+    return (*doubts(run, Source(run.name, "")), *of_another_model(run, served))
 
 
 def of_another_model(run: Run, served: str) -> Iterator[Diagnostic]:

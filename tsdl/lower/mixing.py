@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.lower.files import FileReader
-from tsdl.lower.workloads import MOST_REQUESTS, is_set, lower_workload, too_many
-from tsdl.planworkload import Attribute, Workload
+from tsdl.lower.workloads import is_set, lower_workload, too_many
+from tsdl.planworkload import MOST_REQUESTS, Attribute, Workload
 
 # What does not go into a mix, and why not.
 _UNMIXED = {

@@ -14,11 +14,9 @@ from tsdl.evaluate.values import Constructed, Place, Range, Value
 from tsdl.lower.files import FileReader
 from tsdl.lower.ineffective import report_ineffective, warn
 from tsdl.lower.recorded import of_file, recorded_of
-from tsdl.planworkload import MOST_STEPS, Attribute, Draw, Table, Workload
+from tsdl.planworkload import MOST_REQUESTS, MOST_STEPS, Attribute, Draw, Table, Workload
 from tsdl.program import Declaration
 from tsdl.traces import Named, Recorded
-
-MOST_REQUESTS = 50_000_000
 
 
 def lower_workload(evaluator: Evaluator, workload: Instance, read: FileReader) -> Workload:

@@ -7,6 +7,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from tsdl.diagnostics import Diagnostic, Sink
+from tsdl.diagnostics.words import several
 from tsdl.source import Source, Span
 from tsdl.traces.rows import MOST_MISTAKES, MOST_TOKENS
 
@@ -53,6 +54,11 @@ class Run(Struct, frozen=True):
     instead: str = ""
     doubts: tuple[Diagnostic, ...] = ()
     concurrency: int = 0
+
+    def __repr__(self) -> str:
+        """Say what was measured."""
+        count = several(len(self.requests), "request")
+        return f"<Run of {self.name} ({self.format}): {count} in {self.duration:.4g} s>"
 
     @property
     def timed(self) -> bool:

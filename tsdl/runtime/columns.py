@@ -13,6 +13,7 @@ from tsdl.formula import ATTRIBUTE
 from tsdl.runtime.ledger import STATUSES, Ledger
 from tsdl.runtime.metrics import Floats, Metric
 from tsdl.runtime.request import FINISHED
+from tsdl.runtime.timeline import Tokens
 
 Column = NDArray[Any]
 NAMES = (
@@ -60,6 +61,7 @@ class Requests(Mapping[str, Column]):
         """Return a column. Raises KeyError for a name that there is not."""
         if name not in self._kept:
             self._kept[name] = self.part(name)
+            self._kept[name].setflags(write=False)  # what was computed of it would not follow
         return self._kept[name]
 
     def part(self, name: str, rows: slice = _ALL) -> Column:
@@ -194,6 +196,14 @@ class Requests(Mapping[str, Column]):
         workers = self.part("worker", rows)  # -1 takes the last one's, and its times are NaN
         seen: Floats = times + self._front_ends[workers]
         return seen
+
+    def seen(self, tokens: Tokens) -> Tokens:
+        """Return tokens with the times at which users have them, in the order of these."""
+        if self._front_ends is None:
+            return tokens
+        times = tokens.time + self._front_ends[self.part("worker")[tokens.request]]
+        order = np.argsort(times, kind="stable")
+        return Tokens(tokens.request[order], times[order])
 
 
 class Metrics(Mapping[str, Metric]):

@@ -31,6 +31,7 @@ OF_THE_CLUSTER = ("arrive", "submit", "evict", "ready", "fail", "lost")
 OF_A_WORKER = (
     "start", "admit", "token", "finish", "preempt", "transferred", "iteration",
 )  # fmt: skip
+TIMER = "every"  # an event of the language, which is about nothing that Python could be shown
 _OF_MEMORY = frozenset({"capacity", "used", "free", "fill", "block"})
 
 _UNREAD = "say in `reads` of the policy what it reads: r.… of requests, w.… of workers"
@@ -265,6 +266,14 @@ def handled(policy: object) -> list[str]:
 def cannot_decide(extern: Extern, policy: object) -> Diagnostic | None:
     """Return why a policy in Python can be told of nothing, or seems to; None where it can."""
     events = (*OF_THE_CLUSTER, *OF_A_WORKER)
+    for name in (TIMER, f"on_{TIMER}"):
+        if hasattr(policy, name) and _may_be_told(policy, name, about=(1, 2, 3)):
+            title = f"the policy `{extern.name}` in Python handles `{name}`, and no timer asks it"
+            remedy = (
+                "act at another event, or by `on every(5 s) { … }` in the policy's own stage; "
+                "what is only for the policy itself begins with `_`"
+            )
+            return slip(title, (), remedy)
     if not handled(policy):
         if callable(policy):
             return None
@@ -280,12 +289,15 @@ def cannot_decide(extern: Extern, policy: object) -> Diagnostic | None:
     return None
 
 
-def _may_be_told(policy: object, name: str) -> bool:
-    """Tell whether an attribute can be called as methods for events are: `act`, and what it is."""
+def _may_be_told(policy: object, name: str, about: tuple[int, ...] = (2, 3)) -> bool:
+    """Tell whether an attribute can be called as methods for events are: `act`, and what it is.
+
+    That is with one of so many arguments.
+    """
     method = getattr(policy, name)
     if not callable(method):
         return False
-    for count in (2, 3):
+    for count in about:
         with suppress(TypeError, ValueError):
             signature(method).bind(*range(count))
             return True

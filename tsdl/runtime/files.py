@@ -13,21 +13,27 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from tsdl.diagnostics.export import brief
 from tsdl.runtime.columns import Column
 from tsdl.runtime.parquet import height, part, write_table
 from tsdl.runtime.result import Result
 from tsdl.runtime.traceevents import trace_json
 from tsdl.runtime.vllm import vllm_json
-from tsdl.wholefiles import Put, put_together, put_whole
+from tsdl.wholefiles import Put, made, put_together, put_whole
 
 TABLES = ("requests", "timeseries", "states", "records")
 FORMATS = ("csv", "parquet")
 _ROWS = 10_000  # that are made text at once
 
 
-def summary_json(result: Result) -> str:
-    """Return the summary as JSON."""
-    return json.dumps(result.summary, indent=2, allow_nan=False) + "\n"
+def summary_json(result: Result, *, warned: bool = False) -> str:
+    """Return the summary as JSON.
+
+    Where it is to say what is `warned` of, too, it names files of the program as they were given:
+    the plan has none of that.
+    """
+    more = {"warnings": brief(result.warnings)} if warned else {}
+    return json.dumps({**result.summary, **more}, indent=2, allow_nan=False) + "\n"
 
 
 def table_csv(columns: Mapping[str, Column]) -> Iterator[str]:
@@ -70,7 +76,6 @@ def write(result: Result, folder: Path, tables: str = "csv") -> None:
     `tables` is the format of those that have rows, `csv` or `parquet`. What an earlier run left
     there under these names goes. Raises OSError, and NoPyarrow where Parquet needs it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, Put] = {
         "plan.json": _text([result.plan.to_json(), "\n"]),
         "summary.vllm.json": _text([vllm_json(result)]),
@@ -92,7 +97,8 @@ def write(result: Result, folder: Path, tables: str = "csv") -> None:
     files["summary.json"] = _text([summary_json(result)])
     others = (*(f"{table}.{kind}" for table in TABLES for kind in FORMATS), "log.txt")
     gone = [folder / name for name in others if name not in files]
-    put_together([(folder / name, put) for name, put in files.items()], gone)
+    with made(folder):
+        put_together([(folder / name, put) for name, put in files.items()], gone)
 
 
 def _text(lines: Iterable[str], *, compressed: bool = False) -> Put:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from tsdl.runtime.outcome import Outcome
     from tsdl.runtime.samples import Samples
-    from tsdl.runtime.timeline import Timeline, Tokens
+    from tsdl.runtime.timeline import Timeline
     from tsdl.runtime.watched import Watch
 
 LATENCIES = ("ttft", "tpot", "itl", "mtpot", "e2e", "queue")
@@ -59,12 +59,13 @@ class Result:
 
     `requests`, `timeseries`, `states` and `records` are tables of numpy columns, made when they are
     asked for (`columns` has those of requests one by one); `summary` holds JSON values, with times
-    in seconds, sizes in bytes, rates per second. `warnings` are diagnostics of what the run asked
-    of its tables and they do not have, and of requests that pile up; `steady` tells whether they do
-    not (None where that is not known). `timeline` and `tokens` are what was noted of iterations and
-    tokens, None where nobody asked for it. `stuck` are groups of requests that wait for
-    the same for ever, with what that is as text. `partial` says where a limit has stopped the run
-    (None: nowhere); all else is then of what happened until there.
+    in seconds, sizes in bytes, rates per second. `warnings` are diagnostics: first those of the
+    plan, then of what the run asked of its tables and they do not have, and of requests that pile
+    up; `steady` tells whether they do not (None where that is not known). `timeline` and `tokens`
+    (when users had them) are what was noted of iterations and tokens, None where nobody asked for
+    it. `stuck` are groups of requests that wait for the same for ever, with what that is as text.
+    `partial` says where a limit has stopped the run (None: nowhere); all else is then of what
+    happened until there.
     """
 
     def __init__(self, plan: Plan, seed: int, outcome: Outcome, watch: Watch | None = None) -> None:
@@ -72,9 +73,9 @@ class Result:
         self.plan = plan
         self.seed = seed
         self.timeline: Timeline | None = watch.timeline if watch else None
-        tokens = watch.tokens if watch else None
-        self.tokens: Tokens | None = None if tokens is None else tokens.columns()
         self.columns = Requests(outcome.requests, [w.local.front_end for w in outcome.workers])
+        noted = watch.tokens if watch else None
+        self.tokens = None if noted is None else self.columns.seen(noted.columns())
         self._samples, self._records = outcome.samples, outcome.notes.records
         self._states = outcome.states
         self.log = outcome.notes.log
@@ -83,7 +84,7 @@ class Result:
         counted = self.columns["arrived"] >= plan.workload.warmup
         growth = growth_of(plan.workload, self.columns, counted)
         self.steady = growth.steady if growth is not None else None
-        self.warnings = warnings(outcome.workers)
+        self.warnings = [*plan.warnings, *warnings(outcome.workers)]
         if growth is not None and not growth.steady:
             self.warnings.append(piling_up(growth))
         elif brief := too_short(plan.workload, self.columns, counted):
@@ -172,6 +173,19 @@ class Result:
         return self.requests.to_arrow()
 
     # -- all else ------------------------------------------------------------------------------
+
+    def write(self, folder: str | PathLike[str], *, table_format: str = "csv") -> None:
+        """Write the files of `tsdl run --out` into a folder, which is made: all of them or none.
+
+        `table_format` is `csv` or `parquet`. Raises OSError, ValueError for another format, and
+        ImportError, which names the extra, where Parquet needs it.
+        """
+        from tsdl.runtime.files import FORMATS, write
+
+        if table_format not in FORMATS:
+            known = ", ".join(FORMATS)
+            raise ValueError(f"there is no format {table_format!r} of tables; there are {known}")
+        write(self, Path(folder), table_format)
 
     def write_trace(self, path: str | PathLike[str]) -> None:
         """Write the trace in the Trace Event Format, for Perfetto; compressed if it ends in .gz.

@@ -174,7 +174,11 @@ def _check_externs(plan: Plan, externs: Mapping[str, object]) -> None:
             known = ", ".join(map(str, externs)) or "none"
             wanted = extern_names(plan)
             near = nearest(name, [str(other) for other in externs if other not in wanted])
-            example = f'from Python: `tsdl.compile(source, externs={{"{name}": function}})`'
+            given = f'{{"{name}": function}}'
+            example = (
+                f"from Python: `tsdl.compile(source, externs={given})`, "
+                f"or of a plan that was read `plan.with_externs({given})`"
+            )
             missing = Diagnostic(
                 "E0519",
                 Severity.ERROR,

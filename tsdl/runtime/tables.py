@@ -20,6 +20,7 @@ _MOST_WHOLE = 2**63  # from here on, whole numbers are no int64
 class Table(dict[str, Column]):
     """Columns of one length by name, numpy arrays in base units; NaN where there is no number.
 
+    They are read-only: what was computed of them, a summary say, would not follow a change.
     It is a dict, so `pandas.DataFrame(table)`, `polars.DataFrame(table)` and `pyarrow.table(table)`
     copy it. Whatever asks for Arrow's stream gets null for NaN, and the unit of each column; that
     takes pyarrow. `units` has the units of columns that have one, `about` says what it all is of.
@@ -28,10 +29,16 @@ class Table(dict[str, Column]):
     def __init__(
         self, columns: Mapping[str, Column], units: Mapping[str, str], about: Mapping[str, str]
     ) -> None:
-        """Take columns of one length."""
+        """Take columns of one length, which nobody changes any more."""
         super().__init__(columns)
+        for column in columns.values():
+            column.setflags(write=False)
         self.units = {name: units[name] for name in columns if units.get(name)}
         self.about = dict(about)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle what it is made of."""
+        return Table, (dict(self), self.units, self.about)
 
     def __repr__(self) -> str:
         """Say how large it is."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from math import inf
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from tsdl.runtime.engine import Engine
@@ -39,14 +40,28 @@ class Watch:
     tokens: NotedTokens | None = None
 
 
-def watch(*, trace: bool | tuple[float, float], tokens: bool) -> Watch | None:
-    """Return what is to be noted: a timeline of a stretch of time, or of all, and tokens."""
-    if trace is False and not tokens:
+def watch(*, trace: object, tokens: bool) -> Watch | None:
+    """Return what is to be noted: a timeline of a stretch of time, or of all, and tokens.
+
+    Raises ValueError where `trace` is neither a truth value nor a stretch of time.
+    """
+    timeline = None if trace is None or trace is False else Timeline(*_stretch(trace))
+    if timeline is None and not tokens:
         return None
-    stretch = (0.0, inf) if isinstance(trace, bool) else trace
-    return Watch(
-        Timeline(*stretch) if trace is not False else None, NotedTokens() if tokens else None
-    )
+    return Watch(timeline, NotedTokens() if tokens else None)
+
+
+def _stretch(trace: object) -> tuple[float, float]:
+    """Return from when to when is traced. Raises ValueError for what does not say so."""
+    if trace is True:
+        return 0.0, inf
+    ends = tuple(trace) if isinstance(trace, (tuple, list)) else ()
+    if len(ends) != 2 or not all(end is None or isinstance(end, Real) for end in ends):  # noqa: PLR2004
+        raise ValueError(
+            f"`trace` is True, or two times in seconds, (60, 90) or (60, None), not {trace!r}"
+        )
+    begin, end = ends
+    return 0.0 if begin is None else float(begin), inf if end is None else float(end)
 
 
 class WatchedNetwork(Network):

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from html import escape
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -45,13 +47,17 @@ class Expected(Struct, frozen=True):
 
 
 class Answer:
-    """The outcome of a study: rows in order, its expectations, and how much was run."""
+    """The outcome of a study: rows in order, its expectations, and how much was run.
+
+    `warnings` are diagnostics: of the study, then of the plans of its points.
+    """
 
     def __init__(self, points: Points, units: list[Unit], seed: int | None) -> None:
         """Compute rows from units, in the order of points, then seeds."""
         self.points = points
         self.study: Study = points.study
         self.seed = seed
+        self.warnings = points.warnings()
         count = self.study.replicates
         groups = [units[i : i + count] for i in range(0, len(units), count)]
         self._all = [self._row(group) for group in groups]
@@ -89,6 +95,15 @@ class Answer:
         from tsdl.studies.files import table_of
 
         return table_of(self)
+
+    def write(self, folder: str | PathLike[str]) -> None:
+        """Write the files of `tsdl run --study --out` into a folder, which is made: all or none.
+
+        Raises OSError.
+        """
+        from tsdl.studies.files import write
+
+        write(self, Path(folder))
 
     def to_pandas(self) -> DataFrame:
         """Return `table` as a pandas DataFrame. Raises ImportError without pandas."""

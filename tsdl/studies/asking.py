@@ -36,6 +36,10 @@ class Unit(Struct, frozen=True):
     infeasible: Infeasible | None = None
     nearest: tuple[float, Found] | None = None
 
+    def __repr__(self) -> str:
+        """Say which one it is."""
+        return f"<Unit of point {self.point.number}, seed {self.replicate}>"
+
 
 class Ask(Struct, frozen=True):
     """A run that a unit asks for."""

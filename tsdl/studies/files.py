@@ -8,8 +8,9 @@ import json
 import math
 from typing import TYPE_CHECKING
 
+from tsdl.diagnostics.export import brief
 from tsdl.runtime.tables import Table, column_of
-from tsdl.wholefiles import put_together, text_put
+from tsdl.wholefiles import made, put_together, text_put
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from tsdl.studies.answer import Answer
 
 
-def answer_json(answer: Answer) -> str:
-    """Return the answer as JSON."""
-    return json.dumps(answer.data, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+def answer_json(answer: Answer, *, warned: bool = False) -> str:
+    """Return the answer as JSON, and what is `warned` of where that is wanted."""
+    more = {"warnings": brief(answer.warnings)} if warned else {}
+    return json.dumps({**answer.data, **more}, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def answer_csv(answer: Answer) -> str:
@@ -73,11 +75,11 @@ def _cell(value: float) -> float | None:
 
 def write(answer: Answer, folder: Path) -> None:
     """Write all files into a folder, which is made: all of them or none. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
     texts = {"study.csv": answer_csv(answer)}
     plan = answer.first_plan
     gone = [] if plan else [folder / "plan.json"]  # one may be left of an earlier study
     if plan:
         texts["plan.json"] = plan.to_json() + "\n"
     texts["study.json"] = answer_json(answer)
-    put_together([(folder / name, text_put(text)) for name, text in texts.items()], gone)
+    with made(folder):
+        put_together([(folder / name, text_put(text)) for name, text in texts.items()], gone)

@@ -1,12 +1,14 @@
 """The points of a study: which there are, what params are there, and the plan of each."""
 
 from collections.abc import Mapping
-from functools import cache, cached_property
+from contextlib import suppress
+from functools import cached_property
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from tsdl.diagnostics import Diagnostic, Severity, Sink
+from tsdl.diagnostics.words import several
 from tsdl.errors import TsdlError
 from tsdl.evaluate import Evaluator, Failed
 from tsdl.formula import Atom, symbol
@@ -15,9 +17,11 @@ from tsdl.lower.questions import Asked, Expectation, Levels, Study, evaluator_at
 from tsdl.lower.studies import lower_study, scenario_of, varied
 from tsdl.plan import Plan
 from tsdl.program import Declaration, Program
-from tsdl.session import Chosen, Session, checked
+from tsdl.reading import Kept
+from tsdl.session import Chosen, Session, checked, of_numbers
 from tsdl.source import Span
 from tsdl.studies.measures import settled
+from tsdl.verifystudies import check_study
 
 FOUND = "found"  # stands in formulas for the value that is searched for
 _KEPT = 100  # plans that are kept: those of the points that are on their way
@@ -42,10 +46,19 @@ class Points(Struct, dict=True):
 
     study: Study
     chosen: Chosen
+    warned_before: list[Diagnostic] = field(default_factory=list)  # that anything is run
     # By point and what is found; by point, whether something is, and what was asked.
     _plans: dict[tuple[int, float | None], Plan | Infeasible] = field(default_factory=dict)
     _formulas: dict[tuple[int, bool, int], FormulaValue] = field(default_factory=dict)
     _warned: dict[tuple[int, float | None], list[Diagnostic]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Say of which study they are."""
+        return f"<Points of {self.study.name}: {len(self.all):,}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle what they come from: what is known of them goes by places in this process."""
+        return Points, (self.study, self.chosen, self.warned_before)
 
     @cached_property
     def all(self) -> list[Point]:
@@ -78,7 +91,7 @@ class Points(Struct, dict=True):
             given = values_at(outside, point.levels, self.study.search, found)
         except Failed:
             return _infeasible(sink)
-        plan = replace(self.chosen, params={**known, **given}).plan(sink)
+        plan = replace(self.chosen, params={**known, **given}).verified(sink)
         warned = [d for d in sink.sorted() if d.severity is Severity.WARNING]
         if warned:
             self._warned[point.number, found] = warned
@@ -87,6 +100,23 @@ class Points(Struct, dict=True):
     def warned(self, point: Point, found: float | None = None) -> list[Diagnostic]:
         """Return what is warned of in the plan of a point, once that is made."""
         return self._warned.get((point.number, found), [])
+
+    def warnings(self) -> list[Diagnostic]:
+        """Return what is warned of in the study, then in the plans that were made of its points.
+
+        That is what numbers rest on, each once at a place, and of how many points it is.
+        """
+        groups: dict[tuple[str, str], list[tuple[int, Diagnostic]]] = {}
+        for number, found in sorted(self._warned, key=lambda key: (key[0], key[1] or 0.0)):
+            for warning in of_numbers(self._warned[number, found]):
+                groups.setdefault(_place(warning), []).append((number, warning))
+        told, points = list(self.warned_before), several(len(self.all), "point")
+        known = {_place(warning) for warning in told}
+        for group in (group for place, group in groups.items() if place not in known):
+            count, first = len({number for number, _ in group}), group[0][1]
+            where = (f"at {count:,} of {points}",) if count < len(self.all) else ()
+            told.append(replace(first, notes=(*first.notes, *where)))
+        return told
 
     def formulas(
         self, point: Point, asked: tuple[Asked, ...], found: float | None = None
@@ -125,6 +155,11 @@ class Points(Struct, dict=True):
         }
 
 
+def _place(found: Diagnostic) -> tuple[str, str]:
+    """Return what finding it is, and where."""
+    return found.code, found.span.place if found.span else ""
+
+
 def _infeasible(sink: Sink) -> Infeasible:
     first = next(d for d in sink.sorted() if d.severity is Severity.ERROR)
     return Infeasible(first.code, first.title)
@@ -152,7 +187,13 @@ def choose_study(
     chosen = Chosen(session, program, values, scenario).with_constants(
         constants or {}, sink, varied(outside, declaration) if constants else ()
     )
-    return points_of(session, chosen.evaluator(sink), declaration) if chosen else None
+    points = points_of(session, chosen.evaluator(sink), declaration) if chosen else None
+    if points is not None:
+        with suppress(RecursionError):  # which a plan tells
+            asking = points.chosen
+            check_study(asking.evaluator(sink), points.study, asking.session.read_beside)
+        points.warned_before = of_numbers(sink.sorted())
+    return points
 
 
 def points_of(session: Session, outside: Evaluator, declaration: Declaration) -> Points | None:
@@ -164,7 +205,7 @@ def points_of(session: Session, outside: Evaluator, declaration: Declaration) ->
     if study is None:
         return None
     # Files that a program names are read once for all points.
-    session = Session(session.path, session.text, cache(session.read))
+    session = Session(session.path, session.text, Kept(session.read))
     given = outside.constants
     return Points(study, Chosen(session, outside.program, outside.params, study.scenario, given))
 

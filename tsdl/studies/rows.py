@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from tsdl.lower.questions import Along
 from tsdl.studies import sides
+from tsdl.studies.figures import figure
 from tsdl.studies.measures import (
     UNDEFINED,
     along,
@@ -45,6 +46,13 @@ class Figure(Struct, frozen=True):
         """Return half of the confidence interval."""
         return half_width(list(self.each))
 
+    def __repr__(self) -> str:
+        """Say the mean and, of several seeds, half of its interval."""
+        told = f"{self.mean:.4g}"
+        if len(self.each) > 1:
+            told += f" ± {self.half_width:.2g} of {len(self.each)} seeds"
+        return f"<Figure {told}>"
+
 
 class Row(Struct, eq=False):
     """A point: what tells it apart, its units by seed, and why it has no numbers, if it has none.
@@ -61,6 +69,13 @@ class Row(Struct, eq=False):
     figures: dict[str, Figure] = field(default_factory=dict)
     efficient: bool | None = None  # on the Pareto front; None where none is asked for
     notes: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        """Say which point it is, and its numbers, or why it has none."""
+        cells = ", ".join(f"{name} = {figure(cell)}" for name, cell in self.cells.items())
+        means = ", ".join(f"{text} {figure(each.mean)}" for text, each in self.figures.items())
+        told = means if self.status == "ok" else f"{self.status}, {self.reason}"
+        return f"<Row of {cells}: {told or self.status}>"
 
     def without(self, columns: tuple[str, ...]) -> tuple[Atom, ...]:
         """Return its cells in all other columns."""
@@ -99,6 +114,10 @@ class Values:
         self._kept = rows
         self._groups.clear()
         self._known.clear()
+
+    def __getstate__(self) -> dict[str, object]:
+        """Pickle all but what is known by the places of rows in this process."""
+        return {**self.__dict__, "_known": {}}
 
     def figure(self, row: Row, asked: Asked) -> Figure:
         """Return what an expression comes to in a row, for each seed."""

@@ -83,7 +83,8 @@ def of_result(result: Result, skip_first: int, after: float) -> Columns:
 def _counted(values: dict[str, Column], skip_first: int, after: float) -> NDArray[np.bool_]:
     arrived = values["arrived"]
     counted = np.arange(len(arrived)) >= skip_first
-    return counted & (arrived >= after) if after > 0 else counted
+    # From the first arrival: a measured run knows of nothing before it.
+    return counted & (arrived - arrived[0] >= after) if after > 0 and len(arrived) else counted
 
 
 def _span(values: dict[str, Column], counted: NDArray[np.bool_]) -> float:

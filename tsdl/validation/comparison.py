@@ -3,10 +3,13 @@
 import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from numbers import Real
+from operator import index
 from pathlib import PurePath
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 
 from tsdl.diagnostics import Diagnostic
 from tsdl.measured import Run
@@ -118,9 +121,7 @@ class Validation(Struct, frozen=True, dict=True):
         return f"<Validation of {both}: {told}>"
 
     def _agreement(self, metric: str) -> Agreement:
-        # Who counts among the measured: arrivals that differ a little must not part a pair.
-        counted = self.measured.counted
-        theirs, ours = (columns.values[metric][counted] for columns in self._sides())
+        theirs, ours = (columns.of(metric) for columns in self._sides())
         known = np.isfinite(theirs) & np.isfinite(ours) & (theirs > 0)
         theirs, ours = theirs[known], ours[known]
         if not len(theirs):
@@ -149,18 +150,40 @@ def validate(  # noqa: PLR0913 (what is run, and what counts)
     """Simulate a plan and put it beside a measured run.
 
     The first `skip_first` requests and those that arrive before `after` seconds (without it, before
-    the workload's warm-up) do not count. Raises TsdlError where a formula fails, ValueError for an
-    `after` that the run cannot answer.
+    the workload's warm-up), from the first arrival of each run, do not count. Raises TsdlError
+    where a formula fails, ValueError for an `after` that the run cannot answer.
     """
-    begin = plan.workload.warmup if after is None else after
+    begin = plan.workload.warmup if after is None else _seconds(after)
+    skip_first = _count(skip_first)
     of_run(run, skip_first, begin)  # better told now than after a long run
     return beside(run, run_plan(plan, seed, externs=externs, engine=engine), skip_first, begin)
+
+
+def _count(skip_first: object) -> int:
+    """Return how many requests are left out. Raises ValueError for what is no such number."""
+    try:
+        count = index(skip_first)  # type: ignore[arg-type]
+    except TypeError:
+        count = -1
+    if count < 0:
+        raise ValueError(f"`skip_first` is a whole number from 0 on, not {skip_first!r}")
+    return count
+
+
+def _seconds(after: object) -> float:
+    """Return from when requests count. Raises ValueError for what is no such time."""
+    seconds = float(after) if isinstance(after, Real) else -1.0
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"`after` is a time in seconds from 0 on, not {after!r}")
+    return seconds
 
 
 def beside(run: Run, result: Result, skip_first: int = 0, after: float = 0.0) -> Validation:
     """Put the result of a simulation beside a measured run.
 
-    Raises ValueError for an `after` that the run cannot answer.
+    Of the same requests, those count that do so in the measurement: arrivals that differ a little
+    must not part a pair. Raises ValueError for an `after` that the run cannot answer.
     """
-    measured = of_run(run, skip_first, after)
-    return Validation(run, result, measured, of_result(result, skip_first, after))
+    measured, simulated = of_run(run, skip_first, after), of_result(result, skip_first, after)
+    found = Validation(run, result, measured, simulated)
+    return replace(found, simulated=simulated.only(measured.counted)) if found.same else found

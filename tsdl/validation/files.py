@@ -10,13 +10,17 @@ from typing import Any
 
 from msgspec.structs import asdict
 
+from tsdl.diagnostics.export import brief
 from tsdl.validation.columns import NAMES
 from tsdl.validation.comparison import Validation
-from tsdl.wholefiles import put_together, text_put
+from tsdl.wholefiles import made, put_together, text_put
 
 
-def as_json(validation: Validation) -> str:
-    """Return the comparison as JSON: times in seconds, errors as shares, null for what is not."""
+def as_json(validation: Validation, *, warned: bool = False) -> str:
+    """Return the comparison as JSON: times in seconds, errors as shares, null for what is not.
+
+    With what is `warned` of both runs where that is wanted.
+    """
     run, result = validation.run, validation.result
     found = {
         "scenario": result.plan.scenario,
@@ -39,6 +43,8 @@ def as_json(validation: Validation) -> str:
         "table": [{**asdict(row), "error": row.error} for row in validation.rows],
         "by_request": [asdict(agreement) for agreement in validation.agreements],
     }
+    if warned:
+        found["warnings"] = brief((*validation.warnings, *result.warnings))
     return json.dumps(_known(found), indent=2, allow_nan=False) + "\n"
 
 
@@ -58,9 +64,9 @@ def as_csv(validation: Validation) -> str:
 
 def write(validation: Validation, folder: Path) -> None:
     """Write both files into a folder, which is made: both or none. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
     texts = {"validate.csv": as_csv(validation), "validate.json": as_json(validation)}
-    put_together([(folder / name, text_put(text)) for name, text in texts.items()])
+    with made(folder):
+        put_together([(folder / name, text_put(text)) for name, text in texts.items()])
 
 
 def _known(value: Any) -> Any:  # noqa: ANN401 (JSON in and out)
