@@ -100,7 +100,7 @@ def test_of_nothing_the_sum_is_zero_and_all_else_undefined() -> None:
 
 
 def test_both_engines_record_the_same_and_plans_keep_them() -> None:
-    plan = plan_of("expect p99(age) <= 1 s")
+    plan = plan_of("expect p99(age) <= 1 s; expect sum(class) >= 0 and sum(output) > 0")
     compared(plan)
     again = tsdl.Plan.from_json(plan.to_json())
     assert again.run().summary == plan.run().summary

@@ -76,7 +76,7 @@ def from_json(data: object) -> Value:
             return Formula("table", (name, *(from_json(part) for part in parts[1:])))
         case ("extern", [str(name), *point]) if _are_names(point[::2]) and len(point) % 2 == 0:
             return Formula("extern", (name, *(from_json(part) for part in point)))
-        case ("mean", [_]) | ("where", [_, _]):
+        case ("mean" | "sum", [_]) | ("where", [_, _]):
             return Formula(operation, tuple(from_json(part) for part in parts))
     raise ValueError(f"{data!r} is not a formula")
 

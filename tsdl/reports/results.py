@@ -18,7 +18,7 @@ from tsdl.formula import ATTRIBUTE
 from tsdl.plan import Plan
 from tsdl.planreading import read_plan
 from tsdl.reports.shapes import STUDY, SUMMARY, check
-from tsdl.runtime.columns import PRIORITY
+from tsdl.runtime.columns import PRIORITY, column_of
 from tsdl.runtime.files import FORMATS
 from tsdl.runtime.parquet import pyarrow
 from tsdl.runtime.samples import ROUTER
@@ -110,6 +110,7 @@ def _read(folder: Path, name: str) -> Result:
         if rows and not known.issuperset(rows["worker"].tolist()):
             raise _refused(folder, f"{table} has workers that summary.json does not have")
     finished = requests.pop("status") == 1
+    requests |= {name: requests[column_of(name)] for name in ("arrival", "preempted")}
     if not priority:
         requests[PRIORITY] = np.zeros(len(finished))
     return Run(name, summary, plan, requests, finished, samples, states)
@@ -212,8 +213,10 @@ def _state(cell: str) -> float:
 
 
 _REQUESTS = dict.fromkeys(
-    ("arrived", "prompt", "output", "generated", "last_token", *TIMES), _number
-)
+    ("arrived", "prompt", "output", "generated", "last_token", "turn", "cached", "preemptions",
+     *TIMES),
+    _number,
+)  # fmt: skip
 _SAMPLES = dict.fromkeys(("time", "worker", "queued", "running", "kv_used"), _number)
 _STATES = {"time": _number, "worker": _number, "state": _state}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tsdl.formula import ATTRIBUTE, Formula, measured, symbol, symbols
-from tsdl.runtime.columns import METRICS, PRIORITY, Metrics, Requests
+from tsdl.runtime.columns import METRICS, PRIORITY, Metrics, Requests, column_of
 from tsdl.runtime.ledger import STATUSES
 from tsdl.runtime.metrics import Floats, Known, Metric, Nothing, evaluate, holds_each
 from tsdl.runtime.request import FINISHED, REJECTED
@@ -156,7 +156,7 @@ class _Columns(Mapping[str, Floats]):
     def __getitem__(self, name: str) -> Floats:
         if name not in _OF_REQUESTS and not name.startswith(ATTRIBUTE):
             raise KeyError(name)
-        return self._requests.part(name.removeprefix(ATTRIBUTE)).astype(np.float64, copy=False)
+        return self._requests.part(column_of(name)).astype(np.float64, copy=False)
 
     def __iter__(self) -> Iterator[str]:
         return iter(_OF_REQUESTS)

@@ -22,9 +22,12 @@ NAMES = (
     "cached", "transferred", "transfer",
 )  # fmt: skip
 PRIORITY = "priority"  # the last of them, where the workload has priorities
-METRICS = (
-    "ttft", "tpot", "mtpot", "e2e", "queue", "transfer", "prompt", "output", PRIORITY, "itl",
-)  # fmt: skip
+# What a request brings, or is counted of it: columns of this name, or another one.
+_BROUGHT = {
+    **{name: name for name in ("transfer", "prompt", "output", PRIORITY, "turn", "cached")},
+    "arrival": "arrived", "preempted": "preemptions",
+}  # fmt: skip
+METRICS = ("ttft", "tpot", "mtpot", "e2e", "queue", *_BROUGHT, "itl")
 _RARE = {"preemptions": "preemptions", "cached": "cached", "transferred": "moved"}
 _STATUSES = np.array(STATUSES, dtype="<U10")
 _ALL = slice(None)
@@ -206,6 +209,11 @@ class Requests(Mapping[str, Column]):
         return Tokens(tokens.request[order], times[order])
 
 
+def column_of(metric: str) -> str:
+    """Return the column of requests that a metric of each of them is in."""
+    return _BROUGHT.get(metric, metric).removeprefix(ATTRIBUTE)
+
+
 class Metrics(Mapping[str, Metric]):
     """One value per finished, counted request; and `others`, which are of no request.
 
@@ -238,10 +246,10 @@ class Metrics(Mapping[str, Metric]):
             return other.copy() if isinstance(other, np.ndarray) else other
         if name not in METRICS and not name.startswith(ATTRIBUTE):
             raise KeyError(name)
-        found = self._requests.part(name.removeprefix(ATTRIBUTE))
+        found = self._requests.part(column_of(name))
         if self._chosen is not None:
             found = found[self._chosen]
         # Of the others no part is anybody else's.
-        own = name.startswith(ATTRIBUTE) or name in ("prompt", "output", "transfer", PRIORITY)
+        own = name.startswith(ATTRIBUTE) or name in _BROUGHT
         shared = self._chosen is None and own
         return found.astype(np.float64, copy=shared)

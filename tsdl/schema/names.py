@@ -216,6 +216,10 @@ METRICS: dict[str, tuple[Type, str]] = {
     "prompt": (Samples(_TOKENS), "tokens of the prompt"),
     "output": (Samples(_TOKENS), "tokens generated"),
     "priority": (Samples(quantity()), "as the workload drew it, or its file has it; else 0"),
+    "arrival": (Samples(_TIME), "when it arrived, from the begin of the run"),
+    "turn": (Samples(quantity()), "which round of its conversation it is, from 0"),
+    "cached": (Samples(_TOKENS), "tokens that were found or fetched rather than computed"),
+    "preempted": (Samples(quantity()), "how often it was preempted"),
 }
 TOTALS: dict[str, tuple[Type, str]] = {
     "attainment": (quantity(), "share of counted arrivals that met every bound of the SLO"),
