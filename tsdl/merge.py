@@ -1,11 +1,7 @@
 """Bodies to members: what a declaration holds with all that it inherits. Knows the schema."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from msgspec import Struct
-
 from tsdl import ast
+from tsdl.bases import inherit
 from tsdl.diagnostics import Edit, Fix, Label, Sink
 from tsdl.diagnostics.suggest import nearest
 from tsdl.program import Declaration, Definition, Members, Part
@@ -39,10 +35,7 @@ def _merge(declaration: Declaration, ring: list[Declaration], sink: Sink) -> Non
     if declaration.members is not None:
         return
     members = Members(KINDS[declaration.kind], declaration.name, declaration.span)
-    conflicts: list[_Conflict] = []
-    for base in declaration.bases:
-        if base.declaration.members:
-            _inherit(members, base.declaration.members, conflicts, "")
+    conflicts = inherit(members, declaration, sink)
     if declaration.clause.body:
         _Merger(declaration, sink).body(members, declaration.clause.body)
     if declaration.parameters:
@@ -60,51 +53,6 @@ def _merge(declaration: Declaration, ring: list[Declaration], sink: Sink) -> Non
                 help=(f"decide: write `{conflict.name}` in `{declaration.name}` itself",),
             )
     declaration.members = members
-
-
-class _Conflict(Struct, frozen=True):
-    """Two bases that say different things; the declaration itself may still decide."""
-
-    holder: Mapping[Any, object]  # what it stands in, by key
-    path: str
-    key: str | tuple[str, ...]
-    kept: object
-    one: Span
-    other: Span
-
-    @property
-    def name(self) -> str:
-        return self.path + (self.key if isinstance(self.key, str) else " ".join(self.key))
-
-    @property
-    def undecided(self) -> bool:
-        return self.holder[self.key] is self.kept
-
-
-def _inherit(into: Members, base: Members, conflicts: list[_Conflict], path: str) -> None:
-    for mine, theirs in ((into.fields, base.fields), (into.lets, base.lets)):
-        for key, definition in theirs.items():
-            known = mine.setdefault(key, definition)
-            if _overrides(definition, known):
-                mine[key] = definition
-            elif not _overrides(known, definition):
-                conflicts.append(_Conflict(mine, path, key, known, known.span, definition.span))
-    for (verb, name), block in base.blocks.items():
-        own = into.blocks.setdefault((verb, name), Members(block.shape, block.name, block.span))
-        _inherit(own, block, conflicts, f"{path}{name or verb}.")
-    for clause, parts in base.parts.items():
-        kept = into.parts.setdefault(clause, list(parts))
-        if [part.item for part in kept] != [part.item for part in parts]:
-            one, other = kept[0].item.span, parts[0].item.span
-            conflicts.append(_Conflict(into.parts, path, clause, kept, one, other))
-
-
-def _overrides(one: Definition, other: Definition) -> bool:
-    """Tell whether a definition is the other, or replaced it in a declaration derived from it."""
-    found: Definition | None = one
-    while found is not None and found is not other:
-        found = found.base
-    return found is other
 
 
 class _Merger:

@@ -97,7 +97,7 @@ def _members(members: Members, scope: Scope, path: str = "") -> None:
         return
     scope = scope.inside(members)
     for key, definition in members.fields.items():
-        if definition.owner is not scope.owner:
+        if definition.owner is not scope.owner or definition.argument:
             continue
         place = scope.defining(key)
         subject = f"`{_full_name(scope, key)}`"

@@ -366,7 +366,7 @@ def _set_by_base(path: str, reader: ast.Expr, scope: Scope) -> Type | None:
     """Return the type of what a base sets at a path; None where no base does."""
     *blocks, key = path.split(".")
     for base in scope.owner.bases:
-        holder = base.declaration.members
+        holder = base.members
         around: tuple[Members, ...] = (holder,) if holder else ()
         for verb in blocks:
             holder = holder.blocks.get((verb, "")) if holder else None

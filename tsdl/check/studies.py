@@ -44,7 +44,7 @@ def check_case(members: Members, scope: Scope) -> None:
 def check_names(members: Members, scope: Scope) -> None:
     """See that no `let` is called like another column of the answer, whoever wrote either."""
     columns = _columns(members, scope)
-    bases = [base.declaration.members for base in scope.owner.bases]
+    bases = [base.members for base in scope.owner.bases]
     told = {name for base in bases if base for name in base.lets if name in _columns(base, scope)}
     for name, let in members.lets.items():
         if name not in columns or name in told:

@@ -422,7 +422,7 @@ class _Lowering:
         holder, _, key = (ast.path_of(node) or "").partition(".")
         if holder != "base":
             return
-        bases = (base.declaration.members for base in place.owner.bases)
+        bases = (base.members for base in place.owner.bases)
         said = next(
             (members.lets[key] for members in bases if members and key in members.lets), None
         )
