@@ -395,6 +395,8 @@ class _Lowering:
         """Give a value of another point a name, which its expression then stands for."""
         # By its place: studies that are derived from one another share what is written.
         name = f"elsewhere {node.span.source.name}:{node.span.start}"
+        if name in self.elsewhere:  # within another one that was looked at
+            return
         cells: dict[str, Atom] = {}
         for argument in node.arguments:
             assert argument.name is not None
@@ -435,6 +437,8 @@ class _Lowering:
         across = _across(node)
         assert across is not None
         name = f"along {node.span.source.name}:{node.span.start}"
+        if name in self.elsewhere:
+            return
         self.evaluator.program.meanings[node] = SymbolName(name)
         self.elsewhere[name] = Along(
             node.function.span.text,
