@@ -351,7 +351,8 @@ class _Merger:
 # Verbs that stand for nothing else at the start of an item (SPEC.md, section 3.1).
 _RESERVED = {"expect", "where", "table", "log", "record"}
 # What a block says once: a second one would be passed over in silence.
-_ONCE = frozenset({"graph", "on", "state", "breakpoint", "after", "vary"})
+_NAMED = frozenset({"on", "state", "breakpoint", "after", "vary"})  # each by its name
+_ONCE = _NAMED | {"graph", "replicate"}
 
 
 def _clause_keys(item: ast.Clause) -> list[tuple[str, ...]]:
@@ -359,7 +360,7 @@ def _clause_keys(item: ast.Clause) -> list[tuple[str, ...]]:
     head = item.head
     if item.verb == "on" and head is None and item.preposition("every"):
         return [("on", "every")]
-    if item.verb in _ONCE and head is not None:
+    if item.verb in _NAMED and head is not None:
         function = head.function if isinstance(head, ast.Call) else head
         return [(item.verb, ast.path_of(function) or "")]
     words = [p.word for p in item.prepositions if p.word != "where"]  # of which points it is

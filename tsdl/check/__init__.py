@@ -245,7 +245,7 @@ def _part(part: Part, members: Members, scope: Scope) -> None:
         case ast.Clause(verb="graph") as graph:
             check_graph(graph, scope)
         case ast.Clause() as clause if clause.verb in members.shape.clauses:
-            if check_form(clause, scope):
+            if check_form(clause, members, scope):
                 _clause(clause, members, scope)
         case _:
             return

@@ -3,6 +3,7 @@
 from tsdl import ast
 from tsdl.check import expressions
 from tsdl.check.asked import check_axis, check_keys, check_number
+from tsdl.check.clauses import check_once
 from tsdl.check.measures import agrees, mismatch
 from tsdl.check.parameters import param_type
 from tsdl.check.scope import Scope
@@ -175,7 +176,7 @@ def _formed(clause: ast.Clause, scope: Scope) -> bool:
         or (clause.verb in ("best", "pareto") and not clause.preposition("by"))
     )
     if wrong is None and not missing:
-        return True
+        return check_once(clause, scope)
     scope.sink.error(
         "E0412",
         f"`{clause.verb}` is not written like this",
