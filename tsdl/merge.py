@@ -358,8 +358,9 @@ _ONCE = _NAMED | {"graph", "replicate"}
 def _clause_keys(item: ast.Clause) -> list[tuple[str, ...]]:
     """Return what a clause replaces: an event, or what its verb says with each preposition."""
     head = item.head
-    if item.verb == "on" and head is None and item.preposition("every"):
-        return [("on", "every")]
+    every = item.preposition("every")
+    if item.verb == "on" and head is None and every:
+        return [("on", f"every({' '.join(every.objects[0].span.text.split())})")]
     if item.verb in _NAMED and head is not None:
         function = head.function if isinstance(head, ast.Call) else head
         return [(item.verb, ast.path_of(function) or "")]
