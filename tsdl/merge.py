@@ -4,7 +4,7 @@ from tsdl import ast
 from tsdl.bases import inherit
 from tsdl.diagnostics import Edit, Fix, Label, Sink
 from tsdl.diagnostics.suggest import nearest
-from tsdl.program import Declaration, Definition, Members, Part
+from tsdl.program import Declaration, Definition, Members, Part, followed
 from tsdl.schema import CONSTRUCTORS, KINDS, VALUES, Block
 from tsdl.source import Span
 from tsdl.types import with_article
@@ -13,7 +13,8 @@ from tsdl.types import with_article
 def merge_all(declarations: list[Declaration], sink: Sink) -> None:
     """Fill in the members of every declaration, bases first."""
     for declaration in declarations:
-        _merge(declaration, [], sink)
+        with followed(declaration):
+            _merge(declaration, [], sink)
 
 
 def _merge(declaration: Declaration, ring: list[Declaration], sink: Sink) -> None:

@@ -1,5 +1,8 @@
 """What a set of files declares, before any value is known: declarations, definitions, scopes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from msgspec import Struct, field
 
 from tsdl import ast
@@ -155,6 +158,26 @@ class ChoiceName(Struct, frozen=True):
 
 
 Meaning = FieldName | ParameterName | LocalName | SymbolName | DeclarationName | ChoiceName
+
+
+class TooDeep(RecursionError):
+    """Definitions lead to one another through too many steps, from one place on."""
+
+    def __init__(self, span: Span) -> None:
+        """Keep where they begin."""
+        super().__init__(span)
+        self.span = span
+
+
+@contextmanager
+def followed(declaration: Declaration) -> Iterator[None]:
+    """Follow what a declaration leads to. Raises TooDeep where that is too far."""
+    try:
+        yield
+    except TooDeep:
+        raise
+    except RecursionError:
+        raise TooDeep(declaration.span) from None
 
 
 class Program(Struct):
