@@ -354,6 +354,7 @@ def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
             mismatch(generator.element, of, Boolean(), scope, f"what `{name}` looks at")
         return Boolean()
     if not isinstance(of, Quantity):
-        mismatch(generator.element, of, PLAIN, scope, "what `sum` adds up")
+        done = "adds up" if name == "sum" else "compares"
+        mismatch(generator.element, of, PLAIN, scope, f"what `{name}` {done}")
         return UNKNOWN
     return of
