@@ -392,7 +392,14 @@ class Actions:
         """Note a line of text. Raises CannotBe for a number that is too large."""
         for value in values:
             see_to_size(value, "logs")
-        shown = (f"{v:.6g}" if isinstance(v, float) else str(v) for v in values)
+        shown = (
+            str(v).lower()
+            if isinstance(v, bool)
+            else f"{v:.6g}"
+            if isinstance(v, float)
+            else str(v)
+            for v in values
+        )
         self.system.notes.log.append((self.system.clock.now, " ".join(shown)))
 
     def record(self, name: str, value: float) -> None:
