@@ -32,6 +32,12 @@ def doubling(length: int, step: str) -> str:
     )])  # fmt: skip
 
 
+def along(front: str, behind: str) -> str:
+    asked = f"{front * 40}mean(ttft){behind * 40}"
+    study = f"study t {{ scenario = serve; vary n in [1, 2]; table {asked} }}"
+    return f"param n: int = 1\n{serve(workload='sharegpt(requests = n)')}\n{study}\n"
+
+
 DEPTHS: dict[str, Text] = {
     "parentheses": (f"param n = {'(' * DEEP}1{')' * DEEP}\n", [TREE]),
     "square brackets": (f"param n = {'[' * DEEP}1{']' * DEEP}\n", [TREE]),
@@ -42,6 +48,10 @@ DEPTHS: dict[str, Text] = {
     "calls": (f"param n = f{'(1)' * DEEP}\n", [TREE]),
     "indices": (f"param n = f{'[1]' * DEEP}\n", [TREE]),
     "attributes": (f"param n = f{'.a' * DEEP}\n", [TREE]),
+    "fields of a number": (f"param b = 1\nparam n = b{'.x' * 50}\n", ["E0307"]),
+    "blocks of a device": (f"param n = A100_80G{'.memory' * 50}\n", ["E0307"]),
+    "values along an axis": (along("max(", " over n)"), []),
+    "values of other points": (along("", "[n = 1]"), []),
     "minus signs": (f"param n = {'-' * DEEP}1\n", [TREE]),
     "negations": (f"param n = {'not ' * DEEP}true\n", [TREE]),
     "powers": (f"param n = {'2 ** ' * DEEP}1\n", [TREE]),

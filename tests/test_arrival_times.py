@@ -210,3 +210,24 @@ scenario s {{ model = llama2_7b; cluster = single(A100_80G); workload = rare }}
     assert tsdl.compile(program.format("duration", "1 h", drawn)).run().summary["requests"][
         "arrived"
     ] in (0, 1)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("bound", "until"), [("duration = 2 s; ", ""), ("", "; until = 2 s")])
+@pytest.mark.parametrize("arrivals", [
+    "burst(2, every = 40 year)", "burst(2, every = 1e99 year)",
+])  # fmt: skip
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_who_would_arrive_too_late_to_be_counted_never_arrives(
+    bound: str, until: str, arrivals: str, engine: str
+) -> None:
+    program = f"""
+workload w {{
+  requests = 50; {bound}arrivals = {arrivals}
+  prompt = constant(4 tokens); output = constant(4 tokens)
+}}
+scenario s {{ model = llama2_7b; cluster = single(A100_80G); workload = w{until} }}
+"""
+    result = tsdl.compile(program).run(engine=engine)
+    assert result.summary["requests"]["arrived"] == 2
+    assert max(result.requests["arrived"]) == 0

@@ -121,3 +121,39 @@ def test_an_own_clause_replaces_the_inherited_one() -> None:
 ])  # fmt: skip
 def test_wrong_derivations(wrong: str, code: str) -> None:
     assert [d.code for d in tsdl.check(wrong)] == [code]
+
+
+@pytest.mark.parametrize(("text", "price"), [
+    ("hardware h from A100_80G(price = 3 USD) { price = 2 * base.price }", 6),
+    ("hardware g from A100_80G(price = 3 USD) {}\nhardware h from g { price = 2 * base.price }", 6),
+    ("hardware b { compute.fp16 = 1 TFLOPS; memory { bandwidth = 1 TB/s; capacity = 80 GiB } }\n"
+     "hardware h from b(price = 3 USD) { price = 2 * base.price }", 6),
+    ("hardware g(p: money) from A100_80G(price = p) {}\n"
+     "hardware h from g(4 USD) { price = 2 * base.price }", 8),
+    ("hardware g from A100_80G { price = 1 USD }\nhardware h from g(price = 3 USD) {}", 3),
+    ("hardware h from A100_80G, A100_80G(price = 3 USD) {}", 3),
+])  # fmt: skip
+def test_an_argument_of_a_base_sets_a_field_of_it(text: str, price: float) -> None:
+    assert workers(text, "model = llama2_7b; cluster = single(h)").price == price
+
+
+LINK = "link a(x = 1 GB/s) { bandwidth = x }\n"
+
+
+@pytest.mark.parametrize("text", [
+    "link z from a(2 GB/s), a(3 GB/s) {}",
+    "link b from a(2 GB/s) {}\nlink z from a, b {}",
+    "link b(y: bandwidth) from a(y) {}\nlink z from b(2 GB/s), b(3 GB/s) {}",
+    "link z from a(bandwidth = 2 GB/s), a(bandwidth = 3 GB/s) {}",
+])  # fmt: skip
+def test_bases_that_are_called_with_other_arguments_disagree(text: str) -> None:
+    assert [d.code for d in tsdl.check(LINK + text)] == ["E0405"]
+
+
+@pytest.mark.parametrize("text", [
+    "link b from a {}\nlink c from a {}\nlink z from b, c {}",
+    "link b from a(2 GB/s) {}\nlink c from b {}\nlink d from b {}\nlink z from c, d {}",
+    "link b(y: bandwidth) from a(y) {}\nlink z(x: bandwidth) from a(x), b(x) {}",
+])  # fmt: skip
+def test_bases_that_are_called_with_the_same_arguments_agree(text: str) -> None:
+    assert not tsdl.check(LINK + text)

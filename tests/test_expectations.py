@@ -176,3 +176,19 @@ scenario s {
     assert [c.text for c in tsdl.Plan.from_json(result.plan.to_json()).expects[0].parts] == [
         "e2e <= 1.5 s", "makespan <= 1 s", "arrived == 4",
     ]  # fmt: skip
+
+
+def test_a_param_of_the_name_of_a_function_hides_it_from_no_call() -> None:
+    program = """
+    param min = 3
+    param p99 = 3 s
+    link a { bandwidth = min(1 GB/s, 2 GB/s) * min }
+    cluster one { worker gpu { hardware = A100_80G; link = a } }
+    scenario s {
+      model = llama2_7b; cluster = one; workload = sharegpt(requests = 5)
+      expect p99(ttft) <= p99 and min(ttft) > 0 s
+    }
+    """
+    assert not tsdl.check(program)
+    result = tsdl.compile(program).run()
+    assert result.passed

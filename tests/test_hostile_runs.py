@@ -24,6 +24,11 @@ def lengths(prompt: str) -> str:
     return f"workload own from sharegpt {{ requests = 5; prompt = {prompt} }}"
 
 
+def squared(statement: str) -> str:
+    body = f"state x = 2; on token(r, w) {{ x = x * x; {statement} }}"
+    return f"policy own from continuous {{ local {{ {body} }} }}"
+
+
 def arrivals(process: str) -> str:
     return f"workload own from sharegpt {{ requests = 5; arrivals = {process} }}"
 
@@ -64,6 +69,13 @@ RUNS = {
     "arrivals at once": arrivals("poisson(1e300 req/s)"),
     "arrivals never": arrivals("poisson(1e-300 req/s)"),
     "arrivals in endless turns": arrivals("on_off(rate = 3 req/s, on = 1e-300 s, off = 1e-300 s)"),
+    "more texts than can be": "workload own from sharegpt { requests = 5; prefixes = 1e30; "
+    "prefix = constant(5 tokens) }",
+    "a total without measure": "workload own from sharegpt { requests = 5; total = 1e20 tokens }",
+    "numbers without end": squared(""),
+    "numbers without end logged": squared("log x * x * x * x * x * x * x * x"),
+    "numbers without end recorded": squared('record "a", x * x * x'),
+    "a delay without end": squared("let t = x * x * x * 1 s; delay t"),
     "a sum": "expect sum(x for x in [1, 2]) == 3",
     "a rounded metric": "expect round_up_to(p99(prompt), [64 tokens, 128 tokens]) > 1 token",
     "gaps less requests": "expect mean(itl - e2e) <= 3 s",

@@ -381,3 +381,19 @@ def test_a_text_of_a_handler_is_a_text_whatever_is_in_it() -> None:
     result = tsdl.Plan.from_json(text).run()
     assert result.summary["requests"]["finished"] > 0
     assert any("code" in line for _, line in result.log)
+
+
+def test_how_conditions_are_written_changes_no_hash() -> None:
+    """Neither blanks nor comments in what is expected are anything that a run depends on."""
+    one = """
+    slo quick { ttft<=3 s }
+    scenario s {
+      model = llama2_7b; cluster = single(A100_80G); workload = sharegpt; slo = quick
+      expect p99(ttft)<=2 s and (finished>1 or  # whichever
+        rejected==0)
+    }
+    """
+    other = one.replace("# whichever", "").replace("<=", " <= ").replace("==", " == ")
+    first, second = tsdl.compile(one), tsdl.compile(other)
+    assert first.expects[0].text != second.expects[0].text
+    assert first.hash == second.hash != tsdl.compile(other.replace("2 s", "3 s")).hash

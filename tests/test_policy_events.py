@@ -3,7 +3,7 @@
 import pytest
 
 import tsdl
-from tests.policy_runs import USUAL, logged, plan_of, run, said
+from tests.policy_runs import FILE, USUAL, logged, plan_of, run, said
 from tsdl.costs import Batch, compiled_prefix
 
 EVENTS = """
@@ -116,3 +116,15 @@ def test_a_breakpoint_that_nobody_handles_costs_no_events() -> None:
     plan = plan_of(model="breakpoint half after block.down")
     assert plan.workers[0].breakpoints == ()
     assert quiet.requests["e2e"].tolist() == run().requests["e2e"].tolist()
+
+
+def test_a_stage_has_several_timers_and_replaces_one_by_its_time() -> None:
+    policy = """
+      global { on every(2 s) { log "two" }; on every(3 s) { log "three" } }
+    }
+    policy derived from own { global { on every(3 s) { log "anew" } }
+    """
+    result = run(policy=policy)
+    assert logged(result) == ["2 two", "3 three", "4 two"]
+    text = FILE.format(**(USUAL | {"policy": policy})).replace("policy = own", "policy = derived")
+    assert logged(tsdl.compile(text).run()) == ["2 two", "3 anew", "4 two"]

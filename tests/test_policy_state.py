@@ -1,5 +1,8 @@
 """State of policies: aggregates over windows, their dimension, and for whom each is kept."""
 
+import pytest
+
+import tsdl
 from tests.policy_runs import USUAL, run, said
 
 # -- aggregates ------------------------------------------------------------------------------------
@@ -87,3 +90,35 @@ def test_state_may_be_kept_for_each_worker_request_and_session() -> None:
     """
     lines = said(run(policy=policy))
     assert lines == ["1 1 7 7", "2 2 8 7", "3 3 9 7"]
+
+
+@pytest.mark.parametrize(("statement", "code"), [
+    ("x = x * x", "E0901"),
+    ("x += x * x", "E0901"),
+    ("log x ** 20", "E0901"),
+    ("log x", ""),
+    ("log x * x", "E0902"),
+    ('record "a", x * x', "E0902"),
+    ("let t = x * x * 1 s; delay t", "E0902"),
+])  # fmt: skip
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_numbers_that_no_double_can_hold_end_the_run(
+    statement: str, code: str, engine: str
+) -> None:
+    stage = f"state x = 2; on finish(r, w) {{ x = x ** 600; {statement} }}"
+    plan = tsdl.compile(
+        f"""
+        policy own from continuous {{ local {{ {stage} }} }}
+        workload w {{
+          requests = 1; arrivals = poisson(1 req/s)
+          prompt = constant(4 tokens); output = constant(4 tokens)
+        }}
+        scenario s {{ model = llama2_7b; cluster = single(A100_80G); workload = w; policy = own }}
+        """
+    )
+    if not code:
+        assert str(2**600) in plan.run(engine=engine).log[0][1]
+        return
+    with pytest.raises(tsdl.TsdlError) as caught:
+        plan.run(engine=engine)
+    assert [d.code for d in caught.value.diagnostics] == [code]

@@ -131,3 +131,8 @@ scenario s {{ model = llama2_7b; cluster = replicas(A100_80G, 4); policy = chunk
     one, other = (tsdl.compile(text.format(by=by)).run(engine=engine) for by in (several, weighed))
     assert one.requests["worker"].tolist() == other.requests["worker"].tolist()
     assert one.requests["worker"][0] == 3  # all are empty: the last one has the least key
+
+
+def test_truth_values_are_logged_as_they_are_written() -> None:
+    policy = "local { on finish(r, w) { log true, r.id == 0 } }"
+    assert said(run(policy=policy)) == ["true true", "true false", "true false"]

@@ -472,3 +472,13 @@ def test_attributes_are_found_wherever_they_are_read(editor: Editor, tmp_path: P
         assert sorted(start_of(edit) for edit in changes) == starts
     behind = ATTRIBUTES.replace("r.tenant", "r.|")
     assert "tenant" in labels(editor, tmp_path / "typed.tsim", behind)
+
+
+@pytest.mark.parametrize("number", ["1e308 GB/s", "1e400 GB/s", "1e400"])
+def test_hover_over_a_number_beyond_all_units_says_nothing_of_it(
+    editor: Editor, tmp_path: Path, number: str
+) -> None:
+    path = tmp_path / "large.tsim"
+    editor.open(path, f"param rate = {number}")
+    told = editor.at("hover", path, (0, 14))
+    assert told is None or number not in told["contents"]["value"]

@@ -75,3 +75,14 @@ def test_the_numbers_of_a_stream_are_kept_from_version_to_version() -> None:
     """Raw numbers: numpy promises them for ever, other than what it makes of them."""
     raw = stream(0, "arrivals").bit_generator.random_raw(2)
     assert [int(number) for number in raw] == RAW
+
+
+def test_a_choice_within_another_draws_for_those_alone_that_took_it() -> None:
+    """As SPEC.md, section 8.8, says it: from a stream of its own, in the order of the requests."""
+    inner = "choice(3 tokens: 1, 4 tokens: 1)"
+    found = drawn(prompt=f"choice(1 tokens: 1, {inner}: 1)", more="requests = 1000").prompt
+    took = stream(0, "prompt.choice").random(1000) >= 0.5
+    within = stream(0, "prompt.choice.1.choice").random(int(took.sum())) >= 0.5
+    expected = np.ones(1000)
+    expected[took] = np.where(within, 4, 3)
+    assert found.tolist() == expected.tolist()

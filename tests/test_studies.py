@@ -128,7 +128,9 @@ study t from s { vary qps in [3] req/s; table finished; expect finished == 60 }
     ("study", "code"),
     [
         ("vary qps in [1, 1] req/s", "E0529"),
-        ("vary gpus in [1, 2.5]", None),  # told of its point
+        ("vary gpus in [1, 2.5]", "E0503"),
+        ("case a { gpus = 2.5 }", "E0503"),
+        ("case a { gpus = 1 / 0 }", "E0504"),
         ("vary gpus in 1.5..3", "E0503"),
         ("vary gpus in 1..2 step 0.5", "E0503"),
         ("vary gpus, qps in zip(1.5..2.5, [1, 2] req/s)", "E0503"),

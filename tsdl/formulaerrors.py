@@ -36,6 +36,20 @@ def cannot_be(seconds: float) -> bool:
     return not 0 <= seconds < inf
 
 
+def see_to_size(value: object, verb: str) -> None:
+    """See that a double can hold a number that a handler tells. Raises CannotBe."""
+    if not isinstance(value, int):
+        return
+    try:
+        float(value)
+    except OverflowError:
+        raise CannotBe(
+            CALLER,
+            f"a handler {verb} a number that no double can hold",
+            "what is multiplied by itself again and again has no end: keep it smaller",
+        ) from None
+
+
 # What the functions are called that handlers of both stages become.
 OF_A_WORKER, OF_THE_CLUSTER = "handle", "handle_of_cluster"
 OF_FORMULAS = {formula.__file__}  # files of functions that formulas call

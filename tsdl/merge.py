@@ -1,14 +1,10 @@
 """Bodies to members: what a declaration holds with all that it inherits. Knows the schema."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from msgspec import Struct
-
 from tsdl import ast
+from tsdl.bases import inherit
 from tsdl.diagnostics import Edit, Fix, Label, Sink
 from tsdl.diagnostics.suggest import nearest
-from tsdl.program import Declaration, Definition, Members, Part
+from tsdl.program import Declaration, Definition, Members, Part, followed
 from tsdl.schema import CONSTRUCTORS, KINDS, VALUES, Block
 from tsdl.source import Span
 from tsdl.types import with_article
@@ -17,7 +13,8 @@ from tsdl.types import with_article
 def merge_all(declarations: list[Declaration], sink: Sink) -> None:
     """Fill in the members of every declaration, bases first."""
     for declaration in declarations:
-        _merge(declaration, [], sink)
+        with followed(declaration):
+            _merge(declaration, [], sink)
 
 
 def _merge(declaration: Declaration, ring: list[Declaration], sink: Sink) -> None:
@@ -39,10 +36,7 @@ def _merge(declaration: Declaration, ring: list[Declaration], sink: Sink) -> Non
     if declaration.members is not None:
         return
     members = Members(KINDS[declaration.kind], declaration.name, declaration.span)
-    conflicts: list[_Conflict] = []
-    for base in declaration.bases:
-        if base.declaration.members:
-            _inherit(members, base.declaration.members, conflicts, "")
+    conflicts = inherit(members, declaration, sink)
     if declaration.clause.body:
         _Merger(declaration, sink).body(members, declaration.clause.body)
     if declaration.parameters:
@@ -60,51 +54,6 @@ def _merge(declaration: Declaration, ring: list[Declaration], sink: Sink) -> Non
                 help=(f"decide: write `{conflict.name}` in `{declaration.name}` itself",),
             )
     declaration.members = members
-
-
-class _Conflict(Struct, frozen=True):
-    """Two bases that say different things; the declaration itself may still decide."""
-
-    holder: Mapping[Any, object]  # what it stands in, by key
-    path: str
-    key: str | tuple[str, ...]
-    kept: object
-    one: Span
-    other: Span
-
-    @property
-    def name(self) -> str:
-        return self.path + (self.key if isinstance(self.key, str) else " ".join(self.key))
-
-    @property
-    def undecided(self) -> bool:
-        return self.holder[self.key] is self.kept
-
-
-def _inherit(into: Members, base: Members, conflicts: list[_Conflict], path: str) -> None:
-    for mine, theirs in ((into.fields, base.fields), (into.lets, base.lets)):
-        for key, definition in theirs.items():
-            known = mine.setdefault(key, definition)
-            if _overrides(definition, known):
-                mine[key] = definition
-            elif not _overrides(known, definition):
-                conflicts.append(_Conflict(mine, path, key, known, known.span, definition.span))
-    for (verb, name), block in base.blocks.items():
-        own = into.blocks.setdefault((verb, name), Members(block.shape, block.name, block.span))
-        _inherit(own, block, conflicts, f"{path}{name or verb}.")
-    for clause, parts in base.parts.items():
-        kept = into.parts.setdefault(clause, list(parts))
-        if [part.item for part in kept] != [part.item for part in parts]:
-            one, other = kept[0].item.span, parts[0].item.span
-            conflicts.append(_Conflict(into.parts, path, clause, kept, one, other))
-
-
-def _overrides(one: Definition, other: Definition) -> bool:
-    """Tell whether a definition is the other, or replaced it in a declaration derived from it."""
-    found: Definition | None = one
-    while found is not None and found is not other:
-        found = found.base
-    return found is other
 
 
 class _Merger:
@@ -403,17 +352,19 @@ class _Merger:
 # Verbs that stand for nothing else at the start of an item (SPEC.md, section 3.1).
 _RESERVED = {"expect", "where", "table", "log", "record"}
 # What a block says once: a second one would be passed over in silence.
-_ONCE = frozenset({"graph", "on", "state", "breakpoint", "after", "vary", "queue"})
+_NAMED = frozenset({"on", "state", "breakpoint", "after", "vary"})  # each by its name
+_ONCE = _NAMED | {"graph", "replicate", "queue"}
 
 
 def _clause_keys(item: ast.Clause) -> list[tuple[str, ...]]:
     """Return what a clause replaces: an event, or what its verb says with each preposition."""
     head = item.head
-    if item.verb == "on" and head is None and item.preposition("every"):
-        return [("on", "every")]
+    every = item.preposition("every")
+    if item.verb == "on" and head is None and every:
+        return [("on", f"every({' '.join(every.objects[0].span.text.split())})")]
     if item.verb == "queue":
         return [("queue",)]
-    if item.verb in _ONCE and head is not None:
+    if item.verb in _NAMED and head is not None:
         function = head.function if isinstance(head, ast.Call) else head
         return [(item.verb, ast.path_of(function) or "")]
     words = [p.word for p in item.prepositions if p.word != "where"]  # of which points it is

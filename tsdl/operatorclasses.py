@@ -26,7 +26,7 @@ def report_classes(program: Program, sink: Sink) -> None:
         for name, span in _written(declaration):
             if name not in of_devices:
                 _warn(sink, f"no device says what class `{name}` reaches", name, of_devices, span)
-        for name, span in _reached(declaration):
+        for name, span in (*_reached(declaration), *_extra(declaration)):
             if name not in of_operators and name not in _ALWAYS:
                 title = f"no operator is of class `{name}`"
                 _warn(sink, title, name, of_operators, span, "counts for nothing")
@@ -139,6 +139,16 @@ def _reached(declaration: Declaration) -> Iterator[tuple[str, Span]]:
     efficiency: Members | None = declaration.members.block("efficiency")
     for (name, _), block in efficiency.blocks.items() if efficiency else ():
         yield name, block.span or declaration.span
+
+
+def _extra(declaration: Declaration) -> Iterator[tuple[str, Span]]:
+    """Yield the classes to whose kernels a policy adds time."""
+    local = declaration.members.block("local") if declaration.members else None
+    extra = local.block("extra") if local and declaration.kind == "policy" else None
+    for name, definition in extra.fields.items() if extra else ():
+        if definition.owner is declaration:
+            begin = definition.span.start
+            yield name, Span(definition.span.source, begin, begin + len(name))
 
 
 def _formats(declaration: Declaration) -> Iterator[tuple[str, Span]]:

@@ -473,10 +473,21 @@ class Plan(Struct, frozen=True, dict=True):  # where it keeps its hash
 
     @cached_property
     def hash(self) -> str:
-        """Return the hash of all that a run depends on, in hexadecimal; comments are not in it."""
+        """Return the hash of all that a run depends on, in hexadecimal; what is said is not in it.
+
+        Neither comments nor how conditions are written change what a run comes to.
+        """
         said = ("docs", "rungs", "places")
         content = {key: value for key, value in encoded(self).items() if key not in said}
+        for asked in ("slo", "expects"):
+            content[asked] = [_unsaid(condition) for condition in content[asked]]
         return hashlib.sha256(canonical(content).encode()).hexdigest()
+
+
+def _unsaid(condition: dict[str, Any]) -> dict[str, Any]:
+    """Return a condition without its text, and those of its parts."""
+    meant = {key: value for key, value in condition.items() if key != "text"}
+    return meant | {"parts": [_unsaid(part) for part in condition["parts"]]}
 
 
 def of_stage(stage: Local | Global) -> Iterator[Value]:

@@ -26,7 +26,7 @@ from tsdl.pythonsource import TABLE, is_name
 from tsdl.schema import CONSTRUCTORS, EVENTS, RECORDS, TAKEN, Block
 from tsdl.schema.hardware import LINK
 from tsdl.schema.names import MOST_DEVICES
-from tsdl.schema.scenarios import SCENARIO, SHORTEST
+from tsdl.schema.scenarios import MOST_TEXTS, SCENARIO, SHORTEST
 from tsdl.schema.serving import LOCAL, WORKER
 from tsdl.types import Choice
 
@@ -96,6 +96,8 @@ def _check_workload(workload: Workload) -> None:
         rows = len(draw.values) if draw is not None and draw.name == "rows" else None
         if rows is not None and (workload.table is None or rows != len(workload.table.prompt)):
             raise ValueError("priorities or attributes are of other rows than those of the table")
+    if not 0 < (workload.prefixes or 1) <= MOST_TEXTS:
+        raise ValueError("prompts begin with so many texts, or with none")
     if workload.parts:
         raise ValueError("a workload that is mixed is no part of another")
     if workload.arrivals is None and not (workload.replay and workload.table is not None):

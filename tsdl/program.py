@@ -1,5 +1,8 @@
 """What a set of files declares, before any value is known: declarations, definitions, scopes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from msgspec import Struct, field
 
 from tsdl import ast
@@ -20,10 +23,18 @@ class Parameter(Struct, eq=False):
 
 
 class Base(Struct, eq=False):
-    """One entry of a `from`: the expression, and the declaration that it names."""
+    """One entry of a `from`: the expression, the declaration that it names, and what it holds."""
 
     expression: ast.Expr
     declaration: "Declaration"
+    members: "Members | None" = None  # with the fields that arguments set
+
+
+class Given(Struct, eq=False):
+    """What a call gives to a parameter: an expression, or a parameter of the caller by its name."""
+
+    term: ast.Expr | str | None  # None: neither an argument nor a default
+    span: Span
 
 
 class Declaration(Struct, eq=False):
@@ -64,6 +75,7 @@ class Definition(Struct, eq=False):
     span: Span
     base: "Definition | None" = None
     parameters: tuple[str, ...] = ()
+    argument: bool = False  # of a base, whose call sets the field
     read: bool = False  # whether an expression names it: of a `let`, nothing else reads it
     # What reads a `let` to ask something of each request, and in which blocks.
     each: "tuple[tuple[Members, str], ...]" = ()
@@ -86,6 +98,8 @@ class Members(Struct, eq=False):
     lets: dict[str, Definition] = field(default_factory=dict)  # names that the block gives itself
     blocks: dict[tuple[str, str], "Members"] = field(default_factory=dict)
     parts: dict[tuple[str, ...], list[Part]] = field(default_factory=dict)
+    # What parameters of the declarations that it is derived from are given, by their names.
+    given: "dict[Declaration, dict[str, Given]]" = field(default_factory=dict)
 
     def said(self, key: str) -> Definition | None:
         """Return what is said of a field, or of a name that the block gives itself."""
@@ -144,6 +158,26 @@ class ChoiceName(Struct, frozen=True):
 
 
 Meaning = FieldName | ParameterName | LocalName | SymbolName | DeclarationName | ChoiceName
+
+
+class TooDeep(RecursionError):
+    """Definitions lead to one another through too many steps, from one place on."""
+
+    def __init__(self, span: Span) -> None:
+        """Keep where they begin."""
+        super().__init__(span)
+        self.span = span
+
+
+@contextmanager
+def followed(declaration: Declaration) -> Iterator[None]:
+    """Follow what a declaration leads to. Raises TooDeep where that is too far."""
+    try:
+        yield
+    except TooDeep:
+        raise
+    except RecursionError:
+        raise TooDeep(declaration.span) from None
 
 
 class Program(Struct):

@@ -20,7 +20,7 @@ from tsdl.modules import Module, load, load_library
 from tsdl.params import read_params
 from tsdl.parse import parse
 from tsdl.plan import Plan
-from tsdl.program import Declaration, Program
+from tsdl.program import Declaration, Program, TooDeep, followed
 from tsdl.reading import Reader, read_named
 from tsdl.resolve import resolve
 from tsdl.source import Source, Span
@@ -62,17 +62,19 @@ class Session(Struct):
             modules = load(self.path, self.text, self.read, sink)
             program = resolve(modules, checked_library(), sink)
             check(program, sink)
-        except RecursionError:
-            self._too_deep(sink)
+        except RecursionError as error:
+            self._too_deep(sink, error)
             # Without the library: where calls are deep already it may be what went too deep.
             program = resolve(load(self.path, "", self.read, Sink()), None, Sink())
         return program, sink
 
-    def _too_deep(self, sink: Sink) -> None:
+    def _too_deep(self, sink: Sink, error: RecursionError) -> None:
+        whole = Span(Source(self.path, self.text), 0, 0)
         sink.error(
             "E0103",
             "definitions lead to one another through too many steps",
-            Span(Source(self.path, self.text), 0, 0),
+            error.span if isinstance(error, TooDeep) else whole,
+            "from here" if isinstance(error, TooDeep) else "",
             help=("a chain of some hundred definitions is the longest that can be followed",),
         )
 
@@ -91,8 +93,8 @@ class Session(Struct):
         try:
             known.params = read_params(program, dict(params), sink)
             known.constants = _given(known, constants) if constants else {}
-        except RecursionError:
-            self._too_deep(sink)
+        except RecursionError as error:
+            self._too_deep(sink, error)
         return known
 
     def verify(self, program: Program, sink: Sink, outside: Evaluator | None = None) -> list[Plan]:
@@ -103,8 +105,8 @@ class Session(Struct):
         """
         try:
             return verify(outside or Evaluator(program, {}, sink), self.read_beside, sink)
-        except RecursionError:
-            self._too_deep(sink)
+        except RecursionError as error:
+            self._too_deep(sink, error)
             return []
 
     def read_beside(self, path: Path) -> tuple[str, str]:
@@ -124,9 +126,10 @@ class Session(Struct):
         """Return the plan of a scenario, with other values for some of its constants."""
         try:
             evaluator = Evaluator(program, dict(params), sink, constants or {})
-            return lower(evaluator, scenario, self.read_beside)
-        except RecursionError:
-            self._too_deep(sink)
+            with followed(scenario):
+                return lower(evaluator, scenario, self.read_beside)
+        except RecursionError as error:
+            self._too_deep(sink, error)
             return None
 
 

@@ -5,6 +5,7 @@ from fractions import Fraction
 from tsdl import ast
 from tsdl.diagnostics import Sink
 from tsdl.modules import Module
+from tsdl.parse.parser import is_unit
 from tsdl.units import NUMBER, PREFIXES, Dimension, Unit, Units, UnknownUnit
 
 _MOST = 1e100
@@ -35,7 +36,7 @@ def _bad(clause: ast.Clause, sink: Sink) -> None:
 
 def _dimension(clause: ast.Clause, units: Units, sink: Sink) -> None:
     name = clause.head
-    if not isinstance(name, ast.Name) or clause.body or clause.type or clause.prepositions:
+    if not isinstance(name, ast.Name) or clause.body or clause.type or _extra(clause):
         _bad(clause, sink)
         return
     value = Dimension(((name.id, 1),)) if clause.value is None else _formula(clause.value, units)
@@ -45,6 +46,11 @@ def _dimension(clause: ast.Clause, units: Units, sink: Sink) -> None:
         sink.error("E0202", f"dimension `{name.id}` is declared twice", name.span)
     else:
         units.dimensions[name.id] = value
+
+
+def _extra(clause: ast.Clause) -> bool:
+    """Tell whether more stands there than a name, and what it is."""
+    return bool(clause.objects[1:] or clause.count or clause.within or clause.prepositions)
 
 
 def _formula(expression: ast.Expr, units: Units) -> Dimension | None:
@@ -64,19 +70,30 @@ def _formula(expression: ast.Expr, units: Units) -> Dimension | None:
 
 def _unit(clause: ast.Clause, units: Units, sink: Sink) -> None:
     name = clause.head
-    options = _options(clause)
+    options = _options(clause, sink)
     unit = _value(clause, units, sink)
-    if not isinstance(name, ast.Name) or options is None or unit is None:
+    if not isinstance(name, ast.Name) or options is None or unit is None or _extra(clause):
         _bad(clause, sink)
+        return
+    unwritten = [s for s in (name.id, options.get("symbol", name.id)) if not is_unit(s)]
+    if unwritten:
+        sink.error(
+            "E0302",
+            f"`{unwritten[0]}` cannot be written behind a number",
+            clause.span,
+            help=("a unit is a word of letters, digits and `_` that the language has no use for",),
+        )
         return
     for shown in filter(None, (name.id, options.get("symbol", ""))):
         for taken in units.declare(shown, unit, options.get("prefixes", "none")):
             sink.error("E0202", f"unit `{taken}` is declared twice", name.span)
 
 
-def _options(clause: ast.Clause) -> dict[str, str] | None:
+def _options(clause: ast.Clause, sink: Sink) -> dict[str, str] | None:
     found: dict[str, str] = {}
     for item in clause.body.items if clause.body else ():
+        if isinstance(item, ast.Field) and item.target.span.text in found:
+            sink.error("E0403", f"`{item.target.span.text}` is set twice", item.span)
         match item:
             case ast.Field(target=ast.Name(id="prefixes"), value=ast.Name(id=value)) if (
                 value in PREFIXES

@@ -9,7 +9,7 @@ from tsdl.lower import FileReader, lower
 from tsdl.lower.undrawn import undrawn
 from tsdl.operatorclasses import report_classes
 from tsdl.plan import Global, Local, Plan, of_stage
-from tsdl.program import Declaration
+from tsdl.program import Declaration, followed
 from tsdl.totals import check_drawn, check_recorded, check_total, tell_undrawn
 from tsdl.unused import report_unused
 
@@ -28,7 +28,8 @@ def verify(outside: Evaluator, read: FileReader, sink: Sink) -> list[Plan]:
     for scenario in program.own("scenario"):
         found = Sink()
         evaluator = outside.anew(found)
-        plan = lower(evaluator, scenario, read)
+        with followed(scenario):
+            plan = lower(evaluator, scenario, read)
         # What two scenarios have in common is told once.
         sink.found += [d for d in found.found if d.code != _SILENT and d not in sink.found]
         if plan is not None:
@@ -39,7 +40,8 @@ def verify(outside: Evaluator, read: FileReader, sink: Sink) -> list[Plan]:
         from tsdl.verifystudies import verify_study
 
         found = Sink()
-        verify_study(outside_of(outside.anew(found), study), study, read)
+        with followed(study):
+            verify_study(outside_of(outside.anew(found), study), study, read)
         sink.found += [d for d in found.found if d.code != _SILENT]
     report_unused(program, sink)
     report_classes(program, sink)

@@ -22,7 +22,7 @@ from tsdl.check.states import check_state, known_states
 from tsdl.check.studies import check_case, check_names, check_question
 from tsdl.diagnostics import Label, Severity, Sink
 from tsdl.parse import parse
-from tsdl.program import Declaration, Definition, Members, Part, Program
+from tsdl.program import Declaration, Definition, Members, Part, Program, followed
 from tsdl.schema import KINDS, SHARED, Block, Field
 from tsdl.schema.stages import AMBIENT
 from tsdl.source import Source
@@ -32,39 +32,43 @@ from tsdl.types import Boolean, Quantity, Record, Samples, Type, Unknown, descri
 def check(program: Program, sink: Sink) -> None:
     """Check every declaration that is new in the program; meanings and types are noted in it."""
     for declaration in program.declarations[program.known :]:
-        scope = Scope(program, sink, declaration)
-        if declaration.kind == "param":
-            param_type(declaration, scope)
-            continue
-        if declaration.kind in SHARED:
-            check_shared(declaration, scope)
-            continue
-        for parameter in declaration.parameters:
-            parameter_type(declaration, parameter, scope)
-        for base in declaration.bases:
-            if isinstance(base.expression, ast.Call):
-                check_derived(base.expression, base.declaration, scope)
-            elif isinstance(base.expression, ast.Name) and any(
-                p.default is None for p in base.declaration.parameters
-            ):
-                check_derived(
-                    ast.Call(base.expression, (), base.expression.span), base.declaration, scope
-                )
-        if declaration.members:
-            scope = Scope(
-                program, sink, declaration, symbols=dict(declaration.members.shape.symbols)
-            )
-            _members(declaration.members, scope)
-            for block in declaration.members.blocks.values():
-                if block.shape.kind in AMBIENT:
-                    _apart(block, scope)
-            if declaration.kind == "study":
-                check_names(declaration.members, scope)
+        with followed(declaration):
+            _declaration(declaration, program, sink)
     if any(found.severity is Severity.ERROR for found in sink.found):
         return  # what was to read a name may be misspelt
     for declaration in program.declarations[program.known :]:
         if declaration.module is program.root and declaration.members:
             _unread(declaration, declaration.members, sink)
+
+
+def _declaration(declaration: Declaration, program: Program, sink: Sink) -> None:
+    """Check one declaration."""
+    scope = Scope(program, sink, declaration)
+    if declaration.kind == "param":
+        param_type(declaration, scope)
+        return
+    if declaration.kind in SHARED:
+        check_shared(declaration, scope)
+        return
+    for parameter in declaration.parameters:
+        parameter_type(declaration, parameter, scope)
+    for base in declaration.bases:
+        if isinstance(base.expression, ast.Call):
+            check_derived(base.expression, base.declaration, scope)
+        elif isinstance(base.expression, ast.Name) and any(
+            p.default is None for p in base.declaration.parameters
+        ):
+            check_derived(
+                ast.Call(base.expression, (), base.expression.span), base.declaration, scope
+            )
+    if declaration.members:
+        scope = Scope(program, sink, declaration, symbols=dict(declaration.members.shape.symbols))
+        _members(declaration.members, scope)
+        for block in declaration.members.blocks.values():
+            if block.shape.kind in AMBIENT:
+                _apart(block, scope)
+        if declaration.kind == "study":
+            check_names(declaration.members, scope)
 
 
 def _unread(owner: Declaration, members: Members, sink: Sink) -> None:
@@ -97,7 +101,7 @@ def _members(members: Members, scope: Scope, path: str = "") -> None:
         return
     scope = scope.inside(members)
     for key, definition in members.fields.items():
-        if definition.owner is not scope.owner:
+        if definition.owner is not scope.owner or definition.argument:
             continue
         place = scope.defining(key)
         subject = f"`{_full_name(scope, key)}`"
@@ -245,7 +249,7 @@ def _part(part: Part, members: Members, scope: Scope) -> None:
         case ast.Clause(verb="graph") as graph:
             check_graph(graph, scope)
         case ast.Clause() as clause if clause.verb in members.shape.clauses:
-            if check_form(clause, members.shape.clauses[clause.verb], scope):
+            if check_form(clause, members, scope):
                 _clause(clause, members, scope)
         case _:
             return

@@ -2,7 +2,7 @@
 
 from tsdl import ast
 from tsdl.check.expressions import infer, require
-from tsdl.check.measures import mismatch
+from tsdl.check.measures import no_number
 from tsdl.check.parameters import param_type
 from tsdl.check.scope import Scope
 from tsdl.check.slips import groups_of
@@ -194,8 +194,10 @@ def _record(item: ast.Clause, scope: Scope) -> None:
             )  # fmt: skip
             return
         found = infer(value, scope)
-        if not isinstance(found, (Quantity, Boolean, Unknown)):
-            mismatch(value, found, PLAIN, scope, "what is recorded")
+        if not isinstance(found, (Quantity, Unknown)):
+            chosen = f"1 if {value.span.text} else 0"
+            helps = (f"write `{chosen}`",) if isinstance(found, Boolean) else ()
+            no_number(value, found, scope, "what is recorded", helps)
         return
     program, module = scope.program, scope.owner.module
     declaration = find(program, module, series)

@@ -96,9 +96,6 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
     if declaration and declaration.kind in KINDS:
         scope.program.meanings[function] = DeclarationName(declaration)
         return arguments.check_derived(expression, declaration, scope)
-    if declaration:
-        _called_value(function, declaration, scope)
-        return UNKNOWN
     if scope.metrics and statistic:
         return infer_statistic(expression, name, scope)
     if scope.metrics and name in TOTALS:
@@ -111,7 +108,10 @@ def infer_call(expression: ast.Call, scope: Scope, expected: Type | None) -> Typ
         return _function(expression, name, scope)
     if name in SELECTORS or name in REDUCTIONS:
         return _selection(expression, name, scope)
-    _not_callable(expression, function, scope, expected)
+    if declaration:
+        _called_value(function, declaration, scope)
+    else:
+        _not_callable(expression, function, scope, expected)
     return UNKNOWN
 
 
@@ -354,6 +354,7 @@ def _selection(expression: ast.Call, name: str, scope: Scope) -> Type:
             mismatch(generator.element, of, Boolean(), scope, f"what `{name}` looks at")
         return Boolean()
     if not isinstance(of, Quantity):
-        mismatch(generator.element, of, PLAIN, scope, "what `sum` adds up")
+        done = "adds up" if name == "sum" else "compares"
+        mismatch(generator.element, of, PLAIN, scope, f"what `{name}` {done}")
         return UNKNOWN
     return of

@@ -14,6 +14,7 @@ from tsdl.types import Quantity, with_article
 def check_graph(clause: ast.Clause, scope: Scope) -> None:
     """Check the operators of a graph and the blocks that repeat."""
     assert clause.body is not None
+    _check_form(clause, None, scope)
     _items(clause.body, scope, {}, nested=False)
 
 
@@ -27,6 +28,7 @@ def _items(body: ast.Body, scope: Scope, names: dict[str, Span], *, nested: bool
                 not nested
             ):
                 _declare(name, item.span, names, scope)
+                _check_form(item, item.count, scope)
                 if item.count is not None:
                     require(item.count, Quantity(), scope, "how often a block repeats")
                 _items(inner, scope, {}, nested=True)
@@ -40,6 +42,25 @@ def _items(body: ast.Body, scope: Scope, names: dict[str, Span], *, nested: bool
                         + ("" if nested else " or `repeat block * layers { … }`"),
                     ),
                 )
+
+
+def _check_form(clause: ast.Clause, count: ast.Expr | None, scope: Scope) -> None:
+    """See that nothing stands before the braces but a name and how often it repeats."""
+    extra: tuple[ast.Expr | ast.Preposition | None, ...] = (
+        *clause.objects[1:],
+        None if clause.count is count else clause.count,
+        clause.type,
+        clause.within,
+        *clause.prepositions,
+        clause.value,
+    )
+    wrong = next((part for part in extra if part is not None), None)
+    if wrong is not None:
+        scope.sink.error(
+            "E0413", f"`{clause.verb}` is not written like this", wrong.span,
+            "does not belong here",
+            help=("write `graph { … }`, and in it `repeat block * layers { … }`",),
+        )  # fmt: skip
 
 
 def _declare(name: str, span: Span, names: dict[str, Span], scope: Scope) -> None:

@@ -265,11 +265,38 @@ def infer_attribute(expression: ast.Attribute, scope: Scope) -> Type:
         if declaration.kind in SHARED:
             return attributes.of_result(declaration, expression, scope)
         return Reference(declaration.kind)
-    if isinstance(expression.value, ast.Attribute):  # hardware.memory.bandwidth
-        inner = _referred(expression.value, scope)
-        if inner is not None:
-            return _field_of(inner, expression, scope)
-    holder = expressions.infer(expression.value, scope)
+    return _member(_holder(expression.value, scope), expression, scope)
+
+
+def _holder(expression: ast.Expr, scope: Scope) -> Type | Block:
+    """Return the type of what stands before a point, or the nested block of a declaration.
+
+    Each part of a path is looked at once.
+    """
+    if not isinstance(expression, ast.Attribute) or _is_whole(expression, scope):
+        return expressions.infer(expression, scope)
+    holder = _holder(expression.value, scope)
+    if isinstance(holder, Reference) and holder.kind in KINDS:
+        nested = KINDS[holder.kind].blocks.get(expression.name)
+        if nested and not nested.named:  # hardware.memory.bandwidth
+            return nested.block
+    found = _member(holder, expression, scope)
+    scope.program.types[expression] = found
+    return found
+
+
+def _is_whole(expression: ast.Attribute, scope: Scope) -> bool:
+    """Tell whether a path means something as a whole: of a base, or of another file."""
+    value = expression.value
+    aliases = scope.program.aliases[scope.owner.module]
+    path = ast.path_of(expression) or ""
+    return path.startswith("base.") or (isinstance(value, ast.Name) and value.id in aliases)
+
+
+def _member(holder: Type | Block, expression: ast.Attribute, scope: Scope) -> Type:
+    """Return the type of a member of what stands before the point."""
+    if isinstance(holder, Block):
+        return _field_of(holder, expression, scope)
     match holder:
         case Record(name=record):
             fields = RECORDS[record]
@@ -309,16 +336,6 @@ def infer_read(expression: ast.Expr, scope: Scope) -> Type:
                 expression.span, help=("write `w.queued` or `r.prompt`",),
             )  # fmt: skip
             return UNKNOWN
-
-
-def _referred(expression: ast.Attribute, scope: Scope) -> Block | None:
-    """Return the nested block that `reference.block` reaches, if it is one."""
-    holder = expressions.infer(expression.value, scope)
-    if isinstance(holder, Reference) and holder.kind in KINDS:
-        nested = KINDS[holder.kind].blocks.get(expression.name)
-        if nested and not nested.named:
-            return nested.block
-    return None
 
 
 def _field_of(shape: Block, expression: ast.Attribute, scope: Scope) -> Type:
@@ -366,7 +383,7 @@ def _set_by_base(path: str, reader: ast.Expr, scope: Scope) -> Type | None:
     """Return the type of what a base sets at a path; None where no base does."""
     *blocks, key = path.split(".")
     for base in scope.owner.bases:
-        holder = base.declaration.members
+        holder = base.members
         around: tuple[Members, ...] = (holder,) if holder else ()
         for verb in blocks:
             holder = holder.blocks.get((verb, "")) if holder else None

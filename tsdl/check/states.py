@@ -98,7 +98,7 @@ def _check_redeclared(clause: ast.Clause, members: Members, scope: Scope) -> Non
     assert isinstance(clause.head, ast.Name)
     own = known_states({}, members, scope).get(clause.head.id, Unknown())
     for base in scope.owner.bases:
-        around = base.declaration.members
+        around = base.members
         stage = around.block(members.shape.kind) if around else None
         parts = stage.parts.get(("state", clause.head.id)) if stage else None
         if stage is None or not parts or isinstance(own, Unknown):

@@ -3,6 +3,7 @@
 from tsdl import ast
 from tsdl.check import expressions
 from tsdl.check.asked import check_axis, check_keys, check_number
+from tsdl.check.clauses import check_once
 from tsdl.check.measures import agrees, mismatch
 from tsdl.check.parameters import param_type
 from tsdl.check.scope import Scope
@@ -44,7 +45,7 @@ def check_case(members: Members, scope: Scope) -> None:
 def check_names(members: Members, scope: Scope) -> None:
     """See that no `let` is called like another column of the answer, whoever wrote either."""
     columns = _columns(members, scope)
-    bases = [base.declaration.members for base in scope.owner.bases]
+    bases = [base.members for base in scope.owner.bases]
     told = {name for base in bases if base for name in base.lets if name in _columns(base, scope)}
     for name, let in members.lets.items():
         if name not in columns or name in told:
@@ -175,7 +176,7 @@ def _formed(clause: ast.Clause, scope: Scope) -> bool:
         or (clause.verb in ("best", "pareto") and not clause.preposition("by"))
     )
     if wrong is None and not missing:
-        return True
+        return check_once(clause, scope)
     scope.sink.error(
         "E0412",
         f"`{clause.verb}` is not written like this",

@@ -94,7 +94,7 @@ class Evaluator(Struct):
         instance = Instance(declaration, members, None, {})
         for name in members.shape.symbols:
             instance.symbols[name] = symbol(name)
-        self._bind(instance, declaration, arguments, caller, above=())
+        self._bind(instance, declaration, arguments, caller)
         return instance
 
     def again(self, instance: Instance) -> Instance:
@@ -111,9 +111,8 @@ class Evaluator(Struct):
         declaration: Declaration,
         arguments: tuple[ast.Argument, ...],
         caller: Place,
-        above: tuple[Declaration, ...],
     ) -> None:
-        """Bind parameters and fields; `above` are the declarations derived from this one."""
+        """Bind the parameters of a declaration and of its bases, and fields of the instance."""
         if id(declaration) in instance.bindings:
             return  # through another base
         bound: dict[str, Binding] = {}
@@ -123,12 +122,8 @@ class Evaluator(Struct):
                 bound[declaration.parameters[index].name] = binding
             elif declaration.parameter(argument.name):
                 bound[argument.name] = binding
-            elif not above:
+            elif declaration is instance.declaration:  # in a `from` it is a member already
                 instance.overrides[argument.name] = binding
-            else:  # `from base(x = …)` sets a field, unless what is derived from it does
-                own = instance.members.fields.get(argument.name)
-                if own is None or own.owner not in above:
-                    instance.overrides.setdefault(argument.name, binding)
         for parameter in declaration.parameters:
             if parameter.name not in bound and parameter.default is not None:
                 bound[parameter.name] = Binding(parameter.default, Place(declaration, instance))
@@ -136,7 +131,7 @@ class Evaluator(Struct):
         for base in declaration.bases:
             given = base.expression.arguments if isinstance(base.expression, ast.Call) else ()
             place = Place(declaration, instance)
-            self._bind(instance, base.declaration, given, place, (*above, declaration))
+            self._bind(instance, base.declaration, given, place)
 
     # -- fields --------------------------------------------------------------------------------
 

@@ -239,7 +239,7 @@ def _attribute(evaluator: Evaluator, expression: ast.Attribute, place: Place) ->
 def _base(evaluator: Evaluator, path: str, place: Place, expression: ast.Expr) -> Value:
     *blocks, key = path.split(".")
     for base in place.owner.bases:
-        holder: Members | None = base.declaration.members
+        holder: Members | None = base.members
         for verb in blocks:
             holder = holder.blocks.get((verb, "")) if holder else None
         definition = holder.said(key) if holder else None

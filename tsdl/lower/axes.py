@@ -41,6 +41,7 @@ class Axes:
                 for key, definition in case.fields.items():
                     self.check_own(key, definition.owner, definition.span)
                     place = Place(definition.owner, self.instance)
+                    self._value(key, definition.value, place)
                     given[key] = Binding(definition.value, place)
                 levels.append(Level((case.name,), given))
             yield Axis((CASES,), ("",), (None,), tuple(levels))
@@ -148,9 +149,15 @@ class Axes:
         assert isinstance(values, ast.ListOf)
         levels = []
         for item in values.items:
-            value = self.evaluator.value(item.value, place)
+            value = self._value(name, item.value, place)
             levels.append(Level((shown(value, item.value),), {name: Binding(item.value, place)}))
         return levels
+
+    def _value(self, name: str, expression: ast.Expr, place: Place) -> Value:
+        """Return what a level gives to one param, which may take it. Raises Failed."""
+        value = self.evaluator.value(expression, place)
+        self.evaluator.check_whole(param_of(self.evaluator, name).clause.type, value, expression)
+        return value
 
     def _steps(self, name: str, values: ast.Interval, span: Range) -> list[float]:
         """Return the values of a range; without a step, steps of one of the unit it is in.

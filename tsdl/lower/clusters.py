@@ -11,6 +11,8 @@ from tsdl.formula import Value, symbol
 from tsdl.plan import Channel, Tier
 from tsdl.schema import RECORDS
 
+MOST_WORKERS = 100_000  # of a cluster, all nodes together
+
 
 class Standing(Struct, frozen=True):
     """Where a `worker` block stands: the node's name, its way to others, whether it is alone.
@@ -69,6 +71,7 @@ def standings(evaluator: Evaluator, cluster: Instance) -> Iterator[Standing]:
             evaluator.place_of(cluster),
             help=("say what connects them: `network = Ethernet_100G`",),
         )
+    _check_count(evaluator, cluster)
     for members in nodes:
         node = evaluator.inner(cluster, "node", members.name)
         given = evaluator.optional(node, "ports")
@@ -80,6 +83,23 @@ def standings(evaluator: Evaluator, cluster: Instance) -> Iterator[Standing]:
                 if not count_of(evaluator, worker):
                     continue
                 yield Standing(worker, name, devices, ports, network, alone=False)
+
+
+def _check_count(evaluator: Evaluator, cluster: Instance) -> None:
+    """See that there are no more workers than can be simulated. Raises Failed."""
+    nodes = [evaluator.inner(cluster, "node", m.name) for m in cluster.members.named("node")]
+    holders = [(cluster, 1), *((node, evaluator.whole(node, "count")) for node in nodes)]
+    total = sum(
+        copies * count_of(evaluator, evaluator.inner(holder, "worker", members.name))
+        for holder, copies in holders
+        for members in holder.members.named("worker")
+    )
+    if total > MOST_WORKERS:
+        raise evaluator.fail(
+            "E0503",
+            f"a cluster has at most {MOST_WORKERS:,} workers, and `{cluster.name}` has {total:,}",
+            evaluator.place_of(cluster),
+        )
 
 
 def blocks_of(evaluator: Evaluator, cluster: Instance) -> list[Instance]:

@@ -206,6 +206,7 @@ def _if(evaluator: Evaluator, item: ast.If, place: Place, spans: list[Span]) -> 
 
 def _assignment(evaluator: Evaluator, item: ast.Field, place: Place) -> Statement:
     value = formula_here(evaluator, item.value, place)
+    _check_whole(evaluator, item, value, place)
     if item.operator == "-=":
         value = make("negate", value)
     word = "set" if item.operator == "=" else "add"
@@ -216,6 +217,16 @@ def _assignment(evaluator: Evaluator, item: ast.Field, place: Place) -> Statemen
         return _statement(word, target.value.id, (key, value))
     assert isinstance(target, ast.Name)
     return _statement(word, target.id, (value,))
+
+
+def _check_whole(evaluator: Evaluator, item: ast.Field, value: Value, place: Place) -> None:
+    """See that what is known before the run is whole where a state is an `int`."""
+    target = item.target.value if isinstance(item.target, ast.Index) else item.target
+    parts = place.instance.members.parts if place.instance else {}
+    for part in parts.get(("state", target.span.text), ()):
+        form = form_of(part.item) if isinstance(part.item, ast.Clause) else None
+        if form is not None and not form.kind:
+            evaluator.check_whole(form.type, value, item.value)
 
 
 def _action(evaluator: Evaluator, item: ast.Clause, place: Place) -> Statement:

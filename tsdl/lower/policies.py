@@ -54,7 +54,16 @@ def lower_local(
 
 
 def _report_ineffective(evaluator: Evaluator, local: Instance) -> None:
-    """Warn of what is said of swapped requests where a policy swaps nobody, whatever params are."""
+    """Warn of what is said of launches of no host, and of swapped requests where none is swapped.
+
+    Of these only where a policy swaps nobody whatever params are.
+    """
+    if evaluator.get(local, "eager") is False:
+        why, remedy = (
+            "the host launches no kernel by itself",
+            "write `eager = true`, or a condition",
+        )
+        report_ineffective(evaluator, local, ("launch",), why, remedy)
     said = local.members.fields.get("preempt")
     if said is None or isinstance(evaluator.program.meanings.get(said.value), ChoiceName):
         if evaluator.word(local, "preempt") == "swap":

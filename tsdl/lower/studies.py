@@ -206,8 +206,7 @@ class _Lowering:
 
     def _check_points(self, search: Search | None) -> None:
         """See that what makes points depends on no param that differs between them."""
-        varied = {name for axis in self.axes for level in axis.levels for name in level.given}
-        varied |= {search.param} if search is not None else set()
+        varied = self._varied()
         if search is not None:
             for clause, _ in self._clauses("where"):
                 self._refuse({search.param}, clause, "a condition on it belongs behind `while`")
@@ -225,6 +224,12 @@ class _Lowering:
                 self._refuse(varied, clause.within, "search a range that holds all of them")
         for clause, _ in self._clauses("replicate"):
             self._refuse(varied, clause.objects[0], "all points have as many seeds")
+
+    def _varied(self) -> set[str]:
+        """Return the params that differ between points, the one that is searched for among them."""
+        searches = (clause for verb in SEARCHES for clause, _ in self._clauses(verb))
+        found = {clause.objects[0].span.text for clause in searches}
+        return found | {n for axis in self.axes for level in axis.levels for n in level.given}
 
     def _refuse(self, names: set[str], inside: object, remedy: str) -> None:
         """Refuse what reads one of some params, or another that is computed with one of them."""
@@ -395,12 +400,15 @@ class _Lowering:
         """Give a value of another point a name, which its expression then stands for."""
         # By its place: studies that are derived from one another share what is written.
         name = f"elsewhere {node.span.source.name}:{node.span.start}"
+        if name in self.elsewhere:  # within another one that was looked at
+            return
         cells: dict[str, Atom] = {}
         for argument in node.arguments:
             assert argument.name is not None
             if argument.name == CASES:
                 cells[CASES] = argument.value.span.text
                 continue
+            self._refuse(self._varied(), argument.value, "name the point by a value of its own")
             value = self.evaluator.value(argument.value, place)
             cells[argument.name] = self.reader.level(
                 argument.name, shown(value, argument.value), argument
@@ -422,7 +430,7 @@ class _Lowering:
         holder, _, key = (ast.path_of(node) or "").partition(".")
         if holder != "base":
             return
-        bases = (base.declaration.members for base in place.owner.bases)
+        bases = (base.members for base in place.owner.bases)
         said = next(
             (members.lets[key] for members in bases if members and key in members.lets), None
         )
@@ -435,6 +443,8 @@ class _Lowering:
         across = _across(node)
         assert across is not None
         name = f"along {node.span.source.name}:{node.span.start}"
+        if name in self.elsewhere:
+            return
         self.evaluator.program.meanings[node] = SymbolName(name)
         self.elsewhere[name] = Along(
             node.function.span.text,

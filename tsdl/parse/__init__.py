@@ -12,7 +12,8 @@ from tsdl.parse.messages import report
 from tsdl.parse.parser import Tree, UnexpectedInput, parse_text
 from tsdl.source import Source, Span
 
-MAX_DEPTH = 60
+MAX_DEPTH = 60  # of brackets
+MAX_RULES = 180  # of the grammar, one within another
 MAX_CHARACTERS = 20_000_000
 MAX_MISTAKES = 50
 
@@ -42,8 +43,9 @@ def _build(source: Source, tree: Tree, comments: list, sink: Sink) -> tuple[ast.
     if deep is not None:
         sink.error(
             "E0103",
-            f"nested deeper than {MAX_DEPTH} levels",
+            f"this is built of more than {MAX_RULES} parts, each within another",
             Span(source, deep, deep + 1),
+            notes=("of a chain of operators each link is one: `a + b + c` is `(a + b) + c`",),
             help=("give a part of it a name of its own",),
         )
         return ()
@@ -59,7 +61,7 @@ def _too_deep(source: Source, sink: Sink) -> bool:
             depth += 1
             if depth > MAX_DEPTH:
                 span = Span(source, found.start(), found.end())
-                sink.error("E0103", f"nested deeper than {MAX_DEPTH} levels", span)
+                sink.error("E0103", f"brackets nest deeper than {MAX_DEPTH} levels", span)
                 return True
         elif mark in ")]}":
             depth = max(0, depth - 1)
@@ -72,7 +74,7 @@ def _deepest(tree: Tree) -> int | None:
     waiting: list[tuple[Tree, int]] = [(tree, 0)]
     while waiting:
         node, depth = waiting.pop()
-        if depth > 3 * MAX_DEPTH:
+        if depth > MAX_RULES:
             return node.start_pos or 0
         waiting.extend((child, depth + 1) for child in node.children if isinstance(child, Tree))
     return None

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -61,6 +62,19 @@ def _whole_word(terminal: TerminalDef) -> None:
     if isinstance(terminal.pattern, PatternStr) and word.isalpha():
         terminal.pattern = PatternRE(word + WORD_END)
         terminal.priority = 1  # before NAME, which fits as well
+
+
+@cache
+def _unit() -> re.Pattern[str]:
+    """Return what the grammar says of units; `*`, `/` and `^` make one of others."""
+    found = re.search(r"^UNIT: /(.*)/$", grammar_text(), re.MULTILINE)
+    assert found is not None
+    return re.compile(found[1])
+
+
+def is_unit(text: str) -> bool:
+    """Tell whether a text can be written as a unit that is no product or power of others."""
+    return not set("*/^") & set(text) and _unit().fullmatch(text) is not None
 
 
 def new_parser(*, strict: bool = False) -> Lark:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from tsdl.formulaerrors import see_to_size
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.request import REJECTED, UNFINISHED, Request
 from tsdl.runtime.scaling import Scaling
@@ -388,10 +389,20 @@ class Actions:
     # -- what is told ----------------------------------------------------------------------------
 
     def log(self, *values: object) -> None:
-        """Note a line of text."""
-        shown = (f"{v:.6g}" if isinstance(v, float) else str(v) for v in values)
+        """Note a line of text. Raises CannotBe for a number that is too large."""
+        for value in values:
+            see_to_size(value, "logs")
+        shown = (
+            str(v).lower()
+            if isinstance(v, bool)
+            else f"{v:.6g}"
+            if isinstance(v, float)
+            else str(v)
+            for v in values
+        )
         self.system.notes.log.append((self.system.clock.now, " ".join(shown)))
 
     def record(self, name: str, value: float) -> None:
-        """Note a number under a name."""
+        """Note a number under a name. Raises CannotBe for one that is too large."""
+        see_to_size(value, "records")
         self.system.notes.records.append((self.system.clock.now, -1, name, float(value)))

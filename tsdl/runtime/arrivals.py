@@ -49,12 +49,16 @@ class Arrivals:
     contents: Callable[[int], Content] | None = field(default=None, kw_only=True)
 
 
-def generate(workload: Workload, seed: int) -> Arrivals:
-    """Draw (or replay) the requests of a workload, or of all that are mixed in it."""
+def generate(workload: Workload, seed: int, until: float = math.inf) -> Arrivals:
+    """Draw (or replay) the requests of a workload, or of all that are mixed in it.
+
+    Raises TsdlError for one that arrives up to `until`, and too late to be counted.
+    """
     if workload.parts:
         seeds = [seed_of(seed, f"workload {part.name}") for part in workload.parts]
-        return mixed([generate(*each) for each in zip(workload.parts, seeds, strict=True)])
-    found = _generate(workload, seed)
+        parts = zip(workload.parts, seeds, strict=True)
+        return mixed([generate(part, own, until) for part, own in parts])
+    found = _generate(workload, seed, until)
     texts = _texts(workload, found, seed)
     if texts is not None and workload.prefix_added:
         found = _behind(workload, found, texts)
@@ -128,10 +132,11 @@ def _contents(
     return None
 
 
-def _generate(workload: Workload, seed: int) -> Arrivals:
+def _generate(workload: Workload, seed: int, until: float) -> Arrivals:
     if workload.replay and workload.table:
-        return _replayed(workload, workload.table, seed)
+        return _replayed(workload, workload.table, seed, until)
     arrived = _times(workload, stream(seed, "arrivals"))
+    _see_to_times(workload, arrived, until)
     if workload.turns is not None:
         return _conversations(workload, arrived, seed)
     prompt, output = _lengths(workload, len(arrived), seed)
@@ -146,7 +151,7 @@ def _generate(workload: Workload, seed: int) -> Arrivals:
     return Arrivals(arrived, prompt, output, priority, think=pauses)
 
 
-def _replayed(workload: Workload, table: Table, seed: int) -> Arrivals:
+def _replayed(workload: Workload, table: Table, seed: int, until: float) -> Arrivals:
     """Return the first of a file's requests, or of its sessions, and those within the duration."""
     arrived = np.array(table.arrived, dtype=np.float64)
     turns = np.array(table.turns, dtype=np.int64) if table.turns else None
@@ -155,8 +160,7 @@ def _replayed(workload: Workload, table: Table, seed: int) -> Arrivals:
     if workload.duration is not None:
         count = min(count, int(np.searchsorted(begun, workload.duration, side="right")))
     rows = count if turns is None else int(turns[:count].sum())
-    if count and begun[count - 1] > LATEST:
-        raise TsdlError([_too_late(workload)])
+    _see_to_times(workload, begun[:count], until)
     prompt = np.array(table.prompt[:rows], dtype=np.int64)
     output = np.array(table.output[:rows], dtype=np.int64)
     prompt, output = _cut(workload, prompt, output)
@@ -172,8 +176,9 @@ def _cut(workload: Workload, prompt: Whole, output: Whole) -> tuple[Whole, Whole
     """Keep prompt and output within the workload's `total`."""
     if workload.total is None:
         return prompt, output
-    prompt = np.minimum(prompt, workload.total - 1)
-    return prompt, np.minimum(output, workload.total - prompt)
+    total = min(workload.total, 2 * MOST_TOKENS)  # more than what both may have is no bound
+    prompt = np.minimum(prompt, total - 1)
+    return prompt, np.minimum(output, total - prompt)
 
 
 def _conversations(workload: Workload, arrived: Floats, seed: int) -> Arrivals:
@@ -234,10 +239,7 @@ def _times(workload: Workload, random: np.random.Generator) -> Floats:
     assert workload.arrivals is not None
     count = workload.sessions if workload.turns is not None else workload.requests
     if count is not None:
-        times = _first(workload.arrivals, count, random)
-        if len(times) and times[-1] > LATEST:
-            raise TsdlError([_too_late(workload)])
-        return times
+        return _first(workload.arrivals, count, random)
     assert workload.duration is not None
     count = 1024
     while True:  # the same stream drawn longer begins with the same numbers only if drawn anew
@@ -249,6 +251,14 @@ def _times(workload: Workload, random: np.random.Generator) -> Floats:
         count *= 2
         if count > MOST_REQUESTS:
             raise TsdlError([_too_many(workload)])
+
+
+def _see_to_times(workload: Workload, times: Floats, until: float) -> None:
+    """See that all that arrive, in their order, do so at times that say when."""
+    last = min(until, math.inf if workload.duration is None else workload.duration)
+    arriving = times[: int(np.searchsorted(times, last, side="right"))]
+    if len(arriving) and arriving[-1] > LATEST:
+        raise TsdlError([_too_late(workload)])
 
 
 def _too_many(workload: Workload) -> Diagnostic:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tsdl.formulaerrors import CALLER, CannotBe, cannot_be
+from tsdl.formulaerrors import CALLER, CannotBe, cannot_be, see_to_size
 from tsdl.runtime.actions import Actions
 from tsdl.runtime.worker import Worker
 
@@ -23,6 +23,7 @@ class LocalActions:
 
     def delay(self, seconds: float) -> None:
         """Have the worker do nothing for so long. Raises CannotBe for less than nothing."""
+        see_to_size(seconds, "delays a worker by")
         if cannot_be(seconds):
             raise CannotBe(
                 CALLER,
@@ -32,6 +33,7 @@ class LocalActions:
         self._worker.spend(seconds, self._actions.system.clock.now)
 
     def record(self, name: str, value: float) -> None:
-        """Note a number under a name, and of which worker it is."""
+        """Note a number under a name, and of which worker it is. Raises CannotBe as in actions."""
+        see_to_size(value, "records")
         system = self._actions.system
         system.notes.records.append((system.clock.now, self._worker.id, name, float(value)))

@@ -1,5 +1,6 @@
 """A plan to a result: draws the requests, runs an engine, sums up."""
 
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -70,7 +71,7 @@ def run(  # noqa: PLR0913 (what is run, how, and who looks on)
     guard = Guard(limits or Limits(), repeatable=not extern_names(plan))
     guard.see_room(plan.workload)
     try:
-        arrivals = generate(plan.workload, chosen)
+        arrivals = generate(plan.workload, chosen, math.inf if plan.until is None else plan.until)
 
         def simulated(kind: str, noted: Watch | None, progress: Progress | None = None) -> Result:
             made: Engine

@@ -30,7 +30,11 @@ class Values:
         return self.values.get(self.key_of(key), self.initial)
 
     def put(self, value: Number, key: object = None) -> None:
-        """Assign a value."""
+        """Assign a value. Raises OverflowError for one that no double holds.
+
+        A whole number that is multiplied by itself would grow until the memory is full.
+        """
+        float(value)
         self.values[self.key_of(key)] = value
 
     def add(self, value: Number, key: object = None) -> None:

@@ -12,6 +12,7 @@ from tsdl.units import Dimension
 
 # Seconds between two of a timer or of a time series, and of a window: a run must come to its end.
 SHORTEST = 10e-6
+MOST_TEXTS = 1e7  # that prompts begin with: the length of each is drawn
 
 _TIME = quantity("time")
 _TOKENS = quantity("tokens")
@@ -72,7 +73,11 @@ WORKLOAD = Block(
             "drawn for each request, for policies to read, and to tell requests apart by",
         ),
         "prefixes": Field(
-            _NUMBER, "how many texts prompts begin with, each as likely", low=1, whole=True
+            _NUMBER,
+            "how many texts prompts begin with, each as likely",
+            low=1,
+            high=MOST_TEXTS,
+            whole=True,
         ),
         "prefix": Field(
             Construct("distribution", Dimension.of("tokens")),

@@ -376,7 +376,7 @@ class _Finder:
         """Note `base.memory.bandwidth`: the field as a base sets it."""
         *verbs, key = path
         for base in scope.owner.bases:
-            members = base.declaration.members
+            members = base.members
             for verb in verbs:
                 members = members.block(verb) if members else None
             if members and key in members.fields:

@@ -3,6 +3,7 @@
 import re
 
 from tsdl import ast
+from tsdl.check.expressions import MOST
 from tsdl.check.parameters import SIMPLE_TYPES
 from tsdl.program import Program
 from tsdl.schema import AGGREGATES, KINDS, UNITS_KINDS, Block
@@ -29,7 +30,9 @@ def told_at(checked: Checked, offset: int) -> tuple[str, Span] | None:
 
 
 def number_text(number: ast.Number, program: Program) -> str | None:
-    """Return what a number is in base units; nothing for one without a unit."""
+    """Return what a number is in base units; nothing where it has no unit, or is beyond all."""
+    if abs(number.value) > MOST:
+        return None
     unit = program.number_units.get(number)
     if unit is None and number.unit is not None:
         try:
