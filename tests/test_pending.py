@@ -184,6 +184,7 @@ def test_one_that_derives_has_the_queue_of_its_base_unless_it_says_another() -> 
         ("let least = min(w.queued for w in workers); queue r by least", "E0502"),
         ("queue r in r.idd", "E0307"),
         ('queue r in "gold"', "E0304"),
+        ("queue r by r.id { }", "E0412"),
     ],
 )
 def test_mistakes_are_told(queue: str, code: str) -> None:
