@@ -90,7 +90,7 @@ def test_a_table_tells_priorities_apart() -> None:
     plan = tsdl.compile(RUN.format("priority = choice(0: 1, 5: 3)"))
     lines = summary(plan.run()).splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("  priority "))
-    assert lines[at].split()[1:4] == ["requests", "mean", "TTFT"]
+    assert lines[at].split()[1:4] == ["requests", "finished", "mean"]
     rows = [line.split() for line in lines[at + 1 : at + 3]]
     assert [row[0] for row in rows] == ["0", "5"]
     assert sum(int(row[1]) for row in rows) == 60
@@ -117,7 +117,7 @@ def test_the_report_has_the_table(
     assert '<th scope="row">-1</th>' in text
     told = capsys.readouterr().out
     row = next(line for line in told.splitlines() if line.startswith("  -1 ")).split()
-    assert f"<td>{row[1]}</td><td>{row[2]} {row[3]}</td>" in text
+    assert f"<td>{row[1]}</td><td>{row[2]}</td><td>{row[3]} {row[4]}</td>" in text
 
 
 def test_the_report_reads_priorities_from_parquet(

@@ -15,7 +15,7 @@ from tsdl import formula
 from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planhandlers import Handler, State, formulas
-from tsdl.planjson import canonical, encoded, written
+from tsdl.planjson import canonical, encoded, unsaid, written
 from tsdl.planworkload import Draw, Workload
 
 if TYPE_CHECKING:  # a plan is made of other things
@@ -480,14 +480,8 @@ class Plan(Struct, frozen=True, dict=True):  # where it keeps its hash
         said = ("docs", "rungs", "places")
         content = {key: value for key, value in encoded(self).items() if key not in said}
         for asked in ("slo", "expects"):
-            content[asked] = [_unsaid(condition) for condition in content[asked]]
+            content[asked] = [unsaid(condition) for condition in content[asked]]
         return hashlib.sha256(canonical(content).encode()).hexdigest()
-
-
-def _unsaid(condition: dict[str, Any]) -> dict[str, Any]:
-    """Return a condition without its text, and those of its parts."""
-    meant = {key: value for key, value in condition.items() if key != "text"}
-    return meant | {"parts": [_unsaid(part) for part in condition["parts"]]}
 
 
 def of_stage(stage: Local | Global) -> Iterator[Value]:

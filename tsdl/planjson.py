@@ -96,3 +96,9 @@ def decoded(type_: Any, data: Any) -> Any:
                 raise ValueError("a number is too large")
             return data
     raise TypeError(f"{data!r} is not of {type_}")
+
+
+def unsaid(condition: dict[str, Any]) -> dict[str, Any]:
+    """Return a condition without its text, and those of its parts."""
+    meant = {key: value for key, value in condition.items() if key != "text"}
+    return meant | {"parts": [unsaid(part) for part in condition["parts"]]}
