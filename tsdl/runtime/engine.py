@@ -26,9 +26,9 @@ from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.ledger import Ledger
 from tsdl.runtime.limits import run_within
 from tsdl.runtime.outcome import Outcome
-from tsdl.runtime.pending import Order
 from tsdl.runtime.pipeline import PipelinedWorker
-from tsdl.runtime.request import REJECTED, UNFINISHED, Request
+from tsdl.runtime.request import REJECTED, Request
+from tsdl.runtime.router import Router
 from tsdl.runtime.samples import ROUTER, Changes, Samples, in_order, sampling, state_of
 from tsdl.runtime.scaling import turns
 from tsdl.runtime.sessions import Sessions
@@ -71,9 +71,10 @@ class Engine:
         self.gangs = gangs_of(self.workers)
         self.handover = Handover(self.system)
         self.actions = Actions(self.system, self.handover)
-        self._listen()
         self.scaling = self.actions.scaling
         self.stages = Stages(self.system, self.actions, seed, externs or {}, guard)
+        self.router = Router(self.system, self.stages)
+        self._listen()
         self.swaps: dict[str, RemoteSwap] = {}
         for worker in self.workers:
             worker.forgotten = self.handover.forget_copy
@@ -84,8 +85,6 @@ class Engine:
         self.requests = Sessions(arrivals, workload.warmup, workload.concurrency)
         self.ledger = Ledger(self.requests)
         self.coming = self.requests.known  # arrivals whose time is known
-        self.queues = self.system.pending.begin(Order(plan.router, self.stages.names))
-        self.arriving, self.submitting = (queue.waiting for queue in self.queues.values())
         # The iteration in flight, and when it began.
         self.begun: dict[int, tuple[float, Iteration]] = {}
         self.open = len(self.requests)
@@ -102,11 +101,11 @@ class Engine:
 
     def _listen(self) -> None:
         """Have others tell what follows from what they do."""
-        actions, scaling = self.actions, self.actions.scaling
-        actions.submitted = partial(self._ask_or_wait, "submit")
+        actions, scaling, router = self.actions, self.scaling, self.router
+        actions.submitted = partial(router.send, "submit")
         actions.closed = lambda request, status: self._close(request, status, self.clock.now)
-        actions.lost, actions.tier_moves.told = self._lost, self._evicted
-        self.handover.changed = scaling.changed = self.dispatch_pending
+        actions.lost, actions.tier_moves.told = router.lost, router.evicted
+        self.handover.changed = scaling.changed = router.dispatch_pending
         scaling.ready, scaling.over = self._ready, self.all_closed
 
     def _clock(self) -> Clock:
@@ -130,7 +129,7 @@ class Engine:
             self._let_arrive()
             if self.sampled and self.plan.timeseries == "changes":
                 self.changes = [Changes(w.id, state_of(w)) for w in self.workers]
-                self.changes.append(Changes(ROUTER))  # by its number the last
+                self.router.changes = Changes(ROUTER)
             elif self.sampled:
                 clock.process(sampling(self))
             self.timers.begin()
@@ -162,7 +161,7 @@ class Engine:
             self.system.notes,
             self.gap_length,
             self.gap_count,
-            in_order(self.changes) if self.changes else self.samples,
+            in_order([*self.changes, noted]) if (noted := self.router.changes) else self.samples,
             stuck,
             end,
             clock.events,
@@ -228,49 +227,7 @@ class Engine:
         if request.prompt + request.output > self.longest:
             self._close(request, REJECTED, self.clock.now)
         else:
-            self._ask_or_wait("arrive", request)
-
-    def _ask_or_wait(self, event: str, request: Request) -> None:
-        """Have a request dispatched, or let it wait behind others that no worker takes."""
-        request.loose = True
-        if self.arriving or self.submitting:
-            self.system.pending.discard(request)  # a handler of another may have dispatched it
-            if self.queues[event].holds_up(request):
-                self._wait(request, event)
-                return
-        self._ask(event, request)
-        if request.loose:
-            self._wait(request, event)
-
-    def _wait(self, request: Request, event: str) -> None:
-        """Let a request wait until a worker takes it."""
-        self.queues[event].add(request)
-        self._note_pending()
-
-    def _ask(self, event: str, request: Request) -> None:
-        """Ask the global stage where a request goes."""
-        hook = self.stages.events.get(event)
-        if hook is not None:
-            self.system.pending.asked = request
-            hook(request)
-            self.system.pending.asked = None
-
-    def dispatch_pending(self) -> None:
-        """Have those dispatched who wait for a worker to take them."""
-        for event, queue in self.queues.items():
-            queue.ask(partial(self._ask, event))
-        self._note_pending()
-
-    def _note_pending(self) -> None:
-        if self.changes:
-            self.changes[ROUTER].note((len(self.system.pending), 0, 0), self.clock.now)
-
-    def _evicted(self, request: Request) -> None:
-        hook = self.stages.events.get("evict")
-        if hook is not None:
-            if request.worker >= 0:
-                self.workers[request.worker].touch(request)
-            hook(request)
+            self.router.send("arrive", request)
 
     def _close(self, request: Request, status: str, now: float) -> None:
         request.status = status
@@ -295,28 +252,8 @@ class Engine:
             self.progress(len(self.requests) - self.open, len(self.requests))
 
     def _ready(self, workers: list[Worker]) -> None:
-        """Let handlers know who has started, and those who wait be dispatched."""
         self.failures.up(workers)
-        hook = self.stages.events.get("ready")
-        if hook is not None:
-            for worker in workers:
-                hook(worker)
-        self.dispatch_pending()
-
-    def fail(self, worker: Worker) -> None:
-        """Let handlers know that a worker has failed, and take all requests off it."""
-        hook = self.stages.events.get("fail")
-        if hook is not None:
-            hook(worker)
-        self.actions.lose_all(worker)
-
-    def _lost(self, request: Request) -> None:
-        """Have a request dispatched anew that was on a worker that has failed."""
-        hook = self.stages.events.get("lost")
-        if hook is not None:
-            hook(request)
-        if request.loose and request.status == UNFINISHED:
-            self._ask_or_wait("submit" if request.prefilled else "arrive", request)
+        self.router.ready(workers)
 
     # -- workers ---------------------------------------------------------------------------------
 
@@ -471,7 +408,7 @@ class Engine:
         if hook is not None:
             hook(BatchView(iteration), worker)
         self.actions.release(worker)
-        self.dispatch_pending()
+        self.router.dispatch_pending()
 
     # -- when all is over ----------------------------------------------------------------------
 

@@ -59,7 +59,8 @@ class Failures:
         scaling.breaks(worker)
         time = engine.clock.now + worker.kind.repair
         engine.clock.call(time, scaling.place_of(worker), partial(scaling.mended, worker))
-        engine.fail(worker)
+        engine.router.failed(worker)
+        engine.actions.lose_all(worker)
         scaling.rest(worker)
         scaling.meet()
 

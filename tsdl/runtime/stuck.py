@@ -45,7 +45,7 @@ def stuck_in(engine: Engine) -> list[Stuck]:
 
 def _not_dispatched(engine: Engine, request: Request) -> tuple[str, str]:
     router = engine.plan.router
-    event = "submit" if request in engine.queues["submit"] else "arrive"
+    event = "submit" if request in engine.router.queues["submit"] else "arrive"
     by = of_handler(router.policy, event)
     if router.extern is not None:
         where = f"the policy `{router.extern.name}` in Python"

@@ -45,7 +45,7 @@ class Timers:
             if clock.now != self._looked:  # timers of one time are one round
                 self._count_round()
             program()
-            engine.dispatch_pending()
+            engine.router.dispatch_pending()
             self._have_conditions_asked()
             if self._rounds > self.most:
                 self._rounds = 0

@@ -15,7 +15,6 @@ from tsdl.runtime.fast import bounds, inflow, lean
 from tsdl.runtime.fast.clock import FastClock
 from tsdl.runtime.fast.cohortworker import CohortWorker
 from tsdl.runtime.fast.worker import FastWorker
-from tsdl.runtime.request import Request
 from tsdl.runtime.samples import state_of
 from tsdl.runtime.worker import Worker
 
@@ -54,7 +53,7 @@ class FastEngine(Engine):
     def _begin(self) -> None:
         """Let the workers begin to serve."""
         self.arms = 0
-        self.watching = False  # whether requests wait for any boundary
+        self.router.waits, self.router.over = self._watch, self._let_be
         self.victims_wait = any(victims_may_wait(kind) for kind in self.plan.workers)
         self.system.progress_unseen = self._progress_unseen
         for gang in self.gangs:
@@ -179,22 +178,16 @@ class FastEngine(Engine):
 
     # -- events --------------------------------------------------------------------------------
 
-    def _wait(self, request: Request, event: str) -> None:
+    def _watch(self) -> None:
+        """See to it that boundaries are seen from now on: a request waits for any of them."""
         self.catch_up()  # it waits for no boundary that has been
-        super()._wait(request, event)
-        self.watching = True
-        for worker in self.fast:  # any to come may be what it waits for
+        for worker in self.fast:
             worker.watch(watched=True)
 
-    def dispatch_pending(self) -> None:
-        """Have those dispatched who wait, as far as anybody does."""
-        if not self.watching:
-            return  # nobody waits
-        super().dispatch_pending()
-        if not self.arriving and not self.submitting:
-            self.watching = False
-            for worker in self.fast:
-                worker.watch(watched=False)
+    def _let_be(self) -> None:
+        """Let boundaries be: nobody waits for them any more."""
+        for worker in self.fast:
+            worker.watch(watched=False)
 
     def _arm(self, worker: FastWorker) -> None:
         """See that there is an event for what others wait for at a worker."""
@@ -225,7 +218,7 @@ class FastEngine(Engine):
 
     def _bound(self, worker: FastWorker) -> float:
         """Return a time not later than when something happens that handlers are told of."""
-        if worker.stepped or self.arriving or self.submitting:
+        if worker.stepped or worker.watched:
             return worker.due
         turn = worker.turn
         if turn <= self.clock.now:

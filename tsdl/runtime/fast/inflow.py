@@ -39,7 +39,7 @@ def of(engine: FastEngine) -> LetIn | None:
     ) -> tuple[Request | None, Request | None]:
         """Let those arrive who come before a time; return the last of them, and the next."""
         last: Request | None = None
-        if len(turns) != 1 or engine.watching:
+        if len(turns) != 1 or engine.router.watching:
             return last, request  # with no turn yet nobody has been sent anywhere
         ((place, before),) = turns.items()
         at, known = bisect_right(ids, before), ledger.count
