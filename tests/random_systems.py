@@ -16,6 +16,7 @@ from tests.own_states import with_states
 from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
 from tests.random_policies import PolicyWriter
+from tests.served_models import with_models
 from tests.swapped_beside import beside_swapped
 
 MOST_EVENTS = 12_000  # of a run; beyond it, a wild policy is taken to go on for ever
@@ -215,6 +216,6 @@ class Writer(PolicyWriter):
 
 def a_system(seed: int) -> str:
     """Return the text of a random system."""
-    text = with_states(beside_swapped(Writer(seed).system(), seed), seed)
+    text = with_models(with_states(beside_swapped(Writer(seed).system(), seed), seed), seed)
     priced = with_python(with_tables(text, seed), seed, refusing=True)
     return with_others(with_drafts(with_offloads(priced, seed), seed), seed)

@@ -18,6 +18,7 @@ from tests.parallel_groups import in_parallel
 from tests.python_costs import with_python
 from tests.scaled_groups import scaled
 from tests.sent_in_turn import sent_in_turn
+from tests.served_models import with_models
 from tests.swapped_beside import beside_swapped
 from tests.tame_policies import TamePolicyWriter
 
@@ -358,7 +359,7 @@ def a_tame_system(seed: int) -> str:
             "layers = 4; dense_layers = 1; " if other == "deepseek_v3_2" else ""
         )  # so that it fits
         text = text.replace("from llama2_7b {", f"from {other} {{ {few}").replace("tp(2)", "ep(2)")
-    text = with_states(text, seed)
+    text = with_models(with_states(text, seed), seed)
     if Random(f"texts {seed}").random() < 0.3:
         text = text.replace(" prefix = uniform(", " system_prompt = uniform(")
     return text.replace(SCENARIO, f"{SCENARIO}; timeseries = changes") if changes(seed) else text

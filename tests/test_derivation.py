@@ -34,7 +34,7 @@ def test_members_bind_late() -> None:
         SMALL + "model wide from llama2_7b { hidden = 5120; heads = 40 }\n"
         "scenario s { model = wide; cluster = single(A100_80G); workload = w }"
     )
-    assert wide.model.parameters > 1.2 * plain.model.parameters
+    assert wide.models[0].parameters > 1.2 * plain.models[0].parameters
     # kv_heads and head_dim have defaults over the new values
     assert wide.workers[0].kv.bytes_per_token == 2 * 40 * 128 * 32 * 2
 

@@ -56,7 +56,7 @@ PUBLISHED = {
 def test_parameters_are_those_published(case: str) -> None:
     text = (SAMPLES / f"{case}.tsim").read_text("utf-8")
     model = text.split("\nmodel ")[1].split()[0]
-    assert planned(text, model).model.parameters / 1e9 == pytest.approx(PUBLISHED[case], rel=0.005)
+    assert planned(text, model).models[0].parameters / 1e9 == pytest.approx(PUBLISHED[case], rel=0.005)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda f: f.name)
@@ -66,7 +66,7 @@ def test_the_file_says_what_it_has(folder: Path) -> None:
     (file,) = folder.iterdir()
     assert f"Source: {file.name}" in text
     model = text.split("\nmodel ")[1].split()[0]
-    count = planned(text, model).model.parameters
+    count = planned(text, model).models[0].parameters
     shown = f"{count / 1e9:#.4g} B" if count >= 1e9 else f"{count / 1e6:#.4g} M"
     assert f"# {shown.replace('. ', ' ')} parameters" in text
 
@@ -79,7 +79,7 @@ def test_llama_is_the_one_of_the_library() -> None:
     assert not found
     own, library = planned(text, "llama_hf"), planned("", "llama3_1_8b")
     assert own.workers == library.workers
-    assert (own.model.parameters, own.model.context) == (library.model.parameters, 131_072)
+    assert (own.models[0].parameters, own.models[0].context) == (library.models[0].parameters, 131_072)
 
 
 def test_llama_written_out_is_the_one_of_the_library() -> None:

@@ -51,7 +51,7 @@ NOT_ACTIVE = {
 @pytest.mark.parametrize("model", PUBLISHED)
 def test_a_model_has_the_parameters_that_are_published(model: str) -> None:
     published, _ = PUBLISHED[model]
-    assert math.isclose(plan_of(model).model.parameters / 1e9, published, rel_tol=0.01)
+    assert math.isclose(plan_of(model).models[0].parameters / 1e9, published, rel_tol=0.01)
 
 
 # Layers with experts, experts, active ones, the three matrices of an expert.
@@ -79,7 +79,7 @@ def test_a_token_uses_the_parameters_that_are_published(model: str) -> None:
     layers, experts, active, size = EXPERTS[model]
     idle = layers * (experts - active) * size
     idle += NOT_ACTIVE.get(model, 0)
-    used = (plan_of(model).model.parameters - idle) / 1e9
+    used = (plan_of(model).models[0].parameters - idle) / 1e9
     published = PUBLISHED[model][1]
     assert published is not None
     assert math.isclose(used, published, rel_tol=0.02)

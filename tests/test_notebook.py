@@ -67,7 +67,7 @@ def test_a_cell_is_run(shell: Shell) -> None:
     result = shell.run(f"%%tsdl mine -p 'qps = 8 req/s' --seed 3 --scenario other\n{CELL}")
     assert isinstance(result, Result)
     assert (result.seed, result.plan.scenario) == (3, "other")
-    assert result.plan.model.name == "llama2_13b"
+    assert result.plan.models[0].name == "llama2_13b"
     assert shell.run("mine is _") is True
     other = shell.run(f"%%tsdl --scenario other --seed 3\n{CELL}")
     assert other.summary["throughput"] < result.summary["throughput"]

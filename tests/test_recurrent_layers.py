@@ -63,7 +63,7 @@ def test_matrices_have_a_format_of_their_own(format_: str, size: int) -> None:
     own = f"model own from qwen3_next_80b_a3b {{ state_dtype = {format_} }}"
     wanted = 36 * (32 * 128 * 128 * size + 3 * CHANNELS * 2)
     plan = plan_of("own", own=own)
-    assert (plan.workers[0].kv.state, plan.model.state_dtype) == (wanted, format_)
+    assert (plan.workers[0].kv.state, plan.models[0].state_dtype) == (wanted, format_)
 
 
 def test_every_drafted_token_has_a_state_of_its_own() -> None:
@@ -280,7 +280,7 @@ def test_a_head_of_mamba_does_so_much_for_a_token() -> None:
 def test_parameters_of_a_recurrence() -> None:
     """A convolution over each channel, and two numbers for each head."""
     own = "model own from qwen3_next_80b_a3b { recurrent_layers = 35 }"
-    less, more = (plan_of(name, own=own).model.parameters for name in ("own", "qwen3_next_80b_a3b"))
+    less, more = (plan_of(name, own=own).models[0].parameters for name in ("own", "qwen3_next_80b_a3b"))
     recurrent = (
         CHANNELS * 4 + 2 * 32 + 128 + 2048 * (CHANNELS + 32 * 128 + 2 * 32) + 32 * 128 * 2048
     )
@@ -297,7 +297,7 @@ def test_a_decode_has_no_scan_and_a_prompt_no_recurrence() -> None:
 
 def test_a_plan_tells_of_states() -> None:
     plan = plan_of("qwen3_next_80b_a3b", "tp(2)")
-    told = held_text(plan.workers[0], plan.model)
+    told = held_text(plan.workers[0], plan.models[0])
     assert told.startswith("12 KiB a token on each of 2 devices, and 36.84 MiB a request: ")
     assert " requests of a token, " in told
     assert told.endswith(" of 262,144")

@@ -24,7 +24,7 @@ def test_llama2_7b_has_its_weights_and_kv() -> None:
     plan = plan_of()
     worker = plan.workers[0]
     assert worker.weights == 13_476_831_232
-    assert plan.model.parameters == 6_738_415_616
+    assert plan.models[0].parameters == 6_738_415_616
     assert worker.kv.bytes_per_token == 524_288
 
 

@@ -10,7 +10,8 @@ from tsdl.diagnostics import Diagnostic, Severity
 from tsdl.errors import TsdlError
 from tsdl.formula import Formula, Value, symbol
 from tsdl.parts import of_cost, of_field, of_statement
-from tsdl.plan import WORK, Cost, Place, Plan
+from tsdl.plan import WORK, Cost, Plan
+from tsdl.plantold import Place
 from tsdl.pythonsource import SOURCE_NAME
 
 # A plan from elsewhere may name what is not there.

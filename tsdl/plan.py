@@ -16,12 +16,13 @@ from tsdl.formula import Value
 from tsdl.interpolation import Grid
 from tsdl.planhandlers import Handler, State, formulas
 from tsdl.planjson import canonical, encoded, unsaid, written
+from tsdl.plantold import Doc, Place, Rung
 from tsdl.planworkload import Draw, Workload
 
 if TYPE_CHECKING:  # a plan is made of other things
     from tsdl.diagnostics import Diagnostic
 
-FORMAT = 21
+FORMAT = 22
 MOST_BYTES = 2**53  # of KV, 9 PB: beyond them not every whole number is a double
 WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
 
@@ -275,6 +276,21 @@ class Offload(Struct, frozen=True):
     efficiencies: tuple[Efficiency, ...]
 
 
+class Model(Struct, frozen=True):
+    """What workers serve; its formats: of activations, weights, experts, products, KV, states."""
+
+    name: str
+    dtype: str
+    weight_dtype: str
+    expert_dtype: str
+    compute_dtype: str
+    kv_dtype: str
+    state_dtype: str
+    parameters: int
+    context: int
+    layers: int
+
+
 class Workers(Struct, frozen=True):
     """Workers of one make. Peaks and links are of one device; memory, price and power of all.
 
@@ -297,6 +313,7 @@ class Workers(Struct, frozen=True):
     node: str
     alone: bool
     count: int
+    model: Model
     fewest: int | None
     start: float
     failures: Draw | None
@@ -382,60 +399,12 @@ class Recorded(Struct, frozen=True):
     measure: str
 
 
-class Model(Struct, frozen=True):
-    """What is served, and its formats: of activations, weights, experts, products, KV, states."""
-
-    name: str
-    dtype: str
-    weight_dtype: str
-    expert_dtype: str
-    compute_dtype: str
-    kv_dtype: str
-    state_dtype: str
-    parameters: int
-    context: int
-    layers: int
-
-
-class Doc(Struct, frozen=True):
-    """What a declaration says of itself, its sources among it."""
-
-    kind: str
-    name: str
-    text: str
-
-
-class Because(Struct, frozen=True):
-    """What decides how a group of workers is simulated: a part of the program, where it is, why."""
-
-    rung: str
-    part: str
-    place: str  # file, line and column; "" where it is no line of the program
-    why: str
-
-
-class Rung(Struct, frozen=True):
-    """How a group of workers is simulated (SPEC.md, section 11.5), for people to read."""
-
-    group: str
-    name: str
-    because: tuple[Because, ...]  # what decides first
-
-
-class Place(Struct, frozen=True):
-    """Where a part whose formulas may fail stands in the program, for people to read."""
-
-    part: str  # as tsdl.parts calls it
-    place: str  # file, line and column, and in brackets what else it may be
-
-
 class Plan(Struct, frozen=True, dict=True):  # where it keeps its hash
     """Everything that a run needs, and what its parts say of themselves."""
 
     format: int
     scenario: str
     seed: int
-    model: Model
     workers: tuple[Workers, ...]
     tiers: tuple[Tier, ...]
     site: Site
@@ -451,6 +420,16 @@ class Plan(Struct, frozen=True, dict=True):  # where it keeps its hash
     docs: tuple[Doc, ...]
     rungs: tuple[Rung, ...]
     places: tuple[Place, ...]
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Return what is served, each once, in the order of the workers."""
+        return tuple(dict.fromkeys(kind.model for kind in self.workers))
+
+    @property
+    def served(self) -> str:
+        """Return the names of the models, as people read them."""
+        return ", ".join(model.name for model in self.models)
 
     def to_json(self) -> str:
         """Return the plan as JSON: the same plan gives the same text."""

@@ -64,7 +64,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     known = [run for run in runs if run is not None]
     plan = chosen.plan(Sink())
     if plan is not None:
-        tell([w for run in known for w in of_another_model(run, plan.model.name)], "text")
+        tell([w for run in known for w in of_another_model(run, plan.served)], "text")
     try:
         found = fit(chosen, known, arguments.fit, arguments.holdout)
     except (NoScipy, ValueError) as error:

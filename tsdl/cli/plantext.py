@@ -19,12 +19,12 @@ from tsdl.plan import (
     Offload,
     Peak,
     Plan,
-    Rung,
     Site,
     Speculation,
     Tier,
     Workers,
 )
+from tsdl.plantold import Rung
 from tsdl.planworkload import Attribute, Draw, Workload
 
 USUAL = Iterations()
@@ -37,11 +37,9 @@ def describe(plan: Plan, shown: Iterations = USUAL) -> str:
 
 
 def _lines(plan: Plan, iterations: Iterations) -> list[str]:
-    model = plan.model
     lines = [
         f"scenario {plan.scenario}   plan {plan.hash[:16]}   seed {plan.seed}",
-        f"  model     {model.name}: {model.parameters / 1e9:.4g} billion parameters "
-        f"in {_formats(model)}, context {several(model.context, 'token')}",
+        *(_model(model) for model in plan.models),
         f"  policy    {plan.policy}",
         f"  workload  {_workload(plan.workload)}",
         *(f"    mixes   {_workload(part)}" for part in plan.workload.parts),
@@ -63,6 +61,13 @@ def _lines(plan: Plan, iterations: Iterations) -> list[str]:
         first, *rest = doc.text.split("\n")
         lines += ["", f"  {doc.kind} {doc.name}: {first}", *(f"    {line}" for line in rest)]
     return lines
+
+
+def _model(model: Model) -> str:
+    return (
+        f"  model     {model.name}: {model.parameters / 1e9:.4g} billion parameters "
+        f"in {_formats(model)}, context {several(model.context, 'token')}"
+    )
 
 
 def _formats(model: Model) -> str:
@@ -216,7 +221,7 @@ def _workers(
     together += f", in {len(workers.pipeline)} stages" if workers.pipeline else ""
     many = f" in each of {len(nodes)} nodes" if len(nodes) > 1 else ""
     where = f" in node {workers.node}" if workers.node and not many else many
-    held = f", KV {kv.capacity / gib:.2f} ({kv.name}, {held_text(workers, plan.model)})"
+    held = f", KV {kv.capacity / gib:.2f} ({kv.name}, {held_text(workers, workers.model)})"
     away = any(offload.keeps_kv for offload in workers.offloads)
     lines = [
         f"  worker {workers.name} × {workers.count}{where}: {devices}{workers.hardware}{together}",
@@ -230,13 +235,15 @@ def _workers(
             f"{offload.memory / gib:.2f} GiB: weights {offload.weights / gib:.2f}"
             f"{held if offload.keeps_kv else ''}"
         )
+    if len(plan.models) > 1:
+        lines.insert(1, f"    model     {workers.model.name}")
     lines += [*_connection(workers), *_local(workers.local, metrics)]
     lines.append(f"    engine    {rung_text(rung)}")
     lines += halves_lines(workers, iterations)
     cost = workers.cost
     if cost.source == "operators":
-        timed = iteration_lines(workers, plan.model, iterations)
-        return [*lines, *_assumptions(workers, plan.model), *timed, *_tables(cost)]
+        timed = iteration_lines(workers, workers.model, iterations)
+        return [*lines, *_assumptions(workers, workers.model), *timed, *_tables(cost)]
     for kernel in cost.stages[0].kernels:
         lines.append(f"    {kernel.name or 'iteration':<9} {kernel.time} seconds ({cost.source})")
     if cost.overhead != 0:

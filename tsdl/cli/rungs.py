@@ -1,6 +1,7 @@
 """How the workers of a plan will be simulated, as lines for people."""
 
-from tsdl.plan import Plan, Rung
+from tsdl.plan import Plan
+from tsdl.plantold import Rung
 
 
 def rung_lines(plan: Plan) -> list[str]:

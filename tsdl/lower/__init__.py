@@ -10,13 +10,13 @@ from tsdl.evaluate.values import Place
 from tsdl.formula import Value, why_none
 from tsdl.lower.breakpoints import lower_breakpoints, names_of
 from tsdl.lower.clusters import blocks_of, check_ranks, devices_of, lower_tiers, standings
-from tsdl.lower.devices import FORMATS
 from tsdl.lower.files import FileReader
 from tsdl.lower.formulas import lower_parts
 from tsdl.lower.handingover import check_hand_over
 from tsdl.lower.idle import never_happening, report_idle, report_unasked
 from tsdl.lower.lacking import check_values
 from tsdl.lower.mixing import lower_requests, parts_of
+from tsdl.lower.models import all_served, check_kept, check_models, served
 from tsdl.lower.operators import Graph
 from tsdl.lower.overlapping import check_overlap
 from tsdl.lower.pipeline import check_pipeline
@@ -44,10 +44,8 @@ from tsdl.plan import (
     Breakpoint,
     Condition,
     Cost,
-    Doc,
     Global,
     Local,
-    Model,
     Plan,
     Recorded,
     Site,
@@ -55,6 +53,7 @@ from tsdl.plan import (
     Workers,
 )
 from tsdl.planhandlers import Handler
+from tsdl.plantold import Doc
 from tsdl.program import Declaration
 from tsdl.source import Span
 from tsdl.types import Type
@@ -96,8 +95,8 @@ def _placed(found: Diagnostic, scenario: Declaration) -> Diagnostic:
 
 def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> Plan:
     scenario = evaluator.instance(declaration)
-    model, cluster, policy, workload = (
-        evaluator.required(scenario, key) for key in ("model", "cluster", "policy", "workload")
+    cluster, policy, workload = (
+        evaluator.required(scenario, key) for key in ("cluster", "policy", "workload")
     )
     slo = evaluator.reference(scenario, "slo")
     router = evaluator.reference(scenario, "router")
@@ -105,9 +104,9 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     stage = lower_global(evaluator, router or policy, used)
     found, policies, devices = _workers(evaluator, scenario, stage, used, read)
     workers = [kind for kind, _ in found]
-    _check_roles(
-        evaluator, cluster, any(w.prefills for w in workers), any(w.decodes for w in workers)
-    )
+    check_models(evaluator, scenario, workers)
+    check_kept(evaluator, cluster, workers, stage)
+    models = all_served(evaluator, scenario)
     tiers = lower_tiers(evaluator, cluster)
     _check_places(evaluator, scenario, cluster, workers, stage, tiers)
     place = named_at(evaluator, scenario, "cluster", cluster)
@@ -122,8 +121,10 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
     known = {
         "group": list(dict.fromkeys(block.members.name for block in blocks)),
         "hardware": list(dict.fromkeys(evaluator.required(b, "hardware").name for b in blocks)),
+        "model": list(dict.fromkeys(model.name for model in models)),
     }
-    report_idle(evaluator, asked, used, names_of(model), known, never)
+    breakpoints = [name for model in models for name in names_of(model)]
+    report_idle(evaluator, asked, used, breakpoints, known, never)
     _check_series(evaluator, scenario)
     lowered = lower_requests(evaluator, workload, read)
     for standing, kind in zip(placed, workers, strict=True):
@@ -138,21 +139,13 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         ]
         lowered = replace(lowered, parts=tuple(kinds)) if lowered.parts else kinds[0]
     check_sizes(evaluator, scenario, workers, lowered)
-    context = evaluator.whole(model, "context")
     for standing, (kind, graph) in zip(placed, found, strict=True):
-        check_values(evaluator, standing.worker, graph, kind, lowered, context)
+        check_values(evaluator, standing.worker, graph, kind, lowered)
     names = [p.name for p in policies]
     plan = Plan(
         format=FORMAT,
         scenario=declaration.name,
         seed=evaluator.whole(scenario, "seed"),
-        model=Model(
-            model.name,
-            **{key: evaluator.required(model, key).name for key in FORMATS},
-            parameters=found[-1][1].parameters,
-            context=context,
-            layers=evaluator.whole(model, "layers"),
-        ),
         workers=tuple(workers),
         tiers=tiers,
         site=_site(evaluator, cluster),
@@ -165,7 +158,7 @@ def _plan(evaluator: Evaluator, declaration: Declaration, read: FileReader) -> P
         until=evaluator.optional(scenario, "until"),
         timeseries=evaluator.word(scenario, "timeseries"),
         sample=evaluator.optional(scenario, "sample"),
-        docs=_docs(scenario, model, cluster, *policies, router, workload, *mixed, slo, *devices),
+        docs=_docs(scenario, *models, cluster, *policies, router, workload, *mixed, slo, *devices),
         rungs=(),
         places=(),
     )
@@ -185,14 +178,13 @@ def _workers(
     read: FileReader,
 ) -> tuple[list[tuple[Workers, Graph]], list[Instance], list[Instance]]:
     """Return the workers with the graph there, the policies that run on them, their devices."""
-    model, cluster, policy = (
-        evaluator.required(scenario, k) for k in ("model", "cluster", "policy")
-    )
+    cluster, policy = (evaluator.required(scenario, k) for k in ("cluster", "policy"))
     found: list[tuple[Workers, Graph]] = []
     policies: list[Instance] = []
     devices: list[Instance] = []
     check_ranks(evaluator, cluster)
-    placed: dict[int, list[tuple[Instance, Cost]]] = {}  # the workers of each policy
+    # The workers of each policy, with what they serve.
+    placed: dict[int, list[tuple[Instance, Instance, Cost]]] = {}
     known: dict[int, tuple[Workers, Graph]] = {}  # of a node that stands more than once, its first
     for standing in standings(evaluator, cluster):
         worker = standing.worker
@@ -200,13 +192,14 @@ def _workers(
             first, graph = known[id(worker)]
             found.append((replace(first, node=standing.node), graph))
             continue
+        model = served(evaluator, scenario, worker)
         own = evaluator.reference(worker, "policy") or policy
         new = own not in policies
         policies += [own] if new else []
         others = worker.members.named("offload")
         blocks = [worker, *(evaluator.inner(worker, "offload", other.name) for other in others)]
         devices += [evaluator.required(block, "hardware") for block in blocks]
-        local = lower_local(evaluator, own, _facts(evaluator, worker), used)
+        local = lower_local(evaluator, own, _facts(evaluator, worker, model), used)
         _check_budget(evaluator, own, local)
         _check_ahead(evaluator, own, local)
         if new:
@@ -221,7 +214,7 @@ def _workers(
         local = replace(local, handlers=local.handlers + handlers)
         known[id(worker)] = replace(lowered, breakpoints=breakpoints, local=local), graph
         found.append(known[id(worker)])
-        placed.setdefault(id(own), []).append((worker, lowered.cost))
+        placed.setdefault(id(own), []).append((worker, model, lowered.cost))
     if not found:
         raise evaluator.fail(
             "E0513",
@@ -230,7 +223,7 @@ def _workers(
             help=("write `worker gpu { hardware = A100_80G }`",),
         )
     for each in policies:
-        check_overlap(evaluator, model, each, placed[id(each)])
+        check_overlap(evaluator, each, placed[id(each)])
     return found, policies, devices
 
 
@@ -282,7 +275,7 @@ def _check_places(
     check_stored(evaluator, policies, handlers)
 
 
-def _facts(evaluator: Evaluator, worker: Instance) -> dict[str, Value]:
+def _facts(evaluator: Evaluator, worker: Instance, model: Instance) -> dict[str, Value]:
     """Return what is known of a worker before the run, so that guards can be decided."""
     runs = evaluator.word(worker, "runs")
     return {
@@ -291,6 +284,7 @@ def _facts(evaluator: Evaluator, worker: Instance) -> dict[str, Value]:
         "group": worker.members.name,
         "devices": devices_of(evaluator, worker),
         "hardware": evaluator.required(worker, "hardware").name,
+        "model": model.name,
     }
 
 
@@ -345,18 +339,6 @@ def _check_lock_step(
             secondary=(Label(model.members.parts[key][0].item.span, "stopped here"),),
             help=("leave `ranks` out, or the breakpoint and its handlers",),
         )
-
-
-def _check_roles(evaluator: Evaluator, cluster: Instance, prefills: bool, decodes: bool) -> None:  # noqa: FBT001
-    """Every request must reach a worker that prefills it, and one that decodes it."""
-    for phase, present in (("prefill", prefills), ("decode", decodes)):
-        if not present:
-            raise evaluator.fail(
-                "E0513",
-                f"no worker of `{cluster.name}` runs {phase}, so no request can finish",
-                evaluator.place_of(cluster),
-                help=(f"add a worker with `runs = {phase}`, or leave `runs` out",),
-            )
 
 
 def _conditions(evaluator: Evaluator, holder: Instance, verb: str) -> tuple[Condition, ...]:

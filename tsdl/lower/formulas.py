@@ -9,9 +9,11 @@ from tsdl.formula import Formula
 from tsdl.lower.clusters import standings
 from tsdl.lower.handlers import statements_at
 from tsdl.lower.lacking import fields_at
+from tsdl.lower.models import all_served, served
 from tsdl.lower.operators import Graph
-from tsdl.plan import Global, Local, Place, Plan
+from tsdl.plan import Global, Local, Plan
 from tsdl.planhandlers import Handler
+from tsdl.plantold import Place
 from tsdl.source import Span
 
 _CLAUSES = ("admit", "evict", "resume")
@@ -42,18 +44,17 @@ def _parts(
 ) -> Iterator[tuple[str, str]]:
     """Yield what such a part is called, and where it stands; one may stand in several places."""
     spans = {handler: span for span, handler in handlers.items()}
-    model, cluster, usual = (
-        evaluator.required(scenario, key) for key in ("model", "cluster", "policy")
-    )
+    cluster, usual = (evaluator.required(scenario, key) for key in ("cluster", "policy"))
     router = evaluator.reference(scenario, "router") or usual
     yield from _of_stage(evaluator, plan.router, router, spans)
     for part in evaluator.inner(router, "global").members.clauses("queue"):
         for word in ("queue by", "queue in"):
             yield parts.of_clause(plan.router.policy, word), part.item.span.place
-    for key, found in model.members.parts.items():
-        if key[0] in ("breakpoint", "after"):
-            event = f"after {key[1]}" if key[0] == "after" else key[1]
-            yield parts.of_breakpoint(event), found[0].item.span.place
+    for model in all_served(evaluator, scenario):
+        for key, found in model.members.parts.items():
+            if key[0] in ("breakpoint", "after"):
+                event = f"after {key[1]}" if key[0] == "after" else key[1]
+                yield parts.of_breakpoint(event), found[0].item.span.place
     for kind, standing in zip(plan.workers, standings(evaluator, cluster), strict=True):
         worker = standing.worker
         policy = evaluator.reference(worker, "policy") or usual
@@ -69,7 +70,7 @@ def _parts(
             yield parts.of_acceptance(kind.local.policy), said.place
         kv = evaluator.required(worker, "kv")
         yield parts.of_kvcache(kind.kv.name), evaluator.place_of(kv).place
-        cost = evaluator.reference(worker, "cost") or model
+        cost = evaluator.reference(worker, "cost") or served(evaluator, scenario, worker)
         yield parts.of_cost(kind.cost), evaluator.place_of(cost).place
         for field, value in (("overhead", kind.cost.overhead), ("eager", kind.cost.eager)):
             if isinstance(value, Formula):  # it is part of the same function

@@ -109,6 +109,14 @@ def _idle(
     return True
 
 
+# What is said of a worker with such a name.
+_CALLED = {
+    "group": "worker is called",
+    "hardware": "worker has the hardware",
+    "model": "worker serves the model",
+}
+
+
 def _report_names(evaluator: Evaluator, part: Part, known: Mapping[str, list[str]]) -> None:
     """Warn of a comparison with a name that no worker, or none of their devices, has."""
     for field, text in _comparisons(part.item):
@@ -117,7 +125,7 @@ def _report_names(evaluator: Evaluator, part: Part, known: Mapping[str, list[str
         if names is None or not of_worker or text.value in names:
             continue
         near = nearest(text.value, names)
-        what = "worker is called" if field.name == "group" else "worker has the hardware"
+        what = _CALLED[field.name]
         evaluator.sink.warning(
             "W0507", f"no {what} `{text.value}`", text.span,
             help=(f"did you mean `{near}`?" if near else f"there are {', '.join(names)}",),

@@ -24,12 +24,8 @@ def check_values(
     graph: Graph,
     kind: Workers,
     lowered: Workload,
-    longest: int,
 ) -> None:
-    """See that times of what a program writes itself have a value there. Raises Failed.
-
-    `longest` is the longest context of the model.
-    """
+    """See that times of what a program writes itself have a value there. Raises Failed."""
     cost = evaluator.reference(worker, "cost")
     if kind.cost.source != "operators" and not (cost and cost.members.named("operator")):
         return  # of an iteration as a whole
@@ -39,7 +35,7 @@ def check_values(
         for node in graph.written
         if own_times or not (node.operator.declaration.module.library and is_feature(node.rows))
     ]
-    for looked_at in _surely(kind, lowered, longest) if own else ():
+    for looked_at in _surely(kind, lowered, kind.model.context) if own else ():
         for node, kernel in [(each, kernel) for each in own for kernel in each.kernels]:
             if all(_why(kernel.time, known) for _, known in looked_at):
                 raise _lacking(evaluator, cost, node, kernel, looked_at)

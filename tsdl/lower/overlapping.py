@@ -132,22 +132,27 @@ def _sum(times: list[Value]) -> Value:
 
 
 def check_overlap(
-    evaluator: Evaluator, model: Instance, policy: Instance, placed: Sequence[tuple[Instance, Cost]]
+    evaluator: Evaluator,
+    policy: Instance,
+    placed: Sequence[tuple[Instance, Instance, Cost]],
 ) -> None:
-    """Warn where a policy is to divide batches, and none of its workers, with their costs, does."""
+    """Warn where a policy is to divide batches, and no worker of it does.
+
+    They are given with the model that they serve, and their costs.
+    """
     block, overlap = _block(evaluator, policy), overlap_of(evaluator, policy, {})
     if block is None or overlap.when is False:
         return
-    stages = [stage for _, cost in placed for stage in cost.stages]
+    stages = [stage for *_, cost in placed for stage in cost.stages]
     blocks = [stage for stage in stages if stage.repeat > 1]
     classes = {kernel.work_class for stage in blocks for kernel in _launched(stage)}
     names = {kernel.on for stage in blocks for kernel in stage.kernels} - {""}
     place = evaluator.span(block, "hides" if "hides" in block.members.fields else "when")
     if not any(map(overlap.takes_turns, stages)):
-        worker, _ = placed[0]
+        worker, model, _ = placed[0]
         evaluator.sink.warning(
             "W0523",
-            f"`overlap` hides nothing: {_why(overlap, model, [cost for _, cost in placed])}",
+            f"`overlap` hides nothing: {_why(overlap, model, [cost for *_, cost in placed])}",
             place,
             f"policy `{policy.name}`",
             secondary=(Label(evaluator.place_of(worker), "for this worker"),),

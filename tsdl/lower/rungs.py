@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.facts import Reason, reasons_of, rung_of
 from tsdl.lower.clusters import standings
-from tsdl.plan import Because, Plan, Rung
+from tsdl.plan import Plan
 from tsdl.planhandlers import Handler
+from tsdl.plantold import Because, Rung
 from tsdl.source import Span
 
 

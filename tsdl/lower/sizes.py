@@ -11,8 +11,9 @@ from tsdl.facts import holds_something
 from tsdl.formula import why_none
 from tsdl.lower.clusters import standings
 from tsdl.lower.mixing import parts_of
+from tsdl.lower.models import all_served
 from tsdl.lower.operators import looks_back
-from tsdl.plan import Workers
+from tsdl.plan import Model, Workers
 from tsdl.planworkload import Draw, Table, Workload
 from tsdl.schema.scenarios import WORKLOAD
 
@@ -25,12 +26,14 @@ def check_sizes(
     workers: list[Workers],
     lowered: Workload,
 ) -> None:
-    """Report requests that no worker could hold; warn of those beyond the model's context."""
-    model = evaluator.required(scenario, "model")
-    _check_read(evaluator, model)
+    """Report requests that no worker could hold; warn of those beyond the models' context."""
+    models = all_served(evaluator, scenario)
+    for model in models:
+        _check_read(evaluator, model)
     parts = parts_of(evaluator, evaluator.required(scenario, "workload"))
     for workload, part in zip(parts, lowered.kinds, strict=True):
-        _check_window(evaluator, model, part)
+        for model in models:
+            _check_window(evaluator, model, part)
         _check_held(evaluator, scenario, workers, part)
         _check_requests(evaluator, scenario, workers, workload, part)
 
@@ -43,11 +46,12 @@ def _check_requests(
     lowered: Workload,
 ) -> None:
     """Report requests of a workload that no worker could hold, and those beyond the context."""
-    model, cluster = (evaluator.required(scenario, key) for key in ("model", "cluster"))
-    context = evaluator.whole(model, "context")
+    cluster = evaluator.required(scenario, "cluster")
+    context = max(kind.model.context for kind in workers)
     if lowered.table:
-        rooms = _rooms(evaluator, cluster, workers, context)
-        _check_table(evaluator, workload, rooms, lowered, context)
+        held = _room(evaluator, cluster, workers)
+        room = context if held is None else held
+        _check_table(evaluator, workload, room, lowered, context)
         return
     assert lowered.prompt is not None
     assert lowered.output is not None
@@ -68,9 +72,10 @@ def _check_requests(
             ),
         )
     # What no bound of the workload limits, the context does: longer requests are rejected anyway.
-    whole = int(min(longest, context)) if math.isfinite(longest) else prompt[0] + output[0]
     for standing, kind in zip(standings(evaluator, cluster), workers, strict=True):
-        needed = whole
+        most = longest if math.isfinite(longest) else prompt[0] + output[0]
+        whole = int(min(most, kind.model.context))
+        needed: float = whole
         if not kind.decodes:  # it never holds more than a prompt
             needed = min(whole, prompt[1] if math.isfinite(prompt[1]) else prompt[0])
         room = _longest_held(evaluator, standing.worker, kind, int(needed))
@@ -96,13 +101,12 @@ def _check_held(
     evaluator: Evaluator, scenario: Instance, workers: list[Workers], lowered: Workload
 ) -> None:
     """See that neither short nor long requests hold less than nothing. Raises Failed."""
-    model, cluster = (evaluator.required(scenario, key) for key in ("model", "cluster"))
-    context = evaluator.whole(model, "context")
+    cluster = evaluator.required(scenario, "cluster")
     for standing, kind in zip(standings(evaluator, cluster), workers, strict=True):
         if not holds_something(kind.kv):
             held = _held(evaluator, standing.worker, kind)
             for prompt, output in _ends(lowered):
-                if prompt + output <= context:  # longer ones are rejected
+                if prompt + output <= kind.model.context:  # longer ones are rejected
                     held(prompt, prompt, output)
                     if kind.decodes:
                         held(prompt + output - 1, prompt, output)
@@ -204,23 +208,25 @@ def _check_read(evaluator: Evaluator, model: Instance) -> None:
             )
 
 
-def _rooms(
-    evaluator: Evaluator, cluster: Instance, workers: list[Workers], context: int
-) -> list[int]:
-    """Return the longest request that each worker which decodes can hold."""
-    return [
-        _longest_held(evaluator, standing.worker, kind, context)
-        for standing, kind in zip(standings(evaluator, cluster), workers, strict=True)
-        if kind.decodes
-    ]
+def _room(evaluator: Evaluator, cluster: Instance, workers: list[Workers]) -> int | None:
+    """Return the longest request that all workers of a model can hold which decode it.
+
+    Of several models the one counts for which that is most; None where nobody decodes.
+    """
+    rooms: dict[Model, int] = {}
+    for standing, kind in zip(standings(evaluator, cluster), workers, strict=True):
+        if kind.decodes:
+            context = kind.model.context
+            room = _longest_held(evaluator, standing.worker, kind, context)
+            rooms[kind.model] = min(room, rooms.get(kind.model, context))
+    return max(rooms.values(), default=None)
 
 
 def _check_table(
-    evaluator: Evaluator, workload: Instance, rooms: list[int], lowered: Workload, context: int
+    evaluator: Evaluator, workload: Instance, room: int, lowered: Workload, context: int
 ) -> None:
     table = lowered.table
     assert table is not None
-    room = min(rooms, default=context)
     beyond = sum(prompt + output > room for prompt, output in _lengths(lowered, table))
     if beyond:
         why = "the model's context" if room == context else "what a worker's KV cache can hold"

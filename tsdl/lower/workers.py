@@ -10,6 +10,7 @@ from tsdl.lower.clusters import Standing, channel, check_exchange, count_of, dev
 from tsdl.lower.devices import Device, device_of, with_peak
 from tsdl.lower.files import FileReader
 from tsdl.lower.launching import Launching, launched, launching_of
+from tsdl.lower.models import lower_model
 from tsdl.lower.offloaded import check_offloads, offloaded, room_of
 from tsdl.lower.offloading import offloads_of
 from tsdl.lower.operators import Graph, graph_of
@@ -101,6 +102,7 @@ def lower_workers(
         node=standing.node,
         alone=standing.alone,
         count=count_of(evaluator, worker),
+        model=lower_model(evaluator, model, graph),
         fewest=fewest_of(evaluator, worker),
         start=evaluator.real(worker, "start"),
         failures=draw_of(

@@ -107,9 +107,27 @@ class Actions:
         """Tell whether a worker does what a request needs next."""
         if request.status != UNFINISHED or not target.up:
             return False
-        if request.prefilled:
+        if request.prefilled and not self._has_kv_of_another(request, target):
             return target.decodes
         return target.prefills or request.generated > 0
+
+    def _has_kv_of_another(self, request: Request, target: Worker) -> bool:
+        """Tell whether the KV of a request is that of a model which a worker does not serve."""
+        place = request.source or self._worker_of(request)
+        return place is not None and place.serves != target.serves
+
+    def _let_kv_go(self, request: Request) -> None:
+        """Give back what a request holds where it was: nobody fetches it."""
+        source = request.source
+        assert source is not None
+        source.catch_up()
+        source.memory.release(request)
+        source.leaving.remove(request)
+        request.source = None
+        request.lose()
+        self.handover.under_way.pop(request.id, None)
+        self.handover.take_in_if_overlapped(source)
+        self.system.wake(source)
 
     def _place(self, request: Request, target: Worker) -> None:
         """Give a loose request to a worker, if it may take it."""
@@ -122,6 +140,8 @@ class Actions:
             request.worker = target.id
             self.reject_now(request)
             return
+        if request.source is not None and request.source.serves != target.serves:
+            self._let_kv_go(request)
         request.loose = False
         source = request.source
         if source is None or source is target:  # what was sent ahead is of no use

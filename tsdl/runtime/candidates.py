@@ -12,8 +12,8 @@ from tsdl.planhandlers import Handler, Statement, formulas
 from tsdl.runtime.worker import Worker
 
 FIXED = frozenset(
-    {"id", "group", "node", "prefills", "decodes", "hardware", "devices", "compute", "bandwidth"}
-    | {"price"}
+    {"id", "group", "node", "prefills", "decodes", "hardware", "model", "devices"}
+    | {"compute", "bandwidth", "price"}
 )
 WORKERS = symbol("workers")
 

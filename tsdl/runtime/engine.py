@@ -89,7 +89,7 @@ class Engine:
         self.begun: dict[int, tuple[float, Iteration]] = {}
         self.open = len(self.requests)
         self.ended = 0.0
-        self.longest = plan.model.context
+        self.longest = self.system.longest
         self.in_turns = workload.chained
         self.front_ends = [worker.local.front_end for worker in self.workers]
         self.serving = 0  # gangs that are processes
@@ -377,7 +377,7 @@ class Engine:
             return late
         ((worker, iteration),) = gang.in_flight  # ranks have no breakpoints
         begun = self.clock.now
-        layers = self.plan.model.layers
+        layers = gang.leader.kind.model.layers
         for stop in stops_of(worker.kind, iteration.batch, duration, layers, self.ask):
             yield self.clock.at(begun + stop.offset + late, BOUNDARY + worker.id)
             worker.share = stop.share

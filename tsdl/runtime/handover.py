@@ -133,7 +133,7 @@ class Handover:
         if request.worker < 0 or request.swapped_to is not None or request.done:
             return
         source = request.source or self.system.workers[request.worker]
-        if source is target:
+        if source is target or source.serves != target.serves:
             return
         source.touch(request)
         target.catch_up()

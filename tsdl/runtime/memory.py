@@ -16,9 +16,9 @@ class Memory:
     """What is held of the KV cache; `fill` and the rest are read by policies."""
 
     __slots__ = (
-        "_host", "_in", "_of_context_only", "_out", "block", "block_tokens", "bytes_per_token",
-        "capacity", "footprint", "holds_all", "name", "peak", "retired", "rises", "state",
-        "swap_space", "swapped", "used", "watermark",
+        "_context", "_host", "_in", "_of_context_only", "_out", "block", "block_tokens",
+        "bytes_per_token", "capacity", "footprint", "holds_all", "name", "peak", "retired",
+        "rises", "state", "swap_space", "swapped", "used", "watermark",
     )  # fmt: skip
 
     shares = False  # whether equal blocks are kept once
@@ -36,6 +36,7 @@ class Memory:
         self.bytes_per_token, self.state = kv.bytes_per_token, kv.state
         self._of_context_only = formula.symbols(kv.footprint) <= {"context"}
         self.rises = growth_of(kv) is not None  # never less for a longer context
+        self._context = 0
         self.holds_all = False  # any request that the model takes fits here, were it alone
         self.used = self.peak = 0
         self.retired = 0  # bytes of those that ended, which are in use until that is known
@@ -68,15 +69,19 @@ class Memory:
         """Return the bytes that a request holds at its longest: its last token is never cached."""
         return self.needed(request, request.prompt + request.output - 1)
 
-    def serve(self, longest: int) -> None:
-        """Get to know how many tokens a request may have, prompt and output."""
+    def serve(self, context: int, longest: int) -> None:
+        """Get to know how many tokens a request may have here, and how many it may have at all."""
+        self._context = context
         if self.rises and self._of_context_only:
             room = self.capacity - self.watermark
-            self.holds_all = self.footprint(longest, longest, longest) <= room
+            fits = self.footprint(longest, longest, longest) <= room
+            self.holds_all = fits and longest <= context
 
     def could_ever_hold(self, request: Request, *, decodes: bool) -> bool:
         """Tell whether a request would fit at its longest, were it alone."""
         prompt, output = request.prompt, request.output
+        if prompt + output > self._context:
+            return False
         most = self.footprint(prompt + output - 1, prompt, output) if decodes else 0
         if not (decodes and self.rises):
             most = max(most, self.needed(request))

@@ -321,6 +321,7 @@ class Result:
                     "name": w.kind.name,
                     "node": w.node,
                     "hardware": w.kind.hardware,
+                    "model": w.kind.model.name,
                     "devices": w.kind.devices,
                     "iterations": w.iterations,
                     "on": on,

@@ -53,6 +53,11 @@ class Shown:
         return self.kind.name
 
     @property
+    def model(self) -> str:
+        """Return the name of the model that it serves."""
+        return self.kind.model.name
+
+    @property
     def hardware(self) -> str:
         """Return the name of its hardware."""
         return self.kind.hardware

@@ -67,10 +67,14 @@ class System:
         self.gates: dict[int, Line] = {}  # of each node, to the network
         self.nodes: list[str] = []  # the name of each worker's node
         self._ways: dict[tuple[int, int], Port] = {}  # of two workers alone
+        models = plan.models
+        self.longest = longest = max(model.context for model in models)
         for index, (group, node) in enumerate(_nodes(plan.workers)):
             kind = plan.workers[group]
-            self.workers.append(made(index, group, node))
-            self.workers[-1].memory.serve(plan.model.context)
+            worker = made(index, group, node)
+            worker.serves = models.index(kind.model)
+            worker.memory.serve(kind.model.context, longest)
+            self.workers.append(worker)
             self.ports.append(line(f"{kind.name} {index}", kind.port))
             self.hosts.append(line(f"host of {kind.name} {index}", kind.host))
             rail = f"rail of {kind.name} {index}"

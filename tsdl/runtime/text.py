@@ -66,7 +66,7 @@ def summary(result: Result) -> str:
     s = result.summary
     requests = s["requests"]
     lines = [
-        f"{s['scenario']}: {result.plan.model.name} under {result.plan.policy}, seed {s['seed']}",
+        f"{s['scenario']}: {result.plan.served} under {result.plan.policy}, seed {s['seed']}",
         "",
     ]
     told = [f"{requests['finished']:,} finished of {requests['arrived']:,}"]
@@ -269,10 +269,11 @@ def _workers(result: Result) -> list[str]:
         if kind.fewest is not None:
             many = f"{kind.fewest}..{kind.count} × "
         devices = f"{kind.devices} × " if kind.devices > 1 else ""
+        served = f"{kind.model.name} on " if len(result.plan.models) > 1 else ""
         lines.append(
             _row(
                 f"{many}{kind.node}.{kind.name}" if kind.node else f"{many}{kind.name}",
-                f"{devices}{kind.hardware}: {on}busy {_percent(busy)}, "
+                f"{served}{devices}{kind.hardware}: {on}busy {_percent(busy)}, "
                 f"KV peak {_percent(peak)} of {size(kind.kv.capacity)}, "
                 f"{several(sum(w['iterations'] for w in group), 'iteration')}, "
                 f"{several(sum(w['preemptions'] for w in group), 'preemption')}{hits}",

@@ -51,6 +51,7 @@ class Worker(Shown):
     )  # fmt: skip
 
     up = True  # whether requests may be dispatched to it
+    serves = 0  # which of the plan's models
     drafts: Drafts | None = None  # of a policy that speculates
 
     def __init__(self, index: int, kind: Workers, node: int, times: IterationTimes) -> None:

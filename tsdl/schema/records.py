@@ -37,6 +37,7 @@ RECORDS: dict[str, dict[str, tuple[Type, str]]] = {
         "prefills": (Boolean(), "whether it runs prefill"),
         "decodes": (Boolean(), "whether it runs decode"),
         "hardware": (Text(), "name of its hardware"),
+        "model": (Text(), "name of the model that it serves"),
         "devices": (quantity("devices"), "devices that it has"),
         "compute": (quantity("work/time"), "peak of all its devices"),
         "bandwidth": (quantity("data/time"), "memory bandwidth of all its devices"),

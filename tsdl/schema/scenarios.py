@@ -122,7 +122,11 @@ SCENARIO = Block(
     "scenario",
     "What is run.",
     {
-        "model": Field(Reference("model"), "the model served", required=True),
+        "model": Field(
+            Reference("model"),
+            "what workers serve that have no `model` of their own; where each has, it is left out",
+            required=True,
+        ),
         "cluster": Field(Reference("cluster"), "what it is served on", required=True),
         "workload": Field(Reference("workload"), "what arrives", required=True),
         "policy": Field(Reference("policy"), "how it is scheduled", "continuous"),

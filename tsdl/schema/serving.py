@@ -271,6 +271,7 @@ WORKER = Block(
             "hardware.link",
         ),
         "runs": Field(Choice(("prefill", "decode", "both")), "which phases", "both"),
+        "model": Field(Reference("model"), "what it serves, in place of the scenario's model"),
         "kv": Field(Reference("kvcache"), "the KV-cache manager", "paged"),
         "policy": Field(
             Reference("policy"), "whose local stage counts here, in place of the scenario's"

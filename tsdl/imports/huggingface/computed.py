@@ -57,7 +57,7 @@ def computed(text: str, name: str, place: Span, sink: Sink) -> tuple[Sizes, int]
         return None
     model = next(model for model in program.own("model") if model.name == name)
     evaluator = Evaluator(program, {}, Sink())
-    return _sizes(evaluator, evaluator.instance(model)), plan.model.parameters
+    return _sizes(evaluator, evaluator.instance(model)), plan.models[0].parameters
 
 
 def same(wanted: Sizes) -> tuple[str, list[str]] | None:

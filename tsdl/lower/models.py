@@ -1,0 +1,106 @@
+"""Which model each worker serves: its own, or that of the scenario."""
+
+from collections.abc import Iterator, Sequence
+
+from tsdl.diagnostics import Label
+from tsdl.evaluate import Evaluator, Instance
+from tsdl.lower.clusters import standings
+from tsdl.lower.devices import FORMATS
+from tsdl.lower.ineffective import warn
+from tsdl.lower.operators import Graph
+from tsdl.plan import Global, Local, Model, Workers
+
+_KEEPING = ("store", "fetch", "demote", "prefetch")  # words of statements about tiers
+
+
+def served(evaluator: Evaluator, scenario: Instance, worker: Instance) -> Instance:
+    """Return the model that a worker serves. Raises Failed where nothing says which."""
+    own = evaluator.reference(worker, "model")
+    return own if own is not None else evaluator.required(scenario, "model")
+
+
+def all_served(evaluator: Evaluator, scenario: Instance) -> list[Instance]:
+    """Return the models that workers serve, each once. Raises Failed where nothing says which."""
+    cluster = evaluator.required(scenario, "cluster")
+    found = [served(evaluator, scenario, s.worker) for s in standings(evaluator, cluster)]
+    return list({id(model): model for model in found}.values())
+
+
+def lower_model(evaluator: Evaluator, model: Instance, graph: Graph) -> Model:
+    """Return what a worker serves, whose graph there has been lowered."""
+    return Model(
+        model.name,
+        **{key: evaluator.required(model, key).name for key in FORMATS},
+        parameters=graph.parameters,
+        context=evaluator.whole(model, "context"),
+        layers=evaluator.whole(model, "layers"),
+    )
+
+
+def check_models(evaluator: Evaluator, scenario: Instance, workers: Sequence[Workers]) -> None:
+    """See that each model is prefilled and decoded, and that of the scenario served at all."""
+    cluster = evaluator.required(scenario, "cluster")
+    blocks = [standing.worker for standing in standings(evaluator, cluster)]
+    several = len({kind.model for kind in workers}) > 1
+    for model in dict.fromkeys(kind.model for kind in workers):
+        with_it = [kind for kind in workers if kind.model == model]
+        roles = {
+            "prefill": any(kind.prefills for kind in with_it),
+            "decode": any(kind.decodes for kind in with_it),
+        }
+        for phase, there in roles.items():
+            if not there:
+                whose = f" for `{model.name}`" if several else ""
+                raise evaluator.fail(
+                    "E0513",
+                    f"no worker of `{cluster.name}` runs {phase}{whose}, so no request can finish",
+                    evaluator.place_of(cluster),
+                    help=(f"add a worker with `runs = {phase}`, or leave `runs` out",),
+                )
+    said = scenario.members.said("model")
+    if said and all(evaluator.reference(block, "model") is not None for block in blocks):
+        why = f"each worker of `{cluster.name}` has a model of its own"
+        warn(evaluator, "model", said.value.span, why, "leave it out")
+
+
+def check_kept(
+    evaluator: Evaluator, cluster: Instance, workers: Sequence[Workers], router: Global
+) -> None:
+    """See that no tier keeps KV of two models: neither could use the other's. Raises Failed."""
+    for holder in (cluster, *_nodes(evaluator, cluster)):
+        for members in holder.members.named("tier"):
+            node = "" if holder is cluster else holder.members.name
+            using = [
+                kind
+                for kind in workers
+                if node in ("", kind.node.partition(".")[0])
+                and members.name in (*_named(kind.local), *_named(router))
+            ]
+            names = list(dict.fromkeys(kind.model.name for kind in using))
+            if len({kind.model for kind in using}) > 1:
+                raise evaluator.fail(
+                    "E0526",
+                    f"tier `{members.name}` would keep KV of {' and '.join(names)}",
+                    members.span or evaluator.place_of(cluster),
+                    "of no use to each other",
+                    secondary=(Label(evaluator.place_of(cluster), "workers serve both"),)
+                    if members.span
+                    else (),
+                    help=(
+                        "give each a tier of its own, which a policy of its workers names: "
+                        "`worker NAME { policy = … }`",
+                    ),
+                )
+
+
+def _nodes(evaluator: Evaluator, cluster: Instance) -> Iterator[Instance]:
+    for members in cluster.members.named("node"):
+        yield evaluator.inner(cluster, "node", members.name)
+
+
+def _named(stage: Local | Global) -> Iterator[str]:
+    """Yield the tiers that handlers of a stage name."""
+    for statement in (s for handler in stage.handlers for s in handler.statements()):
+        if statement.word in _KEEPING:
+            yield statement.name
+            yield from (value for value in statement.values if isinstance(value, str))
