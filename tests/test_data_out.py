@@ -431,7 +431,9 @@ def test_text_from_a_file_is_text_in_a_notebook(of_plan: bool) -> None:
     """A plan may come from anywhere, with any name."""
     name = '<img src=x onerror="alert(1)">&amp;'
     data = json.loads(plan().to_json())
-    data["scenario"] = data["policy"] = data["workers"][0]["model"]["name"] = data["workload"]["name"] = name
+    data["scenario"] = data["policy"] = data["workers"][0]["model"]["name"] = data["workload"][
+        "name"
+    ] = name
     for condition in (*data["slo"], *data["expects"]):
         condition["text"] = name
     made = tsdl.Plan.from_json(json.dumps(data))

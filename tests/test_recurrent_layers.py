@@ -280,7 +280,9 @@ def test_a_head_of_mamba_does_so_much_for_a_token() -> None:
 def test_parameters_of_a_recurrence() -> None:
     """A convolution over each channel, and two numbers for each head."""
     own = "model own from qwen3_next_80b_a3b { recurrent_layers = 35 }"
-    less, more = (plan_of(name, own=own).models[0].parameters for name in ("own", "qwen3_next_80b_a3b"))
+    less, more = (
+        plan_of(name, own=own).models[0].parameters for name in ("own", "qwen3_next_80b_a3b")
+    )
     recurrent = (
         CHANNELS * 4 + 2 * 32 + 128 + 2048 * (CHANNELS + 32 * 128 + 2 * 32) + 32 * 128 * 2048
     )

@@ -16,7 +16,7 @@ import pytest
 from msgspec import Struct
 
 from tests.pages import Fence, assert_as_said, assert_readable, fences
-from tsdl import plan, planhandlers, planworkload
+from tsdl import plan, planhandlers, plantold, planworkload
 from tsdl._resources import grammar_text
 from tsdl.diagnostics import Sink
 from tsdl.diagnostics.codes import CATALOGUE
@@ -140,7 +140,7 @@ def is_part(kind: object) -> bool:
 
 def test_the_members_of_a_plan_are_those_of_the_tool() -> None:
     section = SPEC.partition("### 11.3 ")[2].partition("The hash of a plan")[0]
-    modules = (plan, planhandlers, planworkload)
+    modules = (plan, planhandlers, plantold, planworkload)
     kinds = [k for module in modules for k in vars(module).values() if is_part(k)]
     members = {name for kind in kinds for name in kind.__struct_fields__}
     assert f"| `format` | {plan.FORMAT}; a tool" in section

@@ -124,7 +124,7 @@ SCENARIO = Block(
     {
         "model": Field(
             Reference("model"),
-            "what workers serve that have no `model` of their own; where each has, it is left out",
+            "the model served, where workers have none of their own",
             required=True,
         ),
         "cluster": Field(Reference("cluster"), "what it is served on", required=True),
