@@ -111,6 +111,25 @@ study s {
     assert two > one
 
 
+def test_a_search_says_that_it_ends_where_no_request_counts() -> None:
+    source = """
+param rate = 8 req/s
+workload few from sharegpt(rate = rate) { requests = 100; warmup = WARMUP }
+scenario one { model = llama2_7b; cluster = single(H100_SXM); workload = few; slo = chatbot }
+study s {
+  scenario = one
+  maximize rate in 1..64 step 1 req/s while attainment >= 0 %
+  table rate
+}"""
+    (row,) = tsdl.study(source.replace("WARMUP", "5 s"), jobs=1).rows
+    (unit,) = row.units
+    assert unit.bracket is not None
+    assert unit.bracket.beyond is not None  # it is not the condition that fails there
+    assert f"ends where no request counts, at {unit.bracket.beyond:g} req/s" in row.notes
+    (row,) = tsdl.study(source.replace("WARMUP", "0 s"), jobs=1).rows
+    assert not any("no request counts" in note for note in row.notes)
+
+
 def test_the_least_value_is_searched_for_as_well() -> None:
     answer = asked("""
 study s {

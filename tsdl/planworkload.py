@@ -1,5 +1,7 @@
 """What arrives, as a plan has it: distributions, tables of files, and the workloads of both."""
 
+from bisect import bisect_right
+from itertools import accumulate
 from math import inf, isinf
 
 from msgspec import Struct
@@ -110,6 +112,20 @@ class Workload(Struct, frozen=True):
     def kinds(self) -> "tuple[Workload, ...]":
         """Return the workloads whose requests arrive: the parts of a mixed one, else itself."""
         return self.parts or (self,)
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows of its table count: of one that is replayed, those that arrive."""
+        table = self.table
+        assert table is not None
+        if not self.replay:
+            return len(table.prompt)
+        begins = [0, *accumulate(table.turns)][:-1] if table.turns else range(len(table.arrived))
+        count = min(self.requests or len(begins), len(begins))
+        if self.duration is not None:
+            begun = [table.arrived[row] for row in begins]
+            count = min(count, bisect_right(begun, self.duration))
+        return sum(table.turns[:count]) if table.turns else count
 
     @property
     def added(self) -> tuple[float, float]:

@@ -286,6 +286,7 @@ def report_unknown(  # noqa: PLR0913 (what is unknown where, and what is known i
     unit = isinstance(expression, ast.Name) and name in program.units.units
     if unit and name not in BATCH_FEATURES:  # `tokens` is more likely that of a batch
         known = f"`{name}` is a unit: it stands right behind a number, as in `5 s` and `8 req/s`"
+        near = None if near and near in name else near  # `ms` is no slip of `s`
     helps = (f"did you mean `{near}`?",) if near else (known,) if known else ()
     if slip or len(likely) > 1:
         near = None

@@ -23,11 +23,11 @@ _SHOWN = 8
 
 # Units that columns of times are named after, in seconds.
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-_NAMED = re.compile(rf"[_ (\[]({'|'.join(SECONDS)})[)\]]?$")
+_NAMED = re.compile(rf"(?:^|[_ (\[])({'|'.join(SECONDS)})[)\]]?$")
 
 
 def other_unit(column: str, unit: float) -> str:
-    """Return the unit that a column is named after, as `time_ms` is, if it is read in another.
+    """Return the unit that a column is named after, if it is read in another: `time_ms`, or `ms`.
 
     That one is in seconds. "" of columns that are read in their unit, or are named after none.
     """

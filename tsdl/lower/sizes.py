@@ -228,20 +228,21 @@ def _check_table(
     table = lowered.table
     assert table is not None
     beyond = sum(prompt + output > room for prompt, output in _lengths(lowered, table))
+    rows = lowered.rows
     if beyond:
         why = "the model's context" if room == context else "what a worker's KV cache can hold"
         evaluator.sink.warning(
             "W0503",
-            f"{beyond:,} of {len(table.prompt):,} requests are rejected: they have more than "
+            f"{beyond:,} of {rows:,} requests are rejected: they have more than "
             f"{several(room, 'token')}, {why}",
             evaluator.place_of(workload),
         )
 
 
 def _lengths(lowered: Workload, table: Table) -> Iterator[tuple[int, int]]:
-    """Yield prompt and output of the rows of a table, as short as they may be."""
-    before = int(lowered.added[0])
-    for prompt, output in zip(table.prompt, table.output, strict=True):
+    """Yield prompt and output of the rows of a table that count, as short as they may be."""
+    before, rows = int(lowered.added[0]), lowered.rows
+    for prompt, output in zip(table.prompt[:rows], table.output[:rows], strict=True):
         yield lowered.within_total(prompt + before, output)
 
 

@@ -268,12 +268,11 @@ class Tables(Struct):
         return plain
 
     def _path(self, block: Instance) -> tuple[Path, Span]:
-        """Return the path of a file of the cost, in its folder, and where that is named."""
+        """Return the path of a file of the cost, in its folder, and where the program names it."""
         evaluator, root = self.evaluator, block.root
         path, folder = evaluator.get(block, "file"), evaluator.get(root, "folder")
-        place = evaluator.span(
-            block if folder is None else root, "file" if folder is None else "folder"
-        )
+        theirs = folder is not None and self._of_library(block)
+        place = evaluator.span(root, "folder") if theirs else evaluator.span(block, "file")
         path, folder = (
             Path(given, place.source.name) if isinstance(given, str) else given
             for given in (path, folder)

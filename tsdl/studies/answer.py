@@ -206,6 +206,8 @@ class Answer:
             return
         if found.found is not None and found.beyond is None:
             yield f"holds even at {self._searched(found.found)}, an end of the range"
+        if found.beyond is not None and unit.beyond and unit.beyond.empty:
+            yield f"ends where no request counts, at {self._searched(found.beyond)}"
         if found.odd is not None:
             yield f"not monotone: look at {self._searched(found.odd)}"
 

@@ -25,8 +25,8 @@ Key = tuple[str, int]
 class Unit(Struct, frozen=True):
     """A point with one seed, and what came of it: a run, or why there is none.
 
-    With a search, `found` is the run at what it found; `nearest` is a value and its run where the
-    condition was expected to hold before all others, and does not.
+    With a search, `found` is the run at what it found, `beyond` that at the next value; `nearest`
+    is a value and its run where the condition was expected to hold before all others, and does not.
     """
 
     point: Point
@@ -35,6 +35,7 @@ class Unit(Struct, frozen=True):
     bracket: Bracket | None = None
     infeasible: Infeasible | None = None
     nearest: tuple[float, Found] | None = None
+    beyond: Found | None = None
 
     def __repr__(self) -> str:
         """Say which one it is."""
@@ -74,7 +75,8 @@ def asks(points: Points, point: Point, replicate: int) -> Generator[Ask, Found, 
         first = (min if search.greatest else max)(tried, default=None)
         nearest = None if first is None else (first, tried[first])
         return Unit(point, replicate, None, outcome, nearest=nearest)
-    return Unit(point, replicate, tried.get(outcome.found), outcome)
+    beyond = None if outcome.beyond is None else tried.get(outcome.beyond)
+    return Unit(point, replicate, tried.get(outcome.found), outcome, beyond=beyond)
 
 
 def _bracketed(

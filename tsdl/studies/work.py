@@ -49,6 +49,11 @@ class Found(Struct, frozen=True):
         return 0 if self.failed else len(self.summary["requests"]["stuck"])
 
     @property
+    def empty(self) -> bool:
+        """Tell whether it has a result of no request at all: conditions on it are undefined."""
+        return not self.failed and not self.summary["requests"]["arrived"]
+
+    @property
     def lacking(self) -> str:
         """Return why the run answers nothing; an empty text where it does."""
         return self.failed or (told_stuck(self.stuck) if self.stuck else "")
