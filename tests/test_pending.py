@@ -118,6 +118,24 @@ def test_keys_may_change_while_they_wait(engine: str) -> None:
 
 
 @ENGINES
+@pytest.mark.parametrize("lane", ["", "in r.kind", "in given[r.kind] >= 2"])
+def test_keys_may_change_while_several_are_taken_at_once(engine: str, lane: str) -> None:
+    """With each end of an iteration four go, and each changes whose turn is next."""
+    send = ALONE.replace("outstanding == 0", "outstanding < 4")
+    result = run(
+        f"state given: number[session]; queue r {lane} by given[r.kind], r.id", engine,
+        f"{send}; given[r.kind] += 1; log r.id",
+    )  # fmt: skip
+    kinds, given, waiting = result.requests["kind"], [0, 0, 0], [*range(12)]
+    for number, chosen in enumerate(int(text) for _, text in result.log):
+        if number >= 4:  # those before found room as they came
+            assert chosen == min(waiting, key=lambda i: (given[kinds[i]], i))
+        waiting.remove(chosen)
+        given[kinds[chosen]] += 1
+    assert not waiting
+
+
+@ENGINES
 def test_policies_see_who_waits_but_for_the_one_asked_about(engine: str) -> None:
     handlers = 'on every(1500 ms) { record "timer", count(r for r in pending) }'
     send = f'record "met", count(q for q in pending); {ALONE}'

@@ -96,6 +96,7 @@ class Queue:
             if self._is_there(first):
                 return
             self.discard(first[-1])
+            self._see_order()  # its handler may have changed what others wait by
         held: set[Any] = set()
         came = -1
         while came != self._came:  # others may have come meanwhile
@@ -116,6 +117,10 @@ class Queue:
                     held.add(lane)
                     continue
                 self.discard(first[-1])
+                if not self._order.fixed:  # then neither keys nor lanes need be what they were
+                    self._see_order()
+                    came = -1
+                    break
                 following = self._first(lane)
                 if following is not None:
                     heappush(turns, (following[:2], lane))
