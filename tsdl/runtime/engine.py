@@ -241,6 +241,8 @@ class Engine:
         self._ask(event, request)
         if request.loose:
             self._wait(request, event)
+        if self.system.pending.later:
+            self.dispatch_pending()
 
     def _wait(self, request: Request, event: str) -> None:
         """Let a request wait until a worker takes it."""
@@ -251,14 +253,11 @@ class Engine:
         """Ask the global stage where a request goes."""
         hook = self.stages.events.get(event)
         if hook is not None:
-            self.system.pending.asked = request
-            hook(request)
-            self.system.pending.asked = None
+            self.system.pending.ask(hook, request)
 
     def dispatch_pending(self) -> None:
         """Have those dispatched who wait for a worker to take them."""
-        for event, queue in self.queues.items():
-            queue.ask(partial(self._ask, event))
+        self.system.pending.ask_all(self._ask)
         self._note_pending()
 
     def _note_pending(self) -> None:

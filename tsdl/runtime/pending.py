@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -169,11 +170,26 @@ class Pending:
         """Begin with nobody."""
         self._queues: dict[str, Queue] = {}
         self.asked: Request | None = None
+        self.later = False  # whether all are to be asked, once a handler has ended
 
     def begin(self, order: Order) -> dict[str, Queue]:
         """Return the queues of arrivals and of those that were submitted, by the event."""
         self._queues = {event: Queue(order) for event in ("arrive", "submit")}
         return self._queues
+
+    def ask(self, hook: Callable[[Request], None], request: Request) -> None:
+        """Call a handler about a request, which it does not see among those who wait."""
+        outer, self.asked = self.asked, request
+        hook(request)
+        self.asked = outer
+
+    def ask_all(self, ask: Callable[[str, Request], None]) -> None:
+        """Ask all in their turn; where a handler brings it about, which starts workers, later."""
+        self.later = True
+        while self.later and self.asked is None:
+            self.later = False
+            for event, queue in self._queues.items():
+                queue.ask(partial(ask, event))
 
     def __len__(self) -> int:
         """Return how many they are."""
