@@ -118,6 +118,24 @@ def test_keys_may_change_while_they_wait(engine: str) -> None:
 
 
 @ENGINES
+@pytest.mark.parametrize("lane", ["", "in r.kind", "in given[r.kind] >= 2"])
+def test_keys_may_change_while_several_are_taken_at_once(engine: str, lane: str) -> None:
+    """With each end of an iteration four go, and each changes whose turn is next."""
+    send = ALONE.replace("outstanding == 0", "outstanding < 4")
+    result = run(
+        f"state given: number[session]; queue r {lane} by given[r.kind], r.id", engine,
+        f"{send}; given[r.kind] += 1; log r.id",
+    )  # fmt: skip
+    kinds, given, waiting = result.requests["kind"], [0, 0, 0], [*range(12)]
+    for number, chosen in enumerate(int(text) for _, text in result.log):
+        if number >= 4:  # those before found room as they came
+            assert chosen == min(waiting, key=lambda i: (given[kinds[i]], i))
+        waiting.remove(chosen)
+        given[kinds[chosen]] += 1
+    assert not waiting
+
+
+@ENGINES
 def test_policies_see_who_waits_but_for_the_one_asked_about(engine: str) -> None:
     handlers = 'on every(1500 ms) { record "timer", count(r for r in pending) }'
     send = f'record "met", count(q for q in pending); {ALONE}'
@@ -202,3 +220,41 @@ def test_the_plan_shows_it() -> None:
     shown = describe(tsdl.compile(text_of("queue r in r.kind by -r.priority")))
     assert "queue r in r.kind by -r.priority" in shown
     assert "12 finished" in summary(run("queue r by r.id", "fast"))
+
+
+SCALED = """
+metric there: number
+cost second {{ iteration = 1 s }}
+policy own from continuous {{
+  local {{ max_requests = 1 }}
+  global {{
+    on arrive(r) {{
+      if now >= 2 s {{ {scale} }}
+      record there, count(q for q in pending if q.id == r.id)
+      dispatch r to pick(w by w.id for w in workers if w.outstanding < 2 and now != 2 s)
+    }}
+    on every(900 ms) {{ if now < 1 s {{ scale a to 2 }} }}
+    on every(1900 ms) {{ if now < 2 s {{ scale a to 1 }} }}
+  }}
+}}
+cluster c {{ worker a * 1..2 {{ hardware = A100_80G; cost = second }} }}
+workload w {{
+  requests = 9; arrivals = burst(); prompt = constant(9 tokens); output = constant(2 tokens)
+}}
+scenario s {{ model = llama2_7b; cluster = c; policy = own; workload = w }}
+"""
+
+
+@ENGINES
+def test_a_handler_that_has_workers_back_goes_on_before_others_are_asked(engine: str) -> None:
+    result = tsdl.compile(SCALED.format(scale="scale a to 2")).run(engine=engine)
+    assert max(value for _, value in records(result, "there")) == 0
+    assert (result.requests["status"] == "finished").all()
+
+
+@ENGINES
+def test_a_handler_that_has_workers_back_each_time_goes_round_and_round(engine: str) -> None:
+    plan = tsdl.compile(SCALED.format(scale="scale a to 1; scale a to 2"))
+    with pytest.raises(tsdl.TsdlError, match="round and round") as raised:
+        plan.run(engine=engine)
+    assert raised.value.diagnostics[0].code == "E0903"

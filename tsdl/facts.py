@@ -429,11 +429,6 @@ def _reads_others(value: Value) -> str:
     return "state" if any(name.startswith(STATE) for name in names) else ""
 
 
-def changes_of_itself(value: Value) -> bool:
-    """Tell whether what a formula says of a request that waits may change: by time, or by state."""
-    return bool(_reads_others(value))
-
-
 def _is_pure(value: Value) -> bool:
     """Tell whether a formula may be left out where its value is known."""
     chosen = (part.arguments[0] for part in every_part(value) if part.operation == "select")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from tsdl import pythonsource
-from tsdl.facts import changes_of_itself
+from tsdl.formula import NOW, every_part, symbol
 from tsdl.parts import of_clause
+from tsdl.runtime.states import is_state
 
 if TYPE_CHECKING:
     from tsdl.formula import Value
     from tsdl.plan import Global
+    from tsdl.runtime.clock import Clock
     from tsdl.runtime.request import Request
 
 Key = tuple[Any, ...]
@@ -24,14 +27,23 @@ Entry = tuple[Key, int, "Request"]  # the key, who came to wait first, the reque
 class Order:
     """What a global stage says of those who wait: their keys, and the lane that each is in."""
 
-    def __init__(self, stage: Global, names: Mapping[str, object]) -> None:
+    def __init__(self, stage: Global, names: Mapping[str, object], clock: Clock) -> None:
         """Compile the clause, which may read these names besides the request."""
         self._policy, self._names = stage.policy, names
         self._keys = [self._function("queue by", key) for key in stage.queue_by]
         self._lane = None if stage.lane is None else self._function("queue in", stage.lane)
         said = (*stage.queue_by, *(() if stage.lane is None else (stage.lane,)))
         self.alone = stage.lane is None  # whether there is one lane
-        self.fixed = not any(map(changes_of_itself, said))  # while a request waits
+        parts = {part for value in said for part in every_part(value)}
+        read = [state for name, state in names.items() if symbol(name) in parts]
+        self._states = [state for state in read if is_state(state)]
+        self._timed = NOW in parts or any(state.passes for state in self._states)
+        self._clock = clock
+
+    def as_of(self) -> tuple[int, float]:
+        """Return what keys and lanes go by beside the requests: while it stays, they do."""
+        changes = sum([state.changes for state in self._states])
+        return changes, self._clock.now if self._timed else 0.0
 
     def _function(self, clause: str, value: Value) -> Callable[[Request], Any]:
         part, source = of_clause(self._policy, clause), pythonsource.python(value)
@@ -55,6 +67,7 @@ class Queue:
         self.waiting: dict[Request, Entry] = {}  # in the order in which they came
         self._lanes: dict[Any, list[Entry]] = {}  # each in its order; some may be gone
         self._came = 0
+        self._as_of = order.as_of()  # what they were put in their order by
 
     def __bool__(self) -> bool:
         """Tell whether anybody waits."""
@@ -96,6 +109,7 @@ class Queue:
             if self._is_there(first):
                 return
             self.discard(first[-1])
+            self._see_order()  # its handler may have changed what others wait by
         held: set[Any] = set()
         came = -1
         while came != self._came:  # others may have come meanwhile
@@ -116,6 +130,9 @@ class Queue:
                     held.add(lane)
                     continue
                 self.discard(first[-1])
+                if self._see_order():  # neither keys nor lanes need be what they were
+                    came = -1
+                    break
                 following = self._first(lane)
                 if following is not None:
                     heappush(turns, (following[:2], lane))
@@ -142,10 +159,12 @@ class Queue:
         request = entry[-1]
         return request.loose and self.waiting.get(request) is entry
 
-    def _see_order(self) -> None:
-        """Put those who wait in their order anew, where it may be another one by now."""
-        if self._order.fixed:
-            return
+    def _see_order(self) -> bool:
+        """Put those who wait in their order anew, and tell so, where it may be another by now."""
+        as_of = self._order.as_of()
+        if as_of == self._as_of:
+            return False
+        self._as_of = as_of
         self._lanes.clear()
         for request, (_, number, _) in [*self.waiting.items()]:
             if request.loose:
@@ -155,6 +174,7 @@ class Queue:
                 self.discard(request)
         for entries in self._lanes.values():
             entries.sort()
+        return True
 
 
 class Pending:
@@ -164,11 +184,26 @@ class Pending:
         """Begin with nobody."""
         self._queues: dict[str, Queue] = {}
         self.asked: Request | None = None
+        self.later = False  # whether all are to be asked, once a handler has ended
 
     def begin(self, order: Order) -> dict[str, Queue]:
         """Return the queues of arrivals and of those that were submitted, by the event."""
         self._queues = {event: Queue(order) for event in ("arrive", "submit")}
         return self._queues
+
+    def ask(self, hook: Callable[[Request], None], request: Request) -> None:
+        """Call a handler about a request, which it does not see among those who wait."""
+        outer, self.asked = self.asked, request
+        hook(request)
+        self.asked = outer
+
+    def ask_all(self, ask: Callable[[str, Request], None]) -> None:
+        """Ask all in their turn; where a handler brings it about, which starts workers, later."""
+        self.later = True
+        while self.later and self.asked is None:
+            self.later = False
+            for event, queue in self._queues.items():
+                queue.ask(partial(ask, event))
 
     def __len__(self) -> int:
         """Return how many they are."""

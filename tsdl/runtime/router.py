@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from tsdl.runtime.pending import Order
@@ -24,7 +23,7 @@ class Router:
         """Begin with nobody who waits."""
         self._system, self._pending = system, system.pending
         self._events = stages.events
-        self.queues = self._pending.begin(Order(system.plan.router, stages.names))
+        self.queues = self._pending.begin(Order(system.plan.router, stages.names, system.clock))
         self._arriving, self._submitting = (queue.waiting for queue in self.queues.values())
         self.watching = False  # whether anybody has begun to wait since nobody did
         # What is called before a request begins to wait, and once none does any more.
@@ -43,13 +42,14 @@ class Router:
         self._ask(event, request)
         if request.loose:
             self._wait(request, event)
+        if self._pending.later:
+            self.dispatch_pending()
 
     def dispatch_pending(self) -> None:
         """Have those dispatched who wait for a worker to take them, as far as anybody does."""
         if not self.watching:
             return
-        for event, queue in self.queues.items():
-            queue.ask(partial(self._ask, event))
+        self._pending.ask_all(self._ask)
         self._note()
         if not (self._arriving or self._submitting):
             self.watching = False
@@ -59,9 +59,7 @@ class Router:
         """Ask the global stage where a request goes."""
         hook = self._events.get(event)
         if hook is not None:
-            self._pending.asked = request
-            hook(request)
-            self._pending.asked = None
+            self._pending.ask(hook, request)
 
     def _wait(self, request: Request, event: str) -> None:
         """Let a request wait until a worker takes it."""

@@ -138,6 +138,7 @@ class Scaling:
             for worker in group:
                 if more > 0 and states[worker.id] == state:
                     more -= 1
+                    self.system.count("worker", worker.id, "is started again and again")
                     self._put(worker, UP if state == DRAINING else STARTING)
                     if state == DOWN:
                         self._since[worker.id] = now
@@ -148,7 +149,6 @@ class Scaling:
                     more += 1
                     self._stop(worker)
         if started:
-            self.system.count("worker", started[0].id, "is started again and again")
             self.system.tire(now)
             self._start(started, now, now + started[0].kind.start)
 

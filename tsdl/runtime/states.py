@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from tsdl.formulaerrors import OF_FORMULAS
 from tsdl.planhandlers import State as StatePlan
@@ -18,6 +18,9 @@ _EXTREMES: dict[str, Callable[..., float]] = {"min": min, "max": max}
 
 class Values:
     """Plain values by key; `initial` until something is assigned."""
+
+    passes = False  # whether it changes as time passes
+    changes = 0  # how often something was assigned
 
     def __init__(self, initial: Number, key_of: Callable[[Any], int]) -> None:
         """Begin with nothing assigned."""
@@ -35,6 +38,7 @@ class Values:
         A whole number that is multiplied by itself would grow until the memory is full.
         """
         float(value)
+        self.changes += 1
         self.values[self.key_of(key)] = value
 
     def add(self, value: Number, key: object = None) -> None:
@@ -55,6 +59,9 @@ class Aggregates:
 
     What was noted at *t* counts from then on and before *t* + window.
     """
+
+    passes = True
+    changes = 0
 
     def __init__(
         self, kind: str, window: float, clock: Clock, key_of: Callable[[Any], int]
@@ -87,6 +94,7 @@ class Aggregates:
 
     def put(self, value: float, key: object = None) -> None:
         """Note a value."""
+        self.changes += 1
         found = self.windows.setdefault(self.key_of(key), _Window())
         found.noted.append((self.clock.now, value))
         whole = isinstance(value, int) and found.total is not None
@@ -97,6 +105,9 @@ class Aggregates:
 
 class Totals:
     """Aggregates over everything: how much, of how many, the least, the greatest."""
+
+    passes = False
+    changes = 0
 
     def __init__(self, kind: str, key_of: Callable[[Any], int]) -> None:
         """Begin with nothing noted."""
@@ -111,6 +122,7 @@ class Totals:
 
     def put(self, value: float, key: object = None) -> None:
         """Note a value."""
+        self.changes += 1
         at = self.key_of(key)
         total, count = self.totals.get(at, (value if self.kind in ("min", "max") else 0, 0))
         kept = {"min": min(total, value), "max": max(total, value)}.get(self.kind, total + value)
@@ -121,6 +133,11 @@ class Totals:
 
 State = Values | Aggregates | Totals
 OF_FORMULAS.add(__file__)
+
+
+def is_state(value: object) -> TypeGuard[State]:
+    """Tell whether something is the declared state of a stage."""
+    return isinstance(value, State)
 
 
 def _identity(key: Any) -> int:  # noqa: ANN401 (None, or a plain number)
