@@ -1,4 +1,4 @@
-"""Several models in a cluster (SPEC.md, 8.27): what is computed where, what goes along, mistakes."""
+"""Several models in a cluster (SPEC.md, 8.27): what is computed where, and mistakes."""
 
 import pytest
 
@@ -58,7 +58,8 @@ def test_what_it_held_is_free_at_once(engine: str) -> None:
     """The KV that stays behind holds up nobody: the second of two is admitted when one goes."""
     parts = {"policy": OVER % "submit r", "cluster": BOTH, "model": OTHER, "blocks": "14"}
     parts["workload"] = (
-        "requests = 2; arrivals = burst(); prompt = constant(10 tokens); output = constant(4 tokens)"
+        "requests = 2; arrivals = burst(); prompt = constant(10 tokens); "
+        "output = constant(4 tokens)"
     )
     result = plan_of(**parts).run(engine=engine)
     starts = [line for line in logged(result) if "starts" in line]
@@ -102,7 +103,8 @@ def test_a_plan_tells_which_is_served_where() -> None:
 
 
 def test_a_name_that_no_worker_serves_is_told() -> None:
-    policy = 'global { on arrive(r) { dispatch r to pick(w by w.id for w in workers if w.model == "othr") } }'
+    chosen = 'pick(w by w.id for w in workers if w.model == "othr")'
+    policy = f"global {{ on arrive(r) {{ dispatch r to {chosen} }} }}"
     plan = plan_of(cluster=BOTH, model=OTHER, policy=policy)
     (told,) = [w for w in plan.warnings if w.code == "W0507"]
     assert told.title == "no worker serves the model `othr`"

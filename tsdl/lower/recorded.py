@@ -2,11 +2,13 @@
 
 import math
 
+from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Path
 from tsdl.lower.files import FileReader, check_unit, read_named
 from tsdl.traces import Columns, Counter, Recorded, read_requests
 from tsdl.traces.tokenizer import NoTokenizer, counter
+from tsdl.traces.windows import since
 
 
 def recorded_of(
@@ -46,7 +48,27 @@ def recorded_of(
             place,
             help=("what is wrong with it is said above, row by row",),
         )
-    return found
+    return _since(evaluator, workload, found) if key == "trace" else found
+
+
+def _since(evaluator: Evaluator, workload: Instance, found: Recorded) -> Recorded:
+    """Return what a trace has from the `begin` of its workload on. Raises Failed for nothing."""
+    begin = evaluator.real(workload, "begin")
+    arrived = found.table.arrived
+    if not begin or not arrived:
+        return found
+    if begin > arrived[-1]:
+        raise evaluator.fail(
+            "E0503",
+            f"the trace of `{workload.name}` ends before {begin:,g} s",
+            evaluator.span(workload, "begin"),
+            f"its last request arrives at {arrived[-1]:,g} s",
+            secondary=(Label(evaluator.span(workload, "trace"), "the trace"),),
+            help=(
+                "times count from the first row of the file, before they are divided by `speed`",
+            ),
+        )
+    return since(found, begin)
 
 
 def _path_of(evaluator: Evaluator, workload: Instance, key: str) -> Path | None:

@@ -339,7 +339,8 @@ def _report_ineffective(evaluator: Evaluator, workload: Instance) -> None:
         return
     name = workload.name
     remedy = 'write `trace = "requests.csv"`, or leave it out'
-    report_ineffective(evaluator, workload, ("speed",), f"`{name}` replays no trace", remedy)
+    of_traces = ("begin", "speed")
+    report_ineffective(evaluator, workload, of_traces, f"`{name}` replays no trace", remedy)
     if not is_set(workload, "lengths"):
         why, columns = f"`{name}` reads no file", evaluator.inner(workload, "columns")
         report_ineffective(evaluator, workload, ("format", "tokenizer"), why, remedy)

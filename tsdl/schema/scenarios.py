@@ -51,6 +51,7 @@ WORKLOAD = Block(
         "tokenizer": Field(
             Text(path=True), "tokenizer.json that counts the tokens of conversations"
         ),
+        "begin": Field(_TIME, "when in a trace's own time the workload begins", "0 s", low=0),
         "speed": Field(_NUMBER, "a trace's times are divided by it", "1", low=0, above=True),
         "sessions": Field(
             quantity("sessions"),
