@@ -14,7 +14,7 @@ from tsdl.diagnostics.suggest import nearest
 from tsdl.formula import percentile_of
 from tsdl.program import Declaration, Members
 from tsdl.schema import STATISTICS
-from tsdl.schema.studies import CASES, FORMS, NEEDS_X, OWN_COLUMNS, PLOTS
+from tsdl.schema.studies import CASES, FORMS, LOG, NEEDS_X, OWN_COLUMNS, PLOTS
 from tsdl.source import Span
 from tsdl.types import (
     Boolean,
@@ -341,6 +341,8 @@ def _plot(clause: ast.Clause, scope: Scope) -> None:
                 "E0305", f"`{name.id}` takes no `{argument.name}`", argument.span,
                 help=(f"did you mean `{near}`?" if near else f"it takes {', '.join(channels)}",),
             )  # fmt: skip
+        elif argument.name == "log":
+            _check_log(name.id, argument.value, scope)
         elif argument.name in ("color", "facet"):
             check_axis(argument.value, scope)
         elif not (isinstance(argument.value, ast.Name) and argument.value.id in (scope.axes or {})):
@@ -351,6 +353,16 @@ def _plot(clause: ast.Clause, scope: Scope) -> None:
         scope.sink.error(
             "E0305", f"`{name.id}` needs `{lacking[0]}`", expression.span,
             help=(f"write `{lacking[0]} = …`: an axis, or a value",),
+        )  # fmt: skip
+
+
+def _check_log(picture: str, expression: ast.Expr, scope: Scope) -> None:
+    """Check that it is said which scales are logarithmic: shares of a distribution never are."""
+    words = ["x"] if picture == "cdf" else list(LOG)
+    if not (isinstance(expression, ast.Name) and expression.id in words):
+        scope.sink.error(
+            "E0305", f"`log` says which scales of `{picture}` are logarithmic", expression.span,
+            help=(f"write {' or '.join(f'`log = {word}`' for word in words)}",),
         )  # fmt: skip
 
 

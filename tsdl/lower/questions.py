@@ -91,12 +91,13 @@ class Best(Struct, frozen=True):
 
 
 class Picture(Struct, frozen=True):
-    """A picture: its kind, what it shows, and by which columns or values."""
+    """A picture: its kind, what it shows, by which columns or values, which scales are `log`."""
 
     kind: str
     text: str
     shown: tuple[Asked, ...]
     channels: Mapping[str, str | Asked]
+    log: tuple[str, ...]
 
 
 class Elsewhere(Struct, frozen=True):

@@ -27,7 +27,7 @@ from tsdl.lower.questions import (
 )
 from tsdl.measures import measures_of, of_requests
 from tsdl.program import Declaration, DeclarationName, Definition, SymbolName
-from tsdl.schema.studies import CASES, PLOTS
+from tsdl.schema.studies import CASES, LOG, PLOTS
 from tsdl.types import Quantity
 from tsdl.units import Scale, base_unit
 
@@ -465,14 +465,15 @@ class _Lowering:
             text = argument.value.span.text
             if argument.name is None:
                 shown.append(replace(self._asked(argument.value, place), where=where))
-            elif argument.value is where:
+            elif argument.value is where or argument.name == "log":
                 continue
             elif text in columns:
                 channels[argument.name] = text
             else:
                 channels[argument.name] = self._asked(argument.value, place)
         text = " ".join(expression.span.text.split())
-        return Picture(kind, text, tuple(shown), channels)
+        log = next((a.value.span.text for a in expression.arguments if a.name == "log"), "")
+        return Picture(kind, text, tuple(shown), channels, LOG.get(log, ()))
 
 
 def _across(expression: ast.Expr) -> ast.Across | None:

@@ -37,7 +37,7 @@ _TITLE = 34  # characters of a line of the title of a vertical axis
 class Axis(Struct, frozen=True):
     """What an axis says; `levels` are its places in order, where it has no scale.
 
-    Between two numbers of a `whole` axis none is marked.
+    Between two numbers of a `whole` axis none is marked; a `log` one has what is above zero.
     """
 
     title: str
@@ -45,6 +45,11 @@ class Axis(Struct, frozen=True):
     domain: tuple[float, float] | None = None
     format: str | None = None
     whole: bool = False
+    log: bool = False
+
+    def holds(self, place: Cell) -> bool:
+        """Tell whether it has a place for a number or a name."""
+        return not self.log or (isinstance(place, (int, float)) and place > 0)
 
 
 class Series(Struct, frozen=True):
@@ -277,8 +282,12 @@ def _channel(name: str, axis: Axis) -> Spec:
             },
         }
     channel: Spec = {"field": name, "type": "quantitative", "title": axis.title, "axis": {}}
+    if axis.log:
+        channel["scale"] = {"type": "log", "nice": name == "y"}
     if axis.domain:
-        channel["scale"] = {"domain": list(axis.domain), "nice": True}
+        channel["scale"] = {
+            "nice": True, **channel.get("scale", {}), "domain": list(axis.domain),
+        }  # fmt: skip
     if axis.format:
         channel["axis"]["format"] = axis.format
     if axis.whole:

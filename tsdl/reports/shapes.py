@@ -148,6 +148,7 @@ STUDY = {
             "text": str,
             "shown": [_NAMED],
             "channels": Each(_NAMED),
+            "log": Maybe([OneOf(("x", "y"))]),
             "rows": [
                 {
                     "point": Each(CELL),

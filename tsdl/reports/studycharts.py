@@ -39,6 +39,7 @@ _TOLD = (1, 10, 25, 50, 75, 90, 95, 99, 100)  # percentiles in tables
 _MOST_PANELS = 24
 _MOST = 5000  # numbers that a picture shows
 _MOST_CURVES = 200  # distributions
+_LEAST = 0.1  # of the least value of a series: how far down intervals go where logarithms are drawn
 _ALONE = "all"  # the name of a series that has no other beside it
 
 Data = dict[str, Any]
@@ -101,6 +102,7 @@ def _chart(picture: Data, name: str) -> Chart:
     about = [_ABOUT[kind] if kind == "cdf" or _replicated(picture) else "One run at each point."]
     about += [f"Of {every:,} points, one in {step} is drawn."] if step > 1 else []
     about += [f"{more} more panels are left out."] if more > 0 else []
+    about += ["On a logarithmic scale is what is above zero."] if picture.get("log") else []
     return Chart(name, picture["text"], " ".join(about), tuple(panels), table)
 
 
@@ -208,8 +210,9 @@ def _values(picture: Data, rows: Sequence[Data]) -> Spec:
         for name, group in groups.items()
     ]
     title = titled(", ".join(one["text"] for one in picture["shown"]), unit)
-    y = Axis(title, domain=_extent(picture, factor))
+    y = Axis(title, domain=_extent(picture, factor), log=_is_log(picture, "y"))
     legend = _legend(picture)
+    drawn = [_within(series, x, y) for series in drawn]
     if kind == "lines":
         return lines(drawn, x, y, legend, marked=True)
     return {"points": points, "bars": bars}[kind](drawn, x, y, legend)
@@ -242,11 +245,39 @@ def _cdf(picture: Data, rows: Sequence[Data]) -> Spec:
         places = [_over(v, factor) for v in values]
         shares = [percent / 100 for percent in range(len(values))]
         drawn.append(Series(_series(picture, row, 0), places, shares))
-    x = Axis(titled(picture["shown"][0]["text"], unit), domain=_extent(picture, factor))
-    return lines(drawn, x, Axis("share of requests", domain=(0, 1), format="%"), _legend(picture))
+    title = titled(picture["shown"][0]["text"], unit)
+    x = Axis(title, domain=_extent(picture, factor), log=_is_log(picture, "x"))
+    y = Axis("share of requests", domain=(0, 1), format="%")
+    return lines([_within(one, x, y) for one in drawn], x, y, _legend(picture))
 
 
 # -- numbers -----------------------------------------------------------------------------------
+
+
+def _is_log(picture: Data, direction: str) -> bool:
+    return direction in picture.get("log", ())
+
+
+def _within(series: Series, x: Axis, y: Axis) -> Series:
+    """Return what of a series axes have places for: on those of logarithms zero has none."""
+    if not (x.log or y.log):
+        return series
+    kept = [
+        place
+        for place, (at, value) in enumerate(zip(series.x, series.y, strict=True))
+        if at is not None and value is not None and x.holds(at) and y.holds(value)
+    ]
+    widths = [series.widths[place] for place in kept] if series.widths else ()
+    low, high = series.limits
+    return Series(
+        series.name,
+        [series.x[place] for place in kept],
+        [series.y[place] for place in kept],
+        widths,
+        (max(low, _LEAST * min(v for v in series.y if v and v > 0)), high)
+        if y.log and kept
+        else series.limits,
+    )
 
 
 def _numbers(picture: Data) -> Iterator[float]:
@@ -266,7 +297,9 @@ def _extent(picture: Data, factor: float) -> tuple[float, float] | None:
             if value is not None and width is not None:
                 low, high = limits_of(what["text"])
                 ends += [max(value - width, low), min(value + width, high)]
-    low, high = min([0.0, *ends]) / factor, max([0.0, *ends]) / factor
+    across = "x" if picture["kind"] == "cdf" else "y"
+    ends = [end for end in ends if end > 0] if _is_log(picture, across) else [0.0, *ends]
+    low, high = min(ends, default=0.0) / factor, max(ends, default=0.0) / factor
     return (low, high) if low < high else None
 
 
@@ -290,7 +323,8 @@ def _scaled(picture: Data, channel: str) -> tuple[float, Axis]:
     factor, unit = scale(what["unit"], cells, picture["scales"].get(what["text"]))
     counts = not unit or unit in COUNTS
     whole = counts and all(isinstance(cell, int) for cell in cells if cell is not None)
-    return factor, Axis(titled(what["text"], unit), whole=whole)
+    log = _is_log(picture, channel)
+    return factor, Axis(titled(what["text"], unit), whole=whole and not log, log=log)
 
 
 def _places(picture: Data, channel: str) -> Axis:

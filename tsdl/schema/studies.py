@@ -59,12 +59,14 @@ ALONG = {
 }
 
 # Pictures: what each shows, and which channels it takes besides what stands first in its brackets.
-# `x` is an axis, a param or a value; `color` and `facet` divide points by an axis.
+# `x` is an axis, a param or a value; `color` and `facet` divide points by an axis; `log` says which
+# of the two directions have a logarithmic scale, or that both have.
 PLOTS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "lines": ("values over x, joined in order of x", ("x", "color", "facet")),
-    "points": ("values over x, not joined", ("x", "color", "facet")),
+    "lines": ("values over x, joined in order of x", ("x", "color", "facet", "log")),
+    "points": ("values over x, not joined", ("x", "color", "facet", "log")),
     "bars": ("values beside one another", ("x", "color", "facet")),
     "heat": ("a value as the color of a field of x and y", ("x", "y", "facet")),
-    "cdf": ("the distribution of a metric over requests", ("color", "facet")),
+    "cdf": ("the distribution of a metric over requests", ("color", "facet", "log")),
 }
+LOG = {"x": ("x",), "y": ("y",), "both": ("x", "y")}  # what may be written, and what it means
 NEEDS_X = ("lines", "points", "bars", "heat")

@@ -72,6 +72,7 @@ CHANNELS = {
     "y": "what goes upwards: an axis, a param or a value",
     "color": "an axis, each value of which has a color",
     "facet": "an axis, each value of which has a picture of its own",
+    "log": "which scales are logarithmic: `x`, `y` or `both`",
 }
 
 

@@ -42,6 +42,7 @@ def picture_data(answer: Answer, picture: Picture) -> dict[str, Any]:
             else {"text": what, "unit": units[what]}
             for name, what in picture.channels.items()
         },
+        "log": list(picture.log),
         "rows": [_row(answer, picture, row) for row in answer.rows],
     }
 
