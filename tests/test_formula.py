@@ -3,7 +3,7 @@
 import pytest
 
 from tsdl import formula, formulajson, pythonsource
-from tsdl.formula import Value, make, symbol
+from tsdl.formula import Formula, Value, make, symbol
 
 X, Y = symbol("x"), symbol("y")
 
@@ -92,3 +92,16 @@ def test_impossible_arithmetic_is_refused() -> None:
 )
 def test_percentiles_by_name(name: str, percent: float | None) -> None:
     assert formula.percentile_of(name) == percent
+
+
+def test_comparisons_of_comparisons_and_powers_of_powers_have_brackets() -> None:
+    """Without them they would be read as something else, or not at all."""
+    a, b, c = map(symbol, "abc")
+    equal = Formula("==", (Formula("==", (a, b)), Formula("<", (b, c))))
+    assert str(equal) == "(a == b) == (b < c)"
+    assert str(Formula("**", (Formula("**", (a, b)), c))) == "(a ** b) ** c"
+    assert str(Formula("**", (a, Formula("**", (b, c))))) == "a ** b ** c"
+    assert str(Formula("-", (Formula("-", (a, b)), Formula("-", (b, c))))) == "a - b - (b - c)"
+    assert (
+        str(Formula("and", (Formula("==", (a, b)), Formula("and", (b, c))))) == "a == b and b and c"
+    )

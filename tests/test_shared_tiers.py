@@ -1,7 +1,9 @@
 """Tiers that keep blocks by what is in them: what is found, what leaves, what is refused."""
 
+import json
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -206,3 +208,30 @@ def test_what_has_no_place_in_it_is_refused(change: tuple[str, str], why: str) -
     assert why in found[0].title
     assert found[0].span is not None
     assert found[0].span.text == "prefix"
+
+
+@ENGINES
+def test_what_the_device_has_is_of_use_in_the_tier_too(engine: str, tmp_path: Path) -> None:
+    """The third asks for nothing, but by it blocks 1 and 2 stay, which the fifth finds elsewhere.
+
+    Room is for six blocks of 512 tokens; the fourth stores three when the first two have done so.
+    """
+    names = ([1, 2, 10], [3, 4, 11], [1, 2, 12], [5, 6, 13], [1, 2, 14])
+    rows = [
+        {"timestamp": 10_000 * at, "input_length": 1536, "output_length": 2, "hash_ids": ids}
+        for at, ids in enumerate(names)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    text = text_of('trace = "rows.jsonl"', "prefix", 2, f"{6 * 32 * BLOCK} B", 512)
+    text = text.replace("on finish(r, w) {", "on finish(r, w) when r.id < 2 or r.id == 3 {")
+    text = text.replace(
+        "cluster c",
+        "policy apart from keeping { global { on arrive(r) { dispatch "
+        "r to pick(w by w.id for w in workers if (w.id == 1) == (r.id == 4)) } } }\ncluster c",
+    )
+    text = text.replace("policy = keeping", "policy = apart")
+    (tmp_path / "it.tsim").write_text(text)
+    result = tsdl.compile(tmp_path / "it.tsim").run(engine=engine)
+    assert result.requests["cached"].tolist() == [0, 0, 1024, 0, 1024]
+    (tier,) = result.summary["tiers"]
+    assert (tier["hits"], tier["evictions"]) == (1, 3)

@@ -420,10 +420,17 @@ def _show(value: Value, level: int) -> str:
         text = sign + _show(arguments[0], own)
     else:
         text = f" {operation} ".join(
-            _show(a, own + (1 if i and operation not in ("+", "*", "and", "or") else 0))
+            _show(a, own + (1 if _is_bracketed(operation, first=i == 0) else 0))
             for i, a in enumerate(arguments)
         )
     return f"({text})" if level > own else text
+
+
+def _is_bracketed(operation: str, *, first: bool) -> bool:
+    """Tell whether a side that is itself of this level has brackets: else it would be read so."""
+    if operation in COMPARISONS:
+        return True
+    return first if operation == "**" else not first and operation not in ("+", "*", "and", "or")
 
 
 def _show_selection(arguments: tuple[Value, ...]) -> str:

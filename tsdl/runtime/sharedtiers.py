@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from tsdl.runtime.tiers import Entry, Tier
@@ -49,13 +49,17 @@ class SharedTier(Tier):
     def look_up(self, request: Request) -> tuple[Entry | None, int]:
         """Return the blocks that a request lacks and are here, and up to which token that is.
 
-        They follow without a gap on what it has computed; its last token is always computed.
+        They follow without a gap on what it has computed; its last token is always computed. All
+        that are here are of use: those before it are what the others are blocks of.
         """
         self._ask(request)
         block, end = self.plan.block_tokens, request.length - 1
         first = request.computed // block
-        lacking = islice(request.blocks(block), first, end // block)
-        found = [*takewhile(self._is_there, lacking)]
+        wanted = request.blocks(block)[: end // block]
+        for name in reversed(wanted):
+            if name in self._blocks:
+                self._blocks.move_to_end(name)
+        found = [*takewhile(self._is_there, wanted[first:])]
         tokens = (first + len(found)) * block
         if not found or tokens <= request.computed:
             return None, 0
