@@ -237,6 +237,7 @@ def _action(evaluator: Evaluator, item: ast.Clause, place: Place) -> Statement:
             return _statement("record", series.value, (value,))
         metric = evaluator.program.meanings[series]
         assert isinstance(metric, DeclarationName)
+        evaluator.check_whole(metric.declaration.clause.type, value, recorded)
         return _statement("record", metric.declaration.name, (value,))
     if item.verb == "scale":
         assert isinstance(item.objects[0], ast.Name)
