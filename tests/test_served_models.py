@@ -1,4 +1,4 @@
-"""Several models in a cluster (SPEC.md, 8.27): what is computed where, what goes along, mistakes."""
+"""Several models in a cluster (SPEC.md, 8.27): what is computed where, what goes along, slips."""
 
 import pytest
 
@@ -58,7 +58,8 @@ def test_what_it_held_is_free_at_once(engine: str) -> None:
     """The KV that stays behind holds up nobody: the second of two is admitted when one goes."""
     parts = {"policy": OVER % "submit r", "cluster": BOTH, "model": OTHER, "blocks": "14"}
     parts["workload"] = (
-        "requests = 2; arrivals = burst(); prompt = constant(10 tokens); output = constant(4 tokens)"
+        "requests = 2; arrivals = burst(); prompt = constant(10 tokens); "
+        "output = constant(4 tokens)"
     )
     result = plan_of(**parts).run(engine=engine)
     starts = [line for line in logged(result) if "starts" in line]
@@ -102,7 +103,8 @@ def test_a_plan_tells_which_is_served_where() -> None:
 
 
 def test_a_name_that_no_worker_serves_is_told() -> None:
-    policy = 'global { on arrive(r) { dispatch r to pick(w by w.id for w in workers if w.model == "othr") } }'
+    chosen = 'w by w.id for w in workers if w.model == "othr"'
+    policy = f"global {{ on arrive(r) {{ dispatch r to pick({chosen}) }} }}"
     plan = plan_of(cluster=BOTH, model=OTHER, policy=policy)
     (told,) = [w for w in plan.warnings if w.code == "W0507"]
     assert told.title == "no worker serves the model `othr`"
@@ -147,3 +149,24 @@ def test_memory_is_that_of_the_model_of_each_worker() -> None:
     assert small.kv.bytes_per_token == 2 * other.kv.bytes_per_token
     assert small.weights > other.weights
     assert run(cluster=BOTH, model=OTHER).totals["finished"] == 3
+
+
+def test_a_model_stays_one_where_its_weights_go_by_the_devices_of_a_worker() -> None:
+    """Another count of parameters makes no other model: KV is handed over, and decoded there."""
+    model = """}
+    operator Copied(width) { weights = width * devices; flops = tokens; class = pointwise }
+    model copied from small { graph {
+      attn: Attention(heads, kv_heads, head_dim)
+      copy: Copied(hidden)
+      sample: Sampler(vocabulary, rows = last_tokens)
+    }"""
+    own = "{ model = copied; hardware = box; kv = exact; cost = constant_cost(1 s); "
+    cluster = f"""
+    network = at_once
+    worker first {own} runs = prefill }}
+    worker then {own} runs = decode; parallel = tp(2) }}"""
+    plan = plan_of(cluster=cluster, model=model, base="handing_over")
+    assert [model.name for model in plan.models] == ["copied"]
+    result = plan.run()
+    assert result.summary["transfers"]["count"] == 3
+    assert [worker["iterations"] > 0 for worker in result.summary["workers"]] == [True, True]
