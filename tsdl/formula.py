@@ -419,9 +419,9 @@ def _show(value: Value, level: int) -> str:
         sign = "-" if operation == "negate" else "not "
         text = sign + _show(arguments[0], own)
     else:
+        tight = [operation in COMPARISONS, operation not in ("+", "*", "and", "or")]  # left, right
         text = f" {operation} ".join(
-            _show(a, own + (1 if i and operation not in ("+", "*", "and", "or") else 0))
-            for i, a in enumerate(arguments)
+            _show(a, own + tight[min(i, 1)]) for i, a in enumerate(arguments)
         )
     return f"({text})" if level > own else text
 
