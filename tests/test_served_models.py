@@ -134,6 +134,22 @@ def test_two_models_share_no_tier_but_may_have_one_each() -> None:
     assert plan.run().totals["finished"] == 3
 
 
+def test_a_tier_of_a_node_stands_before_that_of_the_cluster() -> None:
+    """Of two tiers of one name the workers of each model have one."""
+    keeping = "local { on finish(r, w) { store r in near }; on start(r, w) { fetch r from near } }"
+    big, quick = BOTH.strip().splitlines()
+    near = "tier near { capacity = 1 GiB }"
+    cluster = f"""
+    network = at_once
+    {near}
+    node first {{ {big}; %s }}
+    node second {{ {quick} }}"""
+    assert len(plan_of(cluster=cluster % near, model=OTHER, policy=keeping).tiers) == 2
+    with pytest.raises(tsdl.TsdlError) as caught:
+        plan_of(cluster=cluster % "", model=OTHER, policy=keeping)
+    assert caught.value.diagnostics[0].code == "E0526"
+
+
 def test_each_model_needs_workers_for_both_phases() -> None:
     cluster = BOTH.replace("model = other;", "model = other; runs = prefill;")
     with pytest.raises(tsdl.TsdlError) as caught:
