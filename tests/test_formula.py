@@ -70,6 +70,7 @@ def test_a_formula_reads_as_it_was_written() -> None:
     value = make("*", make("+", X, Y), make("-", X, make("-", Y, 1)))
     assert str(value) == "(x + y) * (x - (y - 1))"
     assert str(make("if", make(">", X, 0), X, 0)) == "x if x > 0 else 0"
+    assert str(make("==", make("<", X, 1), make("<", Y, 2))) == "(x < 1) == (y < 2)"
 
 
 def test_symbols_are_found() -> None:

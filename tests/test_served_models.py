@@ -134,6 +134,22 @@ def test_two_models_share_no_tier_but_may_have_one_each() -> None:
     assert plan.run().totals["finished"] == 3
 
 
+def test_a_tier_of_a_node_stands_before_that_of_the_cluster() -> None:
+    """Of two tiers of one name the workers of each model have one."""
+    keeping = "local { on finish(r, w) { store r in near }; on start(r, w) { fetch r from near } }"
+    big, quick = BOTH.strip().splitlines()
+    near = "tier near { capacity = 1 GiB }"
+    cluster = f"""
+    network = at_once
+    {near}
+    node first {{ {big}; %s }}
+    node second {{ {quick} }}"""
+    assert len(plan_of(cluster=cluster % near, model=OTHER, policy=keeping).tiers) == 2
+    with pytest.raises(tsdl.TsdlError) as caught:
+        plan_of(cluster=cluster % "", model=OTHER, policy=keeping)
+    assert caught.value.diagnostics[0].code == "E0526"
+
+
 def test_each_model_needs_workers_for_both_phases() -> None:
     cluster = BOTH.replace("model = other;", "model = other; runs = prefill;")
     with pytest.raises(tsdl.TsdlError) as caught:
@@ -149,3 +165,24 @@ def test_memory_is_that_of_the_model_of_each_worker() -> None:
     assert small.kv.bytes_per_token == 2 * other.kv.bytes_per_token
     assert small.weights > other.weights
     assert run(cluster=BOTH, model=OTHER).totals["finished"] == 3
+
+
+def test_a_model_stays_one_where_its_weights_go_by_the_devices_of_a_worker() -> None:
+    """Another count of parameters makes no other model: KV is handed over, and decoded there."""
+    model = """}
+    operator Copied(width) { weights = width * devices; flops = tokens; class = pointwise }
+    model copied from small { graph {
+      attn: Attention(heads, kv_heads, head_dim)
+      copy: Copied(hidden)
+      sample: Sampler(vocabulary, rows = last_tokens)
+    }"""
+    own = "{ model = copied; hardware = box; kv = exact; cost = constant_cost(1 s); "
+    cluster = f"""
+    network = at_once
+    worker first {own} runs = prefill }}
+    worker then {own} runs = decode; parallel = tp(2) }}"""
+    plan = plan_of(cluster=cluster, model=model, base="handing_over")
+    assert [model.name for model in plan.models] == ["copied"]
+    result = plan.run()
+    assert result.summary["transfers"]["count"] == 3
+    assert [worker["iterations"] > 0 for worker in result.summary["workers"]] == [True, True]

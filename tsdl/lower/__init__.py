@@ -46,6 +46,7 @@ from tsdl.plan import (
     Cost,
     Global,
     Local,
+    Model,
     Plan,
     Recorded,
     Site,
@@ -185,6 +186,7 @@ def _workers(
     check_ranks(evaluator, cluster)
     # The workers of each policy, with what they serve.
     placed: dict[int, list[tuple[Instance, Instance, Cost]]] = {}
+    models: dict[int, Model] = {}  # as they are on the first workers: weights may go by devices
     known: dict[int, tuple[Workers, Graph]] = {}  # of a node that stands more than once, its first
     for standing in standings(evaluator, cluster):
         worker = standing.worker
@@ -212,7 +214,15 @@ def _workers(
         check_pipeline(evaluator, worker, own, lowered, breakpoints)
         _check_lock_step(evaluator, model, worker, lowered.ranks, breakpoints)
         local = replace(local, handlers=local.handlers + handlers)
-        known[id(worker)] = replace(lowered, breakpoints=breakpoints, local=local), graph
+        known[id(worker)] = (
+            replace(
+                lowered,
+                model=models.setdefault(id(model), lowered.model),
+                breakpoints=breakpoints,
+                local=local,
+            ),
+            graph,
+        )
         found.append(known[id(worker)])
         placed.setdefault(id(own), []).append((worker, model, lowered.cost))
     if not found:

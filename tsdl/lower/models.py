@@ -67,13 +67,17 @@ def check_kept(
     evaluator: Evaluator, cluster: Instance, workers: Sequence[Workers], router: Global
 ) -> None:
     """See that no tier keeps KV of two models: neither could use the other's. Raises Failed."""
-    for holder in (cluster, *_nodes(evaluator, cluster)):
+    nodes = [*_nodes(evaluator, cluster)]
+    own = {(n.members.name, tier.name) for n in nodes for tier in n.members.named("tier")}
+    for holder in (cluster, *nodes):
         for members in holder.members.named("tier"):
+            # A tier of a node stands before one of the cluster that is called the same.
             node = "" if holder is cluster else holder.members.name
             using = [
                 kind
                 for kind in workers
-                if node in ("", kind.node.partition(".")[0])
+                for there in [kind.node.partition(".")[0]]
+                if (there == node if node else (there, members.name) not in own)
                 and members.name in (*_named(kind.local), *_named(router))
             ]
             names = list(dict.fromkeys(kind.model.name for kind in using))
