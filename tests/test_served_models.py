@@ -186,3 +186,19 @@ def test_a_model_stays_one_where_its_weights_go_by_the_devices_of_a_worker() -> 
     result = plan.run()
     assert result.summary["transfers"]["count"] == 3
     assert [worker["iterations"] > 0 for worker in result.summary["workers"]] == [True, True]
+
+
+def test_two_models_of_one_name_are_told() -> None:
+    """By its name alone policies and results know a model; the same one may be called twice."""
+    model = "}\nmodel sized(n: int) from small { layers = n"
+    cluster = BOTH.replace("model = other;", "model = sized(4);")
+    first = "{ model = sized(%s); hardware = box; cost = constant_cost(1 s); kv = exact }"
+    same, other = (cluster + f"\n worker more {first % n}" for n in (4, 8))
+    assert [m.name for m in plan_of(cluster=same, model=model).models] == ["small", "sized"]
+    with pytest.raises(tsdl.TsdlError) as caught:
+        plan_of(cluster=other, model=model)
+    (told,) = caught.value.diagnostics
+    assert (told.code, told.title) == (
+        "E0202",
+        "workers serve two models that are called `sized`",
+    )

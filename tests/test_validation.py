@@ -357,8 +357,11 @@ def test_what_the_run_cannot_answer_is_wrong_usage(tmp_path: Path, capsys: Captu
 )
 def test_a_run_of_another_model_is_told(served: str, told: bool, capsys: Capture) -> None:
     run = Run("run.json", "vllm", (), 1.0, model=served)
-    assert [found.code for found in of_another_model(run, "llama2_7b")] == ["W0611"] * told
-    assert not list(of_another_model(run, "mine"))
+    assert [found.code for found in of_another_model(run, ["llama2_7b"])] == ["W0611"] * told
+    both = ["qwen3_8b", "llama2_7b"]
+    assert [found.code for found in of_another_model(run, both)] == ["W0611"] * told
+    assert not list(of_another_model(run, ["mine"]))
+    assert not list(of_another_model(run, ["llama2_7b", "mine"]))
 
 
 def test_a_closed_loop_beside_an_open_one_is_told(tmp_path: Path, capsys: Capture) -> None:

@@ -293,7 +293,10 @@ def validate(
         after=after,
         externs=getattr(plan, "_externs", {}),
     )
-    told = (*doubts_of(measured, plan.served), *of_closed_loop(measured, plan.workload))
+    told = (
+        *doubts_of(measured, [model.name for model in plan.models]),
+        *of_closed_loop(measured, plan.workload),
+    )
     return replace(found, warnings=told)
 
 
@@ -335,7 +338,7 @@ def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
     found = calibrate(chosen, measured, None if fit is None else names(fit, "fit"), holdout)
     plan = chosen.plan(Sink())
     assert plan is not None  # it has run
-    served = plan.served
+    served = [model.name for model in plan.models]
     return replace(found, doubts=tuple(d for run in measured for d in doubts_of(run, served)))
 
 

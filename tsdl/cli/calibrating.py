@@ -64,7 +64,14 @@ def calibrate(arguments: argparse.Namespace) -> int:
     known = [run for run in runs if run is not None]
     plan = chosen.plan(Sink())
     if plan is not None:
-        tell([w for run in known for w in of_another_model(run, plan.served)], "text")
+        tell(
+            [
+                w
+                for run in known
+                for w in of_another_model(run, [model.name for model in plan.models])
+            ],
+            "text",
+        )
     try:
         found = fit(chosen, known, arguments.fit, arguments.holdout)
     except (NoScipy, ValueError) as error:

@@ -16,7 +16,14 @@ from tsdl.lower.handingover import check_hand_over
 from tsdl.lower.idle import never_happening, report_idle, report_unasked
 from tsdl.lower.lacking import check_values
 from tsdl.lower.mixing import lower_requests, parts_of
-from tsdl.lower.models import all_served, check_kept, check_models, served
+from tsdl.lower.models import (
+    Identity,
+    all_served,
+    check_kept,
+    check_models,
+    identity,
+    served,
+)
 from tsdl.lower.operators import Graph
 from tsdl.lower.overlapping import check_overlap
 from tsdl.lower.pipeline import check_pipeline
@@ -186,7 +193,9 @@ def _workers(
     check_ranks(evaluator, cluster)
     # The workers of each policy, with what they serve.
     placed: dict[int, list[tuple[Instance, Instance, Cost]]] = {}
-    models: dict[int, Model] = {}  # as they are on the first workers: weights may go by devices
+    models: dict[
+        Identity, Model
+    ] = {}  # as they are on the first workers: weights may go by devices
     known: dict[int, tuple[Workers, Graph]] = {}  # of a node that stands more than once, its first
     for standing in standings(evaluator, cluster):
         worker = standing.worker
@@ -217,7 +226,7 @@ def _workers(
         known[id(worker)] = (
             replace(
                 lowered,
-                model=models.setdefault(id(model), lowered.model),
+                model=models.setdefault(identity(model), lowered.model),
                 breakpoints=breakpoints,
                 local=local,
             ),

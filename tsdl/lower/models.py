@@ -9,7 +9,9 @@ from tsdl.lower.devices import FORMATS
 from tsdl.lower.ineffective import warn
 from tsdl.lower.operators import Graph
 from tsdl.plan import Global, Local, Model, Workers
+from tsdl.source import Span
 
+Identity = tuple[int, tuple[tuple[str, str], ...]]
 _KEEPING = ("store", "fetch", "demote", "prefetch")  # words of statements about tiers
 
 
@@ -23,7 +25,14 @@ def all_served(evaluator: Evaluator, scenario: Instance) -> list[Instance]:
     """Return the models that workers serve, each once. Raises Failed where nothing says which."""
     cluster = evaluator.required(scenario, "cluster")
     found = [served(evaluator, scenario, s.worker) for s in standings(evaluator, cluster)]
-    return list({id(model): model for model in found}.values())
+    return list({identity(model): model for model in found}.values())
+
+
+def identity(model: Instance) -> Identity:
+    """Return what makes a model the same as another: its declaration, and how that is called."""
+    given = (model.overrides, *model.bindings.values())
+    said = [(name, each.expression.span.text) for named in given for name, each in named.items()]
+    return id(model.declaration), tuple(sorted(said))
 
 
 def lower_model(evaluator: Evaluator, model: Instance, graph: Graph) -> Model:
@@ -41,6 +50,7 @@ def check_models(evaluator: Evaluator, scenario: Instance, workers: Sequence[Wor
     """See that each model is prefilled and decoded, and that of the scenario served at all."""
     cluster = evaluator.required(scenario, "cluster")
     blocks = [standing.worker for standing in standings(evaluator, cluster)]
+    _check_names(evaluator, scenario, blocks)
     several = len({kind.model for kind in workers}) > 1
     for model in dict.fromkeys(kind.model for kind in workers):
         with_it = [kind for kind in workers if kind.model == model]
@@ -61,6 +71,24 @@ def check_models(evaluator: Evaluator, scenario: Instance, workers: Sequence[Wor
     if said and all(evaluator.reference(block, "model") is not None for block in blocks):
         why = f"each worker of `{cluster.name}` has a model of its own"
         warn(evaluator, "model", said.value.span, why, "leave it out")
+
+
+def _check_names(evaluator: Evaluator, scenario: Instance, blocks: Sequence[Instance]) -> None:
+    """See that a name is that of one model: policies and results know no other. Raises Failed."""
+    known: dict[str, tuple[Identity, Span]] = {}
+    for block in blocks:
+        model = served(evaluator, scenario, block)
+        own = evaluator.reference(block, "model") is not None
+        place = evaluator.span(block if own else scenario, "model")
+        first, other = known.setdefault(model.name, (identity(model), place))
+        if first != identity(model):
+            raise evaluator.fail(
+                "E0202",
+                f"workers serve two models that are called `{model.name}`",
+                place,
+                secondary=(Label(other, "the other one"),),
+                help=(f"give one of them a name: `model own from {model.name}(…) {{ }}`",),
+            )
 
 
 def check_kept(

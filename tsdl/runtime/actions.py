@@ -122,7 +122,8 @@ class Actions:
         assert source is not None
         source.catch_up()
         source.memory.release(request)
-        source.leaving.remove(request)
+        if request in source.leaving:
+            source.leaving.remove(request)
         request.source = None
         request.lose()
         self.handover.under_way.pop(request.id, None)
@@ -284,16 +285,10 @@ class Actions:
             return
         if not request.loose and self._worker_of(request) is not None and not request.source:
             self.leave(request)
-        source = request.source
-        if source is not None:
-            source.catch_up()
+        if request.source is not None:
+            request.source.catch_up()
             self._take_off_target(request)
-            source.memory.release(request)
-            if request in source.leaving:
-                source.leaving.remove(request)
-            request.source = None
-            self.handover.take_in_if_overlapped(source)
-            self.system.wake(source)
+            self._let_kv_go(request)
         self.handover.forget_copy(request)
         request.chain = None
         self.closed(request, REJECTED)
