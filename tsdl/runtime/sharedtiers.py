@@ -50,7 +50,8 @@ class SharedTier(Tier):
         """Return the blocks that a request lacks and are here, and up to which token that is.
 
         They follow without a gap on what it has computed; its last token is always computed. All
-        that are here are of use: those before it are what the others are blocks of.
+        of its blocks that are here are of use, those that it has already, too. Source: vLLM, whose
+        offloading touches all before it looks any up (kv_connector/v1/offloading/scheduler.py).
         """
         self._ask(request)
         block, end = self.plan.block_tokens, request.length - 1
