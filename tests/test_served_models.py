@@ -97,7 +97,7 @@ def test_no_kv_is_sent_ahead_to_another_model(engine: str) -> None:
 def test_a_plan_tells_which_is_served_where() -> None:
     plan = plan_of(cluster=BOTH, model=OTHER)
     assert [model.name for model in plan.models] == ["small", "other"]
-    assert plan.served == "small, other"
+    assert plan.served == ("small", "other")
     assert read_plan(plan.to_json()).hash == plan.hash
     assert "other on box: busy" in summary(plan.run())
 

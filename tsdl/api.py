@@ -95,7 +95,7 @@ class Plan(plan_.Plan, frozen=True, dict=True, weakref=True):
         from tsdl.runtime.html import workers
 
         where = " and ".join(workers(self))
-        what = f"{self.served} under {self.policy} on {where}"
+        what = f"{', '.join(self.served)} under {self.policy} on {where}"
         return f"<Plan of {self.scenario}: {what}, hash {self.hash[:12]}>"
 
     def _repr_html_(self) -> str:
@@ -294,7 +294,7 @@ def validate(
         externs=getattr(plan, "_externs", {}),
     )
     told = (
-        *doubts_of(measured, [model.name for model in plan.models]),
+        *doubts_of(measured, plan.served),
         *of_closed_loop(measured, plan.workload),
     )
     return replace(found, warnings=told)
@@ -338,7 +338,7 @@ def calibrate(  # noqa: PLR0913 (what is compiled, and how it is fitted)
     found = calibrate(chosen, measured, None if fit is None else names(fit, "fit"), holdout)
     plan = chosen.plan(Sink())
     assert plan is not None  # it has run
-    served = [model.name for model in plan.models]
+    served = plan.served
     return replace(found, doubts=tuple(d for run in measured for d in doubts_of(run, served)))
 
 

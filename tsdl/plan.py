@@ -427,9 +427,9 @@ class Plan(Struct, frozen=True, dict=True):  # where it keeps its hash
         return tuple(dict.fromkeys(kind.model for kind in self.workers))
 
     @property
-    def served(self) -> str:
-        """Return the names of the models, as people read them."""
-        return ", ".join(model.name for model in self.models)
+    def served(self) -> tuple[str, ...]:
+        """Return the names of the models."""
+        return tuple(model.name for model in self.models)
 
     def to_json(self) -> str:
         """Return the plan as JSON: the same plan gives the same text."""

@@ -65,11 +65,7 @@ def calibrate(arguments: argparse.Namespace) -> int:
     plan = chosen.plan(Sink())
     if plan is not None:
         tell(
-            [
-                w
-                for run in known
-                for w in of_another_model(run, [model.name for model in plan.models])
-            ],
+            [w for run in known for w in of_another_model(run, plan.served)],
             "text",
         )
     try:

@@ -55,7 +55,7 @@ def validate(arguments: argparse.Namespace) -> int:
     from tsdl.validation import of_closed_loop
 
     told = [
-        *of_another_model(measured, [model.name for model in plan.models]),
+        *of_another_model(measured, plan.served),
         *of_closed_loop(measured, plan.workload),
     ]
     tell(told, "text")
@@ -77,9 +77,7 @@ def validate(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         return usage_error(str(error))
     closed = of_closed_loop(measured, plan.workload)
-    found = replace(
-        found, warnings=(*doubts_of(measured, [model.name for model in plan.models]), *closed)
-    )  # all told
+    found = replace(found, warnings=(*doubts_of(measured, plan.served), *closed))  # all told
     tell([d for d in found.result.warnings if d not in plan.warnings], "text")
     if arguments.format == "json":
         sys.stdout.write(files.as_json(found, warned=True))

@@ -193,9 +193,8 @@ def _workers(
     check_ranks(evaluator, cluster)
     # The workers of each policy, with what they serve.
     placed: dict[int, list[tuple[Instance, Instance, Cost]]] = {}
-    models: dict[
-        Identity, Model
-    ] = {}  # as they are on the first workers: weights may go by devices
+    # As they are on the first workers: weights may go by devices.
+    models: dict[Identity, Model] = {}
     known: dict[int, tuple[Workers, Graph]] = {}  # of a node that stands more than once, its first
     for standing in standings(evaluator, cluster):
         worker = standing.worker

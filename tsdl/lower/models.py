@@ -8,11 +8,11 @@ from tsdl.lower.clusters import standings
 from tsdl.lower.devices import FORMATS
 from tsdl.lower.ineffective import warn
 from tsdl.lower.operators import Graph
+from tsdl.lower.places import named_in
 from tsdl.plan import Global, Local, Model, Workers
 from tsdl.source import Span
 
 Identity = tuple[int, tuple[tuple[str, str], ...]]
-_KEEPING = ("store", "fetch", "demote", "prefetch")  # words of statements about tiers
 
 
 def served(evaluator: Evaluator, scenario: Instance, worker: Instance) -> Instance:
@@ -106,7 +106,7 @@ def check_kept(
                 for kind in workers
                 for there in [kind.node.partition(".")[0]]
                 if (there == node if node else (there, members.name) not in own)
-                and members.name in (*_named(kind.local), *_named(router))
+                and members.name in _named(kind.local) | _named(router)
             ]
             names = list(dict.fromkeys(kind.model.name for kind in using))
             if len({kind.model for kind in using}) > 1:
@@ -130,9 +130,11 @@ def _nodes(evaluator: Evaluator, cluster: Instance) -> Iterator[Instance]:
         yield evaluator.inner(cluster, "node", members.name)
 
 
-def _named(stage: Local | Global) -> Iterator[str]:
-    """Yield the tiers that handlers of a stage name."""
-    for statement in (s for handler in stage.handlers for s in handler.statements()):
-        if statement.word in _KEEPING:
-            yield statement.name
-            yield from (value for value in statement.values if isinstance(value, str))
+def _named(stage: Local | Global) -> set[str]:
+    """Return the tiers that handlers of a stage name."""
+    return {
+        name
+        for handler in stage.handlers
+        for statement in handler.statements()
+        for name in named_in(statement)
+    }

@@ -98,7 +98,7 @@ def check_reach(evaluator: Evaluator, place: Span, kind: Workers, tiers: tuple[T
     """See that a worker reaches the tiers that its own handlers name. Raises Failed."""
     reached = {tier.name for tier in tiers if tier.node in ("", kind.node)}
     for statement in (s for handler in kind.local.handlers for s in handler.statements()):
-        missing = [name for name in _named(statement) if name not in reached]
+        missing = [name for name in named_in(statement) if name not in reached]
         if missing:
             where = f" of node `{kind.node}`" if kind.node else ""
             near = nearest(missing[0], sorted(reached))
@@ -113,7 +113,7 @@ def check_reach(evaluator: Evaluator, place: Span, kind: Workers, tiers: tuple[T
             )  # fmt: skip
 
 
-def _named(statement: Statement) -> list[str]:
+def named_in(statement: Statement) -> list[str]:
     """Return the tiers that a statement names."""
     if statement.word not in _SAID:
         return []
@@ -129,7 +129,7 @@ def check_stored(
     stored = {s.name for s in statements if s.word == "store"}
     while (
         more := {
-            _named(s)[-1]
+            named_in(s)[-1]
             for s in statements
             if (s.word == "demote" and stored - {s.name})
             or (s.word == "prefetch" and s.name in stored)

@@ -141,7 +141,7 @@ class Actions:
             request.worker = target.id
             self.reject_now(request)
             return
-        if request.source is not None and request.source.serves != target.serves:
+        if request.source is not None and self._has_kv_of_another(request, target):
             self._let_kv_go(request)
         request.loose = False
         source = request.source

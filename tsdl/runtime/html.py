@@ -36,13 +36,13 @@ def result_html(result: Result) -> str:
     for expectation in result.expectations:
         sign = "✓" if expectation.passed else "✗"
         rows.append((f"expect {sign}", expectation.condition.text))
-    head = f"{found['scenario']}: {result.plan.served} under {result.plan.policy}"
+    head = f"{found['scenario']}: {', '.join(result.plan.served)} under {result.plan.policy}"
     return _table(f"{head}, seed {found['seed']}", rows)
 
 
 def plan_html(plan: Plan) -> str:
     """Return what a plan would run as HTML; whatever comes from files is escaped."""
-    rows: list[tuple[str, ...]] = [("model", plan.served), ("policy", plan.policy)]
+    rows: list[tuple[str, ...]] = [("model", ", ".join(plan.served)), ("policy", plan.policy)]
     rows += [("workers", text) for text in workers(plan)]
     rows.append(("workload", f"{plan.workload.name}{_requests(plan)}"))
     rows += [("slo", condition.text) for condition in plan.slo]

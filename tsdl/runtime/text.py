@@ -64,9 +64,9 @@ def energy(joules: float) -> str:
 def summary(result: Result) -> str:
     """Return the summary as it stands on a terminal."""
     s = result.summary
-    requests = s["requests"]
+    requests, served = s["requests"], ", ".join(result.plan.served)
     lines = [
-        f"{s['scenario']}: {result.plan.served} under {result.plan.policy}, seed {s['seed']}",
+        f"{s['scenario']}: {served} under {result.plan.policy}, seed {s['seed']}",
         "",
     ]
     told = [f"{requests['finished']:,} finished of {requests['arrived']:,}"]

@@ -48,8 +48,8 @@ def _head(result: Result) -> dict[str, Any]:
     return {
         "backend": "tsdl",
         "label": plan.scenario,
-        "model_id": plan.served,
-        "tokenizer_id": plan.served,
+        "model_id": ", ".join(plan.served),
+        "tokenizer_id": ", ".join(plan.served),
         "num_prompts": result.totals["arrived"],
         **(_traffic(arrivals) if arrivals is not None else {}),
         "max_concurrency": result.plan.workload.concurrency,
