@@ -55,6 +55,9 @@ class Scope:
         )
 
 
+HOST_TIMES = ("launch * kernels if eager else 0 s", "2 ms * requests")
+
+
 class PolicyWriter:
     """Writes random clauses, handlers and actions; the same seed writes the same."""
 
@@ -201,6 +204,7 @@ class PolicyWriter:
             f"front_end = {self.later.choice(('0 s', '0 s', '7 ms'))}",
             f"eager = {self.last.choice(('false', 'false', 'tokens > 8', 'prefills > 0'))}",
             "launch = 100 us",
+            f"host_time = {self.last.choice(HOST_TIMES)}",
         ]
         if self.last.random() < 0.15:
             few = self.last.choice(("w.running / 1 request", "3", "100 * kv.fill"))

@@ -32,6 +32,11 @@ EAGER = (
     "true", "tokens > 8", "prefills > 0", "prefills == 0 and tokens > 2", "contexts > 300",
     "tokens / (prefills + 1) > 16", "longest_context > 64 or devices > 1",
 )  # fmt: skip
+HOST_TIMES = (
+    "launch * (kernels if eager else 4 * layers if prefills > 0 else 0)", "launch * 4 * layers",
+    "launch * kernels if eager else 200 us * requests", "3 ms", "1 us * contexts + 1 ms * devices",
+    "100 us * longest_context if decodes > 1 else 0 s",
+)  # fmt: skip
 
 # Handlers of the local stage: what they are called in counts of features, and their lines.
 LOCAL = {
@@ -248,6 +253,8 @@ class TamePolicyWriter(FeatureWriter):
             launch = self.last.choice((10, 60, 300))
             lines.append(f"eager = {self.last.choice(EAGER)}; launch = {launch} us")
             self.features.add("eager")
+            if self.latest.random() < 0.5:
+                lines.append(f"{self.noted('host_time')} = {self.latest.choice(HOST_TIMES)}")
         if self.last.random() < 0.1:
             lines.append(f"{self.noted('gap')} = 2 us")
         if self.latest.random() < 0.15:

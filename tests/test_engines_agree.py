@@ -144,6 +144,7 @@ SELDOM = (
     "large",
     "front_end",
     "eager",
+    "host_time",
     "gap",
     "overlap",
     "hybrid",

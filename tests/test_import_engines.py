@@ -35,7 +35,7 @@ def rows() -> list[tuple[str, str, str, str]]:
     """Return engine, version, flags and the TSDL of each row."""
     vllm, sglang = DOCUMENT.read_text("utf-8").split("\n## vLLM\n")[1].split("\n## SGLang\n")
     new, old = vllm.split("Before 0.8")
-    parts = (("vllm", "0.19", new), ("vllm", "0.6", old), ("sglang", "0.5", sglang))
+    parts = (("vllm", "0.19", new), ("vllm", "0.6", old), ("sglang", "0.5.16", sglang))
     return [(form, version, *row) for form, version, text in parts for row in ROW.findall(text)]
 
 
@@ -64,8 +64,9 @@ def test_the_document_has_all_that_is_read() -> None:
     [
         ("H100", "0.19", "vllm(budget = 8192 tokens, sequences = 1024)"),
         ("A100_80G", "0.19", "vllm(budget = 2048 tokens, sequences = 256)"),
-        ("RTX_4090", "v0.10.2", "vllm_synchronous(budget = 2048 tokens, sequences = 256)"),
-        ("H100", "0.8", "vllm_synchronous(budget = 8192 tokens, sequences = 256)"),
+        ("RTX_4090", "v0.10.2", "vllm_0_8(budget = 2048 tokens, sequences = 256)"),
+        ("RTX_4090", "0.11", "vllm_synchronous(budget = 2048 tokens, sequences = 256)"),
+        ("H100", "0.8", "vllm_0_8(budget = 8192 tokens, sequences = 256)"),
         ("H100", "0.5.3", "vllm_0_6(budget = 131_072 tokens, sequences = 256)"),
     ],
 )
@@ -239,6 +240,60 @@ def test_which_steps_are_captured_is_read(flags: str, eager: str | None) -> None
     assert text is not None
     assert not found
     assert re.findall(r"\beager = (.*?) }", text) == ([eager] if eager else [])
+
+
+@pytest.mark.parametrize(
+    ("version", "flags", "ends"),
+    [
+        ("0.10.2", "", "vllm_0_8"),
+        ("0.10.2", "-O.full_cuda_graph=true", "vllm_synchronous eager"),
+        ("0.10.2", "-cc.cudagraph_mode=FULL_AND_PIECEWISE", "vllm_synchronous"),
+        ("0.10.2", "--async-scheduling", "vllm 4 * layers)"),
+        ("0.10.2", "-pp 2", "vllm 4 * layers)"),
+        ("0.12", "-cc.cudagraph_mode=PIECEWISE", "vllm_synchronous 4 * layers)"),
+        ("0.19", "", "vllm"),
+        ("0.19", "--enforce-eager", "vllm"),
+    ],
+)
+def test_where_graphs_end_is_read(version: str, flags: str, ends: str) -> None:
+    """Those of decodes end at each layer's attention before 0.11; a line says what differs."""
+    line = f"vllm serve {DENSE} {flags}"
+    text, found = made("vllm", line, "--hardware", "H100", "--version", version)
+    assert text is not None
+    assert not found
+    policy, *others = ends.split(" ", 1)
+    assert re.search(rf"\b{policy}\(budget", text)
+    times = re.findall(r"host_time += (.*?)(?: }|  #)", text)
+    assert [other in time for time, other in zip(times, others, strict=True)] == [True] * len(
+        others
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "flags", "policy", "eager"),
+    [
+        ("0.5.9", "", "sglang_0_4", []),
+        ("0.5.9", "--enable-piecewise-cuda-graph", "sglang", []),
+        ("0.5.10", "", "sglang", []),
+        ("0.5.10", "--disable-prefill-cuda-graph", "sglang_0_4", []),
+        ("0.5.9", "--cuda-graph-max-bs 8", "sglang_0_4", ["prefills > 0 or tokens > 8"]),
+        (
+            "0.5.10",
+            "--cuda-graph-max-bs 8 --piecewise-cuda-graph-max-tokens 9",
+            "sglang",
+            ["prefills == 0 and tokens > 8 or prefills > 0 and tokens > 9"],
+        ),
+    ],
+)
+def test_which_graphs_of_sglang_are_captured_is_read(
+    version: str, flags: str, policy: str, eager: list[str]
+) -> None:
+    line = f"sglang serve --model-path {DENSE} {flags}"
+    text, found = made("sglang", line, "--hardware", "H100", "--version", version)
+    assert text is not None
+    assert not found
+    assert re.search(rf"\b{policy}\(budget", text)
+    assert re.findall(r"\beager = (.*?) }", text) == eager
 
 
 @pytest.mark.parametrize(

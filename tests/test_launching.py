@@ -48,7 +48,7 @@ def batch_of(prefill: int = 0, decodes: int = 0, context: int = 0) -> Batch:
         ("prefills > 0", batch_of(0, 8, 100), False, False),
         ("contexts > 1000", batch_of(0, 8, 100), False, False),
         ("contexts > 1000", batch_of(0, 8, 1000), True, True),
-        ("tokens / prefills < 9", batch_of(8), True, True),
+        ("tokens / requests < 9", batch_of(8), True, True),
         ("true", batch_of(0, 1, 100), True, True),
     ],
 )
@@ -56,7 +56,7 @@ def test_an_eager_iteration_waits_for_its_host(
     eager: str, batch: Batch, *, is_eager: bool, waits: bool
 ) -> None:
     cost = cost_of(eager)
-    time, alone = (compiled(c)(batch) for c in (cost, replace(cost, eager=False, least=0)))
+    time, alone = (compiled(c)(batch) for c in (cost, replace(cost, least=0)))
     overhead = 5e-3 if is_eager else 1e-3
     assert alone > overhead
     assert time == pytest.approx(KERNELS * 1e-3 + overhead if waits else alone, rel=EXACT)
@@ -65,23 +65,51 @@ def test_an_eager_iteration_waits_for_its_host(
     found = {share.name: share.seconds for share in shares(cost, batch)}
     assert sum(found.values()) == pytest.approx(time, rel=EXACT)
     assert found["overhead"] == overhead
-    assert (found["waits for launches"] > 0) is waits
+    assert (found["waits for its host"] > 0) is waits
     if batch.decodes:
         fixed, growing = DecodeTime(cost, {}).of(batch.decodes)
         told = batch.contexts, batch.context_blocks, batch.longest_context
         assert (growing(*told) if growing else fixed) == time
 
 
-def test_a_formula_that_is_never_asked_for_may_have_no_value() -> None:
-    """Decodes have no prefills to divide by, but their kernels take longer than launches."""
-    text = PROGRAM.replace("5 ms if eager else 1 ms", "1 ms").format(
-        eager="tokens / prefills < 9", launch="launch = 1 us", parallel="tp(1)"
-    )
-    cost = tsdl.compile(text).workers[0].cost
-    _, growing = DecodeTime(cost, {}).of(8)
-    batch = batch_of(0, 8, 100)
-    assert growing is not None
-    assert growing(batch.contexts, 56, 100) == compiled(cost)(batch)
+@pytest.mark.parametrize(
+    ("batch", "seconds"),
+    [
+        (batch_of(300), 5e-3 + KERNELS * 1e-3),
+        (batch_of(50), 1e-3 + 4 * 2 * 1e-3 + 2e-3 * 1),
+        (batch_of(0, 8, 100), 1e-3 + 2e-3 * 8),
+        (batch_of(50, 8, 100), 1e-3 + 4 * 2 * 1e-3 + 2e-3 * 9),
+    ],
+)
+def test_a_host_takes_what_its_policy_says(batch: Batch, seconds: float) -> None:
+    """Graphs of prompts end at each layer; a request takes the host 2 ms as long as one has it."""
+    said = "launch * (kernels if eager else 4 * layers if prefills > 0 else 0)"
+    more = f"{said} + (0 s if eager else 2 ms * requests)"
+    cost = cost_of("tokens > 100", launch=f"launch = 1 ms; host_time = {more}")
+    assert compiled(cost)(batch) == pytest.approx(seconds, rel=EXACT)
+    if not batch.prefills:
+        _, growing = DecodeTime(cost, {}).of(batch.decodes)
+        assert growing is not None
+        told = batch.contexts, batch.context_blocks, batch.longest_context
+        assert growing(*told) == compiled(cost)(batch)
+
+
+def test_layers_are_the_repeats_of_the_models_blocks() -> None:
+    """Of a pipeline each stage has its own; a drafter has other layers."""
+    text = PROGRAM.replace("layers = 2", "layers = 5")
+    told = {"eager": "false", "launch": "launch = 1 ms; host_time = launch * layers"}
+    (worker,) = tsdl.compile(text.format(parallel="tp(1)", **told)).workers
+    assert worker.cost.least == pytest.approx(1e-3 + 5e-3)
+    (worker,) = tsdl.compile(text.format(parallel="pp(2)", **told)).workers
+    assert [cost.least for cost in worker.pipeline] == [
+        pytest.approx(1e-3 + 3e-3),
+        pytest.approx(2e-3),
+    ]
+    drafts = "speculate { tokens = 2 tokens; acceptance(r) = 50 %; drafter = one_layer }"
+    told["launch"] = f"launch = 1 ms; host_time = launch * layers; {drafts}"
+    drafter = "model one_layer from llama2_7b { layers = 1 }\n"
+    (worker,) = tsdl.compile(text.format(parallel="tp(1)", **told) + drafter).workers
+    assert worker.cost.least == pytest.approx(1e-3 + 5e-3)
 
 
 def test_each_stage_of_a_pipeline_launches_its_own_kernels() -> None:
@@ -92,9 +120,9 @@ def test_each_stage_of_a_pipeline_launches_its_own_kernels() -> None:
     ]
 
 
-def test_who_launches_in_no_time_is_never_eager() -> None:
+def test_who_launches_in_no_time_waits_for_no_host() -> None:
     cost = cost_of("true", launch="launch = 0 s")
-    assert (cost.eager, cost.least, cost.overhead) == (False, 0, 5e-3)
+    assert (cost.least, cost.overhead) == (0, 5e-3)
 
 
 def test_most_decodes_of_a_profile_need_no_comparison() -> None:
@@ -107,7 +135,7 @@ scenario s { model = llama3_1_8b; cluster = single(H100_SXM); workload = sharegp
         .cost
     )
     times = DecodeTime(cost, {})
-    assert [times._may_be_eager(count) for count in (1, 256, 512, 513)] == [False] * 3 + [True]
+    assert [times._may_wait(count) for count in (1, 256, 512, 513)] == [False] * 3 + [True]
 
 
 def test_breakpoints_come_after_what_is_waited_for() -> None:

@@ -6,7 +6,7 @@ Source is generated once, from formulas of a closed set of operations, never fro
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from math import nan
+from math import inf, nan
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -140,12 +140,11 @@ def _sum(texts: list[str]) -> str:
 
 
 def _bounded(cost: Cost, seconds: str, inlined: Inlined) -> str:
-    """Return seconds, or the least that an eager iteration takes, as a Python expression."""
-    if cost.eager is False:
+    """Return seconds, or the least that an iteration takes, as a Python expression."""
+    if cost.least == 0:
         return seconds
-    least, eager = inlined.python(cost.least), inlined.python(cost.eager)
-    test = f"(_seconds := {seconds}) < (_least := {least}) and {eager}"
-    return f"(_least if {test} else _seconds)"
+    least = inlined.python(cost.least)
+    return f"(_least if (_seconds := {seconds}) < (_least := {least}) else _seconds)"
 
 
 # What the tables of a cost were asked and have not measured, by the name of the table.
@@ -241,15 +240,15 @@ def shares(cost: Cost, batch: Batch, ask: Ask = nobody) -> Iterator[Share]:
     """Yield what each operator takes of an iteration, all its repeats together.
 
     Operators are named `STAGE.OPERATOR` where their stage has a name; before them come `overhead`
-    and, where iterations may be eager, what one `waits for launches` of its host. They add up to
+    and, where it may take longer than its devices, what one `waits for its host`. They add up to
     what `compiled` returns, but for rounding.
     """
     known = {table.name: table for table in cost.tables}
-    unbounded = replace(cost, eager=False, least=0)
+    unbounded = replace(cost, least=0)
     yield Share("overhead", compiled(replace(unbounded, stages=()), ask=ask)(batch), "formula")
-    if cost.eager is not False:
+    if cost.least != 0:
         waited = compiled(cost, ask=ask)(batch) - compiled(unbounded, ask=ask)(batch)
-        yield Share("waits for launches", waited, "formula")
+        yield Share("waits for its host", waited, "formula")
     for stage in cost.stages:
         for kernel in stage.kernels:
             one = replace(unbounded, overhead=0, stages=(Stage("", 1, (kernel,)),))
@@ -291,9 +290,9 @@ class DecodeTime:
         if not self._grows:
             fixed = _bounded(cost, fixed, inlined)
         self._fixed = pythonsource.function(self._what, counts, fixed, tables)
-        grows = not formula.symbols(cost.eager).isdisjoint(GROWING)
-        eager = "True" if grows else inlined.python(cost.eager)
-        self._eager = pythonsource.function(self._what, counts, eager, tables)
+        grows = not formula.symbols(cost.least).isdisjoint(GROWING)
+        least = "inf" if grows else inlined.python(cost.least)
+        self._least = pythonsource.function(self._what, counts, least, tables | {"inf": inf})
         inlined = Inlined(frozenset(BATCH_FEATURES) - set(GROWING))
         # What the counts alone decide is computed once for each count, by a function around it.
         seconds = _sum(["fixed", *(part.python(inlined) for part in growing)])
@@ -320,16 +319,13 @@ class DecodeTime:
             return found
 
         free, bounded = self._seconds
-        return lambda fixed, count: around(bounded if self._may_be_eager(count) else free)(
+        return lambda fixed, count: around(bounded if self._may_wait(count) else free)(
             fixed, *[count] * len(COUNTING)
         )
 
-    def _may_be_eager(self, count: int) -> bool:
-        """Tell whether so many may be eager: few are, and for others nothing is compared."""
-        try:
-            return bool(self._eager(*[count] * len(COUNTING)))
-        except (ArithmeticError, ValueError):  # an error only where its kernels take less
-            return True
+    def _may_wait(self, count: int) -> bool:
+        """Tell whether so many may wait for their host: for others nothing is compared."""
+        return bool(self._least(*[count] * len(COUNTING)) > 0)
 
     def of(self, count: int) -> tuple[float, GrowingTime | None]:
         """Return the seconds while so many requests decode on: a number, or a function."""
@@ -401,5 +397,5 @@ def compiled_prefix(
     elif stage is not None:
         last = None if kernel is None else kernel + 1
         stages = (Stage("", 1, stages[stage].kernels[:last]),)
-    part = replace(cost, stages=stages, overhead=0, eager=False, least=0)
+    part = replace(cost, stages=stages, overhead=0, least=0)
     return compiled(part, ask=ask)

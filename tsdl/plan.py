@@ -22,7 +22,7 @@ from tsdl.planworkload import Draw, Workload
 if TYPE_CHECKING:  # a plan is made of other things
     from tsdl.diagnostics import Diagnostic
 
-FORMAT = 22
+FORMAT = 23
 MOST_BYTES = 2**53  # of KV, 9 PB: beyond them not every whole number is a double
 WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
 
@@ -89,20 +89,19 @@ class Measured(Struct, frozen=True):
 class Cost(Struct, frozen=True):
     """The time of an iteration: the sum of the stages, and `overhead` beside them.
 
-    An iteration that is `eager` takes no less than `least`: its host launches kernels no faster.
+    An iteration takes no less than `least`: the time of its host, with the policy's overhead.
     """
 
     source: str
     stages: tuple[Stage, ...]
     overhead: Value
     tables: tuple[Measured, ...] = ()
-    eager: Value = False
     least: Value = 0
 
     @property
     def beside(self) -> tuple[Value, ...]:
         """Return what it has of formulas besides the times of kernels."""
-        return self.overhead, self.eager, self.least
+        return self.overhead, self.least
 
     @property
     def externs(self) -> "tuple[Extern, ...]":

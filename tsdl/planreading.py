@@ -223,8 +223,6 @@ def _check_ranges(plan: Plan) -> None:
         numbers = [getattr(k, name) for k in kernels for name in (*WORK, "time")]
         if any(isinstance(number, str) for number in (*numbers, *cost.beside)):
             raise ValueError("a time, or the work of a kernel, is a text")
-        if type(cost.eager) in (int, float):
-            raise ValueError("whether an iteration is eager is a number")
         if any(type(stage.divided) in (int, float, str) for stage in cost.stages):
             raise ValueError("whether an iteration is divided in two is no condition")
     if any(stage.repeat < 0 for cost in costs for stage in cost.stages):

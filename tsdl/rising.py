@@ -10,7 +10,7 @@ from math import inf
 
 from msgspec import Struct, field
 
-from tsdl.formula import Formula, Value, make, substituted, symbol, symbols
+from tsdl.formula import Formula, Value, substituted, symbol, symbols
 from tsdl.interpolation import Grid, ends_of
 from tsdl.plan import Cost
 from tsdl.schema import COUNTING, GROWING, OF_PREFILLS
@@ -55,8 +55,7 @@ def never_falls_on(cost: Cost, most: int) -> bool:
 
 
 def _times(cost: Cost) -> list[Value]:
-    eager = make("if", cost.eager, cost.least, 0)  # what rises with both is the greater of the two
-    return [cost.overhead, eager, *(k.time for stage in cost.stages for k in stage.kernels)]
+    return [cost.overhead, cost.least, *(k.time for stage in cost.stages for k in stage.kernels)]
 
 
 def _grids(cost: Cost) -> dict[str, Grid]:

@@ -248,9 +248,8 @@ def _workers(
         lines.append(f"    {kernel.name or 'iteration':<9} {kernel.time} seconds ({cost.source})")
     if cost.overhead != 0:
         lines.append(f"    {'overhead':<9} {cost.overhead} seconds (policy)")
-    if cost.eager is not False:
-        told = f"at least {cost.least} seconds where {cost.eager}"
-        lines.append(f"    {'launches':<9} {told} (policy)")
+    if cost.least != 0:
+        lines.append(f"    {'host':<9} at least {cost.least} seconds (policy)")
     return [*lines, *_tables(cost)]
 
 

@@ -72,9 +72,10 @@ def _parts(
         yield parts.of_kvcache(kind.kv.name), evaluator.place_of(kv).place
         cost = evaluator.reference(worker, "cost") or served(evaluator, scenario, worker)
         yield parts.of_cost(kind.cost), evaluator.place_of(cost).place
-        for field, value in (("overhead", kind.cost.overhead), ("eager", kind.cost.eager)):
-            if isinstance(value, Formula):  # it is part of the same function
-                place = evaluator.span(evaluator.inner(policy, "local"), field).place
+        local = evaluator.inner(policy, "local")
+        for field in ("overhead", "eager", "host_time"):
+            if isinstance(evaluator.get(local, field), Formula):  # it is part of the same function
+                place = evaluator.span(local, field).place
                 yield parts.of_cost(kind.cost), f"{place} (the policy's `{field}`)"
         if any(stage.divided is not False for stage in kind.cost.stages):
             overlap = evaluator.inner(evaluator.inner(policy, "local"), "overlap")

@@ -54,7 +54,7 @@ def formula_here(evaluator: Evaluator, expression: ast.Expr, place: Place) -> Va
     for name in (*BATCH_FEATURES, *OF_A_WORKER):
         if name not in used or name in named:
             continue
-        whose, remedy = "worker", f"only `overhead` and `eager` of a policy know `{name}`"
+        whose, remedy = "worker", f"only `overhead`, `eager` and `host_time` know `{name}`"
         if name in BATCH_FEATURES:
             whose, remedy = "batch", f"in a handler of `iteration(batch, w)`: `batch.{name}`"
         raise evaluator.fail(

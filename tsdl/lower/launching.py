@@ -1,6 +1,6 @@
 """What an iteration takes beside its kernels: the scheduler, gaps, a host that launches slowly."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,16 +14,16 @@ from tsdl.schema import BATCH_FEATURES, OF_PREFILLS
 
 
 class Launching(Struct, frozen=True):
-    """What a policy says of it: seconds of each iteration, and of each kernel.
+    """What a policy says of it: seconds of each iteration, of its host, and from kernel to kernel.
 
-    `gap` is what the device loses from a kernel to the next, `launch` what the host takes for each
-    where an iteration is `eager`; `overlap` says which batches are launched in two halves.
+    `gap` is what the device loses from a kernel to the next; `host_time` what the host takes beside
+    the devices; `overlap` says which batches are launched in two halves. The first and the last
+    may read `kernels` and `layers`.
     """
 
     overhead: Value
     gap: float
-    eager: Value
-    launch: float
+    host_time: Value
     overlap: Overlap
 
 
@@ -34,27 +34,34 @@ def launching_of(evaluator: Evaluator, policy: Instance, devices: int) -> Launch
     return Launching(
         substituted(evaluator.known(local, "overhead"), known),
         evaluator.real(local, "gap"),
-        substituted(evaluator.known(local, "eager"), known),
-        evaluator.real(local, "launch"),
+        substituted(evaluator.known(local, "host_time"), known),
         overlap_of(evaluator, policy, known),
     )
 
 
 def launched(
-    cost: Cost, device: Device, launching: Launching, stages: Iterable[Stage], *, first: bool = True
+    cost: Cost,
+    device: Device,
+    launching: Launching,
+    stages: Sequence[Stage],
+    drafts: Sequence[Stage] = (),
+    *,
+    first: bool = True,
 ) -> Cost:
-    """Return a cost with what a policy adds to it; the kernels of `stages` are those launched.
+    """Return a cost with what a policy adds to it; launched are the kernels of `stages`, `drafts`.
 
-    Both are as they were if no batch was divided in two. Of the stages of a pipeline the scheduler
-    itself belongs to the first.
+    All are as they were if no batch was divided in two; `drafts` are a drafter's, `stages` those of
+    the model itself. Of the stages of a pipeline the scheduler belongs to the first.
     """
-    count = _count(device, stages)
-    overhead = launching.overhead if first else 0
+    count = _count(device, (*stages, *drafts))
+    layers = sum(stage.repeat for stage in stages if stage.name)  # blocks that repeat are layers
+    known: dict[Formula, Value] = {symbol("kernels"): count, symbol("layers"): layers}
+    overhead = substituted(launching.overhead, known) if first else 0
+    host_time = substituted(launching.host_time, known)
     beside = make("+", make("*", launching.gap, count), overhead)
-    eager = launching.eager if launching.launch and count != 0 else False
-    least = make("+", overhead, make("*", launching.launch, count)) if eager is not False else 0
+    least = make("+", overhead, host_time) if host_time != 0 else 0
     halved = tuple(divided(stage, launching.overlap) for stage in cost.stages)
-    return replace(cost, stages=halved, overhead=beside, eager=eager, least=least)
+    return replace(cost, stages=halved, overhead=beside, least=least)
 
 
 def _count(device: Device, stages: Iterable[Stage]) -> Value:

@@ -58,7 +58,7 @@ def _report_ineffective(evaluator: Evaluator, local: Instance) -> None:
 
     Of these only where a policy swaps nobody whatever params are.
     """
-    if evaluator.get(local, "eager") is False:
+    if evaluator.known(local, "host_time") == 0:
         why, remedy = (
             "the host launches no kernel by itself",
             "write `eager = true`, or a condition",

@@ -148,13 +148,13 @@ def _cost(
         check_unused(tables, graph.names)
         check_speed(tables, stages, device.compute, device.bandwidth)
     if tables.of_operators:
-        stages = (*stages, *drafts)
-        alone = Cost("operators", stages, 0, tables.measured)
+        alone = Cost("operators", (*stages, *drafts), 0, tables.measured)
     else:
         assert cost is not None
         kernels = tables.of_parts() if cost.members.named("part") else [tables.of_whole()]
         alone = Cost(cost.name, (Stage("", 1, tuple(kernels)),), 0, tables.measured)
-    return launched(alone, device, launching, stages)
+        drafts = ()
+    return launched(alone, device, launching, stages, drafts)
 
 
 def _check_format(evaluator: Evaluator, model: Instance, device: Device) -> None:

@@ -28,6 +28,8 @@ FEATURE_TYPES: dict[str, Type] = dict.fromkeys(BATCH_FEATURES, _NUMBER)
 # What fields of a policy may read besides: known before the run, of each worker.
 OF_A_WORKER: dict[str, str] = {
     "devices": "devices of the worker, or of each of its stages",
+    "kernels": "kernels that a step of decodes launches on each of them",
+    "layers": "layers of the model, or of a stage of it",
 }
 
 # Features that are 0 where nobody is prefilled.

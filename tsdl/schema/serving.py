@@ -114,7 +114,7 @@ _OVERLAP = Block(
             formula=True,
         ),
     },
-    symbols=FEATURE_TYPES | dict.fromkeys(OF_A_WORKER, _NUMBER),
+    symbols=FEATURE_TYPES | {"devices": _NUMBER},
 )
 
 _ON = "a handler of an event (section 8.10)"
@@ -174,8 +174,14 @@ LOCAL = Block(
             "false",
             formula=True,
         ),
-        "launch": Field(
-            _TIME, "the host's time for each kernel that it launches one by one", "22 us", low=0
+        "launch": Field(_TIME, "the host's time for a launch", "28 us", low=0, unit="us"),
+        "host_time": Field(
+            _TIME,
+            "what the host takes beside the devices: an iteration takes no less (section 7.1)",
+            "launch * kernels if eager else 0 s",
+            low=0,
+            formula=True,
+            unit="ms",
         ),
         "front_end": Field(
             _TIME,

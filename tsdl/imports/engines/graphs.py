@@ -1,7 +1,9 @@
-"""Which steps vLLM captures no graph of, as its flags and its compilation config say."""
+"""Which steps vLLM captures in graphs, and how, as its flags and its compilation config say."""
 
 import json
+from typing import NamedTuple
 
+from tsdl.imports.engines.serving import Version
 from tsdl.imports.tables import Table
 from tsdl.writing import Line
 
@@ -11,27 +13,53 @@ _TOKENS = 10**9
 _MODES = ("NONE", "FULL_DECODE_ONLY", "PIECEWISE", "FULL", "FULL_AND_PIECEWISE")
 _SIZES = ("max_cudagraph_capture_size", "cudagraph_capture_sizes")
 _LEVELS = 3
+_ONE = (0, 8)  # V1
+DECODES_WHOLE = (0, 11)  # from which on graphs of decodes do not end at each layer's attention
+OLD = "vllm_0_8"  # the profile whose graphs of decodes do
 _LARGEST = 512  # tokens of a step, and no more than twice max_num_seqs: what is captured as a rule
 
 
-def uncaptured(flags: Table, sequences: int, *, old: bool) -> Line | None:
-    """Return the line of a policy for the steps that no graph has; None where they are as usual.
+class Graphs(NamedTuple):
+    """Which steps no graph has, and whether those of decodes end at each layer's attention.
 
-    Before V1 (`old`) a config is not read. Warns of what says nothing that is understood.
+    `eager` is None where the steps are as usual; `whole` says that steps with prompts do not end
+    there either.
     """
-    config = {} if old else _config(flags)
+
+    eager: Line | None
+    pieces: bool = False
+    whole: bool = False
+
+    def lines(self, profile: str) -> list[Line]:
+        """Return what has to be said of them in a policy from a profile."""
+        found = [self.eager] if self.eager else []
+        if self.pieces and profile != OLD:
+            ends = "launch * (kernels if eager else 4 * layers)"
+            found.append(Line(ends, "graphs end at each layer's attention", "host_time"))
+        if self.whole:
+            whole = "launch * kernels if eager else 0 s"
+            found.append(Line(whole, "graphs have all of a step", "host_time"))
+        return found
+
+
+def captured(flags: Table, sequences: int, version: Version) -> Graphs:
+    """Return what is captured of the steps; before V1 a config is not read.
+
+    Warns of what says nothing that is understood.
+    """
+    config = {} if version < _ONE else _config(flags)
     most = flags.whole(MOST, 1, _TOKENS)
-    if flags.flag("--enforce-eager"):
-        return Line("true", "--enforce-eager: no step is captured", "eager")
     mode, level, largest = config.get("mode"), config.get("level"), most or config.get("largest")
+    usual = "PIECEWISE" if _ONE <= version < DECODES_WHOLE else "FULL_AND_PIECEWISE"
+    if flags.flag("--enforce-eager"):
+        return Graphs(Line("true", "--enforce-eager: no step is captured", "eager"))
     if mode == "NONE" or (mode is None and level == 0):
-        return Line("true", "no step is captured", "eager")
+        return Graphs(Line("true", "no step is captured", "eager"))
     if mode == "FULL_DECODE_ONLY":
         limit = largest or min(_LARGEST, 2 * sequences)
-        return Line(f"prefills > 0 or tokens > {limit}", f"{CONFIG}: only decodes", "eager")
-    if largest:
-        return Line(f"tokens > {largest}", MOST if most else CONFIG, "eager")
-    return None
+        return Graphs(Line(f"prefills > 0 or tokens > {limit}", f"{CONFIG}: only decodes", "eager"))
+    eager = Line(f"tokens > {largest}", MOST if most else CONFIG, "eager") if largest else None
+    return Graphs(eager, (mode or usual) == "PIECEWISE", mode == "FULL")
 
 
 def _config(flags: Table) -> dict[str, object]:
@@ -39,10 +67,12 @@ def _config(flags: Table) -> dict[str, object]:
     found: dict[str, object] = {}
     for key in [key for key in flags.entries if key.partition(".")[0] in (CONFIG, LEVEL)]:
         part = key.partition(".")[2]
-        text = flags.text(key)
-        if text is None:
+        value = flags.value(key)
+        said = value.data if value and isinstance(value.data, bool) else flags.text(key)
+        if said is None:
             continue
-        given = {part: _read(text)} if part else _read(text)
+        read = _read(said) if isinstance(said, str) else said
+        given = {part: read} if part else read
         if isinstance(given, int) and not isinstance(given, bool):
             given = {"level": given}
         understood = _understood(given) if isinstance(given, dict) else None
@@ -69,6 +99,8 @@ def _understood(given: dict[str, object]) -> dict[str, object] | None:
         whole = [n for n in sizes if type(n) is int and 0 < n <= _TOKENS]
         if key == "cudagraph_mode" and isinstance(value, str) and value.upper() in _MODES:
             found["mode"] = value.upper()
+        elif key == "full_cuda_graph" and isinstance(value, bool):  # as it was said before 0.11
+            found["mode"] = "FULL" if value else "PIECEWISE"
         elif key in _SIZES and whole and len(whole) == len(sizes):
             found["largest"] = max(whole)
         elif key == "level" and type(value) is int and 0 <= value <= _LEVELS:

@@ -31,8 +31,9 @@ from tsdl.writing import Line, number, percent, quantity, tokens
 
 FILE_FLAGS = ()
 _MOST = 10_000_000
-_NEWEST = (0, 5)
+_NEWEST = (0, 5, 16)
 _OVERLAPPED = (0, 4)  # from which on the next batch is scheduled while one is computed
+_PIECES = (0, 5, 10)  # from which on graphs have prefills, too
 _CONSENT = "SGLANG_ALLOW_OVERWRITE_LONGER_CONTEXT_LEN"  # to more context than a model has
 _LEAST_REQUESTS = 2048  # that may run if no flag says how many
 # Up to so many GiB: tokens of a chunk; GiB kept back, and more for each device.
@@ -195,15 +196,12 @@ def _policy(serving: Serving, version: Version, shape: Shape) -> None:
     mixed = flags.flag("--enable-mixed-chunk")
     if mixed:
         sequences = drafting.fitting(serving, flag, sequences, budget, ahead)
-    scheduler.base = f"sglang(budget = {tokens(budget)}, sequences = {sequences})"
+    name, eager = _graphs(flags, version)
+    scheduler.base = f"{name}(budget = {tokens(budget)}, sequences = {sequences})"
     if mixed:
         local.append(Line("chunked", "--enable-mixed-chunk", "batching"))
     local += _one_by_one(flags, version, stages=shape.stages)
-    most = flags.whole("--cuda-graph-max-bs", 1, _MOST)
-    if flags.flag("--disable-cuda-graph"):
-        local.append(Line("prefills == 0", "--disable-cuda-graph", "eager"))
-    elif most is not None:
-        local.append(Line(f"prefills == 0 and tokens > {most}", "--cuda-graph-max-bs", "eager"))
+    local += [eager] if eager else []
     halves(serving, shape, "--enable-two-batch-overlap", "peer_tokens > 1")
     order = flags.text("--schedule-policy") or "fcfs"
     if flags.flag("--enable-priority-scheduling"):
@@ -215,6 +213,28 @@ def _policy(serving: Serving, version: Version, shape: Shape) -> None:
     elif order != "fcfs":
         flags.unread("--schedule-policy", f"`{order[:60]}` is taken as fcfs")
     flags.ignore("--schedule-policy", "--schedule-low-priority-values-first")
+
+
+def _graphs(flags: Table, version: Version) -> tuple[str, Line | None]:
+    """Return the profile by whether graphs have prefills; and which steps none has, if it is told.
+
+    Prefills have them from 0.5.10 on, and a little before where a flag asks for them.
+    """
+    asked = version >= _PIECES or bool(flags.flag("--enable-piecewise-cuda-graph"))
+    refused = [flags.flag(f"--disable-{which}-cuda-graph") for which in ("piecewise", "prefill")]
+    decodes = flags.whole("--cuda-graph-max-bs", 1, _MOST)
+    prefills = flags.whole("--piecewise-cuda-graph-max-tokens", 1, _MOST)
+    if flags.flag("--disable-cuda-graph"):
+        return "sglang", Line("true", "--disable-cuda-graph", "eager")
+    if any(refused) or not asked:
+        beyond = f"prefills > 0 or tokens > {decodes}"
+        return "sglang_0_4", Line(beyond, "--cuda-graph-max-bs", "eager") if decodes else None
+    said = {
+        "--cuda-graph-max-bs": decodes and f"prefills == 0 and tokens > {decodes}",
+        "--piecewise-cuda-graph-max-tokens": prefills and f"prefills > 0 and tokens > {prefills}",
+    }
+    told = {flag: beyond for flag, beyond in said.items() if beyond}
+    return "sglang", Line(" or ".join(told.values()), ", ".join(told), "eager") if told else None
 
 
 def _one_by_one(flags: Table, version: Version, *, stages: int) -> list[Line]:

@@ -11,7 +11,7 @@ from tsdl.diagnostics import Sink
 from tsdl.imports.engines import drafting, zero
 from tsdl.imports.engines.commandline import Grammar
 from tsdl.imports.engines.effectless import VLLM, VLLM_SWITCHES
-from tsdl.imports.engines.graphs import CONFIG, LEVEL, uncaptured
+from tsdl.imports.engines.graphs import CONFIG, DECODES_WHOLE, LEVEL, OLD, captured
 from tsdl.imports.engines.serving import (
     MOST_DEVICES,
     Serving,
@@ -243,6 +243,7 @@ def _policy(serving: Serving, version: Version, longest: int | None, shape: Shap
     if chunked or not old:
         sequences = drafting.fitting(serving, flag, sequences, budget, ahead)
     name = "vllm_0_6" if old else "vllm"
+    graphs = captured(flags, sequences, version)
     if not old and chunked is False:
         flags.unread("--enable-chunked-prefill", "prompts are cut into chunks all the same")
     asked = flags.flag("--async-scheduling")
@@ -250,13 +251,11 @@ def _policy(serving: Serving, version: Version, longest: int | None, shape: Shap
     if not old and shape.stages > 1:
         scheduler.local.append(Line("synchronous", "a pipeline", "scheduling"))
     elif not old and not early:
-        name = "vllm_synchronous"
+        name = OLD if graphs.pieces and version < DECODES_WHOLE else "vllm_synchronous"
         why = "--no-async-scheduling" if asked is False else "asynchronous by default from 0.14 on"
         scheduler.notes.append(why)
     scheduler.base = f"{name}(budget = {tokens(budget)}, sequences = {sequences})"
-    eager = uncaptured(flags, sequences, old=old)
-    if eager:
-        scheduler.local.append(eager)
+    scheduler.local += graphs.lines(name)
     prefill, decode = (
         flags.whole(f"--dbo-{kind}-token-threshold", 1, _MOST) or usual
         for kind, usual in (("prefill", 512), ("decode", 32))
