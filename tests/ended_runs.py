@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import fsum, isclose, isnan
 
 from tests.invariants import idle_worker_has_nothing_to_do, queued_on
+from tsdl.plan import Local
 from tsdl.runtime.engine import Engine
 from tsdl.runtime.outcome import Outcome
 from tsdl.runtime.request import FINISHED, UNFINISHED, Request
@@ -105,8 +106,8 @@ def gaps_are_those_of_the_requests(outcome: Outcome, arrived: list[Request]) -> 
 def result_is_of_the_requests(result: Result, arrived: list[Request]) -> None:
     """Check that the columns say what came of each request, whenever they were written."""
     kinds = result.plan.workers
-    delays = [kind.local.front_end for kind in kinds for _ in range(kind.count)]
-    wanted = [_row_of(request, delays[request.worker]) for request in arrived]
+    policies = [kind.local for kind in kinds for _ in range(kind.count)]
+    wanted = [_row_of(request, policies[request.worker]) for request in arrived]
     columns = {name: result.requests[name].tolist() for name in result.requests}
     assert all(len(column) == len(wanted) for column in columns.values())
     for at, row in enumerate(wanted):
@@ -116,16 +117,15 @@ def result_is_of_the_requests(result: Result, arrived: list[Request]) -> None:
         assert all(isnan(columns[name][at]) for name in row if row[name] is None)
 
 
-def _row_of(request: Request, delay: float) -> dict[str, object]:
-    """Return the row of a request by the definitions of SPEC.md, section 9.1; None is NaN.
-
-    Its user has tokens so many seconds after they are generated.
-    """
+def _row_of(request: Request, policy: Local) -> dict[str, object]:
+    """Return the row of a request by the definitions of SPEC.md, section 9.1; None is NaN."""
     begun, first, last = request.started, request.first, request.last
     several = request.status == FINISHED and request.output > 1
-    tpot = None
-    if last is not None and first is not None and several:
-        tpot = (last - first) / (request.output - 1)
+    tpot, delay = None, policy.front_end
+    if last is not None and first is not None and request.generated > 1:
+        pace = (last - first) / (request.generated - 1)
+        tpot = pace if several else None
+        delay += policy.behind * pace
     first = None if first is None else first + delay
     last = None if last is None else last + delay
     ended = last if request.status == FINISHED else None

@@ -244,6 +244,8 @@ class TamePolicyWriter(FeatureWriter):
         if self.later.random() < 0.15:
             lines.append(f"front_end = {self.later.choice((1, 7, 300))} ms")
             self.features.add("front_end")
+        if self.latest.random() < 0.1:
+            lines.append(f"{self.noted('behind')} = {self.latest.choice((1, 1, 0.5, 3))}")
         return [*lines, *self.launches(), *self.selections()]
 
     def launches(self) -> list[str]:

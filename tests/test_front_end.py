@@ -6,21 +6,31 @@ import pytest
 import tsdl
 
 HANDED_OUT = """
-policy handed_out from {policy} {{ local {{ front_end = {delay} ms }} }}
-workload asked from sharegpt {{ requests = 60; {workload} }}
+policy handed_out from {policy} {{ local {{ front_end = {delay} ms; behind = {behind} }} }}
+workload asked from sharegpt {{ requests = {requests}; {workload} }}
 scenario it {{
   model = llama2_7b; cluster = replicas(A100_80G, 2); policy = handed_out; workload = asked
 }}
 """
 
 
+def handed_out(
+    policy: str = "chunked",
+    *,
+    delay: int = 0,
+    behind: int = 0,
+    workload: str = "",
+    requests: int = 60,
+) -> str:
+    return HANDED_OUT.format(
+        policy=policy, delay=delay, behind=behind, workload=workload, requests=requests
+    )
+
+
 @pytest.mark.parametrize("policy", ["continuous", "vllm", "static"])
 def test_users_have_tokens_once_the_front_end_has_handed_them_out(policy: str) -> None:
     """All of a request comes so much later, and nothing between its tokens changes."""
-    found = [
-        tsdl.compile(HANDED_OUT.format(policy=policy, delay=delay, workload="")).run()
-        for delay in (0, 250)
-    ]
+    found = [tsdl.compile(handed_out(policy, delay=delay)).run() for delay in (0, 250)]
     at_once, later = (result.requests for result in found)
     for name in ("first_token", "last_token", "ttft", "e2e"):
         assert later[name] - at_once[name] == pytest.approx(0.25)
@@ -32,9 +42,7 @@ def test_users_have_tokens_once_the_front_end_has_handed_them_out(policy: str) -
 
 def test_the_times_of_tokens_are_those_at_which_users_have_them() -> None:
     """They are in order of time, where one worker hands out later than another, too."""
-    text = HANDED_OUT.format(policy="chunked", delay=250, workload="").replace(
-        "cluster = replicas(A100_80G, 2)", "cluster = both"
-    )
+    text = handed_out(delay=250).replace("cluster = replicas(A100_80G, 2)", "cluster = both")
     workers = "worker a { hardware = A100_80G; policy = chunked }; worker b { hardware = A100_80G }"
     result = tsdl.compile(f"{text} cluster both {{ {workers} }}").run(tokens=True)
     assert result.tokens is not None
@@ -49,16 +57,80 @@ def test_the_times_of_tokens_are_those_at_which_users_have_them() -> None:
 
 def test_who_waits_for_an_answer_waits_for_the_front_end() -> None:
     workload = "sessions = 1; turns = constant(3); think = constant(1 s)"
-    result = tsdl.compile(HANDED_OUT.format(policy="chunked", delay=40, workload=workload)).run()
+    result = tsdl.compile(handed_out(delay=40, workload=workload)).run()
     arrived, answered = result.requests["arrived"], result.requests["last_token"]
     assert arrived[1:] == pytest.approx(answered[:-1] + 1.0)
     assert result.requests["e2e"] == pytest.approx(answered - arrived)
 
 
+@pytest.mark.parametrize("policy", ["continuous", "vllm"])
+def test_users_are_behind_by_what_a_token_takes_them(policy: str) -> None:
+    """By twice their TPOT here; who has one token alone is not."""
+    at_once, later = (
+        tsdl.compile(
+            handed_out(policy, delay=250, behind=behind, workload="output = uniform(1..9 tokens)")
+        )
+        .run()
+        .requests
+        for behind in (0, 2)
+    )
+    alone = later["output"] == 1
+    assert 0 < alone.sum() < 60
+    wanted = np.where(alone, 0, 2 * np.nan_to_num(later["tpot"]))
+    for name in ("first_token", "last_token", "ttft", "e2e"):
+        assert later[name] - at_once[name] == pytest.approx(wanted, abs=1e-9)
+    for name in ("queue", "tpot", "mtpot", "started"):
+        assert np.array_equal(later[name], at_once[name], equal_nan=True)
+
+
+def test_each_token_is_as_far_behind() -> None:
+    result = tsdl.compile(handed_out(behind=1)).run(tokens=True)
+    assert result.tokens is not None
+    assert (np.diff(result.tokens.time) >= 0).all()
+    for request in result.requests["id"]:
+        times = result.tokens.time[result.tokens.request == request]
+        assert times[0] == result.requests["first_token"][request]
+        assert times[-1] == result.requests["last_token"][request]
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+@pytest.mark.parametrize(
+    ("requests", "workload"), [(60, "concurrency = 1"), (1, "turns = constant(5)")]
+)
+def test_who_waits_for_an_answer_is_as_far_behind(
+    engine: str, requests: int, workload: str
+) -> None:
+    """The next request, or question, comes once its user has the answer before it."""
+    text = handed_out(delay=40, behind=1, workload=workload, requests=requests)
+    text = text.replace("requests = 1;", "sessions = 1;")
+    found = tsdl.compile(text).run(engine=engine).requests
+    assert len(found["arrived"]) in {60, 5}
+    assert found["arrived"][1:] == pytest.approx(found["last_token"][:-1])
+
+
+def test_who_is_stopped_is_behind_by_the_tokens_that_it_has() -> None:
+    """At `until` part of an answer is there: its first token came later by what these took."""
+    workload = "prompt = constant(100 tokens); output = constant(400 tokens); concurrency = 1"
+    at_once, later = (
+        tsdl.compile(
+            handed_out(behind=behind, workload=workload, requests=1).replace(
+                "scenario it {", "scenario it { until = 2 s;"
+            )
+        )
+        .run()
+        .requests
+        for behind in (0, 1)
+    )
+    (generated,) = later["generated"]
+    assert 10 < generated < 400
+    taken = (at_once["last_token"] - at_once["first_token"]) / (generated - 1)
+    assert later["first_token"] - at_once["first_token"] == pytest.approx(taken)
+
+
 @pytest.mark.parametrize("engine", ["fast", "reference"])
 def test_a_run_ends_at_until_whatever_the_front_end_holds(engine: str) -> None:
     """Who has a last token is done then; its user has it after the end."""
-    text = HANDED_OUT.format(policy="chunked", delay=300, workload="")
+    text = handed_out(delay=300)
     whole = tsdl.compile(text).run(engine=engine)
     last = float(max(whole.requests["last_token"]))
     plan = tsdl.compile(text.replace("scenario it {", f"scenario it {{ until = {last - 0.1} s;"))

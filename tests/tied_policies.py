@@ -168,6 +168,7 @@ class TiedPolicyWriter(TiedWorkloadWriter):
             "asynchronous": ("scheduling = asynchronous", ahead),
             "overhead": (f"overhead = {chance.choice(OVERHEADS)}", 0.15),
             "front_end": (f"front_end = {self.time()}", 0.1),
+            "behind": ("behind = 1", 0.1),
             "admit when": (f"admit r when {chance.choice(ADMITTED)}", 0.25),
             "admit by": (f"admit r by {chance.choice(KEYS)}", 0.2),
             "evict by": (f"evict r by {chance.choice(KEYS)}", 0.2),

@@ -204,6 +204,7 @@ class Local(Struct, frozen=True):
     asynchronous: bool
     window: float
     front_end: float
+    behind: float  # times its TPOT that a request's tokens come later besides
     speculation: Speculation | None
     admit_when: Value
     admit_by: tuple[Value, ...]

@@ -102,8 +102,10 @@ def _local(local: Local, metrics: Collection[str]) -> list[str]:
         told.append("scheduled an iteration ahead")
     if local.window:
         told.append(f"waits {local.window:g} s for others")
-    if local.front_end:
-        told.append(f"users have tokens {1e3 * local.front_end:g} ms later")
+    late = [f"{1e3 * local.front_end:g} ms"] if local.front_end else []
+    late += [f"{local.behind:g} × TPOT"] if local.behind else []
+    if late:
+        told.append(f"users have tokens {' and '.join(late)} later")
     if local.speculation:
         told.append(_drafts(local.speculation))
     if local.queue != "arrival":

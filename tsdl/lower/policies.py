@@ -39,6 +39,7 @@ def lower_local(
         asynchronous=evaluator.word(local, "scheduling") == "asynchronous",
         window=evaluator.real(local, "window"),
         front_end=evaluator.real(local, "front_end"),
+        behind=evaluator.real(local, "behind"),
         speculation=speculation_of(evaluator, policy),
         admit_when=substituted(_all(_rule(evaluator, local, "admit", "when")), known),
         admit_by=_rule(evaluator, local, "admit", "by"),

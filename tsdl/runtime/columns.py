@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsdl.formula import ATTRIBUTE
+from tsdl.runtime.handing import Handing, delays
 from tsdl.runtime.ledger import STATUSES, Ledger
 from tsdl.runtime.metrics import Floats, Metric
 from tsdl.runtime.request import FINISHED
@@ -39,13 +40,10 @@ class Requests(Mapping[str, Column]):
     A column that was asked for by its name is kept; of what `part` returns nothing is.
     """
 
-    def __init__(self, ledger: Ledger, front_ends: Sequence[float] = ()) -> None:
-        """Take the rows of those that have arrived, and the seconds until users have tokens.
-
-        There is one of these for each worker.
-        """
+    def __init__(self, ledger: Ledger, handing: Sequence[Handing] = ()) -> None:
+        """Take the rows of those that have arrived, and of each worker when users have tokens."""
         self._ledger = ledger
-        self._front_ends = np.array(front_ends) if any(front_ends) else None
+        self._handing = handing if any(h.front_end or h.behind for h in handing) else ()
         self._arrivals = ledger.sessions.arrivals
         priority = () if self._arrivals.priority is None else (PRIORITY,)
         self._names = (*NAMES, *priority, *self._arrivals.attributes)
@@ -194,17 +192,19 @@ class Requests(Mapping[str, Column]):
 
     def _seen(self, times: Floats, rows: slice) -> Floats:
         """Return when users have what is generated at some times."""
-        if self._front_ends is None:
-            return times
+        return times + self._delays(rows) if self._handing else times
+
+    def _delays(self, rows: slice = _ALL) -> Floats:
+        noted = (self._ledger.first, self._ledger.last)
+        first, last = (np.asarray(column)[: self.count][rows] for column in noted)
         workers = self.part("worker", rows)  # -1 takes the last one's, and its times are NaN
-        seen: Floats = times + self._front_ends[workers]
-        return seen
+        return delays(self._handing, workers, first, last, self.part("generated", rows))
 
     def seen(self, tokens: Tokens) -> Tokens:
         """Return tokens with the times at which users have them, in the order of these."""
-        if self._front_ends is None:
+        if not self._handing:
             return tokens
-        times = tokens.time + self._front_ends[self.part("worker")[tokens.request]]
+        times = tokens.time + self._delays()[tokens.request]
         order = np.argsort(times, kind="stable")
         return Tokens(tokens.request[order], times[order])
 

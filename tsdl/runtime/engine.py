@@ -22,6 +22,7 @@ from tsdl.runtime.clock import ARRIVAL, BOUNDARY, OBSERVER, TIMER, Clock, Proces
 from tsdl.runtime.drafts import Drafts
 from tsdl.runtime.failures import Failures
 from tsdl.runtime.gangs import Gang, gangs_of
+from tsdl.runtime.handing import Handing
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.ledger import Ledger
 from tsdl.runtime.limits import run_within
@@ -91,7 +92,7 @@ class Engine:
         self.ended = 0.0
         self.longest = self.system.longest
         self.in_turns = workload.chained
-        self.front_ends = [worker.local.front_end for worker in self.workers]
+        self.handing = [Handing.of(worker.local) for worker in self.workers]
         self.serving = 0  # gangs that are processes
         self.timers, self.failures = Timers(self), Failures(self)
         self.gap_length, self.gap_count = array("d"), array("i")
@@ -234,7 +235,7 @@ class Engine:
         request.loose = False
         self.open -= 1
         if status != REJECTED:
-            now += self.front_ends[request.worker]  # that is when its user has the answer
+            now += self.handing[request.worker].delay(request)  # its user has the answer then
         if now > self.ended:  # noqa: PLR1730 (often: `max` is slower)
             self.ended = now
         self.ledger.close(request)

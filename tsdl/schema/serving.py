@@ -190,6 +190,12 @@ LOCAL = Block(
             low=0,
             unit="ms",
         ),
+        "behind": Field(
+            _NUMBER,
+            "how many times its TPOT later the user of a request has each token (section 9.1)",
+            "0",
+            low=0,
+        ),
     },
     {"extra": Nested(_EXTRA), "overlap": Nested(_OVERLAP), "speculate": Nested(SPECULATE)},
     {

@@ -241,11 +241,12 @@ def _one_by_one(flags: Table, version: Version, *, stages: int) -> list[Line]:
     """Return what has batches scheduled one by one, nothing where that overlaps with computing."""
     off, on = (flags.flag(f"--{word}-overlap-schedule") for word in ("disable", "enable"))
     if stages > 1:
-        return [Line("synchronous", "a pipeline", "scheduling")]
+        return [Line("synchronous", "a pipeline", "scheduling"), Line("0", "as well", "behind")]
     if not off and (on or version >= _OVERLAPPED):
         return []
     why = "--disable-overlap-schedule" if off else "before 0.4"
     return [
         Line("synchronous", why, "scheduling"),
         Line("48 us * requests", f"{why}: as vLLM", "overhead"),
+        Line("0", "tokens are handed out at once", "behind"),
     ]
