@@ -18,6 +18,7 @@ DOCUMENT = ROOT / "docs" / "engines.md"
 ROW = re.compile(r"^\| `(.+?)` \| `(.+?)` \|.*\|$", re.MULTILINE)
 STARTS = {"vllm": "vllm serve", "sglang": "python -m sglang.launch_server --model-path"}
 DENSE, SPARSE = "meta-llama/Llama-3.1-8B-Instruct", "mistralai/Mixtral-8x7B-Instruct-v0.1"
+MIXED = "Qwen/Qwen3-Next-80B-A3B-Instruct --tp 4"  # with recurrent layers
 SHORT = "meta-llama/Meta-Llama-3-8B-Instruct"  # of so short a context that V0 cuts no prompt
 
 
@@ -42,7 +43,7 @@ def rows() -> list[tuple[str, str, str, str]]:
 @pytest.mark.parametrize(("form", "version", "flags", "wanted"), rows())
 def test_row_of_the_document(form: str, version: str, flags: str, wanted: str) -> None:
     experts = any(what in flags for what in ("expert", "ep-size", "dp-attention", "all2all"))
-    dense = SHORT if version == "0.6" else DENSE
+    dense = SHORT if version == "0.6" else MIXED if "--mamba" in flags else DENSE
     command = f"{STARTS[form]} {SPARSE if experts else dense} {flags}"
     text, found = made(form, command, "--hardware", "H100", "--version", version)
     assert text is not None, render_all(found)

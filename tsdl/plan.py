@@ -117,9 +117,10 @@ class KVCache(Struct, frozen=True):
     """KV memory of one worker; `shares` says that blocks of equal content are kept once.
 
     `copies` says where copies of states are kept then, behind `chunks` or `blocks`; each has
-    `copied` bytes. `footprint` is bytes, over the symbols of a request: its `state`, which its
-    context does not change, is a part of it. `swap_out` and `swap_in` are the seconds that a move
-    takes where the host's link does not say it.
+    `copied` bytes. For so many requests' `states` room is set aside (None: for any). `footprint` is
+    bytes, over the symbols of a request: its `state`, which its context does not change, is a part
+    of it. `swap_out` and `swap_in` are the seconds that a move takes where the host's link does not
+    say it.
     """
 
     name: str
@@ -131,6 +132,7 @@ class KVCache(Struct, frozen=True):
     shares: bool
     copies: str
     copied: int
+    states: int | None
     swap_space: int
     swap_out: Value | None
     swap_in: Value | None

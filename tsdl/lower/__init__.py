@@ -221,7 +221,7 @@ def _workers(
         breakpoints, handlers = lower_breakpoints(evaluator, model, lowered.cost, graph, handled)
         check_pipeline(evaluator, worker, own, lowered, breakpoints)
         _check_lock_step(evaluator, model, worker, lowered.ranks, breakpoints)
-        local = replace(local, handlers=local.handlers + handlers)
+        local = replace(lowered.local, handlers=local.handlers + handlers)
         known[id(worker)] = (
             replace(
                 lowered,

@@ -2,6 +2,8 @@
 
 from math import ceil
 
+from msgspec.structs import replace
+
 from tsdl.costs import features
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
@@ -19,6 +21,7 @@ from tsdl.lower.overlapping import marked
 from tsdl.lower.owning import owned
 from tsdl.lower.pipeline import Share, pipeline_of, shares
 from tsdl.lower.reaching import reach_of
+from tsdl.lower.setaside import set_aside
 from tsdl.lower.speculating import drafted
 from tsdl.lower.tables import Tables, check_speed, check_unused
 from tsdl.lower.workloads import draw_of
@@ -133,11 +136,17 @@ def lower_workers(
         cost=cost,
         pipeline=pipeline_of(evaluator, model, device, cost, launching, parts),
         breakpoints=(),
-        local=local,
+        local=_running(local, kv),
         efficiencies=tuple(device.efficiencies.values()),
         **owned(evaluator, device, devices),
     )
     return workers, graph
+
+
+def _running(local: Local, kv: KVCache) -> Local:
+    """Return a local stage that runs no more requests than have a place for their states."""
+    most = local.max_requests if kv.states is None else min(local.max_requests, kv.states)
+    return replace(local, max_requests=most)
 
 
 def _cost(
@@ -264,6 +273,9 @@ def _kv_cache(
             for share in divided
             if share.held
         )
+    states = None
+    if given is None:
+        room, states = set_aside(evaluator, worker, kv, room, state)
     room = min(room, MOST_BYTES)
     if per_token > 0:
         room = room // (block * per_token) * (block * per_token)
@@ -277,6 +289,7 @@ def _kv_cache(
         shares=shares,
         copies=evaluator.word(kv, "state_copies"),
         copied=copied,
+        states=states,
         swap_space=evaluator.whole(kv, "swap_space") * devices_of(evaluator, worker),
         swap_out=_move(evaluator, fresh, "swap_out"),
         swap_in=_move(evaluator, fresh, "swap_in"),

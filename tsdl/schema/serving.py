@@ -43,6 +43,17 @@ KVCACHE = Block(
             "whether blocks are kept once for all whose prompts begin alike (section 8.20)",
             "none",
         ),
+        "states": Field(
+            _NUMBER,
+            "share of the memory for KV that is set aside for states of recurrent layers: so many "
+            "requests run at most as have places in it (section 8.20)",
+            "0 %",
+            low=0,
+            high=0.99,
+        ),
+        "state_places": Field(
+            _NUMBER, "places for states that each of these requests takes", "1", low=1, whole=True
+        ),
         "state_copies": Field(
             Choice(("chunks", "blocks")),
             "behind what copies of states are kept then: a chunk's last full block, or each",

@@ -41,6 +41,7 @@ _BY_MEMORY = (
     (35, 2048, 2.8, 0.1), (60, 4096, 9.5, 0.5), (90, 8192, 9.5, 0.5), (160, 8192, 12.0, 0.5),
     (10_000, 16384, 32.0, 0.0),
 )  # fmt: skip
+_PLACES = {"extra_buffer": 5}  # for states of a request, as strategies have them; else 3
 _ROUTERS = {
     "round_robin": "round_robin", "auto": "round_robin", "shortest_queue": "least_loaded",
     "total_requests": "least_loaded", "total_tokens": "least_outstanding_tokens",
@@ -78,6 +79,7 @@ _UNREAD = {
     "--cuda-graph-bs": "the largest of them decides: `eager = prefills == 0 and tokens > N`",
     "--enable-torch-compile": "kernels are those that the device's efficiency was found with",
     "--prefill-max-requests": "a prefill has as many prompts as its budget allows",
+    "--max-mamba-cache-size": "set `states` of the kvcache, a share of its memory",
     "--max-queued-requests": "nobody is turned away: see `reject` in a handler",
     "--attn-cp-size": "context parallelism is not modelled",
     "--json-model-override-args": "put the changed sizes into the model",
@@ -175,10 +177,30 @@ def _memory(serving: Serving, devices: int) -> None:
         fields.append(Line(tokens(page), "--page-size", "block"))
     if flags.flag("--disable-radix-cache"):
         fields.append(Line("none", "--disable-radix-cache", "share"))
+    fields += _states(serving)
     most = flags.whole("--max-total-tokens", 1, 10**12)
     if most:
         fields.append(Line(number(max(most // page, 1)), "--max-total-tokens", "blocks"))
     memory(serving, "radix", fields)
+
+
+def _states(serving: Serving) -> list[Line]:
+    """Return what is set aside for states of recurrent layers, where that is not as usual."""
+    flags = serving.flags
+    ratio = flags.number("--mamba-full-memory-ratio", 0, 50)
+    strategy = flags.text("--mamba-scheduler-strategy")
+    places = _PLACES.get(strategy or "")
+    if flags.flag("--disable-radix-cache"):
+        places, strategy = 1, "no copies without the radix cache"
+    if not declares(serving.model.name, "recurrent_layers"):
+        return []
+    found = []
+    if ratio is not None:
+        share = percent(round(ratio / (1 + ratio), 3))
+        found.append(Line(share, "--mamba-full-memory-ratio", "states"))
+    if places:
+        found.append(Line(str(places), strategy or "", "state_places"))
+    return found
 
 
 def _policy(serving: Serving, version: Version, shape: Shape) -> None:

@@ -1,0 +1,31 @@
+"""Memory that a manager sets aside for the states of recurrent layers, and whom it has room for."""
+
+from tsdl.diagnostics import Label
+from tsdl.evaluate import Evaluator, Instance
+
+
+def set_aside(
+    evaluator: Evaluator, worker: Instance, kv: Instance, room: float, state: int
+) -> tuple[float, int | None]:
+    """Return the bytes for KV and states, and for how many requests' states room is set aside.
+
+    `room` is what there is for both, `state` what one takes. Without a share for states, or states,
+    there is no such bound: None. Of what is set aside only the states that requests have count,
+    once; their other places stay empty. Raises Failed where there is room for nobody.
+    """
+    share = evaluator.real(kv, "states")
+    if not share or not state:
+        return room, None
+    places = evaluator.whole(kv, "state_places")
+    requests = int(share * room // (places * state))
+    if requests < 1:
+        raise evaluator.fail(
+            "E0511",
+            f"`{kv.name}` sets aside less memory for states than a request takes",
+            evaluator.span(kv, "states"),
+            f"{share * room / 1e6:,.0f} MB",
+            secondary=(Label(evaluator.place_of(worker), "on this worker"),),
+            notes=(f"a state takes {state / 1e6:,.0f} MB, and a request {places} times that",),
+            help=("set aside more, take fewer `state_places`, or more devices",),
+        )
+    return (1 - share) * room + requests * state, requests
