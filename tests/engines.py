@@ -152,13 +152,21 @@ def compared(plan: Plan, most_events: int | None = None, seed: int | None = None
         raise DifferenceError(f"reference, then fast: {told}")
     if not (wanted.how == "done" or wanted.how.startswith("E0")):
         raise DifferenceError(f"both engines fail:\n{wanted.told}\n{found.told}")
-    if wanted.told != found.told:
+    both = [wanted.told, found.told]
+    if running.extern_names(plan):
+        both = [*map(_timeless, both)]
+    if both[0] != both[1]:
         raise DifferenceError(f"reference, then fast: {wanted.told}\n{found.told}")
     differing = [name for name, text in wanted.files.items() if text != found.files[name]]
     if differing:
         shown = (difference(name, wanted.files[name], found.files[name]) for name in differing)
         raise DifferenceError("\n".join(shown))
     return wanted
+
+
+def _timeless(told: str) -> str:
+    """Leave out when it was: where Python has a part the fast engine does not always know."""
+    return "\n".join(line for line in told.splitlines() if "s of simulated time" not in line)
 
 
 def compiled(text: str) -> Plan:

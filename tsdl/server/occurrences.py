@@ -350,6 +350,8 @@ class _Finder:
     def _attribute(self, node: ast.Attribute, scope: _Scope) -> None:
         meaning = self.program.meanings.get(node)
         if isinstance(meaning, DeclarationName):
+            if meaning.declaration.kind == "attribute":  # of a request, which has a name, too
+                self._expression(node.value, scope)
             self._declared(node.name_span, meaning.declaration, node)
             return
         path = ast.path_of(node) or ""
