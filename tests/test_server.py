@@ -470,7 +470,7 @@ def test_attributes_are_found_wherever_they_are_read(editor: Editor, tmp_path: P
         assert "attribute tenant: int" in hovered(editor, path, place)
         changes = editor.at("rename", path, place, newName="who")["changes"][path.as_uri()]
         assert sorted(start_of(edit) for edit in changes) == starts
-    reader = [(2, 40), (2, 46)]  # the request that is read of has a name, too
+    reader = [(2, 41), (2, 46)]  # the request that is read of has a name, too
     for place in reader:
         changes = editor.at("rename", path, place, newName="asked")["changes"][path.as_uri()]
         assert sorted(start_of(edit) for edit in changes) == reader
