@@ -470,12 +470,18 @@ def test_attributes_are_found_wherever_they_are_read(editor: Editor, tmp_path: P
         assert "attribute tenant: int" in hovered(editor, path, place)
         changes = editor.at("rename", path, place, newName="who")["changes"][path.as_uri()]
         assert sorted(start_of(edit) for edit in changes) == starts
-    reader = [(2, 41), (2, 46)]  # the request that is read of has a name, too
-    for place in reader:
-        changes = editor.at("rename", path, place, newName="asked")["changes"][path.as_uri()]
-        assert sorted(start_of(edit) for edit in changes) == reader
     behind = ATTRIBUTES.replace("r.tenant", "r.|")
     assert "tenant" in labels(editor, tmp_path / "typed.tsim", behind)
+
+
+def test_what_has_an_attribute_is_renamed_before_it(editor: Editor, tmp_path: Path) -> None:
+    path, handler = tmp_path / "own.tsim", "on token(r, w) when r.tenant == 1 { log r.id }"
+    first = "attribute tenant: int"
+    editor.open(path, f"{first}\npolicy own from chunked {{ local {{ {handler} }} }}\n")
+    starts = [(1, 43), (1, 54), (1, 74)]
+    for place in starts:
+        changes = editor.at("rename", path, place, newName="asked")["changes"][path.as_uri()]
+        assert sorted(start_of(edit) for edit in changes) == starts
 
 
 @pytest.mark.parametrize("number", ["1e308 GB/s", "1e400 GB/s", "1e400"])
