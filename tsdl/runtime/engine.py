@@ -92,7 +92,9 @@ class Engine:
         self.ended = 0.0
         self.longest = self.system.longest
         self.in_turns = workload.chained
-        self.handing = [Handing.of(worker.local) for worker in self.workers]
+        handing = [Handing.of(worker.local) for worker in self.workers]
+        self.front_ends = [one.front_end for one in handing]
+        self.handing = handing if any(one.behind for one in handing) else None
         self.serving = 0  # gangs that are processes
         self.timers, self.failures = Timers(self), Failures(self)
         self.gap_length, self.gap_count = array("d"), array("i")
@@ -235,7 +237,11 @@ class Engine:
         request.loose = False
         self.open -= 1
         if status != REJECTED:
-            now += self.handing[request.worker].delay(request)  # its user has the answer then
+            # That is when its user has the answer.
+            if self.handing is None:
+                now += self.front_ends[request.worker]
+            else:
+                now += self.handing[request.worker].delay(request)
         if now > self.ended:  # noqa: PLR1730 (often: `max` is slower)
             self.ended = now
         self.ledger.close(request)
