@@ -122,10 +122,11 @@ def _row_of(request: Request, policy: Local) -> dict[str, object]:
     begun, first, last = request.started, request.first, request.last
     several = request.status == FINISHED and request.output > 1
     tpot, delay = None, policy.front_end
-    if last is not None and first is not None and request.generated > 1:
-        pace = (last - first) / (request.generated - 1)
-        tpot = pace if several else None
-        delay += policy.behind * pace
+    if last is not None and first is not None and several:
+        tpot = (last - first) / (request.output - 1)
+    if last is not None and first is not None and request.generated > 2:
+        usual = (last - first - request.largest_gap) / (request.generated - 2)
+        delay += policy.behind * usual
     first = None if first is None else first + delay
     last = None if last is None else last + delay
     ended = last if request.status == FINISHED else None

@@ -247,6 +247,7 @@ def test_the_tied_systems_do_everything() -> None:
         seen["tied"] += bool({*requests["arrived"]} & {*requests["first_token"]} - {0.0})
     least = {"finished": 70, "tied": 25, "found": 15, "in turns": 15, "handed over": 15}
     least |= {"logged": 12, "preempted": 12, "rejected": 8, "stuck": 3}
+    assert seen["refused"] < 5
     least |= {"recorded": 3, "fetched": 1}
     assert all(seen[what] >= many for what, many in least.items()), seen
 

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 import tsdl
+from tests.models_on_devices import worker_of
 from tsdl.costs import Batch, DecodeTime, compiled, compiled_features, shares
 from tsdl.plan import Cost
 
@@ -118,6 +119,23 @@ def test_each_stage_of_a_pipeline_launches_its_own_kernels() -> None:
         pytest.approx((11 + 1) * 1e-3 + 5e-3),
         pytest.approx((11 + 3) * 1e-3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "layers"),
+    [("nemotron_nano_9b_v2", 31), ("qwen3_next_80b_a3b", 48), ("deepseek_v3", 61)],
+)
+def test_layers_are_those_that_look_at_other_tokens(model: str, layers: int) -> None:
+    """Of Nemotron's 56 blocks 27 have a recurrence and 4 attention; the others end no graph."""
+    own = "policy own from chunked { local { host_time = 1 ms * layers } }"
+    assert worker_of(model, "tp(8)", own, policy="own").cost.least == pytest.approx(layers * 1e-3)
+
+
+def test_layers_of_a_batch_in_two_halves_are_launched_twice() -> None:
+    said = "host_time = 1 s * layers; overlap { when = decodes > 1 }"
+    own = f"policy own from chunked {{ local {{ {said} }} }}"
+    cost = worker_of("qwen3_30b_a3b", "ep(1, ranks = 4)", own, policy="own").cost
+    assert [compiled(cost)(batch_of(0, n, 100)) for n in (1, 2)] == [48, 96]
 
 
 def test_who_launches_in_no_time_waits_for_no_host() -> None:

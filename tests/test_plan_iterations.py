@@ -188,3 +188,21 @@ def test_where_halves_take_turns_the_bound_is_that_of_a_half(
     assert float(both[1][0]) == pytest.approx(2 * float(weights[1][0]), abs=0.2)
     (sent,) = [line for line in divided if "out.all_reduce" in line]
     assert sent.endswith("link")
+
+
+def test_each_stage_of_a_pipeline_waits_for_its_own_host(capsys: Capture, tmp_path: Path) -> None:
+    """What waits, and all else, adds up to an iteration; most of it is bound by the host."""
+    policy = "policy slow from chunked { local { host_time = 50 ms; overhead = 1 ms } }\n"
+    program = policy + on("parallel = tp(1, stages = 2)").replace(
+        "policy = chunked", "policy = slow"
+    )
+    lines = told(capsys, tmp_path, program, "--decodes", "4")
+    times = {line.strip().split("  ")[0]: [*map(float, NUMBER.findall(line))] for line in lines}
+    whole = times.pop("an iteration")
+    assert whole == pytest.approx([101.0, 101.0], abs=1e-3)
+    stages = [times.pop(name) for name in list(times) if name.startswith("stage ")]
+    assert [sum(column) for column in zip(*stages, strict=True)] == pytest.approx(whole, abs=1e-2)
+    (bound,) = [line for line in lines if line.strip().startswith("bound by")]
+    assert re.search(r"host [6-9]\d%", bound)
+    rows = [both for both in times.values() if both]
+    assert [sum(column) for column in zip(*rows, strict=True)] == pytest.approx(whole, abs=1.0)

@@ -37,7 +37,7 @@ def test_a_share_of_the_memory_is_for_states_of_so_many_requests() -> None:
     whole, apart = worker_of(""), worker_of("states = 40 %; state_places = 3")
     room, state = whole.kv.capacity, whole.kv.state
     requests = int(0.4 * room / (3 * state))
-    assert (whole.kv.states, apart.kv.states) == (None, requests)
+    assert (whole.kv.requests, apart.kv.requests) == (None, requests)
     assert requests > 100
     assert apart.kv.capacity == pytest.approx(0.6 * room + requests * state, rel=1e-6)
     assert (whole.local.max_requests, apart.local.max_requests) == (10_000, requests)
@@ -60,7 +60,7 @@ def test_no_more_run_than_have_places(engine: str) -> None:
     """60 are sent at once, and 7 have places: the 8th begins as one of them ends."""
     share = 7.5 * worker_of("").kv.state / worker_of("").kv.capacity
     plan = plan_of(f"states = {share}; state_places = 1")
-    assert plan.workers[0].kv.states == 7
+    assert plan.workers[0].kv.requests == 7
     found = plan.run(engine=engine).requests
     last, started = sorted(found["last_token"]), sorted(found["started"])
     assert all(begun >= ended for ended, begun in zip(last, started[7:], strict=False))
@@ -69,13 +69,12 @@ def test_no_more_run_than_have_places(engine: str) -> None:
 
 def test_a_plan_tells_for_how_many() -> None:
     worker = worker_of("states = 40 %; state_places = 3")
-    assert held_text(worker, worker.model).endswith(
-        f"; states of {worker.kv.states} requests at most"
-    )
+    places = f"places for states of {worker.kv.requests} requests, "
+    assert places in held_text(worker, worker.model)
 
 
 def test_ranks_have_places_each_for_itself() -> None:
     (rank,) = plan_of("states = 40 %", parallel="ep(4, ranks = 4)", count=" * 4").workers
     (whole,) = plan_of("", parallel="ep(4, ranks = 4)", count=" * 4").workers
-    assert rank.kv.states == int(0.4 * whole.kv.capacity / whole.kv.state)
-    assert rank.local.max_requests == rank.kv.states
+    assert rank.kv.requests == int(0.4 * whole.kv.capacity / whole.kv.state)
+    assert rank.local.max_requests == rank.kv.requests

@@ -224,6 +224,9 @@ def compiled_features(cost: Cost, asked: Asked) -> Callable[..., float]:
     return pythonsource.function(of_cost(cost), every, text, names)  # type: ignore[no-any-return]
 
 
+WAITS = "waits for its host"  # the share of that
+
+
 class Share(Struct, frozen=True):
     """What an operator takes of an iteration: seconds, where they are from, what that knows.
 
@@ -236,19 +239,24 @@ class Share(Struct, frozen=True):
     domain: tuple[tuple[str, float, float], ...] = ()
 
 
+def waited(cost: Cost, batch: Batch, ask: Ask = nobody) -> float:
+    """Return the seconds of an iteration in which its devices wait for their host."""
+    unbounded = replace(cost, least=0)
+    return compiled(cost, ask=ask)(batch) - compiled(unbounded, ask=ask)(batch)
+
+
 def shares(cost: Cost, batch: Batch, ask: Ask = nobody) -> Iterator[Share]:
     """Yield what each operator takes of an iteration, all its repeats together.
 
     Operators are named `STAGE.OPERATOR` where their stage has a name; before them come `overhead`
-    and, where it may take longer than its devices, what one `waits for its host`. They add up to
+    and, where it may take longer than its devices, what one waits for it (`WAITS`). They add up to
     what `compiled` returns, but for rounding.
     """
     known = {table.name: table for table in cost.tables}
     unbounded = replace(cost, least=0)
     yield Share("overhead", compiled(replace(unbounded, stages=()), ask=ask)(batch), "formula")
     if cost.least != 0:
-        waited = compiled(cost, ask=ask)(batch) - compiled(unbounded, ask=ask)(batch)
-        yield Share("waits for its host", waited, "formula")
+        yield Share(WAITS, waited(cost, batch, ask), "formula")
     for stage in cost.stages:
         for kernel in stage.kernels:
             one = replace(unbounded, overhead=0, stages=(Stage("", 1, (kernel,)),))
@@ -291,6 +299,7 @@ class DecodeTime:
             fixed = _bounded(cost, fixed, inlined)
         self._fixed = pythonsource.function(self._what, counts, fixed, tables)
         grows = not formula.symbols(cost.least).isdisjoint(GROWING)
+        # Of one that grows it is not known before the run: so many may wait.
         least = "inf" if grows else inlined.python(cost.least)
         self._least = pythonsource.function(self._what, counts, least, tables | {"inf": inf})
         inlined = Inlined(frozenset(BATCH_FEATURES) - set(GROWING))

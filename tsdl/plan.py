@@ -117,7 +117,7 @@ class KVCache(Struct, frozen=True):
     """KV memory of one worker; `shares` says that blocks of equal content are kept once.
 
     `copies` says where copies of states are kept then, behind `chunks` or `blocks`; each has
-    `copied` bytes. For so many requests' `states` room is set aside (None: for any). `footprint` is
+    `copied` bytes. There are places for states of so many `requests` (None: of any). `footprint` is
     bytes, over the symbols of a request: its `state`, which its context does not change, is a part
     of it. `swap_out` and `swap_in` are the seconds that a move takes where the host's link does not
     say it.
@@ -132,7 +132,7 @@ class KVCache(Struct, frozen=True):
     shares: bool
     copies: str
     copied: int
-    states: int | None
+    requests: int | None
     swap_space: int
     swap_out: Value | None
     swap_in: Value | None
@@ -206,7 +206,7 @@ class Local(Struct, frozen=True):
     asynchronous: bool
     window: float
     front_end: float
-    behind: float  # times its TPOT that a request's tokens come later besides
+    behind: float  # of its usual gaps between tokens that a request's come later besides
     speculation: Speculation | None
     admit_when: Value
     admit_by: tuple[Value, ...]

@@ -21,9 +21,11 @@ def held_text(workers: Workers, model: Model) -> str:
     if kv.state:
         beside = f"{kv.state / each / 2**20:.4g} MiB a request"
         short, long = (int(kv.capacity / size) if size else 0 for size in (_held(kv, 1), full))
-        room = f"{several(short, 'request')} of a token, {long:,} of {model.context:,}"
-        if kv.states is not None:
-            room += f"; states of {several(kv.states, 'request')} at most"
+        if kv.requests is not None and kv.requests < short:
+            room = f"places for states of {several(kv.requests, 'request')}"
+        else:
+            room = f"{several(short, 'request')} of a token"
+        room += f", {long:,} of {model.context:,}"
         return f"{a_token}, and {beside}: {room}"
     if 0 < full < _ALL * kv.bytes_per_token * model.context:
         requests = several(int(kv.capacity / full), "request")

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import isnan
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from tsdl.costs import Batch, compiled, compiled_footprint, not_known, shares
+from tsdl.costs import WAITS, Batch, Share, compiled, compiled_footprint, not_known, shares, waited
 from tsdl.diagnostics.words import several
 from tsdl.formula import Value, substituted
 from tsdl.lower.collectives import norm
@@ -65,7 +66,7 @@ def iteration_lines(workers: Workers, model: Model, iterations: Iterations) -> l
     """Return the time of each operator in a decode and in a prefill, as lines of a table."""
     cost = workers.cost
     batches = iterations.batches(workers.local)
-    times = list(zip(*(shares(cost, batch, not_known) for batch in batches), strict=True))
+    times = list(zip(*(_shares_of(workers, batch) for batch in batches), strict=True))
     kernels = [(stage, kernel) for stage in cost.stages for kernel in stage.kernels]
     told = bool(cost.tables or cost.externs)
     beside = len(times) - len(kernels)
@@ -86,6 +87,10 @@ def iteration_lines(workers: Workers, model: Model, iterations: Iterations) -> l
         if both[0].name != "overhead" or cost.overhead != 0
     ]
     bounds: tuple[Counter[str], ...] = (Counter(), Counter())  # seconds, by what they are for
+    for both in times[:beside]:
+        if both[0].name == WAITS:
+            for share, bound in zip(both, bounds, strict=True):
+                bound["host"] += share.seconds
     for name, (stage, kernel), both in zip(names, kernels, times[beside:], strict=True):
         if kernel.time == 0:
             continue  # no iteration ever has it
@@ -100,12 +105,22 @@ def iteration_lines(workers: Workers, model: Model, iterations: Iterations) -> l
         lines.append(f"    {name:<{width + 12}}{_cells(wide, seconds)}")
     known = not any(isnan(bound.total()) for bound in bounds)
     if known and any(kernel.roof for _, kernel in kernels):
-        cells = "".join(f"{_shares(bound):>{wide + _WORK}}" for bound in bounds)
+        cells = "".join(f"  {_shares(bound):>{wide + _WORK - 2}}" for bound in bounds)
         lines.append(f"    {'bound by':<{width + 12}}{cells}")
     noted = list(_notes(workers, model, iterations))
     if any(s < 0 for _, seconds in sums for s in seconds):
         noted.append("a run ends where an iteration would take less than no time")
     return [*lines, *(f"    note      {note}" for note in noted)]
+
+
+def _shares_of(workers: Workers, batch: Batch) -> Iterator[Share]:
+    """Yield what each operator takes; each stage of a pipeline waits for its own host."""
+    for share in shares(workers.cost, batch, not_known):
+        if share.name == WAITS and workers.pipeline:
+            seconds = sum(waited(stage, batch, not_known) for stage in workers.pipeline)
+            yield replace(share, seconds=seconds)
+        else:
+            yield share
 
 
 def _sums(workers: Workers, batches: tuple[Batch, Batch]) -> list[tuple[str, tuple[float, ...]]]:

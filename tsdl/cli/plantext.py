@@ -103,7 +103,7 @@ def _local(local: Local, metrics: Collection[str]) -> list[str]:
     if local.window:
         told.append(f"waits {local.window:g} s for others")
     late = [f"{1e3 * local.front_end:g} ms"] if local.front_end else []
-    late += [f"{local.behind:g} × TPOT"] if local.behind else []
+    late += [f"{local.behind:g} × the usual gap"] if local.behind else []
     if late:
         told.append(f"users have tokens {' and '.join(late)} later")
     if local.speculation:

@@ -150,10 +150,13 @@ class Evaluator(Struct):
             return None
         expression, place = found
         if expression.span in instance.inside:
+            # One that is a default stands in no file; another that it goes by does.
+            cycle = instance.inside[instance.inside.index(expression.span) :]
+            written = (span for span in cycle if span.source.name != "<default>")
             raise self.fail(
                 "E0501",
                 f"`{key}` of `{instance.root.name}` is defined by itself",
-                expression.span,
+                next(written, expression.span),
                 "needs its own value",
             )
         instance.inside.append(expression.span)

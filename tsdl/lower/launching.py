@@ -1,6 +1,6 @@
 """What an iteration takes beside its kernels: the scheduler, gaps, a host that launches slowly."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -17,8 +17,8 @@ class Launching(Struct, frozen=True):
     """What a policy says of it: seconds of each iteration, of its host, and from kernel to kernel.
 
     `gap` is what the device loses from a kernel to the next; `host_time` what the host takes beside
-    the devices; `overlap` says which batches are launched in two halves. The first and the last
-    may read `kernels` and `layers`.
+    the devices; `overlap` says which batches are launched in two halves. The formulas of `overhead`
+    and `host_time` may read `kernels` and `layers`.
     """
 
     overhead: Value
@@ -43,18 +43,17 @@ def launched(
     cost: Cost,
     device: Device,
     launching: Launching,
-    stages: Sequence[Stage],
-    drafts: Sequence[Stage] = (),
+    stages: Iterable[Stage],
+    layers: Value,
     *,
     first: bool = True,
 ) -> Cost:
-    """Return a cost with what a policy adds to it; launched are the kernels of `stages`, `drafts`.
+    """Return a cost with what a policy adds to it; launched are the kernels of `stages`.
 
-    All are as they were if no batch was divided in two; `drafts` are a drafter's, `stages` those of
-    the model itself. Of the stages of a pipeline the scheduler belongs to the first.
+    All are as they were if no batch was divided in two. Of the stages of a pipeline the scheduler
+    belongs to the first.
     """
-    count = _count(device, (*stages, *drafts))
-    layers = sum(stage.repeat for stage in stages if stage.name)  # blocks that repeat are layers
+    count = _count(device, stages)
     known: dict[Formula, Value] = {symbol("kernels"): count, symbol("layers"): layers}
     overhead = substituted(launching.overhead, known) if first else 0
     host_time = substituted(launching.host_time, known)

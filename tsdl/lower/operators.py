@@ -1,5 +1,6 @@
 """Operators to kernels: a graph on a device, sharded, as times over the batch's features."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct, field
@@ -83,6 +84,20 @@ class Graph(Struct):
         else:
             here.weight_bytes += kept.weight_bytes
             self.weight_bytes += repeat * kept.weight_bytes
+
+    def layers(self, parts: Iterable[tuple[int, int]] | None = None) -> Value:
+        """Return how many layers keep KV or states, each of a batch divided in two twice.
+
+        `parts` are the numbers of stages, with how often each repeats; all of them where None.
+        """
+        if parts is None:
+            parts = [(number, stage.repeat) for number, stage in enumerate(self.stages)]
+        count: Value = 0
+        for number, repeat in parts:
+            stage, kept = self.stages[number], self.kept[number]
+            if kept.kv_elements or kept.state_bytes:
+                count = make("+", count, make("if", stage.divided, 2 * repeat, repeat))
+        return count
 
     def add(self, name: str, repeat: int, kernels: list[Kernel]) -> None:
         """Add a stage; what it keeps was noted before."""

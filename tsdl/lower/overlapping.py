@@ -13,10 +13,10 @@ from msgspec.structs import replace
 from tsdl.diagnostics import Label
 from tsdl.diagnostics.suggest import nearest
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.formula import Formula, Value, make, substituted, symbol
+from tsdl.formula import Formula, Value, make, substituted, symbol, symbols
 from tsdl.lower.negatives import check_share
 from tsdl.plan import Cost, Kernel, Stage
-from tsdl.schema import BATCH_FEATURES
+from tsdl.schema import BATCH_FEATURES, OF_A_WORKER
 
 # The features of a half: of all that a batch has the half, but the longest context of the whole.
 _HALF: dict[Formula, Value] = {
@@ -52,11 +52,27 @@ def overlap_of(evaluator: Evaluator, policy: Instance, known: Mapping[Formula, V
         return Overlap()
     hides = evaluator.get(block, "hides")
     assert isinstance(hides, list)
-    when, occupies = (
-        substituted(evaluator.known(block, key), known) for key in ("when", "occupies")
-    )
+    when, occupies = (_known(evaluator, block, key, known) for key in ("when", "occupies"))
     check_share(evaluator, block, "occupies", occupies)
     return Overlap(when, tuple(map(str, hides)), occupies)
+
+
+def _known(
+    evaluator: Evaluator, block: Instance, key: str, known: Mapping[Formula, Value]
+) -> Value:
+    """Return a formula of the block, for what is known. Raises Failed where it reads more.
+
+    How many kernels are launched is not known before it is known which batches are divided.
+    """
+    found = substituted(evaluator.known(block, key), known)
+    if unknown := sorted(symbols(found) & OF_A_WORKER.keys()):
+        raise evaluator.fail(
+            "E0502",
+            f"this depends on the `{unknown[0]}` of a worker, and it says which are launched twice",
+            evaluator.span(block, key),
+            help=("`overlap` reads the features of the batch and `devices`",),
+        )
+    return found
 
 
 def _block(evaluator: Evaluator, policy: Instance) -> Instance | None:

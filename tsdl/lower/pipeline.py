@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
-from tsdl.formula import make, symbol
+from tsdl.formula import Value, make, symbol
 from tsdl.lower.devices import Device
 from tsdl.lower.launching import Launching, launched
 from tsdl.lower.operators import Graph, library_kernels
@@ -20,11 +20,13 @@ class Share(Struct, frozen=True):
     """What a device of one stage of devices keeps, and which stages of the graph it computes.
 
     `held` is its part of what requests keep: of their KV, or of their states where that is more.
+    `layers` are those that keep either.
     """
 
     stages: tuple[Stage, ...]
     weight_bytes: float
     held: float
+    layers: Value
 
 
 def shares(evaluator: Evaluator, worker: Instance, graph: Graph, stages: int) -> list[Share]:
@@ -34,7 +36,7 @@ def shares(evaluator: Evaluator, worker: Instance, graph: Graph, stages: int) ->
     keep KV and states of another size than others alternate with these; the graph has them first.
     """
     if stages == 1:
-        return [Share(tuple(graph.stages), graph.weight_bytes, 1.0)]
+        return [Share(tuple(graph.stages), graph.weight_bytes, 1.0, graph.layers())]
     layers = sum(stage.repeat for stage in graph.stages if stage.name)
     if layers < stages:
         raise evaluator.fail(
@@ -90,6 +92,7 @@ def _share(graph: Graph, parts: list[tuple[int, int]]) -> Share:
         tuple(replace(graph.stages[number], repeat=repeat) for number, repeat in parts),
         sum(repeat * one.weight_bytes for one, repeat in kept),
         max((here / whole for here, whole in (kv, states) if whole), default=1.0),
+        graph.layers(parts),
     )
 
 
@@ -118,7 +121,8 @@ def pipeline_of(
             send = library_kernels(evaluator, ("Send", "send"), width, symbol("tokens"), here)
             sent = (Stage("", 1, tuple(send)),)
         cost = Cost(whole.source, (*stages, *sent), 0, whole.tables)
-        found.append(launched(cost, device, launching, share.stages, first=not number))
+        first = not number
+        found.append(launched(cost, device, launching, share.stages, share.layers, first=first))
     return tuple(found)
 
 

@@ -54,12 +54,29 @@ def lower_local(
     )
 
 
+def _named(local: Instance, *keys: str) -> set[str]:
+    """Return the names in formulas of the stage, and in those of blocks within it."""
+    said = local.members.fields
+    usual = {"launch", "eager"} if "host_time" not in said else set()
+    nested = [block.fields for block in local.members.blocks.values()]
+    values = [said[key].value for key in keys if key in said]
+    values += [definition.value for fields in nested for definition in fields.values()]
+    names = (node for value in values for node in ast.walk(value) if isinstance(node, ast.Name))
+    return usual | {name.id for name in names}
+
+
 def _report_ineffective(evaluator: Evaluator, local: Instance) -> None:
     """Warn of what is said of launches of no host, and of swapped requests where none is swapped.
 
     Of these only where a policy swaps nobody whatever params are.
     """
-    if evaluator.known(local, "host_time") == 0:
+    read = _named(local, "host_time", "overhead")
+    for key, remedy in (("launch", "launch * kernels"), ("eager", "… if eager else 0 s")):
+        if not read & {key, "base"}:
+            why = f"neither `host_time` nor `overhead` reads `{key}`"
+            report_ineffective(evaluator, local, (key,), why, f"write `host_time = {remedy}`")
+    idle = evaluator.known(local, "host_time") == 0 and evaluator.get(local, "launch") != 0
+    if idle and "launch" in read:
         why, remedy = (
             "the host launches no kernel by itself",
             "write `eager = true`, or a condition",

@@ -2,6 +2,7 @@
 
 from tsdl.diagnostics import Label
 from tsdl.evaluate import Evaluator, Instance
+from tsdl.lower.ineffective import report_ineffective
 
 
 def set_aside(
@@ -14,7 +15,14 @@ def set_aside(
     once; their other places stay empty. Raises Failed where there is room for nobody.
     """
     share = evaluator.real(kv, "states")
+    if not share:
+        why = "nothing is set aside for states"
+        report_ineffective(evaluator, kv, ("state_places",), why, "write `states`, too")
     if not share or not state:
+        return room, None
+    if evaluator.optional(kv, "blocks") is not None:
+        why, remedy = "`blocks` says what there is", "leave one of both out"
+        report_ineffective(evaluator, kv, ("states", "state_places"), why, remedy)
         return room, None
     places = evaluator.whole(kv, "state_places")
     requests = int(share * room // (places * state))

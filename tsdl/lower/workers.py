@@ -145,7 +145,7 @@ def lower_workers(
 
 def _running(local: Local, kv: KVCache) -> Local:
     """Return a local stage that runs no more requests than have a place for their states."""
-    most = local.max_requests if kv.states is None else min(local.max_requests, kv.states)
+    most = local.max_requests if kv.requests is None else min(local.max_requests, kv.requests)
     return replace(local, max_requests=most)
 
 
@@ -163,7 +163,7 @@ def _cost(
         kernels = tables.of_parts() if cost.members.named("part") else [tables.of_whole()]
         alone = Cost(cost.name, (Stage("", 1, tuple(kernels)),), 0, tables.measured)
         drafts = ()
-    return launched(alone, device, launching, stages, drafts)
+    return launched(alone, device, launching, (*stages, *drafts), graph.layers())
 
 
 def _check_format(evaluator: Evaluator, model: Instance, device: Device) -> None:
@@ -273,9 +273,7 @@ def _kv_cache(
             for share in divided
             if share.held
         )
-    states = None
-    if given is None:
-        room, states = set_aside(evaluator, worker, kv, room, state)
+    room, requests = set_aside(evaluator, worker, kv, room, state)
     room = min(room, MOST_BYTES)
     if per_token > 0:
         room = room // (block * per_token) * (block * per_token)
@@ -289,7 +287,7 @@ def _kv_cache(
         shares=shares,
         copies=evaluator.word(kv, "state_copies"),
         copied=copied,
-        states=states,
+        requests=requests,
         swap_space=evaluator.whole(kv, "swap_space") * devices_of(evaluator, worker),
         swap_out=_move(evaluator, fresh, "swap_out"),
         swap_in=_move(evaluator, fresh, "swap_in"),

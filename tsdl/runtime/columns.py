@@ -195,10 +195,13 @@ class Requests(Mapping[str, Column]):
         return times + self._delays(rows) if self._handing else times
 
     def _delays(self, rows: slice = _ALL) -> Floats:
-        noted = (self._ledger.first, self._ledger.last)
-        first, last = (np.asarray(column)[: self.count][rows] for column in noted)
+        noted = self._ledger
+        first, last, gap = (
+            np.asarray(column)[: self.count][rows]
+            for column in (noted.first, noted.last, noted.largest_gap)
+        )
         workers = self.part("worker", rows)  # -1 takes the last one's, and its times are NaN
-        return delays(self._handing, workers, first, last, self.part("generated", rows))
+        return delays(self._handing, workers, (first, last, gap), self.part("generated", rows))
 
     def seen(self, tokens: Tokens) -> Tokens:
         """Return tokens with the times at which users have them, in the order of these."""

@@ -1,4 +1,8 @@
-"""When users have what an engine has generated: after the front end, and some tokens behind."""
+"""When users have what an engine has generated: after the front end, and some tokens behind.
+
+How long a token takes is told by a request's gaps, without the longest of them: others' prompts,
+a preemption or a hand-over may have come between. Who has no two gaps is told nothing by that.
+"""
 
 from collections.abc import Sequence
 from typing import Self
@@ -14,7 +18,7 @@ Floats = NDArray[np.float64]
 
 
 class Handing(Struct, frozen=True):
-    """From the end of an iteration to its users' tokens: seconds, and times a request's TPOT."""
+    """From the end of an iteration to its users' tokens: seconds, and gaps of a request."""
 
     front_end: float
     behind: float
@@ -26,23 +30,27 @@ class Handing(Struct, frozen=True):
 
     def delay(self, request: Request) -> float:
         """Return how many seconds later the user of a request has its tokens."""
-        if not self.behind or request.first is None or request.last is None:
+        gaps = request.generated - 2
+        if not self.behind or gaps < 1 or request.first is None or request.last is None:
             return self.front_end
-        gaps = max(request.generated - 1, 1)
-        return self.front_end + self.behind * ((request.last - request.first) / gaps)
+        usual = (request.last - request.first - request.largest_gap) / gaps
+        return self.front_end + self.behind * usual
 
 
 def delays(
     handing: Sequence[Handing],
     worker: NDArray[np.int64],
-    first: Floats,
-    last: Floats,
+    spans: tuple[Floats, Floats, Floats],
     generated: NDArray[np.int64],
 ) -> Floats:
-    """Return `Handing.delay` of requests, of which each has generated so many tokens."""
+    """Return `Handing.delay` of requests, of which each has generated so many tokens.
+
+    `spans` are when they had the first and the last of them, and the longest gap between two.
+    """
     found: Floats = np.array([one.front_end for one in handing], dtype=np.float64)[worker]
     if any(one.behind for one in handing):
         behind = np.array([one.behind for one in handing])[worker]
-        tpot = (last - first) / np.maximum(generated - 1, 1)
-        found += np.where(behind > 0, behind * tpot, 0.0)
+        first, last, largest_gap = spans
+        usual = (last - first - largest_gap) / np.maximum(generated - 2, 1)
+        found += np.where((behind > 0) & (generated > 2), behind * usual, 0.0)  # noqa: PLR2004
     return found

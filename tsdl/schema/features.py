@@ -29,7 +29,7 @@ FEATURE_TYPES: dict[str, Type] = dict.fromkeys(BATCH_FEATURES, _NUMBER)
 OF_A_WORKER: dict[str, str] = {
     "devices": "devices of the worker, or of each of its stages",
     "kernels": "kernels that a step of decodes launches on each of them",
-    "layers": "layers of the model, or of a stage of it",
+    "layers": "layers of the model, or of a stage of it, that keep KV or states",
 }
 
 # Features that are 0 where nobody is prefilled.

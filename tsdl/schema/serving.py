@@ -203,7 +203,7 @@ LOCAL = Block(
         ),
         "behind": Field(
             _NUMBER,
-            "how many times its TPOT later the user of a request has each token (section 9.1)",
+            "by how many of its usual gaps later a request's user has its tokens (section 9.1)",
             "0",
             low=0,
         ),

@@ -72,14 +72,13 @@ SGLANG_SWITCHES = _flags(
     """
     --allow-auto-truncate --disable-chunked-prefix-cache --disable-cuda-graph
     --disable-cuda-graph-padding --disable-custom-all-reduce --disable-overlap-schedule
-    --disable-priority-preemption --disable-radix-cache --disable-shared-experts-fusion
-    --enable-cache-report --enable-custom-logit-processor --enable-deepep-moe --enable-dp-attention
-    --enable-dp-lm-head --enable-ep-moe --enable-eplb --enable-hierarchical-cache --enable-lora
-    --enable-metrics --enable-mixed-chunk --enable-multimodal --enable-overlap-schedule
-    --disable-piecewise-cuda-graph --disable-prefill-cuda-graph --enable-p2p-check
+    --disable-piecewise-cuda-graph --disable-prefill-cuda-graph --disable-priority-preemption
+    --disable-radix-cache --disable-shared-experts-fusion --enable-cache-report
+    --enable-custom-logit-processor --enable-deepep-moe --enable-dp-attention --enable-dp-lm-head
+    --enable-ep-moe --enable-eplb --enable-hierarchical-cache --enable-lora --enable-metrics
+    --enable-mixed-chunk --enable-multimodal --enable-overlap-schedule --enable-p2p-check
     --enable-piecewise-cuda-graph --enable-priority-scheduling --enable-torch-compile
-    --enable-two-batch-overlap --is-embedding --log-requests
-    --schedule-low-priority-values-first --show-time-cost --skip-server-warmup
-    --skip-tokenizer-init --stream-output --trust-remote-code
+    --enable-two-batch-overlap --is-embedding --log-requests --schedule-low-priority-values-first
+    --show-time-cost --skip-server-warmup --skip-tokenizer-init --stream-output --trust-remote-code
     """
 )

@@ -8,6 +8,8 @@ schedules while the GPU computes from 0.4 on (lmsys.org/blog/2024-12-04-sglang-v
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from tsdl.diagnostics import Sink
 from tsdl.imports.engines import drafting
 from tsdl.imports.engines.commandline import Grammar
@@ -41,6 +43,7 @@ _BY_MEMORY = (
     (35, 2048, 2.8, 0.1), (60, 4096, 9.5, 0.5), (90, 8192, 9.5, 0.5), (160, 8192, 12.0, 0.5),
     (10_000, 16384, 32.0, 0.0),
 )  # fmt: skip
+_AT_ONCE = Line("0", "tokens are handed out at once", "behind")
 _PLACES = {"extra_buffer": 5}  # for states of a request, as strategies have them; else 3
 _ROUTERS = {
     "round_robin": "round_robin", "auto": "round_robin", "shortest_queue": "least_loaded",
@@ -76,7 +79,7 @@ _UNREAD = {
     "--lora-paths": "adapters are not modelled",
     "--tbo-token-distribution-threshold": "both halves have as many tokens, requests and contexts",
     "--enable-eplb": "see `imbalance` of `ep`",
-    "--cuda-graph-bs": "the largest of them decides: `eager = prefills == 0 and tokens > N`",
+    "--cuda-graph-bs": "the largest of them decides: say it by `--cuda-graph-max-bs`",
     "--enable-torch-compile": "kernels are those that the device's efficiency was found with",
     "--prefill-max-requests": "a prefill has as many prompts as its budget allows",
     "--max-mamba-cache-size": "set `states` of the kvcache, a share of its memory",
@@ -187,8 +190,10 @@ def _memory(serving: Serving, devices: int) -> None:
 def _states(serving: Serving) -> list[Line]:
     """Return what is set aside for states of recurrent layers, where that is not as usual."""
     flags = serving.flags
-    ratio = flags.number("--mamba-full-memory-ratio", 0, 50)
+    ratio = flags.number("--mamba-full-memory-ratio", 0.01, 50)
     strategy = flags.text("--mamba-scheduler-strategy")
+    if strategy not in {None, "auto", "no_buffer", *_PLACES}:
+        flags.unread("--mamba-scheduler-strategy", "three places for states are taken for each")
     places = _PLACES.get(strategy or "")
     if flags.flag("--disable-radix-cache"):
         places, strategy = 1, "no copies without the radix cache"
@@ -222,7 +227,7 @@ def _policy(serving: Serving, version: Version, shape: Shape) -> None:
     scheduler.base = f"{name}(budget = {tokens(budget)}, sequences = {sequences})"
     if mixed:
         local.append(Line("chunked", "--enable-mixed-chunk", "batching"))
-    local += _one_by_one(flags, version, stages=shape.stages)
+    local += _one_by_one(flags, version, stages=shape.stages) or _drafts(ahead)
     local += [eager] if eager else []
     halves(serving, shape, "--enable-two-batch-overlap", "peer_tokens > 1")
     order = flags.text("--schedule-policy") or "fcfs"
@@ -259,16 +264,24 @@ def _graphs(flags: Table, version: Version) -> tuple[str, Line | None]:
     return "sglang", Line(" or ".join(told.values()), ", ".join(told), "eager") if told else None
 
 
+def _drafts(ahead: int) -> list[Line]:
+    """Return that tokens which come several at a time are handed out at once."""
+    return [replace(_AT_ONCE, comment="drafted tokens come several at a time")] if ahead else []
+
+
 def _one_by_one(flags: Table, version: Version, *, stages: int) -> list[Line]:
     """Return what has batches scheduled one by one, nothing where that overlaps with computing."""
     off, on = (flags.flag(f"--{word}-overlap-schedule") for word in ("disable", "enable"))
     if stages > 1:
-        return [Line("synchronous", "a pipeline", "scheduling"), Line("0", "as well", "behind")]
+        return [
+            Line("synchronous", "a pipeline", "scheduling"),
+            _AT_ONCE,
+        ]
     if not off and (on or version >= _OVERLAPPED):
         return []
     why = "--disable-overlap-schedule" if off else "before 0.4"
     return [
         Line("synchronous", why, "scheduling"),
         Line("48 us * requests", f"{why}: as vLLM", "overhead"),
-        Line("0", "tokens are handed out at once", "behind"),
+        _AT_ONCE,
     ]
