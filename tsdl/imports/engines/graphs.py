@@ -34,7 +34,7 @@ class Graphs(NamedTuple):
         """Return what has to be said of them in a policy from a profile."""
         found = [self.eager] if self.eager else []
         if self.pieces and profile != OLD:
-            ends = "launch * (kernels if eager else 4 * layers)"
+            ends = "launch * kernels if eager else in_pieces"
             found.append(Line(ends, "graphs end at each layer's attention", "host_time"))
         if self.whole:
             whole = "launch * kernels if eager else 0 s"
