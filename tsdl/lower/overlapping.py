@@ -65,7 +65,7 @@ def _known(
     How many kernels are launched is not known before it is known which batches are divided.
     """
     found = substituted(evaluator.known(block, key), known)
-    if unknown := sorted(symbols(found) & OF_A_WORKER.keys()):
+    if unknown := sorted(symbols(found) & (OF_A_WORKER.keys() - {"devices"})):
         raise evaluator.fail(
             "E0502",
             f"this depends on the `{unknown[0]}` of a worker, and it says which are launched twice",
