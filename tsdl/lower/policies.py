@@ -55,11 +55,12 @@ def lower_local(
 
 
 def _named(local: Instance, *keys: str) -> set[str]:
-    """Return the names in formulas of the stage, and in those of blocks within it."""
+    """Return the names in formulas of the stage, in its `let`s, and in those of blocks within."""
     said = local.members.fields
     usual = {"launch", "eager"} if "host_time" not in said else set()
     nested = [block.fields for block in local.members.blocks.values()]
     values = [said[key].value for key in keys if key in said]
+    values += [definition.value for definition in local.members.lets.values()]
     values += [definition.value for fields in nested for definition in fields.values()]
     names = (node for value in values for node in ast.walk(value) if isinstance(node, ast.Name))
     return usual | {name.id for name in names}

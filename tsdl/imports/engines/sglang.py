@@ -273,10 +273,7 @@ def _one_by_one(flags: Table, version: Version, *, stages: int) -> list[Line]:
     """Return what has batches scheduled one by one, nothing where that overlaps with computing."""
     off, on = (flags.flag(f"--{word}-overlap-schedule") for word in ("disable", "enable"))
     if stages > 1:
-        return [
-            Line("synchronous", "a pipeline", "scheduling"),
-            _AT_ONCE,
-        ]
+        return [Line("synchronous", "a pipeline", "scheduling"), _AT_ONCE]
     if not off and (on or version >= _OVERLAPPED):
         return []
     why = "--disable-overlap-schedule" if off else "before 0.4"
