@@ -58,8 +58,7 @@ def captured(flags: Table, sequences: int, version: Version) -> Graphs:
     if mode == "FULL_DECODE_ONLY":
         limit = largest or min(_LARGEST, 2 * sequences)
         return Graphs(Line(f"prefills > 0 or tokens > {limit}", f"{CONFIG}: only decodes", "eager"))
-    beyond = f"tokens > {largest}" if version >= _ONE else f"prefills > 0 or tokens > {largest}"
-    eager = Line(beyond, MOST if most else CONFIG, "eager") if largest else None
+    eager = Line(f"tokens > {largest}", MOST if most else CONFIG, "eager") if largest else None
     return Graphs(eager, (mode or usual) == "PIECEWISE", mode == "FULL")
 
 
