@@ -134,7 +134,8 @@ def _of_a_state(name: str, stage: str, scope: Scope) -> str | None:
 
 def _of_the_batch(name: str, stage: str, event: str) -> str | None:
     if name in OF_A_WORKER:
-        return f"only `overhead`, `eager` and `host_time` of a policy know `{name}`"
+        others = ", its `overlap` and the formulas of costs" if name == "devices" else ""
+        return f"only `overhead`, `eager` and `host_time` of a policy{others} know `{name}`"
     if name != "batch" and name not in BATCH_FEATURES:
         return None
     if event in RULES:

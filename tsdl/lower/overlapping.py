@@ -68,7 +68,7 @@ def _known(
     if unknown := sorted(symbols(found) & (OF_A_WORKER.keys() - {"devices"})):
         raise evaluator.fail(
             "E0502",
-            f"this depends on the `{unknown[0]}` of a worker, and it says which are launched twice",
+            f"`{key}` depends on the `{unknown[0]}` of a worker, and says itself what runs twice",
             evaluator.span(block, key),
             help=("`overlap` reads the features of the batch and `devices`",),
         )

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsdl.formula import ATTRIBUTE
-from tsdl.runtime.handing import Handing, delays
+from tsdl.plan import Local
+from tsdl.runtime.handing import delays
 from tsdl.runtime.ledger import STATUSES, Ledger
 from tsdl.runtime.metrics import Floats, Metric
 from tsdl.runtime.request import FINISHED
@@ -40,10 +41,10 @@ class Requests(Mapping[str, Column]):
     A column that was asked for by its name is kept; of what `part` returns nothing is.
     """
 
-    def __init__(self, ledger: Ledger, handing: Sequence[Handing] = ()) -> None:
-        """Take the rows of those that have arrived, and of each worker when users have tokens."""
+    def __init__(self, ledger: Ledger, policies: Sequence[Local] = ()) -> None:
+        """Take the rows of those that have arrived, and the policy of each worker."""
         self._ledger = ledger
-        self._handing = handing if any(h.front_end or h.behind for h in handing) else ()
+        self._policies = policies if any(p.front_end or p.behind for p in policies) else ()
         self._arrivals = ledger.sessions.arrivals
         priority = () if self._arrivals.priority is None else (PRIORITY,)
         self._names = (*NAMES, *priority, *self._arrivals.attributes)
@@ -192,7 +193,7 @@ class Requests(Mapping[str, Column]):
 
     def _seen(self, times: Floats, rows: slice) -> Floats:
         """Return when users have what is generated at some times."""
-        return times + self._delays(rows) if self._handing else times
+        return times + self._delays(rows) if self._policies else times
 
     def _delays(self, rows: slice = _ALL) -> Floats:
         noted = self._ledger
@@ -201,11 +202,11 @@ class Requests(Mapping[str, Column]):
             for column in (noted.first, noted.last, noted.largest_gap)
         )
         workers = self.part("worker", rows)  # -1 takes the last one's, and its times are NaN
-        return delays(self._handing, workers, (first, last, gap), self.part("generated", rows))
+        return delays(self._policies, workers, (first, last, gap), self.part("generated", rows))
 
     def seen(self, tokens: Tokens) -> Tokens:
         """Return tokens with the times at which users have them, in the order of these."""
-        if not self._handing:
+        if not self._policies:
             return tokens
         times = tokens.time + self._delays()[tokens.request]
         order = np.argsort(times, kind="stable")

@@ -22,7 +22,7 @@ from tsdl.runtime.clock import ARRIVAL, BOUNDARY, OBSERVER, TIMER, Clock, Proces
 from tsdl.runtime.drafts import Drafts
 from tsdl.runtime.failures import Failures
 from tsdl.runtime.gangs import Gang, gangs_of
-from tsdl.runtime.handing import Handing
+from tsdl.runtime.handing import delay
 from tsdl.runtime.handover import Handover, RemoteSwap
 from tsdl.runtime.ledger import Ledger
 from tsdl.runtime.limits import run_within
@@ -92,9 +92,8 @@ class Engine:
         self.ended = 0.0
         self.longest = self.system.longest
         self.in_turns = workload.chained
-        handing = [Handing.of(worker.local) for worker in self.workers]
-        self.front_ends = [one.front_end for one in handing]
-        self.handing = handing if any(one.behind for one in handing) else None
+        self.policies = [worker.local for worker in self.workers]
+        self.behind = any(policy.behind for policy in self.policies)
         self.serving = 0  # gangs that are processes
         self.timers, self.failures = Timers(self), Failures(self)
         self.gap_length, self.gap_count = array("d"), array("i")
@@ -237,11 +236,8 @@ class Engine:
         request.loose = False
         self.open -= 1
         if status != REJECTED:
-            # That is when its user has the answer.
-            if self.handing is None:
-                now += self.front_ends[request.worker]
-            else:
-                now += self.handing[request.worker].delay(request)
+            policy = self.policies[request.worker]  # that is when its user has the answer
+            now += delay(policy, request) if self.behind else policy.front_end
         if now > self.ended:  # noqa: PLR1730 (often: `max` is slower)
             self.ended = now
         self.ledger.close(request)

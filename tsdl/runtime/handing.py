@@ -5,10 +5,8 @@ a preemption or a hand-over may have come between. Who has no two gaps is told n
 """
 
 from collections.abc import Sequence
-from typing import Self
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from tsdl.plan import Local
@@ -17,39 +15,29 @@ from tsdl.runtime.request import Request
 Floats = NDArray[np.float64]
 
 
-class Handing(Struct, frozen=True):
-    """From the end of an iteration to its users' tokens: seconds, and gaps of a request."""
-
-    front_end: float
-    behind: float
-
-    @classmethod
-    def of(cls, local: Local) -> Self:
-        """Return what the policy of a worker says."""
-        return cls(local.front_end, local.behind)
-
-    def delay(self, request: Request) -> float:
-        """Return how many seconds later the user of a request has its tokens."""
-        gaps = request.generated - 2
-        if not self.behind or gaps < 1 or request.first is None or request.last is None:
-            return self.front_end
-        usual = (request.last - request.first - request.largest_gap) / gaps
-        return self.front_end + self.behind * usual
+def delay(policy: Local, request: Request) -> float:
+    """Return how many seconds later than its engine the user of a request has its tokens."""
+    gaps = request.generated - 2
+    if not policy.behind or gaps < 1 or request.first is None or request.last is None:
+        return policy.front_end
+    usual = (request.last - request.first - request.largest_gap) / gaps
+    return policy.front_end + policy.behind * usual
 
 
 def delays(
-    handing: Sequence[Handing],
+    policies: Sequence[Local],
     worker: NDArray[np.int64],
     spans: tuple[Floats, Floats, Floats],
     generated: NDArray[np.int64],
 ) -> Floats:
-    """Return `Handing.delay` of requests, of which each has generated so many tokens.
+    """Return the `delay` of requests, by the policies of all workers and the number of each one's.
 
-    `spans` are when they had the first and the last of them, and the longest gap between two.
+    `spans` are when each had its first token and its last, and the longest gap between two of those
+    that were generated.
     """
-    found: Floats = np.array([one.front_end for one in handing], dtype=np.float64)[worker]
-    if any(one.behind for one in handing):
-        behind = np.array([one.behind for one in handing])[worker]
+    found: Floats = np.array([one.front_end for one in policies], dtype=np.float64)[worker]
+    if any(one.behind for one in policies):
+        behind = np.array([one.behind for one in policies])[worker]
         first, last, largest_gap = spans
         usual = (last - first - largest_gap) / np.maximum(generated - 2, 1)
         found += np.where((behind > 0) & (generated > 2), behind * usual, 0.0)  # noqa: PLR2004

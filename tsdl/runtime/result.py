@@ -20,7 +20,6 @@ from tsdl.runtime import gaps, usage
 from tsdl.runtime.among import Among
 from tsdl.runtime.beyond import warnings
 from tsdl.runtime.columns import Column, Requests
-from tsdl.runtime.handing import Handing
 from tsdl.runtime.metrics import Metric, Nothing, evaluate, holds, statistics
 from tsdl.runtime.parquet import UNITS, about
 from tsdl.runtime.samples import ROUTER
@@ -74,7 +73,7 @@ class Result:
         self.plan = plan
         self.seed = seed
         self.timeline: Timeline | None = watch.timeline if watch else None
-        self.columns = Requests(outcome.requests, [Handing.of(w.local) for w in outcome.workers])
+        self.columns = Requests(outcome.requests, [w.local for w in outcome.workers])
         noted = watch.tokens if watch else None
         self.tokens = None if noted is None else self.columns.seen(noted.columns())
         self._samples, self._records = outcome.samples, outcome.notes.records
