@@ -71,6 +71,8 @@ def why_not(error: Exception) -> str:
         line = before.count(b"\n") + 1
         byte = f"0x{error.object[error.start]:02X}"
         return f"it is not UTF-8 text (line {line} has the byte {byte}): save it as UTF-8"
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder: name a file in it"
     return getattr(error, "strerror", None) or str(error)
 
 

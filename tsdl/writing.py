@@ -10,6 +10,7 @@ _WIDEST = 120
 _ALIGNED = 80  # comments stand below one another behind lines that are not longer
 _LARGE = ("scenario", "cluster", "policy", "workload")  # are never written in one line
 _GROUPED = 10_000  # from here on, digits are grouped
+_NO_PATH = '"\\'  # what a path is written without
 _HUGE = 1e16  # from here on, numbers with a point are written by powers of ten
 
 
@@ -33,13 +34,16 @@ class Block(Struct):
 Member = Line | Block
 
 
-def render(title: Iterable[str], blocks: Iterable[Block]) -> str:
+def render(title: Iterable[str], blocks: Iterable[Member]) -> str:
     """Return a whole file."""
     lines = ['edition "2026"', *(f"# {visible(line, _ONE_LINE)}" for line in title)]
     for block in blocks:
         lines.append("")
-        lines += [f"## {visible(note, _ONE_LINE)}" for note in block.notes]
-        lines += _block(block, "")
+        if isinstance(block, Block):
+            lines += [f"## {visible(note, _ONE_LINE)}" for note in block.notes]
+            lines += _block(block, "")
+        else:
+            lines += _run([block], "")
     return "\n".join(lines) + "\n"
 
 
@@ -105,6 +109,11 @@ def _spread(block: Block, lines: list[Line]) -> bool:
 
 def _commented(text: str, comment: str, column: int) -> str:
     return f"{text:{column}}  # {comment}" if comment else text
+
+
+def quoted_path(path: str) -> str:
+    """Write the path of a file as a text."""
+    return f'"{"".join(c for c in path if c.isprintable() and c not in _NO_PATH)}"'
 
 
 def number(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def import_(arguments: argparse.Namespace) -> int:
     """Turn a configuration of another simulator, a model or an engine into TSDL."""
-    from tsdl.imports import COMMANDS, FORMATS, named_files
+    from tsdl.imports import COMMANDS, FORMATS, File, named_files
 
     if "-o" in arguments.flags:
         return usage_error("`-o` says where to write, and stands before `--`")
@@ -43,11 +44,11 @@ def import_(arguments: argparse.Namespace) -> int:
     for path in dict.fromkeys(paths):
         # A command, in quotes or not; without, its words come one by one.
         if arguments.format in COMMANDS and (" " in path or not path or len(arguments.files) > 1):
-            files.append(("<command>", path))
+            files.append(File("<command>", path))
             continue
         session = open_file(path, sink.found)
         if session is not None:
-            files.append((session.path, session.text))
+            files.append(File(session.path, session.text, _beside(path, arguments.output)))
         elif arguments.format == "hf":
             sink.found[-1] = replace(sink.found[-1], help=(_which(path),))
     text = None
@@ -64,6 +65,17 @@ def import_(arguments: argparse.Namespace) -> int:
     except OSError as error:
         return usage_error(f"cannot write to {arguments.output!r}: {error.strerror or error}")
     return OK
+
+
+def _beside(path: str, output: str | None) -> str:
+    """Return what a file is called by a program that stands where it is written, or else here."""
+    folder = Path(output).parent if output else Path()
+    if Path(path).is_absolute() or folder == Path():
+        return path
+    try:
+        return os.path.relpath(path, folder)
+    except ValueError:  # another drive
+        return str(Path(path).absolute())
 
 
 def _which(path: str) -> str:

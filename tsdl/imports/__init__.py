@@ -5,18 +5,18 @@ from collections.abc import Callable, Sequence
 from tsdl.diagnostics import Sink
 from tsdl.formatting import in_style
 from tsdl.imports import huggingface, llm_inference_simulator, tokensim
+from tsdl.imports.documents import File
 from tsdl.imports.engines import sglang, vllm
 
-Reader = Callable[[Sequence[tuple[str, str]], Sequence[str], Sink], str | None]
+Reader = Callable[[Sequence[File], Sequence[str], Sink], str | None]
+Given = tuple[str, str] | File
 
 
-def _in_style(read: Reader) -> Reader:
+def _in_style(read: Reader) -> Callable[[Sequence[Given], Sequence[str], Sink], str | None]:
     """Return what writes the same programs in the style of `tsdl fmt`."""
 
-    def read_and_format(
-        files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink
-    ) -> str | None:
-        text = read(files, flags, sink)
+    def read_and_format(files: Sequence[Given], flags: Sequence[str], sink: Sink) -> str | None:
+        text = read([File(*file) for file in files], flags, sink)
         return None if text is None else in_style(text)
 
     return read_and_format
@@ -24,7 +24,7 @@ def _in_style(read: Reader) -> Reader:
 
 # Each takes the files, as pairs of name and text, and the flags of that simulator's own command
 # line (hf has none). It returns the text of a .tsim file, or None where the sink has errors.
-FORMATS: dict[str, Reader] = {
+FORMATS = {
     "tokensim": _in_style(tokensim.read),
     "llm-inference-simulator": _in_style(llm_inference_simulator.read),
     "hf": _in_style(huggingface.read),
@@ -54,4 +54,4 @@ def named_files(form: str, flags: Sequence[str]) -> list[str]:
     return found
 
 
-__all__ = ["COMMANDS", "FORMATS", "Reader", "named_files"]
+__all__ = ["COMMANDS", "FORMATS", "File", "Reader", "named_files"]

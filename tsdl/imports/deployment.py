@@ -73,7 +73,7 @@ class Deployment(Struct):
     model_members: list[Member] = field(default_factory=list)
     model_notes: list[str] = field(default_factory=list)
     model_name: str = "watched"  # of the one derived, where it has members
-    declarations: list[Block] = field(default_factory=list)
+    declarations: list[Member] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     network: Line | None = None
     tiers: list[Block] = field(default_factory=list)
@@ -103,19 +103,20 @@ def common_name(files: Sequence[str], otherwise: str) -> str:
 
 def write(deployment: Deployment) -> str:
     """Return the text of a deployment."""
-    blocks = [*deployment.declarations]
+    blocks: list[Member] = [*deployment.declarations]
     model = _model(deployment, blocks)
     cache = _cache(deployment.memory, blocks)
     policy = _policy(deployment.scheduler, blocks)
     cluster = _cluster(deployment, cache, blocks)
     workload = _workload(deployment.workload, blocks)
     members: list[Member] = [model, cluster, *policy, workload, *deployment.settings]
-    taken = [block.head.split()[1].partition("(")[0] for block in blocks]
+    heads = [block.head for block in blocks if isinstance(block, Block)]
+    taken = [head.split()[1].partition("(")[0] for head in heads]
     name = identifier(deployment.name, taken)
     return render(deployment.title, [*blocks, Block(f"scenario {name}", members)])
 
 
-def _model(deployment: Deployment, blocks: list[Block]) -> Line:
+def _model(deployment: Deployment, blocks: list[Member]) -> Line:
     members = deployment.model_members
     if not members:
         return deployment.model
@@ -124,7 +125,7 @@ def _model(deployment: Deployment, blocks: list[Block]) -> Line:
     return Line(deployment.model_name, "", "model")
 
 
-def _cache(memory: Memory, blocks: list[Block]) -> str:
+def _cache(memory: Memory, blocks: list[Member]) -> str:
     """Return the name of the KV-cache manager, or nothing for the default one."""
     if not memory.fields:
         return "" if memory.base == "paged" else memory.base
@@ -133,7 +134,7 @@ def _cache(memory: Memory, blocks: list[Block]) -> str:
     return name
 
 
-def _policy(scheduler: Scheduler, blocks: list[Block]) -> list[Line]:
+def _policy(scheduler: Scheduler, blocks: list[Member]) -> list[Line]:
     stages = (("local", scheduler.local), ("global", scheduler.everywhere))
     members: list[Member] = [Block(n, sorted(stage, key=_rank)) for n, stage in stages if stage]
     if members or scheduler.also:
@@ -150,7 +151,7 @@ def _rank(member: Member) -> int:
     return 2 if isinstance(member, Block) else 0 if member.name else 1
 
 
-def _cluster(deployment: Deployment, cache: str, blocks: list[Block]) -> Line:
+def _cluster(deployment: Deployment, cache: str, blocks: list[Member]) -> Line:
     groups = deployment.groups
     simple = not (deployment.network or deployment.tiers or cache)
     if len(groups) == 1 and groups[0].plain and simple and not deployment.nodes[0].fields:
@@ -188,7 +189,7 @@ def _worker(group: Group, cache: str, deployment: Deployment) -> Block:
     return Block(f"worker {group.name}{count}", lines, group.comment)
 
 
-def _workload(workload: Line | list[Member], blocks: list[Block]) -> Line:
+def _workload(workload: Line | list[Member], blocks: list[Member]) -> Line:
     if isinstance(workload, Line):
         return workload
     blocks.append(Block(f"workload {TRAFFIC}", workload))

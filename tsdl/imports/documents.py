@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import yaml
 from msgspec import Struct, field
@@ -18,6 +19,17 @@ _BEGINS = 'it begins with keys: `key: value`, or `{ "key": value }`'
 _WHOLE = re.compile(r"[-+]?[0-9]{1,16}")
 _REAL = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,3})?")
 _WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+class File(NamedTuple):
+    """A file of a configuration: its name for those who read of it, and its text.
+
+    `path` is what the program calls it that is made of it, "" where it does not stand on a disk.
+    """
+
+    name: str
+    text: str
+    path: str = ""
 
 
 def scalar(text: str) -> Data:

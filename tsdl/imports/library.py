@@ -26,10 +26,12 @@ _ALIASES: dict[str, dict[str, str]] = {
         "a100sxm480g": "A100_80G", "a100sxm40g": "A100_40G", "v100": "V100_32G",
         "v100sxm2": "V100_32G", "h100": "H100_SXM", "h10080g": "H100_SXM", "h200sxm": "H200",
         "h200141g": "H200", "b200sxm": "B200", "b200192g": "B200", "a1024g": "A10",
-        "a100pcie80g": "A100_PCIe", "a10080gpcie": "A100_PCIe",
+        "a100pcie80g": "A100_PCIe", "a10080gpcie": "A100_PCIe", "a10080gbpcie": "A100_PCIe",
+        "a100sxm440g": "A100_40G",
         "gh20096g": "GH200", "gh200480g": "GH200", "gh200141g": "GH200_144G", "b300sxm": "B300",
         "b300288g": "B300", "a6000": "RTX_A6000", "teslat4": "T4", "geforcertx3090": "RTX_3090",
         "g6aim": "GDDR6_AiM", "rtxpro6000server": "RTX_PRO_6000",
+        "v100sxm232g": "V100_32G", "v100sxm216g": "V100_16G", "b300sxm6ac": "B300",
     },
     "link": {
         "nvlinkx6": "NVLink2", "nvlinkx12": "NVLink3", "nvlinkx18": "NVLink4",
@@ -41,6 +43,12 @@ _ALIASES: dict[str, dict[str, str]] = {
         "llama30b": "llama_33b", "llama38b": "llama3_8b", "gpt3": "gpt3_175b",
         "llama270bgqa": "llama2_70b",
     },
+}  # fmt: skip
+
+# Words of a device's name as drivers tell it, which say nothing of what it does.
+_OF_DRIVERS = {
+    "nvidia", "tesla", "geforce", "amd", "instinct", "blackwell", "workstation", "server",
+    "edition", "generation", "hbm3", "hbm3e", "oam",
 }  # fmt: skip
 
 # What NVLink and PCIe are on a device of the library; on others NVLink3 and PCIe4_x16.
@@ -102,7 +110,11 @@ def folded(name: str) -> str:
 def known(kind: str, name: str) -> str | None:
     """Return what a name is called in the library."""
     key = folded(name)
-    return _ALIASES.get(kind, {}).get(key) or _known(kind).get(key)
+    found = _ALIASES.get(kind, {}).get(key) or _known(kind).get(key)
+    if found or kind != "hardware":
+        return found
+    plain = " ".join(word for word in name.split() if word.lower() not in _OF_DRIVERS)
+    return known(kind, plain) if plain not in ("", name) else None
 
 
 def near(kind: str, name: str) -> bool:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from tsdl.diagnostics import Sink
 from tsdl.imports import dispatch
 from tsdl.imports.deployment import Deployment, Group, Node, write
-from tsdl.imports.documents import read_flags, read_tables
+from tsdl.imports.documents import File, read_flags, read_tables
 from tsdl.imports.library import Names, connection
 from tsdl.imports.tables import WRONG, Table
 from tsdl.source import Source, Span
@@ -71,10 +71,10 @@ class _Config(Struct):
         return self.sections.setdefault(name, Table(self.root.span, self.sink))
 
 
-def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> str | None:
+def read(files: Sequence[File], flags: Sequence[str], sink: Sink) -> str | None:
     """Return the TSDL text of a configuration, or None where it has mistakes."""
     given = read_flags(flags, sink)
-    tables = [table for name, text in files for table in read_tables(name, text, sink)]
+    tables = [table for file in files for table in read_tables(file.name, file.text, sink)]
     if len(tables) > 1:
         sink.error(WRONG, "a second configuration; one is imported at a time", tables[1].span)
     if tables and not tables[0].has(*_SECTIONS):
@@ -93,9 +93,7 @@ def _text(config: _Config, flags: Table) -> str | None:
     return None if config.sink.has_errors else write(config.deployment)
 
 
-def _config(
-    files: Sequence[tuple[str, str]], tables: list[Table], flags: Table, sink: Sink
-) -> _Config:
+def _config(files: Sequence[File], tables: list[Table], flags: Table, sink: Sink) -> _Config:
     name = PurePath(files[0][0]) if files else None
     stem = "disaggregated" if flags.has("disaggregated") else "aggregated"
     origin = name.name if name else "flags"

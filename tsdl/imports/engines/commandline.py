@@ -44,6 +44,9 @@ _SIZE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kKmMgG])")
 _FACTORS = {"k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
+Version = tuple[int, ...]
+
+
 class Grammar(Struct, frozen=True):
     """How an engine is told what to do."""
 
@@ -62,10 +65,19 @@ class _Word(Struct, frozen=True):
 
 
 class Command(Struct, frozen=True):
-    """Flags by their names, `--` included, and the tag of the image, "" if there is none."""
+    """Flags by their names, `--` included, and what else is told of a server.
+
+    `tag` is the engine's version as an image or a file names it, "" if none does; `text` is the
+    command as it was given, or would be. Of one that was measured `device` is what it ran on,
+    `offered` the path of its requests, and `dataset` the name of the file that they came from.
+    """
 
     flags: Table
     tag: str
+    text: str
+    device: Value | None = None
+    offered: str = ""
+    dataset: str = ""
 
 
 def read_command(name: str, text: str, grammar: Grammar, sink: Sink) -> Command | None:
@@ -93,7 +105,7 @@ def read_command(name: str, text: str, grammar: Grammar, sink: Sink) -> Command 
     table = Table(Span(source, 0, len(source.text.rstrip())), sink)
     end = start + _enter(table, words[start:], grammar, sink)
     _tell_others(words[end:], grammar, sink)
-    return None if sink.has_errors else Command(table, tag)
+    return None if sink.has_errors else Command(table, tag, text)
 
 
 def plain(text: str) -> str:
@@ -206,7 +218,7 @@ def _enter(table: Table, words: Sequence[_Word], grammar: Grammar, sink: Sink) -
         elif word.text.startswith("-") and not isinstance(scalar(word.text), int | float):
             waiting = several = _flag(table, word, grammar)
         elif waiting and (waiting not in grammar.switches or word.text.lower() in _TRUTHS):
-            table.entries[waiting] = Value(_value(word.text), word.span)
+            table.entries[waiting] = Value(value_of(word.text), word.span)
             waiting = ""
         elif several in _SEVERAL and not waiting:
             continue
@@ -234,10 +246,11 @@ def _flag(table: Table, word: _Word, grammar: Grammar) -> str:
     off = key.startswith("--no-")
     key = f"--{key.removeprefix('--no-')}" if off else key
     table.keys[key] = word.span
-    table.entries[key] = Value(_value(value) if given else not off, word.span)
+    table.entries[key] = Value(value_of(value) if given else not off, word.span)
     return "" if given or off else key
 
 
-def _value(text: str) -> Data:
+def value_of(text: str) -> Data:
+    """Return what the text of a flag means: sizes are numbers."""
     size = _SIZE.fullmatch(text)
     return float(size[1]) * _FACTORS[size[2]] if size else scalar(text)

@@ -3,7 +3,7 @@
 import json
 from typing import NamedTuple
 
-from tsdl.imports.engines.serving import Version
+from tsdl.imports.engines.commandline import Version
 from tsdl.imports.tables import Table
 from tsdl.writing import Line
 
@@ -58,7 +58,9 @@ def captured(flags: Table, sequences: int, version: Version) -> Graphs:
     if mode == "FULL_DECODE_ONLY":
         limit = largest or min(_LARGEST, 2 * sequences)
         return Graphs(Line(f"prefills > 0 or tokens > {limit}", f"{CONFIG}: only decodes", "eager"))
-    eager = Line(f"tokens > {largest}", MOST if most else CONFIG, "eager") if largest else None
+    eager = None
+    if largest and largest != min(_LARGEST, 2 * sequences):
+        eager = Line(f"tokens > {largest}", MOST if most else CONFIG, "eager")
     return Graphs(eager, (mode or usual) == "PIECEWISE", mode == "FULL")
 
 

@@ -9,9 +9,10 @@ from msgspec import Struct
 from tsdl.diagnostics import Sink
 from tsdl.diagnostics.suggest import nearest
 from tsdl.imports.deployment import Deployment, Group, Memory, Node, write
-from tsdl.imports.documents import read_flags
+from tsdl.imports.documents import File, read_flags
 from tsdl.imports.engines.checkpoints import Checkpoint, checkpoint, formats
-from tsdl.imports.engines.commandline import MODEL, Grammar, plain, read_command
+from tsdl.imports.engines.commandline import MODEL, Command, Grammar, Version, plain, read_command
+from tsdl.imports.engines.configuration import is_configuration, read_configuration
 from tsdl.imports.engines.relatives import help_for
 from tsdl.imports.library import (
     Names,
@@ -19,19 +20,19 @@ from tsdl.imports.library import (
     declares,
     folded,
     has_experts,
+    known,
     longest_context,
     own_link,
 )
 from tsdl.imports.tables import WRONG, Table
 from tsdl.source import Source, Span
-from tsdl.writing import Block, Line, Member, tokens, visible
+from tsdl.writing import Block, Line, Member, quoted_path, tokens, visible
 
 MOST_DEVICES = 4096
 _MOST_LINES = 12  # of a command that are shown
 _MOST_NODES = 10_000
 # Of `v0.6.3.post1` what defaults depend on. `0.6` is 0.6.0, as it is where one installs it.
 _VERSION = re.compile(r"v?(\d{1,3})(?:\.(\d{1,3})(?:\.(\d{1,3}))?)?(?![0-9A-Za-z])")
-Version = tuple[int, ...]
 _OWN = ("hardware", "link", "model", "network", "version")  # flags of ours
 # GiB that drivers report, by which engines choose their defaults; of others the library's.
 MEMORY = {
@@ -59,7 +60,7 @@ class Serving(Struct):
     names: Names
     flags: Table
     own: Table
-    tag: str
+    command: Command
     deployment: Deployment
     model: Checkpoint
     hardware: str = ""
@@ -73,7 +74,7 @@ class Serving(Struct):
     def version(self, usual: Version) -> Version:
         """Return the version that is asked for, or that of the image; else the usual one."""
         given = self.own.value("version")
-        text = given.span.text.strip("'\"") if given else self.tag
+        text = given.span.text.strip("'\"") if given else self.command.tag
         found = _VERSION.match(text)
         if found:
             return tuple(int(part) for part in found.groups() if part)
@@ -91,7 +92,7 @@ class Serving(Struct):
 
 
 def open_command(
-    files: Sequence[tuple[str, str]], flags: Sequence[str], grammar: Grammar, sink: Sink
+    files: Sequence[File], flags: Sequence[str], grammar: Grammar, sink: Sink
 ) -> Serving | None:
     """Read a command line, and what model and hardware it is about; None where it has mistakes."""
     if len(files) != 1:
@@ -102,13 +103,17 @@ def open_command(
         return None
     own = read_flags(flags, sink)
     _known_flags(own)
-    command = read_command(*files[0], grammar, sink)
+    (file,) = files
+    if is_configuration(file):
+        command = read_configuration(file, grammar, sink)
+    else:
+        command = read_command(file.name, file.text, grammar, sink)
     if command is None:
         return None
-    lines = wrap(plain(files[0][1]), 110, break_on_hyphens=False)
+    lines = wrap(plain(command.text), 110, break_on_hyphens=False)
     heading = ["Made by `tsdl import` from:", *lines[:_MOST_LINES]]
     made = Deployment("serving", heading, model_name="served")
-    serving = Serving(sink, Names(sink), command.flags, own, command.tag, made, Checkpoint(""))
+    serving = Serving(sink, Names(sink), command.flags, own, command, made, Checkpoint(""))
     _hardware(serving)
     _model(serving)
     return None if sink.has_errors else serving
@@ -123,6 +128,11 @@ def close_command(serving: Serving) -> str | None:
     made.workload = Line(
         "sharegpt(rate = 8 req/s)", "no flag says what arrives: put in yours", "workload"
     )
+    command = serving.command
+    if command.offered:
+        made.declarations.append(Line(f"param offered: path = {quoted_path(command.offered)}"))
+        other = f": {visible(command.dataset)} has them" if command.dataset else ""
+        made.workload = [Line("offered", f"without the tokens that prompts share{other}", "trace")]
     return None if serving.sink.has_errors else write(made)
 
 
@@ -140,14 +150,18 @@ def _known_flags(own: Table) -> None:
 
 
 def _hardware(serving: Serving) -> None:
-    name = serving.own.text("hardware")
-    if name is None:
-        help_ = "name the device behind `--`: `-- --hardware A100_80G`"
-        title = "no hardware is named: a command line does not say what it runs on"
-        serving.sink.error(WRONG, title, serving.own.span, help=(help_,))
+    name, device = serving.own.text("hardware"), serving.command.device
+    if name is not None:
+        place = serving.own.place("hardware")
+        serving.hardware = serving.names.find("hardware", name, place) or ""
         return
-    found = serving.names.find("hardware", name, serving.own.place("hardware"))
-    serving.hardware = found or ""
+    serving.hardware = known("hardware", str(device.data)) or "" if device else ""
+    if not serving.hardware:
+        title, place = "no hardware is named: it is not told what this runs on", serving.own.span
+        if device:
+            title, place = f"no hardware `{visible(str(device.data))}` is known", device.span
+        help_ = "name the device behind `--`: `-- --hardware A100_80G`"
+        serving.sink.error(WRONG, title, place, help=(help_,))
 
 
 def _model(serving: Serving) -> None:
@@ -177,7 +191,7 @@ def _model(serving: Serving) -> None:
     formats(serving.model, flags)
 
 
-def context(serving: Serving, flag: str, command: str, consent: str) -> int | None:
+def context(serving: Serving, flag: str, consent: str) -> int | None:
     """Return the longest context that is served; warn where the engine would not without consent.
 
     Consent is a variable of the environment in the command, or a flag that changes the model.
@@ -190,7 +204,7 @@ def context(serving: Serving, flag: str, command: str, consent: str) -> int | No
         line = Line(tokens(serving.model.context), "of this checkpoint", "context")
         serving.model.members.append(line)
     most = serving.model.context or longest_context(serving.model.name)
-    given = serving.own.text("model") or serving.model.longer or consent in command
+    given = serving.own.text("model") or serving.model.longer or consent in serving.command.text
     if longest and most and longest > most and not given and not flags.has(*_STRETCHED):
         named = serving.note if serving.model.context else serving.model.name
         reason = f"`{named}` has {most} tokens, and the engine takes more only with"

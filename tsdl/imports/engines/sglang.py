@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from tsdl.diagnostics import Sink
+from tsdl.imports.documents import File
 from tsdl.imports.engines import drafting
-from tsdl.imports.engines.commandline import Grammar
+from tsdl.imports.engines.commandline import Grammar, Version
 from tsdl.imports.engines.effectless import SGLANG, SGLANG_SWITCHES
 from tsdl.imports.engines.serving import (
     MOST_DEVICES,
     Serving,
     Shape,
-    Version,
     close_command,
     cluster,
     context,
@@ -87,18 +87,18 @@ _UNREAD = {
     "--attn-cp-size": "context parallelism is not modelled",
     "--json-model-override-args": "put the changed sizes into the model",
     "--disable-custom-all-reduce": "the link's rate and latency say what a reduction takes",
-    "--config": "the file is not read: write its keys as flags",
+    "--config": "the file is not read: import it in the place of the command",
 }
 
 
-def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> str | None:
+def read(files: Sequence[File], flags: Sequence[str], sink: Sink) -> str | None:
     """Return the TSDL text of a command line, or None where it has mistakes."""
     serving = open_command(files, flags, GRAMMAR, sink)
     if serving is None:
         return None
     version = serving.version(_NEWEST)
     shape, devices = _cluster(serving)
-    context(serving, "--context-length", files[0][1], _CONSENT)
+    context(serving, "--context-length", _CONSENT)
     _memory(serving, devices)
     _host_memory(serving, devices, shape.copies)
     _policy(serving, version, shape)

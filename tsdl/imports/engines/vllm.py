@@ -8,15 +8,15 @@ is the default from 0.14 on (vllm-project/vllm#27614).
 from collections.abc import Mapping, Sequence
 
 from tsdl.diagnostics import Sink
+from tsdl.imports.documents import File
 from tsdl.imports.engines import drafting, zero
-from tsdl.imports.engines.commandline import Grammar
+from tsdl.imports.engines.commandline import Grammar, Version
 from tsdl.imports.engines.effectless import VLLM, VLLM_SWITCHES
 from tsdl.imports.engines.graphs import CONFIG, DECODES_WHOLE, LEVEL, OLD, captured
 from tsdl.imports.engines.serving import (
     MOST_DEVICES,
     Serving,
     Shape,
-    Version,
     close_command,
     cluster,
     context,
@@ -90,23 +90,23 @@ _UNREAD = {
     "--hf-overrides": "put the changed sizes into the model",
     "--rope-scaling": "say the longest context by `--max-model-len`",
     "--limit-mm-per-prompt": "images and sound are not modelled",
-    "--config": "the file is not read: write its keys as flags",
+    "--config": "the file is not read: import it in the place of the command",
     "--disable-sliding-window": "windows are those of the model",
     "--disable-custom-all-reduce": "the link's rate and latency say what a reduction takes",
 }
 
 
-def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> str | None:
+def read(files: Sequence[File], flags: Sequence[str], sink: Sink) -> str | None:
     """Return the TSDL text of a command line, or None where it has mistakes."""
     serving = open_command(files, flags, GRAMMAR, sink)
     if serving is None:
         return None
     version = serving.version(_NEWEST)
-    environment = _environment(files[0][1])
+    environment = _environment(serving.command.text)
     if version >= _ONE and environment.get("VLLM_USE_V1") == "0":
         version = _LAST_OF_ZERO
     shape = _cluster(serving, environment.get(_BACKEND, ""))
-    longest = context(serving, "--max-model-len", files[0][1], _CONSENT)
+    longest = context(serving, "--max-model-len", _CONSENT)
     name_format(serving.model)
     drafted = _policy(serving, version, longest, shape)
     _memory(serving, version, block_of(serving.model, shape.tensor, drafted))

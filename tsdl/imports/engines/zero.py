@@ -4,8 +4,9 @@ Source: vllm/engine/arg_utils.py and vllm/config.py of 0.5.4 to 0.8; vllm-projec
 default), #8342 (with shared prefixes, too), #8425 (but for images), #10544 (chunks of 2048 tokens).
 """
 
+from tsdl.imports.engines.commandline import Version
 from tsdl.imports.engines.drafting import CONFIG
-from tsdl.imports.engines.serving import Serving, Version
+from tsdl.imports.engines.serving import Serving
 from tsdl.imports.library import declares, of_nvidia
 from tsdl.writing import Line
 

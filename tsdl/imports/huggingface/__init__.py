@@ -6,7 +6,7 @@ from pathlib import PurePath
 from msgspec.structs import replace
 
 from tsdl.diagnostics import Sink
-from tsdl.imports.documents import read_flags, read_tables
+from tsdl.imports.documents import File, read_flags, read_tables
 from tsdl.imports.huggingface.architectures import Architecture, architecture
 from tsdl.imports.huggingface.computed import computed, same
 from tsdl.imports.huggingface.effectless import effectless
@@ -26,11 +26,11 @@ _BIASES = ("attention_bias", "mlp_bias")  # of those whose class leaves that ope
 _PARTS = {"vision_config": "images", "audio_config": "sound"}
 
 
-def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> str | None:
+def read(files: Sequence[File], flags: Sequence[str], sink: Sink) -> str | None:
     """Return the TSDL text of a configuration, or None where it has mistakes."""
     given = read_flags(flags, sink)
     given.finish()
-    tables = [table for name, text in files for table in read_tables(name, text, sink)]
+    tables = [table for file in files for table in read_tables(file.name, file.text, sink)]
     if len(tables) > 1:
         sink.error(WRONG, "a second configuration; one is imported at a time", tables[1].span)
     if not files:

@@ -5,7 +5,7 @@ from pathlib import PurePath
 
 from tsdl.diagnostics import Sink
 from tsdl.imports.deployment import Deployment, common_name, write
-from tsdl.imports.documents import read_flags, read_tables
+from tsdl.imports.documents import File, read_flags, read_tables
 from tsdl.imports.library import Names
 from tsdl.imports.tables import WRONG, Table
 from tsdl.imports.tokensim import catalogues, clusters, schedulers, transformer, workers, workloads
@@ -15,16 +15,16 @@ from tsdl.source import Source, Span
 FILE_FLAGS = ("cluster", "hardware", "model", "psla", "kv_transfer_config")
 
 
-def read(files: Sequence[tuple[str, str]], flags: Sequence[str], sink: Sink) -> str | None:
+def read(files: Sequence[File], flags: Sequence[str], sink: Sink) -> str | None:
     """Return the TSDL text of a configuration, or None where it has mistakes."""
     given = read_flags(flags, sink)
     given.ignore(*FILE_FLAGS)
-    names = [PurePath(name).name for name, _ in files]
+    names = [PurePath(file.name).name for file in files]
     title = ["Made by `tsdl import tokensim`; comments name the keys of:", ", ".join(names)]
     name = common_name(names, "tokensim")
     parts = Parts(sink, Names(sink), Deployment(name, title), given)
-    for name, text in files:
-        for table in read_tables(name, text, sink):
+    for file in files:
+        for table in read_tables(file.name, file.text, sink):
             _sort(parts, table)
     if not sink.has_errors:
         _read(parts, files)
@@ -49,7 +49,7 @@ def _sort(parts: Parts, table: Table) -> None:
     parts.sink.error(WRONG, "not a configuration of TokenSim", table.span, help=(help_,))
 
 
-def _read(parts: Parts, files: Sequence[tuple[str, str]]) -> None:
+def _read(parts: Parts, files: Sequence[File]) -> None:
     catalogues.offer(parts)
     workers.read(parts)
     clusters.read(parts)
@@ -62,7 +62,7 @@ def _read(parts: Parts, files: Sequence[tuple[str, str]]) -> None:
     transformer.read(parts)
     parts.flags.finish()
     if not parts.deployment.groups and not parts.sink.has_errors:
-        name, text = files[0] if files else ("<flags>", "")
+        name, text, _ = files[0] if files else File("<flags>", "")
         title = "no workers: TokenSim's `workers` or `worker_groups` are missing"
         help_ = "import the file that has them too"
         parts.sink.error(WRONG, title, Span(Source(name, text), 0, 0), help=(help_,))

@@ -2,7 +2,7 @@
 
 from tsdl.imports.tables import WRONG, Table
 from tsdl.imports.tokensim.parts import Parts, quoted
-from tsdl.writing import Line, Member, number, quantity, seconds, tokens
+from tsdl.writing import Line, Member, number, quantity, quoted_path, seconds, tokens
 
 _RUNNING = 256  # requests at once, where nothing is said
 _METRICS = {"first_token_latency": "ttft", "decode_token_latency": "tpot"}
@@ -23,7 +23,6 @@ _OF_LENGTHS = tuple(
     for phase in ("prefill", "decode")
     for what in ("mean_len", "range_len", "len_distribution")
 )
-_NO_PATH = '"\\'  # what a path here is written without
 # The names that flags had before.
 _FORMER = {
     "prompt_count": "request_count", "prompt_lens_mean": "prefill_mean_len",
@@ -137,7 +136,7 @@ def _traffic(parts: Parts) -> Line | list[Member]:
         return [*members, *_trace(parts, path)]
     members += _arrivals(parts, count)
     if path:
-        return [*members, Line(_path(path), "dataset_path; drawn, not in order", "lengths")]
+        return [*members, Line(quoted_path(path), "dataset_path; drawn, not in order", "lengths")]
     return [*members, *_lengths(parts)]
 
 
@@ -196,12 +195,7 @@ def _trace(parts: Parts, path: str) -> list[Member]:
         reason = "it takes the trace's own rate; set `speed` to their ratio"
         parts.flags.unread("trace_target_qps", reason)
     return [
-        Line(_path(path), "dataset_path", "trace"),
+        Line(quoted_path(path), "dataset_path", "trace"),
         Line("mooncake", "qwen_jsonl has the same members", "format"),
         Line(number(0.001 / scale), "its times are seconds, not milliseconds", "speed"),
     ]
-
-
-def _path(path: str) -> str:
-    """Write the path of a file as a text."""
-    return f'"{"".join(c for c in path if c.isprintable() and c not in _NO_PATH)}"'
