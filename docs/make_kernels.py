@@ -58,7 +58,7 @@ LAYERS = {
 # And of what was published in four bits: gpt-oss 20B and 120B; Kimi K2.
 LAYERS_MXFP4 = {(2880, 2880, 4, 32), (2880, 2880, 4, 128)}
 LAYERS_INT4 = LAYERS | {(7168, 2048, 8, 384)}
-TOKENS = ((1, 8), (9, 128), (129, 4096))
+TOKENS = ((1, 8), (9, 128), (129, 4096), (4097, 16_384))
 
 
 class Format(NamedTuple):
@@ -79,7 +79,7 @@ OF_GEMMS = {
 }
 OF_EXPERTS = {
     "bf16": Format(("bfloat16", "float16"), 2),
-    "fp8": Format(("fp8_block",), 1, "expert_dtype = fp8_block; compute_dtype = fp8\n"),
+    "fp8 in blocks": Format(("fp8_block",), 1, "expert_dtype = fp8_block; compute_dtype = fp8\n"),
     "nvfp4": Format(("nvfp4",), 0.5, "expert_dtype = nvfp4; compute_dtype = nvfp4\n"),
     "mxfp4 widened": Format(("w4a16_mxfp4",), 0.5, "expert_dtype = mxfp4\n", LAYERS_MXFP4),
     "int4 widened": Format(("int4_wo",), 0.5, "expert_dtype = int4_group\n", LAYERS_INT4),
@@ -259,7 +259,7 @@ def attentions() -> Iterator[str]:
 def experts() -> Iterator[str]:
     """Yield the errors of a layer's experts, all that stands around them included."""
     heads = " | ".join(f"{low:,} to {high:,} tokens" for low, high in TOKENS)
-    yield f"| experts on | engine | format | mean error | {heads} |\n" + "| --- " * 7 + "|"
+    yield f"| experts on | engine | format | mean error | {heads} |\n" + "| --- " * 8 + "|"
     for hardware, (folder, _) in SYSTEMS.items():
         for engine, name in ENGINES.items():
             newest = newest_of(data() / folder / "moe" / engine, "moe_perf.parquet")

@@ -107,6 +107,26 @@ def test_a_plan_tells_the_formats_and_their_peaks(tmp_path: Path, capsys: Captur
     assert f"peaks     {peaks} a device\n" in told
 
 
+def test_a_plan_tells_what_is_reached_with_weights_of_a_format(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    program = tmp_path / "a.tsim"
+    program.write_text(
+        "model small from qwen3_30b_a3b { expert_dtype = int4_group }\n"
+        "workload few from sharegpt(rate = 2 req/s) { requests = 5 }\n"
+        "scenario one { model = small; cluster = single(H100_SXM); workload = few }\n"
+    )
+    assert main(["plan", str(program)]) == 0
+    told = capsys.readouterr().out
+    assert re.search(r"\n      grouped_gemm, weights in int4 +26.0% +79.0% +8.4 us +1.27\n", told)
+    assert main(["plan", str(program), "--constants"]) == 0
+    name = "hardware.H100_SXM.efficiency.grouped_gemm.stored_in.int4.compute"
+    assert re.search(rf"{re.escape(name)} += 26 %", capsys.readouterr().out)
+    name = name.replace("H100_SXM.", "")
+    assert main(["plan", str(program), "--set", f"{name}=50 %"]) == 0
+    assert re.search(r"grouped_gemm, weights in int4 +50.0% +79.0%", capsys.readouterr().out)
+
+
 @pytest.mark.parametrize(
     ("model", "worker", "told"),
     [

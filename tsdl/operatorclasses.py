@@ -11,7 +11,7 @@ from tsdl.source import Span
 # Classes with a default of their own: every device has them.
 _ALWAYS = ("gemm", "attention", "pointwise", "collective")
 # What is reached of computing and of memory: kernels that only send do neither.
-_OF_WORK = ("compute", "bandwidth", "sharpness", "widened_compute", "widened_bandwidth")
+_OF_WORK = ("compute", "bandwidth", "sharpness")
 
 
 def report_classes(program: Program, sink: Sink) -> None:
@@ -152,14 +152,20 @@ def _extra(declaration: Declaration) -> Iterator[tuple[str, Span]]:
 
 
 def _formats(declaration: Declaration) -> Iterator[tuple[str, Span]]:
-    """Yield the number formats of which a device has a peak, or what is attained of it."""
+    """Yield the number formats of which a device has a peak, what is attained, or of weights."""
     if declaration.kind != "hardware" or declaration.members is None:
         return
-    for block in ("compute", "attained"):
-        members = declaration.members.block(block)
+    for which in ("compute", "attained"):
+        members = declaration.members.block(which)
         for name, definition in members.fields.items() if members else ():
             if definition.owner is declaration:
                 yield name, definition.value.span
+    efficiency = declaration.members.block("efficiency")
+    for reached in efficiency.blocks.values() if efficiency else ():
+        formats = reached.block("stored_in")
+        for (name, _), block in formats.blocks.items() if formats else ():
+            if any(said.owner is declaration for said in block.fields.values()):
+                yield name, block.span or declaration.span
 
 
 def _without_a_peak(declaration: Declaration) -> Iterator[tuple[str, Span]]:

@@ -22,7 +22,7 @@ from tsdl.planworkload import Draw, Workload
 if TYPE_CHECKING:  # a plan is made of other things
     from tsdl.diagnostics import Diagnostic
 
-FORMAT = 23
+FORMAT = 24
 MOST_BYTES = 2**53  # of KV, 9 PB: beyond them not every whole number is a double
 WORK = ("flops", "bytes", "wire", "remote")  # what a kernel does, of one device
 
@@ -166,8 +166,10 @@ class Peak(Struct, frozen=True):
 class Efficiency(Struct, frozen=True):
     """An assumption that the times rest on: what an operator class reaches of the peaks.
 
-    `widened` are kernels whose weights are stored in fewer bytes than they are computed in; `extra`
-    are seconds that a launch takes under the policy's engine, beside the device's `overhead`.
+    `stored_in` is the format of weights for which the device says so; of these `compute` is the
+    share of the peak itself, and not of what is `attained` of it. It is empty where a class reaches
+    the same with any. `extra` are seconds that a launch takes under the policy's engine, beside the
+    device's `overhead`.
     """
 
     work_class: str
@@ -175,7 +177,7 @@ class Efficiency(Struct, frozen=True):
     bandwidth: float
     overhead: float
     sharpness: float | None
-    widened: bool
+    stored_in: str
     extra: float
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 # Classes that read and multiply more than any cache holds; what others read may come from there.
 _LARGE = ("gemm", "grouped_gemm", "attention", "latent_attention")
 _SHARES = {"compute": "peak", "bandwidth": "memory's bandwidth"}
-_PATHS = {f"efficiency.{name}.{key}": _SHARES[key] for name in _LARGE for key in _SHARES}
 _ALL = 0.999  # as good as 100 %, where the field ends
 
 
@@ -24,15 +23,23 @@ def beyond(fitted: Iterable[Fitted]) -> Iterator[Diagnostic]:
     for found in fitted:
         values = found.factor.values(found.logarithm)
         for constant, value in zip(found.factor.constants, values, strict=True):
-            if constant.path in _PATHS and constant.value < _ALL <= value:
-                yield _warning(constant, value)
+            whole = _whole(constant.path)
+            if whole and constant.value < _ALL <= value:
+                yield _warning(constant, value, whole)
 
 
-def _warning(constant: Constant, value: float) -> Diagnostic:
+def _whole(path: str) -> str:
+    """Return what a constant is a share of, where no kernel reaches all of it."""
+    block, *names = path.split(".")
+    large = block == "efficiency" and names[0] in _LARGE
+    return _SHARES.get(names[-1], "") if large else ""
+
+
+def _warning(constant: Constant, value: float, whole: str) -> Diagnostic:
     return Diagnostic(
         "W0905",
         Severity.WARNING,
-        f"`{constant.name}` was fitted to {100 * value:.3g} % of the {_PATHS[constant.path]}",
+        f"`{constant.name}` was fitted to {100 * value:.3g} % of the {whole}",
         None,
         notes=("no kernel does: the engine was faster than the scenario lets this device be",),
         help=(

@@ -28,6 +28,8 @@ FARTHEST = 4.0  # widths
 USUAL = (
     "hardware.efficiency.gemm.compute",
     "hardware.efficiency.gemm.bandwidth",
+    "hardware.efficiency.grouped_gemm*.compute",  # with weights of every format
+    "hardware.efficiency.grouped_gemm*.bandwidth",
     "hardware.efficiency.attention.compute",
     "hardware.efficiency.attention.bandwidth",
     "hardware.efficiency.*.overhead + policy.local.gap",

@@ -19,7 +19,8 @@ class Device(Struct):
     formats: dict[str, Instance]  # of the model: `dtype`, `weight_dtype` and so on
     parallel: Parallel
     reach: Reach
-    efficiencies: dict[tuple[str, bool], Efficiency]  # by class, and whether weights are widened
+    # By class, and the format of weights for which the device says so.
+    efficiencies: dict[tuple[str, str], Efficiency]
     peaks: dict[str, Peak]  # by the formats that were asked for
     bandwidth: float
     extra: dict[str, float]  # seconds that kernels of a class take under the engine, besides
@@ -45,28 +46,47 @@ class Device(Struct):
             known = self.peaks[dtype.name] = _peak(self.evaluator, self.hardware, dtype)
         return known
 
-    def efficiency(self, work_class: str, *, widened: bool) -> Efficiency:
-        """Return what a class reaches of the peaks; an unknown one counts as pointwise."""
-        known = self.efficiencies.get((work_class, widened))
+    def efficiency(self, work_class: str, peak: Peak, stored: Instance | None) -> Efficiency:
+        """Return what a class reaches of the peaks; an unknown one counts as pointwise.
+
+        `stored` is the format of weights that its kernels have, if they have any.
+        """
+        evaluator, inner = self.evaluator, self._reached(work_class)
+        own, name = self._with_weights(inner, stored)
+        known = self.efficiencies.get((work_class, name))
         if known:
             return known
-        evaluator, inner = self.evaluator, self._reached(work_class)
+        said = evaluator.optional(own, "compute") if own else None
+        compute = evaluator.real(inner, "compute") * (peak.attained if own else 1)
 
-        def share(name: str) -> float:
-            of_those = evaluator.real(inner, f"widened_{name}") if widened else 1.0
-            return evaluator.real(inner, name) * of_those
+        def reached(which: str) -> float:
+            found = evaluator.optional(own, which) if own else None
+            return evaluator.real(inner, which) if found is None else found
 
         found = Efficiency(
             work_class,
-            share("compute"),
-            share("bandwidth"),
-            evaluator.real(inner, "overhead"),
+            compute if said is None else said,
+            reached("bandwidth"),
+            reached("overhead"),
             evaluator.optional(inner, "sharpness"),
-            widened,
+            name,
             self.extra.get(work_class, 0),
         )
-        self.efficiencies[work_class, widened] = found
+        self.efficiencies[work_class, name] = found
         return found
+
+    def _with_weights(
+        self, reached: Instance, stored: Instance | None
+    ) -> tuple[Instance | None, str]:
+        """Return what a class reaches with weights of a format, or of a fallback, and its name."""
+        block, seen = self.evaluator.inner(reached, "stored_in"), set[str]()
+        while stored is not None and stored.name not in seen:
+            seen.add(stored.name)  # a ring ends here: peaks tell of it where they need it
+            found = self.evaluator.block(block, stored.name)
+            if found is not None:
+                return found, stored.name
+            stored = self.evaluator.reference(stored, "fallback")
+        return None, ""
 
     def seen_by_operators(self) -> Instance:
         """Return the hardware that formulas read: several devices count as one with all cores."""

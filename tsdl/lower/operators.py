@@ -11,7 +11,7 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Binding, Place
 from tsdl.formula import Value, make, symbol
 from tsdl.lower.collectives import Group, exchanged, norm
-from tsdl.lower.devices import Device, Offload, with_peak
+from tsdl.lower.devices import Device, Offload
 from tsdl.lower.negatives import check_negative, check_rows, is_feature, iterations
 from tsdl.lower.offloading import Leg, crossing, joined, keeps_kv, kv_between, offload_of
 from tsdl.lower.sharding import divide, sizes_of
@@ -20,7 +20,6 @@ from tsdl.plan import WORK, Kernel, Roof, Stage
 from tsdl.program import Declaration, DeclarationName, Part
 from tsdl.schema import BATCH_FEATURES
 
-_FAR_FEWER = 3 / 4
 _SOME_LAYERS = (
     "dense_layers", "windowed_layers", "recurrent_layers", "ffn_layers", "indexed_layers",
 )  # fmt: skip
@@ -365,15 +364,16 @@ def library_kernels(
 
 def _kernels(evaluator: Evaluator, operator: Instance, name: str, device: Device) -> list[Kernel]:
     format_ = evaluator.required(operator, "computed_in")
-    widened = _widens(evaluator, operator, device, format_)
+    weights = evaluator.whole(operator, "weights")
+    stored = evaluator.required(operator, "stored_in") if weights else None
     parts = operator.members.named("part")
     if not parts:
-        return [_kernel(evaluator, operator, name, device, format_, widened=widened)]
+        return [_kernel(evaluator, operator, name, device, format_, stored)]
     found = []
     for part in parts:
         block = evaluator.inner(operator, "part", part.name)
         named = f"{name}.{part.name}"
-        found.append(_kernel(evaluator, block, named, device, format_, widened=widened))
+        found.append(_kernel(evaluator, block, named, device, format_, stored))
     return found
 
 
@@ -406,26 +406,13 @@ def _check_parts(evaluator: Evaluator, operator: Instance, kept: tuple[str, ...]
         )
 
 
-def _widens(evaluator: Evaluator, operator: Instance, device: Device, format_: Instance) -> bool:
-    """Tell whether weights are stored in far fewer bytes than those with which a device computes.
-
-    Formats of as many bits differ by their scales alone.
-    """
-    if not evaluator.whole(operator, "weights"):
-        return False
-    stored = evaluator.required(operator, "stored_in")
-    computed = with_peak(evaluator, device.hardware, format_)
-    return evaluator.real(stored, "size") < _FAR_FEWER * evaluator.real(computed, "size")
-
-
 def _kernel(
     evaluator: Evaluator,
     work: Instance,
     name: str,
     device: Device,
     format_: Instance,
-    *,
-    widened: bool,
+    stored: Instance | None,
 ) -> Kernel:
     work_class = evaluator.word(work, "class")
     done = {key: evaluator.known(work, key) for key in WORK}
@@ -433,8 +420,10 @@ def _kernel(
     when = evaluator.known(work, "when")
     looked_at = iterations(device.decode_tokens, device.context)
     check_negative(evaluator, work, name, done, when, looked_at)
-    reached, most = device.efficiency(work_class, widened=widened), device.peak(format_)
-    compute = most.compute * most.attained * reached.compute * device.share
+    most = device.peak(format_)
+    reached = device.efficiency(work_class, most, stored)
+    attained = 1.0 if reached.stored_in else most.attained
+    compute = most.compute * attained * reached.compute * device.share
     bandwidth = device.bandwidth * reached.bandwidth
     launch = reached.overhead + reached.extra
     time = norm(make("/", flops, compute), make("/", moved, bandwidth), reached.sharpness)

@@ -112,16 +112,32 @@ _EFFICIENCY_CLASS = Block(
             low=0.1,
             high=20,
         ),
-        "widened_compute": Field(
-            _NUMBER,
-            "share of `compute` where weights are stored in fewer bytes than they are computed in",
-            "100 %",
-            low=0,
-            above=True,
-            high=1,
-        ),
-        "widened_bandwidth": Field(
-            _NUMBER, "share of `bandwidth` there", "100 %", low=0, above=True, high=1
+    },
+    {
+        "stored_in": Nested(
+            Block(
+                "stored_in",
+                "What kernels reach whose weights are stored in a number format, or in one that "
+                "falls back on it.",
+                open_block=Block(
+                    "efficiency in a format",
+                    "What a class reaches with weights of a format, as far as that is not as else.",
+                    {
+                        "compute": Field(
+                            _NUMBER,
+                            "share of the peak of the format that is computed in; `attained` is "
+                            "in it",
+                            low=0,
+                            above=True,
+                            high=1,
+                        ),
+                        "bandwidth": Field(
+                            _NUMBER, "share of memory bandwidth", low=0, above=True, high=10
+                        ),
+                        "overhead": Field(_TIME, "fixed time of a launch", low=0, unit="us"),
+                    },
+                ),
+            )
         ),
     },
 )

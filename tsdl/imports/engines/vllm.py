@@ -37,6 +37,7 @@ _ONE = (0, 8)  # from which on the engine is V1, unless VLLM_USE_V1=0 asks for w
 _LAST_OF_ZERO = (0, 7)
 _ALIGNED = (0, 28)  # from which on prefixes of recurrent models are shared unasked (#50991)
 _ALL = "as vLLM chooses it for Nemotron: --mamba-cache-mode all"
+_OPENAI = (0, 11, 1)  # from which on it has OpenAI's kernels of experts in mxfp4 with it (#27370)
 _HYBRID = (0, 10)  # from which on windowed layers keep no more than their window
 _LARGE = 70  # GiB from which on devices but the A100 have larger defaults
 _UTILIZATION, _BLOCK = 0.9, 16
@@ -108,6 +109,7 @@ def read(files: Sequence[File], flags: Sequence[str], sink: Sink) -> str | None:
     shape = _cluster(serving, environment.get(_BACKEND, ""))
     longest = context(serving, "--max-model-len", _CONSENT)
     name_format(serving.model)
+    _experts(serving, version)
     drafted = _policy(serving, version, longest, shape)
     _memory(serving, version, block_of(serving.model, shape.tensor, drafted))
     size = serving.flags.number(_OFFLOADED, 0, 1_000_000)
@@ -152,6 +154,14 @@ def _cluster(serving: Serving, backend: str) -> Shape:
     if copies > 1:
         serving.deployment.settings.append(Line("reported_load", "vLLM's front end", "router"))
     return shape
+
+
+def _experts(serving: Serving, version: Version) -> None:
+    """Put down whose kernels compute experts in mxfp4, where these are not OpenAI's."""
+    model = serving.model
+    quantized = any(line.name in ("weight_dtype", "expert_dtype") for line in model.members)
+    if version < _OPENAI and model.has("mxfp4") and not quantized:
+        model.members.append(Line("mxfp4_marlin", "before 0.11.1", "expert_dtype"))
 
 
 def _redundant(flags: Table) -> int:
