@@ -75,6 +75,7 @@ def plan_of(
         "workload some { requests = 5; arrivals = burst(); prompt = constant(40 tokens)\n"
         "  output = constant(9 tokens) }\n"
         "kvcache all from paged { utilization = 50 %; reserve = 1 GB }\n"
+        "kvcache part from all { free_share = 50 % }\n"
         f"scenario s {{ model = {model}; cluster = one; workload = some; {scenario} }}"
     )
 
@@ -167,6 +168,8 @@ def test_kv_is_kept_where_decodes_read_it() -> None:
     aside = other.offloads[0]
     assert (aside.keeps_kv, aside.memory, aside.weights) == (True, 100_000_000_000, 0)
     assert 50e9 - 16 * other.kv.bytes_per_token < other.kv.capacity <= 50e9
+    half = worker_of(beside("Attention", "runs = decode"), "kv = part")
+    assert 25e9 - 16 * other.kv.bytes_per_token < half.kv.capacity <= 25e9
     assert other.memory == one.memory
     assert names(other, "aside") == [
         "attn.decode.to_aside", "attn.decode", "attn.decode.from_aside", "attn.kv_aside",

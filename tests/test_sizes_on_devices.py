@@ -35,6 +35,17 @@ def test_kv_takes_what_the_weights_and_the_reserve_leave_in_whole_blocks() -> No
     assert kv.capacity == room // block * block
 
 
+def test_tensorrt_llm_takes_a_share_of_what_the_weights_leave() -> None:
+    """Not of all memory: of a model that hardly fits much more is left so."""
+    text = text_of().replace("parallel = tp(1)", "kv = half") + (
+        "kvcache half from no_evict { free_share = 50 % }\n"
+    )
+    kv = tsdl.compile(text).workers[0].kv
+    room = 0.5 * (79.15 * 2**30 - 13_476_831_232 - 2**30)
+    block = 32 * 524_288
+    assert kv.capacity == room // block * block
+
+
 def test_grouped_queries_hold_kv_of_their_few_heads() -> None:
     worker = worker_of("llama2_70b", devices=4)
     assert worker.kv.bytes_per_token == 2 * 8 * 128 * 80 * BYTES

@@ -41,8 +41,9 @@ def room_of(evaluator: Evaluator, worker: Instance, device: Device, graph: Graph
     offload = next((o for o in device.offloads if o.name in graph.homes), None)
     if offload is None:
         return None
-    usable = _capacity(offload) * evaluator.real(evaluator.required(worker, "kv"), "utilization")
-    return usable - _weights(offload, graph)
+    kv = evaluator.required(worker, "kv")
+    usable = _capacity(offload) * evaluator.real(kv, "utilization")
+    return (usable - _weights(offload, graph)) * evaluator.real(kv, "free_share")
 
 
 def check_offloads(

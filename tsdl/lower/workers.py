@@ -375,7 +375,7 @@ def _free_memory(
     reserve = evaluator.real(kv, "reserve")
     room = usable - weights - reserve
     if room > 0:
-        return room
+        return room * evaluator.real(kv, "free_share")
     devices = device.devices
     enough = (n for n in (2, 4, 8, 16, 32, 64) if n > devices)
     needed = next((n for n in enough if usable - weights * devices / n > reserve), None)

@@ -34,6 +34,14 @@ KVCACHE = Block(
             "1 GiB",
             low=0,
         ),
+        "free_share": Field(
+            _NUMBER,
+            "share of what is left beside weights and reserve that is for KV",
+            "100 %",
+            low=0,
+            above=True,
+            high=1,
+        ),
         "blocks": Field(_NUMBER, "number of blocks of a worker; given, it wins", low=1, whole=True),
         "swap_space": Field(
             _DATA, "host memory for swapped requests, of each device", "4 GiB", low=0
