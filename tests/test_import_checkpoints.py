@@ -6,6 +6,7 @@ import pytest
 
 import tsdl
 from tests.test_import_engines import made
+from tests.test_imports import errors
 from tsdl.diagnostics.text import render_all
 
 
@@ -113,3 +114,18 @@ def test_a_checkpoint_may_be_published_in_another_format(engine: str, flags: str
     plan = tsdl.compile(text.replace("sharegpt(rate = 8 req/s)", "sharegpt(requests = 3)"))
     weights = plan.workers[0].weights
     assert 594e9 < weights < 615e9  # 594 in the files; what is not divided is kept eight times
+
+
+@pytest.mark.parametrize(
+    ("version", "own"), [("0.10.2", True), ("0.11", True), ("0.11.1", False), ("0.19", False)]
+)
+def test_gpt_oss_has_the_kernels_of_its_version(version: str, *, own: bool) -> None:
+    flags = ("--hardware", "H100", "--version", version)
+    text, found = made("vllm", "vllm serve openai/gpt-oss-20b", *flags)
+    assert text is not None
+    assert not found
+    assert ("expert_dtype = mxfp4_marlin" in text) == own
+    assert not errors(text)
+    text, _ = made("vllm", "vllm serve openai/gpt-oss-20b --quantization awq", *flags)
+    assert text is not None
+    assert "marlin" not in text.split("\n\n", 1)[1]

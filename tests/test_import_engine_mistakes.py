@@ -25,6 +25,12 @@ MISTAKES = [
     ("vllm", "vllm serve llama3_1_8b", ("--hardware", "H100", "--version", "new"), "is no version"),
     ("sglang", "sglang serve --model mixtral_8x7b --tp 8 --dp 3 --enable-dp-attention", (),
      "is not divided by"),
+    ("sglang", "sglang serve --model llama3_1_8b", ("--hardware", "H100", "--options", "a.yaml"),
+     "`tsdl import` has no flag `--options`"),
+    ("trtllm", "vllm serve llama3_1_8b", (), "no `trtllm-serve` in this command line"),
+    ("trtllm", "trtllm-serve llama3_1_8b --tp_size two", (), "`--tp-size` is a number"),
+    ("trtllm", "trtllm-serve llama3_1_8b", ("--hardware", "H100", "--version", "1.0"),
+     "`tsdl import` has no flag `--version`"),
 ]  # fmt: skip
 
 

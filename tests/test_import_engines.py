@@ -16,7 +16,10 @@ from tsdl.writing import tokens
 
 DOCUMENT = ROOT / "docs" / "engines.md"
 ROW = re.compile(r"^\| `(.+?)` \| `(.+?)` \|.*\|$", re.MULTILINE)
-STARTS = {"vllm": "vllm serve", "sglang": "python -m sglang.launch_server --model-path"}
+STARTS = {
+    "vllm": "vllm serve", "sglang": "python -m sglang.launch_server --model-path",
+    "trtllm": "trtllm-serve",
+}  # fmt: skip
 DENSE, SPARSE = "meta-llama/Llama-3.1-8B-Instruct", "mistralai/Mixtral-8x7B-Instruct-v0.1"
 MIXED = "Qwen/Qwen3-Next-80B-A3B-Instruct --tp 4"  # with recurrent layers
 SHORT = "meta-llama/Meta-Llama-3-8B-Instruct"  # of so short a context that V0 cuts no prompt
@@ -25,32 +28,43 @@ SHORT = "meta-llama/Meta-Llama-3-8B-Instruct"  # of so short a context that V0 c
 H100_NOW = ("--hardware", "H100", "--version", "0.19")
 
 
-def made(form: str, command: str, *flags: str) -> tuple[str | None, list[Diagnostic]]:
+def made(
+    form: str, command: str, *flags: str, options: str = ""
+) -> tuple[str | None, list[Diagnostic]]:
     sink = Sink()
-    text = FORMATS[form]([("<command>", command)], flags or ("--hardware", "H100"), sink)
+    files = [("<command>", command), *([("more.yaml", options)] if options else [])]
+    text = FORMATS[form](files, flags or ("--hardware", "H100"), sink)
     assert (text is None) == sink.has_errors
     return text, sink.sorted()
 
 
 def rows() -> list[tuple[str, str, str, str]]:
     """Return engine, version, flags and the TSDL of each row."""
-    vllm, sglang = DOCUMENT.read_text("utf-8").split("\n## vLLM\n")[1].split("\n## SGLang\n")
+    text = DOCUMENT.read_text("utf-8").split("\n## vLLM\n")[1]
+    vllm, sglang, trtllm = re.split(r"\n## (?:SGLang|TensorRT-LLM)\n", text)
     new, old = vllm.split("Before 0.8")
-    parts = (("vllm", "0.19", new), ("vllm", "0.6", old), ("sglang", "0.5.16", sglang))
+    parts = (
+        ("vllm", "0.19", new), ("vllm", "0.6", old), ("sglang", "0.5.16", sglang),
+        ("trtllm", "", trtllm),
+    )  # fmt: skip
     return [(form, version, *row) for form, version, text in parts for row in ROW.findall(text)]
 
 
 @pytest.mark.parametrize(("form", "version", "flags", "wanted"), rows())
 def test_row_of_the_document(form: str, version: str, flags: str, wanted: str) -> None:
-    experts = any(what in flags for what in ("expert", "ep-size", "dp-attention", "all2all"))
+    experts = any(
+        what in flags for what in ("expert", "ep-size", "ep_size", "dp-attention", "all2all")
+    )
+    options, flags = ("", flags) if flags.startswith("-") else (flags, "")
+    own = ("--hardware", "H100", *(("--version", version) if version else ()))
     dense = SHORT if version == "0.6" else MIXED if "--mamba" in flags else DENSE
     command = f"{STARTS[form]} {SPARSE if experts else dense} {flags}"
-    text, found = made(form, command, "--hardware", "H100", "--version", version)
+    text, found = made(form, command, *own, options=options)
     assert text is not None, render_all(found)
     assert not found, render_all(found)
     tight = re.sub(r" +", " ", text)
     assert wanted in tight, text
-    without, _ = made(form, f"{STARTS[form]} {dense}", "--hardware", "H100", "--version", version)
+    without, _ = made(form, f"{STARTS[form]} {dense}", *own)
     default = "prefix-caching" in flags and version == "0.19" and "--no" not in flags
     assert default or wanted not in re.sub(r" +", " ", without or "")
     assert not errors(text), text

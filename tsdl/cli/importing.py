@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument(
-        "format", choices=("tokensim", "llm-inference-simulator", "hf", "vllm", "sglang")
+        "format", choices=("tokensim", "llm-inference-simulator", "hf", "vllm", "sglang", "trtllm")
     )
     parser.add_argument(
         "files", nargs="*", metavar="FILE",

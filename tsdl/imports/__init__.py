@@ -6,7 +6,7 @@ from tsdl.diagnostics import Sink
 from tsdl.formatting import in_style
 from tsdl.imports import huggingface, llm_inference_simulator, tokensim
 from tsdl.imports.documents import File
-from tsdl.imports.engines import sglang, vllm
+from tsdl.imports.engines import sglang, tensorrt_llm, vllm
 
 Reader = Callable[[Sequence[File], Sequence[str], Sink], str | None]
 Given = tuple[str, str] | File
@@ -30,15 +30,17 @@ FORMATS = {
     "hf": _in_style(huggingface.read),
     "vllm": _in_style(vllm.read),
     "sglang": _in_style(sglang.read),
+    "trtllm": _in_style(tensorrt_llm.read),
 }
 # Formats that are no file but a command line: its text stands in the place of a path.
-COMMANDS = ("vllm", "sglang")
+COMMANDS = ("vllm", "sglang", "trtllm")
 _FILE_FLAGS = {
     "tokensim": tokensim.FILE_FLAGS,
     "llm-inference-simulator": llm_inference_simulator.FILE_FLAGS,
     "hf": huggingface.FILE_FLAGS,
     "vllm": vllm.FILE_FLAGS,
     "sglang": sglang.FILE_FLAGS,
+    "trtllm": tensorrt_llm.FILE_FLAGS,
 }
 
 

@@ -79,7 +79,8 @@ def read_tables(name: str, text: str, sink: Sink) -> list[Table]:
 
 def _documents(source: Source, sink: Sink) -> list[Value]:
     text = source.text
-    if source.name.endswith(".json") or text.lstrip()[:1] in ("{", "["):
+    braces = text.lstrip()[:1] in ("{", "[") and not source.name.endswith((".yaml", ".yml"))
+    if source.name.endswith(".json") or braces:
         json.loads(text, parse_int=str, parse_float=str)  # its messages are JSON's own
         text = text.replace("\t", " ")  # then it is YAML, but for tabs
     loader = yaml.SafeLoader(text)

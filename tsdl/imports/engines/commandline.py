@@ -56,6 +56,7 @@ class Grammar(Struct, frozen=True):
     aliases: Mapping[str, str]  # other names of flags
     switches: frozenset[str]  # flags that take no value but `True` or `False`
     parts: frozenset[str] = frozenset()  # flags of which `--flag.part` is read
+    own: tuple[str, ...] = ("hardware", "link", "model", "network", "version")  # flags behind `--`
 
 
 class _Word(Struct, frozen=True):

@@ -15,7 +15,7 @@ _USUAL_STEPS = 3  # of SGLang, for most models (python/sglang/srt/server_args.py
 _LAYERS = ("eagle", "eagle3", "mtp", "nextn")  # or whatever ends so: `qwen3_5_mtp`
 _NOTHING = ("ngram", "[ngram]", "ngram_gpu", "suffix")
 _OTHER = "the drafter is not known: what it takes is left out; name it as `drafter` of `speculate`"
-_STAGES = "stages of a pipeline do not speculate: nothing is drafted"
+STAGES = "stages of a pipeline do not speculate: nothing is drafted"
 _NO_CONFIG = "is no JSON with `num_speculative_tokens`: nothing is drafted"
 
 
@@ -88,7 +88,7 @@ def of_config(serving: Serving, *, stages: int) -> tuple[int, str]:
         return 0, ""
     flag = asked[0] if asked else "--num-speculative-tokens"
     if stages > 1:
-        flags.unread(flag, _STAGES)
+        flags.unread(flag, STAGES)
         return 0, ""
     method, model = given.get("method"), given.get("model", drafter)
     names = [said if isinstance(said, str) else "" for said in (method, model)]
@@ -110,7 +110,7 @@ def of_steps(serving: Serving, *, stages: int) -> tuple[int, str]:
     if method is None:
         return 0, ""
     if stages > 1:
-        flags.unread(flag, _STAGES)
+        flags.unread(flag, STAGES)
         return 0, ""
     if branches > 1:
         flags.unread("--speculative-eagle-topk", "drafts are chains: the branches are left out")

@@ -33,7 +33,6 @@ _MOST_LINES = 12  # of a command that are shown
 _MOST_NODES = 10_000
 # Of `v0.6.3.post1` what defaults depend on. `0.6` is 0.6.0, as it is where one installs it.
 _VERSION = re.compile(r"v?(\d{1,3})(?:\.(\d{1,3})(?:\.(\d{1,3}))?)?(?![0-9A-Za-z])")
-_OWN = ("hardware", "link", "model", "network", "version")  # flags of ours
 # GiB that drivers report, by which engines choose their defaults; of others the library's.
 MEMORY = {
     **dict.fromkeys(("A100_80G", "A100_PCIe", "H100_SXM", "H100_PCIe"), 80),
@@ -102,7 +101,7 @@ def open_command(
         sink.error(WRONG, title, Span(Source("<flags>", ""), 0, 0), help=(help_,))
         return None
     own = read_flags(flags, sink)
-    _known_flags(own)
+    _known_flags(own, grammar.own)
     (file,) = files
     if is_configuration(file):
         command = read_configuration(file, grammar, sink)
@@ -136,13 +135,13 @@ def close_command(serving: Serving) -> str | None:
     return None if serving.sink.has_errors else write(made)
 
 
-def _known_flags(own: Table) -> None:
+def _known_flags(own: Table, names: Sequence[str]) -> None:
     """Report flags behind `--` that are none of ours: without them another server is described."""
     for key in own.keys:
-        if key not in _OWN:
+        if key not in names:
             written = own.keys[key].text.strip("'").partition("=")[0]
-            near = nearest(key, _OWN)
-            listed = ", ".join(f"`--{name}`" for name in _OWN)
+            near = nearest(key, names)
+            listed = ", ".join(f"`--{name}`" for name in names)
             help_ = f"did you mean `--{near}`?" if near else f"here stand {listed}"
             help_ += "" if near else "; flags of the engine are in its command"
             title = f"`tsdl import` has no flag `{written[:60]}`"
