@@ -2,6 +2,7 @@
 
 import pytest
 
+import tsdl
 from tests.models_on_devices import amount, decodes, kernel, prompt, worker_of
 
 LAYERS_8B = 32 * (4096 * (32 + 16) * 128 + 4096 * 4096 + 3 * 4096 * 14_336)
@@ -61,64 +62,79 @@ WIDENING = """hardware widening from huge {
   efficiency {
     gemm {
       compute = 50 %; bandwidth = 80 %; overhead = 0 us; sharpness = 1
-      stored_in {
-        int4      { compute = 30 %; bandwidth = 20 % }
-        fp8_block { compute = 90 % }
-        mxfp4     { bandwidth = 1 %; overhead = 3 us }
+      stored_in { fp8_block { compute = 40 % }; bf16 { bandwidth = 60 % } }
+      widened {
+        int4_group {}
+        int4       { compute = 30 %; bandwidth = 20 % }
+        fp8_block  { compute = 90 % }
+        mxfp4      { bandwidth = 1 %; overhead = 3 us }
       }
     }
   }
 }"""
-# What gemm reaches of the peak, and of the bandwidth, with weights of a format; and their launch.
+# What gemm reaches of the peak, or of what is attained of it, and of the bandwidth, with weights
+# of a format; their launch; and whether it is the peak itself.
 REACHED = {
-    "": (0.5, 0.8, 0.0), "int4": (0.3, 0.2, 0.0), "fp8_block": (0.9, 0.8, 0.0),
-    "mxfp4": (0.5 * 0.9, 0.01, 3e-6),
-}  # fmt: skip
+    "": (0.5, 0.8, 0.0, False),
+    "bf16": (0.5, 0.6, 0.0, False),
+    "fp8_block": (0.4, 0.8, 0.0, True),
+    "widened int4": (0.3, 0.2, 0.0, True),
+    "widened fp8_block": (0.9, 0.8, 0.0, True),
+    "widened mxfp4": (0.5, 0.01, 3e-6, False),
+}
 
 
 @pytest.mark.parametrize(
-    ("formats", "computed", "stored"),
+    ("formats", "computed", "said"),
     [
-        ("", "bf16", ""),
-        ("weight_dtype = int4_group", "bf16", "int4"),  # its fallback
-        ("weight_dtype = mxfp4_marlin", "bf16", "int4"),
-        ("weight_dtype = mxfp4", "bf16", "mxfp4"),
+        ("", "bf16", "bf16"),
+        ("weight_dtype = int4_group", "bf16", "widened int4"),  # its fallback
+        ("weight_dtype = mxfp4_marlin", "bf16", "widened int4"),
+        ("weight_dtype = mxfp4", "bf16", "widened mxfp4"),
         ("weight_dtype = fp8", "bf16", ""),
-        ("weight_dtype = fp8; compute_dtype = fp8", "fp8", ""),
+        ("weight_dtype = fp8; compute_dtype = fp8", "fp8", "bf16"),  # a fallback of its own
         ("weight_dtype = fp8_block; compute_dtype = fp8", "fp8", "fp8_block"),
-        ("weight_dtype = int4_group; compute_dtype = fp8", "fp8", "int4"),
-        ("weight_dtype = bf16; compute_dtype = fp8", "fp8", ""),
-        ("weight_dtype = nvfp4; compute_dtype = nvfp4", "fp16", ""),
+        ("weight_dtype = fp8_block", "bf16", "widened fp8_block"),
+        ("weight_dtype = int4_group; compute_dtype = fp8", "fp8", "widened int4"),
+        ("weight_dtype = bf16; compute_dtype = fp8", "fp8", "bf16"),
+        ("weight_dtype = nvfp4; compute_dtype = nvfp4", "fp16", ""),  # it has no nvfp4
+        ("weight_dtype = mxfp4; compute_dtype = int4_group", "int4", ""),  # as many bytes
     ],
 )
 def test_a_class_reaches_what_it_does_with_weights_of_a_format(
-    formats: str, computed: str, stored: str
+    formats: str, computed: str, said: str
 ) -> None:
     worker = worker_of(
         "own", own=f"{WIDENING}\nmodel own from llama3_8b {{ {formats} }}", hardware="widening"
     )
-    one, batch = kernel(worker.cost, "gate_up"), prompt(4096)
-    (peak,) = [peak for peak in worker.peaks if peak.dtype == computed]
-    compute, bandwidth, launch = REACHED[stored]
-    attained = 1 if stored else peak.attained  # is in what is said of a format
-    expected = amount(one.flops, batch) / (peak.compute * attained * compute)
-    expected += amount(one.bytes, batch) / (worker.peak_bandwidth * bandwidth) + launch
-    assert amount(one.time, batch) == pytest.approx(expected, rel=1e-12)
-    told = {(e.work_class, e.stored_in): e for e in worker.efficiencies}
-    reached = told["gemm", stored]
-    assert (reached.compute, reached.bandwidth, reached.overhead) == pytest.approx(REACHED[stored])
-    whole = told["gemm", ""]  # lm_head stays in the format of the activations
-    assert (whole.compute, whole.bandwidth) == (0.5, 0.8)
-    bare = worker_of("own", own=f"{WIDENING}\nmodel own from llama3_8b {{}}", hardware="widening")
-    assert kernel(worker.cost, "lm_head", "") == kernel(bare.cost, "lm_head", "")
+    compute, bandwidth, launch, of_peak = REACHED[said]
+    told = {(e.work_class, "widened " * e.widened + e.stored_in): e for e in worker.efficiencies}
+    reached = told["gemm", said]
+    assert (reached.compute, reached.bandwidth, reached.overhead) == (compute, bandwidth, launch)
+    assert reached.of_peak == of_peak
+
+    def expected(flops: float, moved: float, dtype: str, said: str) -> float:
+        (peak,) = [peak for peak in worker.peaks if peak.dtype == dtype]
+        compute, bandwidth, launch, of_peak = REACHED[said]
+        most = peak.compute * (1 if of_peak else peak.attained) * compute
+        return flops / most + moved / (worker.peak_bandwidth * bandwidth) + launch
+
+    batch = prompt(4096)
+    # lm_head stays in the format of the activations, whatever was attained by what came before.
+    for name, stage, dtype, which in (
+        ("gate_up", "block", computed, said),
+        ("lm_head", "", "bf16", "bf16"),
+    ):
+        one = kernel(worker.cost, name, stage)
+        work = amount(one.flops, batch), amount(one.bytes, batch)
+        assert amount(one.time, batch) == pytest.approx(expected(*work, dtype, which), rel=1e-12)
 
 
-def test_fallbacks_in_a_ring_end_where_no_peak_is_asked_for() -> None:
-    """A format of weights alone needs no peak: only what is said of its fallbacks is looked for."""
+def test_fallbacks_in_a_ring_are_told_where_shares_are_looked_for() -> None:
     ring = "dtype a8 { size = 1 B; fallback = b8 }\ndtype b8 { size = 1 B; fallback = a8 }\n"
     own = f"{ring}{WIDENING}\nmodel own from llama3_8b {{ weight_dtype = a8 }}"
-    worker = worker_of("own", own=own, hardware="widening")
-    assert {e.stored_in for e in worker.efficiencies} == {""}
+    with pytest.raises(tsdl.TsdlError, match=r"E0501.*the fallback of dtype `a8` is itself"):
+        worker_of("own", own=own, hardware="widening")
 
 
 def test_kernels_of_four_bits_reach_what_was_measured_of_them() -> None:

@@ -118,13 +118,13 @@ def test_a_plan_tells_what_is_reached_with_weights_of_a_format(
     )
     assert main(["plan", str(program)]) == 0
     told = capsys.readouterr().out
-    assert re.search(r"\n      grouped_gemm, weights in int4 +26.0% +79.0% +8.4 us +1.27\n", told)
+    assert re.search(r"\n      grouped_gemm, widened int4 +26.0% +79.0% +8.4 us +1.27\n", told)
     assert main(["plan", str(program), "--constants"]) == 0
-    name = "hardware.H100_SXM.efficiency.grouped_gemm.stored_in.int4.compute"
+    name = "hardware.H100_SXM.efficiency.grouped_gemm.widened.int4.compute"
     assert re.search(rf"{re.escape(name)} += 26 %", capsys.readouterr().out)
     name = name.replace("H100_SXM.", "")
     assert main(["plan", str(program), "--set", f"{name}=50 %"]) == 0
-    assert re.search(r"grouped_gemm, weights in int4 +50.0% +79.0%", capsys.readouterr().out)
+    assert re.search(r"grouped_gemm, widened int4 +50.0% +79.0%", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(

@@ -444,4 +444,7 @@ def _allowed(shape: Block, item: ast.Item | None = None) -> str:
         names.append("graph")
     if shape.bounds:
         return "write a bound: `ttft <= 2 s`"
+    if shape.open_block and not names:
+        fields = ", ".join(shape.open_block.fields)
+        return f"it holds blocks, each of a name: `NAME {{ … }}` with {fields}"
     return f"it has {', '.join(names)}" if names else "it holds no such thing"

@@ -125,11 +125,20 @@ def _in_vain(
         return
     efficiency = declaration.members.block("efficiency")
     for (name, _), block in efficiency.blocks.items() if efficiency else ():
-        said = [block.fields[key] for key in _OF_WORK if key in block.fields]
+        blocks = [block, *(inner for _, inner in _with_weights(block))]
+        said = [each.fields[key] for each in blocks for key in _OF_WORK if key in each.fields]
         own = [definition for definition in said if definition.owner is declaration]
         kernels = done.get(name, [])
         if own and kernels and all(each.isdisjoint(("flops", "bytes")) for each in kernels):
             yield name, [definition.value.span for definition in own]
+
+
+def _with_weights(reached: Members) -> Iterator[tuple[str, Members]]:
+    """Yield the formats of weights with which a class reaches something else, and what."""
+    for which in ("stored_in", "widened"):
+        formats = reached.block(which)
+        for (name, _), block in formats.blocks.items() if formats else ():
+            yield name, block
 
 
 def _reached(declaration: Declaration) -> Iterator[tuple[str, Span]]:
@@ -162,8 +171,7 @@ def _formats(declaration: Declaration) -> Iterator[tuple[str, Span]]:
                 yield name, definition.value.span
     efficiency = declaration.members.block("efficiency")
     for reached in efficiency.blocks.values() if efficiency else ():
-        formats = reached.block("stored_in")
-        for (name, _), block in formats.blocks.items() if formats else ():
+        for name, block in _with_weights(reached):
             if any(said.owner is declaration for said in block.fields.values()):
                 yield name, block.span or declaration.span
 

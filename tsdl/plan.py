@@ -166,10 +166,10 @@ class Peak(Struct, frozen=True):
 class Efficiency(Struct, frozen=True):
     """An assumption that the times rest on: what an operator class reaches of the peaks.
 
-    `stored_in` is the format of weights for which the device says so; of these `compute` is the
-    share of the peak itself, and not of what is `attained` of it. It is empty where a class reaches
-    the same with any. `extra` are seconds that a launch takes under the policy's engine, beside the
-    device's `overhead`.
+    `stored_in` is the format of weights for which the device says so, and `widened` whether kernels
+    widen these; it is empty where a class reaches the same with any. `of_peak` tells whether
+    `compute` is a share of the peak itself, and not of what is `attained` of it. `extra` are
+    seconds that a launch takes under the policy's engine, beside the device's `overhead`.
     """
 
     work_class: str
@@ -178,6 +178,8 @@ class Efficiency(Struct, frozen=True):
     overhead: float
     sharpness: float | None
     stored_in: str
+    widened: bool
+    of_peak: bool
     extra: float
 
 

@@ -1,6 +1,7 @@
 """Types and units of every declaration, used or not. Knows the schema; knows no values."""
 
 from functools import cache
+from itertools import pairwise
 
 from tsdl import ast
 from tsdl.bounds import broken
@@ -228,10 +229,12 @@ def _writes(owner: Declaration, members: Members) -> bool:
 
 def _full_name(scope: Scope, key: str) -> str:
     """Return a field's path within its declaration."""
+    around = list(reversed(scope.blocks))
     front = [
-        block.shape.kind
-        for block in reversed(scope.blocks[:-1])
-        if not block.name and block.shape.kind != "efficiency class"
+        verb
+        for outer, inner in pairwise(around)
+        for (verb, name), block in outer.blocks.items()
+        if block is inner and not name
     ]
     return ".".join([*front, key])
 

@@ -317,7 +317,8 @@ def _reached(title: str, efficiencies: tuple[Efficiency, ...], sending: set[str]
         shares = [f"{share:.1%}" for share in (reached.compute, reached.bandwidth)]
         if reached.work_class in sending:
             norm, shares = "–", ["–", "–"]
-        weights = f", weights in {reached.stored_in}" if reached.stored_in else ""
+        how = "widened" if reached.widened else "weights in"
+        weights = f", {how} {reached.stored_in}" if reached.stored_in else ""
         named = reached.work_class + weights
         lines.append(
             f"      {named:<38}{shares[0]:>18}{shares[1]:>18}"

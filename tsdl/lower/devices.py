@@ -1,5 +1,8 @@
 """Devices that kernels run on: their peaks for a number format, what a class of work reaches."""
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from tsdl.evaluate import Evaluator, Instance
@@ -8,6 +11,13 @@ from tsdl.lower.reaching import Reach
 from tsdl.plan import Efficiency, Peak
 from tsdl.program import Declaration
 from tsdl.source import Span
+
+
+class Weights(NamedTuple):
+    """The number format of an operator's weights, and whether its kernels widen them first."""
+
+    stored: Instance
+    widened: bool
 
 
 class Device(Struct):
@@ -19,8 +29,8 @@ class Device(Struct):
     formats: dict[str, Instance]  # of the model: `dtype`, `weight_dtype` and so on
     parallel: Parallel
     reach: Reach
-    # By class, and the format of weights for which the device says so.
-    efficiencies: dict[tuple[str, str], Efficiency]
+    # By class, the format of weights for which the device says so, and whether these are widened.
+    efficiencies: dict[tuple[str, str, bool], Efficiency]
     peaks: dict[str, Peak]  # by the formats that were asked for
     bandwidth: float
     extra: dict[str, float]  # seconds that kernels of a class take under the engine, besides
@@ -46,47 +56,32 @@ class Device(Struct):
             known = self.peaks[dtype.name] = _peak(self.evaluator, self.hardware, dtype)
         return known
 
-    def efficiency(self, work_class: str, peak: Peak, stored: Instance | None) -> Efficiency:
-        """Return what a class reaches of the peaks; an unknown one counts as pointwise.
-
-        `stored` is the format of weights that its kernels have, if they have any.
-        """
+    def efficiency(self, work_class: str, weights: Weights | None) -> Efficiency:
+        """Return what a class reaches of the peaks; an unknown one counts as pointwise."""
         evaluator, inner = self.evaluator, self._reached(work_class)
-        own, name = self._with_weights(inner, stored)
-        known = self.efficiencies.get((work_class, name))
+        own, name = _with_weights(evaluator, inner, weights) if weights else (None, "")
+        key = work_class, name, bool(name and weights and weights.widened)
+        known = self.efficiencies.get(key)
         if known:
             return known
-        said = evaluator.optional(own, "compute") if own else None
-        compute = evaluator.real(inner, "compute") * (peak.attained if own else 1)
 
-        def reached(which: str) -> float:
-            found = evaluator.optional(own, which) if own else None
-            return evaluator.real(inner, which) if found is None else found
+        def reached(which: str) -> tuple[float, bool]:
+            said = evaluator.optional(own, which) if own else None
+            return (evaluator.real(inner, which), False) if said is None else (said, True)
 
+        compute, of_peak = reached("compute")
         found = Efficiency(
             work_class,
-            compute if said is None else said,
-            reached("bandwidth"),
-            reached("overhead"),
+            compute,
+            reached("bandwidth")[0],
+            reached("overhead")[0],
             evaluator.optional(inner, "sharpness"),
-            name,
+            *key[1:],
+            of_peak,
             self.extra.get(work_class, 0),
         )
-        self.efficiencies[work_class, name] = found
+        self.efficiencies[key] = found
         return found
-
-    def _with_weights(
-        self, reached: Instance, stored: Instance | None
-    ) -> tuple[Instance | None, str]:
-        """Return what a class reaches with weights of a format, or of a fallback, and its name."""
-        block, seen = self.evaluator.inner(reached, "stored_in"), set[str]()
-        while stored is not None and stored.name not in seen:
-            seen.add(stored.name)  # a ring ends here: peaks tell of it where they need it
-            found = self.evaluator.block(block, stored.name)
-            if found is not None:
-                return found, stored.name
-            stored = self.evaluator.reference(stored, "fallback")
-        return None, ""
 
     def seen_by_operators(self) -> Instance:
         """Return the hardware that formulas read: several devices count as one with all cores."""
@@ -174,27 +169,45 @@ def _peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> Peak:
     return Peak(found, evaluator.real(evaluator.inner(hardware, "compute"), found), share)
 
 
+def fallbacks(evaluator: Evaluator, dtype: Instance) -> Iterator[Instance]:
+    """Yield a number format, and each that the one before falls back on. Raises Failed."""
+    seen: list[str] = []
+    found: Instance | None = dtype
+    while found is not None:
+        if found.name in seen:
+            raise evaluator.fail(
+                "E0501",
+                f"the fallback of dtype `{found.name}` is itself",
+                evaluator.span(found, "fallback"),
+                notes=(" → ".join([*seen, found.name]),),
+            )
+        seen.append(found.name)
+        yield found
+        found = evaluator.reference(found, "fallback")
+
+
 def with_peak(evaluator: Evaluator, hardware: Instance, dtype: Instance) -> Instance:
     """Return a number format, or the first of its fallbacks that has a peak. Raises Failed."""
     peaks = evaluator.inner(hardware, "compute")
-    wanted: Instance | None = dtype
-    seen: list[str] = []
-    while wanted is not None and wanted.name not in peaks.members.fields:
-        if wanted.name in seen:
-            raise evaluator.fail(
-                "E0501",
-                f"the fallback of dtype `{wanted.name}` is itself",
-                evaluator.span(wanted, "fallback"),
-                notes=(" → ".join([*seen, wanted.name]),),
-            )
-        seen.append(wanted.name)
-        wanted = evaluator.reference(wanted, "fallback")
-    if wanted is None:
-        known = ", ".join(peaks.members.fields) or "none"
-        raise evaluator.fail(
-            "E0510",
-            f"`{hardware.name}` gives no peak for {dtype.name}",
-            evaluator.place_of(hardware),
-            help=(f"write `compute {{ {dtype.name} = … TFLOPS }}`; it has {known}",),
-        )
-    return wanted
+    for wanted in fallbacks(evaluator, dtype):
+        if wanted.name in peaks.members.fields:
+            return wanted
+    known = ", ".join(peaks.members.fields) or "none"
+    raise evaluator.fail(
+        "E0510",
+        f"`{hardware.name}` gives no peak for {dtype.name}",
+        evaluator.place_of(hardware),
+        help=(f"write `compute {{ {dtype.name} = … TFLOPS }}`; it has {known}",),
+    )
+
+
+def _with_weights(
+    evaluator: Evaluator, reached: Instance, weights: Weights
+) -> tuple[Instance | None, str]:
+    """Return what a class reaches with weights of a format or its fallbacks, and of which it is."""
+    block = evaluator.inner(reached, "widened" if weights.widened else "stored_in")
+    for dtype in fallbacks(evaluator, weights.stored):
+        said = evaluator.block(block, dtype.name)
+        if said is not None and said.members.fields:
+            return said, dtype.name
+    return None, ""

@@ -37,13 +37,12 @@ def offloaded(
 
 
 def room_of(evaluator: Evaluator, worker: Instance, device: Device, graph: Graph) -> float | None:
-    """Return the bytes that an offload which keeps the KV has for it; None where none does."""
+    """Return the bytes that an offload which keeps the KV has beside weights, if one does."""
     offload = next((o for o in device.offloads if o.name in graph.homes), None)
     if offload is None:
         return None
-    kv = evaluator.required(worker, "kv")
-    usable = _capacity(offload) * evaluator.real(kv, "utilization")
-    return (usable - _weights(offload, graph)) * evaluator.real(kv, "free_share")
+    usable = _capacity(offload) * evaluator.real(evaluator.required(worker, "kv"), "utilization")
+    return usable - _weights(offload, graph)
 
 
 def check_offloads(

@@ -11,7 +11,7 @@ from tsdl.evaluate import Evaluator, Instance
 from tsdl.evaluate.values import Binding, Place
 from tsdl.formula import Value, make, symbol
 from tsdl.lower.collectives import Group, exchanged, norm
-from tsdl.lower.devices import Device, Offload
+from tsdl.lower.devices import Device, Offload, Weights, with_peak
 from tsdl.lower.negatives import check_negative, check_rows, is_feature, iterations
 from tsdl.lower.offloading import Leg, crossing, joined, keeps_kv, kv_between, offload_of
 from tsdl.lower.sharding import divide, sizes_of
@@ -20,6 +20,7 @@ from tsdl.plan import WORK, Kernel, Roof, Stage
 from tsdl.program import Declaration, DeclarationName, Part
 from tsdl.schema import BATCH_FEATURES
 
+_FAR_FEWER = 3 / 4
 _SOME_LAYERS = (
     "dense_layers", "windowed_layers", "recurrent_layers", "ffn_layers", "indexed_layers",
 )  # fmt: skip
@@ -364,16 +365,15 @@ def library_kernels(
 
 def _kernels(evaluator: Evaluator, operator: Instance, name: str, device: Device) -> list[Kernel]:
     format_ = evaluator.required(operator, "computed_in")
-    weights = evaluator.whole(operator, "weights")
-    stored = evaluator.required(operator, "stored_in") if weights else None
+    weights = _weights(evaluator, operator, device, format_)
     parts = operator.members.named("part")
     if not parts:
-        return [_kernel(evaluator, operator, name, device, format_, stored)]
+        return [_kernel(evaluator, operator, name, device, format_, weights)]
     found = []
     for part in parts:
         block = evaluator.inner(operator, "part", part.name)
         named = f"{name}.{part.name}"
-        found.append(_kernel(evaluator, block, named, device, format_, stored))
+        found.append(_kernel(evaluator, block, named, device, format_, weights))
     return found
 
 
@@ -406,13 +406,29 @@ def _check_parts(evaluator: Evaluator, operator: Instance, kept: tuple[str, ...]
         )
 
 
+def _weights(
+    evaluator: Evaluator, operator: Instance, device: Device, format_: Instance
+) -> Weights | None:
+    """Return what an operator's weights are stored in; None of one that has none.
+
+    They are widened where they have far fewer bytes than those with which a device computes:
+    formats of as many bits differ by their scales alone.
+    """
+    if not evaluator.whole(operator, "weights"):
+        return None
+    stored = evaluator.required(operator, "stored_in")
+    computed = with_peak(evaluator, device.hardware, format_)
+    few, many = (evaluator.real(dtype, "size") for dtype in (stored, computed))
+    return Weights(stored, few < _FAR_FEWER * many)
+
+
 def _kernel(
     evaluator: Evaluator,
     work: Instance,
     name: str,
     device: Device,
     format_: Instance,
-    stored: Instance | None,
+    weights: Weights | None,
 ) -> Kernel:
     work_class = evaluator.word(work, "class")
     done = {key: evaluator.known(work, key) for key in WORK}
@@ -421,8 +437,8 @@ def _kernel(
     looked_at = iterations(device.decode_tokens, device.context)
     check_negative(evaluator, work, name, done, when, looked_at)
     most = device.peak(format_)
-    reached = device.efficiency(work_class, most, stored)
-    attained = 1.0 if reached.stored_in else most.attained
+    reached = device.efficiency(work_class, weights)
+    attained = 1.0 if reached.of_peak else most.attained
     compute = most.compute * attained * reached.compute * device.share
     bandwidth = device.bandwidth * reached.bandwidth
     launch = reached.overhead + reached.extra

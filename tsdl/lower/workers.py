@@ -256,7 +256,7 @@ def _kv_cache(
             evaluator.place_of(kv),
             help=("derive it from `paged`, or write `footprint(r) = r.context * kv_per_token`",),
         )
-    given = evaluator.optional(kv, "blocks")
+    given, share_of_free = evaluator.optional(kv, "blocks"), evaluator.real(kv, "free_share")
     away = room_of(evaluator, worker, device, graph)
     if given is not None:
         room = given * block * per_token
@@ -264,9 +264,9 @@ def _kv_cache(
             _see_to_blocks(evaluator, worker, device, graph, divided, room, away)
     elif away is not None:
         _see_to_weights(evaluator, worker, model, device, graph)
-        room = away
+        room = share_of_free * away
     else:
-        room = min(
+        room = share_of_free * min(
             _free_memory(evaluator, worker, model, device, graph, int(share.weight_bytes))
             * device.devices
             / share.held
@@ -375,7 +375,7 @@ def _free_memory(
     reserve = evaluator.real(kv, "reserve")
     room = usable - weights - reserve
     if room > 0:
-        return room * evaluator.real(kv, "free_share")
+        return room
     devices = device.devices
     enough = (n for n in (2, 4, 8, 16, 32, 64) if n > devices)
     needed = next((n for n in enough if usable - weights * devices / n > reserve), None)

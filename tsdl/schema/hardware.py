@@ -92,6 +92,22 @@ LINK = Block(
     },
 )
 
+_EFFICIENCY_WITH_WEIGHTS = Block(
+    "efficiency with weights",
+    "What a class reaches with weights of a format, as far as that is not as else.",
+    {
+        "compute": Field(
+            _NUMBER,
+            "share of the peak of the format that is computed in; what is `attained` is in it",
+            low=0,
+            above=True,
+            high=1,
+        ),
+        "bandwidth": Field(_NUMBER, "share of memory bandwidth", low=0, above=True, high=10),
+        "overhead": Field(_TIME, "fixed time of a launch", low=0, unit="us"),
+    },
+)
+
 _EFFICIENCY_CLASS = Block(
     "efficiency class",
     "What operators of a class reach of the device's peaks.",
@@ -118,25 +134,15 @@ _EFFICIENCY_CLASS = Block(
             Block(
                 "stored_in",
                 "What kernels reach whose weights are stored in a number format, or in one that "
-                "falls back on it.",
-                open_block=Block(
-                    "efficiency in a format",
-                    "What a class reaches with weights of a format, as far as that is not as else.",
-                    {
-                        "compute": Field(
-                            _NUMBER,
-                            "share of the peak of the format that is computed in; `attained` is "
-                            "in it",
-                            low=0,
-                            above=True,
-                            high=1,
-                        ),
-                        "bandwidth": Field(
-                            _NUMBER, "share of memory bandwidth", low=0, above=True, high=10
-                        ),
-                        "overhead": Field(_TIME, "fixed time of a launch", low=0, unit="us"),
-                    },
-                ),
+                "falls back on it, and computed in as many bytes.",
+                open_block=_EFFICIENCY_WITH_WEIGHTS,
+            )
+        ),
+        "widened": Nested(
+            Block(
+                "widened",
+                "The same of kernels that widen such weights: they compute in more bytes.",
+                open_block=_EFFICIENCY_WITH_WEIGHTS,
             )
         ),
     },

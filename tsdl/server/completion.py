@@ -135,7 +135,7 @@ def _of_block(block: Block, program: Program) -> Iterator[CompletionItem]:
         yield _item("let", _KIND.Keyword, words.STATEMENTS["let"])
     if block.graph:
         yield _item("graph", _KIND.Struct, "graph { … }: operators", "graph { $0 }")
-    if block.kind in ("compute", "attained", "stored_in"):
+    if block.kind in ("compute", "attained", "stored_in", "widened"):
         yield from _declared(program, "dtype")
     if block.bounds:
         yield from _metrics(program, totals=False)
