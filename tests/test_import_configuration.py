@@ -57,7 +57,7 @@ def test_a_measured_run_is_what_it_was_started_with() -> None:
     assert "worker gpu { hardware = H100_SXM; parallel = tp(2); kv = vllm_shared }" in text
     assert "vllm(budget = 2048 tokens, sequences = 128)" in text
     assert "# vllm serve --model meta-llama/Llama-3.1-8B --tensor-parallel-size 2" in text
-    assert "expert-parallel" not in text
+    assert "--no-enable-expert-parallel" in text
 
 
 def test_what_became_of_a_server_stands_for_what_it_was_not_told() -> None:
@@ -73,7 +73,9 @@ def test_what_became_of_a_server_stands_for_what_it_was_not_told() -> None:
     assert "eager = prefills > 0 or tokens > 16" in text
     assert "admit r by r.priority, r.arrived" in text
     usual = resolved | {"compilation_config": {"cudagraph_capture_sizes": [1, 256]}}
-    assert "eager" not in of_run(resolved_config=usual)  # twice as many tokens as requests
+    assert " eager " not in of_run(resolved_config=usual)  # twice as many tokens as requests
+    text = of_run(resolved_config={"compilation_config": {"cudagraph_mode": "CUDAGraphMode.NONE"}})
+    assert "eager = true" in text
 
 
 def test_flags_behind_the_dashes_count_more_than_the_file() -> None:
@@ -134,6 +136,13 @@ MAX_Q = "NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition"  # has half of
          "the library has no model `knows-1B`", '"nobody/knows-1B"'),
         ({"kv_cache": {"num_gpu_blocks": -1}}, "`--num-gpu-blocks-override` is", "-1"),
         ({"vllm_version": [1]}, "`vllm_version` is a text", "[1]"),
+        ({"engine_kwargs": None}, "`engine_kwargs` is a mapping of keys to values", "null"),
+        ({"engine_kwargs": KWARGS | {"model": {"name": MODEL}}}, "`model` is a text",
+         json.dumps({"name": MODEL})),
+        ({"hardware": {"device_name": ["NVIDIA H100"]}}, "`device_name` is a text",
+         '["NVIDIA H100"]'),
+        ({"engine_kwargs": KWARGS | {"lora_modules": [[0] * 200] * 200}},
+         "more than 10,000 values for a flag", json.dumps([[0] * 200] * 200)),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_where_it_stands(
@@ -193,6 +202,86 @@ def test_a_key_without_a_counterpart_is_warned_of() -> None:
     assert warning.help == ("did you mean `--max-num-seqs`?",)
     assert warning.span is not None
     assert warning.span.text.startswith("max-num-seq")
+
+
+def test_nothing_secret_is_written() -> None:
+    hidden = {"aws_secret_access_key": "hush", "tls": {"key": "hush"}, "max_tokens": 3}
+    kwargs = KWARGS | {
+        "model_loader_extra_config": hidden, "otlp_traces_endpoint": "https://me:hush@there/v1",
+        "api_key": "hush", "hf_token": "hush", "kv_transfer_config": {"password": "hush"},
+    }  # fmt: skip
+    text, _ = made("meta.json", json.dumps(META | {"engine_kwargs": kwargs}))
+    assert text is not None
+    assert "hush" not in text
+    assert "https://…@there/v1" in text
+    assert '"max_tokens"' in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "title"),
+    [
+        ({"vllm_version": "0.1.dev8388+g1234abc"}, "the version `0.1.dev8388+g1234abc` says"),
+        ({"vllm_version": "banana"}, "the version `banana` says nothing: 0.19 is taken"),
+        ({"resolved_config": {"compilation_config": {"cudagraph_mode": [0, 0]}}},
+         "`--compilation-config.cudagraph_mode`: graphs are taken"),
+        ({"resolved_config": {"compilation_config": {"cudagraph_capture_sizes": "all"}}},
+         "`--compilation-config.cudagraph_capture_sizes`: graphs are taken"),
+        ({"engine_kwargs": KWARGS | {"model": "openai/gpt-oss-20b"},
+          "kv_cache": {"num_gpu_blocks": 9000}}, "`--num-gpu-blocks-override`: they are of layers"),
+    ],
+)  # fmt: skip
+def test_what_says_nothing_is_told(changes: dict[str, Any], title: str) -> None:
+    text, found = made("meta.json", json.dumps(META | changes))
+    assert text is not None
+    (warning,) = found
+    assert warning.code == "W0606"
+    assert warning.title.startswith(title)
+
+
+def test_runs_of_vllm_are_of_no_other_engine() -> None:
+    text, found = made("meta.json", json.dumps(META), form="sglang")
+    assert text is None
+    assert found[0].help == ("import it as what it is: `tsdl import vllm`",)
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        (f"model: {MODEL}\n---\nmodel: {MODEL}\n", "a second document"),
+        ("tensor-parallel-size: 2\n", "no model is named"),
+        (f"model: {MODEL}\na0: &a0 [{'1, ' * 20}]\n"
+         + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 20}]\n" for n in range(1, 9)),
+         "more than 10,000 values for a flag"),
+    ],
+)  # fmt: skip
+def test_yaml_that_is_no_configuration_is_told(text: str, title: str) -> None:
+    found = made("serve.yaml", text, "--hardware", "H100")[1]
+    assert found[0].code == "E0606"
+    assert found[0].title.startswith(title)
+    assert found[0].help
+
+
+def test_yaml_merges_and_begins_with_a_mark_of_bytes() -> None:
+    config = f"\ufeffbase: &base\n  tensor-parallel-size: 2\nmodel: {MODEL}\n<<: *base\n"
+    text, found = made("serve.YAML", config, "--hardware", "H100")
+    assert text is not None
+    assert [d.title for d in found] == ["`--base` has no counterpart"]
+    assert "parallel = tp(2)" in text
+
+
+def test_a_program_does_not_take_the_place_of_what_it_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "a run"  # with a space, which a command has
+    run.mkdir()
+    shutil.copy(SAMPLE, run / "requests.jsonl")
+    (run / "meta.json").write_text(json.dumps(META), "utf-8")
+    command = ["import", "vllm", str(run / "meta.json"), "-o"]
+    assert main([*command, str(run / "requests.jsonl")]) == 2
+    assert "it is read, and would be lost" in capsys.readouterr().err
+    assert (run / "requests.jsonl").read_text("utf-8") == Path(SAMPLE).read_text("utf-8")
+    assert main([*command, str(tmp_path / "a.tsim")]) == 0
+    assert main(["check", str(tmp_path / "a.tsim")]) == 0
 
 
 def test_a_run_is_imported_and_validated(

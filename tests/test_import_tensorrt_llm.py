@@ -7,7 +7,9 @@ import pytest
 from tests.test_import_engines import DENSE, SPARSE, made
 from tests.test_imports import errors
 from tsdl.cli import main
+from tsdl.diagnostics import Sink
 from tsdl.diagnostics.text import render_all
+from tsdl.imports import FORMATS
 
 SERVE = f"trtllm-serve {DENSE} --max_num_tokens 4096 --port 8000"
 
@@ -48,6 +50,8 @@ def test_options_are_read_from_their_file(
         ("max_batch_size: many", "`--max-batch-size` is a number", "many"),
         ("a: [", "not YAML", ""),
         ("- 1", "a configuration is a mapping, this is a list", ""),
+        ("max_batch_size: 2\n---\nmax_batch_size: 3", "more options, which would not be read",
+         "max_batch_size: 3"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_options_is_told_where_it_stands(
@@ -69,6 +73,12 @@ def test_a_mistake_in_options_is_told_where_it_stands(
         ("scheduler_config: {capacity_scheduler_policy: STATIC_BATCH}", "GUARANTEED_NO_EVICT"),
         ("cuda_graph_config: {batch_sizes: [1, two]}", "the usual sizes are taken"),
         ("cuda_graph_config: {batch_sizes: 4}", "the usual sizes are taken"),
+        (f"cuda_graph_config: {{batch_sizes: {list(range(2, 400, 2))}}}", "more than 40"),
+        ("speculative_config: {decoding_type: Lookahead}", "how many tokens are drafted"),
+        ("speculative_config: {decoding_type: MTP, num_nextn_layer: 3}", "has no counterpart"),
+        ("speculative_config: {decoding_type: Medusa, max_draft_len: 1}", "drafter is not known"),
+        ("build_config: {max_batch_size: 2}", "a TensorRT engine was built for"),
+        ("max_seq_len: 200000", "has 131072 tokens"),
         ("enable_attention_dp: true\ntensor_parallel_size: 2", "the model has no experts"),
         ("lora_config: {lora_dir: [a]}", "adapters are not modelled"),
         ("backend: tensorrt", "those of the PyTorch backend"),
@@ -98,3 +108,54 @@ def test_ranks_that_share_no_experts_are_servers_of_their_own() -> None:
     assert text is not None
     assert not found
     assert "worker gpu * 4 { hardware = H100_SXM; parallel = tp(1, ranks = 4); kv = cache }" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "title", "help_"),
+    [
+        ("<command>", "trtllm-serve disaggregated -c a.yaml", "`disaggregated` serves no model",
+         "policy disaggregated_chunked"),
+        ("more.yaml", "max_batch_size: 3", "this is a file of options", "`--options more.yaml`"),
+    ],
+)  # fmt: skip
+def test_what_is_no_server_of_a_model_is_told(
+    name: str, command: str, title: str, help_: str
+) -> None:
+    sink = Sink()
+    assert FORMATS["trtllm"]([(name, command)], ("--hardware", "H100"), sink) is None
+    error = sink.sorted()[0]
+    assert error.title.startswith(title)
+    assert help_ in error.help[0]
+
+
+def test_experts_are_divided_whole_among_all_devices_or_not_at_all() -> None:
+    text, found = made("trtllm", f"trtllm-serve {SPARSE} --tp_size 8 --ep_size 4")
+    assert text is not None
+    assert [d.title for d in found] == [
+        "`--ep-size`: experts are divided whole among all 8 devices"
+    ]
+    text, found = made("trtllm", f"trtllm-serve {SPARSE} --tp_size 8 --ep_size 16")
+    assert text is None
+    assert found[0].title == "`--tp-size` 8 is not divided by `--ep-size` 16"
+
+
+def test_several_servers_have_a_network() -> None:
+    flags = ("--hardware", "H100", "--network", "HDR")
+    command = f"trtllm-serve {SPARSE} --tp_size 16 --gpus_per_node 8"
+    text, found = made("trtllm", command, *flags)
+    assert text is not None
+    assert not found, render_all(found)
+    assert "network = InfiniBand_HDR" in text
+    assert not errors(text), text
+
+
+def test_options_win_over_flags_and_are_said_once() -> None:
+    text, _ = made(
+        "trtllm", f"{SERVE} --kv_cache_dtype fp8", options="kv_cache_config: {dtype: nvfp4}"
+    )
+    assert text is not None
+    assert "kv_dtype = nvfp4" in text
+    assert "kv_dtype = fp8" not in text
+    text, _ = made("trtllm", SERVE, options="speculative_config: {decoding_type: MTP}")
+    assert text is not None
+    assert "speculate { tokens = 1 tokens" in " ".join(text.split())

@@ -32,18 +32,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def import_(arguments: argparse.Namespace) -> int:
     """Turn a configuration of another simulator, a model or an engine into TSDL."""
-    from tsdl.imports import COMMANDS, FORMATS, File, named_files
+    from tsdl.imports import COMMANDS, FORMATS, READ_BESIDE, File, named_files
 
     if "-o" in arguments.flags:
         return usage_error("`-o` says where to write, and stands before `--`")
     sink = Sink()
     files = []
     paths = [*arguments.files, *named_files(arguments.format, arguments.flags)]
-    if arguments.output and (wrong := is_read(arguments.output, paths)):
+    beside = [str(Path(path).parent / measured) for path in paths for measured in READ_BESIDE]
+    if arguments.output and (wrong := is_read(arguments.output, [*paths, *beside])):
         return usage_error(wrong)
     for path in dict.fromkeys(paths):
         # A command, in quotes or not; without, its words come one by one.
-        if arguments.format in COMMANDS and (" " in path or not path or len(arguments.files) > 1):
+        words = (" " in path and not Path(path).exists()) or len(arguments.files) > 1
+        if arguments.format in COMMANDS and (words or not path):
             files.append(File("<command>", path))
             continue
         session = open_file(path, sink.found)

@@ -7,6 +7,7 @@ from tsdl.formatting import in_style
 from tsdl.imports import huggingface, llm_inference_simulator, tokensim
 from tsdl.imports.documents import File
 from tsdl.imports.engines import sglang, tensorrt_llm, vllm
+from tsdl.imports.engines.configuration import REQUESTS
 
 Reader = Callable[[Sequence[File], Sequence[str], Sink], str | None]
 Given = tuple[str, str] | File
@@ -22,7 +23,7 @@ def _in_style(read: Reader) -> Callable[[Sequence[Given], Sequence[str], Sink], 
     return read_and_format
 
 
-# Each takes the files, as pairs of name and text, and the flags of that simulator's own command
+# Each takes the files and the flags of that simulator's own command
 # line (hf has none). It returns the text of a .tsim file, or None where the sink has errors.
 FORMATS = {
     "tokensim": _in_style(tokensim.read),
@@ -34,6 +35,8 @@ FORMATS = {
 }
 # Formats that are no file but a command line: its text stands in the place of a path.
 COMMANDS = ("vllm", "sglang", "trtllm")
+# Files beside those that are named, which the programs made of these read.
+READ_BESIDE = (REQUESTS,)
 _FILE_FLAGS = {
     "tokensim": tokensim.FILE_FLAGS,
     "llm-inference-simulator": llm_inference_simulator.FILE_FLAGS,
@@ -56,4 +59,4 @@ def named_files(form: str, flags: Sequence[str]) -> list[str]:
     return found
 
 
-__all__ = ["COMMANDS", "FORMATS", "File", "Reader", "named_files"]
+__all__ = ["COMMANDS", "FORMATS", "READ_BESIDE", "File", "Reader", "named_files"]

@@ -15,6 +15,7 @@ from tsdl.source import Source, Span
 from tsdl.traces.lines import why_no_json
 
 _MOST_CHARACTERS = 1_000_000
+_MERGE = "tag:yaml.org,2002:merge"  # of the key `<<`
 _BEGINS = 'it begins with keys: `key: value`, or `{ "key": value }`'
 _WHOLE = re.compile(r"[-+]?[0-9]{1,16}")
 _REAL = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,3})?")
@@ -39,6 +40,14 @@ def scalar(text: str) -> Data:
     if _WHOLE.fullmatch(text):
         return int(text)
     return float(text) if _REAL.fullmatch(text) else _WORDS.get(text.lower(), text)
+
+
+def parsed(text: str) -> object:
+    """Return what JSON says; the text itself, where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def read_tables(name: str, text: str, sink: Sink) -> list[Table]:
@@ -121,7 +130,13 @@ class _Reader(Struct):
             return [self.value(entry) for entry in node.value]
         table = Table(span, self.sink)
         for key, entry in node.value:
-            self._entry(table, key, entry)
+            if key.tag != _MERGE:
+                self._entry(table, key, entry)
+        for key, entry in node.value:
+            merged = self.value(entry).data if key.tag == _MERGE else None
+            if isinstance(merged, Table):  # what the mapping itself has wins
+                table.keys = merged.keys | table.keys
+                table.entries = merged.entries | table.entries
         return table
 
     def _entry(self, table: Table, key: yaml.Node, entry: yaml.Node) -> None:

@@ -57,6 +57,7 @@ class Grammar(Struct, frozen=True):
     switches: frozenset[str]  # flags that take no value but `True` or `False`
     parts: frozenset[str] = frozenset()  # flags of which `--flag.part` is read
     own: tuple[str, ...] = ("hardware", "link", "model", "network", "version")  # flags behind `--`
+    measured: bool = False  # whether runs are known that keep what it was started with
 
 
 class _Word(Struct, frozen=True):
@@ -65,27 +66,35 @@ class _Word(Struct, frozen=True):
     begins: bool  # a line, and the shell did not take it for more of the one before
 
 
+class Measured(Struct, frozen=True):
+    """Of a server that was measured: what it ran on, and what with.
+
+    `offered` is the path of its requests, and `dataset` the name of the file that they came from.
+    """
+
+    device: Value | None
+    offered: str
+    dataset: str
+
+
 class Command(Struct, frozen=True):
     """Flags by their names, `--` included, and what else is told of a server.
 
     `tag` is the engine's version as an image or a file names it, "" if none does; `text` is the
-    command as it was given, or would be. Of one that was measured `device` is what it ran on,
-    `offered` the path of its requests, and `dataset` the name of the file that they came from.
+    command as it was given, or would be.
     """
 
     flags: Table
     tag: str
     text: str
-    device: Value | None = None
-    offered: str = ""
-    dataset: str = ""
+    measured: Measured | None = None
 
 
 def read_command(name: str, text: str, grammar: Grammar, sink: Sink) -> Command | None:
     """Read a command line; None where it has mistakes.
 
     A flag that is given twice is what the last one says. `--no-flag` is the flag, not true. Sizes
-    like `32k` (1000) and `32K` (1024) are numbers, as both engines read them.
+    like `32k` (1000) and `32K` (1024) are numbers, as engines read them.
     """
     source = Source(name, text.removeprefix("\ufeff"))
     listed = _LISTED.search(source.text)

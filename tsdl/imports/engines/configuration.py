@@ -1,25 +1,24 @@
 """What an engine was started with, as a file has it that is no command: flags by their names.
 
-It knows what `--config` of both engines reads, and what a measured run of vLLM keeps of its server
-(`meta.json` of casys-kaist/LLMServingSim: `engine_kwargs`, and what became of them).
+It knows what `--config` of vLLM and SGLang reads, and what a measured run of vLLM keeps of its
+server (`meta.json` of casys-kaist/LLMServingSim: `engine_kwargs`, and what became of them).
 """
 
 import json
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import PurePath
 
 from tsdl.diagnostics import Sink
 from tsdl.imports.documents import File, read_tables
-from tsdl.imports.engines.commandline import Command, Grammar, value_of
-from tsdl.imports.engines.graphs import CONFIG, MOST
-from tsdl.imports.tables import Data, Table, Value
+from tsdl.imports.engines.commandline import Command, Grammar, Measured, value_of
+from tsdl.imports.engines.graphs import CONFIG
+from tsdl.imports.tables import WRONG, Data, Table, Value
 from tsdl.source import Span
 
-# A file of YAML that has one of these is no manifest of containers.
-_MODEL = re.compile(r"""^["']?model(?:[-_](?:tag|path))?["']?[ \t]*:""", re.MULTILINE)
-_GIVEN, _VERSION, _REQUESTS = "engine_kwargs", "vllm_version", "requests.jsonl"
+# Keys at the left of a manifest of containers, whose command is read as that of a script.
+_MANIFEST = re.compile(r"^(?:apiVersion|kind|services|spec|command|args)[ \t]*:", re.MULTILINE)
+_GIVEN, REQUESTS = "engine_kwargs", "requests.jsonl"
 # What became of a server's flags, and of what it was not told: the table, the key, and the flag.
 _KEPT = (
     ("kv_cache", "num_gpu_blocks", "--num-gpu-blocks-override"),
@@ -32,19 +31,21 @@ _KEPT = (
     ("scheduler_config", "policy", "--scheduling-policy"),
     ("model_config", "enforce_eager", "--enforce-eager"),
     ("compilation_config", "cudagraph_mode", f"{CONFIG}.cudagraph_mode"),
-    ("compilation_config", "cudagraph_capture_sizes", MOST),
+    ("compilation_config", "cudagraph_capture_sizes", f"{CONFIG}.cudagraph_capture_sizes"),
 )
-# vLLM's numbers of modes of graphs: of decodes alone, and of others where they have two.
-_MODES = {
-    "0": "NONE", "1": "PIECEWISE", "2": "FULL", "[2, 0]": "FULL_DECODE_ONLY",
-    "[2, 1]": "FULL_AND_PIECEWISE",
-}  # fmt: skip
+_MODELS = ("--model", "MODEL")
+# Words of a name whose value is nobody's business, and what stands before an `@` in an address.
+_SECRET = {"key", "keys", "token", "secret", "password", "passwd", "credential", "credentials"}
+_LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_MOST = 10_000  # values in what has parts
 
 
 def is_configuration(file: File) -> bool:
     """Tell whether a file has flags by their names, and is no script."""
-    suffix = PurePath(file.name).suffix
-    return suffix == ".json" or (suffix in (".yaml", ".yml") and bool(_MODEL.search(file.text)))
+    suffix = PurePath(file.name).suffix.lower()
+    if suffix == ".json":
+        return True
+    return suffix in (".yaml", ".yml") and not _MANIFEST.search(file.text.removeprefix("\ufeff"))
 
 
 def read_configuration(file: File, grammar: Grammar, sink: Sink) -> Command | None:
@@ -52,71 +53,104 @@ def read_configuration(file: File, grammar: Grammar, sink: Sink) -> Command | No
     tables = read_tables(file.name, file.text, sink)
     if sink.has_errors:
         return None
-    root = tables[0]
-    given = root.table(_GIVEN) if root.has(_GIVEN) else root
+    root, *others = tables
+    if others:
+        help_ = "a scenario is made of one server: import each from a file of its own"
+        sink.error(WRONG, "a second document, which would be another server", others[0].span,
+                   help=(help_,))  # fmt: skip
+        return None
+    measured = root.has(_GIVEN)
+    if measured and not grammar.measured:
+        help_ = "import it as what it is: `tsdl import vllm`"
+        sink.error(WRONG, "this is what a measured run of vLLM keeps", root.span, help=(help_,))
+        return None
+    given = root.table(_GIVEN) if measured else root
     if given is None:
+        root.wrong(_GIVEN, "a mapping of keys to values", root.entries[_GIVEN])
         return None
     flags = Table(given.span, sink)
     for key, value in given.entries.items():
         name = f"--{key.removeprefix('--').replace('_', '-')}"
-        _enter(flags, grammar.aliases.get(name, name), value.data, value.span, given.keys[key])
-    if given is root:
+        flag = grammar.aliases.get(name, name)
+        if flag in _MODELS and not isinstance(value.data, str):
+            given.wrong(key, "a text", value)
+        _enter(flags, flag, value, given.keys[key])
+    if sink.has_errors:
+        return None
+    if not measured:
         return Command(flags, "", _command(flags, grammar))
-    for flag, data, place in _kept(root):
-        if flags.value(flag) is None:
-            _enter(flags, flag, data, place, place)
-    hardware = root.table("hardware")
-    device = hardware.value("device_name") if hardware else None
-    offered = (PurePath(file.path).parent / _REQUESTS).as_posix()
-    dataset = PurePath(root.text("dataset_path") or "").name
-    version = root.text(_VERSION) or ""
-    return Command(flags, version, _command(flags, grammar), device, offered, dataset)
-
-
-def _kept(root: Table) -> Iterator[tuple[str, Data, Span]]:
-    """Yield the flags that would have said what a server came to."""
     resolved = root.table("resolved_config") or root
     for part, key, flag in _KEPT:
         table = (root if part == "kv_cache" else resolved).table(part)
-        value = table.value(key) if table else None
-        if value is None:
-            continue
-        data, known = value.data, json.dumps(_plain(value.data))
-        if flag == MOST:
-            sizes = data if isinstance(data, list) else []
-            data = max((size.data for size in sizes if isinstance(size.data, int)), default=None)
-        elif key == "cudagraph_mode":
-            data = _MODES.get(known)
-        yield flag, data, value.span
+        kept = table.value(key) if table else None
+        if kept is not None and (flag not in flags.entries or flags.entries[flag].data is None):
+            _enter(flags, flag, kept, kept.span)
+    hardware = root.table("hardware")
+    device = hardware.value("device_name") if hardware and hardware.text("device_name") else None
+    offered = (PurePath(file.path).parent / REQUESTS).as_posix()
+    about = Measured(device, offered, PurePath(root.text("dataset_path") or "").name)
+    return Command(flags, root.text("vllm_version") or "", _command(flags, grammar), about)
 
 
-def _enter(flags: Table, flag: str, data: Data, place: Span, key: Span) -> None:
+def _enter(flags: Table, flag: str, value: Value, key: Span) -> None:
     """Enter a flag; what has parts is a text of JSON, and `--no-flag` is the flag, not true."""
+    data = value.data
     if isinstance(data, list | Table):
-        data = json.dumps(_plain(data))
+        budget = [_MOST]
+        plain = _plain(data, budget)
+        if budget[0] < 0:
+            help_ = "give what the engine is told, and no more"
+            title = f"more than {_MOST:,} values for a flag"
+            flags.sink.error(WRONG, title, value.span, help=(help_,))
+            return
+        data = json.dumps(plain)
     elif isinstance(data, str):
         data = value_of(data)
     if flag.startswith("--no-") and isinstance(data, bool):
         flag, data = f"--{flag.removeprefix('--no-')}", not data
     flags.keys[flag] = key
-    flags.entries[flag] = Value(data, place)
+    flags.entries[flag] = Value(data, value.span)
 
 
-def _plain(data: Data) -> object:
-    """Return what JSON says so."""
+def _plain(data: Data, budget: list[int]) -> object:
+    """Return what JSON says so, as far as there are not more values than the budget has."""
+    budget[0] -= 1
+    if budget[0] < 0:
+        return None
     if isinstance(data, Table):
-        return {key: _plain(value.data) for key, value in data.entries.items()}
-    return [_plain(value.data) for value in data] if isinstance(data, list) else data
+        return {key: _plain(value.data, budget) for key, value in data.entries.items()}
+    return [_plain(value.data, budget) for value in data] if isinstance(data, list) else data
 
 
 def _command(flags: Table, grammar: Grammar) -> str:
-    """Return the command that would say the same."""
+    """Return the command that would say the same, without what is nobody's business."""
     words = []
     for flag, value in flags.entries.items():
-        if value.data is True:
-            words.append(flag)
-        elif value.data is False and flags.keys[flag].text.strip("\"'").startswith("no"):
-            words.append(f"--no-{flag.removeprefix('--')}")
-        elif value.data not in (None, False):
-            words += [flag, shlex.quote(str(value.data))]
+        data, name = value.data, shlex.quote(flag)
+        if data is True:
+            words.append(name)
+        elif data is False:
+            words.append(f"--no-{name.removeprefix('--')}")
+        elif data is not None:
+            words += [name, "…" if _is_secret(flag) else shlex.quote(_shown(data))]
     return " ".join([grammar.program, *words])
+
+
+def _shown(data: Data) -> str:
+    if isinstance(data, float) and data.is_integer():
+        return str(int(data))
+    text = str(data)
+    if text.startswith(("{", "[")):
+        text = json.dumps(_masked(json.loads(text)), ensure_ascii=False)
+    return _LOGIN.sub("…", text)
+
+
+def _masked(data: object) -> object:
+    """Return what has parts without the values whose names say that they are secret."""
+    if isinstance(data, dict):
+        return {key: "…" if _is_secret(key) else _masked(value) for key, value in data.items()}
+    return [_masked(value) for value in data] if isinstance(data, list) else data
+
+
+def _is_secret(name: str) -> bool:
+    return not _SECRET.isdisjoint(re.split(r"[^a-z]+", name.lower()))

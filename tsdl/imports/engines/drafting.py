@@ -1,8 +1,8 @@
 """Speculative decoding in engines' flags: how many tokens are drafted, and what drafts them."""
 
-import json
 from collections.abc import Mapping
 
+from tsdl.imports.documents import parsed
 from tsdl.imports.engines.checkpoints import checkpoint
 from tsdl.imports.engines.serving import Serving
 from tsdl.imports.library import declares
@@ -77,7 +77,7 @@ def of_config(serving: Serving, *, stages: int) -> tuple[int, str]:
     asked = [key for key in flags.entries if key.partition(".")[0] == CONFIG]
     for key in asked:
         text, part = flags.text(key) or "", key.partition(".")[2]
-        found = {part: read_config(text)} if part else read_config(text)
+        found = {part: parsed(text)} if part else parsed(text)
         given |= found if isinstance(found, Mapping) else {}
     old = flags.whole("--num-speculative-tokens", 1, _MOST)
     drafter = flags.text("--speculative-model")
@@ -116,11 +116,3 @@ def of_steps(serving: Serving, *, stages: int) -> tuple[int, str]:
         flags.unread("--speculative-eagle-topk", "drafts are chains: the branches are left out")
     ahead = steps or (drafts - 1 if drafts else _USUAL_STEPS)
     return speculate(serving, flag, ahead, method, drafter), flag
-
-
-def read_config(text: str) -> object:
-    """Return what JSON says; the text itself, where it is none."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text

@@ -85,17 +85,17 @@ SGLANG_SWITCHES = _flags(
 TENSORRT_LLM = _BOTH + _flags(
     """
     --chat-template --custom-module-dirs --custom-tokenizer
-    --fail-fast-on-attention-window-too-large --gpus-per-node --max-beam-width --media-io-kwargs
+    --fail-fast-on-attention-window-too-large --gpus-per-node --media-io-kwargs
     --num-postprocess-workers --otlp-traces-endpoint --tool-parser
     """
 )
 TENSORRT_LLM_OPTIONS = _flags(
     """
-    allreduce_strategy attn_backend autotuner_enabled build_config checkpoint_format dtype
+    allreduce_strategy attn_backend autotuner_enabled checkpoint_format dtype
     enable_autotuner enable_iter_perf_stats enable_iter_req_stats enable_layerwise_nvtx_marker
     enable_min_latency force_dynamic_quantization garbage_collection_gen0_threshold gpus_per_node
-    guided_decoding_backend iter_stats_max_iterations load_format max_beam_width max_input_len
-    max_stats_len model moe_config num_postprocess_workers nvfp4_gemm_config
+    guided_decoding_backend iter_stats_max_iterations load_format
+    max_stats_len moe_config num_postprocess_workers nvfp4_gemm_config
     orchestrator_type otlp_traces_endpoint perf_metrics_max_requests postprocess_tokenizer_dir
     print_iter_log ray_worker_extension_cls reasoning_parser return_perf_metrics revision
     sampler_type skip_tokenizer_init stream_interval tokenizer tokenizer_mode torch_compile_config

@@ -3,6 +3,7 @@
 import json
 from typing import NamedTuple
 
+from tsdl.imports.documents import parsed
 from tsdl.imports.engines.commandline import Version
 from tsdl.imports.tables import Table
 from tsdl.writing import Line
@@ -11,6 +12,8 @@ CONFIG, LEVEL = "--compilation-config", "--optimization-level"  # `-O` meant eit
 MOST = "--max-cudagraph-capture-size"
 _TOKENS = 10**9
 _MODES = ("NONE", "FULL_DECODE_ONLY", "PIECEWISE", "FULL", "FULL_AND_PIECEWISE")
+# vLLM's numbers of these: of decodes alone, and of others where they have two.
+_NUMBERED = {"0": "NONE", "1": "PIECEWISE", "2": "FULL", "[2, 0]": _MODES[1], "[2, 1]": _MODES[4]}
 _SIZES = ("max_cudagraph_capture_size", "cudagraph_capture_sizes")
 _LEVELS = 3
 _ONE = (0, 8)  # V1
@@ -73,7 +76,7 @@ def _config(flags: Table) -> dict[str, object]:
         said = value.data if value and isinstance(value.data, bool) else flags.text(key)
         if said is None:
             continue
-        read = _read(said) if isinstance(said, str) else said
+        read = parsed(said) if isinstance(said, str) else said
         given = {part: read} if part else read
         if isinstance(given, int) and not isinstance(given, bool):
             given = {"level": given}
@@ -85,22 +88,15 @@ def _config(flags: Table) -> dict[str, object]:
     return found
 
 
-def _read(text: str) -> object:
-    """Return what a text says in JSON; itself where it is none."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-
-
 def _understood(given: dict[str, object]) -> dict[str, object] | None:
     """Return what a config says of graphs; None where anything in it is not understood."""
     found: dict[str, object] = {}
     for key, value in given.items():
         sizes = value if isinstance(value, list) else [value]
         whole = [n for n in sizes if type(n) is int and 0 < n <= _TOKENS]
-        if key == "cudagraph_mode" and isinstance(value, str) and value.upper() in _MODES:
-            found["mode"] = value.upper()
+        mode = _NUMBERED.get(json.dumps(value), str(value).upper().removeprefix("CUDAGRAPHMODE."))
+        if key == "cudagraph_mode" and mode in _MODES:
+            found["mode"] = mode
         elif key == "full_cuda_graph" and isinstance(value, bool):  # as it was said before 0.11
             found["mode"] = "FULL" if value else "PIECEWISE"
         elif key in _SIZES and whole and len(whole) == len(sizes):

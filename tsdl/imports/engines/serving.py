@@ -24,7 +24,7 @@ from tsdl.imports.library import (
     longest_context,
     own_link,
 )
-from tsdl.imports.tables import WRONG, Table
+from tsdl.imports.tables import UNREAD, WRONG, Table
 from tsdl.source import Source, Span
 from tsdl.writing import Block, Line, Member, quoted_path, tokens, visible
 
@@ -75,8 +75,13 @@ class Serving(Struct):
         given = self.own.value("version")
         text = given.span.text.strip("'\"") if given else self.command.tag
         found = _VERSION.match(text)
-        if found:
+        if found and ".dev" not in text:  # a build, which counts from the tags that it has seen
             return tuple(int(part) for part in found.groups() if part)
+        if text and not given:
+            newest = ".".join(map(str, usual))
+            title = f"the version `{visible(text)}` says nothing: {newest} is taken"
+            remedy = f"say it behind `--`: `-- --version {newest}`"
+            self.sink.warning(UNREAD, title, self.flags.span, help=(remedy,))
         if given:
             help_ = "for example 0.19"
             self.sink.error(WRONG, f"`{text[:60]}` is no version", given.span, help=(help_,))
@@ -127,10 +132,10 @@ def close_command(serving: Serving) -> str | None:
     made.workload = Line(
         "sharegpt(rate = 8 req/s)", "no flag says what arrives: put in yours", "workload"
     )
-    command = serving.command
-    if command.offered:
-        made.declarations.append(Line(f"param offered: path = {quoted_path(command.offered)}"))
-        other = f": {visible(command.dataset)} has them" if command.dataset else ""
+    measured = serving.command.measured
+    if measured:
+        made.declarations.append(Line(f"param offered: path = {quoted_path(measured.offered)}"))
+        other = f": {visible(measured.dataset)} has them" if measured.dataset else ""
         made.workload = [Line("offered", f"without the tokens that prompts share{other}", "trace")]
     return None if serving.sink.has_errors else write(made)
 
@@ -149,7 +154,8 @@ def _known_flags(own: Table, names: Sequence[str]) -> None:
 
 
 def _hardware(serving: Serving) -> None:
-    name, device = serving.own.text("hardware"), serving.command.device
+    name, measured = serving.own.text("hardware"), serving.command.measured
+    device = measured.device if measured else None
     if name is not None:
         place = serving.own.place("hardware")
         serving.hardware = serving.names.find("hardware", name, place) or ""
@@ -190,7 +196,7 @@ def _model(serving: Serving) -> None:
     formats(serving.model, flags)
 
 
-def context(serving: Serving, flag: str, consent: str) -> int | None:
+def context(serving: Serving, flag: str, consent: str | None) -> int | None:
     """Return the longest context that is served; warn where the engine would not without consent.
 
     Consent is a variable of the environment in the command, or a flag that changes the model.
@@ -203,11 +209,16 @@ def context(serving: Serving, flag: str, consent: str) -> int | None:
         line = Line(tokens(serving.model.context), "of this checkpoint", "context")
         serving.model.members.append(line)
     most = serving.model.context or longest_context(serving.model.name)
-    given = serving.own.text("model") or serving.model.longer or consent in serving.command.text
+    given = (
+        serving.own.text("model")
+        or serving.model.longer
+        or (consent and consent in serving.command.text)
+    )
     if longest and most and longest > most and not given and not flags.has(*_STRETCHED):
         named = serving.note if serving.model.context else serving.model.name
-        reason = f"`{named}` has {most} tokens, and the engine takes more only with"
-        flags.unread(flag, f"{reason} `{consent}=1`")
+        reason = f"`{named}` has {most} tokens"
+        more = f", and the engine takes more only with `{consent}=1`" if consent else ""
+        flags.unread(flag, reason + more)
     return longest or most
 
 

@@ -8,7 +8,7 @@ is the default from 0.14 on (vllm-project/vllm#27614).
 from collections.abc import Mapping, Sequence
 
 from tsdl.diagnostics import Sink
-from tsdl.imports.documents import File
+from tsdl.imports.documents import File, parsed
 from tsdl.imports.engines import drafting, zero
 from tsdl.imports.engines.commandline import Grammar, Version
 from tsdl.imports.engines.effectless import VLLM, VLLM_SWITCHES
@@ -68,6 +68,7 @@ GRAMMAR = Grammar(
     },
     frozenset(VLLM_SWITCHES),
     frozenset({CONFIG, LEVEL, drafting.CONFIG, _BALANCING}),
+    measured=True,
 )
 _ALL_GATHER = ("allgather_reducescatter", "naive")  # backends that send all tokens to every rank
 _ALL_TO_ALL = ("deepep", "pplx", "flashinfer", "mori", "nixl")  # how others begin, which do not
@@ -169,7 +170,7 @@ def _redundant(flags: Table) -> int:
     found = flags.whole("--num-redundant-experts", 0, MOST_DEVICES) or 0
     for key in [key for key in flags.entries if key.partition(".")[0] == _BALANCING]:
         text, part = flags.text(key) or "", key.partition(".")[2]
-        given = drafting.read_config(text)
+        given = parsed(text)
         if not part and isinstance(given, Mapping):
             part, given = _COPIES, given.get(_COPIES)
         if part == _COPIES and type(given) is int and 0 <= given <= MOST_DEVICES:
@@ -207,18 +208,26 @@ def _memory(serving: Serving, version: Version, least: int) -> None:
         fields.append(Line(tokens(least), "as large as the state of a layer", "block"))
     elif block and block != _BLOCK:
         fields.append(Line(tokens(block), "--block-size", "block"))
-    if block and block not in _BLOCKS:
+    if block and block not in _BLOCKS and not serving.command.measured:
         known = ", ".join(map(str, _BLOCKS))
         flags.unread("--block-size", f"vLLM takes {known}, and not {block}: choose one of them")
-    blocks = flags.whole("--num-gpu-blocks-override", 2, _MOST)
-    if blocks:
-        fields.append(
-            Line(number(blocks - 1), "--num-gpu-blocks-override, less the empty one", "blocks")
-        )
+    fields += _blocks(flags, base)
     if version < _ONE:
         space = flags.number("--swap-space", 0, 100_000)
         fields += [Line(quantity(space, "GiB"), "--swap-space", "swap_space")] if space else []
     memory(serving, base, fields)
+
+
+def _blocks(flags: Table, base: str) -> list[Line]:
+    """Return how many blocks the engine was given, or found room for."""
+    flag = "--num-gpu-blocks-override"
+    blocks = flags.whole(flag, 2, _MOST)
+    if blocks and base == "vllm_hybrid":
+        reason = "they are of layers with and without windows apart: memory is what weights leave"
+        flags.unread(flag, reason)
+    elif blocks:
+        return [Line(number(blocks - 1), f"{flag}, less the empty one", "blocks")]
+    return []
 
 
 def _copies(serving: Serving, version: Version) -> list[Line]:
