@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tsdl.calibration.fit import fit
-from tsdl.calibration.forward import Floats
+from tsdl.calibration.forward import Floats, Forward
 from tsdl.calibration.priors import NEW_TIME, Factor, factor_of, matching
 from tsdl.calibration.slopes import neighbourhood
 from tsdl.constants import Constant
@@ -60,6 +60,16 @@ def test_constants_of_one_factor_keep_their_ratio_and_their_bounds() -> None:
     values = factor.values(0.05)
     assert np.array(values) / factor.starts == pytest.approx(math.exp(0.05))
     assert max(factor.values(1.0)) == 1.0
+
+
+def test_of_several_constants_those_that_the_plan_reads_are_fitted() -> None:
+    text = "scenario it { model = gpt_oss_20b; cluster = single(H100_SXM); workload = sharegpt }"
+    chosen = choose_scenario(Session("it.tsim", text), Sink(), {})
+    assert chosen is not None
+    several = matching("hardware.efficiency.grouped_gemm*.compute", chosen.constants())
+    assert len(several) > 3
+    read = Forward(chosen, []).read(several)
+    assert [c.path for c in read] == ["efficiency.grouped_gemm.widened.mxfp4.compute"]
 
 
 def test_times_of_zero_stay_so_beside_others() -> None:

@@ -266,6 +266,8 @@ def _factors(
             if wanted:
                 report_unknown(chosen.program, lost or name, known, sink)
             continue
+        if len(constants) > 1:
+            constants = forward.read([one for one in constants if one.value]) or constants
         factor = factor_of(name, constants)
         moved = np.clip([factor.width, -factor.width], factor.low, factor.high)
         alone = Forward(chosen, forward.runs, [factor])

@@ -27,6 +27,7 @@ METRICS = ("tpot", "e2e", "ttft")
 Floats = NDArray[np.float64]
 _FARTHEST = 2.0  # a logarithm of a ratio; what never came counts as this far
 _MOST_KEPT = 128
+_NEARBY = 1.01
 
 
 class Forward(Struct):
@@ -56,6 +57,15 @@ class Forward(Struct):
         plan = self._plan({})
         return [self._beside(plan, run) for run in self.runs]
 
+    def read(self, constants: list[Constant]) -> list[Constant]:
+        """Return those of some constants of which another value makes another plan."""
+        as_it_is = self._plan({}).hash
+        return [
+            constant
+            for constant in constants
+            if self._plan({constant: _nearby(constant)}).hash != as_it_is
+        ]
+
     def plan(self, logarithms: Floats) -> Plan:
         """Return the plan at these factors. Raises TsdlError where there is none."""
         return self._plan(
@@ -81,6 +91,11 @@ class Forward(Struct):
         plan = replace(plan, workload=workload, until=None, slo=(), expects=())
         result = run_plan(plan, sampled=False)
         return beside(run, result, skip_first=1)  # which met a cold engine
+
+
+def _nearby(constant: Constant) -> float:
+    most, value = constant.field.high, constant.value
+    return value / _NEARBY if most is not None and value * _NEARBY > most else value * _NEARBY
 
 
 def replayed(workload: Workload, run: Run) -> Workload:

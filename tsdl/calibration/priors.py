@@ -26,9 +26,9 @@ FARTHEST = 4.0  # widths
 
 # Each is one factor, of all constants that it matches.
 USUAL = (
-    "hardware.efficiency.gemm.compute",
-    "hardware.efficiency.gemm.bandwidth",
-    "hardware.efficiency.grouped_gemm*.compute",  # with weights of every format
+    "hardware.efficiency.gemm*.compute",  # with weights of every format that there are
+    "hardware.efficiency.gemm*.bandwidth",
+    "hardware.efficiency.grouped_gemm*.compute",
     "hardware.efficiency.grouped_gemm*.bandwidth",
     "hardware.efficiency.attention.compute",
     "hardware.efficiency.attention.bandwidth",
