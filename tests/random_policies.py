@@ -66,6 +66,7 @@ class PolicyWriter:
         self.chance = random.Random(seed)
         # What was added later has chances of its own: all else of a seed stays what it was.
         self.later = random.Random(f"later {seed}")
+        self.whole = random.Random(f"whole prompts {seed}")
         self.last = random.Random(f"last {seed}")
         self.names = 0
 
@@ -209,6 +210,8 @@ class PolicyWriter:
         if self.last.random() < 0.15:
             few = self.last.choice(("w.running / 1 request", "3", "100 * kv.fill"))
             lines.append(f"budget(w) = {few} * 1 token")
+        if self.whole.random() < 0.3 and chunked:
+            lines.append("batching = mixed")
         if self.last.random() < 0.15:
             hides = self.last.choice(("norm", "collective, exchange", "gemm"))
             lines.append(f"overlap {{ when = tokens > 3; hides = [{hides}] }}")

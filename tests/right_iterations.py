@@ -23,8 +23,8 @@ def iteration_is_right(worker: Worker, iteration: Iteration) -> None:
     assert all(not r.prefilled and chunk > 0 for r, chunk in iteration.prefills)
     assert not any(in_others(r, iteration) for r in iteration.decodes), "one token after another"
     assert iteration.batch == summed(iteration)
-    if worker.local.batching == "chunked":
-        chunked_iteration_is_right(worker, iteration)
+    if worker.local.batching in ("chunked", "mixed"):
+        iteration_of_both_is_right(worker, iteration)
     else:
         separate_iteration_is_right(worker, iteration)
 
@@ -55,8 +55,14 @@ def could_decode(worker: Worker, iteration: Iteration) -> list[Request]:
     return found[::-1]
 
 
-def chunked_iteration_is_right(worker: Worker, iteration: Iteration) -> None:
-    assert iteration.batch.tokens <= worker.budget
+def iteration_of_both_is_right(worker: Worker, iteration: Iteration) -> None:
+    alone = False
+    if worker.local.batching == "mixed":
+        left = [(r.length - r.computed - in_others(r, iteration), c) for r, c in iteration.prefills]
+        assert all(rest == chunk for rest, chunk in left), "prompts are not cut"
+        alone = len(left) == 1 and left[0][0] > worker.budget
+    within = iteration.batch.tokens <= worker.budget
+    assert within or alone, "a prompt beyond the budget is the only one"
     left_out = {r.id for r in could_decode(worker, iteration)}
     left_out -= {r.id for r in iteration.decodes}
     # One that rested between two chunks of its prompt may have those behind it wait.

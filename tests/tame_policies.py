@@ -211,6 +211,7 @@ class TamePolicyWriter(FeatureWriter):
         self.latest = random.Random(f"latest {seed}")
         self.last = random.Random(f"last {seed}")
         self.newest = random.Random(f"newest {seed}")
+        self.whole = random.Random(f"whole prompts {seed}")
 
     def clauses(self, base: str) -> list[str]:
         """Return some clauses of a local stage; most are left as they are."""
@@ -244,6 +245,8 @@ class TamePolicyWriter(FeatureWriter):
         if self.later.random() < 0.15:
             lines.append(f"front_end = {self.later.choice((1, 7, 300))} ms")
             self.features.add("front_end")
+        if self.whole.random() < 0.3 and chunked:
+            lines.append(f"batching = {self.noted('mixed')}")
         if self.latest.random() < 0.1:
             lines.append(f"{self.noted('behind')} = {self.latest.choice((1, 1, 0.5, 3))}")
         return [*lines, *self.launches(), *self.selections()]

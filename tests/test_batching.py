@@ -62,6 +62,13 @@ def test_chunked_batching_decodes_and_prefills_at_once() -> None:
     assert four.column("mtpot") == [1, 1, 1, 1]
 
 
+def test_mixed_batching_prefills_whole_prompts_beside_decodes() -> None:
+    four = run(FOUR, policy="chunked", local=f"batching = mixed; {TWENTY_TOKENS}")
+    assert four.iterations[0] == ["0 A+16", "1 B+16 A", "2 A B", "3 C+16 A", "4 D+16 C", "5 C D"]
+    assert four.first == [1, 2, 4, 5]
+    assert four.last == [4, 3, 6, 6]
+
+
 # -- the budget of tokens ----------------------------------------------------------------------
 
 
@@ -75,6 +82,25 @@ def test_a_chunk_never_exceeds_the_budget_and_prompts_go_in_order() -> None:
 def test_a_prompt_beyond_the_budget_runs_alone() -> None:
     three = run([(0, 4, 1), (0, 20, 1), (0, 4, 1)], local="max_tokens = 10 tokens")
     assert three.iterations[0] == ["0 A+4", "1 B+20", "2 C+4"]
+
+
+WHOLE = "batching = mixed; max_tokens = 10 tokens; max_requests = 4"
+
+
+def test_a_prompt_that_is_not_cut_waits_for_room_and_those_behind_it_with_it() -> None:
+    three = run([(0, 4, 3), (0, 7, 2), (0, 1, 1)], policy="chunked", local=WHOLE)
+    assert three.iterations[0] == ["0 A+4", "1 B+7 C+1 A", "2 A B"]
+    three = run([(0, 4, 3), (0, 30, 2), (0, 4, 1)], policy="chunked", local=WHOLE)
+    assert three.iterations[0] == ["0 A+4", "1 B+30 A", "2 C+4 A B"]
+
+
+def test_a_prompt_that_is_not_cut_and_was_preempted_comes_back_whole() -> None:
+    three = run([(0, 5, 8), (0, 9, 8), (1, 2, 8)], policy="chunked", local=WHOLE, blocks=24)
+    assert three.column("preemptions") == [0, 1, 1]
+    assert three.iterations[0][:4] == ["0 A+5", "1 B+9 A", "2 C+2 A B", "3 A B C"]
+    assert three.iterations[0][4:8] == ["4 A B", "5 A B", "6 A", "7 A"]
+    # Five tokens of B's own have come to its prompt, which is beyond the budget now.
+    assert three.iterations[0][8:11] == ["8 B+14", "9 C+4 B", "10 B C"]
 
 
 def test_prompts_that_fill_the_budget_exactly_run_together() -> None:

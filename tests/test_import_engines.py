@@ -295,6 +295,20 @@ def test_batches_are_divided_where_tokens_go_to_their_experts(
     assert [d.code for d in found] == (["W0606"] if expected == "" else [])
 
 
+def test_a_budget_that_whole_prompts_do_not_fit_is_told() -> None:
+    flags = "--no-enable-chunked-prefill --max-model-len 4096"
+    text, found = made("vllm", f"vllm serve {DENSE} {flags}", "--hardware", "H100")
+    assert text is not None
+    assert not found
+    assert "vllm(budget = 8192 tokens, sequences = 1024)" in text
+    text, (told,) = made(
+        "vllm", f"vllm serve {DENSE} {flags} --max-num-batched-tokens 2048", "--hardware", "H100"
+    )
+    assert text is not None
+    assert "batching = mixed" in text
+    assert "vLLM does not start with less than the context, 4096" in told.title
+
+
 def test_the_old_engine_is_known() -> None:
     text, _ = made(
         "vllm", f"VLLM_USE_V1=0 vllm serve {DENSE}", "--hardware", "H100", "--version", "0.9"

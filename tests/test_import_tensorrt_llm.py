@@ -84,6 +84,8 @@ def test_a_mistake_in_options_is_told_where_it_stands(
         ("backend: tensorrt", "those of the PyTorch backend"),
         ("context_parallel_size: 2", "context parallelism is not modelled"),
         ("max_batch_sise: 4", "has no counterpart"),
+        ("max_num_tokens: 1024", "`--max-num-tokens`: no more than 1024 sequences decode"),
+        ("max_num_tokens: 512\nmax_batch_size: 600", "`--max-batch-size`: no more than 512"),
         ("pipeline_parallel_size: 2\nspeculative_config: {decoding_type: MTP, max_draft_len: 2}",
          "stages of a pipeline do not speculate"),
     ],

@@ -4,6 +4,7 @@ Whoever is refused waits for any boundary of any worker, and is asked for anew t
 live numbers has workers catch up. `TIME` in a line stands for a time of the grid.
 """
 
+import random
 import re
 
 from tests.random_policies import WORKER_KEYS
@@ -137,6 +138,7 @@ class TiedPolicyWriter(TiedWorkloadWriter):
     def __init__(self, seed: str) -> None:
         """Begin with nothing written."""
         super().__init__(seed)
+        self.whole = random.Random(f"whole prompts {seed}")
         self.plain = self.maybe(0.4)
         self.features |= {"plain"} if self.plain else set()
 
@@ -176,6 +178,8 @@ class TiedPolicyWriter(TiedWorkloadWriter):
             "resume when": (f"resume r when {chance.choice(RESUMED)}", 0.2 if swaps else 0),
         }
         lines = [f"max_requests = {most}"]
+        if base in CHUNKED and self.whole.random() < 0.3:
+            lines.append(f"batching = {self.noted('mixed')}")
         for name, (line, odds) in some.items():
             if self.maybe(odds) and (odds == 1 or not self.plain or self.maybe(0.3)):
                 lines.append(self.noted(name, line))

@@ -127,9 +127,11 @@ def _facts(plan: Plan, kind: Workers) -> Facts:
         reasons,
         growth_of(kind.kv),
         # Others may bring the blocks of whoever waits, while they are prefilled.
-        # Nor is it where there is more budget than there was.
+        # Nor is it where there is more budget than there was: of whole prompts, before it is known
+        # who has ended, or where one that decodes rests.
         refusal_stays=not kind.kv.shares
         and local.budget is None
+        and not (local.batching == "mixed" and (local.asynchronous or local.handlers))
         and is_falling(local.admit_when)
         and _stay_first(local.admit_by),
         return_stays=local.resume_when is True and _stay_first(local.resume_by),

@@ -307,9 +307,10 @@ def _facts(evaluator: Evaluator, worker: Instance, model: Instance) -> dict[str,
 
 
 def _check_budget(evaluator: Evaluator, policy: Instance, local: Local) -> None:
-    """See that an iteration of chunked batching can hold a token of each that decodes."""
+    """See that an iteration that prefills and decodes holds a token of each that decodes."""
     each = local.decode_tokens
-    if local.batching == "chunked" and local.max_tokens < local.max_requests * each:
+    beside = local.batching in ("chunked", "mixed")
+    if beside and local.max_tokens < local.max_requests * each:
         block = evaluator.inner(policy, "local")
         place, of_each, fewer = evaluator.span(block, "max_tokens"), "", ""
         if each > 1:
@@ -334,7 +335,9 @@ def _check_ahead(evaluator: Evaluator, policy: Instance, local: Local) -> None:
             "static batches are not scheduled ahead",
             evaluator.span(block, "scheduling"),
             secondary=(Label(evaluator.span(block, "batching"), "the next begins when one ends"),),
-            help=("use `batching = chunked` or `prefill_first`, or leave `scheduling` out",),
+            help=(
+                "use `batching = chunked`, `mixed` or `prefill_first`, or leave `scheduling` out",
+            ),
         )
 
 

@@ -127,28 +127,31 @@ def static(worker: Worker) -> Iteration:
     return iteration
 
 
-def chunked(worker: Worker) -> Iteration:
-    """One token for all that decode; chunks of prompts fill the rest of the budget."""
+def beside_decodes(worker: Worker) -> Iteration:
+    """One token for all that decode; prompts, or chunks of them, fill the rest of the budget."""
     iteration = Iteration(drafted=worker.drafted)
     join(worker)
     budget, each = worker.budget, 1 + worker.drafted
     decode_all(worker, iteration, budget // each)
     budget -= len(iteration.decodes) * each
     for request in [r for r in worker.active if not r.prefilled]:
-        budget -= chunk(worker, request, budget, iteration)
+        budget = max(budget - go_on(worker, request, budget, iteration), 0)
     if not iteration.preempted:
         budget -= swap_in(worker, iteration, budget // each) * each
         if not worker.keeps_out:
-            admit_chunks(worker, iteration, budget)
+            admit_beside(worker, iteration, budget)
     return iteration
 
 
-def chunk(worker: Worker, request: Request, budget: int, iteration: Iteration) -> int:
-    """Let a running request do what of its prompt the budget allows; return how much."""
+def go_on(worker: Worker, request: Request, budget: int, iteration: Iteration) -> int:
+    """Let a running request do what of its prompt the budget allows; return what that takes."""
     if not request.active or request.resting:
         return 0  # preempted for one before it, or not to be computed on
     before = request.computed + request.under_way
-    tokens = min(request.length - before, budget)
+    rest = request.length - before
+    tokens = _allowed(worker, rest, budget, iteration)
+    if tokens <= 0 < rest:
+        return max(budget, 0)  # it waits, and nobody overtakes it
     if tokens <= 0 or not _make_room(worker, request, before + tokens, iteration):
         return 0
     iteration.prefill(request, tokens)
@@ -156,10 +159,22 @@ def chunk(worker: Worker, request: Request, budget: int, iteration: Iteration) -
     return tokens
 
 
+def _allowed(worker: Worker, rest: int, budget: int, iteration: Iteration) -> int:
+    """Return how much of what is left of a prompt an iteration takes.
+
+    Those that are not cut wait until there is budget for all of it; where there never will be, one
+    is the only prompt of its iteration.
+    """
+    if rest <= budget or worker.local.batching == "chunked":
+        return min(rest, budget)
+    return rest if rest > worker.budget and budget > 0 and not iteration.prefills else 0
+
+
 BATCHING: dict[str, Callable[[Worker], Iteration]] = {
     "prefill_first": prefill_first,
     "static": static,
-    "chunked": chunked,
+    "chunked": beside_decodes,
+    "mixed": beside_decodes,
 }
 
 
@@ -226,18 +241,19 @@ def prefill_the_rest(worker: Worker, iteration: Iteration) -> None:
             worker.memory.register(request, request.length)
 
 
-def admit_chunks(worker: Worker, iteration: Iteration, budget: int) -> None:
+def admit_beside(worker: Worker, iteration: Iteration, budget: int) -> None:
     """Admit who fits the slots and the memory, with the chunk for which there is budget."""
     memory = worker.memory
     while worker.waiting and budget > 0 and worker.running < worker.local.max_requests:
         request = worker.next_waiting()
         if request.resting:
             return
+        more = memory.match(request)
+        chunk = _allowed(worker, request.length - request.computed, budget, iteration)
         # Only the chunk is taken now, but the whole prompt must fit.
-        if not memory.admits(memory.match(request)) or not worker.may_admit(request):
+        if not chunk or not memory.admits(more) or not worker.may_admit(request):
             memory.unmatch(request)
             return
-        chunk = min(request.length - request.computed, budget)
         worker.start(request, memory.needed(request, request.computed + chunk))
         if not request.resting:
             iteration.prefill(request, chunk)

@@ -143,7 +143,7 @@ LOCAL = Block(
     "The stage that runs on each worker, between iterations.",
     {
         "batching": Field(
-            Choice(("prefill_first", "chunked", "static")),
+            Choice(("prefill_first", "chunked", "mixed", "static")),
             "how an iteration is put together",
             "prefill_first",
         ),

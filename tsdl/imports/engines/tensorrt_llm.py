@@ -243,10 +243,12 @@ def _policy(serving: Serving, options: Table, shape: Shape) -> None:
     sequences = flags.whole("--max-batch-size", 1, _MOST) or _SEQUENCES
     budget = flags.whole("--max-num-tokens", 1, _MOST) or _BUDGET
     ahead = _drafts(serving, options, shape)
-    sequences = drafting.fitting(serving, _DRAFTS, sequences, budget, ahead)
+    told = "--max-batch-size" if flags.has("--max-batch-size") else "--max-num-tokens"
+    flag = _DRAFTS if ahead else told
+    sequences = drafting.fitting(serving, flag, sequences, budget, ahead)
     scheduler.base = f"tensorrt_llm(budget = {tokens(budget)}, sequences = {sequences})"
-    if not flags.flag("--enable-chunked-prefill"):
-        scheduler.notes.append("prompts are cut into chunks, as --enable-chunked-prefill has it")
+    if flags.flag("--enable-chunked-prefill"):
+        scheduler.local.append(Line("chunked", "--enable-chunked-prefill", "batching"))
     backend = flags.text("--backend") or "pytorch"
     if backend != "pytorch":
         flags.unread("--backend", "graphs are taken to be those of the PyTorch backend")

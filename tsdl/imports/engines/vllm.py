@@ -253,6 +253,8 @@ def _policy(serving: Serving, version: Version, longest: int | None, shape: Shap
     usual = 8192 if large or (hopper and not old) else 2048
     if old:
         usual, chunked = zero.put_down(serving, version, longest or 0, chunked=chunked)
+    elif chunked is False:
+        usual = _whole(serving, usual, longest or 0)
     budget = flags.whole(_BUDGET, 1, _MOST) or usual
     ahead, flag = drafting.of_config(serving, stages=shape.stages)
     if sequences > budget and flags.has("--max-num-seqs") and flags.has(_BUDGET):
@@ -263,8 +265,6 @@ def _policy(serving: Serving, version: Version, longest: int | None, shape: Shap
         sequences = drafting.fitting(serving, flag, sequences, budget, ahead)
     name = "vllm_0_6" if old else "vllm"
     graphs = captured(flags, sequences, version)
-    if not old and chunked is False:
-        flags.unread("--enable-chunked-prefill", "prompts are cut into chunks all the same")
     asked = flags.flag("--async-scheduling")
     early = version >= (0, 14) if asked is None else asked
     if not old and shape.stages > 1:
@@ -283,6 +283,18 @@ def _policy(serving: Serving, version: Version, longest: int | None, shape: Shap
     halves(serving, shape, "--enable-dbo", f"least_peer_tokens >= {enough}")
     _order(serving)
     return ahead
+
+
+def _whole(serving: Serving, usual: int, longest: int) -> int:
+    """Have prompts that are not cut; return the budget that is usual for them."""
+    serving.deployment.scheduler.local.append(
+        Line("mixed", "--no-enable-chunked-prefill", "batching")
+    )
+    told = serving.flags.whole(_BUDGET, 1, _MOST)
+    if told and told < longest:
+        reason = f"vLLM does not start with less than the context, {longest}, and whole prompts"
+        serving.flags.unread(_BUDGET, reason)
+    return max(longest, usual)
 
 
 def _order(serving: Serving) -> None:

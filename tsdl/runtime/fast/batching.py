@@ -54,8 +54,8 @@ def static(worker: CohortWorker) -> Iteration | None:
     return iteration
 
 
-def chunked(worker: CohortWorker) -> Iteration | None:
-    """One token for all that decode; chunks of prompts fill the rest of the budget."""
+def beside_decodes(worker: CohortWorker) -> Iteration | None:
+    """One token for all that decode; prompts, or chunks of them, fill the rest of the budget."""
     iteration = worker.building = Iteration()
     reference.join(worker)
     if worker.loners and not worker.gather():
@@ -68,13 +68,13 @@ def chunked(worker: CohortWorker) -> Iteration | None:
     _decode(worker, iteration)
     budget -= cohort.size + len(iteration.decodes)
     for request in partial:
-        budget -= reference.chunk(worker, request, budget, iteration)
+        budget = max(budget - reference.go_on(worker, request, budget, iteration), 0)
     if iteration.preempted:
         return iteration
     if worker.swapped:
         budget -= reference.swap_in(worker, iteration, budget)
     if worker.waiting and not worker.refused and not worker.keeps_out:
-        reference.admit_chunks(worker, iteration, budget)
+        reference.admit_beside(worker, iteration, budget)
         _note_refusal(worker, iteration)
     return iteration
 
@@ -82,7 +82,8 @@ def chunked(worker: CohortWorker) -> Iteration | None:
 COMPOSE: dict[str, Callable[[CohortWorker], Iteration | None]] = {
     "prefill_first": prefill_first,
     "static": static,
-    "chunked": chunked,
+    "chunked": beside_decodes,
+    "mixed": beside_decodes,
 }
 
 

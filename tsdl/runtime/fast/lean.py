@@ -1,6 +1,6 @@
 """The quick way through iterations to which nobody listens: the same steps with all at hand.
 
-It knows prefill-first and chunked batching, first come, first served, with no clause of admission
+It knows all ways of batching but static, first come, first served, with no clause of admission
 and no handler that is told of one. Whatever else turns up, an eviction among it, it leaves to the
 worker, and takes over again after it.
 """
@@ -28,7 +28,7 @@ def suits(worker: FastWorker) -> bool:
     """Tell whether a worker's policy is one that this file knows."""
     local = worker.local
     return (
-        local.batching in ("prefill_first", "chunked")
+        local.batching != "static"
         and local.queue == "arrival"
         and not local.window
         and local.admit_when is True
@@ -67,7 +67,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     cohort, memory = worker.cohort, worker.memory
     (
         inbox, unseen, waiting, ready, active, loners, members, ends, fresh, peaks, peak_steps,
-        entering, block, unit, beside, capacity, room, footprint, shares, chunked, most,
+        entering, block, unit, beside, capacity, room, footprint, shares, mixes, cuts, most,
         most_tokens, gap_length, gap_count, note_gaps, known, times_of, loops, time_of, in_blocks,
         looks_far, close,
     ) = worker.tools  # fmt: skip
@@ -85,7 +85,7 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
     prefills, grouped = (iteration.prefills, iteration.grouped) if iteration else ([], False)
     flying = iteration is not None
     nothing: list[tuple[Request, int]] = []
-    general = bool(loners) and not (chunked or flying)  # who stays where prefills are handed over
+    general = bool(loners) and not (mixes or flying)  # who stays where prefills are handed over
 
     budget = tokens = cached = products = squares = complete = 0  # of the prefills to come
     credit, far = cohort.credit, cohort.farthest
@@ -233,6 +233,8 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 used = _freed(memory, used) if shares else used - freed
                 gone = freed = 0
                 refused = False
+            elif gone and mixes and not cuts:  # budget is there before slots and memory are
+                refused = False
 
         # -- the next begins
         if ready:
@@ -246,11 +248,11 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 break
         grown = (entering[(1 - steps) % block] - credit) * unit if size else 0
         prefills = nothing
-        if chunked or (waiting and not refused):
+        if mixes or (waiting and not refused):
             prefills = []
             budget = most_tokens
             tokens = cached = products = squares = complete = 0
-        if chunked:
+        if mixes:
             budget -= size
             if budget < 0 or used + grown > capacity:
                 general = True
@@ -260,6 +262,9 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                 cached = request.computed
                 rest = request.prompt + request.generated - cached
                 tokens = min(rest, budget)
+                if tokens < rest and not cuts:
+                    general = True
+                    break
                 held = footprint(cached + tokens, request.prompt, request.output)
                 if tokens <= 0 or used + grown + held - request.held > capacity:
                     general = True
@@ -296,13 +301,13 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
                     break
                 complete += 1
                 if chunk > budget:
-                    if chunked and budget > 0:
+                    if cuts and budget > 0:
                         chunk = budget
                         held = footprint(here + chunk, prompt, output)
                         complete -= 1
-                    elif chunked or prefills:
+                    elif cuts or prefills or chunk <= most_tokens or budget <= 0:
                         complete -= 1
-                        break  # a prompt beyond the budget runs alone
+                        break  # a prompt beyond the whole budget is the only one
                 budget -= chunk
                 tokens += chunk
                 squares += chunk * chunk
@@ -327,9 +332,9 @@ def run(worker: FastWorker, limit: float, *, until_end: bool = False) -> None:
             if shares and waiting:
                 memory.unmatch(waiting[0])
             refused = not prefills and bool(waiting)
-        grouped = size > 0 and (chunked or not prefills)
+        grouped = size > 0 and (mixes or not prefills)
         if grouped:
-            if not chunked:
+            if not mixes:
                 if used + grown > capacity:
                     general = True
                     break

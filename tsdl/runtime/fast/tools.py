@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Tools = tuple[
         deque[tuple[float, Request]], deque[Request], deque[Request], deque[Request], Running,
         dict[Request, None], dict[int, Request], list[int], list[Request], list[float], list[int],
-        list[int], int, int, int, int, int, Footprint, bool, bool, int, int,
+        list[int], int, int, int, int, int, Footprint, bool, bool, bool, int, int,
         Callable[[float], None], Callable[[int], None], Callable[[list[float], int], None],
         dict[int, tuple[float, GrowingTime | None]],
         Callable[[int], tuple[float, GrowingTime | None]], Loops,
@@ -34,8 +34,9 @@ def tools(worker: FastWorker) -> Tools:
         cohort.members, cohort.ends, cohort.fresh, cohort.peak_gaps, cohort.peak_steps,
         cohort.on_blocks, cohort.block, cohort.unit, cohort.fixed,
         memory.capacity, memory.capacity - memory.watermark,  # which newcomers leave free
-        memory.footprint, memory.shares, local.batching == "chunked", local.max_requests,
-        local.max_tokens, worker.gap_length, worker.gap_count, worker.note_gaps,
+        memory.footprint, memory.shares, local.batching in ("chunked", "mixed"),
+        local.batching == "chunked", local.max_requests, local.max_tokens,
+        worker.gap_length, worker.gap_count, worker.note_gaps,
         decodes.known, decodes.of, worker.loops, worker.times.of_features,
         worker.counts_blocks, worker.looks_far, worker.close,
     )  # fmt: skip
