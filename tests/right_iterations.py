@@ -23,7 +23,7 @@ def iteration_is_right(worker: Worker, iteration: Iteration) -> None:
     assert all(not r.prefilled and chunk > 0 for r, chunk in iteration.prefills)
     assert not any(in_others(r, iteration) for r in iteration.decodes), "one token after another"
     assert iteration.batch == summed(iteration)
-    if worker.local.batching in ("chunked", "mixed"):
+    if worker.local.prefills_beside:
         iteration_of_both_is_right(worker, iteration)
     else:
         separate_iteration_is_right(worker, iteration)

@@ -223,6 +223,11 @@ class Local(Struct, frozen=True):
     extern: "Extern | None"
 
     @property
+    def prefills_beside(self) -> bool:
+        """Tell whether prompts are prefilled in the iterations of those that decode."""
+        return self.batching in ("chunked", "mixed")
+
+    @property
     def decode_tokens(self) -> int:
         """Return the tokens that a request which decodes has in an iteration."""
         return 1 + (self.speculation.tokens if self.speculation else 0)

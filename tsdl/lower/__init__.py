@@ -309,8 +309,7 @@ def _facts(evaluator: Evaluator, worker: Instance, model: Instance) -> dict[str,
 def _check_budget(evaluator: Evaluator, policy: Instance, local: Local) -> None:
     """See that an iteration that prefills and decodes holds a token of each that decodes."""
     each = local.decode_tokens
-    beside = local.batching in ("chunked", "mixed")
-    if beside and local.max_tokens < local.max_requests * each:
+    if local.prefills_beside and local.max_tokens < local.max_requests * each:
         block = evaluator.inner(policy, "local")
         place, of_each, fewer = evaluator.span(block, "max_tokens"), "", ""
         if each > 1:

@@ -34,7 +34,7 @@ def tools(worker: FastWorker) -> Tools:
         cohort.members, cohort.ends, cohort.fresh, cohort.peak_gaps, cohort.peak_steps,
         cohort.on_blocks, cohort.block, cohort.unit, cohort.fixed,
         memory.capacity, memory.capacity - memory.watermark,  # which newcomers leave free
-        memory.footprint, memory.shares, local.batching in ("chunked", "mixed"),
+        memory.footprint, memory.shares, local.prefills_beside,
         local.batching == "chunked", local.max_requests, local.max_tokens,
         worker.gap_length, worker.gap_count, worker.note_gaps,
         decodes.known, decodes.of, worker.loops, worker.times.of_features,
